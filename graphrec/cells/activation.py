@@ -1,0 +1,25 @@
+"""The nonlinearities that simple cells are known with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Activation = Callable[[Tensor], Tensor]
+
+_BY_NAME: dict[str, Activation] = {"tanh": torch.tanh, "logistic": torch.sigmoid, "relu": torch.relu}
+
+
+def activation_function(activation: str | Activation) -> Activation:
+    """A nonlinearity by name, or as a function.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if callable(activation):
+        return activation
+    if activation not in _BY_NAME:
+        raise ValueError(f"activation must be one of {', '.join(_BY_NAME)}, or a function, got {activation!r}.")
+    return _BY_NAME[activation]

@@ -1,0 +1,72 @@
+"""The interface between equations and engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from ..engine.inbox import Inbox
+
+# What an inbox has of its own; a state's fields must be called otherwise.
+_RESERVED = frozenset(
+    "num_nodes num_edges target slot relation edge_attr sum mean max softmax slots by_slot to_edges".split()
+)
+
+
+class Cell(nn.Module):
+    """How one node's state follows from its input and its inbox.
+
+    A subclass sets `State`, a NamedTuple type of `[N, ·]` tensors, and `self.hidden`, their width, and writes
+    `forward`. It knows nothing of order, levels, batches or time; write it as its paper does, in plain PyTorch:
+    the engine sees to it that weights get their gradients at once, and that empty inboxes cost nothing.
+
+    Attributes:
+        State: the type of the state, e.g. `namedtuple("State", "h c")`.
+        hidden: H, the width of each field of the state; see `shapes`.
+        inputs: D, the width of x, or None if the cell does not care.
+        arity: how many slots a node has, or None if any number of edges may enter it.
+    """
+
+    State: Any
+    hidden: int
+    inputs: int | None = None
+    arity: int | None = None
+
+    def __init__(self, inputs: int | None = None, hidden: int | None = None) -> None:
+        super().__init__()
+        if inputs is not None:
+            self.inputs = inputs
+        if hidden is not None:
+            self.hidden = hidden
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        fields = getattr(getattr(cls, "State", None), "_fields", ())
+        taken = _RESERVED.intersection(fields)
+        if taken:
+            raise TypeError(f"{cls.__name__}.State has a field {min(taken)!r}, which inboxes use themselves: rename it.")
+
+    def project(self, x: Tensor) -> Tensor:
+        """`[N, D] → [N, ·]`: all that needs no neighbour, done once for all nodes before the sweep."""
+        return x
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:
+        """One step: the new state of n nodes.
+
+        Args:
+            x: `[n, ·]`, their rows of what `project` returned.
+            inbox: the states of their sources, over e edges; see `graphrec.Inbox`.
+            own: a State, their previous state: zeros or the given initial state in async mode, the last
+                round's in sync mode.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no forward(x, inbox, own).")
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shape of one node's row of each field of the state; by default `(hidden,)` for all."""
+        if not hasattr(self, "hidden"):
+            raise AttributeError(
+                f"{type(self).__name__} does not say how wide its state is: set self.hidden, or define shapes()."
+            )
+        return [(self.hidden,)] * len(self.State._fields)

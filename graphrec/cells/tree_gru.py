@@ -1,0 +1,59 @@
+"""The gated recurrent unit on trees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .cell import Cell
+
+if TYPE_CHECKING:
+    from ..engine.inbox import Inbox
+
+
+class TreeGRUCell(Cell):
+    """The Child-Sum Tree-GRU: any number of children, in no order; a reset gate for each.
+
+    h~ = sum_k h_k
+    z  = sigmoid(W_z x + U_z h~ + b_z)
+    r_k = sigmoid(W_r x + U_r h_k + b_r)
+    n  = tanh(W_n x + U_n sum_k (r_k * h_k) + b_n)
+    h  = z * h~ + (1 - z) * n
+
+    The gated recurrent unit of Cho et al., *Learning phrase representations using RNN encoder-decoder*, EMNLP
+    2014, equations (5) to (8), with children summed as in the Child-Sum Tree-LSTM (Tai et al. 2015, equation
+    (2)). On a chain it is that unit, reset before the matrix product.
+
+    Args:
+        inputs: D.
+        hidden: H.
+
+    Shapes: x `[N, D]`; State `h` `[N, H]`.
+    """
+
+    class State(NamedTuple):
+        """The hidden state."""
+
+        h: Tensor
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__(inputs, hidden)
+        self.input = nn.Linear(inputs, 3 * hidden)  # W and b of z, r, n
+        self.update = nn.Linear(hidden, hidden, bias=False)  # U_z
+        self.reset = nn.Linear(hidden, hidden, bias=False)  # U_r
+        self.candidate = nn.Linear(hidden, hidden, bias=False)  # U_n
+
+    def project(self, x: Tensor) -> Tensor:
+        """W x + b of all gates and of the candidate."""
+        return self.input(x)
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> State:
+        """One step."""
+        x_z, x_r, x_n = x.chunk(3, dim=-1)
+        children = inbox.sum(inbox.h)
+        z = torch.sigmoid(x_z + self.update(children))
+        r = torch.sigmoid(inbox.to_edges(x_r) + self.reset(inbox.h))
+        n = torch.tanh(x_n + self.candidate(inbox.sum(r * inbox.h)))
+        return self.State(z * children + (1 - z) * n)

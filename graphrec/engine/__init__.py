@@ -1,0 +1,9 @@
+"""How a cell is run over a schedule, forwards and backwards.
+
+Belongs here: loops and what they need. Does not: equations of cells (cells), orders of nodes (schedule).
+"""
+
+from .inbox import Inbox
+from .run import reference_loop, run, steps
+
+__all__ = ["Inbox", "reference_loop", "run", "steps"]

@@ -1,0 +1,197 @@
+"""What a cell sees of its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..schedule import Schedule, Step
+
+Fetch = Callable[[str], Tensor]
+
+
+class Looked:
+    """Attributes that are looked up when first read, so that what a cell does not read costs nothing."""
+
+    def __init__(self, fields: tuple[str, ...], fetch: Fetch) -> None:
+        self._fields = fields
+        self._fetch = fetch
+
+    def __getattr__(self, name: str) -> Tensor:
+        if name.startswith("_") or name not in self._fields:
+            raise AttributeError(f"no field {name!r} here, there are {', '.join(self._fields)}.")
+        value = self._fetch(name)
+        self.__dict__[name] = value
+        return value
+
+
+class Own(Looked):
+    """The nodes' previous state, field by field: zeros or the given initial state in async, the last round's in sync."""
+
+    def __iter__(self):
+        return (getattr(self, name) for name in self._fields)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return getattr(self, self._fields[index])
+
+
+class Inbox(Looked):
+    """The messages that n nodes receive over e edges in one step, sorted by receiving node and slot.
+
+    The states of the sources are attributes named as in the cell's `State`, `inbox.h` of shape `[e, H]`, and
+    `inbox.edge_attr` `[e, ...]` are the edges' own features. The methods gather one row per edge into one row
+    per node; where an inbox is empty, the result is zero.
+
+    Attributes:
+        num_nodes, num_edges: n and e.
+    """
+
+    def __init__(self, plan: Schedule, step: Step, fields: tuple[str, ...], fetch: Fetch, like: Tensor) -> None:
+        super().__init__((*fields, "edge_attr"), fetch)
+        self._plan = plan
+        self._step = step
+        self._like = like
+        self.num_nodes = step.nodes.stop - step.nodes.start
+        self.num_edges = step.edges.stop - step.edges.start
+
+    @property
+    def target(self) -> Tensor:
+        """`[e]` long: the receiving node of each edge, counted from 0 in this step."""
+        return self._plan.target[self._step.edges]
+
+    @property
+    def slot(self) -> Tensor:
+        """`[e]` long: which argument of its target each edge fills."""
+        return self._plan.slot[self._step.edges]
+
+    @property
+    def relation(self) -> Tensor:
+        """`[e]` long: the type of each edge."""
+        if self._plan.relation is None:
+            raise ValueError("the cell reads inbox.relation, but the structure has none: build it with relation=....")
+        return self._plan.relation[self._step.edges]
+
+    def sum(self, values: Tensor) -> Tensor:
+        """`[e, ...] → [n, ...]`: over each node's inbox."""
+        degree = self._step.degree
+        if degree == 0:
+            return self._zeros(self.num_nodes, *values.shape[1:])
+        if degree == 1:
+            return values
+        if degree is not None:
+            return values.unflatten(0, (self.num_nodes, degree)).sum(1)
+        return self._sum_ragged(values)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """`[e, ...] → [n, ...]`: over each node's inbox."""
+        return self._over_count(self.sum(values))
+
+    def max(self, values: Tensor) -> Tensor:
+        """`[e, ...] → [n, ...]`: over each node's inbox; where values tie, they share the gradient equally."""
+        degree = self._step.degree
+        if degree == 0:
+            return self._zeros(self.num_nodes, *values.shape[1:])
+        if degree is not None:
+            return values.unflatten(0, (self.num_nodes, degree)).amax(1)
+        index = self.target.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
+        empty = values.new_zeros(self.num_nodes, *values.shape[1:])
+        return empty.scatter_reduce(0, index, values, "amax", include_self=False)
+
+    def softmax(self, scores: Tensor) -> Tensor:
+        """`[e, ...] → [e, ...]`: weights that sum to one over each node's inbox."""
+        if self.num_edges == 0:
+            return scores
+        weight = torch.exp(scores - self.to_edges(self.max(scores.detach())))
+        return weight / self.to_edges(self.sum(weight))
+
+    def slots(self, count: int) -> Tensor:
+        """`[n, count, H]`: the sources' `h` by slot, zero where a slot is empty. See `by_slot` for other fields."""
+        return self.by_slot(self.h, count)
+
+    def by_slot(self, values: Tensor, count: int) -> Tensor:
+        """`[e, ...] → [n, count, ...]`: the row of each edge put into its slot, zero where a slot is empty."""
+        if self._plan.num_slots > count or not self._plan.distinct_slots:
+            raise ValueError(slot_fault(self._plan, count))
+        shape = (self.num_nodes, count, *values.shape[1:])
+        if self.num_edges == 0:
+            return self._zeros(*shape)
+        if self._step.degree == count:  # all slots are full, and an inbox is sorted by slot
+            return values.reshape(shape)
+        flat = values.new_zeros(self.num_nodes * count, *values.shape[1:])
+        return flat.index_copy(0, self.target * count + self.slot, values).view(shape)
+
+    def to_edges(self, values: Tensor) -> Tensor:
+        """`[n, ...] → [e, ...]`: to each edge the row of its receiving node."""
+        degree = self._step.degree
+        if degree == 0:
+            return values[:0]
+        if degree == 1:
+            return values
+        if degree is not None:
+            return values.unsqueeze(1).expand(-1, degree, *values.shape[1:]).flatten(0, 1)
+        return values.index_select(0, self.target)
+
+    def _over_count(self, total: Tensor) -> Tensor:
+        degree = self._step.degree
+        if degree is not None:
+            return total if degree < 2 else total / degree
+        count = torch.bincount(self.target, minlength=self.num_nodes).clamp(min=1)
+        return total / count.view(-1, *[1] * (total.dim() - 1))
+
+    def _sum_ragged(self, values: Tensor) -> Tensor:
+        return values.new_zeros(self.num_nodes, *values.shape[1:]).index_add(0, self.target, values)
+
+    def _zeros(self, *shape: int) -> Tensor:
+        return self._like.new_zeros(shape)
+
+
+def gather_edges(edge_attr: Tensor | None, edge: Tensor) -> Tensor:
+    """`[e, ...]`: the features of inbox edges; zero for the virtual edge of an initial state, number -1."""
+    if edge_attr is None:
+        raise ValueError("the cell reads inbox.edge_attr, but the structure has none: build it with edge_attr=....")
+    if not edge_attr.shape[0]:
+        return edge_attr.new_zeros(edge.shape[0], *edge_attr.shape[1:])
+    return edge_attr.index_select(0, edge.clamp(min=0)) * real_edges(edge, edge_attr)
+
+
+def real_edges(edge: Tensor, like: Tensor) -> Tensor:
+    """`[e, 1, ...]`: false for virtual edges."""
+    return (edge >= 0).view(-1, *[1] * (like.dim() - 1))
+
+
+def slot_fault(plan: Schedule, count: int) -> str:
+    """What is wrong with the slots of a schedule, for a cell that has `count` of them."""
+    if plan.num_slots > count:
+        worst = int(plan.slot.argmax())
+        return (
+            f"the cell has {count} slot{'s' * (count != 1)}, but the structure fills slot {int(plan.slot[worst])} of "
+            f"node {_target_node(plan, worst)}: make the cell with an arity of at least {plan.num_slots}, or use one "
+            f"that sums its inbox."
+        )
+    twice = plan.slot.new_zeros(plan.num_edges, dtype=torch.bool)
+    node = _all_targets(plan)
+    twice[1:] = (node[1:] == node[:-1]) & (plan.slot[1:] == plan.slot[:-1])
+    edge = int(twice.nonzero()[0])
+    return (
+        f"two edges fill slot {int(plan.slot[edge])} of node {int(node[edge])}: give each its own with "
+        f"s.replace(slot=...), or use a cell that sums its inbox."
+    )
+
+
+def _all_targets(plan: Schedule) -> Tensor:
+    begins = torch.cat([plan.target.new_full((s.edges.stop - s.edges.start,), s.nodes.start) for s in plan.levels])
+    return plan.order[plan.target + begins]
+
+
+def _target_node(plan: Schedule, edge: int) -> int:
+    return int(_all_targets(plan)[edge])
+
+
+def check_slots(plan: Schedule, cell: Any) -> None:
+    """Raise if the structure has edges that the cell has no slot for."""
+    arity = getattr(cell, "arity", None)
+    if arity is not None and plan.num_edges and (plan.num_slots > arity or not plan.distinct_slots):
+        raise ValueError(slot_fault(plan, arity))

@@ -1,0 +1,115 @@
+"""One run, checked: the common argument of all engines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..cells.cell import Cell
+from ..schedule import Schedule
+from .inbox import check_slots
+
+
+@dataclass(frozen=True)
+class Job:
+    """The cell, its schedule, and where each node finds its initial state.
+
+    Attributes:
+        initial_row: `[N]`, for each node (by the structure's numbers) its row of the initial state, or None
+            where no initial state is given.
+    """
+
+    cell: Cell
+    plan: Schedule
+    initial_row: Tensor | None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the state's fields."""
+        return self.cell.State._fields
+
+
+def prepare(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Job, list[Tensor]]:
+    """Refuse bad input before any work is done; returns the job and the fields of the initial state."""
+    _check_cell(cell, plan)
+    _check_x(cell, plan, x)
+    check_slots(plan, cell)
+    if initial is None:
+        return Job(cell, plan, None), []
+    fields = _initial_fields(cell, initial)
+    rows = _check_initial(cell, plan, x, fields)
+    return Job(cell, plan.with_initial(), _row_of_node(plan, rows)), fields
+
+
+def _check_cell(cell: Cell, plan: Schedule) -> None:
+    if not isinstance(cell, Cell):
+        raise TypeError(f"expected a graphrec.Cell, got {type(cell).__name__}.")
+    if not isinstance(plan, Schedule):
+        raise TypeError(f"expected a Schedule, got {type(plan).__name__}: make one with graphrec.schedule(s).")
+    if not hasattr(getattr(cell, "State", None), "_fields"):
+        raise TypeError(f"{type(cell).__name__}.State must be a NamedTuple type, e.g. namedtuple('State', 'h c').")
+
+
+def _check_x(cell: Cell, plan: Schedule, x: Tensor) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x must be a tensor with one row per node, got {type(x).__name__}.")
+    if x.dim() < 1 or x.shape[0] != plan.num_nodes:
+        raise ValueError(
+            f"x must have one row per node: expected {plan.num_nodes} rows, got shape {tuple(x.shape)}. "
+            f"Nodes without an input of their own get a row, too (zeros, for instance)."
+        )
+    if cell.inputs is not None and (x.dim() != 2 or x.shape[1] != cell.inputs):
+        raise ValueError(f"x must have shape [{plan.num_nodes}, {cell.inputs}] for this cell, got {tuple(x.shape)}.")
+    if not x.is_floating_point():
+        raise TypeError(f"x must hold floating-point numbers, got {x.dtype}: embed ids first, or convert with .float().")
+    parameter = next(cell.parameters(), None)
+    if parameter is not None and x.dtype != parameter.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(
+            f"x is {x.dtype}, but the cell's parameters are {parameter.dtype}: convert one, "
+            f"x.to({parameter.dtype}) or cell.to({x.dtype})."
+        )
+    if parameter is not None and x.device != parameter.device:
+        raise ValueError(f"x is on {x.device}, but the cell's parameters are on {parameter.device}: move one with .to().")
+    if x.device != plan.device:
+        raise ValueError(
+            f"x is on {x.device}, but the schedule is on {plan.device}: schedule the structure there, "
+            f"graphrec.schedule(s.to('{x.device}'))."
+        )
+
+
+def _initial_fields(cell: Cell, initial: Any) -> list[Tensor]:
+    names = cell.State._fields
+    given = [initial] if isinstance(initial, Tensor) else list(initial)
+    if len(given) != len(names):
+        raise ValueError(
+            f"the initial state must have the fields of the cell's State ({', '.join(names)}), got {len(given)}."
+        )
+    return given
+
+
+def _check_initial(cell: Cell, plan: Schedule, x: Tensor, fields: list[Tensor]) -> int:
+    rows = {plan.num_nodes: "one per node", plan.structure.num_graphs: "one per graph", 1: "one for all"}
+    for name, shape, value in zip(cell.State._fields, cell.shapes(), fields, strict=True):
+        if value.shape[1:] != shape or value.shape[0] not in rows:
+            allowed = " or ".join(f"{count} ({what})" for count, what in rows.items())
+            raise ValueError(
+                f"initial {name} must have rows of shape {list(shape)}, {allowed}, got shape {tuple(value.shape)}."
+            )
+        if value.shape[0] != fields[0].shape[0]:
+            raise ValueError(f"the fields of the initial state must have equally many rows, got {name} with {value.shape[0]}.")
+        if value.dtype != x.dtype or value.device != x.device:
+            raise TypeError(f"initial {name} must be {x.dtype} on {x.device} as x is, got {value.dtype} on {value.device}.")
+    return fields[0].shape[0]
+
+
+def _row_of_node(plan: Schedule, rows: int) -> Tensor:
+    nodes = torch.arange(plan.num_nodes, device=plan.device)
+    if rows == plan.num_nodes:
+        return nodes
+    if rows == plan.structure.num_graphs:
+        assert plan.structure.graph is not None
+        return plan.structure.graph
+    return torch.zeros_like(nodes)

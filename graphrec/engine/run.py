@@ -1,0 +1,78 @@
+"""The engine's two entrances, and which loop is behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from torch import Tensor
+
+from ..cells.cell import Cell
+from ..schedule import Schedule
+from .job import Job, prepare
+from .reference import Visit, loop, run_reference
+from .swept import sweep
+from .zero import NotSweepable
+
+_reference_only: ContextVar[bool] = ContextVar("reference_only", default=False)
+
+
+def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
+    """Run a cell over a schedule.
+
+    Args:
+        cell: the equations.
+        plan: the order, from `graphrec.schedule`.
+        x: `[N, D]`, one row per node in the structure's numbering.
+        initial: the state that stands before the run, a State (or a tensor, where it has one field) with a row
+            per graph, `[G, H]`, or per node, `[N, H]`, or one for all, `[1, H]`. In async mode it is the state
+            of a virtual predecessor of every node that has none (as `h0` in torch), joined by an edge in slot 0;
+            in sync mode it is round 0. Without it nodes without predecessors have an empty inbox, and round 0
+            is zero.
+
+    Returns:
+        The cell's State with fields `[N, H]`, in the structure's numbering; in sync mode that of the last round.
+
+    Raises:
+        ValueError, TypeError: x or the initial state of the wrong length, width, dtype or device, or a slot
+            that the cell does not have. Nothing has been done then.
+    """
+    job, fields = prepare(cell, plan, x, initial)
+    projected = _project(job, x)
+    if _reference_only.get():
+        return cell.State(*run_reference(job, projected, fields))
+    try:
+        return cell.State(*sweep(job, projected, fields))
+    except NotSweepable:
+        return cell.State(*run_reference(job, projected, fields))
+
+
+def steps(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Iterator[Visit]:
+    """The same loop from outside, step by step: for generation, for inspection. Arguments as in `run`.
+
+    Yields:
+        A `Visit` after each step: `index`, `nodes`, `inbox` and the new `state` of these nodes.
+    """
+    job, fields = prepare(cell, plan, x, initial)
+    return loop(job, _project(job, x), fields)
+
+
+@contextmanager
+def reference_loop() -> Iterator[None]:
+    """While this lasts, `run` and all models use the reference loop, which is differentiable to any order."""
+    token = _reference_only.set(True)
+    try:
+        yield
+    finally:
+        _reference_only.reset(token)
+
+
+def _project(job: Job, x: Tensor) -> Tensor:
+    projected = job.cell.project(x)
+    if projected.shape[0] != x.shape[0]:
+        raise ValueError(
+            f"{type(job.cell).__name__}.project must keep one row per node, {x.shape[0]}, got {tuple(projected.shape)}."
+        )
+    return projected

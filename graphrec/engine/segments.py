@@ -1,0 +1,31 @@
+"""Sums over segments of unequal length: torch's embedding bag, which costs about a bare gather."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def gather_sum(rows: Tensor, index: Tensor, first: Tensor) -> Tensor:
+    """`[r, ...] → [n, ...]`: the sums of `rows[index[first[i] : first[i + 1]]]`, zero for empty segments."""
+    flat = rows.reshape(rows.shape[0], -1)
+    return F.embedding_bag(index, flat, first, mode="sum").view(first.shape[0], *rows.shape[1:])
+
+
+class SegmentSum(torch.autograd.Function):
+    """`[e, ...] → [n, ...]`: sums over consecutive rows; segment i begins at `first[i]` and is `target == i`."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, first: Tensor, target: Tensor) -> Tensor:
+        """Sum."""
+        ctx.save_for_backward(target)
+        return gather_sum(values, torch.arange(values.shape[0], device=values.device), first)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        """Every row gets its segment's gradient."""
+        (target,) = ctx.saved_tensors
+        return grads[0].index_select(0, target), None, None

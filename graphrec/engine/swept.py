@@ -1,0 +1,317 @@
+"""The swept engine: one reverse sweep over the schedule instead of autograd's graph over all of it.
+
+Each step is recorded as a small graph of its own, cut off from the others. The reverse sweep runs the steps
+backwards: it collects the gradient of a step's states from the inboxes that read them, hands it to the step's
+graph, and leaves the gradients of the step's own inbox for earlier steps to collect. Work and memory are linear
+in nodes and edges: states are written as slices of one buffer per field, gradients never as a whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from ..schedule import Schedule, Step
+from .inbox import Inbox, Own, gather_edges, real_edges
+from .job import Job
+from .segments import SegmentSum, gather_sum
+from .tape import Gradients, Product, Tape, check_all_known
+from .zero import Zero
+
+
+@dataclass
+class Record:
+    """What the reverse sweep needs of one step."""
+
+    step: Step
+    x: Tensor
+    results: list[tuple[str, torch.dtype, GradientEdge]] = field(default_factory=list)
+    looked: dict[str, Tensor] = field(default_factory=dict)  # leaves, by name; the own state's begin with "own."
+    products: list[Product] = field(default_factory=list)
+    leaves: list[int] = field(default_factory=list)
+
+
+class SweptInbox(Inbox):
+    """Sums by embedding bags, and empty sums that products skip."""
+
+    def _sum_ragged(self, values: Tensor) -> Tensor:
+        return SegmentSum.apply(values, self._plan.first_edge[self._step.nodes], self.target)
+
+    def _zeros(self, *shape: int) -> Tensor:
+        return Zero.of(shape, self._like)
+
+
+def sweep(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Tensor, ...]:
+    """Run a cell; returns the fields of the final state, `[N, ...]` each, in the caller's order.
+
+    Args:
+        job: the run.
+        x: `[N, ...]`, projected, in the caller's order.
+        initial: per field `[K, ...]` (see `Job.initial_row`), or nothing.
+    """
+    edge_attr = job.plan.structure.edge_attr
+    tape = Tape(job.cell)
+    inputs = [x, *initial, *([] if edge_attr is None else [edge_attr]), *tape.parameters]
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
+        return _Sweep.apply(job, tape, x, edge_attr, len(initial), *initial, *tape.parameters)
+    rows = _Forward(job, x, edge_attr, initial, tape=None).rows
+    return tuple(_final(job.plan, rows[name]) for name in job.fields)
+
+
+def _final(plan: Schedule, rows: Tensor) -> Tensor:
+    last = rows[plan.num_rows - plan.num_nodes :]
+    return last.clone() if plan.in_order else last.index_select(0, plan.place)
+
+
+class _Forward:
+    """The forward sweep; with a tape it records what the reverse sweep needs."""
+
+    def __init__(self, job: Job, x: Tensor, edge_attr: Tensor | None, initial: list[Tensor], tape: Tape | None) -> None:
+        self.job = job
+        self.plan = job.plan
+        self.records: list[Record] = []
+        self._tape = tape
+        self._x = x if self.plan.in_order else x.index_select(0, self.plan.order)
+        self._initial = dict(zip(job.fields, initial, strict=False))
+        self._edge_attr = edge_attr
+        self.rows = {
+            name: x.new_empty(self.plan.num_rows, *shape)
+            for name, shape in zip(job.fields, job.cell.shapes(), strict=True)
+        }
+        self._write_given()
+        self._unchecked = {False, True}  # whether a step with (and one without) edges is yet to be checked
+        for step in self.plan.steps:
+            self._do(step)
+
+    def _write_given(self) -> None:
+        for name, rows in self.rows.items():
+            given = rows[: self.plan.given.shape[0]]
+            if self.job.initial_row is None:
+                given.zero_()
+            elif len(given):
+                torch.index_select(self._initial[name], 0, self.job.initial_row[self.plan.given], out=given)
+
+    def _do(self, step: Step) -> None:
+        x = self._x[step.nodes]
+        if self._tape is not None:
+            x = x.detach().requires_grad_()
+        record = Record(step, x)
+        inbox = SweptInbox(self.plan, step, self.job.fields, lambda name: self._look(record, name), x)
+        own = Own(self.job.fields, lambda name: self._look_own(record, name))
+        if self._tape is None:
+            state = self.job.cell(x, inbox, own)
+        else:
+            with torch.enable_grad():
+                state = self.job.cell(x, inbox, own)
+            self._note(record, state)
+        stop = step.writes + inbox.num_nodes
+        for name, rows in self.rows.items():
+            rows[step.writes : stop] = getattr(state, name).detach()
+
+    def _look(self, record: Record, name: str) -> Tensor:
+        """A field of the inbox: one gather."""
+        step, plan = record.step, self.plan
+        if name == "edge_attr":
+            value = gather_edges(self._edge_attr, plan.edge[step.edges])
+        else:
+            value = self.rows[name][step.reads :].index_select(0, plan.source[step.edges])
+        return self._leaf(record, name, value) if len(value) else value
+
+    def _look_own(self, record: Record, name: str) -> Tensor:
+        step, plan = record.step, self.plan
+        if plan.mode == "sync":
+            value = self.rows[name][step.reads : step.reads + plan.num_nodes].clone()
+        elif self.job.initial_row is not None:
+            value = self._initial[name].index_select(0, self.job.initial_row[plan.nodes(step)])
+        else:
+            count = step.nodes.stop - step.nodes.start
+            return Zero.of((count, *self.rows[name].shape[1:]), self.rows[name])
+        return self._leaf(record, f"own.{name}", value)
+
+    def _leaf(self, record: Record, name: str, value: Tensor) -> Tensor:
+        if self._tape is not None:
+            record.looked[name] = value.detach().requires_grad_()
+            return record.looked[name]
+        return value
+
+    def _note(self, record: Record, state: Any) -> None:
+        tape = self._tape
+        assert tape is not None
+        record.products, tape.products = tape.products, []
+        record.leaves = list(tape.leaves)
+        results = [(name, getattr(state, name)) for name in self.job.fields]
+        has_edges = bool(record.step.degree != 0)
+        if has_edges in self._unchecked:
+            self._unchecked.remove(has_edges)
+            known = [record.x, *record.looked.values(), *tape.leaves.values()]
+            known += [p.result.node.variable for p in record.products if hasattr(p.result.node, "variable")]
+            check_all_known([tensor for _, tensor in results], known)
+        for name, tensor in results:
+            if tensor.requires_grad:
+                record.results.append((name, tensor.dtype, get_gradient_edge(tensor)))
+        self.records.append(record)
+
+
+class _Sweep(torch.autograd.Function):
+    """The forward sweep, and as its gradient the reverse sweep."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, job: Job, tape: Tape, x: Tensor, edge_attr: Tensor | None, num_initial: int, *rest: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Fields of the final state, `[N, ...]` each."""
+        with tape.recording():
+            forward = _Forward(job, x, edge_attr, list(rest[:num_initial]), tape)
+        ctx.set_materialize_grads(False)
+        ctx.job, ctx.tape, ctx.records = job, tape, forward.records
+        ctx.like = (x, edge_attr, rest[:num_initial])
+        ctx.rows_like = {name: rows[:0] for name, rows in forward.rows.items()}
+        return tuple(_final(job.plan, forward.rows[name]) for name in job.fields)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        """The gradients of x, edge_attr, the initial state and the cell's parameters."""
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "the swept engine has first derivatives only, and this backward pass was asked to be differentiable "
+                "itself (create_graph=True): run the model inside `with graphrec.reference_loop():`."
+            )
+        if ctx.records is None:
+            raise RuntimeError(
+                "backward through this run a second time: its records were freed by the first; call the first "
+                "with retain_graph=True."
+            )
+        keep = torch._C._autograd._get_current_graph_task_keep_graph()
+        back = _Reverse(ctx, dict(zip(ctx.job.fields, grads, strict=True)), keep)
+        if not keep:
+            ctx.records = None
+        return (None, None, back.x, back.edge_attr, None, *back.initial, *back.parameters.total())
+
+
+class _Reverse:
+    """The reverse sweep."""
+
+    def __init__(self, ctx: Any, grads: dict[str, Tensor | None], keep: bool) -> None:
+        self.plan: Schedule = ctx.job.plan
+        self.job: Job = ctx.job
+        x, edge_attr, initial = ctx.like
+        self._keep = keep
+        self._final = {
+            name: grad if self.plan.in_order else grad.index_select(0, self.plan.order)
+            for name, grad in grads.items()
+            if grad is not None
+        }
+        self._rows_like = ctx.rows_like
+        # For each field the gradients of all inboxes: written by the step that read them, collected from there
+        # by the step that made them.
+        self._of_edge: dict[str, Tensor] = {}
+        self._of_own: dict[str, Tensor] = {}
+        self._x = x.new_zeros(x.shape)
+        self.edge_attr = None if edge_attr is None or not edge_attr.requires_grad else torch.zeros_like(edge_attr)
+        self._initial = dict(zip(self.job.fields, [torch.zeros_like(t) for t in initial], strict=False))
+        self.parameters = Gradients(ctx.tape)
+        self._tape: Tape = ctx.tape
+        for record in reversed(ctx.records):
+            self._undo(record)
+        self._undo_given()
+
+    @property
+    def x(self) -> Tensor:
+        """`[N, ...]`, in the caller's order."""
+        return self._x if self.plan.in_order else self._x.index_select(0, self.plan.place)
+
+    @property
+    def initial(self) -> list[Tensor]:
+        """Per field `[K, ...]`."""
+        return list(self._initial.values())
+
+    def _undo(self, record: Record) -> None:
+        outputs, grad_outputs = [], []
+        for name, dtype, edge in record.results:
+            grad = self._arrived(name, record.step)
+            if grad is not None:
+                outputs.append(edge)
+                grad_outputs.append(grad.to(dtype))
+        self._of_own = {}
+        inputs: list[Any] = [record.x, *record.looked.values()]
+        inputs += [product.result for product in record.products]
+        inputs += [self._tape.leaves[number] for number in record.leaves]
+        if outputs:
+            grads = list(
+                torch.autograd.grad(outputs, inputs, grad_outputs, allow_unused=True, retain_graph=self._keep)
+            )
+        else:
+            grads = [None] * len(inputs)
+        grads.reverse()
+        if (grad := grads.pop()) is not None:
+            self._x[record.step.nodes] += grad
+        self._hand_on(record.step, {name: grads.pop() for name in record.looked})
+        for product in record.products:
+            if (grad := grads.pop()) is not None:
+                self.parameters.add(product, grad)
+        for number in record.leaves:
+            if (grad := grads.pop()) is not None:
+                self.parameters.add_leaf(number, grad)
+
+    def _arrived(self, name: str, step: Step) -> Tensor | None:
+        """The gradient of the states that a step wrote: from outside, from later inboxes, from later own states."""
+        last = step.index == len(self.plan.steps) - 1
+        total = None
+        if name in self._final and (last or self.plan.mode == "async"):
+            total = self._final[name][step.nodes]
+        if not last:
+            level = 0 if self.plan.mode == "sync" else step.index + 1
+            total = _plus(total, self._collect(name, level))
+            total = _plus(total, self._of_own.get(name))
+        return total
+
+    def _collect(self, name: str, level: int) -> Tensor | None:
+        """The gradients that the inboxes reading a level's rows have left, summed by row."""
+        if name not in self._of_edge:
+            return None
+        outbox = self.plan.outbox
+        degree = outbox.degrees[level]
+        if degree == 0:
+            return None
+        edges = outbox.edge[outbox.bounds[level] : outbox.bounds[level + 1]]
+        if degree is None:
+            first = outbox.first[outbox.rows[level] : outbox.rows[level + 1]]
+            return gather_sum(self._of_edge[name], edges, first)
+        grads = self._of_edge[name].index_select(0, edges)
+        return grads if degree == 1 else grads.unflatten(0, (-1, degree)).sum(1)
+
+    def _hand_on(self, step: Step, grads: dict[str, Tensor | None]) -> None:
+        """Leave the gradients of what a step looked up where those whom they concern will find them."""
+        for name in self.job.fields:
+            grad = grads.get(name)
+            if grad is not None and name not in self._of_edge:
+                like = self._rows_like[name]
+                self._of_edge[name] = like.new_zeros(self.plan.num_edges, *like.shape[1:])
+            if name in self._of_edge and step.degree != 0:
+                self._of_edge[name][step.edges] = 0 if grad is None else grad
+            own = grads.get(f"own.{name}")
+            if own is not None and self.plan.mode == "sync":
+                self._of_own[name] = own
+            elif own is not None:
+                assert self.job.initial_row is not None
+                self._initial[name].index_add_(0, self.job.initial_row[self.plan.nodes(step)], own)
+        grad = grads.get("edge_attr")
+        if grad is not None and self.edge_attr is not None:
+            edge = self.plan.edge[step.edges]
+            self.edge_attr.index_add_(0, edge.clamp(min=0), grad * real_edges(edge, grad))
+
+    def _undo_given(self) -> None:
+        if self.job.initial_row is None:
+            return
+        for name, total in self._initial.items():
+            grad = _plus(self._collect(name, 0), self._of_own.get(name))
+            if grad is not None:
+                total.index_add_(0, self.job.initial_row[self.plan.given], grad)
+
+
+def _plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    return b if a is None else a if b is None else a + b

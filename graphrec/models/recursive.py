@@ -1,0 +1,92 @@
+"""A cell over a structure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from ..cells import (
+    Cell,
+    ChildSumTreeLSTMCell,
+    NaryTreeLSTMCell,
+    RecNNCell,
+    RNTNCell,
+    SRNCell,
+    TreeGRUCell,
+)
+from ..cells.activation import Activation
+from ..engine import run
+from ..schedule import schedule
+from ..structure import Structure, as_structure
+
+
+class Recursive(nn.Module):
+    """Any cell as a module: from inputs and a structure to hidden states.
+
+    Args:
+        cell: the equations.
+        mode, rounds: as in `graphrec.schedule`.
+    """
+
+    def __init__(self, cell: Cell, mode: str = "async", rounds: int | None = None) -> None:
+        super().__init__()
+        self.cell = cell
+        self.mode = mode
+        self.rounds = rounds
+
+    def forward(self, x: Tensor, s: Structure | Data | Tensor, initial: Any = None) -> Tensor:
+        """The first field of the state, h `[N, H]`.
+
+        Args:
+            x: `[N, D]`.
+            s: a Structure, a PyG `Data` or `Batch`, or an `edge_index` `[2, E]`.
+            initial: the initial state, see `graphrec.run`.
+        """
+        return self.state(x, s, initial)[0]
+
+    def state(self, x: Tensor, s: Structure | Data | Tensor, initial: Any = None) -> Any:
+        """The whole state, e.g. `(h, c)`, `[N, H]` each; arguments as in `forward`."""
+        plan = schedule(as_structure(s, x.shape[0]), self.mode, self.rounds)
+        return run(self.cell, plan, x, initial)
+
+
+class SRN(Recursive):
+    """The simple recurrent network over chains; see `SRNCell`."""
+
+    def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
+        super().__init__(SRNCell(inputs, hidden, activation))
+
+
+class RecNN(Recursive):
+    """The recursive neural network with a weight per slot; see `RecNNCell`."""
+
+    def __init__(self, inputs: int, hidden: int, arity: int = 2, activation: str | Activation = "tanh") -> None:
+        super().__init__(RecNNCell(inputs, hidden, arity, activation))
+
+
+class RNTN(Recursive):
+    """The recursive neural tensor network over binary trees; see `RNTNCell`."""
+
+    def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
+        super().__init__(RNTNCell(inputs, hidden, activation))
+
+
+class TreeLSTM(Recursive):
+    """The Tree-LSTM: Child-Sum for any number of children, or N-ary where `arity` says how many slots there are.
+
+    See `ChildSumTreeLSTMCell` and `NaryTreeLSTMCell`.
+    """
+
+    def __init__(self, inputs: int, hidden: int, arity: int | None = None) -> None:
+        super().__init__(
+            ChildSumTreeLSTMCell(inputs, hidden) if arity is None else NaryTreeLSTMCell(inputs, hidden, arity)
+        )
+
+
+class TreeGRU(Recursive):
+    """The Child-Sum Tree-GRU; see `TreeGRUCell`."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__(TreeGRUCell(inputs, hidden))

@@ -1,0 +1,194 @@
+"""From the states of nodes to one row per graph.
+
+A readout is the inbox of one more node per graph that all nodes of the graph send to. `with_readout` makes that
+node a part of the structure; the functions here only look into its inbox. All take states `h` `[N, H]` and the
+structure (or PyG data) `s`, and keep a row for a graph without nodes: zero.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+from torch_geometric.nn.aggr import Aggregation
+from torch_geometric.nn.resolver import aggregation_resolver
+
+from .engine.inbox import Inbox
+from .engine.swept import SweptInbox
+from .schedule import Schedule, schedule
+from .structure import Structure, as_structure
+
+
+def root(h: Tensor, s: Structure | Data) -> Tensor:
+    """`[G, H]`: the state of each graph's root, the one node that no edge leaves.
+
+    Raises:
+        ValueError: a graph has no such node, or more than one.
+    """
+    structure = _structure(h, s)
+    roots = _is_root(structure).nonzero().flatten()
+    count = torch.bincount(_graph(structure)[roots], minlength=structure.num_graphs)
+    if bool((count != 1).any()):
+        graph = int((count != 1).nonzero()[0])
+        raise ValueError(
+            f"root needs one node per graph that no edge leaves, graph {graph} has {int(count[graph])}: "
+            f"use last, sum, mean, max or attention."
+        )
+    rows = torch.empty_like(roots)
+    rows[_graph(structure)[roots]] = roots
+    return h.index_select(0, rows)
+
+
+def last(h: Tensor, s: Structure | Data) -> Tensor:
+    """`[G, H]`: the state of each graph's node with the highest number; in a chain the end, in a tree read from
+    brackets the root.
+    """
+    structure = _structure(h, s)
+    numbers = torch.arange(structure.num_nodes, device=structure.device)
+    rows = numbers.new_full((structure.num_graphs,), -1)
+    rows = rows.scatter_reduce(0, _graph(structure), numbers, "amax")
+    there = (rows >= 0).unsqueeze(1)
+    return h.index_select(0, rows.clamp(min=0)) * there
+
+
+def sum(h: Tensor, s: Structure | Data) -> Tensor:
+    """`[G, H]`: the sum over each graph's nodes."""
+    inbox, _ = _inbox(h, s)
+    return inbox.sum(inbox.h)
+
+
+def mean(h: Tensor, s: Structure | Data) -> Tensor:
+    """`[G, H]`: the mean over each graph's nodes."""
+    inbox, _ = _inbox(h, s)
+    return inbox.mean(inbox.h)
+
+
+def max(h: Tensor, s: Structure | Data) -> Tensor:
+    """`[G, H]`: the maximum over each graph's nodes, feature by feature."""
+    inbox, _ = _inbox(h, s)
+    return inbox.max(inbox.h)
+
+
+def attention(h: Tensor, s: Structure | Data, score: nn.Module) -> Tensor:
+    """`[G, H]`: the sum over each graph's nodes, weighted by the softmax of `score(h)` `[N, 1]` over the graph.
+
+    r = sum_v a_v h_v,  a_v = exp(score(h_v)) / sum_{u in the graph of v} exp(score(h_u))
+    """
+    inbox, _ = _inbox(h, s)
+    return inbox.sum(inbox.softmax(score(inbox.h)) * inbox.h)
+
+
+def attention_weights(h: Tensor, s: Structure | Data, score: nn.Module) -> Tensor:
+    """`[N, 1]`: the weights a_v of `attention`."""
+    inbox, plan = _inbox(h, s)
+    weight = inbox.softmax(score(inbox.h))
+    return torch.empty_like(weight).index_copy(0, plan.edge, weight)
+
+
+def aggregate(h: Tensor, s: Structure | Data, aggr: Aggregation | str) -> Tensor:
+    """`[G, ·]`: any aggregation of `torch_geometric.nn.aggr`, by object or by the name that PyG knows it by."""
+    structure = _structure(h, s)
+    module = aggregation_resolver(aggr)
+    # Some aggregations need the nodes of a graph side by side.
+    order = torch.argsort(_graph(structure), stable=True)
+    return module(h[order], index=_graph(structure)[order], dim_size=structure.num_graphs)
+
+
+class Attention(nn.Module):
+    """`attention` with a linear score of its own.
+
+    Args:
+        hidden: H.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(hidden, 1)
+
+    def forward(self, h: Tensor, s: Structure | Data) -> Tensor:
+        """`[N, H] → [G, H]`."""
+        return attention(h, s, self.score)
+
+    def weights(self, h: Tensor, s: Structure | Data) -> Tensor:
+        """`[N, H] → [N, 1]`: what share each node has in its graph's row."""
+        return attention_weights(h, s, self.score)
+
+
+def with_readout(s: Structure) -> Structure:
+    """The structure with one more node per graph, N + g for graph g, that every node of the graph has an edge to.
+
+    The cell then reads out as part of the schedule. The new node is of a new kind, its edges are of a new
+    relation where there are relations, and carry zeros where there are edge attributes; give it a row of x.
+    """
+    nodes = torch.arange(s.num_nodes, device=s.device)
+    graphs = torch.arange(s.num_graphs, device=s.device)
+    read = torch.stack([nodes, s.num_nodes + _graph(s)])
+    kind = torch.zeros_like(nodes) if s.kind is None else s.kind
+    new_kind = int(kind.max()) + 1 if len(kind) else 1
+    relation = s.relation
+    if relation is not None:
+        new_relation = int(relation.max()) + 1 if len(relation) else 0
+        relation = torch.cat([relation, torch.full_like(nodes, new_relation)])
+    edge_attr = s.edge_attr
+    if edge_attr is not None:
+        edge_attr = torch.cat([edge_attr, edge_attr.new_zeros(s.num_nodes, *edge_attr.shape[1:])])
+    return Structure(
+        num_nodes=s.num_nodes + s.num_graphs,
+        edge_index=torch.cat([s.edge_index, read], dim=1),
+        slot=torch.cat([s.slot, _position(_graph(s))]),
+        relation=relation,
+        edge_attr=edge_attr,
+        kind=torch.cat([kind, torch.full_like(graphs, new_kind)]),
+        graph=torch.cat([_graph(s), graphs]),
+        num_graphs=s.num_graphs,
+        tokens=None if s.tokens is None else (*s.tokens, *[None] * s.num_graphs),
+        labels=None if s.labels is None else (*s.labels, *[None] * s.num_graphs),
+    )
+
+
+def _structure(h: Tensor, s: Structure | Data) -> Structure:
+    structure = as_structure(s, h.shape[0])
+    if h.shape[0] != structure.num_nodes:
+        raise ValueError(f"h must have one row per node: expected {structure.num_nodes}, got shape {tuple(h.shape)}.")
+    return structure
+
+
+def _graph(structure: Structure) -> Tensor:
+    assert structure.graph is not None
+    return structure.graph
+
+
+def _is_root(structure: Structure) -> Tensor:
+    return torch.bincount(structure.source, minlength=structure.num_nodes) == 0
+
+
+def _position(graph: Tensor) -> Tensor:
+    from .structure.structure import default_slots
+
+    return default_slots(graph, int(graph.max()) + 1 if len(graph) else 0)
+
+
+def _inbox(h: Tensor, s: Structure | Data) -> tuple[Inbox, Schedule]:
+    """The inbox of one more node per graph, and its schedule, whose edge v leaves node v."""
+    structure = _structure(h, s)
+    if "readout" not in structure.cache:
+        structure.cache["readout"] = schedule(_readers(structure))
+    plan = structure.cache["readout"]
+    step = plan.steps[1]
+
+    def look(name: str) -> Tensor:
+        return h.index_select(0, plan.edge)
+
+    return SweptInbox(plan, step, ("h",), look, h), plan
+
+
+def _readers(structure: Structure) -> Structure:
+    """Nodes on one level, their graphs' readers on the next (also the reader of a graph without nodes)."""
+    size, graphs = structure.num_nodes, structure.num_graphs
+    nodes = torch.arange(size, device=structure.device)
+    return Structure(
+        num_nodes=size + graphs,
+        edge_index=torch.stack([nodes, size + _graph(structure)]),
+        slot=_position(_graph(structure)),
+        level=torch.cat([torch.zeros_like(nodes), nodes.new_ones(graphs)]),
+    )

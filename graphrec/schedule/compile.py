@@ -1,0 +1,110 @@
+"""From a structure to its schedule. Everything is vectorised; nothing here walks the graph but `levels`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..structure import Structure
+from .levels import levels
+from .schedule import Schedule, Steps
+from .views import segment_layout
+
+
+def schedule(structure: Structure, mode: str = "async", rounds: int | None = None) -> Schedule:
+    """The order in which the nodes of a structure are updated; computed once and kept on the structure.
+
+    Args:
+        structure: what to schedule.
+        mode: `"async"`, every node once, after its sources, a topological level per step; or `"sync"`, every
+            node in every round, reading the round before.
+        rounds: T, how many rounds (sync only).
+
+    Raises:
+        CycleError: in async mode, a cycle; names one.
+        ValueError: an unknown mode, fewer than one round, rounds in async mode, a structure without nodes.
+    """
+    if mode not in ("async", "sync"):
+        raise ValueError(f"mode must be 'async' or 'sync', got {mode!r}.")
+    if mode == "async" and rounds is not None:
+        raise ValueError(f"async mode visits every node once and takes no rounds, got rounds={rounds}; use mode='sync'.")
+    if mode == "sync" and (not isinstance(rounds, int) or isinstance(rounds, bool) or rounds < 1):
+        raise ValueError(f"sync mode needs a number of rounds, 1 or more, got rounds={rounds!r}.")
+    if structure.num_nodes == 0:
+        raise ValueError("there is nothing to schedule: the structure (or batch) has no nodes.")
+    key = ("schedule", mode, rounds)
+    if key not in structure.cache:
+        structure.cache[key] = compile_async(structure) if rounds is None else compile_sync(structure, rounds)
+    return structure.cache[key]
+
+
+def compile_async(structure: Structure, initial: bool = False) -> Schedule:
+    """One step per level. With `initial`, a given row (and one edge from it) before each node of level 0."""
+    level = levels(structure)
+    order = torch.argsort(level, stable=True)
+    place = _inverse(order)
+    sizes = torch.bincount(level)
+    bounds = torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
+    given = order[: int(sizes[0])] if initial else order[:0]
+    return _compile(structure, "async", None, order, place, given, level_bounds=bounds, level_of_place=level[order])
+
+
+def compile_sync(structure: Structure, rounds: int) -> Schedule:
+    """The same step over all nodes, `rounds` times; the given rows are round 0."""
+    nodes = torch.arange(structure.num_nodes, device=structure.device)
+    bounds = torch.tensor([0, structure.num_nodes], device=structure.device)
+    return _compile(
+        structure, "sync", rounds, nodes, nodes, nodes, level_bounds=bounds, level_of_place=torch.zeros_like(nodes)
+    )
+
+
+def _compile(
+    structure: Structure,
+    mode: str,
+    rounds: int | None,
+    order: Tensor,
+    place: Tensor,
+    given: Tensor,
+    level_bounds: Tensor,
+    level_of_place: Tensor,
+) -> Schedule:
+    source, target, slot = place[structure.source], place[structure.target], structure.slot
+    edge = torch.arange(structure.num_edges, device=structure.device)
+    relation = structure.relation
+    if mode == "async" and given.numel():
+        # The virtual edge of each given row: from the row to its node, in slot 0 (relation 0).
+        rows = torch.arange(given.shape[0], device=structure.device)
+        source, target = torch.cat([rows, source + given.shape[0]]), torch.cat([rows, target])
+        slot, edge = torch.cat([torch.zeros_like(rows), slot]), torch.cat([torch.full_like(rows, -1), edge])
+        relation = None if relation is None else torch.cat([torch.zeros_like(rows), relation])
+    # Inboxes stand in the order of their nodes, and in an inbox edges stand in the order of their slots.
+    num_slots = int(slot.max()) + 1 if slot.numel() else 0
+    key = target * max(num_slots, 1) + slot
+    key, inbox = torch.sort(key, stable=True)
+    source, target, slot, edge = source[inbox], target[inbox], slot[inbox], edge[inbox]
+    nodes = level_bounds.tolist()
+    first_edge, edges, degrees = segment_layout(torch.bincount(target, minlength=order.shape[0]), nodes)
+    return Schedule(
+        structure=structure,
+        mode=mode,
+        rounds=rounds,
+        order=order,
+        place=place,
+        source=source,
+        target=target - level_bounds[level_of_place[target]],
+        edge=edge,
+        slot=slot,
+        relation=None if relation is None else relation[inbox],
+        given=given,
+        steps=Steps(nodes, edges, degrees, given.shape[0], rounds),
+        num_slots=num_slots,
+        distinct_slots=not bool((key[1:] == key[:-1]).any()),
+        in_order=bool((order[1:] > order[:-1]).all()),
+        first_edge=first_edge,
+    )
+
+
+def _inverse(permutation: Tensor) -> Tensor:
+    inverse = torch.empty_like(permutation)
+    inverse[permutation] = torch.arange(permutation.shape[0], device=permutation.device)
+    return inverse

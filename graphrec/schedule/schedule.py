@@ -1,0 +1,213 @@
+"""The compiled schedule: one list of steps, whatever the structure and the mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..structure import Structure
+from .views import Outbox, Routes
+
+
+class Step(NamedTuple):
+    """One turn of the loop: a run of places is updated from a run of inbox edges.
+
+    All four numbers pairs are host integers, so that a sweep never waits for a device.
+    """
+
+    index: int
+    nodes: slice  # the places updated; also their rows in x
+    edges: slice  # their inbox: these edges of the schedule
+    reads: int  # the inbox's sources are counted from this row of the state
+    writes: int  # the new states go to the rows that start here
+    degree: int | None  # how many edges each node here receives, if all receive equally many
+
+
+class Steps(Sequence[Step]):
+    """The steps of a schedule, made when asked for: a chain of a million nodes has a million."""
+
+    def __init__(self, nodes: list[int], edges: list[int], degrees: list[int | None], given: int, rounds: int | None):
+        self._nodes = nodes
+        self._edges = edges
+        self._degrees = degrees
+        self._given = given
+        self._rounds = rounds
+
+    def __len__(self) -> int:
+        return len(self._degrees) if self._rounds is None else self._rounds
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there are {len(self)} steps, got index {index}.")
+        index %= len(self)
+        # In sync mode every step is the same level over again, one round of N rows further on.
+        level = index if self._rounds is None else 0
+        start, stop = self._nodes[level], self._nodes[level + 1]
+        shift = 0 if self._rounds is None else index * stop
+        return Step(
+            index=index,
+            nodes=slice(start, stop),
+            edges=slice(self._edges[level], self._edges[level + 1]),
+            reads=shift,
+            writes=self._given + start + shift,
+            degree=self._degrees[level],
+        )
+
+    def __iter__(self) -> Iterator[Step]:
+        return (self[i] for i in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Steps) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def row_bounds(self) -> list[int]:
+        """Where the given rows begin, and the rows of each level behind them; in sync mode, of one round."""
+        return [0, *(self._given + n for n in self._nodes)] if self._rounds is None else self._nodes
+
+    @property
+    def edge_bounds(self) -> list[int]:
+        """Where the inbox edges of each level begin."""
+        return self._edges
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """In which order the nodes of a structure are updated, compiled for the engine's one loop.
+
+    Nodes are renumbered: node `order[p]` stands at place p, so that the nodes of a step stand side by side and
+    its results are written as one slice. The state has one row per update: first the *given* rows, which stand
+    before the loop begins, then a row for each node of each step.
+
+    - async: a step is a topological level, a node's inbox holds the states of its sources. There are no given
+      rows, unless the run is given initial states: see `with_initial`.
+    - sync: a step is a round over all nodes, an inbox holds its sources' states of the round before. The given
+      rows are round 0.
+
+    Attributes:
+        structure: what was scheduled.
+        mode, rounds: `"async"` and None, or `"sync"` and T.
+        order, place: `[N]`, the node at each place, and the place of each node.
+        source: `[E]`, for each inbox edge the row of its source, counted from where its step reads.
+        target: `[E]`, for each inbox edge its target's place, counted from its step's first.
+        edge: `[E]`, the structure's edge behind each inbox edge (-1: the virtual edge of an initial state).
+        slot, relation: `[E]`, as in the structure; inboxes are sorted by target and slot.
+        given: the nodes that the given rows belong to.
+        steps: the list that the engine's loop runs through.
+        num_slots: one more than the highest slot.
+        distinct_slots: whether no two edges fill the same slot of the same node.
+    """
+
+    structure: Structure
+    mode: str
+    rounds: int | None
+    order: Tensor
+    place: Tensor
+    source: Tensor
+    target: Tensor
+    edge: Tensor
+    slot: Tensor
+    relation: Tensor | None
+    given: Tensor
+    steps: Steps
+    num_slots: int
+    distinct_slots: bool
+    in_order: bool  # whether every node stands at its own number already
+    first_edge: Tensor = field(repr=False)  # [N], the first inbox edge of each place, counted from its step's first
+
+    @property
+    def num_nodes(self) -> int:
+        """N."""
+        return self.structure.num_nodes
+
+    @property
+    def num_edges(self) -> int:
+        """The edges of all inboxes; E, and in a schedule with initial states one more for each given row."""
+        return self.source.shape[0]
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows the state has: the given ones, and one for each update."""
+        return self.given.shape[0] + self.num_nodes * (self.rounds or 1)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the index tensors live."""
+        return self.order.device
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """The same edges seen from their sources; the reverse sweep collects gradients through it."""
+        return Outbox.of(self)
+
+    @cached_property
+    def routes(self) -> Routes:
+        """The same edges as the reference loop posts states along them (async mode)."""
+        return Routes.of(self)
+
+    @property
+    def levels(self) -> Sequence[Step]:
+        """The steps that differ: all of them in async mode, one round in sync mode."""
+        return self.steps if self.rounds is None else self.steps[:1]
+
+    def nodes(self, step: Step) -> Tensor:
+        """The nodes, by the structure's numbers, that a step updates."""
+        return self.order[step.nodes]
+
+    def with_initial(self) -> Schedule:
+        """This schedule with a virtual predecessor before each node that has none: the place of its initial state."""
+        from .compile import compile_async
+
+        if self.mode == "sync" or self.given.numel():
+            return self
+        cache = self.structure.cache
+        if "with_initial" not in cache:
+            cache["with_initial"] = compile_async(self.structure, initial=True)
+        return cache["with_initial"]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the loop does the same on both: the same steps with the same inboxes.
+
+        Which node of the caller stands at which place is the caller's numbering, not part of the computation.
+        """
+        if not isinstance(other, Schedule):
+            return NotImplemented
+        return (
+            self.steps == other.steps
+            and all(torch.equal(getattr(self, f), getattr(other, f)) for f in ("source", "target", "slot"))
+            and (self.relation is None) == (other.relation is None)
+            and (self.relation is None or other.relation is None or torch.equal(self.relation, other.relation))
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        mode = self.mode if self.rounds is None else f"{self.mode}, rounds={self.rounds}"
+        return f"Schedule({mode}, nodes={self.num_nodes}, edges={self.num_edges}, steps={len(self.steps)})"
+
+    def __str__(self) -> str:
+        """One line per step: which nodes it updates, and from how many edges."""
+        lines = [repr(self)]
+        for step in self.steps:
+            if step.index == 8 and len(self.steps) > 10:
+                lines.append(f"  … {len(self.steps) - 9} more steps …")
+                step = self.steps[-1]
+                lines.append(self._describe(step))
+                break
+            lines.append(self._describe(step))
+        return "\n".join(lines)
+
+    def _describe(self, step: Step) -> str:
+        nodes = self.nodes(step)
+        shown = " ".join(map(str, nodes[:12].tolist())) + (f" … ({len(nodes)})" if len(nodes) > 12 else "")
+        edges = step.edges.stop - step.edges.start
+        what = "level" if self.rounds is None else "round"
+        return f"  {what} {step.index:>3}: {edges} edge{'s' * (edges != 1)} → node{'s' * (len(nodes) != 1)} {shown}"

@@ -1,0 +1,96 @@
+"""A schedule's edges, seen in the other orders in which engines need them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .schedule import Schedule
+
+
+class Outbox(NamedTuple):
+    """For each row of the state, the inbox edges that read it: what the reverse sweep collects gradients by.
+
+    Level 0 are the given rows, level k + 1 those that step k writes; in sync mode, where all rounds share
+    their edges, there is the one level of a round.
+
+    Attributes:
+        edge: `[E]`, the inbox edges, sorted by source row.
+        first: `[rows]`, where the edges of each row begin, counted from the first of its level.
+        rows, bounds: where the rows of each level begin, and where its edges do.
+        degrees: for each level how many edges leave each row, if equally many leave all.
+    """
+
+    edge: Tensor
+    first: Tensor
+    rows: list[int]
+    bounds: list[int]
+    degrees: list[int | None]
+
+    @staticmethod
+    def of(plan: Schedule) -> Outbox:
+        """Read off a schedule."""
+        rows = plan.steps.row_bounds
+        first, bounds, degrees = segment_layout(torch.bincount(plan.source, minlength=rows[-1]), rows)
+        return Outbox(torch.argsort(plan.source, stable=True), first, rows, bounds, degrees)
+
+
+class Routes(NamedTuple):
+    """Which rows of a new state go to which later steps: what the reference loop posts its states by.
+
+    Attributes:
+        row: `[E]`, the source of each edge as a row of its own level, sorted by source level and reading step.
+        counts: per level, how many rows go to each of its readers.
+        readers: per level, the steps that read it, in ascending order.
+        bounds: where in `row` each level begins.
+        arrival: `[E]`, for each inbox edge, where in its step's mail it lies.
+    """
+
+    row: Tensor
+    counts: list[list[int]]
+    readers: list[list[int]]
+    bounds: list[int]
+    arrival: Tensor
+
+    @staticmethod
+    def of(plan: Schedule) -> Routes:
+        """Read off a schedule in async mode; level 0 are the given rows, level k + 1 those of step k."""
+        rows = torch.tensor(plan.steps.row_bounds, device=plan.device)
+        edges = torch.tensor(plan.steps.edge_bounds, device=plan.device)
+        level = torch.searchsorted(rows, plan.source, right=True) - 1
+        # Empty levels (no given rows) share their bound with the next one; searchsorted finds the last of them.
+        step = torch.searchsorted(edges, torch.arange(plan.num_edges, device=plan.device), right=True) - 1
+        sent = torch.argsort(level * len(plan.steps) + step, stable=True)
+        received = torch.argsort(step * (len(plan.steps) + 1) + level, stable=True)
+        arrival = torch.empty_like(received)
+        arrival[received] = torch.arange(plan.num_edges, device=plan.device) - edges[step]
+        pairs, count = torch.unique_consecutive(torch.stack([level, step])[:, sent], dim=1, return_counts=True)
+        counts: list[list[int]] = [[] for _ in range(len(plan.steps) + 1)]
+        readers: list[list[int]] = [[] for _ in range(len(plan.steps) + 1)]
+        for (sender, reader), rows_sent in zip(pairs.t().tolist(), count.tolist(), strict=True):
+            counts[sender].append(rows_sent)
+            readers[sender].append(reader)
+        per_level = torch.bincount(level, minlength=len(plan.steps) + 1)
+        bounds = [0, *torch.cumsum(per_level, 0).tolist()]
+        return Routes((plan.source - rows[level])[sent], counts, readers, bounds, arrival)
+
+
+def segment_layout(count: Tensor, bounds: list[int]) -> tuple[Tensor, list[int], list[int | None]]:
+    """How segments of `count` items, in groups that begin at `bounds`, lie side by side.
+
+    Returns where each segment begins, counted from its group's first item; where each group begins; and for
+    each group the length of its segments if they are all equally long.
+    """
+    ends = torch.cat([count.new_zeros(1), torch.cumsum(count, 0)])
+    cuts = torch.tensor(bounds, device=count.device)
+    group_begins = ends[cuts]
+    size = cuts.diff()
+    group = torch.repeat_interleave(torch.arange(size.shape[0], device=count.device), size)
+    first = ends[:-1] - group_begins[:-1][group]
+    shortest = count.new_full(size.shape, 2**62).scatter_reduce(0, group, count, "amin")
+    longest = count.new_zeros(size.shape).scatter_reduce(0, group, count, "amax")
+    uniform = torch.where(size == 0, 0, torch.where(shortest == longest, longest, -1))
+    return first, group_begins.tolist(), [None if d < 0 else d for d in uniform.tolist()]

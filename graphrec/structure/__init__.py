@@ -1,0 +1,27 @@
+"""What depends on whom: building, converting, batching and reversing structures.
+
+Belongs here: anything that says which nodes and edges there are. Does not: in which order they are visited.
+"""
+
+from .batch import batch
+from .brackets import parse_brackets
+from .build import chain, chains, dag, grid
+from .convert import as_structure, from_networkx, from_pyg, to_networkx, to_pyg
+from .structure import Structure
+from .tree import tree
+
+__all__ = [
+    "Structure",
+    "as_structure",
+    "batch",
+    "chain",
+    "chains",
+    "dag",
+    "from_networkx",
+    "from_pyg",
+    "grid",
+    "parse_brackets",
+    "to_networkx",
+    "to_pyg",
+    "tree",
+]

@@ -1,0 +1,69 @@
+"""Several structures as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .structure import EDGE_FIELDS, NODE_FIELDS, Structure
+
+
+def batch(structures: Sequence[Structure]) -> Structure:
+    """Side by side: the nodes of member b are numbered on from those of member b - 1.
+
+    Slots, relations, kinds, edge attributes, tokens and labels are kept; members may be batches themselves.
+    Levels that the members know are known to the batch.
+
+    Raises:
+        ValueError: no members, or a value that some members carry and others do not.
+    """
+    members = list(structures)
+    if not members:
+        raise ValueError("cannot batch nothing: give at least one structure, got an empty batch.")
+    for member in members:
+        if not isinstance(member, Structure):
+            raise TypeError(f"batch takes structures, got {type(member).__name__}: build one with graphrec.tree, …")
+    first_node = _running_count([m.num_nodes for m in members])
+    first_graph = _running_count([m.num_graphs for m in members])
+    carried: dict[str, Any] = {name: _join(name, members, "num_edges") for name in EDGE_FIELDS}
+    carried |= {name: _join(name, members, "num_nodes") for name in NODE_FIELDS if name != "graph"}
+    return Structure(
+        num_nodes=sum(m.num_nodes for m in members),
+        edge_index=torch.cat([m.edge_index + n for m, n in zip(members, first_node, strict=True)], dim=1),
+        graph=torch.cat([m.graph + g for m, g in zip(members, first_graph, strict=True) if m.graph is not None]),
+        num_graphs=sum(m.num_graphs for m in members),
+        tokens=_join_texts([m.tokens for m in members], members),
+        labels=_join_texts([m.labels for m in members], members),
+        **carried,
+    )
+
+
+def _running_count(sizes: list[int]) -> list[int]:
+    counts, total = [], 0
+    for size in sizes:
+        counts.append(total)
+        total += size
+    return counts
+
+
+def _join(name: str, members: list[Structure], count: str) -> Tensor | None:
+    # A member without rows (a single node has no edges) need not say what its rows would have been.
+    rows = [(i, getattr(m, name)) for i, m in enumerate(members) if getattr(m, count)]
+    have = [value for _, value in rows if value is not None]
+    if not have:
+        return getattr(members[0], name)
+    if len(have) < len(rows):
+        if name in ("level", "level_reversed"):
+            return None
+        missing = next(i for i, value in rows if value is None)
+        raise ValueError(f"member {missing} of the batch has no {name} while others have: give it one, or drop it from all.")
+    return torch.cat(have)
+
+
+def _join_texts(texts: list[tuple[str | None, ...] | None], members: list[Structure]) -> tuple[str | None, ...] | None:
+    if all(text is None for text in texts):
+        return None
+    return tuple(t for text, m in zip(texts, members, strict=True) for t in (text or (None,) * m.num_nodes))

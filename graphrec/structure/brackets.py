@@ -1,0 +1,117 @@
+"""Trees written as brackets."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+# A token is a parenthesis, or a run of anything else but blanks; a backslash takes the next character along.
+_TOKEN = re.compile(r"[()]|(?:\\.|[^()\s\\])+|\\")
+
+# What the Penn Treebank writes for characters that its own format needs.
+_PTB_ESCAPES = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "-LCB-": "{", "-RCB-": "}"}
+_BACKSLASHED = re.compile(r"\\([()\\/*])")
+
+
+class TreeRows(NamedTuple):
+    """A tree as one row per node, children before parents: the common form of every way to write a tree."""
+
+    parent: list[int]
+    slot: list[int]
+    token: list[str | None]
+    label: list[str | None]
+
+    def add(self, children: list[int], token: str | None, label: str | None) -> int:
+        """A node above its children, which are there already; returns its id."""
+        node = len(self.parent)
+        for slot, child in enumerate(children):
+            self.parent[child] = node
+            self.slot[child] = slot
+        self.parent.append(-1)
+        self.slot.append(0)
+        self.token.append(token)
+        self.label.append(label)
+        return node
+
+
+class _Open(NamedTuple):
+    """A bracket that has been opened and not yet closed."""
+
+    position: int
+    label: list[str]  # empty until it has been read
+    children: list[int]
+    token: list[str]  # a token that may turn out to be all there is inside
+
+
+def parse_brackets(text: str, labels: bool = True) -> TreeRows:
+    r"""Read one tree from brackets, without recursion.
+
+    With labels, the first word after `(` is the node's label: `(3 (2 It) (4 (2 's) (4 good)))`. Without, every
+    word is a token: `( not ( a ( and b ) ) )`. A bracket around a single token is one node, a leaf; a token
+    beside other children becomes a leaf of its own, without label. `-LRB-`, `-RRB-` (and the square and curly
+    ones) and the backslashed `\(`, `\)`, `\/`, `\*`, `\\` stand for the characters themselves.
+
+    Raises:
+        ValueError: malformed brackets, with the position of the first fault.
+    """
+    rows = TreeRows([], [], [], [])
+    stack: list[_Open] = []
+    done = False
+    for match in _TOKEN.finditer(text):
+        word, position = match.group(), match.start()
+        if done:
+            raise _fault(text, position, f"the tree has ended, but {word!r} follows; give one tree at a time")
+        if word == "(":
+            if stack:
+                _settle(rows, stack[-1])
+                if labels and not stack[-1].label:
+                    stack[-1].label.append("")  # PTB wraps a whole tree in a bracket without label
+            stack.append(_Open(position, [], [], []))
+        elif word == ")":
+            if not stack:
+                raise _fault(text, position, "')' closes a bracket that was never opened")
+            node = _close(rows, stack.pop(), text, labels)
+            if stack:
+                stack[-1].children.append(node)
+            done = not stack
+        elif not stack:
+            rows.add([], unescape(word), None)  # a tree that is one bare token
+            done = True
+        elif labels and not stack[-1].label:
+            stack[-1].label.append(word)
+        else:
+            if stack[-1].children or stack[-1].token:
+                _settle(rows, stack[-1])
+                stack[-1].children.append(rows.add([], unescape(word), None))
+            else:
+                stack[-1].token.append(unescape(word))
+    if stack:
+        raise _fault(text, stack[-1].position, f"'(' is never closed ({len(stack)} open at the end)")
+    if not done:
+        raise ValueError("expected a tree in brackets, got an empty text.")
+    return rows
+
+
+def unescape(word: str) -> str:
+    """The characters that a word of the Penn Treebank stands for."""
+    return _PTB_ESCAPES.get(word) or _BACKSLASHED.sub(r"\1", word)
+
+
+def _settle(rows: TreeRows, bracket: _Open) -> None:
+    """A token that has got company is a leaf of its own."""
+    while bracket.token:
+        bracket.children.append(rows.add([], bracket.token.pop(), None))
+
+
+def _close(rows: TreeRows, bracket: _Open, text: str, labels: bool) -> int:
+    if not bracket.children and not bracket.token:
+        inside = f"only the label {bracket.label[0]!r}" if bracket.label else "nothing"
+        raise _fault(text, bracket.position, f"the bracket holds {inside}; a leaf needs a token")
+    token = bracket.token[0] if bracket.token else None
+    return rows.add(bracket.children, token, bracket.label[0] if labels else None)
+
+
+def _fault(text: str, position: int, what: str) -> ValueError:
+    start, stop = max(0, position - 20), position + 20
+    excerpt = ("…" if start else "") + text[start:stop] + ("…" if stop < len(text) else "")
+    return ValueError(f"malformed brackets at position {position}: {what}. Near: {excerpt!r}")

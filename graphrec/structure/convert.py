@@ -1,0 +1,145 @@
+"""To and from PyG and networkx."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import networkx as nx
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from .build import dag
+from .structure import Structure, default_slots
+
+# What a field of a structure is called on PyG's Data.
+PYG_NAMES = {
+    "slot": "slot",
+    "relation": "edge_type",
+    "edge_attr": "edge_attr",
+    "kind": "node_type",
+    "level": "level",
+    "level_reversed": "level_reversed",
+}
+
+
+def as_structure(source: Structure | Data | Tensor, num_nodes: int) -> Structure:
+    """What the models take: a structure as it is, PyG's Data or Batch, or a bare `edge_index`."""
+    if isinstance(source, Structure):
+        return source
+    if isinstance(source, Data):
+        return from_pyg(source)
+    if isinstance(source, Tensor):
+        return dag(source, num_nodes)
+    raise TypeError(
+        f"expected a graphrec Structure, a PyG Data or Batch, or an edge_index tensor, got {type(source).__name__}."
+    )
+
+
+def from_pyg(data: Data) -> Structure:
+    """The structure of PyG's `Data` or `Batch`.
+
+    Reads `edge_index`, `num_nodes`, `batch`, and where they are there `slot`, `edge_type` (relation),
+    `edge_attr`, `node_type` (kind), `level` and `level_reversed` (see `graphrec.transforms.AddLevels`), and
+    the lists `tokens` and `labels` of a single graph.
+    """
+    if data.edge_index is None:
+        raise ValueError(f"expected PyG data with an edge_index, got {data}: an edgeless graph has one of shape [2, 0].")
+    num_nodes = int(data.num_nodes or 0)
+    found = {field: data[name] for field, name in PYG_NAMES.items() if name in data}
+    if "slot" not in found:
+        found["slot"] = default_slots(data.edge_index[1], num_nodes)
+    texts = {} if isinstance(data, Batch) else {n: tuple(data[n]) for n in ("tokens", "labels") if n in data}
+    graph = data.batch if "batch" in data else None
+    graphs = data.num_graphs if isinstance(data, Batch) else 1 if graph is None else int(graph.max()) + 1
+    return Structure(num_nodes, data.edge_index, graph=graph, num_graphs=graphs, **found, **texts)
+
+
+def to_pyg(structure: Structure) -> Data:
+    """PyG's `Data` with all that the structure carries; `from_pyg` reads it back.
+
+    A batch of several graphs becomes one `Data` with its `batch` vector.
+    """
+    data = Data(edge_index=structure.edge_index, num_nodes=structure.num_nodes)
+    for field, name in PYG_NAMES.items():
+        if getattr(structure, field) is not None:
+            data[name] = getattr(structure, field)
+    for name in ("tokens", "labels"):
+        if getattr(structure, name) is not None:
+            data[name] = list(getattr(structure, name))
+    if structure.num_graphs > 1:
+        data.batch = structure.graph
+    return data
+
+
+def from_networkx(graph: nx.Graph) -> Structure:
+    """The structure of a networkx graph; nodes are numbered in the order of `graph.nodes`.
+
+    An undirected edge becomes one edge in each direction. Reads from edges `slot`, `relation` and `edge_attr`
+    (a number or a list of numbers), from nodes `kind`, `token`, `label` and `graph`; each on all edges or
+    nodes, or on none (`token` and `label` may be missing on some).
+
+    Raises:
+        ValueError: a value that some edges or nodes carry and others do not.
+    """
+    directed = graph if graph.is_directed() else graph.to_directed()
+    number = {node: i for i, node in enumerate(directed.nodes)}
+    pairs = list(directed.edges(data=True))
+    edge_index = torch.tensor([[number[u] for u, _, _ in pairs], [number[v] for _, v, _ in pairs]], dtype=torch.long)
+    on_edges = [values for _, _, values in pairs]
+    on_nodes = [values for _, values in directed.nodes(data=True)]
+    slot = _column(on_edges, "slot", "edge")
+    graphs = _column(on_nodes, "graph", "node")
+    return Structure(
+        num_nodes=len(number),
+        edge_index=edge_index,
+        slot=default_slots(edge_index[1], len(number)) if slot is None else slot,
+        relation=_column(on_edges, "relation", "edge"),
+        edge_attr=_column(on_edges, "edge_attr", "edge"),
+        kind=_column(on_nodes, "kind", "node"),
+        graph=graphs,
+        num_graphs=1 if graphs is None else int(graphs.max()) + 1,
+        tokens=_texts(on_nodes, "token"),
+        labels=_texts(on_nodes, "label"),
+    )
+
+
+def to_networkx(structure: Structure) -> nx.DiGraph:
+    """A `networkx.DiGraph` (a `MultiDiGraph` where edges are parallel), nodes 0 to N - 1; see `from_networkx`."""
+    pairs = structure.edge_index.t().tolist()
+    parallel = len({tuple(pair) for pair in pairs}) < len(pairs)
+    graph = nx.MultiDiGraph() if parallel else nx.DiGraph()
+    on_nodes: dict[str, Any] = {"kind": structure.kind, "token": structure.tokens, "label": structure.labels}
+    if structure.num_graphs > 1:
+        on_nodes["graph"] = structure.graph
+    on_edges = {"slot": structure.slot, "relation": structure.relation, "edge_attr": structure.edge_attr}
+    graph.add_nodes_from(zip(range(structure.num_nodes), _rows(on_nodes, structure.num_nodes), strict=True))
+    graph.add_edges_from(
+        (source, target, values) for (source, target), values in zip(pairs, _rows(on_edges, len(pairs)), strict=True)
+    )
+    return graph
+
+
+def _rows(columns: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [{} for _ in range(count)]
+    for name, column in columns.items():
+        if column is not None:
+            for row, value in zip(rows, column.tolist() if isinstance(column, Tensor) else column, strict=True):
+                if value is not None:
+                    row[name] = value
+    return rows
+
+
+def _column(rows: list[dict[str, Any]], name: str, what: str) -> Tensor | None:
+    values = [row[name] for row in rows if name in row]
+    if not values:
+        return None
+    if len(values) < len(rows):
+        raise ValueError(f"{name} is given on {len(values)} of {len(rows)} {what}s: give it on every {what}, or on none.")
+    return torch.tensor(values)
+
+
+def _texts(rows: list[dict[str, Any]], name: str) -> tuple[str | None, ...] | None:
+    if not any(name in row for row in rows):
+        return None
+    return tuple(row.get(name) for row in rows)

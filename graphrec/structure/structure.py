@@ -1,0 +1,193 @@
+"""The structure itself: nodes, edges, and what they carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Fields with one row per edge and one row per node; everything that copies a structure goes through these.
+EDGE_FIELDS = ("slot", "relation", "edge_attr")
+NODE_FIELDS = ("kind", "graph", "level", "level_reversed")
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """Who depends on whom: N nodes, E edges, G graphs. Immutable; node ids never change.
+
+    Information flows along an edge from source to target (`edge_index[0] → edge_index[1]`, as in PyG): in a
+    sequence from one time step to the next, in a tree from child to parent.
+
+    Build one with `chain`, `chains`, `tree`, `dag`, `grid`, `from_networkx`, `from_pyg` or `batch`.
+
+    Attributes:
+        num_nodes: N.
+        edge_index: `[2, E]` long, source and target of each edge.
+        slot: `[E]` long, which argument of its target an edge fills (left or right child, lag). By default the
+            edges into a node fill its slots 0, 1, 2, … in the order in which they are listed.
+        relation: `[E]` long, the type of each edge, or None.
+        edge_attr: `[E, ...]`, features of each edge, or None. May require grad.
+        kind: `[N]` long, the type of each node, or None.
+        graph: `[N]` long, the graph of a batch that each node belongs to.
+        num_graphs: G.
+        tokens, labels: one string or None per node, or None where the source had none.
+        level, level_reversed: `[N]` long, each node's topological level in this structure and in its reverse,
+            where they are known already; see `graphrec.transforms.AddLevels`.
+    """
+
+    num_nodes: int
+    edge_index: Tensor
+    slot: Tensor
+    relation: Tensor | None = None
+    edge_attr: Tensor | None = None
+    kind: Tensor | None = None
+    graph: Tensor | None = None
+    num_graphs: int = 1
+    tokens: tuple[str | None, ...] | None = None
+    labels: tuple[str | None, ...] | None = None
+    level: Tensor | None = None
+    level_reversed: Tensor | None = None
+    # Derived things, built once: the reverse, and one schedule per mode.
+    cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.num_nodes < 0:
+            raise ValueError(f"num_nodes must be 0 or more, got {self.num_nodes}.")
+        check_edge_index(self.edge_index, self.num_nodes)
+        for name in EDGE_FIELDS:
+            _check_rows(name, getattr(self, name), self.num_edges, "edge")
+        for name in (*NODE_FIELDS, "tokens", "labels"):
+            _check_rows(name, getattr(self, name), self.num_nodes, "node")
+        for name in ("slot", "relation", "kind", "graph", "level", "level_reversed"):
+            _check_whole_numbers(name, getattr(self, name))
+        if self.graph is None:
+            zeros = torch.zeros(self.num_nodes, dtype=torch.long, device=self.edge_index.device)
+            object.__setattr__(self, "graph", zeros)
+
+    @property
+    def num_edges(self) -> int:
+        """E."""
+        return self.edge_index.shape[1]
+
+    @property
+    def source(self) -> Tensor:
+        """`[E]` long."""
+        return self.edge_index[0]
+
+    @property
+    def target(self) -> Tensor:
+        """`[E]` long."""
+        return self.edge_index[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the index tensors live."""
+        return self.edge_index.device
+
+    def reverse(self) -> Structure:
+        """The same nodes and edges with information flowing the other way; everything carried stays in place.
+
+        `s.reverse().reverse() is s`, so both directions keep their schedules.
+        """
+        if "reverse" not in self.cache:
+            other = replace(
+                self,
+                edge_index=self.edge_index.flip(0),
+                level=self.level_reversed,
+                level_reversed=self.level,
+            )
+            other.cache["reverse"] = self
+            self.cache["reverse"] = other
+        return self.cache["reverse"]
+
+    def to(self, device: torch.device | str) -> Structure:
+        """This structure with its tensors on another device."""
+        device = torch.device(device)
+        if device == self.device:
+            return self
+        moved = {
+            f.name: getattr(self, f.name).to(device)
+            for f in fields(self)
+            if isinstance(getattr(self, f.name), Tensor)
+        }
+        return replace(self, **moved)
+
+    def to_pyg(self) -> Data:
+        """This structure as PyG's `Data`; see `graphrec.to_pyg`."""
+        from .convert import to_pyg  # conversion builds on structures
+
+        return to_pyg(self)
+
+    def replace(self, **changes: Any) -> Structure:
+        """A copy with some of what it carries replaced: `s.replace(slot=...)`, `s.replace(edge_attr=...)`."""
+        wiring = {"num_nodes", "edge_index"} & changes.keys()
+        if wiring:
+            raise ValueError(f"{sorted(wiring)} cannot be replaced; build a new structure, e.g. with graphrec.dag.")
+        return replace(self, **changes)
+
+    def __eq__(self, other: object) -> bool:
+        """Same nodes, edges and carried values. (What is merely derived, such as levels, does not count.)"""
+        if not isinstance(other, Structure):
+            return NotImplemented
+        return all(
+            _same(getattr(self, f.name), getattr(other, f.name))
+            for f in fields(self)
+            if f.name not in ("cache", "level", "level_reversed")
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        graphs = "" if self.num_graphs == 1 else f", graphs={self.num_graphs}"
+        carried = [n for n in ("relation", "edge_attr", "kind", "tokens", "labels") if getattr(self, n) is not None]
+        return (
+            f"Structure(nodes={self.num_nodes}, edges={self.num_edges}{graphs}"
+            + (f", with {', '.join(carried)}" if carried else "")
+            + ")"
+        )
+
+
+def default_slots(target: Tensor, num_nodes: int) -> Tensor:
+    """`[E]`: for each edge, how many edges listed before it enter the same target."""
+    by_target = torch.argsort(target, stable=True)
+    degree = torch.bincount(target, minlength=num_nodes)
+    first = torch.cumsum(degree, 0) - degree
+    slot = torch.empty_like(target)
+    slot[by_target] = torch.arange(target.shape[0], device=target.device) - first[target[by_target]]
+    return slot
+
+
+def check_edge_index(edge_index: Tensor, num_nodes: int) -> None:
+    """Raise unless every edge joins two nodes that are there."""
+    if not isinstance(edge_index, Tensor) or edge_index.dim() != 2 or edge_index.shape[0] != 2:
+        got = tuple(edge_index.shape) if isinstance(edge_index, Tensor) else type(edge_index).__name__
+        raise ValueError(f"edge_index must be a long tensor of shape [2, E] (sources, targets), got {got}.")
+    _check_whole_numbers("edge_index", edge_index)
+    if edge_index.shape[1] == 0:
+        return
+    low, high = (int(v) for v in torch.aminmax(edge_index))
+    if low < 0 or high >= num_nodes:
+        bad = ((edge_index < 0) | (edge_index >= num_nodes)).any(0).nonzero()[0].item()
+        source, target = edge_index[:, int(bad)].tolist()
+        raise ValueError(
+            f"edge {bad} goes from node {source} to node {target}, but the nodes are 0 to {num_nodes - 1}: "
+            f"correct the edge or raise num_nodes."
+        )
+
+
+def _check_rows(name: str, value: Any, count: int, what: str) -> None:
+    if value is not None and len(value) != count:
+        raise ValueError(f"{name} must have one row per {what}: expected {count}, got {len(value)}.")
+
+
+def _check_whole_numbers(name: str, value: Any) -> None:
+    if value is not None and value.dtype != torch.long:
+        raise TypeError(f"{name} must be of dtype torch.long, got {value.dtype}: convert it with .long().")
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    return a is b or (not isinstance(a, Tensor) and not isinstance(b, Tensor) and a == b)
