@@ -23,20 +23,21 @@ def root(h: Tensor, s: Structure | Data) -> Tensor:
     """`[G, H]`: the state of each graph's root, the one node that no edge leaves.
 
     Raises:
-        ValueError: a graph has no such node, or more than one.
+        ValueError: a graph has nodes but no such node, or more than one.
     """
     structure = _structure(h, s)
     roots = _is_root(structure).nonzero().flatten()
-    count = torch.bincount(_graph(structure)[roots], minlength=structure.num_graphs)
-    if bool((count != 1).any()):
-        graph = int((count != 1).nonzero()[0])
+    count = torch.bincount(structure.graph[roots], minlength=structure.num_graphs)
+    wanted = torch.bincount(structure.graph, minlength=structure.num_graphs).clamp(max=1)
+    if bool((count != wanted).any()):
+        graph = int((count != wanted).nonzero()[0])
         raise ValueError(
             f"root needs one node per graph that no edge leaves, graph {graph} has {int(count[graph])}: "
             f"use last, sum, mean, max or attention."
         )
-    rows = torch.empty_like(roots)
-    rows[_graph(structure)[roots]] = roots
-    return h.index_select(0, rows)
+    rows = roots.new_full((structure.num_graphs,), -1)
+    rows[structure.graph[roots]] = roots
+    return _rows_or_zero(h, rows)
 
 
 def last(h: Tensor, s: Structure | Data) -> Tensor:
@@ -46,9 +47,7 @@ def last(h: Tensor, s: Structure | Data) -> Tensor:
     structure = _structure(h, s)
     numbers = torch.arange(structure.num_nodes, device=structure.device)
     rows = numbers.new_full((structure.num_graphs,), -1)
-    rows = rows.scatter_reduce(0, _graph(structure), numbers, "amax")
-    there = (rows >= 0).unsqueeze(1)
-    return h.index_select(0, rows.clamp(min=0)) * there
+    return _rows_or_zero(h, rows.scatter_reduce(0, structure.graph, numbers, "amax"))
 
 
 def sum(h: Tensor, s: Structure | Data) -> Tensor:
@@ -90,8 +89,8 @@ def aggregate(h: Tensor, s: Structure | Data, aggr: Aggregation | str) -> Tensor
     structure = _structure(h, s)
     module = aggregation_resolver(aggr)
     # Some aggregations need the nodes of a graph side by side.
-    order = torch.argsort(_graph(structure), stable=True)
-    return module(h[order], index=_graph(structure)[order], dim_size=structure.num_graphs)
+    order = torch.argsort(structure.graph, stable=True)
+    return module(h[order], index=structure.graph[order], dim_size=structure.num_graphs)
 
 
 class Attention(nn.Module):
@@ -122,7 +121,7 @@ def with_readout(s: Structure) -> Structure:
     """
     nodes = torch.arange(s.num_nodes, device=s.device)
     graphs = torch.arange(s.num_graphs, device=s.device)
-    read = torch.stack([nodes, s.num_nodes + _graph(s)])
+    read = torch.stack([nodes, s.num_nodes + s.graph])
     kind = torch.zeros_like(nodes) if s.kind is None else s.kind
     new_kind = int(kind.max()) + 1 if len(kind) else 1
     relation = s.relation
@@ -135,11 +134,11 @@ def with_readout(s: Structure) -> Structure:
     return Structure(
         num_nodes=s.num_nodes + s.num_graphs,
         edge_index=torch.cat([s.edge_index, read], dim=1),
-        slot=torch.cat([s.slot, _position(_graph(s))]),
+        slot=torch.cat([s.slot, _position(s.graph)]),
         relation=relation,
         edge_attr=edge_attr,
         kind=torch.cat([kind, torch.full_like(graphs, new_kind)]),
-        graph=torch.cat([_graph(s), graphs]),
+        graph=torch.cat([s.graph, graphs]),
         num_graphs=s.num_graphs,
         tokens=None if s.tokens is None else (*s.tokens, *[None] * s.num_graphs),
         labels=None if s.labels is None else (*s.labels, *[None] * s.num_graphs),
@@ -153,13 +152,13 @@ def _structure(h: Tensor, s: Structure | Data) -> Structure:
     return structure
 
 
-def _graph(structure: Structure) -> Tensor:
-    assert structure.graph is not None
-    return structure.graph
-
-
 def _is_root(structure: Structure) -> Tensor:
     return torch.bincount(structure.source, minlength=structure.num_nodes) == 0
+
+
+def _rows_or_zero(h: Tensor, rows: Tensor) -> Tensor:
+    """`[G, H]`: the row of h that each graph names, zero where it names -1."""
+    return h.index_select(0, rows.clamp(min=0)).masked_fill((rows < 0).unsqueeze(1), 0)
 
 
 def _position(graph: Tensor) -> Tensor:
@@ -188,7 +187,7 @@ def _readers(structure: Structure) -> Structure:
     nodes = torch.arange(size, device=structure.device)
     return Structure(
         num_nodes=size + graphs,
-        edge_index=torch.stack([nodes, size + _graph(structure)]),
-        slot=_position(_graph(structure)),
+        edge_index=torch.stack([nodes, size + structure.graph]),
+        slot=_position(structure.graph),
         level=torch.cat([torch.zeros_like(nodes), nodes.new_ones(graphs)]),
     )

@@ -82,7 +82,7 @@ class Inbox(Looked):
         if degree == 1:
             return values
         if degree is not None:
-            return values.unflatten(0, (self.num_nodes, degree)).sum(1)
+            return values.reshape(self.num_nodes, degree, *values.shape[1:]).sum(1)
         return self._sum_ragged(values)
 
     def mean(self, values: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ class Inbox(Looked):
         if degree == 0:
             return self._zeros(self.num_nodes, *values.shape[1:])
         if degree is not None:
-            return values.unflatten(0, (self.num_nodes, degree)).amax(1)
+            return values.reshape(self.num_nodes, degree, *values.shape[1:]).amax(1)
         index = self.target.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
         empty = values.new_zeros(self.num_nodes, *values.shape[1:])
         return empty.scatter_reduce(0, index, values, "amax", include_self=False)

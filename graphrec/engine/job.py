@@ -20,11 +20,13 @@ class Job:
     Attributes:
         initial_row: `[N]`, for each node (by the structure's numbers) its row of the initial state, or None
             where no initial state is given.
+        dtype: of the state; that of the x that was given (under autocast a projected x may differ).
     """
 
     cell: Cell
     plan: Schedule
     initial_row: Tensor | None
+    dtype: torch.dtype
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -38,10 +40,10 @@ def prepare(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Job, l
     _check_x(cell, plan, x)
     check_slots(plan, cell)
     if initial is None:
-        return Job(cell, plan, None), []
+        return Job(cell, plan, None, x.dtype), []
     fields = _initial_fields(cell, initial)
     rows = _check_initial(cell, plan, x, fields)
-    return Job(cell, plan.with_initial(), _row_of_node(plan, rows)), fields
+    return Job(cell, plan.with_initial(), _row_of_node(plan, rows), x.dtype), fields
 
 
 def _check_cell(cell: Cell, plan: Schedule) -> None:
@@ -106,10 +108,8 @@ def _check_initial(cell: Cell, plan: Schedule, x: Tensor, fields: list[Tensor]) 
 
 
 def _row_of_node(plan: Schedule, rows: int) -> Tensor:
-    nodes = torch.arange(plan.num_nodes, device=plan.device)
-    if rows == plan.num_nodes:
-        return nodes
+    # One per graph comes first: where there are as many graphs as nodes, torch's h0 has a row per graph, too.
     if rows == plan.structure.num_graphs:
-        assert plan.structure.graph is not None
         return plan.structure.graph
-    return torch.zeros_like(nodes)
+    nodes = torch.arange(plan.num_nodes, device=plan.device)
+    return nodes if rows == plan.num_nodes else torch.zeros_like(nodes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -37,28 +38,24 @@ class Visit(NamedTuple):
 def loop(job: Job, x: Tensor, initial: list[Tensor]) -> Iterator[Visit]:
     """Run a cell step by step; arguments as in `sweep`."""
     cell, plan = job.cell, job.plan
-    x = x.index_select(0, plan.order)
-    before = _given_state(job, x, initial)
+    rows = _Rows(job, x, initial)
+    before = cell.State(*(rows.initial(name, plan.given) for name in job.fields))
     post = _SyncPost(plan) if plan.mode == "sync" else _AsyncPost(plan)
     post.send(0, before)
     for step in plan.steps:
         letters = post.receive(step)
 
         def look(name: str, letters: dict[str, Tensor] = letters, step: Step = step) -> Tensor:
-            if name == "edge_attr":
-                return gather_edges(plan.structure.edge_attr, plan.edge[step.edges])
-            return letters[name]
+            return rows.of_edges(step) if name == "edge_attr" else letters[name]
 
         def look_own(name: str, before: Any = before, step: Step = step) -> Tensor:
-            if plan.mode == "sync":
-                return getattr(before, name)
-            return _initial_field(job, x, initial, name, plan.nodes(step))
+            return getattr(before, name) if plan.mode == "sync" else rows.own(name, step)
 
         inbox = Inbox(plan, step, job.fields, look, x)
-        state = cell(x[step.nodes], inbox, Own(job.fields, look_own))
-        state = cell.State(*(getattr(state, name).to(x.dtype) for name in job.fields))
-        yield Visit(step.index, plan.nodes(step), inbox, state)
-        post.send(step.index + 1, state)
+        state = cell(rows.of_x(step), inbox, Own(job.fields, look_own))
+        state = cell.State(*(getattr(state, name).to(job.dtype) for name in job.fields))
+        yield Visit(step.number, plan.nodes(step), inbox, state)
+        post.send(step.number + 1, state)
         before = state
 
 
@@ -70,15 +67,44 @@ def run_reference(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Tensor, .
     return tuple(torch.cat(field).index_select(0, job.plan.place) for field in zip(*states, strict=True))
 
 
-def _given_state(job: Job, x: Tensor, initial: list[Tensor]) -> Any:
-    return job.cell.State(*(_initial_field(job, x, initial, name, job.plan.given) for name in job.fields))
+class _Rows:
+    """What each step is given of x, of the edge attributes and of the initial state.
 
+    Each is put in order and cut up once: a slice per step would cost N per level on the way back.
+    """
 
-def _initial_field(job: Job, x: Tensor, initial: list[Tensor], name: str, nodes: Tensor) -> Tensor:
-    index = job.fields.index(name)
-    if job.initial_row is None:
-        return x.new_zeros(nodes.shape[0], *job.cell.shapes()[index])
-    return initial[index].index_select(0, job.initial_row[nodes])
+    def __init__(self, job: Job, x: Tensor, initial: list[Tensor]) -> None:
+        self._job, self._like, self._initial = job, x[:0], initial
+        steps = job.plan.levels
+        self._node_counts = [step.nodes.stop - step.nodes.start for step in steps]
+        self._edge_counts = [step.edges.stop - step.edges.start for step in steps]
+        self._x = x.index_select(0, job.plan.order).split(self._node_counts)
+        self._own: dict[str, tuple[Tensor, ...]] = {}
+
+    def of_x(self, step: Step) -> Tensor:
+        return self._x[self._level(step)]
+
+    def of_edges(self, step: Step) -> Tensor:
+        return self._edge_attr[self._level(step)]
+
+    def own(self, name: str, step: Step) -> Tensor:
+        if name not in self._own:
+            self._own[name] = self.initial(name, self._job.plan.order).split(self._node_counts)
+        return self._own[name][self._level(step)]
+
+    def initial(self, name: str, nodes: Tensor) -> Tensor:
+        job, index = self._job, self._job.fields.index(name)
+        if job.initial_row is None:
+            return self._like.new_zeros(nodes.shape[0], *job.cell.shapes()[index], dtype=job.dtype)
+        return self._initial[index].index_select(0, job.initial_row[nodes])
+
+    @cached_property
+    def _edge_attr(self) -> tuple[Tensor, ...]:
+        plan = self._job.plan
+        return gather_edges(plan.structure.edge_attr, plan.edge).split(self._edge_counts)
+
+    def _level(self, step: Step) -> int:
+        return 0 if self._job.plan.mode == "sync" else step.number
 
 
 class _SyncPost:
@@ -113,7 +139,7 @@ class _AsyncPost:
         self._empty = type(state)(*(value[:0] for value in state))
 
     def receive(self, step: Step) -> dict[str, Tensor]:
-        letters = self._mail.pop(step.index, [self._empty])
+        letters = self._mail.pop(step.number, [self._empty])
         arrival = self._plan.routes.arrival[step.edges]
         return {
             name: torch.cat(parts).index_select(0, arrival)

@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.autograd.graph import GradientEdge, _engine_run_backward, get_gradient_edge
 
 from ..schedule import Schedule, Step
 from .inbox import Inbox, Own, gather_edges, real_edges
 from .job import Job
 from .segments import SegmentSum, gather_sum
 from .tape import Gradients, Product, Tape, check_all_known
-from .zero import Zero
+from .zero import NotSweepable, Zero
 
 
 @dataclass
@@ -79,7 +79,7 @@ class _Forward:
         self._initial = dict(zip(job.fields, initial, strict=False))
         self._edge_attr = edge_attr
         self.rows = {
-            name: x.new_empty(self.plan.num_rows, *shape)
+            name: x.new_empty(self.plan.num_rows, *shape, dtype=job.dtype)
             for name, shape in zip(job.fields, job.cell.shapes(), strict=True)
         }
         self._write_given()
@@ -92,8 +92,8 @@ class _Forward:
             given = rows[: self.plan.given.shape[0]]
             if self.job.initial_row is None:
                 given.zero_()
-            elif len(given):
-                torch.index_select(self._initial[name], 0, self.job.initial_row[self.plan.given], out=given)
+            else:
+                given.copy_(self._initial[name].index_select(0, self.job.initial_row[self.plan.given]))
 
     def _do(self, step: Step) -> None:
         x = self._x[step.nodes]
@@ -104,6 +104,8 @@ class _Forward:
         own = Own(self.job.fields, lambda name: self._look_own(record, name))
         if self._tape is None:
             state = self.job.cell(x, inbox, own)
+            if any(value.requires_grad for value in state):
+                raise NotSweepable("the cell uses a tensor that requires grad and is none of its parameters")
         else:
             with torch.enable_grad():
                 state = self.job.cell(x, inbox, own)
@@ -119,7 +121,7 @@ class _Forward:
             value = gather_edges(self._edge_attr, plan.edge[step.edges])
         else:
             value = self.rows[name][step.reads :].index_select(0, plan.source[step.edges])
-        return self._leaf(record, name, value) if len(value) else value
+        return self._leaf(record, name, value) if step.degree != 0 else value
 
     def _look_own(self, record: Record, name: str) -> Tensor:
         step, plan = record.step, self.plan
@@ -148,7 +150,7 @@ class _Forward:
         if has_edges in self._unchecked:
             self._unchecked.remove(has_edges)
             known = [record.x, *record.looked.values(), *tape.leaves.values()]
-            known += [p.result.node.variable for p in record.products if hasattr(p.result.node, "variable")]
+            known += tape.constants
             check_all_known([tensor for _, tensor in results], known)
         for name, tensor in results:
             if tensor.requires_grad:
@@ -235,17 +237,12 @@ class _Reverse:
             grad = self._arrived(name, record.step)
             if grad is not None:
                 outputs.append(edge)
-                grad_outputs.append(grad.to(dtype))
+                grad_outputs.append(grad if grad.dtype == dtype else grad.to(dtype))
         self._of_own = {}
         inputs: list[Any] = [record.x, *record.looked.values()]
         inputs += [product.result for product in record.products]
         inputs += [self._tape.leaves[number] for number in record.leaves]
-        if outputs:
-            grads = list(
-                torch.autograd.grad(outputs, inputs, grad_outputs, allow_unused=True, retain_graph=self._keep)
-            )
-        else:
-            grads = [None] * len(inputs)
+        grads = _gradients(outputs, grad_outputs, inputs, self._keep)
         grads.reverse()
         if (grad := grads.pop()) is not None:
             self._x[record.step.nodes] += grad
@@ -259,12 +256,12 @@ class _Reverse:
 
     def _arrived(self, name: str, step: Step) -> Tensor | None:
         """The gradient of the states that a step wrote: from outside, from later inboxes, from later own states."""
-        last = step.index == len(self.plan.steps) - 1
+        last = step.number == len(self.plan.steps) - 1
         total = None
         if name in self._final and (last or self.plan.mode == "async"):
             total = self._final[name][step.nodes]
         if not last:
-            level = 0 if self.plan.mode == "sync" else step.index + 1
+            level = 0 if self.plan.mode == "sync" else step.number + 1
             total = _plus(total, self._collect(name, level))
             total = _plus(total, self._of_own.get(name))
         return total
@@ -273,16 +270,15 @@ class _Reverse:
         """The gradients that the inboxes reading a level's rows have left, summed by row."""
         if name not in self._of_edge:
             return None
-        outbox = self.plan.outbox
-        degree = outbox.degrees[level]
-        if degree == 0:
+        outbox, grads = self.plan.outbox, self._of_edge[name]
+        most = outbox.most[level]
+        if most == 0:
             return None
+        rows = slice(outbox.rows[level], outbox.rows[level + 1])
+        if most == 1:
+            return grads.index_select(0, outbox.only[rows])
         edges = outbox.edge[outbox.bounds[level] : outbox.bounds[level + 1]]
-        if degree is None:
-            first = outbox.first[outbox.rows[level] : outbox.rows[level + 1]]
-            return gather_sum(self._of_edge[name], edges, first)
-        grads = self._of_edge[name].index_select(0, edges)
-        return grads if degree == 1 else grads.unflatten(0, (-1, degree)).sum(1)
+        return gather_sum(grads, edges, outbox.first[rows])
 
     def _hand_on(self, step: Step, grads: dict[str, Tensor | None]) -> None:
         """Leave the gradients of what a step looked up where those whom they concern will find them."""
@@ -290,7 +286,8 @@ class _Reverse:
             grad = grads.get(name)
             if grad is not None and name not in self._of_edge:
                 like = self._rows_like[name]
-                self._of_edge[name] = like.new_zeros(self.plan.num_edges, *like.shape[1:])
+                # One row more than there are edges: what a row that nobody reads collects.
+                self._of_edge[name] = like.new_zeros(self.plan.num_edges + 1, *like.shape[1:])
             if name in self._of_edge and step.degree != 0:
                 self._of_edge[name][step.edges] = 0 if grad is None else grad
             own = grads.get(f"own.{name}")
@@ -311,6 +308,25 @@ class _Reverse:
             grad = _plus(self._collect(name, 0), self._of_own.get(name))
             if grad is not None:
                 total.index_add_(0, self.job.initial_row[self.plan.given], grad)
+
+
+def _gradients(
+    outputs: list[GradientEdge], grad_outputs: list[Tensor], inputs: list[Any], keep: bool
+) -> list[Tensor | None]:
+    """`torch.autograd.grad`, less its checks of shapes and types, which take longer than a small step itself."""
+    if not outputs:
+        return [None] * len(inputs)
+    return list(
+        _engine_run_backward(
+            tuple(outputs),
+            tuple(grad_outputs),
+            keep,
+            False,  # create_graph
+            tuple(inputs),
+            allow_unreachable=True,
+            accumulate_grad=False,
+        )
+    )
 
 
 def _plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:

@@ -40,6 +40,7 @@ class Tape:
         self.parameters = [p for p in cell.parameters() if p.requires_grad]
         self.products: list[Product] = []  # of the step that is being recorded
         self.leaves: dict[int, Tensor] = {}  # parameters that are used other than as factors
+        self.constants: list[Tensor] = []  # factors that need no gradient themselves
         self._cell = cell
         self._number = {id(p): i for i, p in enumerate(self.parameters)}
 
@@ -66,10 +67,15 @@ class Tape:
             self.leaves[number] = self.parameters[number].detach().requires_grad_()
         return self.leaves[number]
 
+    def follow(self, factor: Tensor) -> Tensor:
+        """The factor as autograd must see it for the product to get a place in its graph."""
+        if not factor.requires_grad:
+            factor = factor.detach().requires_grad_()
+            self.constants.append(factor)
+        return factor
+
     def note(self, weight: StandIn, bias: StandIn | None, transposed: bool, factor: Tensor, result: Tensor) -> None:
         """Remember a product for `Gradients.add`."""
-        if not result.requires_grad:
-            result.requires_grad_()
         number = None if bias is None else bias.number
         edge = get_gradient_edge(result)
         self.products.append(
@@ -161,6 +167,7 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
         return NotImplemented
     if bias is not None and not (isinstance(bias, StandIn) and not bias.turned):
         return NotImplemented
+    x = weight.tape.follow(x)
     result = F.linear(x, weight.detached, None if bias is None else bias.detached)
     if x.shape[0]:
         weight.tape.note(weight, bias, not weight.turned, x, result)
@@ -170,6 +177,7 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
 def _matmul(x: Any, weight: Any) -> Any:
     if not isinstance(weight, StandIn) or isinstance(x, StandIn | Zero) or x.dim() < 2 or weight.detached.dim() != 2:
         return NotImplemented
+    x = weight.tape.follow(x)
     result = x @ weight.detached
     if x.shape[0]:
         weight.tape.note(weight, None, weight.turned, x, result)

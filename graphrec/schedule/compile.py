@@ -83,7 +83,8 @@ def _compile(
     key, inbox = torch.sort(key, stable=True)
     source, target, slot, edge = source[inbox], target[inbox], slot[inbox], edge[inbox]
     nodes = level_bounds.tolist()
-    first_edge, edges, degrees = segment_layout(torch.bincount(target, minlength=order.shape[0]), nodes)
+    first_edge, edges, fewest, most = segment_layout(torch.bincount(target, minlength=order.shape[0]), nodes)
+    degrees = [low if low == high else None for low, high in zip(fewest, most, strict=True)]
     return Schedule(
         structure=structure,
         mode=mode,

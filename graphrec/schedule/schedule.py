@@ -20,7 +20,7 @@ class Step(NamedTuple):
     All four numbers pairs are host integers, so that a sweep never waits for a device.
     """
 
-    index: int
+    number: int
     nodes: slice  # the places updated; also their rows in x
     edges: slice  # their inbox: these edges of the schedule
     reads: int  # the inbox's sources are counted from this row of the state
@@ -46,22 +46,18 @@ class Steps(Sequence[Step]):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(f"there are {len(self)} steps, got index {index}.")
-        index %= len(self)
-        # In sync mode every step is the same level over again, one round of N rows further on.
-        level = index if self._rounds is None else 0
-        start, stop = self._nodes[level], self._nodes[level + 1]
-        shift = 0 if self._rounds is None else index * stop
-        return Step(
-            index=index,
-            nodes=slice(start, stop),
-            edges=slice(self._edges[level], self._edges[level + 1]),
-            reads=shift,
-            writes=self._given + start + shift,
-            degree=self._degrees[level],
-        )
+        return self._step(index % len(self))
 
     def __iter__(self) -> Iterator[Step]:
-        return (self[i] for i in range(len(self)))
+        return map(self._step, range(len(self)))
+
+    def _step(self, number: int) -> Step:
+        # In sync mode every step is the same level over again, one round of N rows further on.
+        level = number if self._rounds is None else 0
+        start, stop = self._nodes[level], self._nodes[level + 1]
+        shift = 0 if self._rounds is None else number * stop
+        edges = slice(self._edges[level], self._edges[level + 1])
+        return Step(number, slice(start, stop), edges, shift, self._given + start + shift, self._degrees[level])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Steps) and vars(self) == vars(other)
@@ -197,7 +193,7 @@ class Schedule:
         """One line per step: which nodes it updates, and from how many edges."""
         lines = [repr(self)]
         for step in self.steps:
-            if step.index == 8 and len(self.steps) > 10:
+            if step.number == 8 and len(self.steps) > 10:
                 lines.append(f"  … {len(self.steps) - 9} more steps …")
                 step = self.steps[-1]
                 lines.append(self._describe(step))
@@ -210,4 +206,4 @@ class Schedule:
         shown = " ".join(map(str, nodes[:12].tolist())) + (f" … ({len(nodes)})" if len(nodes) > 12 else "")
         edges = step.edges.stop - step.edges.start
         what = "level" if self.rounds is None else "round"
-        return f"  {what} {step.index:>3}: {edges} edge{'s' * (edges != 1)} → node{'s' * (len(nodes) != 1)} {shown}"
+        return f"  {what} {step.number:>3}: {edges} edge{'s' * (edges != 1)} → node{'s' * (len(nodes) != 1)} {shown}"

@@ -20,22 +20,28 @@ class Outbox(NamedTuple):
     Attributes:
         edge: `[E]`, the inbox edges, sorted by source row.
         first: `[rows]`, where the edges of each row begin, counted from the first of its level.
+        only: `[rows]`, the last edge of each row, or E where it has none.
         rows, bounds: where the rows of each level begin, and where its edges do.
-        degrees: for each level how many edges leave each row, if equally many leave all.
+        most: for each level the largest number of edges that leave one of its rows.
     """
 
     edge: Tensor
     first: Tensor
+    only: Tensor
     rows: list[int]
     bounds: list[int]
-    degrees: list[int | None]
+    most: list[int]
 
     @staticmethod
     def of(plan: Schedule) -> Outbox:
         """Read off a schedule."""
         rows = plan.steps.row_bounds
-        first, bounds, degrees = segment_layout(torch.bincount(plan.source, minlength=rows[-1]), rows)
-        return Outbox(torch.argsort(plan.source, stable=True), first, rows, bounds, degrees)
+        count = torch.bincount(plan.source, minlength=rows[-1])
+        edge = torch.argsort(plan.source, stable=True)
+        only = torch.full_like(count, plan.num_edges)
+        only[plan.source] = torch.arange(plan.num_edges, device=plan.device)
+        first, bounds, _, most = segment_layout(count, rows)
+        return Outbox(edge, first, only, rows, bounds, most)
 
 
 class Routes(NamedTuple):
@@ -78,19 +84,18 @@ class Routes(NamedTuple):
         return Routes((plan.source - rows[level])[sent], counts, readers, bounds, arrival)
 
 
-def segment_layout(count: Tensor, bounds: list[int]) -> tuple[Tensor, list[int], list[int | None]]:
+def segment_layout(count: Tensor, bounds: list[int]) -> tuple[Tensor, list[int], list[int], list[int]]:
     """How segments of `count` items, in groups that begin at `bounds`, lie side by side.
 
     Returns where each segment begins, counted from its group's first item; where each group begins; and for
-    each group the length of its segments if they are all equally long.
+    each group the length of its shortest and of its longest segment (0 for a group without segments).
     """
     ends = torch.cat([count.new_zeros(1), torch.cumsum(count, 0)])
     cuts = torch.tensor(bounds, device=count.device)
-    group_begins = ends[cuts]
     size = cuts.diff()
     group = torch.repeat_interleave(torch.arange(size.shape[0], device=count.device), size)
-    first = ends[:-1] - group_begins[:-1][group]
-    shortest = count.new_full(size.shape, 2**62).scatter_reduce(0, group, count, "amin")
-    longest = count.new_zeros(size.shape).scatter_reduce(0, group, count, "amax")
-    uniform = torch.where(size == 0, 0, torch.where(shortest == longest, longest, -1))
-    return first, group_begins.tolist(), [None if d < 0 else d for d in uniform.tolist()]
+    first = ends[:-1] - ends[cuts[:-1]][group]
+    empty = torch.zeros_like(size)
+    shortest = empty.scatter_reduce(0, group, count, "amin", include_self=False)
+    longest = empty.scatter_reduce(0, group, count, "amax", include_self=False)
+    return first, ends[cuts].tolist(), shortest.tolist(), longest.tolist()

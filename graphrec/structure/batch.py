@@ -33,7 +33,7 @@ def batch(structures: Sequence[Structure]) -> Structure:
     return Structure(
         num_nodes=sum(m.num_nodes for m in members),
         edge_index=torch.cat([m.edge_index + n for m, n in zip(members, first_node, strict=True)], dim=1),
-        graph=torch.cat([m.graph + g for m, g in zip(members, first_graph, strict=True) if m.graph is not None]),
+        graph=torch.cat([m.graph + g for m, g in zip(members, first_graph, strict=True)]),
         num_graphs=sum(m.num_graphs for m in members),
         tokens=_join_texts([m.tokens for m in members], members),
         labels=_join_texts([m.labels for m in members], members),

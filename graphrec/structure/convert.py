@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import networkx as nx
@@ -41,7 +42,7 @@ def from_pyg(data: Data) -> Structure:
 
     Reads `edge_index`, `num_nodes`, `batch`, and where they are there `slot`, `edge_type` (relation),
     `edge_attr`, `node_type` (kind), `level` and `level_reversed` (see `graphrec.transforms.AddLevels`), and
-    the lists `tokens` and `labels` of a single graph.
+    the lists `tokens` and `labels`.
     """
     if data.edge_index is None:
         raise ValueError(f"expected PyG data with an edge_index, got {data}: an edgeless graph has one of shape [2, 0].")
@@ -49,7 +50,7 @@ def from_pyg(data: Data) -> Structure:
     found = {field: data[name] for field, name in PYG_NAMES.items() if name in data}
     if "slot" not in found:
         found["slot"] = default_slots(data.edge_index[1], num_nodes)
-    texts = {} if isinstance(data, Batch) else {n: tuple(data[n]) for n in ("tokens", "labels") if n in data}
+    texts = {name: _flat(data[name], isinstance(data, Batch)) for name in ("tokens", "labels") if name in data}
     graph = data.batch if "batch" in data else None
     graphs = data.num_graphs if isinstance(data, Batch) else 1 if graph is None else int(graph.max()) + 1
     return Structure(num_nodes, data.edge_index, graph=graph, num_graphs=graphs, **found, **texts)
@@ -118,6 +119,11 @@ def to_networkx(structure: Structure) -> nx.DiGraph:
         (source, target, values) for (source, target), values in zip(pairs, _rows(on_edges, len(pairs)), strict=True)
     )
     return graph
+
+
+def _flat(texts: list[Any], collated: bool) -> tuple[str | None, ...]:
+    # PyG collates lists into a list of lists.
+    return tuple(chain.from_iterable(texts)) if collated else tuple(texts)
 
 
 def _rows(columns: dict[str, Any], count: int) -> list[dict[str, Any]]:

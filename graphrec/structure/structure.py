@@ -43,7 +43,7 @@ class Structure:
     relation: Tensor | None = None
     edge_attr: Tensor | None = None
     kind: Tensor | None = None
-    graph: Tensor | None = None
+    graph: Tensor = None  # type: ignore[assignment]  # where it is left out, all nodes are in graph 0
     num_graphs: int = 1
     tokens: tuple[str | None, ...] | None = None
     labels: tuple[str | None, ...] | None = None
@@ -62,6 +62,8 @@ class Structure:
             _check_rows(name, getattr(self, name), self.num_nodes, "node")
         for name in ("slot", "relation", "kind", "graph", "level", "level_reversed"):
             _check_whole_numbers(name, getattr(self, name))
+        _check_range("slot", self.slot)
+        _check_range("graph", self.graph, self.num_graphs)
         if self.graph is None:
             zeros = torch.zeros(self.num_nodes, dtype=torch.long, device=self.edge_index.device)
             object.__setattr__(self, "graph", zeros)
@@ -185,6 +187,15 @@ def _check_rows(name: str, value: Any, count: int, what: str) -> None:
 def _check_whole_numbers(name: str, value: Any) -> None:
     if value is not None and value.dtype != torch.long:
         raise TypeError(f"{name} must be of dtype torch.long, got {value.dtype}: convert it with .long().")
+
+
+def _check_range(name: str, value: Tensor | None, count: int | None = None) -> None:
+    if value is None or not value.numel():
+        return
+    low, high = (int(v) for v in torch.aminmax(value))
+    if low < 0 or (count is not None and high >= count):
+        expected = "0 or more" if count is None else f"0 to {count - 1}"
+        raise ValueError(f"{name} must hold numbers {expected}, got {low if low < 0 else high}.")
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -1,0 +1,139 @@
+"""Where raw and processed files lie, and how they are read, fetched and written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TIMEOUT = 60  # seconds without an answer after which a download is given up
+
+
+def cache_folder() -> Path:
+    """The user's cache: `$XDG_CACHE_HOME/graphrec`, by default `~/.cache/graphrec`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "graphrec"
+
+
+def raw_folder(name: str, root: str | Path | None) -> Path:
+    """The folder in which the raw files of the dataset `name` are looked for.
+
+    With a root: `root/name`, or root itself where it has no such folder. Without: `$GRAPHREC_DATA/name` where
+    that exists, else a folder of the user's cache. Only that last one is ever written to.
+    """
+    if root is not None:
+        root = Path(root).expanduser()
+        return root / name if (root / name).is_dir() else root
+    shared = os.environ.get("GRAPHREC_DATA")
+    if shared and (Path(shared).expanduser() / name).is_dir():
+        return Path(shared).expanduser() / name
+    return cache_folder() / name
+
+
+def raw_file(folder: Path, file: str, mend: str) -> Path:
+    """The path of a raw file that must be there.
+
+    Raises:
+        FileNotFoundError: saying what the folder holds instead, and what to do (`mend`).
+    """
+    path = folder / file
+    if path.is_file():
+        return path
+    if not folder.is_dir():
+        raise FileNotFoundError(f"expected the file {path}, but there is no folder {folder}. {mend}")
+    there = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
+    raise FileNotFoundError(f"expected the file {file} in {folder}, which holds: {there}. {mend}")
+
+
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines that are not blank, each with its number, counted from 1.
+
+    Raises:
+        ValueError: not UTF-8, or no lines at all.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        what = f"expected UTF-8 text, got the byte {error.object[error.start]:#04x}"
+        raise fault(path, line, what) from error
+    # Only line feeds end a line: the treebank has other Unicode line separators inside its words.
+    lines = [(number, line.rstrip()) for number, line in enumerate(text.split("\n"), start=1)]
+    lines = [(number, line) for number, line in lines if line]
+    if not lines:
+        raise ValueError(f"{path}: expected one sample per line, got an empty file. Replace it.")
+    return lines
+
+
+def fault(path: Path, line: int, what: str) -> ValueError:
+    """An error in a raw file, by file and line."""
+    return ValueError(f"{path}, line {line}: {what}. Mend the line, or replace the file with a fresh copy.")
+
+
+def checksum(*paths: Path) -> str:
+    """The SHA-256 of the contents of some files, in their order."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+@contextmanager
+def written_at_once(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when all has gone well.
+
+    Nobody sees half a file: neither a process that reads at the same time, nor one after a crash.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
+    except OSError as error:
+        raise OSError(
+            f"cannot write into {path.parent} ({error}). Set XDG_CACHE_HOME to a folder open to you."
+        ) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def download(url: str, path: Path, sha256: str) -> None:
+    """Fetch a file whose SHA-256 is known.
+
+    Raises:
+        ConnectionError: no network, or the server did not answer.
+        ValueError: what came is not what was expected.
+    """
+    with written_at_once(path) as temporary:
+        try:
+            with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, temporary.open("wb") as file:
+                shutil.copyfileobj(answer, file)
+        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+            raise ConnectionError(
+                f"could not download {url} ({error}). Check the network, or place its files yourself and "
+                f"name their folder with root=... or the environment variable GRAPHREC_DATA."
+            ) from error
+        found = hashlib.sha256(temporary.read_bytes()).hexdigest()
+        if found != sha256:
+            raise ValueError(
+                f"expected a file with SHA-256 {sha256} from {url}, got one with {found}. Try again; if it "
+                f"stays so, the file has been replaced at its source."
+            )
+
+
+def source_files(folder: Path, skip: Iterable[str]) -> list[Path]:
+    """The Python files below a folder, sorted; folders named in `skip` or not like a package are left out."""
+    skip = set(skip)
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in skip and name.isidentifier()]
+        found += [Path(place, name) for name in files if name.endswith(".py")]
+    return sorted(found)

@@ -1,0 +1,104 @@
+"""Propositional formulas over six variables and the seven relations between them, by truth tables.
+
+A formula is a text, `( a ( and ( not b ) ) )`. A truth table is an integer of 64 bits, one for each world: in
+world w, variable i is true if bit i of w is 1.
+"""
+
+from __future__ import annotations
+
+import random
+
+from ..structure.brackets import parse_brackets
+
+VARIABLES = tuple("abcdef")
+CONNECTIVES = ("not", "and", "or")
+RELATIONS = ("=", "<", ">", "^", "|", "v", "#")
+
+_WORLDS = 2 ** len(VARIABLES)
+_ALL = 2**_WORLDS - 1
+_TABLES = {name: sum(1 << w for w in range(_WORLDS) if w >> i & 1) for i, name in enumerate(VARIABLES)}
+
+
+def truth_table(formula: str) -> int:
+    """The worlds in which a formula is true.
+
+    Raises:
+        ValueError: malformed brackets, or no formula.
+    """
+    tree = parse_brackets(formula, labels=False)
+    children: list[list[int]] = [[] for _ in tree.parent]
+    for node, above in enumerate(tree.parent[:-1]):
+        children[above].append(node)
+    # Of each node its table, its connective, or a connective together with the right operand's table.
+    values: list[int | str | tuple[str, int]] = []
+    for node, token in enumerate(tree.token):
+        match [values[child] for child in children[node]]:
+            case [] if token in _TABLES:
+                values.append(_TABLES[token])
+            case [] if token in CONNECTIVES:
+                values.append(token)
+            case ["not", int(operand)]:
+                values.append(_ALL ^ operand)
+            case ["and" | "or" as connective, int(operand)]:
+                values.append((connective, operand))
+            case [int(left), ("and", int(right))]:
+                values.append(left & right)
+            case [int(left), ("or", int(right))]:
+                values.append(left | right)
+            case _:
+                raise ValueError(f"expected a formula, got {formula!r}")
+    if not isinstance(values[-1], int):
+        raise ValueError(f"expected a formula, got {formula!r}")
+    return values[-1]
+
+
+def relation(left: int, right: int) -> str:
+    """Which of the seven relations of MacCartney's natural logic holds between two truth tables."""
+    both, only_left, only_right = bool(left & right), bool(left & ~right), bool(right & ~left)
+    neither = (left | right) != _ALL
+    match both, only_left, only_right, neither:
+        case True, False, False, True:
+            return "="  # equivalence
+        case True, False, True, True:
+            return "<"  # entailment
+        case True, True, False, True:
+            return ">"  # reverse entailment
+        case False, True, True, False:
+            return "^"  # negation: exhaustive exclusion
+        case False, True, True, True:
+            return "|"  # alternation: non-exhaustive exclusion
+        case True, True, True, False:
+            return "v"  # cover: exhaustive non-exclusion
+        case _:
+            return "#"  # independence: anything else
+
+
+def draw_pairs(count: int, size: int, rng: random.Random) -> list[tuple[str, str, str]]:
+    """`count` different pairs as (relation, left, right), the larger formula with `size` operators.
+
+    Formulas that are always or never true are left out, as in the published data.
+    """
+    pairs: dict[tuple[str, str], str] = {}
+    while len(pairs) < count:
+        variables = rng.sample(VARIABLES, 3)  # among all six, nearly all pairs would be independent
+        sides = [_draw(size, variables, rng), _draw(rng.randint(0, size), variables, rng)]
+        rng.shuffle(sides)
+        left, right = (truth_table(side) for side in sides)
+        if not {left, right} & {0, _ALL}:
+            pairs[sides[0], sides[1]] = relation(left, right)
+    return [(label, *pair) for pair, label in pairs.items()]
+
+
+def _draw(operators: int, variables: list[str], rng: random.Random) -> str:
+    """A formula with so many operators: variables, joined and negated in any order until one part is left."""
+    negations = sum(rng.random() < 1 / 3 for _ in range(operators))
+    parts = [rng.choice(variables) for _ in range(operators - negations + 1)]
+    while negations or len(parts) > 1:
+        place = rng.randrange(len(parts))
+        if negations and (len(parts) == 1 or rng.random() < 1 / 3):
+            parts[place] = f"( not {parts[place]} )"
+            negations -= 1
+        elif place:
+            left, right = parts[place - 1 : place + 1]
+            parts[place - 1 : place + 1] = [f"( {left} ( {rng.choice(('and', 'or'))} {right} ) )"]
+    return parts[0]
