@@ -4,7 +4,7 @@ States of nodes, updated from the states of their predecessors, in an order. The
 whom, the schedule in which order, the cell how, and the engine runs it.
 """
 
-from . import readout, transforms
+from . import datasets, readout, transforms, viz
 from .cells import (
     Cell,
     ChildSumTreeLSTMCell,
@@ -57,6 +57,7 @@ __all__ = [
     "chain",
     "chains",
     "dag",
+    "datasets",
     "from_networkx",
     "from_pyg",
     "grid",
@@ -70,4 +71,5 @@ __all__ = [
     "to_pyg",
     "transforms",
     "tree",
+    "viz",
 ]

@@ -16,7 +16,7 @@ from torch_geometric.nn.resolver import aggregation_resolver
 from .engine.inbox import Inbox
 from .engine.swept import SweptInbox
 from .schedule import Schedule, schedule
-from .structure import Structure, as_structure
+from .structure import Structure, as_structure, default_slots
 
 
 def root(h: Tensor, s: Structure | Data) -> Tensor:
@@ -148,7 +148,9 @@ def with_readout(s: Structure) -> Structure:
 def _structure(h: Tensor, s: Structure | Data) -> Structure:
     structure = as_structure(s, h.shape[0])
     if h.shape[0] != structure.num_nodes:
-        raise ValueError(f"h must have one row per node: expected {structure.num_nodes}, got shape {tuple(h.shape)}.")
+        raise ValueError(
+            f"h must have one row per node: expected {structure.num_nodes}, got shape {tuple(h.shape)}."
+        )
     return structure
 
 
@@ -162,8 +164,6 @@ def _rows_or_zero(h: Tensor, rows: Tensor) -> Tensor:
 
 
 def _position(graph: Tensor) -> Tensor:
-    from .structure.structure import default_slots
-
     return default_slots(graph, int(graph.max()) + 1 if len(graph) else 0)
 
 

@@ -21,5 +21,7 @@ def activation_function(activation: str | Activation) -> Activation:
     if callable(activation):
         return activation
     if activation not in _BY_NAME:
-        raise ValueError(f"activation must be one of {', '.join(_BY_NAME)}, or a function, got {activation!r}.")
+        raise ValueError(
+            f"activation must be one of {', '.join(_BY_NAME)}, or a function, got {activation!r}."
+        )
     return _BY_NAME[activation]

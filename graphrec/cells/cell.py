@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from ..engine.inbox import Inbox
 
 # What an inbox has of its own; a state's fields must be called otherwise.
-_RESERVED = frozenset(
-    "num_nodes num_edges target slot relation edge_attr sum mean max softmax slots by_slot to_edges".split()
-)
+_RESERVED = {
+    *("num_nodes", "num_edges", "target", "slot", "relation", "edge_attr"),
+    *("sum", "mean", "max", "softmax", "slots", "by_slot", "to_edges"),
+}
 
 
 class Cell(nn.Module):
@@ -32,7 +33,7 @@ class Cell(nn.Module):
     State: Any
     hidden: int
     inputs: int | None = None
-    arity: int | None = None
+    arity: Any = None  # an int or None; Any, so that cells with slots can say int
 
     def __init__(self, inputs: int | None = None, hidden: int | None = None) -> None:
         super().__init__()
@@ -46,7 +47,9 @@ class Cell(nn.Module):
         fields = getattr(getattr(cls, "State", None), "_fields", ())
         taken = _RESERVED.intersection(fields)
         if taken:
-            raise TypeError(f"{cls.__name__}.State has a field {min(taken)!r}, which inboxes use themselves: rename it.")
+            raise TypeError(
+                f"{cls.__name__}.State has a field {min(taken)!r}, which inboxes use themselves: rename it."
+            )
 
     def project(self, x: Tensor) -> Tensor:
         """`[N, D] → [N, ·]`: all that needs no neighbour, done once for all nodes before the sweep."""

@@ -36,9 +36,11 @@ class RecNNCell(Cell):
 
         h: Tensor
 
-    def __init__(self, inputs: int, hidden: int, arity: int = 2, activation: str | Activation = "tanh") -> None:
+    def __init__(
+        self, inputs: int, hidden: int, arity: int = 2, activation: str | Activation = "tanh"
+    ) -> None:
         super().__init__(inputs, hidden)
-        self.arity = arity
+        self.arity: int = arity
         self.activation = activation_function(activation)
         self.input = nn.Linear(inputs, hidden)  # W, b
         self.recurrent = nn.Linear(arity * hidden, hidden, bias=False)  # U_1 … U_arity, side by side
@@ -82,7 +84,9 @@ class RNTNCell(Cell):
         self.activation = activation_function(activation)
         self.input = nn.Linear(inputs, hidden)  # W, bias
         self.recurrent = nn.Linear(2 * hidden, hidden, bias=False)  # U
-        self.tensor = nn.Linear(2 * hidden, hidden * 2 * hidden, bias=False)  # V, its H slices one above the other
+        self.tensor = nn.Linear(
+            2 * hidden, hidden * 2 * hidden, bias=False
+        )  # V, its H slices one above the other
 
     def project(self, x: Tensor) -> Tensor:
         """W x + bias."""

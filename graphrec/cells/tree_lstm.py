@@ -89,9 +89,11 @@ class NaryTreeLSTMCell(Cell):
 
     def __init__(self, inputs: int, hidden: int, arity: int = 2) -> None:
         super().__init__(inputs, hidden)
-        self.arity = arity
+        self.arity: int = arity
         self.input = nn.Linear(inputs, 4 * hidden)  # W and b of i, o, u, f
-        self.recurrent = nn.Linear(arity * hidden, (3 + arity) * hidden, bias=False)  # U of i, o, u, f_1 … f_arity
+        self.recurrent = nn.Linear(
+            arity * hidden, (3 + arity) * hidden, bias=False
+        )  # U of i, o, u, f_1 … f_arity
 
     def project(self, x: Tensor) -> Tensor:
         """W x + b of all gates."""

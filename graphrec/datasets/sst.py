@@ -21,8 +21,6 @@ SPLITS = ("train", "dev", "test")
 CLASSES = ("very negative", "negative", "neutral", "positive", "very positive")
 
 _LABELS = {str(value): value for value in range(len(CLASSES))}
-# A no-break space is part of a word ("8 1/2"), but ends one for the parser of brackets.
-_NO_BREAK, _STAND_IN = "\u00a0", "\u2060"
 _WRITTEN_LABEL = re.compile(r"\(\s*([^\s()]*)", re.ASCII)
 
 
@@ -97,13 +95,12 @@ def _read(path: Path) -> list[TreeRows]:
     trees = []
     for number, line in read_lines(path):
         try:
-            tree = parse_brackets(line.replace(_NO_BREAK, _STAND_IN))
+            tree = parse_brackets(line)
         except ValueError as error:
             raise fault(path, number, str(error)) from error
         if not _LABELS.keys() >= set(tree.label):
             raise fault(path, number, _describe_label(line))
-        words = [token and token.replace(_STAND_IN, _NO_BREAK) for token in tree.token]
-        trees.append(tree._replace(token=words))
+        trees.append(tree)
     return trees
 
 

@@ -29,7 +29,7 @@ class Looked:
 
 
 class Own(Looked):
-    """The nodes' previous state, field by field: zeros or the given initial state in async, the last round's in sync."""
+    """The nodes' previous state: zeros or the given initial state in async, the last round's in sync."""
 
     def __iter__(self):
         return (getattr(self, name) for name in self._fields)
@@ -45,11 +45,16 @@ class Inbox(Looked):
     `inbox.edge_attr` `[e, ...]` are the edges' own features. The methods gather one row per edge into one row
     per node; where an inbox is empty, the result is zero.
 
+    A result may share memory with an argument: where every node receives one edge, a sum is the values
+    themselves. So write `m = m + x`, not `m += x`.
+
     Attributes:
         num_nodes, num_edges: n and e.
     """
 
-    def __init__(self, plan: Schedule, step: Step, fields: tuple[str, ...], fetch: Fetch, like: Tensor) -> None:
+    def __init__(
+        self, plan: Schedule, step: Step, fields: tuple[str, ...], fetch: Fetch, like: Tensor
+    ) -> None:
         super().__init__((*fields, "edge_attr"), fetch)
         self._plan = plan
         self._step = step
@@ -71,7 +76,9 @@ class Inbox(Looked):
     def relation(self) -> Tensor:
         """`[e]` long: the type of each edge."""
         if self._plan.relation is None:
-            raise ValueError("the cell reads inbox.relation, but the structure has none: build it with relation=....")
+            raise ValueError(
+                "the cell reads inbox.relation, but the structure has none: build it with relation=...."
+            )
         return self._plan.relation[self._step.edges]
 
     def sum(self, values: Tensor) -> Tensor:
@@ -151,7 +158,9 @@ class Inbox(Looked):
 def gather_edges(edge_attr: Tensor | None, edge: Tensor) -> Tensor:
     """`[e, ...]`: the features of inbox edges; zero for the virtual edge of an initial state, number -1."""
     if edge_attr is None:
-        raise ValueError("the cell reads inbox.edge_attr, but the structure has none: build it with edge_attr=....")
+        raise ValueError(
+            "the cell reads inbox.edge_attr, but the structure has none: build it with edge_attr=...."
+        )
     if not edge_attr.shape[0]:
         return edge_attr.new_zeros(edge.shape[0], *edge_attr.shape[1:])
     return edge_attr.index_select(0, edge.clamp(min=0)) * real_edges(edge, edge_attr)
@@ -182,7 +191,9 @@ def slot_fault(plan: Schedule, count: int) -> str:
 
 
 def _all_targets(plan: Schedule) -> Tensor:
-    begins = torch.cat([plan.target.new_full((s.edges.stop - s.edges.start,), s.nodes.start) for s in plan.levels])
+    begins = torch.cat(
+        [plan.target.new_full((s.edges.stop - s.edges.start,), s.nodes.start) for s in plan.levels]
+    )
     return plan.order[plan.target + begins]
 
 

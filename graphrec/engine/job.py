@@ -50,9 +50,13 @@ def _check_cell(cell: Cell, plan: Schedule) -> None:
     if not isinstance(cell, Cell):
         raise TypeError(f"expected a graphrec.Cell, got {type(cell).__name__}.")
     if not isinstance(plan, Schedule):
-        raise TypeError(f"expected a Schedule, got {type(plan).__name__}: make one with graphrec.schedule(s).")
+        raise TypeError(
+            f"expected a Schedule, got {type(plan).__name__}: make one with graphrec.schedule(s)."
+        )
     if not hasattr(getattr(cell, "State", None), "_fields"):
-        raise TypeError(f"{type(cell).__name__}.State must be a NamedTuple type, e.g. namedtuple('State', 'h c').")
+        raise TypeError(
+            f"{type(cell).__name__}.State must be a NamedTuple type, e.g. namedtuple('State', 'h c')."
+        )
 
 
 def _check_x(cell: Cell, plan: Schedule, x: Tensor) -> None:
@@ -64,9 +68,13 @@ def _check_x(cell: Cell, plan: Schedule, x: Tensor) -> None:
             f"Nodes without an input of their own get a row, too (zeros, for instance)."
         )
     if cell.inputs is not None and (x.dim() != 2 or x.shape[1] != cell.inputs):
-        raise ValueError(f"x must have shape [{plan.num_nodes}, {cell.inputs}] for this cell, got {tuple(x.shape)}.")
+        raise ValueError(
+            f"x must have shape [{plan.num_nodes}, {cell.inputs}] for this cell, got {tuple(x.shape)}."
+        )
     if not x.is_floating_point():
-        raise TypeError(f"x must hold floating-point numbers, got {x.dtype}: embed ids first, or convert with .float().")
+        raise TypeError(
+            f"x must hold floating-point numbers, got {x.dtype}: embed ids first, or convert with .float()."
+        )
     parameter = next(cell.parameters(), None)
     if parameter is not None and x.dtype != parameter.dtype and not torch.is_autocast_enabled(x.device.type):
         raise TypeError(
@@ -74,7 +82,9 @@ def _check_x(cell: Cell, plan: Schedule, x: Tensor) -> None:
             f"x.to({parameter.dtype}) or cell.to({x.dtype})."
         )
     if parameter is not None and x.device != parameter.device:
-        raise ValueError(f"x is on {x.device}, but the cell's parameters are on {parameter.device}: move one with .to().")
+        raise ValueError(
+            f"x is on {x.device}, but the cell's parameters are on {parameter.device}: move one with .to()."
+        )
     if x.device != plan.device:
         raise ValueError(
             f"x is on {x.device}, but the schedule is on {plan.device}: schedule the structure there, "
@@ -101,9 +111,13 @@ def _check_initial(cell: Cell, plan: Schedule, x: Tensor, fields: list[Tensor]) 
                 f"initial {name} must have rows of shape {list(shape)}, {allowed}, got shape {tuple(value.shape)}."
             )
         if value.shape[0] != fields[0].shape[0]:
-            raise ValueError(f"the fields of the initial state must have equally many rows, got {name} with {value.shape[0]}.")
+            raise ValueError(
+                f"the fields of the initial state must have equally many rows, got {name} with {value.shape[0]}."
+            )
         if value.dtype != x.dtype or value.device != x.device:
-            raise TypeError(f"initial {name} must be {x.dtype} on {x.device} as x is, got {value.dtype} on {value.device}.")
+            raise TypeError(
+                f"initial {name} must be {x.dtype} on {x.device} as x is, got {value.dtype} on {value.device}."
+            )
     return fields[0].shape[0]
 
 

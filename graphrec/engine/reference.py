@@ -23,13 +23,13 @@ class Visit(NamedTuple):
     """One step of the loop, as seen from outside.
 
     Attributes:
-        index: the number of the step, from 0.
+        number: of the step, from 0.
         nodes: `[n]` long, the nodes that it updated, by the structure's numbers.
         inbox: what they received.
         state: their new state, a State of `[n, ·]` tensors.
     """
 
-    index: int
+    number: int
     nodes: Tensor
     inbox: Inbox
     state: Any
@@ -117,7 +117,9 @@ class _SyncPost:
         self._state = state
 
     def receive(self, step: Step) -> dict[str, Tensor]:
-        return {name: value.index_select(0, self._plan.source) for name, value in self._state._asdict().items()}
+        return {
+            name: value.index_select(0, self._plan.source) for name, value in self._state._asdict().items()
+        }
 
 
 class _AsyncPost:

@@ -53,7 +53,7 @@ def steps(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Iterato
     """The same loop from outside, step by step: for generation, for inspection. Arguments as in `run`.
 
     Yields:
-        A `Visit` after each step: `index`, `nodes`, `inbox` and the new `state` of these nodes.
+        A `Visit` after each step: `number`, `nodes`, `inbox` and the new `state` of these nodes.
     """
     job, fields = prepare(cell, plan, x, initial)
     return loop(job, _project(job, x), fields)

@@ -11,12 +11,23 @@ from torch import Tensor
 
 def gather_sum(rows: Tensor, index: Tensor, first: Tensor) -> Tensor:
     """`[r, ...] → [n, ...]`: the sums of `rows[index[first[i] : first[i + 1]]]`, zero for empty segments."""
+    if rows.dim() == 2:
+        return F.embedding_bag(index, rows, first, mode="sum")
     flat = rows.reshape(rows.shape[0], -1)
     return F.embedding_bag(index, flat, first, mode="sum").view(first.shape[0], *rows.shape[1:])
 
 
-class SegmentSum(torch.autograd.Function):
+def segment_sum(values: Tensor, first: Tensor, target: Tensor) -> Tensor:
     """`[e, ...] → [n, ...]`: sums over consecutive rows; segment i begins at `first[i]` and is `target == i`."""
+    if values.dim() == 2:
+        return _SegmentSum.apply(values, first, target)
+    # Shaped out here, so that what the function returns is no view and may be written into.
+    sums = _SegmentSum.apply(values.reshape(values.shape[0], -1), first, target)
+    return sums.view(first.shape[0], *values.shape[1:])
+
+
+class _SegmentSum(torch.autograd.Function):
+    """`[e, H] → [n, H]`."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, first: Tensor, target: Tensor) -> Tensor:

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, _engine_run_backward, get_gradient_edge
 
+from ..cells.cell import Cell
 from ..schedule import Schedule, Step
 from .inbox import Inbox, Own, gather_edges, real_edges
 from .job import Job
-from .segments import SegmentSum, gather_sum
-from .tape import Gradients, Product, Tape, check_all_known
+from .segments import gather_sum, segment_sum
+from .tape import Gradients, Product, Tape, check_all_known, check_none_captured
 from .zero import NotSweepable, Zero
 
 
@@ -30,7 +31,9 @@ class Record:
     step: Step
     x: Tensor
     results: list[tuple[str, torch.dtype, GradientEdge]] = field(default_factory=list)
-    looked: dict[str, Tensor] = field(default_factory=dict)  # leaves, by name; the own state's begin with "own."
+    looked: dict[str, Tensor] = field(
+        default_factory=dict
+    )  # leaves, by name; the own state's begin with "own."
     products: list[Product] = field(default_factory=list)
     leaves: list[int] = field(default_factory=list)
 
@@ -39,7 +42,7 @@ class SweptInbox(Inbox):
     """Sums by embedding bags, and empty sums that products skip."""
 
     def _sum_ragged(self, values: Tensor) -> Tensor:
-        return SegmentSum.apply(values, self._plan.first_edge[self._step.nodes], self.target)
+        return segment_sum(values, self._plan.first_edge[self._step.nodes], self.target)
 
     def _zeros(self, *shape: int) -> Tensor:
         return Zero.of(shape, self._like)
@@ -53,6 +56,7 @@ def sweep(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Tensor, ...]:
         x: `[N, ...]`, projected, in the caller's order.
         initial: per field `[K, ...]` (see `Job.initial_row`), or nothing.
     """
+    check_none_captured(job.cell)
     edge_attr = job.plan.structure.edge_attr
     tape = Tape(job.cell)
     inputs = [x, *initial, *([] if edge_attr is None else [edge_attr]), *tape.parameters]
@@ -70,12 +74,14 @@ def _final(plan: Schedule, rows: Tensor) -> Tensor:
 class _Forward:
     """The forward sweep; with a tape it records what the reverse sweep needs."""
 
-    def __init__(self, job: Job, x: Tensor, edge_attr: Tensor | None, initial: list[Tensor], tape: Tape | None) -> None:
+    def __init__(
+        self, job: Job, x: Tensor, edge_attr: Tensor | None, initial: list[Tensor], tape: Tape | None
+    ) -> None:
         self.job = job
         self.plan = job.plan
         self.records: list[Record] = []
         self._tape = tape
-        self._x = x if self.plan.in_order else x.index_select(0, self.plan.order)
+        self._x = x.index_select(0, self.plan.order) if not self.plan.in_order else x if tape else x.clone()
         self._initial = dict(zip(job.fields, initial, strict=False))
         self._edge_attr = edge_attr
         self.rows = {
@@ -108,7 +114,7 @@ class _Forward:
                 raise NotSweepable("the cell uses a tensor that requires grad and is none of its parameters")
         else:
             with torch.enable_grad():
-                state = self.job.cell(x, inbox, own)
+                state = _call(self.job.cell, x, inbox, own)
             self._note(record, state)
         stop = step.writes + inbox.num_nodes
         for name, rows in self.rows.items():
@@ -187,7 +193,7 @@ class _Sweep(torch.autograd.Function):
                 "backward through this run a second time: its records were freed by the first; call the first "
                 "with retain_graph=True."
             )
-        keep = torch._C._autograd._get_current_graph_task_keep_graph()
+        keep = torch._C._autograd._get_current_graph_task_keep_graph()  # pyright: ignore[reportAttributeAccessIssue]
         back = _Reverse(ctx, dict(zip(ctx.job.fields, grads, strict=True)), keep)
         if not keep:
             ctx.records = None
@@ -202,6 +208,7 @@ class _Reverse:
         self.job: Job = ctx.job
         x, edge_attr, initial = ctx.like
         self._keep = keep
+        self._outbox = self.plan.outbox
         self._final = {
             name: grad if self.plan.in_order else grad.index_select(0, self.plan.order)
             for name, grad in grads.items()
@@ -213,7 +220,9 @@ class _Reverse:
         self._of_edge: dict[str, Tensor] = {}
         self._of_own: dict[str, Tensor] = {}
         self._x = x.new_zeros(x.shape)
-        self.edge_attr = None if edge_attr is None or not edge_attr.requires_grad else torch.zeros_like(edge_attr)
+        self.edge_attr = (
+            None if edge_attr is None or not edge_attr.requires_grad else torch.zeros_like(edge_attr)
+        )
         self._initial = dict(zip(self.job.fields, [torch.zeros_like(t) for t in initial], strict=False))
         self.parameters = Gradients(ctx.tape)
         self._tape: Tape = ctx.tape
@@ -270,7 +279,7 @@ class _Reverse:
         """The gradients that the inboxes reading a level's rows have left, summed by row."""
         if name not in self._of_edge:
             return None
-        outbox, grads = self.plan.outbox, self._of_edge[name]
+        outbox, grads = self._outbox, self._of_edge[name]
         most = outbox.most[level]
         if most == 0:
             return None
@@ -308,6 +317,15 @@ class _Reverse:
             grad = _plus(self._collect(name, 0), self._of_own.get(name))
             if grad is not None:
                 total.index_add_(0, self.job.initial_row[self.plan.given], grad)
+
+
+def _call(cell: Cell, x: Tensor, inbox: Inbox, own: Own) -> Any:
+    try:
+        return cell(x, inbox, own)
+    except RuntimeError as error:
+        if "leaf Variable that requires grad" in str(error):
+            raise NotSweepable("the cell writes into its x, its inbox or its own state") from error
+        raise
 
 
 def _gradients(

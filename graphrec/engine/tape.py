@@ -74,7 +74,9 @@ class Tape:
             self.constants.append(factor)
         return factor
 
-    def note(self, weight: StandIn, bias: StandIn | None, transposed: bool, factor: Tensor, result: Tensor) -> None:
+    def note(
+        self, weight: StandIn, bias: StandIn | None, transposed: bool, factor: Tensor, result: Tensor
+    ) -> None:
         """Remember a product for `Gradients.add`."""
         number = None if bias is None else bias.number
         edge = get_gradient_edge(result)
@@ -175,7 +177,12 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
 
 
 def _matmul(x: Any, weight: Any) -> Any:
-    if not isinstance(weight, StandIn) or isinstance(x, StandIn | Zero) or x.dim() < 2 or weight.detached.dim() != 2:
+    if (
+        not isinstance(weight, StandIn)
+        or isinstance(x, StandIn | Zero)
+        or x.dim() < 2
+        or weight.detached.dim() != 2
+    ):
         return NotImplemented
     x = weight.tape.follow(x)
     result = x @ weight.detached
@@ -193,8 +200,22 @@ def _turn(weight: Any, *dims: int) -> Any:
 _RULES: dict[Any, Callable[..., Any]] = {F.linear: _linear}
 for _func in (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm):
     _RULES[_func] = _matmul
-for _func in (Tensor.t, torch.t, Tensor.transpose, torch.transpose, Tensor.T.__get__, Tensor.mT.__get__):
+for _func in (
+    Tensor.t,
+    torch.t,
+    Tensor.transpose,
+    torch.transpose,
+    *(getattr(Tensor, name).__get__ for name in ("T", "mT")),
+):
     _RULES[_func] = _turn
+
+
+def check_none_captured(cell: nn.Module) -> None:
+    """Raise `NotSweepable` if the cell keeps a tensor that requires grad and is no parameter of it."""
+    for module in cell.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, Tensor) and value.requires_grad:
+                raise NotSweepable(f"the cell's {name} requires grad and is none of its parameters")
 
 
 def check_all_known(outputs: list[Tensor], known: list[Tensor]) -> None:
@@ -206,7 +227,9 @@ def check_all_known(outputs: list[Tensor], known: list[Tensor]) -> None:
         node = waiting.pop()
         variable = getattr(node, "variable", None)
         if variable is not None and id(variable) not in known_ids:
-            raise NotSweepable(f"the cell uses a tensor of shape {tuple(variable.shape)} that is none of its parameters")
+            raise NotSweepable(
+                f"the cell uses a tensor of shape {tuple(variable.shape)} that is none of its parameters"
+            )
         fresh = {function for function, _ in node.next_functions if function is not None} - seen
         seen |= fresh
         waiting.extend(fresh)

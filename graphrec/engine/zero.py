@@ -33,7 +33,11 @@ class Zero(Tensor):
         if rule is not None:
             return rule(func, *args, **kwargs)
         name = getattr(func, "__name__", "")
-        if (name.endswith("_") and not name.endswith("__")) or "out" in kwargs or name in ("__setitem__", "__iadd__"):
+        if (
+            (name.endswith("_") and not name.endswith("__"))
+            or "out" in kwargs
+            or name in ("__setitem__", "__iadd__")
+        ):
             raise NotSweepable(f"{name} would write into the sum of an empty inbox")
         return func(*_plain(args), **_plain(kwargs))
 
@@ -85,9 +89,21 @@ def _times(func: Any, a: Any, b: Any) -> Tensor:
 
 
 _KEEP_ZERO = (
-    "reshape view flatten unflatten transpose t permute expand unsqueeze squeeze unbind chunk split select narrow "
-    "contiguous neg sum mean tanh relu __getitem__ movedim"
-).split()
+    *(
+        "reshape",
+        "view",
+        "flatten",
+        "unflatten",
+        "transpose",
+        "t",
+        "permute",
+        "movedim",
+        "expand",
+        "unsqueeze",
+    ),
+    *("squeeze", "unbind", "chunk", "split", "select", "narrow", "contiguous", "__getitem__"),
+    *("neg", "sum", "mean", "tanh", "relu"),
+)
 
 _RULES: dict[Any, Callable[..., Any]] = {F.linear: _linear, F.relu: _stays_zero, F.tanh: _stays_zero}
 for _name in _KEEP_ZERO:

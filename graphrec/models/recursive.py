@@ -62,7 +62,9 @@ class SRN(Recursive):
 class RecNN(Recursive):
     """The recursive neural network with a weight per slot; see `RecNNCell`."""
 
-    def __init__(self, inputs: int, hidden: int, arity: int = 2, activation: str | Activation = "tanh") -> None:
+    def __init__(
+        self, inputs: int, hidden: int, arity: int = 2, activation: str | Activation = "tanh"
+    ) -> None:
         super().__init__(RecNNCell(inputs, hidden, arity, activation))
 
 

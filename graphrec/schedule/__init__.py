@@ -5,6 +5,6 @@ Belongs here: anything computed from a structure alone. Does not: states, cells,
 
 from .compile import schedule
 from .levels import CycleError, levels
-from .schedule import Schedule, Step
+from .plan import Schedule, Step
 
 __all__ = ["CycleError", "Schedule", "Step", "levels", "schedule"]

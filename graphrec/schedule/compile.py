@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..structure import Structure
 from .levels import levels
-from .schedule import Schedule, Steps
+from .plan import Schedule, Steps
 from .views import segment_layout
 
 
@@ -27,7 +27,9 @@ def schedule(structure: Structure, mode: str = "async", rounds: int | None = Non
     if mode not in ("async", "sync"):
         raise ValueError(f"mode must be 'async' or 'sync', got {mode!r}.")
     if mode == "async" and rounds is not None:
-        raise ValueError(f"async mode visits every node once and takes no rounds, got rounds={rounds}; use mode='sync'.")
+        raise ValueError(
+            f"async mode visits every node once and takes no rounds, got rounds={rounds}; use mode='sync'."
+        )
     if mode == "sync" and (not isinstance(rounds, int) or isinstance(rounds, bool) or rounds < 1):
         raise ValueError(f"sync mode needs a number of rounds, 1 or more, got rounds={rounds!r}.")
     if structure.num_nodes == 0:
@@ -46,7 +48,9 @@ def compile_async(structure: Structure, initial: bool = False) -> Schedule:
     sizes = torch.bincount(level)
     bounds = torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
     given = order[: int(sizes[0])] if initial else order[:0]
-    return _compile(structure, "async", None, order, place, given, level_bounds=bounds, level_of_place=level[order])
+    return _compile(
+        structure, "async", None, order, place, given, level_bounds=bounds, level_of_place=level[order]
+    )
 
 
 def compile_sync(structure: Structure, rounds: int) -> Schedule:
@@ -54,7 +58,14 @@ def compile_sync(structure: Structure, rounds: int) -> Schedule:
     nodes = torch.arange(structure.num_nodes, device=structure.device)
     bounds = torch.tensor([0, structure.num_nodes], device=structure.device)
     return _compile(
-        structure, "sync", rounds, nodes, nodes, nodes, level_bounds=bounds, level_of_place=torch.zeros_like(nodes)
+        structure,
+        "sync",
+        rounds,
+        nodes,
+        nodes,
+        nodes,
+        level_bounds=bounds,
+        level_of_place=torch.zeros_like(nodes),
     )
 
 

@@ -33,7 +33,9 @@ def levels(structure: Structure) -> Tensor:
         return structure.level
     if "levels" not in structure.cache:
         source, target = structure.edge_index.cpu().numpy()
-        structure.cache["levels"] = torch.from_numpy(_levels(source, target, structure.num_nodes)).to(structure.device)
+        structure.cache["levels"] = torch.from_numpy(_levels(source, target, structure.num_nodes)).to(
+            structure.device
+        )
     return structure.cache["levels"]
 
 

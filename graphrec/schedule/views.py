@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from .schedule import Schedule
+    from .plan import Schedule
 
 
 class Outbox(NamedTuple):
@@ -73,7 +73,9 @@ class Routes(NamedTuple):
         received = torch.argsort(step * (len(plan.steps) + 1) + level, stable=True)
         arrival = torch.empty_like(received)
         arrival[received] = torch.arange(plan.num_edges, device=plan.device) - edges[step]
-        pairs, count = torch.unique_consecutive(torch.stack([level, step])[:, sent], dim=1, return_counts=True)
+        pairs, count = torch.unique_consecutive(
+            torch.stack([level, step])[:, sent], dim=1, return_counts=True
+        )
         counts: list[list[int]] = [[] for _ in range(len(plan.steps) + 1)]
         readers: list[list[int]] = [[] for _ in range(len(plan.steps) + 1)]
         for (sender, reader), rows_sent in zip(pairs.t().tolist(), count.tolist(), strict=True):

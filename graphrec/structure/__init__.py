@@ -7,7 +7,7 @@ from .batch import batch
 from .brackets import parse_brackets
 from .build import chain, chains, dag, grid
 from .convert import as_structure, from_networkx, from_pyg, to_networkx, to_pyg
-from .structure import Structure
+from .structure import Structure, default_slots
 from .tree import tree
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "chain",
     "chains",
     "dag",
+    "default_slots",
     "from_networkx",
     "from_pyg",
     "grid",

@@ -25,7 +25,9 @@ def batch(structures: Sequence[Structure]) -> Structure:
         raise ValueError("cannot batch nothing: give at least one structure, got an empty batch.")
     for member in members:
         if not isinstance(member, Structure):
-            raise TypeError(f"batch takes structures, got {type(member).__name__}: build one with graphrec.tree, …")
+            raise TypeError(
+                f"batch takes structures, got {type(member).__name__}: build one with graphrec.tree, …"
+            )
     first_node = _running_count([m.num_nodes for m in members])
     first_graph = _running_count([m.num_graphs for m in members])
     carried: dict[str, Any] = {name: _join(name, members, "num_edges") for name in EDGE_FIELDS}
@@ -59,11 +61,15 @@ def _join(name: str, members: list[Structure], count: str) -> Tensor | None:
         if name in ("level", "level_reversed"):
             return None
         missing = next(i for i, value in rows if value is None)
-        raise ValueError(f"member {missing} of the batch has no {name} while others have: give it one, or drop it from all.")
+        raise ValueError(
+            f"member {missing} of the batch has no {name} while others have: give it one, or drop it from all."
+        )
     return torch.cat(have)
 
 
-def _join_texts(texts: list[tuple[str | None, ...] | None], members: list[Structure]) -> tuple[str | None, ...] | None:
+def _join_texts(
+    texts: list[tuple[str | None, ...] | None], members: list[Structure]
+) -> tuple[str | None, ...] | None:
     if all(text is None for text in texts):
         return None
     return tuple(t for text, m in zip(texts, members, strict=True) for t in (text or (None,) * m.num_nodes))

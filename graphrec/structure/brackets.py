@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-# A token is a parenthesis, or a run of anything else but blanks; a backslash takes the next character along.
-_TOKEN = re.compile(r"[()]|(?:\\.|[^()\s\\])+|\\")
+# A token is a parenthesis, or a run of anything else but blanks (of ASCII: treebanks have words with a
+# no-break space inside); a backslash takes the next character along.
+_TOKEN = re.compile(r"[()]|(?:\\.|[^()\s\\])+|\\", re.ASCII)
 
 # What the Penn Treebank writes for characters that its own format needs.
 _PTB_ESCAPES = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "-LCB-": "{", "-RCB-": "}"}

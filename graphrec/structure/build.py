@@ -114,7 +114,9 @@ def dag(
 def _lengths(lengths: Sequence[int] | Tensor) -> Tensor:
     size = torch.as_tensor(lengths)
     if size.dim() != 1 or size.numel() == 0:
-        raise ValueError(f"lengths must name at least one sequence, got {list(size.shape)} of them: the batch is empty.")
+        raise ValueError(
+            f"lengths must name at least one sequence, got {list(size.shape)} of them: the batch is empty."
+        )
     if size.is_floating_point() or size.dtype == torch.bool:
         raise TypeError(f"lengths must be whole numbers, got dtype {size.dtype}.")
     if int(size.min()) < 0:

@@ -45,15 +45,20 @@ def from_pyg(data: Data) -> Structure:
     the lists `tokens` and `labels`.
     """
     if data.edge_index is None:
-        raise ValueError(f"expected PyG data with an edge_index, got {data}: an edgeless graph has one of shape [2, 0].")
+        raise ValueError(
+            f"expected PyG data with an edge_index, got {data}: an edgeless graph has one of shape [2, 0]."
+        )
     num_nodes = int(data.num_nodes or 0)
-    found = {field: data[name] for field, name in PYG_NAMES.items() if name in data}
+    found: dict[str, Any] = {field: data[name] for field, name in PYG_NAMES.items() if name in data}
     if "slot" not in found:
         found["slot"] = default_slots(data.edge_index[1], num_nodes)
-    texts = {name: _flat(data[name], isinstance(data, Batch)) for name in ("tokens", "labels") if name in data}
-    graph = data.batch if "batch" in data else None
-    graphs = data.num_graphs if isinstance(data, Batch) else 1 if graph is None else int(graph.max()) + 1
-    return Structure(num_nodes, data.edge_index, graph=graph, num_graphs=graphs, **found, **texts)
+    for name in ("tokens", "labels"):
+        if name in data:
+            found[name] = _flat(data[name], isinstance(data, Batch))
+    if "batch" in data:
+        found["graph"] = data.batch
+        found["num_graphs"] = data.num_graphs if isinstance(data, Batch) else int(data["batch"].max()) + 1
+    return Structure(num_nodes, data.edge_index, **found)
 
 
 def to_pyg(structure: Structure) -> Data:
@@ -86,11 +91,15 @@ def from_networkx(graph: nx.Graph) -> Structure:
     directed = graph if graph.is_directed() else graph.to_directed()
     number = {node: i for i, node in enumerate(directed.nodes)}
     pairs = list(directed.edges(data=True))
-    edge_index = torch.tensor([[number[u] for u, _, _ in pairs], [number[v] for _, v, _ in pairs]], dtype=torch.long)
+    edge_index = torch.tensor(
+        [[number[u] for u, _, _ in pairs], [number[v] for _, v, _ in pairs]], dtype=torch.long
+    )
     on_edges = [values for _, _, values in pairs]
     on_nodes = [values for _, values in directed.nodes(data=True)]
     slot = _column(on_edges, "slot", "edge")
-    graphs = _column(on_nodes, "graph", "node")
+    graph_of_node = _column(on_nodes, "graph", "node")
+    if graph_of_node is None:
+        graph_of_node = torch.zeros(len(number), dtype=torch.long)
     return Structure(
         num_nodes=len(number),
         edge_index=edge_index,
@@ -98,8 +107,8 @@ def from_networkx(graph: nx.Graph) -> Structure:
         relation=_column(on_edges, "relation", "edge"),
         edge_attr=_column(on_edges, "edge_attr", "edge"),
         kind=_column(on_nodes, "kind", "node"),
-        graph=graphs,
-        num_graphs=1 if graphs is None else int(graphs.max()) + 1,
+        graph=graph_of_node,
+        num_graphs=int(graph_of_node.max()) + 1 if number else 1,
         tokens=_texts(on_nodes, "token"),
         labels=_texts(on_nodes, "label"),
     )
@@ -116,7 +125,8 @@ def to_networkx(structure: Structure) -> nx.DiGraph:
     on_edges = {"slot": structure.slot, "relation": structure.relation, "edge_attr": structure.edge_attr}
     graph.add_nodes_from(zip(range(structure.num_nodes), _rows(on_nodes, structure.num_nodes), strict=True))
     graph.add_edges_from(
-        (source, target, values) for (source, target), values in zip(pairs, _rows(on_edges, len(pairs)), strict=True)
+        (source, target, values)
+        for (source, target), values in zip(pairs, _rows(on_edges, len(pairs)), strict=True)
     )
     return graph
 
@@ -130,7 +140,9 @@ def _rows(columns: dict[str, Any], count: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [{} for _ in range(count)]
     for name, column in columns.items():
         if column is not None:
-            for row, value in zip(rows, column.tolist() if isinstance(column, Tensor) else column, strict=True):
+            for row, value in zip(
+                rows, column.tolist() if isinstance(column, Tensor) else column, strict=True
+            ):
                 if value is not None:
                     row[name] = value
     return rows
@@ -141,7 +153,9 @@ def _column(rows: list[dict[str, Any]], name: str, what: str) -> Tensor | None:
     if not values:
         return None
     if len(values) < len(rows):
-        raise ValueError(f"{name} is given on {len(values)} of {len(rows)} {what}s: give it on every {what}, or on none.")
+        raise ValueError(
+            f"{name} is given on {len(values)} of {len(rows)} {what}s: give it on every {what}, or on none."
+        )
     return torch.tensor(values)
 
 

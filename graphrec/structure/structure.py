@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
 # Fields with one row per edge and one row per node; everything that copies a structure goes through these.
 EDGE_FIELDS = ("slot", "relation", "edge_attr")
@@ -126,7 +127,9 @@ class Structure:
         """A copy with some of what it carries replaced: `s.replace(slot=...)`, `s.replace(edge_attr=...)`."""
         wiring = {"num_nodes", "edge_index"} & changes.keys()
         if wiring:
-            raise ValueError(f"{sorted(wiring)} cannot be replaced; build a new structure, e.g. with graphrec.dag.")
+            raise ValueError(
+                f"{sorted(wiring)} cannot be replaced; build a new structure, e.g. with graphrec.dag."
+            )
         return replace(self, **changes)
 
     def __eq__(self, other: object) -> bool:
@@ -143,7 +146,9 @@ class Structure:
 
     def __repr__(self) -> str:
         graphs = "" if self.num_graphs == 1 else f", graphs={self.num_graphs}"
-        carried = [n for n in ("relation", "edge_attr", "kind", "tokens", "labels") if getattr(self, n) is not None]
+        carried = [
+            n for n in ("relation", "edge_attr", "kind", "tokens", "labels") if getattr(self, n) is not None
+        ]
         return (
             f"Structure(nodes={self.num_nodes}, edges={self.num_edges}{graphs}"
             + (f", with {', '.join(carried)}" if carried else "")

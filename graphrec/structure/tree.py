@@ -167,4 +167,6 @@ def _check_all_hang_together(structure: Structure, roots: list[int]) -> None:
     lost = (parent[ancestor] != ancestor).nonzero()
     if lost.numel():
         cycle = walk_to_cycle(int(lost[0]), lambda node: int(parent[node]))
-        raise ValueError(f"a tree has no cycle, but its parents go round: {name_cycle(cycle)} (roots: {roots}).")
+        raise ValueError(
+            f"a tree has no cycle, but its parents go round: {name_cycle(cycle)} (roots: {roots})."
+        )

@@ -31,7 +31,9 @@ class Step(NamedTuple):
 class Steps(Sequence[Step]):
     """The steps of a schedule, made when asked for: a chain of a million nodes has a million."""
 
-    def __init__(self, nodes: list[int], edges: list[int], degrees: list[int | None], given: int, rounds: int | None):
+    def __init__(
+        self, nodes: list[int], edges: list[int], degrees: list[int | None], given: int, rounds: int | None
+    ):
         self._nodes = nodes
         self._edges = edges
         self._degrees = degrees
@@ -57,7 +59,9 @@ class Steps(Sequence[Step]):
         start, stop = self._nodes[level], self._nodes[level + 1]
         shift = 0 if self._rounds is None else number * stop
         edges = slice(self._edges[level], self._edges[level + 1])
-        return Step(number, slice(start, stop), edges, shift, self._given + start + shift, self._degrees[level])
+        return Step(
+            number, slice(start, stop), edges, shift, self._given + start + shift, self._degrees[level]
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Steps) and vars(self) == vars(other)
@@ -117,7 +121,9 @@ class Schedule:
     num_slots: int
     distinct_slots: bool
     in_order: bool  # whether every node stands at its own number already
-    first_edge: Tensor = field(repr=False)  # [N], the first inbox edge of each place, counted from its step's first
+    first_edge: Tensor = field(
+        repr=False
+    )  # [N], the first inbox edge of each place, counted from its step's first
 
     @property
     def num_nodes(self) -> int:
@@ -180,7 +186,9 @@ class Schedule:
             self.steps == other.steps
             and all(torch.equal(getattr(self, f), getattr(other, f)) for f in ("source", "target", "slot"))
             and (self.relation is None) == (other.relation is None)
-            and (self.relation is None or other.relation is None or torch.equal(self.relation, other.relation))
+            and (
+                self.relation is None or other.relation is None or torch.equal(self.relation, other.relation)
+            )
         )
 
     __hash__ = None  # type: ignore[assignment]

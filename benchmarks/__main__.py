@@ -1,0 +1,35 @@
+"""`python -m benchmarks [trees|scaling|all]`: prints tables, draws pictures."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from . import scaling, trees
+from .timing import machine_facts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=["trees", "scaling", "all"], default="all")
+    parser.add_argument("--quick", action="store_true", help="small sizes, fewer rounds")
+    parser.add_argument("--rounds", type=int, help="interleaved rounds (default 7, quick 3)")
+    parser.add_argument("--out", type=Path, default=Path("docs/pictures"), help="for the pictures")
+    options = parser.parse_args()
+    rounds = options.rounds or (3 if options.quick else 7)
+    if rounds < 1:
+        parser.error("--rounds must be 1 or more")
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    began = time.perf_counter()
+    print(machine_facts(), end="\n\n")
+    if options.what in ("trees", "all"):
+        trees.run(rounds, options.quick, options.out)
+    if options.what in ("scaling", "all"):
+        scaling.run(options.quick, options.out)
+    print(f"took {time.perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

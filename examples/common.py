@@ -1,0 +1,382 @@
+"""What the examples share: flags, training through Lightning, metrics, tables, pictures.
+
+An example reads, in this order:
+
+    run = common.start(common.parser(__doc__, name="logic", epochs=20))  # flags and folder; resumes or not
+    data = common.Samples(train, val, test, batch_size=32)  # three data sets
+    model = run.fit("tree", lambda: common.Classifier(Network(), 7), data)  # trained, best weights loaded
+    scores = run.test(model, data)  # {"accuracy": 0.81, "loss": 0.64}
+    run.finish(common.table(header, rows))  # printed, and kept in the folder
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.utilities.warnings import PossibleUserWarning
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor, nn
+from torch_geometric.loader import DataLoader
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+# Okabe and Ito's colours, which stay apart for colour-blind eyes; in the order of use.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
+
+
+def parser(doc: str | None, *, name: str, epochs: int, data: str | None = None) -> argparse.ArgumentParser:
+    """The flags that all examples have; an example may add its own before `start`.
+
+    Args:
+        doc: the example's docstring, shown by --help.
+        name: names the default folder, `runs/<name>`.
+        epochs: the default of --epochs.
+        data: what --data is for; without it there is no such flag.
+    """
+    flags = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.add_argument("--seed", type=int, default=0, help="the same seed gives the same result (default: 0)")
+    flags.add_argument("--epochs", type=_count, default=epochs, help=f"at most so many (default: {epochs})")
+    flags.add_argument("--out", type=Path, default=Path("runs", name), help=f"results (default: runs/{name})")
+    flags.add_argument("--quick", action="store_true", help="a small model, few samples and epochs: seconds")
+    flags.add_argument("--fresh", action="store_true", help="start anew instead of going on")
+    if data is not None:
+        flags.add_argument("--data", type=Path, help=data)
+    return flags
+
+
+def start(flags: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> Run:
+    """Read the flags (of the command line, or `argv`) and open the folder; see `Run`."""
+    return Run(flags.parse_args(argv))
+
+
+class Run:
+    """One run of an example, and its folder `--out`.
+
+    A run that was interrupted, even by `kill -9`, goes on after its last complete epoch when it is started
+    again with the same flags, and gives the result that it would have given. Where the last run has finished
+    or had other flags, and with --fresh, a run starts anew and replaces what is there.
+
+    In the folder: `flags.json`, `results.txt` (written last: its absence tells an interrupted run), pictures,
+    and per model `best.ckpt` (by the validation), `last.ckpt` and, once trained, `done.json`.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.folder: Path = args.out
+        self._say_how_to_start()
+
+    def fit(
+        self,
+        name: str,
+        build: Callable[[], Classifier],
+        data: Samples,
+        *,
+        patience: int = 5,
+        monitor: str = "val_accuracy",
+        clip: float = 1.0,
+        epochs: int | None = None,
+    ) -> Classifier:
+        """Train a model, or go on with it; returns it with the weights of its best epoch, ready to use.
+
+        Args:
+            name: the model's folder.
+            build: makes the model; called with the random numbers seeded, so that each model of a run starts
+                the same whatever was done before.
+            data: what to train on.
+            patience: stop after so many epochs without a better `monitor`.
+            monitor: higher is better, unless it ends in "loss".
+            clip: the largest norm that a gradient may have.
+            epochs: by default --epochs.
+        """
+        L.seed_everything(self.args.seed, verbose=False)
+        model = build()
+        model.run_seed = data.run_seed = self.args.seed
+        folder = self.folder / name
+        last, best, done = folder / "last.ckpt", folder / "best.ckpt", folder / "done.json"
+        weights = sum(p.numel() for p in model.parameters())
+        if done.exists():
+            say(f"\n{name}: trained already, {json.loads(done.read_text())['epochs']} epochs.")
+        else:
+            say(f"\n{name}: {weights:,} weights, {len(data.train):,} samples.")
+            better: dict[str, Any] = {
+                "monitor": monitor,
+                "mode": "min" if monitor.endswith("loss") else "max",
+            }
+            here: dict[str, Any] = {"dirpath": folder.absolute(), "enable_version_counter": False}
+            trainer = make_trainer(
+                max_epochs=self.args.epochs if epochs is None else epochs,
+                gradient_clip_val=clip,
+                callbacks=[
+                    EarlyStopping(**better, patience=patience),
+                    ModelCheckpoint(**here, filename="best", **better),
+                    ModelCheckpoint(**here, filename="last"),
+                ],
+            )
+            if last.exists():
+                epoch = torch.load(last, map_location="cpu", weights_only=True)["epoch"] + 1
+                say(f"Resuming from {last}, after {epoch} epoch{'s' * (epoch != 1)}.")
+            begin = time.perf_counter()
+            trainer.fit(model, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+            if trainer.interrupted:
+                sys.exit(130)
+            seconds = time.perf_counter() - begin
+            write_text(done, json.dumps({"epochs": trainer.current_epoch, "seconds": round(seconds, 1)}))
+            say(f"{name}: {trainer.current_epoch} epochs, {seconds:.0f} s.")
+        model.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
+        return model.eval()
+
+    def test(self, model: Classifier, data: Samples) -> dict[str, float]:
+        """The metrics on the test set, by name."""
+        scores = make_trainer(enable_progress_bar=False).test(model, datamodule=data, verbose=False)[0]
+        model.eval()
+        return {name.removeprefix("test_"): value for name, value in scores.items()}
+
+    def finish(self, results: str) -> None:
+        """Print the results and keep them: the run has finished."""
+        say(f"\n{results}")
+        write_text(self.folder / "results.txt", f"{results}\n")
+        say(f"\nAll of this is in {self.folder}/.")
+
+    def _say_how_to_start(self) -> None:
+        results, flags = self.folder / "results.txt", self.folder / "flags.json"
+        now = {name: str(value) for name, value in vars(self.args).items() if name not in ("out", "fresh")}
+        checkpoints = sorted(self.folder.glob("*/last.ckpt"))
+        if checkpoints:
+            anew = None
+            if self.args.fresh:
+                anew = "as asked"
+            elif results.exists():
+                anew = "it has finished"
+            elif not flags.exists() or json.loads(flags.read_text()) != now:
+                anew = "its flags were others"
+            if anew is None:
+                say(f"Going on with the run in {self.folder}/, which was interrupted (--fresh starts anew).")
+                return
+            say(f"Replacing the run in {self.folder}/: {anew}.")
+        results.unlink(missing_ok=True)
+        for checkpoint in checkpoints:  # only what a run has written
+            for name in ("done.json", "best.ckpt", "last.ckpt"):
+                checkpoint.with_name(name).unlink(missing_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_text(flags, json.dumps(now, indent=1))
+
+
+class Samples(L.LightningDataModule):
+    """Three data sets as batches; the training samples in a new order in each epoch, drawn by seed and epoch.
+
+    Args:
+        train, val, test: data sets of `torch_geometric.data.Data`, or lists.
+        batch_size: graphs per batch.
+    """
+
+    run_seed = 0
+
+    def __init__(self, train: Any, val: Any, test: Any, batch_size: int) -> None:
+        super().__init__()
+        # Taken out of their storage once: a data set cuts a sample out each time it is asked for.
+        self.train, self.val, self.test = ([part[i] for i in range(len(part))] for part in (train, val, test))
+        self.batch_size = batch_size
+
+    def train_dataloader(self) -> DataLoader:
+        # Where Lightning resumes, it asks before it has set `current_epoch`; elsewhere it begins the loader
+        # twice. Hence samples already in order, instead of a loader that shuffles.
+        progress: Any = None if self.trainer is None else self.trainer.fit_loop.epoch_progress.current
+        epoch = progress.processed if progress else 0
+        draw = torch.Generator().manual_seed(self.run_seed + 1_000_003 * epoch)
+        order = torch.randperm(len(self.train), generator=draw).tolist()
+        return DataLoader([self.train[i] for i in order], self.batch_size, generator=draw)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(self.val, 2 * self.batch_size)
+
+    def test_dataloader(self) -> DataLoader:
+        return DataLoader(self.test, 2 * self.batch_size)
+
+
+class Classifier(L.LightningModule):
+    """Trains a network to classify by cross entropy, with AdamW.
+
+    Logs `train_loss`, `val_loss`, `test_loss`, and the metrics as `val_<name>` and `test_<name>`.
+
+    Args:
+        network: called with a batch `torch_geometric.data.Batch`; returns logits `[M, C]` for the M rows of
+            `targets`, by default one per graph and `batch.y`.
+        num_classes: C.
+        lr, weight_decay: of AdamW.
+        label_smoothing: of the loss while training.
+        metrics: by name, beside `accuracy`; each is called with logits and targets.
+    """
+
+    run_seed = 0
+
+    def __init__(
+        self,
+        network: nn.Module,
+        num_classes: int,
+        *,
+        lr: float = 1e-3,
+        weight_decay: float = 1e-2,
+        label_smoothing: float = 0.0,
+        metrics: Mapping[str, Metric] | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.lr, self.weight_decay, self.label_smoothing = lr, weight_decay, label_smoothing
+        accuracy = MulticlassAccuracy(num_classes, average="micro")
+        every: dict[str, Any] = {"accuracy": accuracy, **(metrics or {})}
+        self.val_metrics = MetricCollection(every, prefix="val_", compute_groups=False)
+        self.test_metrics = self.val_metrics.clone(prefix="test_")
+
+    def forward(self, batch: Any) -> Tensor:
+        """`[M, C]`, logits."""
+        return self.network(batch)
+
+    def targets(self, batch: Any) -> Tensor:
+        """`[M]` long: what the rows of the logits should say."""
+        return batch.y
+
+    def judged(self, batch: Any, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows that the metrics are about: all. A subclass may choose some, e.g. the roots of trees."""
+        return logits, y
+
+    def training_step(self, batch: Any, index: int) -> Tensor:
+        y = self.targets(batch)
+        loss = nn.functional.cross_entropy(self(batch), y, label_smoothing=self.label_smoothing)
+        # Sizes and sync_dist: so that a mean over batches, and over processes, is one over graphs.
+        self.log(
+            "train_loss",
+            loss,
+            on_step=False,
+            on_epoch=True,
+            prog_bar=True,
+            sync_dist=True,
+            batch_size=batch.num_graphs,
+        )
+        return loss
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        self._measure("val", self.val_metrics, batch)
+
+    def test_step(self, batch: Any, index: int) -> None:
+        self._measure("test", self.test_metrics, batch)
+
+    def on_train_epoch_start(self) -> None:
+        # Dropout draws by seed, epoch and process alone: a resumed run repeats what it would have done.
+        torch.manual_seed(self.run_seed + 1_000_003 * (1 + self.current_epoch) + self.global_rank)
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.AdamW(self.parameters(), self.lr, weight_decay=self.weight_decay)
+
+    def _measure(self, stage: str, metrics: MetricCollection, batch: Any) -> None:
+        logits, y = self(batch), self.targets(batch)
+        loss = nn.functional.cross_entropy(logits, y)
+        self.log(f"{stage}_loss", loss, sync_dist=True, batch_size=batch.num_graphs)
+        metrics.update(*self.judged(batch, logits, y))
+        self.log_dict(dict(metrics.items()), prog_bar=True, batch_size=batch.num_graphs)
+
+
+def make_trainer(*, callbacks: Sequence[Callback] = (), **options: Any) -> L.Trainer:
+    """Lightning's Trainer: a progress bar on a terminal, else a line per epoch; nothing else is printed."""
+    # What Lightning tells at this level is which devices there are, and advertisements.
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # The samples are in memory: worker processes would have nothing to do but to copy them.
+    warnings.filterwarnings("ignore", ".*does not have many workers", PossibleUserWarning)
+    # A folder with checkpoints in it is what one resumes from.
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty", UserWarning)
+    # Lightning 2.6 asks torch's pytree about leaves the old way in every fit.
+    warnings.filterwarnings("ignore", r".*treespec, LeafSpec\)", FutureWarning)
+    bar = sys.stdout.isatty() and options.pop("enable_progress_bar", True)
+    settings: dict[str, Any] = {
+        "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
+        "devices": 1,
+        "logger": False,
+        "enable_model_summary": False,
+        "enable_progress_bar": bar,
+        "enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in callbacks),
+        "reload_dataloaders_every_n_epochs": 1,  # for the order of each epoch, see Samples
+        "num_sanity_val_steps": 0,
+        "plugins": [AtomicCheckpointIO()],
+        "callbacks": [*callbacks, TQDMProgressBar(leave=True) if bar else EpochLines()],
+    }
+    return L.Trainer(**settings | options)
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Checkpoints appear whole or not at all; Lightning's own are cut where /tmp is another file system."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_name(f"{path.name}.part").open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(file.name, path)
+
+
+class EpochLines(Callback):
+    """A line per epoch, for logs."""
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._begin = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        shown = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in values.items())
+        seconds = time.perf_counter() - self._begin
+        if trainer.is_global_zero:
+            say(f"  epoch {trainer.current_epoch + 1:>3}  {shown}  {seconds:.1f} s")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Aligned plain text: the first column to the left, the others to the right; floats with three digits."""
+    cells = [[f"{c:.3f}" if isinstance(c, float) else str(c) for c in row] for row in rows]
+    width = [max(len(row[i]) for row in [list(header), *cells]) for i in range(len(header))]
+
+    def line(first: str, *others: str) -> str:
+        right = (text.rjust(w) for text, w in zip(others, width[1:], strict=True))
+        return "  ".join([first.ljust(width[0]), *right]).rstrip()
+
+    return "\n".join([line(*header), line(*("─" * w for w in width)), *(line(*row) for row in cells)])
+
+
+def figure(width: float, height: float) -> Any:
+    """An empty matplotlib Figure, in inches, drawn without a screen, and with no global state changed."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    made = Figure((width, height), dpi=160, layout="constrained")
+    FigureCanvasAgg(made)
+    return made
+
+
+def say(text: str) -> None:
+    """Print at once, also into a pipe."""
+    print(text, flush=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more, got {text!r}")
+    return int(text)

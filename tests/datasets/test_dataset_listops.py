@@ -1,0 +1,226 @@
+"""ListOps: what is drawn, what is read, and that values are right."""
+
+import statistics
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from torch_geometric.data import Data, InMemoryDataset
+
+from graphrec.datasets import ListOps, ListOpsGenerator
+from graphrec.datasets._listops_grammar import binarise, evaluate, words_of
+
+PUBLIC = ("MIN", "MAX", "FIRST", "LAST")
+ORACLE = {
+    "[MIN": min,
+    "[MAX": max,
+    "[MED": lambda v: sorted(v)[len(v) // 2] if len(v) % 2 else sum(sorted(v)[len(v) // 2 - 1 :][:2]) // 2,
+    "[SM": lambda v: sum(v) % 10,
+    "[FIRST": lambda v: v[0],
+    "[LAST": lambda v: v[-1],
+}
+
+
+def children_of(sample: Data) -> list[list[int]]:
+    """The children of each node, by slot."""
+    children: list[dict[int, int]] = [{} for _ in range(sample.num_nodes or 0)]
+    for (child, parent), slot in zip(sample.edge_index.t().tolist(), sample.slot.tolist(), strict=True):
+        children[parent][slot] = child
+    return [[below[slot] for slot in range(len(below))] for below in children]
+
+
+def value_of_parse(sample: Data, vocabulary: list[str]) -> int:
+    """The paper's way: a binary node adds an argument to a list that has begun, or closes it."""
+    children = children_of(sample)
+
+    def value(node: int) -> Any:
+        if not children[node]:
+            word = vocabulary[sample.token[node]]
+            return int(word) if word.isdigit() else word
+        left, right = (value(child) for child in children[node])
+        if isinstance(left, str):
+            return (left, [right])
+        operator, arguments = left
+        return ORACLE[operator](arguments) if right == "]" else (operator, [*arguments, right])
+
+    return value((sample.num_nodes or 0) - 1)
+
+
+def value_of_operators(sample: Data, vocabulary: list[str]) -> int:
+    """An operator above its arguments."""
+    children = children_of(sample)
+
+    def value(node: int) -> int:
+        word = vocabulary[sample.token[node]]
+        return ORACLE[word]([value(child) for child in children[node]]) if children[node] else int(word)
+
+    return value((sample.num_nodes or 0) - 1)
+
+
+ALL = ListOpsGenerator(300, seed=5, operators=("MIN", "MAX", "MED", "SM", "FIRST", "LAST"), max_depth=7)
+
+
+def test_values_are_right_in_both_forms() -> None:
+    parses, trees = ListOps(ALL), ListOps(ALL, form="operators")
+    values = [value_of_parse(sample, parses.vocabulary) for sample in parses]
+    assert values == parses.y.tolist()
+    assert values == [value_of_operators(sample, trees.vocabulary) for sample in trees]
+    assert values == trees.y.tolist()
+    assert len(set(values)) == 10
+
+
+@pytest.mark.parametrize("form", ["parse", "operators"])
+def test_levels_and_slots_are_those_of_each_tree(
+    form: str, check_levels: Callable[[InMemoryDataset], None]
+) -> None:
+    check_levels(ListOps(ALL, form=form))
+
+
+def test_one_expression_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "one.tsv").write_text("9\t( ( ( [MAX 2 ) 9 ) ] )\n7\t7\n")
+    dataset = ListOps("one.tsv", tmp_path)
+    parse, digit = dataset
+    words = [dataset.vocabulary[token] for token in parse.token.tolist()]
+    assert words == ["[MAX", "2", "", "9", "", "]", ""]
+    assert parse.edge_index.tolist() == [[0, 1, 2, 3, 4, 5], [2, 2, 4, 4, 6, 6]]
+    assert parse.slot.tolist() == [0, 1, 0, 1, 0, 1]
+    assert parse.y.tolist() == [9]
+    assert (digit.num_nodes, digit.y.tolist()) == (1, [7])
+    tree = ListOps("one.tsv", tmp_path, form="operators")[0]
+    assert [dataset.vocabulary[token] for token in tree.token.tolist()] == ["2", "9", "[MAX"]
+    assert tree.edge_index.tolist() == [[0, 1], [2, 2]]
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=7))
+def test_operators_have_their_meaning(values: list[int]) -> None:
+    expected = {
+        "MIN": min(values),
+        "MAX": max(values),
+        "MED": int(statistics.median(values)),
+        "SM": sum(values) % 10,
+        "FIRST": values[0],
+        "LAST": values[-1],
+    }
+    for operator, value in expected.items():
+        assert evaluate([f"[{operator}", *map(str, values), "]"]) == value
+
+
+def test_the_same_seed_draws_the_same_expressions() -> None:
+    assert ListOpsGenerator(50, seed=1).lines() == ListOpsGenerator(50, seed=1).lines()
+    assert ListOpsGenerator(50, seed=1).lines() != ListOpsGenerator(50, seed=2).lines()
+    assert ListOpsGenerator(50, seed=1).lines()[:20] == ListOpsGenerator(20, seed=1).lines()
+
+
+def test_drawn_expressions_obey_the_grammar() -> None:
+    generator = ListOpsGenerator(2000, seed=3, operators=("SM", "MED"), max_depth=4, max_args=3)
+    drawn = [tuple(words) for words in generator.expressions()]
+    assert len(set(drawn)) == 2000
+    assert {word for words in drawn for word in words if word.startswith("[")} == {"[SM", "[MED"}
+    depths, arguments = Counter(), Counter()
+    for words in drawn:
+        open_lists: list[int] = [0]
+        deepest = 1
+        for word in words:
+            if word == "]":
+                arguments[open_lists.pop()] += 1
+            else:
+                open_lists[-1] += 1
+            if word.startswith("["):
+                open_lists.append(0)
+                deepest = max(deepest, len(open_lists))
+        depths[deepest] += 1
+    assert set(depths) == {1, 2, 3, 4}
+    assert set(arguments) == {2, 3}
+
+
+def test_a_binarised_parse_has_the_words_it_was_made_of() -> None:
+    for words in ALL.expressions():
+        assert words_of(binarise(words)) == words
+
+
+def test_expressions_of_a_file_can_be_left_out(tmp_path: Path) -> None:
+    test = ListOpsGenerator(200, seed=1, max_depth=3, operators=PUBLIC)
+    (tmp_path / "test.tsv").write_text("\n".join(test.lines()))
+    common = ListOpsGenerator(200, seed=2, max_depth=3, operators=PUBLIC)
+    assert set(common.lines()) & set(test.lines())
+    without = ListOpsGenerator(200, 2, PUBLIC, max_depth=3, without=str(tmp_path / "test.tsv"))
+    assert not set(without.lines()) & set(test.lines())
+    assert len(ListOps(without)) == 200
+
+
+def test_a_grammar_with_too_few_expressions_is_refused() -> None:
+    assert len(ListOpsGenerator(10, max_depth=1).expressions()) == 10
+    with pytest.raises(ValueError, match=r"expected 11 different expressions, got 10 .*greater depth"):
+        ListOpsGenerator(11, max_depth=1).expressions()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"operators": ("MIN", "PLUS")}, r"operators must be some of MIN, .*, got \['MIN', 'PLUS'\]"),
+        ({"operators": ()}, r"operators must be some of"),
+        ({"max_args": 1}, r"max_args 2 or more"),
+        ({"nest": float("nan")}, r"nest from 0 to 1"),
+        ({"size": 0}, r"size and max_depth must be 1 or more"),
+    ],
+)
+def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ListOpsGenerator(**{"size": 10, **options})
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("8\t( ( ( [MAX 2 ) 9 ) ] )", r"expected the value 9 at position 0, got '8'"),
+        ("nan\t( ( ( [MAX 2 ) 9 ) ] )", r"expected the value 9 at position 0, got 'nan'"),
+        ("9.0\t( ( ( [MAX 2 ) 9 ) ] )", r"got '9\.0'"),
+        ("9 ( ( ( [MAX 2 ) 9 ) ] )", r"got no tab"),
+        ("9\t( ( ( [MAX 2 ) 9 ) ]", r"malformed brackets at position 0: '\(' is never closed"),
+        ("9\t( ( ( [MOX 2 ) 9 ) ] )", r"word 0 of the expression, '\[MOX', is unknown"),
+        ("9\t( ( ( [MAX 2 ) 19 ) ] )", r"word 2 of the expression, '19', is unknown"),
+        ("9\t( [MAX ] )", r"word 1 of the expression, '\]', is unknown or out of place"),
+        ("9\t( ( [MAX 2 ) 9 )", r"expected one complete expression, got 1 lists left open"),
+        ("9\t( 2 9 )", r"expected one complete expression"),
+    ],
+)
+@pytest.mark.parametrize("form", ["parse", "operators"])
+def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str, form: str) -> None:
+    (tmp_path / "bad.tsv").write_text(f"7\t7\n{line}\n")
+    with pytest.raises(ValueError, match=rf"bad\.tsv, line 2: .*{message}"):
+        ListOps("bad.tsv", tmp_path, form=form)
+
+
+def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"test_d8\.tsv in .*, which holds: nothing\. .*ListOpsGenerator"
+    ):
+        ListOps(root=tmp_path)
+    with pytest.raises(ValueError, match=r"form must be one of parse, operators, got 'binary'"):
+        ListOps(ALL, form="binary")
+
+
+def test_the_public_test_set_is_read_in_full(real_data: Callable[[str], Path]) -> None:
+    dataset = ListOps(root=real_data("listops/test_d8.tsv"))
+    assert len(dataset) == 10000
+    assert set(dataset.y.tolist()) == set(range(10))
+    assert [value_of_parse(sample, dataset.vocabulary) for sample in dataset[:500]] == dataset.y[
+        :500
+    ].tolist()
+
+
+def test_the_shallow_variant_draws_what_the_public_test_set_holds(real_data: Callable[[str], Path]) -> None:
+    path = real_data("listops/test_d8.tsv") / "listops" / "test_d8.tsv"
+    public = [len(words_of(line.partition("\t")[2])) for line in path.read_text().splitlines()]
+    generator = ListOpsGenerator(20000, operators=PUBLIC, max_depth=8, max_args=3)
+    drawn = [len(words) for words in generator.expressions()]
+    # A larger draw without repetitions has fewer short expressions, so only the longer ones are compared.
+    for length in (15, 20, 30):
+        share = [
+            sum(n >= length for n in lengths) / sum(n >= 10 for n in lengths) for lengths in (public, drawn)
+        ]
+        assert share[0] == pytest.approx(share[1], rel=0.1)

@@ -1,0 +1,179 @@
+"""Propositional logic: that relations are right, and that pairs are read as they are written."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.loader import DataLoader
+
+from graphrec.datasets import Logic
+from graphrec.datasets._propositions import RELATIONS, relation, truth_table
+
+WORLDS = range(64)
+VARIABLES = {name: sum(1 << w for w in WORLDS if w >> i & 1) for i, name in enumerate("abcdef")}
+
+
+def worlds(formula: str) -> set[int]:
+    """The worlds in which a formula is true, by Python's own reading of it."""
+    for word, sign in (("and", "&"), ("or", "|")):
+        formula = formula.replace(f"( {word} ", f"{sign} ( ")
+    table = eval(formula.replace("not", "~"), VARIABLES.copy())
+    return {w for w in WORLDS if table >> w & 1}
+
+
+def oracle(left: set[int], right: set[int]) -> str:
+    """The relation by its definition in the paper."""
+    apart, exhaustive = not left & right, left | right == set(WORLDS)
+    if left == right:
+        return "="
+    if left < right and not exhaustive:
+        return "<"
+    if left > right and not exhaustive:
+        return ">"
+    if apart:
+        return "^" if exhaustive else "|"
+    return "v" if exhaustive else "#"
+
+
+def check_relations(lines: Iterable[str]) -> None:
+    for line in lines:
+        label, left, right = line.rstrip("\n").split("\t")
+        assert oracle(worlds(left), worlds(right)) == label, line
+
+
+def write_formulas(sample: Data, vocabulary: list[str]) -> list[str]:
+    """Both formulas of a sample as text."""
+    children: list[list[int]] = [[] for _ in range(sample.num_nodes or 0)]
+    for child, parent in sample.edge_index.t().tolist():
+        children[parent].append(child)
+    texts: list[str] = []
+    for node, token in enumerate(sample.token.tolist()):
+        inside = " ".join(texts[child] for child in children[node])
+        texts.append(f"( {inside} )" if inside else vocabulary[token])
+    return [texts[root] for root in sample.root_index.tolist()]
+
+
+def test_samples_read_back_as_the_lines_of_the_files(samples: Path) -> None:
+    dataset = Logic(samples)
+    lines = [
+        line for size in range(5) for line in (samples / "logic" / f"train{size}").read_text().splitlines()
+    ]
+    written = [[dataset.classes[int(s.y)], *write_formulas(s, dataset.vocabulary)] for s in dataset]
+    assert ["\t".join(parts) for parts in written] == lines
+    assert [int(s.num_operators) for s in dataset] == [0] * 12 + [1] * 40 + [2] * 40 + [3] * 40 + [4] * 40
+
+
+def test_levels_and_slots_are_those_of_each_pair(
+    samples: Path, check_levels: Callable[[InMemoryDataset], None]
+) -> None:
+    check_levels(Logic(samples, "test"))
+
+
+def test_one_pair_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "train1").write_text("<\t( a ( and b ) )\t( not ( not a ) )\n#\ta\tb\n")
+    dataset = Logic(tmp_path, sizes=[1])
+    pair, variables = dataset
+    words = [dataset.vocabulary[token] for token in pair.token.tolist()]
+    assert words == ["a", "and", "b", "", "", "not", "not", "a", "", ""]
+    assert pair.edge_index.tolist() == [[0, 1, 2, 3, 5, 6, 7, 8], [4, 3, 3, 4, 9, 8, 8, 9]]
+    assert pair.slot.tolist() == [0, 0, 1, 1, 0, 0, 1, 1]
+    assert pair.root_index.tolist() == [4, 9]
+    assert dataset.classes[int(pair.y)] == "<"
+    assert (variables.num_nodes, variables.root_index.tolist()) == (2, [0, 1])
+
+
+def test_a_batch_counts_roots_on(samples: Path) -> None:
+    dataset = Logic(samples, sizes=[3, 4])
+    batch = next(iter(DataLoader(dataset, batch_size=8)))
+    assert batch.root_index.shape == (16,)
+    targets, sources = set(batch.edge_index[1].tolist()), set(batch.edge_index[0].tolist())
+    roots = [node for node in range(batch.num_nodes) if node not in sources]
+    assert batch.root_index.tolist() == roots
+    assert all(root in targets or int(batch.token[root]) for root in roots)
+    assert batch.y.tolist() == [int(sample.y) for sample in dataset[:8]]
+
+
+@pytest.mark.parametrize("size", range(5))
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_the_relations_of_the_drawn_pairs_are_right(samples: Path, split: str, size: int) -> None:
+    check_relations((samples / "logic" / f"{split}{size}").read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "label"),
+    [
+        ("a", "( not ( not a ) )", "="),
+        ("( a ( and b ) )", "a", "<"),
+        ("( a ( or b ) )", "b", ">"),
+        ("a", "( not a )", "^"),
+        ("( a ( and b ) )", "( not a )", "|"),
+        ("( a ( or b ) )", "( not a )", "v"),
+        ("a", "b", "#"),
+    ],
+)
+def test_each_relation_has_its_meaning(left: str, right: str, label: str) -> None:
+    assert relation(truth_table(left), truth_table(right)) == label
+    assert oracle(worlds(left), worlds(right)) == label
+
+
+@pytest.mark.parametrize(
+    "text", ["( a b )", "( not )", "( and a )", "( a ( not b ) )", "not", "g", "( a ( and b ) c )"]
+)
+def test_what_is_no_formula_has_no_truth_table(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected a formula, got"):
+        truth_table(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("?\ta\tb", r"expected = < > \^ \| v # at position 0, got '\?'"),
+        ("nan\ta\tb", r"at position 0, got 'nan'"),
+        ("=\ta", r"expected relation TAB formula TAB formula, got 1 tabs"),
+        ("=\ta\t( not g )", r"expected a to f, not, and, or at position 10, got 'g'"),
+        ("=\t( not a\tb", r"left formula, malformed brackets at position 0: '\(' is never closed"),
+        ("=\ta\t( not a ) )", r"right formula, malformed brackets at position 10"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "train2").write_text(f"#\ta\tb\n{line}\n")
+    with pytest.raises(ValueError, match=rf"train2, line 2: .*{message}"):
+        Logic(tmp_path, sizes=[2])
+
+
+def test_what_is_not_there_is_refused(samples: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"train7 in .*, which holds: README\.md, test0, .*Ask for other sizes"
+    ):
+        Logic(samples, sizes=[0, 7])
+    with pytest.raises(ValueError, match=r"split must be one of train, test, got 'dev'"):
+        Logic(samples, "dev")
+    with pytest.raises(ValueError, match=r"sizes must name at least one size"):
+        Logic(samples, sizes=[])
+
+
+def test_the_published_relations_are_right(real_data: Callable[[str], Path]) -> None:
+    folder = real_data("logic/train4") / "logic"
+    for path in sorted(folder.iterdir()):
+        lines = path.read_text().splitlines()[:300]
+        check_relations(lines)
+        size = int(path.name.removeprefix("train").removeprefix("test"))
+        counts = [
+            max(sum(part.count(w) for w in ("not", "and", "or")) for part in line.split("\t"))
+            for line in lines
+        ]
+        assert set(counts) == {size}, "the number in a file's name counts operators"
+
+
+@pytest.mark.slow
+def test_all_published_relations_are_right(real_data: Callable[[str], Path]) -> None:
+    folder = real_data("logic/train4") / "logic"
+    for path in sorted(folder.iterdir()):
+        check_relations(path.read_text().splitlines())
+
+
+def test_the_published_pairs_are_read_in_full(real_data: Callable[[str], Path]) -> None:
+    dataset = Logic(real_data("logic/train2"), sizes=[0, 1, 2])
+    assert len(dataset) == 30 + 2319 + 12451
+    assert set(dataset.y.tolist()) == set(range(len(RELATIONS)))
