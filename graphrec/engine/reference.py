@@ -78,7 +78,7 @@ class _Rows:
         steps = job.plan.levels
         self._node_counts = [step.nodes.stop - step.nodes.start for step in steps]
         self._edge_counts = [step.edges.stop - step.edges.start for step in steps]
-        self._x = x.index_select(0, job.plan.order).split(self._node_counts)
+        self._x = x.split(self._node_counts)
         self._own: dict[str, tuple[Tensor, ...]] = {}
 
     def of_x(self, step: Step) -> Tensor:

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ..cells.cell import Cell
 from ..schedule import Schedule
-from .job import Job, prepare
+from .job import prepare
 from .reference import Visit, loop, run_reference
+from .segments import permute
 from .swept import sweep
 from .zero import NotSweepable
 
@@ -40,13 +41,14 @@ def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
             that the cell does not have. Nothing has been done then.
     """
     job, fields = prepare(cell, plan, x, initial)
-    projected = _project(job, x)
-    if _reference_only.get():
-        return cell.State(*run_reference(job, projected, fields))
-    try:
-        return cell.State(*sweep(job, projected, fields))
-    except NotSweepable:
-        return cell.State(*run_reference(job, projected, fields))
+    if not _reference_only.get():
+        try:
+            placed = x if job.plan.in_order else permute(x, job.plan.order, job.plan.place)
+            return cell.State(*sweep(job, _project(cell, placed), fields))
+        except NotSweepable:
+            pass  # the reference loop can do it
+    placed = x.index_select(0, job.plan.order)
+    return cell.State(*run_reference(job, _project(cell, placed), fields))
 
 
 def steps(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Iterator[Visit]:
@@ -56,7 +58,7 @@ def steps(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Iterato
         A `Visit` after each step: `number`, `nodes`, `inbox` and the new `state` of these nodes.
     """
     job, fields = prepare(cell, plan, x, initial)
-    return loop(job, _project(job, x), fields)
+    return loop(job, _project(cell, x.index_select(0, job.plan.order)), fields)
 
 
 @contextmanager
@@ -69,10 +71,12 @@ def reference_loop() -> Iterator[None]:
         _reference_only.reset(token)
 
 
-def _project(job: Job, x: Tensor) -> Tensor:
-    projected = job.cell.project(x)
+def _project(cell: Cell, x: Tensor) -> Tensor:
+    # What a cell is given it may write into, but x is the caller's.
+    projected = cell.project(x)
     if projected.shape[0] != x.shape[0]:
         raise ValueError(
-            f"{type(job.cell).__name__}.project must keep one row per node, {x.shape[0]}, got {tuple(projected.shape)}."
+            f"{type(cell).__name__}.project must keep one row per node, {x.shape[0]}, got {tuple(projected.shape)}."
         )
-    return projected
+    mine = projected.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
+    return projected if mine else projected.clone()

@@ -1,4 +1,4 @@
-"""Sums over segments of unequal length: torch's embedding bag, which costs about a bare gather."""
+"""Rows moved and summed: what torch does with a scatter on the way back, done with gathers both ways."""
 
 from __future__ import annotations
 
@@ -40,3 +40,24 @@ class _SegmentSum(torch.autograd.Function):
         """Every row gets its segment's gradient."""
         (target,) = ctx.saved_tensors
         return grads[0].index_select(0, target), None, None
+
+
+def permute(rows: Tensor, order: Tensor, place: Tensor) -> Tensor:
+    """`rows[order]`, where `place` is the inverse of `order`."""
+    return _Permute.apply(rows, order, place)
+
+
+class _Permute(torch.autograd.Function):
+    """A permutation, whose gradient is the inverse permutation."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, order: Tensor, place: Tensor) -> Tensor:
+        """Gather."""
+        ctx.save_for_backward(order, place)
+        return rows.index_select(0, order)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        """Gather back."""
+        order, place = ctx.saved_tensors
+        return permute(grads[0], place, order), None, None

@@ -53,7 +53,7 @@ def sweep(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Tensor, ...]:
 
     Args:
         job: the run.
-        x: `[N, ...]`, projected, in the caller's order.
+        x: `[N, ...]`, projected, in the order of the plan's places.
         initial: per field `[K, ...]` (see `Job.initial_row`), or nothing.
     """
     check_none_captured(job.cell)
@@ -81,7 +81,7 @@ class _Forward:
         self.plan = job.plan
         self.records: list[Record] = []
         self._tape = tape
-        self._x = x.index_select(0, self.plan.order) if not self.plan.in_order else x if tape else x.clone()
+        self._x = x
         self._initial = dict(zip(job.fields, initial, strict=False))
         self._edge_attr = edge_attr
         self.rows = {
@@ -219,7 +219,7 @@ class _Reverse:
         # by the step that made them.
         self._of_edge: dict[str, Tensor] = {}
         self._of_own: dict[str, Tensor] = {}
-        self._x = x.new_zeros(x.shape)
+        self.x = x.new_empty(x.shape) if self.plan.mode == "async" else x.new_zeros(x.shape)
         self.edge_attr = (
             None if edge_attr is None or not edge_attr.requires_grad else torch.zeros_like(edge_attr)
         )
@@ -229,11 +229,6 @@ class _Reverse:
         for record in reversed(ctx.records):
             self._undo(record)
         self._undo_given()
-
-    @property
-    def x(self) -> Tensor:
-        """`[N, ...]`, in the caller's order."""
-        return self._x if self.plan.in_order else self._x.index_select(0, self.plan.place)
 
     @property
     def initial(self) -> list[Tensor]:
@@ -253,8 +248,7 @@ class _Reverse:
         inputs += [self._tape.leaves[number] for number in record.leaves]
         grads = _gradients(outputs, grad_outputs, inputs, self._keep)
         grads.reverse()
-        if (grad := grads.pop()) is not None:
-            self._x[record.step.nodes] += grad
+        self._add_to_x(record.step, grads.pop())
         self._hand_on(record.step, {name: grads.pop() for name in record.looked})
         for product in record.products:
             if (grad := grads.pop()) is not None:
@@ -262,6 +256,13 @@ class _Reverse:
         for number in record.leaves:
             if (grad := grads.pop()) is not None:
                 self.parameters.add_leaf(number, grad)
+
+    def _add_to_x(self, step: Step, grad: Tensor | None) -> None:
+        # In async mode no other step has these nodes, in sync mode all rounds share them.
+        if self.plan.mode == "async":
+            self.x[step.nodes] = 0 if grad is None else grad
+        elif grad is not None:
+            self.x += grad
 
     def _arrived(self, name: str, step: Step) -> Tensor | None:
         """The gradient of the states that a step wrote: from outside, from later inboxes, from later own states."""

@@ -64,11 +64,12 @@ def from_pyg(data: Data) -> Structure:
 def to_pyg(structure: Structure) -> Data:
     """PyG's `Data` with all that the structure carries; `from_pyg` reads it back.
 
-    A batch of several graphs becomes one `Data` with its `batch` vector.
+    A batch of several graphs becomes one `Data` with its `batch` vector. Levels, which chains know and trees do
+    not, are left to `graphrec.transforms.AddLevels`: a `DataLoader` mixes only samples with the same attributes.
     """
     data = Data(edge_index=structure.edge_index, num_nodes=structure.num_nodes)
     for field, name in PYG_NAMES.items():
-        if getattr(structure, field) is not None:
+        if not field.startswith("level") and getattr(structure, field) is not None:
             data[name] = getattr(structure, field)
     for name in ("tokens", "labels"):
         if getattr(structure, name) is not None:

@@ -115,7 +115,10 @@ class Structure:
             for f in fields(self)
             if isinstance(getattr(self, f.name), Tensor)
         }
-        return replace(self, **moved)
+        other = replace(self, **moved)
+        if "levels" in self.cache:
+            other.cache["levels"] = self.cache["levels"].to(device)
+        return other
 
     def to_pyg(self) -> Data:
         """This structure as PyG's `Data`; see `graphrec.to_pyg`."""
