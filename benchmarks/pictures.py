@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,28 +19,32 @@ MARKERS = ("o", "s", "^", "D")
 
 
 def draw_trees(rows: list[Row], origin: str, file: Path) -> None:
-    """Bars on a log scale: a panel per mode, a group per size, a bar per contender."""
+    """Bars of the time relative to graphrec's: a panel per mode, a group per size, a bar per contender."""
     modes = list(dict.fromkeys(row.mode for row in rows))
-    figure = Figure(figsize=(9, 3.6 * len(modes)), layout="constrained")
+    figure = Figure(figsize=(9, 3.4 * len(modes)), layout="constrained")
     panels = figure.subplots(len(modes), 1, sharex=True)
     for axes, mode in zip(panels, modes, strict=True):
-        chosen = [row for row in rows if row.mode == mode]
-        names = list(chosen[0].timings)
-        width = 0.85 / len(names)
-        for k, name in enumerate(names):
-            at = [group + (k - (len(names) - 1) / 2) * width for group in range(len(chosen))]
-            ms = [1e3 * row.timings[name].median for row in chosen]
-            style = {"color": COLOURS[k], "edgecolor": "black", "linewidth": 0.4}
-            bars = axes.bar(at, ms, 0.92 * width, label=name, **style)
-            axes.bar_label(bars, labels=[f"{value:.3g}" for value in ms], fontsize=7, padding=1)
-        axes.set_yscale("log")
-        axes.margins(y=0.12)
-        axes.set_ylabel(f"{mode}, ms per batch (log scale)")
-        axes.set_xticks(range(len(chosen)), [f"{row.batch} trees, hidden {row.hidden}" for row in chosen])
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_title(f"Child-Sum Tree-LSTM on {origin}, CPU, float32: lower is faster")
+        _bars(axes, [row for row in rows if row.mode == mode])
+        axes.set_ylabel(f"{mode}: time, graphrec = 1")
+    panels[0].set_title(f"Child-Sum Tree-LSTM on {origin}, CPU, float32. Lower is faster; labels in ms")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     _save(figure, file)
+
+
+def _bars(axes: Axes, rows: list[Row]) -> None:
+    names = list(rows[0].timings)
+    ours = names[0]
+    width = 0.85 / len(names)
+    for k, name in enumerate(names):
+        at = [group + (k - (len(names) - 1) / 2) * width for group in range(len(rows))]
+        ratios = [row.timings[name].ratio_to(row.timings[ours]) for row in rows]
+        style = {"color": COLOURS[k], "edgecolor": "black", "linewidth": 0.4}
+        bars = axes.bar(at, ratios, 0.92 * width, label=name, **style)
+        ms = [f"{1e3 * row.timings[name].median:.3g}" for row in rows]
+        axes.bar_label(bars, labels=ms, fontsize=7, padding=1)
+    axes.axhline(1, color=COLOURS[0], linewidth=0.8, linestyle="--", zorder=0)
+    axes.set_xticks(range(len(rows)), [f"{row.batch} trees, hidden {row.hidden}" for row in rows])
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def draw_scaling(found: Scaling, hidden: int, file: Path) -> None:
@@ -49,29 +54,26 @@ def draw_scaling(found: Scaling, hidden: int, file: Path) -> None:
     _lines(panels[0], found.by_nodes, "nodes", f"Training, Tree-LSTM, hidden {hidden}")
     _lines(panels[1], found.by_levels, "levels", f"Training, {found.level_nodes:,} nodes, hidden {hidden}")
     _lines(panels[2], found.schedules, "nodes", "Building the schedule")
-    for axes, series in ((panels[0], found.by_nodes), (panels[2], found.schedules)):
-        _slope_one(axes, series[0])
-    for axes in panels:
-        axes.legend(frameon=False, fontsize=8)
     _save(figure, file)
 
 
 def _lines(axes: Axes, series: list[Series], size: str, title: str) -> None:
     for k, line in enumerate(series):
         ms = [1e3 * seconds for seconds in line.seconds]
-        # Blue, orange, vermilion: further apart than neighbours in the palette.
+        # Every other colour: blue, orange, vermilion differ more than neighbours in the palette.
         axes.loglog(line.sizes, ms, marker=MARKERS[k], color=COLOURS[2 * k], label=line.name)
+    # Through a last point: at small sizes it is a fixed cost that shows.
+    last = series[0]
+    guide = [1e3 * last.seconds[-1] * at / last.sizes[-1] for at in last.sizes]
+    axes.loglog(last.sizes, guide, "--", color="grey", label=f"proportional to {size}", zorder=0)
+    low, high = axes.get_ylim()
+    axes.set_ylim(10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high)))
     axes.set_xlabel(size)
     axes.set_ylabel("ms")
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _slope_one(axes: Axes, line: Series) -> None:
-    # Through the last point: at small sizes it is the cost of the levels that shows.
-    ms = [1e3 * line.seconds[-1] * size / line.sizes[-1] for size in line.sizes]
-    axes.loglog(line.sizes, ms, "--", color="grey", label="proportional to nodes")
+    axes.legend(frameon=False, fontsize=8)
 
 
 def _save(figure: Figure, file: Path) -> None:

@@ -232,7 +232,7 @@ class Classifier(L.LightningModule):
         metrics: Mapping[str, Metric] | None = None,
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network: Any = network  # an nn.Module, with whatever else an example asks of it
         self.lr, self.weight_decay, self.label_smoothing = lr, weight_decay, label_smoothing
         accuracy = MulticlassAccuracy(num_classes, average="micro")
         every: dict[str, Any] = {"accuracy": accuracy, **(metrics or {})}

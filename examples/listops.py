@@ -80,7 +80,7 @@ def load(run: common.Run) -> tuple[common.Samples, list[Any], list[str]]:
     shuffled: list[Any] = [drawn[i] for i in order.tolist()]
     kept = [sample for sample in shuffled if words(sample) not in tested]
     splits = kept[2 * held_out :], kept[:held_out], kept[held_out : 2 * held_out]
-    return common.Samples(*splits, batch_size=32 if run.args.quick else 128), public, drawn.vocabulary
+    return common.Samples(*splits, batch_size=8 if run.args.quick else 128), public, drawn.vocabulary
 
 
 def words(sample: Data) -> tuple[int, ...]:
@@ -130,12 +130,12 @@ def draw(right: Tensor, groups: dict[str, Tensor], title: str) -> Any:
 
 def main(argv: list[str] | None = None) -> None:
     folder = "the folder of listops/test_d8.tsv; by default $GRAPHREC_DATA"
-    run = common.start(common.parser(__doc__, name="listops", epochs=8, data=folder), argv)
+    run = common.start(common.parser(__doc__, name="listops", epochs=3, data=folder), argv)
     samples, public, vocabulary = load(run)
     hidden = 32 if run.args.quick else 96
     model = run.fit(
         "tree_lstm",
-        lambda: ValueClassifier(Evaluator(len(vocabulary), hidden), 10, lr=1e-2 if run.args.quick else 4e-3),
+        lambda: ValueClassifier(Evaluator(len(vocabulary), hidden), 10, lr=4e-3),
         samples,
         patience=run.args.epochs,  # the falling step size ends the training
     )
@@ -146,7 +146,7 @@ def main(argv: list[str] | None = None) -> None:
         right = is_right(model, tested)
         guess = torch.cat([s.y for s in tested]).bincount().max().item() / len(tested)
         ours = 100 * right.double().mean().item()
-        rows.append(["Tree-LSTM (this run)", name, len(tested), f"{100 * guess:.1f}", f"{ours:.1f}"])
+        rows.append(["Tree-LSTM (this run)", name, len(tested), f"{100 * guess:.1f}", f"{ours:.2f}"])
         length = torch.tensor([int((s.token > 0).sum()) for s in tested])
         groups = {
             "depth of nesting": depths(tested, vocabulary),

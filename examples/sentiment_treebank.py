@@ -20,6 +20,7 @@ from typing import Any
 
 import common
 import torch
+from matplotlib.colors import ListedColormap
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
@@ -47,32 +48,36 @@ class Sentiment(nn.Module):
     """Word vectors, a Tree-LSTM with a weight for each child, and a classifier at every node.
 
     Args:
-        words: the size of the vocabulary.
+        count: `[W]`, how often each word of the vocabulary occurs in the trees to train on.
         hidden: the width of word vectors and states.
-        classes: how many.
-        dropout: of word vectors and of states; `forget_word` is how often a word is hidden in training.
+        dropout: of word vectors and of states.
+        rare: in training a word that occurs n times is hidden with probability rare / (rare + n).
     """
 
-    def __init__(
-        self, words: int, hidden: int = 150, classes: int = 5, dropout: float = 0.5, forget_word: float = 0.05
-    ) -> None:
+    hidden_rate: Tensor
+    never_seen: Tensor
+
+    def __init__(self, count: Tensor, hidden: int = 150, dropout: float = 0.5, rare: float = 0.5) -> None:
         super().__init__()
-        self.embed = nn.Embedding(
-            words, hidden, padding_idx=0
-        )  # 0: inner nodes have no word, their input is 0
+        self.embed = nn.Embedding(len(count), hidden, padding_idx=0)  # 0 is no word: an inner node
         nn.init.normal_(self.embed.weight[1:], std=0.1)
         self.tree = gr.TreeLSTM(hidden, hidden, arity=2)
-        self.classify = nn.Linear(hidden, classes)
+        self.classify = nn.Linear(hidden, len(CLASSES))
         self.dropout = nn.Dropout(dropout)
-        self.forget_word = forget_word
+        # One word in twenty of the sentences to come will be unknown. It is the rare words that stand in for them
+        # here: what is hidden teaches what to make of an unknown word, and no rare word can be learnt by heart.
+        hidden_rate = rare / (rare + count)
+        hidden_rate[0] = 0
+        self.register_buffer("hidden_rate", hidden_rate)
+        self.register_buffer("never_seen", hidden_rate == 1)
 
     def forward(self, batch: Data) -> Tensor:
-        """`[N, classes]`: logits of every node."""
+        """`[N, 5]`: logits of every node."""
         word = batch.token
-        if self.training:  # words hidden at random teach what to make of words that were never seen
-            hide = (torch.rand(word.shape, device=word.device) < self.forget_word) & (word > 0)
-            word = word.masked_fill(hide, UNKNOWN)
-        h = self.tree(self.dropout(self.embed(word)), batch)
+        hide = self.never_seen[word]
+        if self.training:
+            hide = torch.rand(word.shape, device=word.device) < self.hidden_rate[word]
+        h = self.tree(self.dropout(self.embed(word.masked_fill(hide, UNKNOWN))), batch)
         return self.classify(self.dropout(h))
 
 
@@ -81,13 +86,9 @@ class PhraseClassifier(common.Classifier):
 
     def configure_optimizers(self) -> Any:
         adam = torch.optim.AdamW(self.parameters(), self.lr, weight_decay=self.weight_decay)
+        steps = int(self.trainer.estimated_stepping_batches)
         rate = torch.optim.lr_scheduler.OneCycleLR(
-            adam,
-            self.lr,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=0.1,
-            anneal_strategy="linear",
-            cycle_momentum=False,
+            adam, self.lr, steps, pct_start=0.1, anneal_strategy="linear", cycle_momentum=False
         )
         return {"optimizer": adam, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
@@ -116,15 +117,11 @@ def load(run: common.Run) -> tuple[list[common.Samples], SST, str]:
     except FileNotFoundError:
         reported, name = SST(root, "dev"), "dev, as there is no test.txt; nothing was chosen by it"
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
-    folds = [order[i::20] for i in range(run.args.networks)]
-    return (
-        [
-            common.Samples(train[order[~torch.isin(order, fold)]], train[fold], reported, batch_size)
-            for fold in folds
-        ],
-        train,
-        name,
-    )
+    members = []
+    for fold in (order[i::20] for i in range(run.args.networks)):
+        rest = order[~torch.isin(order, fold)]
+        members.append(common.Samples(train[rest], train[fold], reported, batch_size))
+    return members, train, name
 
 
 def predict(models: list[common.Classifier], samples: common.Samples) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,32 +137,15 @@ def predict(models: list[common.Classifier], samples: common.Samples) -> tuple[T
 
 def draw(tree: Data, predicted: Tensor, words: list[str]) -> Any:
     """One tree: each phrase a disc in the colour of its prediction, ringed with its true label."""
-    source, target = tree["edge_index"]
-    children = [source[target == node].tolist() for node in range(len(predicted))]
-    x: list[float] = []
-    leaves = 0
-    for below in children:  # children come before their parents, and from left to right
-        x.append(sum(x[c] for c in below) / len(below) if below else leaves)
-        leaves += not below
-    # A phrase stands as high as it has levels below it, which lets all words stand in one line.
-    height = tree.level.tolist()
-
-    fig = common.figure(max(6.0, 0.78 * leaves), 0.52 * max(height) + 2.0)
+    fig = common.figure(0.78 * int((tree.token > 0).sum()), 0.52 * int(tree.level.max()) + 2.2)
     ax = fig.add_subplot()
-    for child, parent in zip(source.tolist(), target.tolist(), strict=True):
-        line = [x[child], x[child], x[parent]], [height[child], height[parent], height[parent]]
-        ax.plot(*line, color="#BBBBBB", lw=1.2, zorder=1)
-    for node, below in enumerate(children):
-        ax.scatter(x[node], height[node], s=260, color=SHADES[int(tree["y"][node])], zorder=2)
-        ax.scatter(x[node], height[node], s=130, color="w", zorder=3)
-        ax.scatter(x[node], height[node], s=90, color=SHADES[int(predicted[node])], zorder=4)
-        if not below:
-            ax.text(x[node], -0.5, words[int(tree.token[node])], ha="center", va="top", fontsize=10)
+    s, look = gr.from_pyg(tree), {"cmap": ListedColormap(SHADES), "limits": (-0.5, 4.5), "ax": ax}
+    gr.viz.draw_tree(s, tree["y"], [words[token] for token in tree.token], sizes=340, fontsize=11, **look)
+    gr.viz.draw_tree(s, predicted, sizes=110, **look)
     for label, name in enumerate(CLASSES):
         ax.scatter([], [], s=110, color=SHADES[label], label=name)
-    ax.legend(ncols=5, loc="upper center", bbox_to_anchor=(0.5, 1.1), frameon=False, handletextpad=0.2)
+    ax.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, handletextpad=0.2)
     ax.text(0, 1, "disc: predicted\nring: true label", transform=ax.transAxes, va="top", color="#555555")
-    ax.set_axis_off()
     return fig
 
 
@@ -179,31 +159,29 @@ def contrast(tree: Data) -> float:
 
 def main(argv: list[str] | None = None) -> None:
     folder = "the folder of train.txt, dev.txt and test.txt"
-    flags = common.parser(__doc__, name="sentiment_treebank", epochs=5, data=folder)
+    flags = common.parser(__doc__, name="sentiment_treebank", epochs=4, data=folder)
     flags.add_argument("--networks", type=int, default=3, help="whose answers are averaged (default: 3)")
     run = common.start(flags, argv)
     members, train, reported = load(run)
 
-    def build(seed: int) -> PhraseClassifier:
+    def build(seed: int, trees: list[Data]) -> PhraseClassifier:
         torch.manual_seed(seed)
-        return PhraseClassifier(Sentiment(len(train.vocabulary), 64 if run.args.quick else 150), 5, lr=4e-3)
+        count = torch.cat([tree.token for tree in trees]).bincount(minlength=len(train.vocabulary))
+        return PhraseClassifier(Sentiment(count, 64 if run.args.quick else 150), len(CLASSES), lr=4e-3)
 
     # Right answers on whole sentences are too few to choose an epoch by; the loss on all phrases is steadier.
-    models: list[common.Classifier] = [
-        run.fit(f"tree_lstm_{i}", partial(build, run.args.seed + i), samples, monitor="val_loss")
-        for i, samples in enumerate(members)
-    ]
+    models: list[common.Classifier] = []
+    for i, samples in enumerate(members):
+        made = partial(build, run.args.seed + i, samples.train)
+        models.append(run.fit(f"tree_lstm_{i}", made, samples, monitor="val_loss"))
 
     p, y, is_root = predict(models, members[0])
     ours = accuracies(p, y, is_root)
     polar = y != 2
     judged = (y, y[is_root], (y > 2)[polar], (y > 2)[polar & is_root])
     guess = tuple(100 * v.long().bincount().max().item() / len(v) for v in judged)
-    rows = (
-        {"commonest label": guess}
-        | ({} if run.args.quick else PAPER)
-        | {f"{len(models)} Tree-LSTMs (this run)": ours}
-    )
+    rows = {"commonest label": guess} | ({} if run.args.quick else PAPER)
+    rows[f"{len(models)} Tree-LSTMs (this run)"] = ours
     header = ["accuracy in %", "5 classes: phrases", "sentences", "2 classes: phrases", "sentences"]
     table = common.table(header, [[name, *(f"{v:.1f}" for v in row)] for name, row in rows.items()])
 

@@ -20,8 +20,8 @@ def _load() -> Any:
     try:
         import dynet_config
 
-        # Read when dynet is imported. Megabytes for values, gradients, parameters and scratch, all taken at once:
-        # with autobatching DyNet cannot ask for more later. The largest setting needs about 500 for the first two.
+        # Read when dynet is imported. Megabytes for values, gradients, parameters, scratch, all taken at once:
+        # with autobatching DyNet cannot ask for more later. The largest setting needs about 500 of the first.
         dynet_config.set(mem="768,768,128,128", autobatch=1, random_seed=1)
         import dynet
     except Exception as error:  # compiled for particular Pythons and numpys, which shows in many ways

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -28,6 +29,11 @@ class Job:
     initial_row: Tensor | None
     dtype: torch.dtype
 
+    @cached_property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shape of one node's row of each field."""
+        return self.cell.shapes()
+
     @property
     def fields(self) -> tuple[str, ...]:
         """The names of the state's fields."""
@@ -44,6 +50,21 @@ def prepare(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Job, l
     fields = _initial_fields(cell, initial)
     rows = _check_initial(cell, plan, x, fields)
     return Job(cell, plan.with_initial(), _row_of_node(plan, rows), x.dtype), fields
+
+
+def check_state(job: Job, state: Any, num_nodes: int) -> None:
+    """Raise unless a cell has returned what it promised."""
+    name = type(job.cell).__name__
+    if getattr(state, "_fields", None) != job.fields:
+        raise TypeError(
+            f"{name}.forward must return a {name}.State({', '.join(job.fields)}), got {type(state).__name__}."
+        )
+    for field, shape, value in zip(job.fields, job.shapes, state, strict=True):
+        if value.shape != (num_nodes, *shape):
+            raise ValueError(
+                f"{name}.forward must return {field} of shape {[num_nodes, *shape]} for {num_nodes} nodes, "
+                f"got {list(value.shape)}: is self.hidden (or shapes()) right?"
+            )
 
 
 def _check_cell(cell: Cell, plan: Schedule) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..schedule import Schedule, Step
 from .inbox import Inbox, Own, gather_edges
-from .job import Job
+from .job import Job, check_state
 
 
 class Visit(NamedTuple):
@@ -53,6 +53,7 @@ def loop(job: Job, x: Tensor, initial: list[Tensor]) -> Iterator[Visit]:
 
         inbox = Inbox(plan, step, job.fields, look, x)
         state = cell(rows.of_x(step), inbox, Own(job.fields, look_own))
+        check_state(job, state, inbox.num_nodes)
         state = cell.State(*(getattr(state, name).to(job.dtype) for name in job.fields))
         yield Visit(step.number, plan.nodes(step), inbox, state)
         post.send(step.number + 1, state)
@@ -95,7 +96,7 @@ class _Rows:
     def initial(self, name: str, nodes: Tensor) -> Tensor:
         job, index = self._job, self._job.fields.index(name)
         if job.initial_row is None:
-            return self._like.new_zeros(nodes.shape[0], *job.cell.shapes()[index], dtype=job.dtype)
+            return self._like.new_zeros(nodes.shape[0], *job.shapes[index], dtype=job.dtype)
         return self._initial[index].index_select(0, job.initial_row[nodes])
 
     @cached_property

@@ -18,7 +18,7 @@ from torch.autograd.graph import GradientEdge, _engine_run_backward, get_gradien
 from ..cells.cell import Cell
 from ..schedule import Schedule, Step
 from .inbox import Inbox, Own, gather_edges, real_edges
-from .job import Job
+from .job import Job, check_state
 from .segments import gather_sum, segment_sum
 from .tape import Gradients, Product, Tape, check_all_known, check_none_captured
 from .zero import NotSweepable, Zero
@@ -86,7 +86,7 @@ class _Forward:
         self._edge_attr = edge_attr
         self.rows = {
             name: x.new_empty(self.plan.num_rows, *shape, dtype=job.dtype)
-            for name, shape in zip(job.fields, job.cell.shapes(), strict=True)
+            for name, shape in zip(job.fields, job.shapes, strict=True)
         }
         self._write_given()
         self._unchecked = {False, True}  # whether a step with (and one without) edges is yet to be checked
@@ -110,12 +110,14 @@ class _Forward:
         own = Own(self.job.fields, lambda name: self._look_own(record, name))
         if self._tape is None:
             state = self.job.cell(x, inbox, own)
-            if any(value.requires_grad for value in state):
-                raise NotSweepable("the cell uses a tensor that requires grad and is none of its parameters")
         else:
             with torch.enable_grad():
                 state = _call(self.job.cell, x, inbox, own)
+        check_state(self.job, state, inbox.num_nodes)
+        if self._tape is not None:
             self._note(record, state)
+        elif any(value.requires_grad for value in state):
+            raise NotSweepable("the cell uses a tensor that requires grad and is none of its parameters")
         stop = step.writes + inbox.num_nodes
         for name, rows in self.rows.items():
             rows[step.writes : stop] = getattr(state, name).detach()
@@ -177,7 +179,7 @@ class _Sweep(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.job, ctx.tape, ctx.records = job, tape, forward.records
         ctx.like = (x, edge_attr, rest[:num_initial])
-        ctx.rows_like = {name: rows[:0] for name, rows in forward.rows.items()}
+        ctx.rows_like = {name: rows.new_empty(0, *rows.shape[1:]) for name, rows in forward.rows.items()}
         return tuple(_final(job.plan, forward.rows[name]) for name in job.fields)
 
     @staticmethod

@@ -57,15 +57,16 @@ def from_pyg(data: Data) -> Structure:
             found[name] = _flat(data[name], isinstance(data, Batch))
     if "batch" in data:
         found["graph"] = data.batch
-        found["num_graphs"] = data.num_graphs if isinstance(data, Batch) else int(data["batch"].max()) + 1
+        found["num_graphs"] = len(data["ptr"]) - 1 if "ptr" in data else int(data["batch"].max()) + 1
     return Structure(num_nodes, data.edge_index, **found)
 
 
 def to_pyg(structure: Structure) -> Data:
     """PyG's `Data` with all that the structure carries; `from_pyg` reads it back.
 
-    A batch of several graphs becomes one `Data` with its `batch` vector. Levels, which chains know and trees do
-    not, are left to `graphrec.transforms.AddLevels`: a `DataLoader` mixes only samples with the same attributes.
+    A batch of several graphs becomes one `Data` with `batch` and `ptr`, as PyG's `Batch` has them. Levels, which
+    chains know and trees do not, are left to `graphrec.transforms.AddLevels`: a `DataLoader` mixes only samples
+    with the same attributes.
     """
     data = Data(edge_index=structure.edge_index, num_nodes=structure.num_nodes)
     for field, name in PYG_NAMES.items():
@@ -76,6 +77,7 @@ def to_pyg(structure: Structure) -> Data:
             data[name] = list(getattr(structure, name))
     if structure.num_graphs > 1:
         data.batch = structure.graph
+        data.ptr = _first_nodes(structure)
     return data
 
 
@@ -101,6 +103,7 @@ def from_networkx(graph: nx.Graph) -> Structure:
     graph_of_node = _column(on_nodes, "graph", "node")
     if graph_of_node is None:
         graph_of_node = torch.zeros(len(number), dtype=torch.long)
+    graphs = int(graph_of_node.max()) + 1 if number else 1
     return Structure(
         num_nodes=len(number),
         edge_index=edge_index,
@@ -109,7 +112,7 @@ def from_networkx(graph: nx.Graph) -> Structure:
         edge_attr=_column(on_edges, "edge_attr", "edge"),
         kind=_column(on_nodes, "kind", "node"),
         graph=graph_of_node,
-        num_graphs=int(graph_of_node.max()) + 1 if number else 1,
+        num_graphs=graph.graph.get("num_graphs", graphs),
         tokens=_texts(on_nodes, "token"),
         labels=_texts(on_nodes, "label"),
     )
@@ -123,6 +126,7 @@ def to_networkx(structure: Structure) -> nx.DiGraph:
     on_nodes: dict[str, Any] = {"kind": structure.kind, "token": structure.tokens, "label": structure.labels}
     if structure.num_graphs > 1:
         on_nodes["graph"] = structure.graph
+        graph.graph["num_graphs"] = structure.num_graphs
     on_edges = {"slot": structure.slot, "relation": structure.relation, "edge_attr": structure.edge_attr}
     graph.add_nodes_from(zip(range(structure.num_nodes), _rows(on_nodes, structure.num_nodes), strict=True))
     graph.add_edges_from(
@@ -130,6 +134,12 @@ def to_networkx(structure: Structure) -> nx.DiGraph:
         for (source, target), values in zip(pairs, _rows(on_edges, len(pairs)), strict=True)
     )
     return graph
+
+
+def _first_nodes(structure: Structure) -> Tensor:
+    """`[G + 1]`, where each graph's nodes begin: it also tells how many graphs there are if the last are empty."""
+    sizes = torch.bincount(structure.graph, minlength=structure.num_graphs)
+    return torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
 
 
 def _flat(texts: list[Any], collated: bool) -> tuple[str | None, ...]:

@@ -54,7 +54,7 @@ def tidy(structure: Structure) -> Tensor:
     outline: list[_Outline | None] = [None] * count
     for node in upwards:
         outline[node] = _join(children[node], outline, shift)
-        outline[node].add_root()  # type: ignore[union-attr]
+        outline[node].add_root()
     # A forest is the tree of a root that is not drawn.
     _join(roots, outline, shift)
     across = shift

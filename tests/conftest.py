@@ -1,0 +1,32 @@
+"""What all tests share: one thread, one seed, and the same hypothesis examples on every machine."""
+
+import hypothesis
+import pytest
+import torch
+
+
+class TorchRandom:
+    """torch's random numbers as hypothesis wants them: it then starts every example from the same seed."""
+
+    def seed(self, value):
+        torch.manual_seed(value)
+
+    def getstate(self):
+        return torch.get_rng_state()
+
+    def setstate(self, state):
+        torch.set_rng_state(state)
+
+
+torch_random = TorchRandom()  # hypothesis keeps a weak reference only
+hypothesis.register_random(torch_random)
+hypothesis.settings.register_profile(
+    "graphrec", derandomize=True, deadline=None, max_examples=25, print_blob=False
+)
+hypothesis.settings.load_profile("graphrec")
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers_for_every_test():
+    torch.manual_seed(0)

@@ -1,0 +1,67 @@
+"""Counts of what a run does: numbers written, and rows that enter matrix products. Never seconds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+aten = torch.ops.aten
+
+# These return the tensor that they write into, but touch no more of it than the rows they are given.
+_WRITES_ROWS_OF = {
+    aten.index_add_.default: 3,
+    aten.index_copy_.default: 3,
+    aten.index_put_.default: 2,
+    aten.scatter_add_.default: 3,
+}
+
+
+class Product(NamedTuple):
+    """`[rows, inner] @ [inner, columns]`."""
+
+    rows: int
+    inner: int
+    columns: int
+
+
+class Count(TorchDispatchMode):
+    """While this lasts, every operation of torch is counted, those of the backward pass as well.
+
+    Attributes:
+        written: how many numbers all operations have written.
+        by_operation: the same, operation by operation.
+        products: the matrix products, in order.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_operation: Counter[str] = Counter()
+        self.products: list[Product] = []
+
+    @property
+    def written(self) -> int:
+        return self.by_operation.total()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is aten.mm.default:
+            self._note_product(*args)
+        elif func is aten.addmm.default:
+            self._note_product(*args[1:])
+        if not func.is_view:
+            self.by_operation[str(func)] += _numbers_written(func, args, result)
+        return result
+
+    def _note_product(self, left: Tensor, right: Tensor) -> None:
+        self.products.append(Product(*left.shape, right.shape[1]))
+
+
+def _numbers_written(func: Any, args: Any, result: Any) -> int:
+    if func in _WRITES_ROWS_OF:
+        return args[_WRITES_ROWS_OF[func]].numel()
+    return sum(value.numel() for value in tree_leaves(result) if isinstance(value, Tensor))

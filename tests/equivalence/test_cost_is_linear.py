@@ -1,0 +1,196 @@
+"""Work and memory grow with nodes and edges, never with nodes × levels.
+
+Counted, not timed: all numbers that a forward and a backward pass write, on structures of doubling size whose
+depth doubles with them. Per node and edge that count may not grow. Besides, what is free is free: products with
+empty inboxes are not computed at all, and the gradient of a weight is one product, however many levels there
+were.
+"""
+
+from collections import namedtuple
+from contextlib import nullcontext
+from itertools import pairwise
+
+import pytest
+import torch
+
+import graphrec as gr
+from tests.counting import Count
+from tests.zoo import CELLS
+
+SIZES = [32, 64, 128]
+
+
+def chain(size):
+    return gr.chain(size)
+
+
+def caterpillar(size):
+    """A spine with a leaf at each of its nodes."""
+    spine = range(size // 2)
+    return gr.tree(parents=[*(v + 1 for v in spine[:-1]), -1, *spine])
+
+
+def binary_tree(size):
+    return gr.tree(parents=[-1, *((v - 1) // 2 for v in range(1, size - 1))])
+
+
+def random_dag(size):
+    """Every node has two sources among the eight before it: about size / 4 levels, with edges across many."""
+    source = torch.stack([(v - 1 - torch.randperm(min(v, 8))[:2]).sort().values for v in range(2, size)])
+    target = torch.arange(2, size).repeat_interleave(2)
+    return gr.dag(torch.stack([source.flatten(), target]))
+
+
+def long_reach(size):
+    """A chain whose first node is also a source of every other."""
+    later = torch.arange(1, size)
+    return gr.dag(torch.cat([torch.stack([later - 1, later]), torch.stack([later * 0, later])[:, 1:]], dim=1))
+
+
+STRUCTURES = [chain, caterpillar, binary_tree, random_dag, long_reach]
+ENGINES = {"swept": nullcontext, "reference": gr.reference_loop}
+
+
+def count_of(cell, structure, initial=None):
+    """What one forward and one backward pass do; the schedule exists already."""
+    plan = gr.schedule(structure)
+    x = torch.randn(structure.num_nodes, cell.inputs, requires_grad=True)
+    gr.run(cell, plan, x, initial)  # for what a schedule computes when it is first used
+    with Count() as count:
+        state = gr.run(cell, plan, x, initial)
+        sum(field.sum() for field in state).backward()
+    return count
+
+
+def assert_linear(numbers, sizes):
+    per_item = [number / size for number, size in zip(numbers, sizes, strict=True)]
+    for small, large in pairwise(per_item):
+        assert large <= 1.05 * small, f"numbers written per node and edge: {per_item}"
+
+
+def takes(cell, structure):
+    return cell.arity is None or gr.schedule(structure).num_slots <= cell.arity
+
+
+CELLS_ON_STRUCTURES = [
+    pytest.param(case, build, id=f"{case.name}-{build.__name__}")
+    for case in CELLS
+    for build in STRUCTURES
+    if takes(case.make(1, 1), build(SIZES[0]))
+]
+
+
+@pytest.mark.parametrize(("case", "build"), CELLS_ON_STRUCTURES)
+def test_numbers_written_grow_with_nodes_and_edges(case, build):
+    structures = [build(size) for size in SIZES]
+    counts = [count_of(case.make(3, 2), s).written for s in structures]
+    assert_linear(counts, [s.num_nodes + s.num_edges for s in structures])
+
+
+class ReadsAll(gr.Cell):
+    """Reads edge attributes that require grad, its own state, and an initial state for each node."""
+
+    State = namedtuple("State", "h")
+
+    def __init__(self):
+        super().__init__(2, 2)
+        self.U = torch.nn.Linear(2, 2)
+
+    def forward(self, x, inbox, own):
+        return self.State(torch.tanh(x + own.h + self.U(inbox.sum(inbox.h * inbox.edge_attr))))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("build", STRUCTURES)
+def test_reading_all_there_is_stays_linear(build, engine):
+    structures = [build(size) for size in SIZES]
+    structures = [s.replace(edge_attr=torch.randn(s.num_edges, 2, requires_grad=True)) for s in structures]
+    initial = [torch.randn(s.num_nodes, 2, requires_grad=True) for s in structures]
+    with ENGINES[engine]():
+        counts = [count_of(ReadsAll(), s, h).written for s, h in zip(structures, initial, strict=True)]
+    assert_linear(counts, [s.num_nodes + s.num_edges for s in structures])
+
+
+def test_rounds_cost_the_same_each():
+    s = random_dag(64)
+    cell = gr.ChildSumTreeLSTMCell(3, 2)
+    x = torch.randn(64, 3, requires_grad=True)
+    written = []
+    for rounds in (4, 8, 16):
+        plan = gr.schedule(s, "sync", rounds)
+        gr.run(cell, plan, x)
+        with Count() as count:
+            gr.run(cell, plan, x).h.sum().backward()
+        written.append(count.written)
+    assert_linear(written, [4, 8, 16])
+
+
+# Widths that no other product has, to know the products with U by.
+INPUTS, HIDDEN = 3, 7
+
+
+def rows_multiplied(structure, make):
+    """How many rows enter products with recurrent weights in a forward pass, by width of the result."""
+    cell = make(INPUTS, HIDDEN)
+    plan = gr.schedule(structure)
+    x = torch.randn(structure.num_nodes, INPUTS)
+    with Count() as count:
+        gr.run(cell, plan, x)
+    rows = {}
+    for product in count.products:
+        if product.inner != INPUTS:
+            rows[product.columns] = rows.get(product.columns, 0) + product.rows
+    return rows
+
+
+@pytest.mark.parametrize("build", [binary_tree, caterpillar, lambda n: gr.tree(parents=[-1] + [0] * (n - 1))])
+def test_empty_inboxes_cost_no_products(build):
+    s = build(64)
+    inner = s.target.unique().numel()
+    assert inner < s.num_nodes / 2 + 1
+    # U of i, o, u acts once for each inner node, U of the forget gates once for each edge.
+    assert rows_multiplied(s, gr.ChildSumTreeLSTMCell) == {3 * HIDDEN: inner, HIDDEN: s.num_edges}
+    # U of z and of n act once for each inner node, U of r once for each edge.
+    assert rows_multiplied(s, gr.TreeGRUCell) == {HIDDEN: 2 * inner + s.num_edges}
+
+
+@pytest.mark.parametrize("build", [binary_tree, caterpillar])
+def test_empty_slots_of_leaves_cost_no_products(build):
+    s = build(64)
+    inner = s.target.unique().numel()
+    assert rows_multiplied(s, gr.RecNNCell) == {HIDDEN: inner}
+    assert rows_multiplied(s, gr.NaryTreeLSTMCell) == {5 * HIDDEN: inner}
+
+
+@pytest.mark.parametrize("build", STRUCTURES)
+def test_a_weights_gradient_is_one_product_however_deep(build):
+    weight_products = []
+    for size in SIZES:
+        cell = gr.ChildSumTreeLSTMCell(INPUTS, HIDDEN)
+        count = count_of(cell, build(size))
+        shapes = {tuple(p.shape) for p in (cell.iou.weight, cell.forget.weight)}
+        weight_products.append([p for p in count.products if (p.rows, p.columns) in shapes])
+    for products, size in zip(weight_products, SIZES, strict=True):
+        s = build(size)
+        assert sorted((p.rows, p.columns) for p in products) == [(HIDDEN, HIDDEN), (3 * HIDDEN, HIDDEN)]
+        assert sum(p.inner for p in products) == s.target.unique().numel() + s.num_edges
+
+
+def test_what_is_counted_is_counted():
+    """The counter sees the backward pass, and a loop that copies the whole state at each step is caught."""
+    x = torch.randn(4, 3, requires_grad=True)
+    with Count() as count:
+        y = (x @ torch.ones(3, 2)).sum()
+        forward = len(count.products)
+        y.backward()
+    assert (forward, len(count.products)) == (1, 2)
+
+    def quadratic(size):
+        rows = torch.zeros(size, 2)
+        with Count() as count:
+            for v in range(size):
+                rows = rows.index_add(0, torch.tensor([v]), torch.ones(1, 2))
+        return count.written
+
+    with pytest.raises(AssertionError, match="per node and edge"):
+        assert_linear([quadratic(size) for size in SIZES], SIZES)

@@ -1,0 +1,80 @@
+"""The gradients are those that finite differences find, in float64, in everything that requires grad.
+
+`gradcheck` for every cell on a chain, a tree, a DAG, a batch, and in rounds on a graph with cycles, through
+the swept engine; `gradgradcheck` through the reference loop, which is differentiable to any order. The swept
+engine has first derivatives only and says so.
+"""
+
+import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+
+import graphrec as gr
+from tests.tolerances import GRADCHECK
+from tests.trials import trial
+from tests.zoo import ALL_CELLS, CELLS, cases, chain, cyclic, dag, mixed_batch, tree
+
+CHECKED = [chain, tree, dag, mixed_batch]
+
+
+def assert_gradcheck(check, run):
+    # The checks perturb the inputs where they are, so the run need not be handed them.
+    assert check(run.run, tuple(run.inputs.values()), **GRADCHECK, fast_mode=True)
+
+
+@pytest.mark.parametrize(("case", "structure"), cases(ALL_CELLS, CHECKED))
+def test_async(case, structure):
+    assert_gradcheck(gradcheck, trial(case.make, structure, "per graph"))
+
+
+@pytest.mark.parametrize(("case", "structure"), cases(ALL_CELLS, [cyclic]))
+def test_sync(case, structure):
+    assert_gradcheck(gradcheck, trial(case.make, structure, "per node", mode="sync", rounds=2))
+
+
+@pytest.mark.parametrize(("case", "structure"), cases(CELLS, CHECKED))
+def test_second_derivatives_of_the_reference_loop(case, structure):
+    with gr.reference_loop():
+        assert_gradcheck(gradgradcheck, trial(case.make, structure, "per graph"))
+
+
+@pytest.mark.parametrize(("case", "structure"), cases(CELLS, [cyclic]))
+def test_second_derivatives_of_the_reference_loop_in_rounds(case, structure):
+    with gr.reference_loop():
+        assert_gradcheck(gradgradcheck, trial(case.make, structure, "per node", mode="sync", rounds=2))
+
+
+def test_the_swept_engine_refuses_to_be_differentiated_twice():
+    run = trial(gr.SRNCell, gr.chain(3))
+    with pytest.raises(RuntimeError, match=r"first derivatives only.*reference_loop"):
+        torch.autograd.grad(run.run().h.sum(), run.x, create_graph=True)
+
+
+def test_second_derivatives_by_hand():
+    """For one node h = tanh(W x + b): d2h/dx2 = -2 h (1 - h^2) W^2."""
+    cell = gr.SRNCell(1, 1).double()
+    x = torch.tensor([[0.3]], dtype=torch.float64, requires_grad=True)
+    with gr.reference_loop():
+        h = gr.run(cell, gr.schedule(gr.chain(1)), x).h
+    (first,) = torch.autograd.grad(h, x, create_graph=True)
+    (second,) = torch.autograd.grad(first, x)
+    expected = -2 * h * (1 - h**2) * cell.input.weight**2
+    torch.testing.assert_close(second, expected.detach())
+
+
+def test_backward_a_second_time():
+    run = trial(gr.ChildSumTreeLSTMCell, gr.chains([3, 2]))
+    loss = run.run().h.sum()
+    first = torch.autograd.grad(loss, run.x, retain_graph=True)
+    again = torch.autograd.grad(loss, run.x)
+    assert torch.equal(first[0], again[0])
+    with pytest.raises(RuntimeError, match="retain_graph=True"):
+        torch.autograd.grad(loss, run.x)
+
+
+def test_gradients_accumulate_as_they_do_in_torch():
+    run = trial(gr.SRNCell, gr.chain(4))
+    run.run().h.sum().backward()
+    once = run.cell.recurrent.weight.grad.clone()
+    run.run().h.sum().backward()
+    assert torch.equal(run.cell.recurrent.weight.grad, 2 * once)

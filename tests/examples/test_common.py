@@ -1,0 +1,159 @@
+"""What the examples share: tables, flags, the order of samples, and going on after `kill -9`."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+# A run of two small models, told to kill itself when a line of its output says so.
+SCRIPT = """
+import os, sys
+sys.path.insert(0, {examples!r})
+import common, torch
+from torch import nn
+from torch_geometric.data import Data
+
+fatal = os.environ.get("FATAL")
+say = common.say
+def say_and_die(text):
+    say(text)
+    if fatal and fatal in text:
+        os.kill(os.getpid(), 9)
+common.say = say_and_die
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, 2))
+    def forward(self, batch):
+        return self.layers(batch.x)
+
+draw = torch.Generator().manual_seed(0)
+rows = torch.randn(60, 3, generator=draw)
+data = [Data(x=row[None], y=(row.sum() > 0).long()[None], num_nodes=1) for row in rows]
+run = common.start(common.parser("A test.", name="test", epochs=4))
+samples = common.Samples(data[:40], data[40:50], data[50:], batch_size=8)
+models = [run.fit(name, lambda: common.Classifier(Network(), 2), samples) for name in ("first", "second")]
+scores = run.test(models[1], samples)
+run.finish(common.table(["score", "value"], list(scores.items())))
+"""
+
+
+@pytest.fixture
+def common(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import common
+
+    return common
+
+
+def test_table(common):
+    rows = [["a model", 0.5, "12 s"], ["b", 12.25, 3]]
+    assert common.table(["", "accuracy", "time"], rows).splitlines() == [
+        "         accuracy  time",
+        "───────  ────────  ────",
+        "a model     0.500  12 s",
+        "b          12.250     3",
+    ]
+
+
+def test_flags(common, capsys):
+    flags = common.parser("What it does.", name="some", epochs=7, data="where the data are")
+    args = flags.parse_args([])
+    assert (args.seed, args.epochs, args.out, args.quick, args.fresh, args.data) == (
+        0,
+        7,
+        Path("runs/some"),
+        False,
+        False,
+        None,
+    )
+    with pytest.raises(SystemExit):
+        flags.parse_args(["--epochs", "0"])
+    assert "expected a whole number, 1 or more, got '0'" in capsys.readouterr().err
+    assert not hasattr(common.parser("", name="some", epochs=7).parse_args([]), "data")
+
+
+def test_order_of_samples_follows_seed_and_epoch(common):
+    samples = common.Samples(list(range(20)), [0], [0], batch_size=5)
+
+    def order(seed):
+        samples.run_seed = seed
+        return torch.cat([torch.as_tensor(batch) for batch in samples.train_dataloader()]).tolist()
+
+    assert order(1) == order(1) != order(2)
+    assert sorted(order(1)) == list(range(20))
+
+
+def test_checkpoints_are_written_whole_or_not_at_all(common, tmp_path):
+    path = tmp_path / "folder" / "last.ckpt"
+    common.AtomicCheckpointIO().save_checkpoint({"epoch": torch.tensor(1)}, path)
+    with pytest.raises(Exception, match="pickle"):
+        common.AtomicCheckpointIO().save_checkpoint({"epoch": (n for n in range(3))}, path)
+    assert torch.load(path, weights_only=True) == {"epoch": torch.tensor(1)}
+
+
+@pytest.mark.slow
+def test_goes_on_after_being_killed_and_ends_the_same(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    said = run(tmp_path, whole)
+    assert "Resuming" not in said
+    assert "Replacing" not in said
+
+    assert "epoch   3" in run(tmp_path, killed, fatal="epoch   3")
+    assert not (killed / "results.txt").exists()
+    said = run(tmp_path, killed, fatal="second:")
+    assert f"Going on with the run in {killed}/" in said
+    assert f"Resuming from {killed}/first/last.ckpt, after 2 epochs." in said
+    assert "epoch   2" not in said
+    said = run(tmp_path, killed)
+    assert "first: trained already, 4 epochs." in said
+
+    assert (killed / "results.txt").read_text() == (whole / "results.txt").read_text()
+    for name in ("first/best.ckpt", "first/last.ckpt", "second/best.ckpt", "second/last.ckpt"):
+        one, other = (torch.load(folder / name, weights_only=True) for folder in (whole, killed))
+        assert one["epoch"] == other["epoch"]
+        for weight, value in one["state_dict"].items():
+            assert torch.equal(value, other["state_dict"][weight]), weight
+
+
+@pytest.mark.slow
+def test_starts_anew_when_finished_or_asked_or_with_other_flags(tmp_path):
+    folder = tmp_path / "run"
+    first = run(tmp_path, folder)
+    again = run(tmp_path, folder)
+    assert again.startswith(f"Replacing the run in {folder}/: it has finished.")
+    assert scores_in(again) == scores_in(first)
+
+    run(tmp_path, folder, fatal="epoch   3")
+    assert "its flags were others" in run(tmp_path, folder, "--seed", "1", fatal="epoch   3")
+    assert "as asked" in run(tmp_path, folder, "--seed", "1", "--fresh", fatal="epoch   3")
+    assert json.loads((folder / "flags.json").read_text())["seed"] == "1"
+    assert "Going on" in run(tmp_path, folder, "--seed", "1")
+
+
+def run(tmp_path, folder, *flags, fatal=""):
+    """What a run printed; with `fatal`, up to the line in which it is killed."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(examples=str(EXAMPLES)))
+    command = [sys.executable, "-W", "error", *ALLOWED, script, "--out", folder, *flags]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={"FATAL": fatal, "PATH": ""}, timeout=600
+    )
+    assert done.returncode == (-signal.SIGKILL if fatal else 0), done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+# Raised while torch_geometric is imported, before an example can say anything about it.
+ALLOWED = ["-W", "ignore:`torch.jit.script` is deprecated:DeprecationWarning"]
+
+
+def scores_in(said):
+    return said[said.index("score") : said.index("All of this")]

@@ -1,0 +1,185 @@
+"""The example on Python functions: its parts, and the whole of it on a small folder of code, killed and resumed."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch_geometric.data import Batch
+
+from graphrec.datasets import PythonFunctions
+from graphrec.datasets._corpus import SPLITS, split_of
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FUNCTIONS = '''
+class {thing}:
+    def get_{thing}(self, key, default=None):
+        """Return the {thing}."""
+        return self.get_{thing}.table[key{more}] if key in self.table else default
+
+    def set_{thing}(self, key, value):
+        if key not in self.table:
+            raise KeyError("cannot set {thing} " + key)
+        self.table[key] = value{more}
+
+    def is_{thing}(self, other):
+        return isinstance(other, {thing}) and other.table == self.table{more}
+
+    def close_{thing}(self):
+        if self.file is not None:
+            self.file.close(){more}
+            self.file = None
+'''
+
+
+@pytest.fixture
+def code(tmp_path, monkeypatch):
+    """A folder of code with functions in all three splits."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "code"
+    folder.mkdir()
+    more = iter(range(100))  # functions that look the same would be kept once
+    for split, count in zip(SPLITS, (6, 2, 3), strict=True):
+        names = (f"m{i}" for i in itertools.count() if split_of(f"m{i}") == split)
+        for name in itertools.islice(names, count):
+            things = [f"{colour}_{name}" for colour in ("red", "green")]
+            text = "".join(FUNCTIONS.format(thing=thing, more=" + self" * next(more)) for thing in things)
+            (folder / f"{name}.py").write_text(text)
+    return folder
+
+
+@pytest.fixture
+def example(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import python_functions
+
+    return python_functions
+
+
+def test_the_name_and_the_docstring_are_hidden(example, code):
+    data = PythonFunctions(code, "train")
+    sample = next(s for s in data if s.name.startswith("get_red"))
+    assert example.masked_source(data, sample).splitlines() == [
+        "def <name>(self, key, default=None):",
+        "    return self.<name>.table[key] if key in self.table else default",
+    ]
+    assert example.masked_source(data, sample, lines=1).splitlines()[1:] == ["    ..."]
+
+
+def test_only_whole_names_are_hidden(example):
+    class Data:
+        def source(self, sample):
+            return "def _get(self):\n    return _get(self._get_all, self.budget, get)\n"
+
+    class Sample:
+        name = "_get"
+
+    assert example.masked_source(Data(), Sample()).splitlines()[1] == (
+        "    return <name>(self.<name>_all, self.budget, <name>)"
+    )
+
+
+def test_without_edges_only_the_nodes_count(example, code):
+    data = PythonFunctions(code, "test")
+    network = example.NameSuggester(data.num_subtokens, data.num_classes, width=6).eval()
+    tree, bag = data[0], example.without_edges(data[0])
+    assert tree.num_edges > 0
+    assert bag.num_edges == 0
+    assert bag.num_nodes == tree.num_nodes
+
+    def states(sample):
+        return network.states(sample, example.gr.from_pyg(sample))
+
+    alike = [
+        (a, b)
+        for a, b in itertools.combinations(range(tree.num_nodes), 2)
+        if all(torch.equal(tree[name][a], tree[name][b]) for name in ("node_type", "field", "subtoken"))
+    ]
+    assert alike  # in a bag equal nodes are in the same state; in a tree their place tells them apart
+    for a, b in alike:
+        torch.testing.assert_close(states(bag)[a], states(bag)[b])
+        assert not torch.allclose(states(tree)[a], states(tree)[b])
+
+
+def test_a_batch_is_judged_as_its_members_alone(example, code):
+    data = PythonFunctions(code, "test")
+    network = example.NameSuggester(data.num_subtokens, data.num_classes, width=6).eval()
+    samples = [data[i] for i in range(5)]
+    torch.testing.assert_close(
+        network(Batch.from_data_list(samples)), torch.cat([network(s) for s in samples])
+    )
+    share = network.looks_at(samples[0])
+    assert share.shape == (samples[0].num_nodes,)
+    assert float(share.sum()) == pytest.approx(1)
+
+
+def test_most_frequent_names_first(example, code):
+    data = PythonFunctions(code, "train")
+    logits = example.MostFrequent(list(data), data.num_classes)(Batch.from_data_list([data[0], data[1]]))
+    assert logits.shape == (2, data.num_classes)
+    assert (logits.diff(dim=1) <= 0).all()  # classes are in the order of their frequency
+    assert logits[0].sum() == len(data)
+
+
+def test_help():
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "python_functions.py", "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    for flag in ("--seed", "--epochs", "--out", "--quick", "--fresh", "--data"):
+        assert flag in done.stdout
+
+
+@pytest.mark.slow
+def test_killed_and_started_again_it_gives_the_same_result(code, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    said = run(code, whole)
+    assert said.rstrip().endswith(f"All of this is in {whole}/.")
+    assert "it is m" in said
+    table = (whole / "results.txt").read_text()
+    assert table in said
+    assert [line.split()[0] for line in table.splitlines()[2:]] == ["most", "bag", "tree"]
+    assert (whole / "attention.png").stat().st_size > 10_000
+    for model in ("tree", "bag"):
+        assert torch.load(whole / model / "best.ckpt", weights_only=True)["state_dict"]
+
+    kill_after("epoch   2", code, killed)
+    assert not (killed / "results.txt").exists()
+    said = run(code, killed)
+    assert f"Going on with the run in {killed}/" in said
+    assert f"Resuming from {killed}/tree/last.ckpt" in said
+    assert (killed / "results.txt").read_text() == table
+
+
+def command(code, folder):
+    flags = ["--quick", "--epochs", "4", "--data", code, "--out", folder]
+    return [sys.executable, "-u", EXAMPLES / "python_functions.py", *flags]
+
+
+def run(code, folder):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command(code, folder), capture_output=True, text=True, env=environment, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def kill_after(line, code, folder):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command(code, folder), stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        deadline = time.monotonic() + 600
+        for said in process.stdout:
+            if line in said:
+                process.send_signal(signal.SIGKILL)
+                break
+            assert time.monotonic() < deadline
+        process.wait()
+    assert process.returncode == -signal.SIGKILL

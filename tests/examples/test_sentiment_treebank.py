@@ -1,0 +1,66 @@
+"""The example on sentiment: its counting by hand, and the whole of it on invented reviews."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def example(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import sentiment_treebank
+
+    return sentiment_treebank
+
+
+def test_accuracies_by_hand(example):
+    # Five phrases, the last two of them sentences. The third is neutral and counts among five classes only.
+    y = torch.tensor([4, 0, 2, 3, 1])
+    p = torch.tensor(
+        [
+            [0.0, 0.0, 0.1, 0.5, 0.4],  # positive, but not very: wrong of five, right of two
+            [0.9, 0.1, 0.0, 0.0, 0.0],  # right
+            [0.0, 0.0, 1.0, 0.0, 0.0],  # right
+            [0.3, 0.3, 0.0, 0.4, 0.0],  # the likeliest class is right, but negative is likelier than positive
+            [0.1, 0.2, 0.7, 0.0, 0.0],  # wrong of five; without the neutral class right
+        ]
+    )
+    is_root = torch.tensor([False, False, False, True, True])
+    assert example.accuracies(p, y, is_root) == pytest.approx((60, 50, 75, 50))
+
+
+def test_words_that_training_never_sees_are_unknown(example):
+    from graphrec.datasets import SST
+
+    tree = SST(example.QUICK, "dev")[0]
+    words = tree.token.unique()[1:]  # without 0, inner nodes
+    count = torch.ones(100)
+    network = example.Sentiment(count, hidden=4).eval()
+    network(tree).sum().backward()
+    assert (network.embed.weight.grad.abs().sum(1) > 0).nonzero().flatten().tolist() == words.tolist()
+
+    count[words[-1]] = 0
+    network = example.Sentiment(count, hidden=4).eval()
+    network(tree).sum().backward()
+    expected = [example.UNKNOWN, *words[:-1].tolist()]
+    assert (network.embed.weight.grad.abs().sum(1) > 0).nonzero().flatten().tolist() == expected
+
+
+@pytest.mark.slow
+def test_runs_without_a_download_and_repeats_itself(tmp_path):
+    said = [run("sentiment_treebank.py", tmp_path / name, "--epochs", "2") for name in ("a", "b")]
+    assert said[0] == said[1]
+    assert "Tree-LSTMs (this run)" in said[0]
+    assert (tmp_path / "a" / "sentence.png").stat().st_size > 5000
+
+
+def run(name, folder, *flags):
+    command = [sys.executable, EXAMPLES / name, "--quick", "--out", folder, *flags]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=EXAMPLES.parent)
+    assert done.returncode == 0, done.stderr
+    return (folder / "results.txt").read_text()

@@ -1,0 +1,123 @@
+"""To PyG, to networkx, through a DataLoader, and back: nothing is lost and no node changes its number."""
+
+import networkx as nx
+import pytest
+import torch
+from hypothesis import given
+from torch_geometric.data import Batch, Data
+from torch_geometric.loader import DataLoader
+from torch_geometric.utils import to_networkx as pyg_to_networkx
+
+import graphrec as gr
+from tests import strategies
+
+structures = strategies.chains() | strategies.trees() | strategies.dags() | strategies.graphs()
+carrying_all = strategies.carrying_all(structures)
+one_graph = strategies.carrying_all(strategies.trees() | strategies.dags() | strategies.graphs())
+
+
+def with_edges_sorted(s):
+    """networkx lists edges by their sources."""
+    order = sorted(range(s.num_edges), key=lambda e: (*s.edge_index[:, e].tolist(), int(s.slot[e])))
+    order = torch.tensor(order, dtype=torch.long)
+    return gr.Structure(
+        s.num_nodes,
+        s.edge_index[:, order],
+        s.slot[order],
+        s.relation[order],
+        s.edge_attr[order],
+        s.kind,
+        s.graph,
+        s.num_graphs,
+        s.tokens,
+        s.labels,
+    )
+
+
+@given(structure=carrying_all.filter(lambda s: s.num_edges > 0))
+def test_networkx(structure):
+    back = gr.from_networkx(gr.to_networkx(structure))
+    assert with_edges_sorted(back) == with_edges_sorted(structure)
+
+
+def test_networkx_nodes_are_numbered_in_the_order_of_the_graph():
+    graph = nx.DiGraph()
+    graph.add_node("b", token="B")
+    graph.add_node("a")
+    graph.add_edge("a", "b", slot=3)
+    s = gr.from_networkx(graph)
+    assert s.edge_index.tolist() == [[1], [0]]
+    assert s.slot.tolist() == [3]
+    assert s.tokens == ("B", None)
+
+
+def test_networkx_undirected_edges_go_both_ways():
+    s = gr.from_networkx(nx.path_graph(3))
+    assert sorted(map(tuple, s.edge_index.t().tolist())) == [(0, 1), (1, 0), (1, 2), (2, 1)]
+
+
+def test_networkx_parallel_edges():
+    s = gr.dag([[0, 0], [1, 1]], relation=torch.tensor([4, 5]))
+    graph = gr.to_networkx(s)
+    assert isinstance(graph, nx.MultiDiGraph)
+    assert gr.from_networkx(graph) == s
+    assert isinstance(gr.to_networkx(gr.chain(2)), nx.DiGraph)
+
+
+def test_networkx_sees_the_graph_that_pyg_sees():
+    s = gr.dag([[0, 2, 1], [1, 1, 3]])
+    assert nx.utils.graphs_equal(
+        nx.DiGraph(gr.to_networkx(s).edges), nx.DiGraph(pyg_to_networkx(s.to_pyg()).edges)
+    )
+
+
+@given(structure=carrying_all)
+def test_pyg(structure):
+    assert gr.from_pyg(gr.to_pyg(structure)) == structure
+    assert gr.from_pyg(structure.to_pyg()) == structure
+
+
+def test_pyg_names():
+    data = gr.tree("(X a b)").replace(relation=torch.tensor([1, 2]), kind=torch.tensor([0, 0, 1])).to_pyg()
+    assert data.num_nodes == 3
+    assert data.edge_type.tolist() == [1, 2]
+    assert data.node_type.tolist() == [0, 0, 1]
+    assert data.tokens == ["a", "b", None]
+    assert data.is_directed()
+
+
+def test_plain_pyg_data_gets_default_slots():
+    s = gr.from_pyg(Data(edge_index=torch.tensor([[0, 1], [2, 2]]), num_nodes=4))
+    assert (s.num_nodes, s.num_graphs) == (4, 1)
+    assert s.slot.tolist() == [0, 1]
+    assert s.relation is s.edge_attr is s.kind is s.tokens is s.labels is None
+
+
+@given(members_and_batch=strategies.batches(one_graph))
+def test_data_loader(members_and_batch):
+    members, batch = members_and_batch
+    data = [member.to_pyg() for member in members]
+    (collated,) = DataLoader(data, batch_size=len(data))
+    assert gr.from_pyg(collated) == batch
+    assert gr.from_pyg(Batch.from_data_list(data)) == batch
+
+
+@given(members_and_batch=strategies.batches(one_graph))
+def test_a_batch_from_pyg_can_be_taken_apart_by_pyg(members_and_batch):
+    members, _ = members_and_batch
+    collated = Batch.from_data_list([member.to_pyg() for member in members])
+    assert [gr.from_pyg(data) for data in collated.to_data_list()] == members
+
+
+def test_data_loader_of_chains_and_trees():
+    members = [gr.chain(3), gr.dag([[0], [1]]), gr.tree(parents=[2, 2, -1])]
+    (collated,) = DataLoader([member.to_pyg() for member in members], batch_size=3)
+    assert gr.from_pyg(collated) == gr.batch(members)
+
+
+@pytest.mark.parametrize("convert", [gr.to_pyg, gr.to_networkx])
+def test_conversion_does_not_change_the_structure(convert):
+    s = gr.tree("(X a (Y b c))")
+    before = gr.tree("(X a (Y b c))")
+    convert(s)
+    assert s == before

@@ -1,0 +1,140 @@
+"""Every way to write a tree, and that all of them mean the same."""
+
+import ast
+from pathlib import Path
+
+import nltk
+import pytest
+import torch
+from hypothesis import given
+
+import graphrec as gr
+from tests import strategies
+from tests.structure.test_build import assert_edges
+
+SENTENCE = "(3 (2 It) (4 (2 's) (4 good)))"
+EDGES = [(0, 4, 0), (1, 3, 0), (2, 3, 1), (3, 4, 1)]  # of that sentence: children first, the root last
+
+
+def test_brackets():
+    s = gr.tree(SENTENCE)
+    assert_edges(s, EDGES)
+    assert s.tokens == ("It", "'s", "good", None, None)
+    assert s.labels == ("2", "2", "4", "4", "3")
+
+
+def test_brackets_without_labels():
+    s = gr.tree("( not ( a ( and b ) ) )", labels=False)
+    assert s.tokens == ("not", "a", "and", "b", None, None, None)
+    assert s.labels is None
+    assert_edges(s, [(2, 4, 0), (3, 4, 1), (1, 5, 0), (4, 5, 1), (0, 6, 0), (5, 6, 1)])
+
+
+def test_words_beside_brackets_are_leaves_of_their_own():
+    s = gr.tree("(S the (N dog) barks)")
+    assert_edges(s, [(0, 3, 0), (1, 3, 1), (2, 3, 2)])
+    assert s.tokens == ("the", "dog", "barks", None)
+    assert s.labels == (None, "N", None, "S")
+
+
+@pytest.mark.parametrize(("text", "tokens"), [("word", ("word",)), ("(X word)", ("word",))])
+def test_a_tree_of_one_node(text, tokens):
+    s = gr.tree(text)
+    assert (s.num_nodes, s.num_edges, s.tokens) == (1, 0, tokens)
+
+
+def test_white_space_means_nothing():
+    assert gr.tree("(3\n  (2 It)\t(4 (2 's)(4 good) ) )\n") == gr.tree(SENTENCE)
+
+
+def test_penn_treebank_escapes():
+    s = gr.tree(r"(S (-LRB- -LRB-) (X 1\/2) (Y \*) (Z \() (W a\\b) (-RRB- -RRB-) (B -LSB-) (C -RCB-))")
+    assert s.tokens[:-1] == ("(", "1/2", "*", "(", "a\\b", ")", "[", "}")
+    assert s.labels[0] == "-LRB-"  # labels are names, not text
+
+
+def test_penn_treebank_wraps_a_tree_in_a_bracket_without_label():
+    s = gr.tree("((S (N dog) (V barks)))")
+    assert_edges(s, [(0, 2, 0), (1, 2, 1), (2, 3, 0)])
+    assert s.labels == ("N", "V", "S", "")
+
+
+def test_nested_lists_and_tuples():
+    s = gr.tree([["It"], ("'s", "good")])
+    assert_edges(s, [(0, 1, 0), (1, 5, 0), (2, 4, 0), (3, 4, 1), (4, 5, 1)])
+    assert s.tokens == ("It", None, "'s", "good", None, None)
+
+
+@pytest.mark.parametrize(
+    "text", [SENTENCE, "(S the (N dog) barks)", "(X word)", r"(S (A -LRB-) (B (C 1\/2) d))"]
+)
+def test_an_nltk_tree_reads_as_the_brackets_that_it_prints(text):
+    tree = nltk.Tree.fromstring(text)
+    assert gr.tree(tree) == gr.tree(text)
+    assert gr.tree(tree) == gr.tree(str(tree))
+
+
+def test_a_syntax_tree():
+    s = gr.tree(ast.parse("f(x, 1)", mode="eval"))
+    #  Expression → Call → (Name f → Load), (Name x → Load), Constant 1
+    assert s.labels == ("Load", "Name", "Load", "Name", "Constant", "Call", "Expression")
+    assert s.tokens == (None, "f", None, "x", "1", None, None)
+    assert_edges(s, [(0, 1, 0), (2, 3, 0), (1, 5, 0), (3, 5, 1), (4, 5, 2), (5, 6, 0)])
+
+
+def test_a_syntax_tree_has_a_node_for_every_node():
+    tree = ast.parse(Path(__file__).read_text())
+    assert gr.tree(tree).num_nodes == sum(1 for _ in ast.walk(tree))
+
+
+def test_parents():
+    s = gr.tree(parents=[4, 3, 3, 4, -1])
+    assert_edges(s, EDGES)
+    assert gr.tree(parents=torch.tensor([4, 3, 3, 4, -1])) == s
+    assert gr.tree(torch.tensor([[0, 1, 2, 3], [4, 3, 3, 4]])) == s
+
+
+def test_parents_in_any_numbering():
+    assert_edges(gr.tree(parents=[-1, 0, 0, 1, 1]), [(1, 0, 0), (2, 0, 1), (3, 1, 0), (4, 1, 1)])
+
+
+def test_edges_in_any_numbering():
+    assert_edges(gr.tree(torch.tensor([[2, 0], [1, 2]])), [(2, 1, 0), (0, 2, 0)])
+    assert gr.tree(torch.zeros(2, 0, dtype=torch.long)).num_nodes == 1
+
+
+@given(structure=strategies.trees())
+def test_a_trees_parents_and_edges_are_one_tree(structure):
+    parents = [-1] * structure.num_nodes
+    for child, parent in structure.edge_index.t().tolist():
+        parents[child] = parent
+    by_parents = gr.tree(parents=parents)
+    by_edges = gr.tree(by_parents.edge_index)
+    assert by_edges == by_parents
+    assert sorted(map(tuple, by_parents.edge_index.t().tolist())) == sorted(
+        map(tuple, structure.edge_index.t().tolist())
+    )
+
+
+DEPTH = 100_000
+
+
+def test_brackets_nested_deeper_than_python_recurses():
+    s = gr.tree("(X " * DEPTH + "leaf" + ")" * DEPTH)
+    assert s.num_nodes == DEPTH
+    assert torch.equal(s.edge_index, gr.chain(DEPTH).edge_index)
+    assert s.tokens[0] == "leaf"
+    assert int(gr.levels(s).max()) == DEPTH - 1
+
+
+def test_lists_nested_deeper_than_python_recurses():
+    nested = "leaf"
+    for _ in range(DEPTH - 1):
+        nested = [nested]
+    assert torch.equal(gr.tree(nested).edge_index, gr.chain(DEPTH).edge_index)
+
+
+def test_a_node_with_a_thousand_children():
+    s = gr.tree("(S" + " w" * 1000 + ")")
+    assert s.slot.tolist() == list(range(1000))
+    assert s.target.unique().tolist() == [1000]

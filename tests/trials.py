@@ -1,0 +1,94 @@
+"""One run of a cell, with everything that it depends on, ready to be run in several ways and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import graphrec as gr
+
+
+@dataclass
+class Trial:
+    """A cell over a structure, in float64. All tensors require grad."""
+
+    cell: gr.Cell
+    structure: gr.Structure
+    x: Tensor
+    initial: Any = None  # a State, or None
+    mode: str = "async"
+    rounds: int | None = None
+
+    @property
+    def plan(self) -> gr.Schedule:
+        return gr.schedule(self.structure, self.mode, self.rounds)
+
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        """All that the outputs are differentiable in, by name."""
+        named = {"x": self.x, **dict(self.cell.named_parameters())}
+        named |= {f"captured {i}": tensor for i, tensor in enumerate(getattr(self.cell, "captured", []))}
+        if self.structure.edge_attr is not None:
+            named["edge_attr"] = self.structure.edge_attr
+        if self.initial is not None:
+            named |= {
+                f"initial {field}": value
+                for field, value in zip(self.initial._fields, self.initial, strict=True)
+            }
+        return {name: tensor for name, tensor in named.items() if tensor.requires_grad}
+
+    def run(self, *_: Any) -> Any:
+        """The State; further arguments are ignored, for gradcheck."""
+        return gr.run(self.cell, self.plan, self.x, self.initial)
+
+    def outcome(self, run: Callable[[], Any] | None = None) -> dict[str, Tensor]:
+        """Every field of the state, and the gradient of some function of it in every input."""
+        return outcome((run or self.run)(), self.inputs)
+
+
+def outcome(state: Any, inputs: dict[str, Tensor]) -> dict[str, Any]:
+    """The fields of a state by name, and the gradients of a fixed function of them (None: it is constant)."""
+    values = {f"value of {name}": value.detach() for name, value in state._asdict().items()}
+    grads = gradients(tuple(state), inputs)
+    return values | {f"gradient of {name}": grad for name, grad in grads.items()}
+
+
+def gradients(outputs: tuple[Tensor, ...], inputs: dict[str, Tensor]) -> dict[str, Any]:
+    """The gradients of a function that weighs every number in `outputs` differently."""
+    loss = sum((output * weights_like(output)).sum() for output in outputs)
+    if not loss.requires_grad:
+        return dict.fromkeys(inputs)
+    return dict(zip(inputs, torch.autograd.grad(loss, list(inputs.values()), allow_unused=True), strict=True))
+
+
+def weights_like(output: Tensor) -> Tensor:
+    """Numbers without symmetry, the same for every output of this shape."""
+    return torch.arange(1, output.numel() + 1, dtype=torch.float64).sin().to(output.dtype).view_as(output)
+
+
+def trial(
+    make: Callable[[int, int], gr.Cell],
+    structure: gr.Structure,
+    initial: str | None = None,
+    mode: str = "async",
+    rounds: int | None = None,
+    inputs: int = 3,
+    hidden: int = 2,
+) -> Trial:
+    """A trial with random weights, x, edge attributes, and initial state: `"per node"`, `"per graph"`, `"for all"`."""
+    cell = make(inputs, hidden).double()
+    if structure.edge_attr is not None:
+        structure = structure.replace(edge_attr=torch.randn_like(structure.edge_attr).requires_grad_())
+    x = torch.randn(structure.num_nodes, inputs, dtype=torch.float64, requires_grad=True)
+    state = None
+    if initial is not None:
+        rows = {"per node": structure.num_nodes, "per graph": structure.num_graphs, "for all": 1}[initial]
+        fields = (
+            torch.randn(rows, *shape, dtype=torch.float64, requires_grad=True) for shape in cell.shapes()
+        )
+        state = cell.State(*fields)
+    return Trial(cell, structure, x, state, mode, rounds)

@@ -1,0 +1,107 @@
+"""What is in a picture: a mark per node, a line per edge, the labels; and what is refused."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+import graphrec as gr
+from graphrec import viz
+
+SENTENCE = gr.tree("(3 (2 It) (4 (2 's) (4 good)))")
+DIAMOND = gr.dag(torch.tensor([[0, 0, 1, 2], [1, 2, 3, 3]]), 4)
+RING = gr.dag(torch.tensor([[0, 1, 2], [1, 2, 0]]), 3)
+
+
+@pytest.fixture
+def ax():
+    return Figure().add_subplot()
+
+
+def lines(ax):
+    (found,) = (c for c in ax.collections if isinstance(c, LineCollection))
+    return found.get_segments()
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_a_tree_with_values(ax):
+    values = torch.arange(5) / 4
+    nodes = viz.draw_tree(SENTENCE, values, ax=ax)
+    assert nodes.get_array().tolist() == values.tolist()
+    assert nodes.get_offsets().tolist() == viz.place(SENTENCE).tolist()
+    assert len(lines(ax)) == 4
+    assert texts(ax) == ["It", "'s", "good", "4", "3"]  # tokens, and where there are none, labels
+    ax.figure.colorbar(nodes)
+    ax.figure.canvas.draw()
+
+
+def test_lines_join_sources_and_targets(ax):
+    viz.draw_tree(SENTENCE, ax=ax, sideways=True)
+    x, y = viz.place(SENTENCE).unbind(1)
+    for line, (source, target) in zip(lines(ax), SENTENCE.edge_index.t().tolist(), strict=True):
+        assert line[0].tolist() == pytest.approx([float(-y[source]), float(-x[source])])
+        assert line[-1].tolist() == pytest.approx([float(-y[target]), float(-x[target])])
+
+
+def test_labels_sizes_and_limits(ax):
+    labels = ["a", None, "", "d", "e"]
+    nodes = viz.draw_tree(SENTENCE, [1, 2, 3, 4, 5], labels, ax, sizes=[10, 20, 30, 40, 50], limits=(0, 10))
+    assert texts(ax) == ["a", "d", "e"]
+    assert nodes.get_sizes().tolist() == [10, 20, 30, 40, 50]
+    assert nodes.get_clim() == (0, 10)
+
+
+@pytest.mark.parametrize(
+    "structure", [gr.dag(torch.zeros(2, 0, dtype=torch.long), 1), DIAMOND, gr.chains([3, 1])]
+)
+def test_other_structures(ax, structure):
+    viz.draw_tree(structure, ax=ax)
+    assert len(lines(ax)) == structure.num_edges
+    ax.figure.canvas.draw()
+
+
+def test_a_schedule_has_a_column_per_level(ax):
+    nodes = viz.draw_schedule(gr.schedule(DIAMOND), [0, 1, 2, 3], ax=ax)
+    assert nodes.get_offsets()[:, 0].tolist() == [0, 1, 1, 2]
+    assert len(lines(ax)) == 4
+    assert texts(ax) == ["0", "1", "2", "3"]
+    assert ax.get_xlabel() == "level"
+
+
+def test_rounds_lead_from_one_to_the_next(ax):
+    nodes = viz.draw_schedule(gr.schedule(RING, mode="sync", rounds=4), ax=ax)
+    assert len(nodes.get_offsets()) == 3 * 5
+    assert len(lines(ax)) == 3 * 4
+    assert all(line[1][0] - line[0][0] == 1 for line in lines(ax))
+    assert texts(ax) == ["0", "1", "2"]
+    assert ax.get_xlabel() == "round"
+
+
+def test_nodes_of_a_renumbered_schedule_keep_their_values(ax):
+    s = gr.chain(4).reverse()
+    nodes = viz.draw_schedule(gr.schedule(s), [0.0, 1.0, 2.0, 3.0], ax=ax)
+    assert nodes.get_array().tolist() == [3, 2, 1, 0]
+    assert texts(ax) == ["3", "2", "1", "0"]
+    assert all(line[1][0] - line[0][0] == 1 for line in lines(ax))
+
+
+def test_refusals(ax):
+    with pytest.raises(ValueError, match="values must be one number per node: expected 5, got shape"):
+        viz.draw_tree(SENTENCE, torch.zeros(4), ax=ax)
+    with pytest.raises(ValueError, match="sizes must be one number per node: expected 5"):
+        viz.draw_tree(SENTENCE, ax=ax, sizes=[1, 2])
+    with pytest.raises(ValueError, match="labels must be one per node: expected 5, got 1"):
+        viz.draw_tree(SENTENCE, labels=["a"], ax=ax)
+    with pytest.raises(gr.CycleError):
+        viz.draw_tree(RING, ax=ax)
+
+
+def test_matplotlib_is_imported_by_drawing_only():
+    check = "import sys, graphrec.viz; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", check], timeout=300).returncode == 0

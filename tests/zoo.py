@@ -1,0 +1,145 @@
+"""The cells and the families of structures that every general claim is tested on.
+
+A new cell joins all of these tests by one line in `CELLS`, with its oracle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import pytest
+import torch
+
+import graphrec as gr
+from tests import oracles, user_cells
+
+
+class CellCase(NamedTuple):
+    """A cell to be tested.
+
+    Attributes:
+        name: for test ids.
+        make: `make(D, H)` builds the cell.
+        oracle: its paper's equations, see `tests.oracles`.
+    """
+
+    name: str
+    make: Callable[[int, int], gr.Cell]
+    oracle: oracles.Equations | None = None
+
+    @property
+    def arity(self) -> int | None:
+        return self.make(1, 1).arity
+
+
+CELLS = [
+    CellCase("SRN", gr.SRNCell, oracles.srn),
+    CellCase("RecNN", gr.RecNNCell, oracles.recnn),
+    CellCase(
+        "RecNN-of-three",
+        lambda d, h: gr.RecNNCell(d, h, arity=3, activation="logistic"),
+        oracles.recnn_logistic,
+    ),
+    CellCase("RNTN", gr.RNTNCell, oracles.rntn),
+    CellCase("ChildSumTreeLSTM", gr.ChildSumTreeLSTMCell, oracles.child_sum_tree_lstm),
+    CellCase("NaryTreeLSTM", gr.NaryTreeLSTMCell, oracles.nary_tree_lstm),
+    CellCase(
+        "NaryTreeLSTM-of-three", lambda d, h: gr.NaryTreeLSTMCell(d, h, arity=3), oracles.nary_tree_lstm
+    ),
+    CellCase("TreeGRU", gr.TreeGRUCell, oracles.tree_gru),
+]
+
+# Cells as users write them; they have no paper, but every claim about engines holds for them, too.
+USER_CELLS = [CellCase(make.__name__, make) for make in user_cells.ALL]
+
+ALL_CELLS = CELLS + USER_CELLS
+
+
+def one_node(arity: int | None) -> gr.Structure:
+    return gr.chain(1)
+
+
+def isolated_nodes(arity: int | None) -> gr.Structure:
+    return gr.dag(torch.zeros(2, 0), 4)
+
+
+def chain(arity: int | None) -> gr.Structure:
+    return gr.chain(5)
+
+
+def chains(arity: int | None) -> gr.Structure:
+    return gr.chains([2, 5, 0, 1, 3])
+
+
+def tree(arity: int | None) -> gr.Structure:
+    """Nodes of different depths with different numbers of children, numbered in no order; some slots empty."""
+    if arity == 1:
+        return (
+            tree(None).reverse().replace(slot=torch.zeros(8, dtype=torch.long))
+        )  # top-down: one source each
+    s = gr.tree(parents=[6, 4, 6, -1, 3, 4, 3, 0, 0])
+    return s if arity is None else s.replace(slot=s.slot.where(s.target != 6, (s.slot + 1) % arity))
+
+
+def caterpillar(arity: int | None) -> gr.Structure:
+    """A long spine with a leaf at every node: as many levels as inner nodes."""
+    spine, leaves = torch.arange(5), torch.arange(5, 10)
+    edges = torch.cat([torch.stack([spine[:-1], spine[1:]]), torch.stack([leaves, spine])], dim=1)
+    return gr.dag(edges) if arity != 1 else chain(arity)
+
+
+def dag(arity: int | None) -> gr.Structure:
+    """A diamond with a long side, a shared node, an edge that is there twice, and a node for itself."""
+    edges = [[4, 1], [4, 3], [1, 0], [1, 0], [3, 2], [0, 5], [2, 5]]
+    if arity == 1:
+        edges = [[4, 1], [4, 3], [1, 0], [3, 2], [0, 5]]
+    return gr.dag(torch.tensor(edges).t(), 7)
+
+
+def grid(arity: int | None) -> gr.Structure:
+    return gr.grid([3, 2], layers=1 if arity == 1 else 2)
+
+
+def star(arity: int | None) -> gr.Structure:
+    """One node with as many children as may be."""
+    leaves = torch.arange(1, 1 + (arity or 12))
+    return gr.dag(torch.stack([leaves, torch.zeros_like(leaves)]))
+
+
+def mixed_batch(arity: int | None) -> gr.Structure:
+    return gr.batch([dressed(f(arity)) for f in (one_node, tree, chain, dag)])
+
+
+def cyclic(arity: int | None) -> gr.Structure:
+    """A circle, a node that is its own source, and one that nothing enters."""
+    edges = [[0, 1], [1, 2], [2, 0], [3, 3]]
+    if arity != 1:
+        edges += [[4, 0], [3, 1]]
+    return gr.dag(torch.tensor(edges).t(), 5)
+
+
+ACYCLIC = [one_node, isolated_nodes, chain, chains, tree, caterpillar, dag, grid, star, mixed_batch]
+FAMILIES = [*ACYCLIC, cyclic]
+
+
+def family(build: Callable[[int | None], gr.Structure], arity: int | None) -> gr.Structure:
+    """A structure of a family for cells of this arity, with relations and edge attributes."""
+    return dressed(build(arity))
+
+
+def cases(cells: Iterable[CellCase], families: Iterable[Callable]) -> list:
+    """Parameters `case, structure` for every cell on every family."""
+    return [
+        pytest.param(case, family(build, case.arity), id=f"{case.name}-{build.__name__}")
+        for case in cells
+        for build in families
+    ]
+
+
+def dressed(s: gr.Structure) -> gr.Structure:
+    edge = torch.arange(s.num_edges)
+    features = torch.zeros(
+        s.num_edges, user_cells.EDGE_FEATURES, dtype=torch.float64
+    )  # a trial draws its own
+    return s.replace(relation=edge % user_cells.RELATIONS, edge_attr=features)
