@@ -184,7 +184,7 @@ def main(argv: list[str] | None = None) -> None:
 
     def classifier(network: nn.Module) -> common.Classifier:
         metrics: dict[str, Metric] = {
-            "top-5 accuracy": MulticlassAccuracy(names, top_k=5, average="micro"),
+            "top-5 accuracy": MulticlassAccuracy(names, top_k=min(5, names), average="micro"),
             "macro F1": MulticlassF1Score(names, average="macro"),
         }
         return common.Classifier(network, names, lr=2e-3, label_smoothing=0.1, metrics=metrics)

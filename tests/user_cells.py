@@ -183,7 +183,7 @@ class OnlyCaptured(gr.Cell):
 
 
 class CapturedLate(UserCell):
-    """The tensor that is none of its parameters is not used before some inbox is large."""
+    """The tensor that is none of its parameters is not used before some slot is high."""
 
     def __init__(self, inputs: int, hidden: int):
         super().__init__(inputs, hidden)
@@ -194,10 +194,11 @@ class CapturedLate(UserCell):
         return [self.late]
 
     def forward(self, x, inbox, own):
-        h = self.U(inbox.sum(inbox.h))
-        if inbox.num_edges > inbox.num_nodes:
-            h = h * self.late
-        return Hidden(torch.tanh(x + h))
+        message = self.U(inbox.h)
+        high = inbox.slot >= 2
+        if high.any():
+            message = torch.where(high.unsqueeze(1), message * self.late, message)
+        return Hidden(torch.tanh(x + inbox.sum(message)))
 
 
 class InPlace(UserCell):

@@ -1,0 +1,282 @@
+"""Bad input is refused before any work: the error says what was expected, what came, and how to mend it."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+import networkx as nx
+import pytest
+import torch
+from torch_geometric.data import Data
+
+import graphrec as gr
+
+CELL = gr.SRNCell(3, 4)
+TREE_CELL = gr.RecNNCell(3, 4, arity=2)
+
+
+def plan(length: int = 5) -> gr.Schedule:
+    return gr.schedule(gr.chain(length))
+
+
+def x_for(length: int = 5, width: int = 3, **options) -> torch.Tensor:
+    return torch.zeros(length, width, **options)
+
+
+STRUCTURES = {
+    "edge to a node that is not there": (
+        lambda: gr.dag([[0, 1], [1, 7]], 3),
+        ["edge 1", "node 7", "0 to 2", "raise num_nodes"],
+    ),
+    "edge from a negative node": (lambda: gr.dag([[0, -1], [1, 2]], 3), ["edge 1", "node -1", "0 to 2"]),
+    "edge_index of floats": (lambda: gr.dag(torch.zeros(2, 3), 3), ["whole numbers", "float32"]),
+    "edge_index of one row": (lambda: gr.dag(torch.zeros(1, 3, dtype=torch.long), 3), ["[2, E]", "(1, 3)"]),
+    "slots of the wrong length": (
+        lambda: gr.dag([[0], [1]], 2, slot=torch.zeros(3, dtype=torch.long)),
+        ["slot", "expected 1", "got 3"],
+    ),
+    "kinds that are no whole numbers": (
+        lambda: gr.dag([[0], [1]], 2, kind=torch.zeros(2)),
+        ["kind", "torch.long"],
+    ),
+    "negative length": (lambda: gr.chains([3, -2]), ["0 or more", "-2", "sequence 1"]),
+    "no lengths": (lambda: gr.chains([]), ["at least one sequence", "empty"]),
+    "lengths that are no whole numbers": (lambda: gr.chains([1.5]), ["whole numbers", "float"]),
+    "grid without layers": (lambda: gr.grid([3], layers=0), ["layers", "1 or more", "0"]),
+    "empty batch": (lambda: gr.batch([]), ["at least one structure", "empty batch"]),
+    "batch of something else": (lambda: gr.batch(["(a b)"]), ["takes structures", "str"]),
+    "members that carry different things": (
+        lambda: gr.batch([gr.chain(3), gr.chain(2).replace(relation=torch.zeros(1, dtype=torch.long))]),
+        ["member 0", "relation", "drop it from all"],
+    ),
+    "two roots in parents": (
+        lambda: gr.tree(parents=[-1, 0, -1]),
+        ["one root", "got 2", "0, 2", "graphrec.batch"],
+    ),
+    "two roots in edges": (lambda: gr.tree(torch.tensor([[0, 2], [1, 3]])), ["one root", "got 2"]),
+    "two parents": (
+        lambda: gr.tree(torch.tensor([[0, 0, 1, 2], [1, 2, 3, 3]])),
+        ["node 0", "2 parents", "1, 2", "graphrec.dag"],
+    ),
+    "parents in a circle": (lambda: gr.tree(parents=[1, 0, -1]), ["cycle", "0 → 1 → 0"]),
+    "a parent that is not there": (lambda: gr.tree(parents=[-1, 5]), ["parent of node 1", "5", "0 to 1"]),
+    "neither source nor parents": (lambda: gr.tree(), ["source", "parents"]),
+    "a tree of something else": (lambda: gr.tree(3.5), ["brackets", "nested lists", "float"]),
+    "an empty list in nested lists": (lambda: gr.tree(["a", []]), ["empty", "token"]),
+    "wiring replaced": (lambda: gr.chain(3).replace(num_nodes=4), ["num_nodes", "build a new structure"]),
+    "slot on some networkx edges only": (
+        lambda: gr.from_networkx(nx.DiGraph([(0, 1, {"slot": 0}), (1, 2)])),
+        ["slot", "1 of 2", "every edge"],
+    ),
+    "PyG data without edges": (lambda: gr.from_pyg(Data(num_nodes=2)), ["edge_index", "[2, 0]"]),
+}
+
+BRACKETS = {
+    "(3 (2 It)": (0, "never closed"),
+    "(3 (2 It) (2 (2 is": (13, "never closed"),
+    "(3 (2 It))) ": (10, "')' follows"),
+    ") (2 It)": (0, "never opened"),
+    "(3 (2 It) ()": (10, "nothing"),
+    "(3 (2))": (3, "only the label '2'"),
+    "(3 (2 It)) (2 more)": (11, "one tree at a time"),
+    "two words": (4, "'words' follows"),
+}
+
+SCHEDULES = {
+    "unknown mode": (lambda: gr.schedule(gr.chain(3), mode="parallel"), ["'async' or 'sync'", "'parallel'"]),
+    "no rounds": (lambda: gr.schedule(gr.chain(3), mode="sync"), ["number of rounds", "None"]),
+    "rounds below one": (lambda: gr.schedule(gr.chain(3), mode="sync", rounds=0), ["1 or more", "rounds=0"]),
+    "rounds that are no whole number": (lambda: gr.schedule(gr.chain(3), mode="sync", rounds=1.5), ["1.5"]),
+    "rounds in async mode": (
+        lambda: gr.schedule(gr.chain(3), rounds=2),
+        ["no rounds", "rounds=2", "mode='sync'"],
+    ),
+    "no nodes at all": (lambda: gr.schedule(gr.chains([0, 0])), ["no nodes"]),
+}
+
+RUNS = {
+    "x too short": (lambda: gr.run(CELL, plan(), x_for(4)), ["one row per node", "expected 5", "(4, 3)"]),
+    "x too wide": (lambda: gr.run(CELL, plan(), x_for(width=6)), ["[5, 3]", "(5, 6)"]),
+    "x of another float": (
+        lambda: gr.run(CELL, plan(), x_for(dtype=torch.float64)),
+        ["float64", "parameters are torch.float32", "convert"],
+    ),
+    "x of whole numbers": (
+        lambda: gr.run(CELL, plan(), x_for(dtype=torch.long)),
+        ["floating-point", "embed"],
+    ),
+    "x on another device": (lambda: gr.run(CELL, plan(), x_for(device="meta")), ["meta", "cpu", ".to()"]),
+    "schedule on another device": (
+        lambda: gr.run(gr.SRNCell(3, 4).to("meta"), plan(), x_for(device="meta")),
+        ["schedule is on cpu", "x is on meta", "s.to("],
+    ),
+    "x that is no tensor": (lambda: gr.run(CELL, plan(), [[0.0] * 3] * 5), ["tensor", "list"]),
+    "a structure for a schedule": (
+        lambda: gr.run(CELL, gr.chain(5), x_for()),
+        ["Schedule", "graphrec.schedule"],
+    ),
+    "a module for a cell": (
+        lambda: gr.run(torch.nn.Linear(3, 4), plan(), x_for()),
+        ["graphrec.Cell", "Linear"],
+    ),
+    "more children than slots": (
+        lambda: gr.run(TREE_CELL, gr.schedule(gr.tree("(x (a b) (c d) (e f))")), x_for(4)),
+        ["2 slots", "slot 2", "node 3", "arity of at least 3"],
+    ),
+    "two predecessors for a sequence cell": (
+        lambda: gr.run(CELL, gr.schedule(gr.tree("(x (a b) (c d))")), x_for(3)),
+        ["1 slot", "slot 1", "node 2"],
+    ),
+    "two edges in one slot": (
+        lambda: gr.run(
+            TREE_CELL, gr.schedule(gr.dag([[0, 1], [2, 2]], 3).replace(slot=torch.tensor([1, 1]))), x_for(3)
+        ),
+        ["two edges fill slot 1 of node 2", "s.replace(slot=...)"],
+    ),
+    "initial state of the wrong width": (
+        lambda: gr.run(CELL, plan(), x_for(), torch.zeros(1, 5)),
+        ["initial h", "[4]", "(1, 5)"],
+    ),
+    "initial state of the wrong length": (
+        lambda: gr.run(CELL, gr.schedule(gr.chains([2, 3])), x_for(), torch.zeros(3, 4)),
+        ["initial h", "5 (one per node)", "2 (one per graph)", "1 (one for all)", "(3, 4)"],
+    ),
+    "initial state with fields missing": (
+        lambda: gr.run(gr.ChildSumTreeLSTMCell(3, 4), plan(), x_for(), torch.zeros(1, 4)),
+        ["h, c", "got 1"],
+    ),
+    "initial state of another float": (
+        lambda: gr.run(CELL, plan(), x_for(), torch.zeros(1, 4, dtype=torch.float64)),
+        ["initial h", "float32", "float64"],
+    ),
+    "edge attributes that are not there": (
+        lambda: gr.run(ReadsAttributes(3, 3), plan(), x_for()),
+        ["edge_attr", "none"],
+    ),
+    "relations that are not there": (
+        lambda: gr.run(ReadsRelations(3, 3), plan(), x_for()),
+        ["relation", "none"],
+    ),
+    "a cell that does not know its width": (
+        lambda: gr.run(Widthless(), plan(), x_for()),
+        ["hidden", "shapes()"],
+    ),
+    "a cell that returns no State": (
+        lambda: gr.run(ReturnsTensor(3, 3), plan(), x_for()),
+        ["State(h)", "Tensor"],
+    ),
+    "a cell that returns another width": (
+        lambda: gr.run(Narrow(3, 3), plan(), x_for()),
+        ["h", "[1, 3]", "[1, 1]"],
+    ),
+    "a structure that is none": (lambda: gr.SRN(3, 4)(x_for(), "chain"), ["Structure", "Data", "str"]),
+}
+
+READOUTS = {
+    "two roots": (
+        lambda: gr.readout.root(x_for(3), gr.dag([[0, 0], [1, 2]], 3)),
+        ["graph 0 has 2", "attention"],
+    ),
+    "h of the wrong length": (lambda: gr.readout.sum(x_for(4), gr.chain(5)), ["expected 5", "(4, 3)"]),
+    "unknown merge": (
+        lambda: gr.Bidirectional(gr.SRN(3, 4), gr.SRN(3, 4), merge="max"),
+        ["cat, sum, mean", "'max'"],
+    ),
+    "unknown activation": (lambda: gr.SRNCell(3, 4, activation="gelu"), ["tanh, logistic, relu", "'gelu'"]),
+}
+
+
+class _UserCell(gr.Cell):
+    State = namedtuple("State", "h")
+
+
+class ReadsAttributes(_UserCell):
+    def forward(self, x, inbox, own):
+        return self.State(x + inbox.sum(inbox.edge_attr))
+
+
+class ReadsRelations(_UserCell):
+    def forward(self, x, inbox, own):
+        return self.State(x + inbox.sum(inbox.relation[:, None] * inbox.h))
+
+
+class Widthless(_UserCell):
+    def forward(self, x, inbox, own):
+        return self.State(x)
+
+
+class ReturnsTensor(_UserCell):
+    def forward(self, x, inbox, own):
+        return x
+
+
+class Narrow(_UserCell):
+    def forward(self, x, inbox, own):
+        return self.State(x[:, :1])
+
+
+EVERYTHING = {**STRUCTURES, **SCHEDULES, **RUNS, **READOUTS}
+
+
+@pytest.mark.parametrize("case", EVERYTHING)
+def test_error_says_what_is_wrong_and_how_to_mend_it(case):
+    attempt, parts = EVERYTHING[case]
+    with pytest.raises((ValueError, TypeError, AttributeError)) as caught:
+        attempt()
+    for part in parts:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("text", BRACKETS)
+def test_malformed_brackets_are_named_with_their_position(text):
+    position, part = BRACKETS[text]
+    with pytest.raises(ValueError, match=f"position {position}:") as caught:
+        gr.tree(text)
+    assert part in str(caught.value)
+
+
+def test_empty_text_is_no_tree():
+    with pytest.raises(ValueError, match="empty text"):
+        gr.tree("  ")
+
+
+@pytest.mark.parametrize(
+    ("edges", "cycle"),
+    [
+        ([[0, 1, 2, 5], [1, 2, 0, 4]], {0, 1, 2}),
+        ([[0, 0, 1, 2, 3], [1, 2, 3, 3, 1]], {1, 3}),
+        ([[0, 1], [1, 0]], {0, 1}),
+        ([[3], [3]], {3}),
+    ],
+)
+def test_a_cycle_in_async_mode_is_named_and_the_structure_is_as_before(edges, cycle):
+    structure = gr.dag(edges, 6)
+    with pytest.raises(gr.CycleError, match="→") as caught:
+        gr.schedule(structure)
+    assert set(caught.value.cycle) == cycle
+    pairs = set(zip(*edges, strict=True))
+    walk = [*caught.value.cycle, caught.value.cycle[0]]
+    assert all(step in pairs for step in zip(walk, walk[1:], strict=False))
+    assert "mode='sync'" in str(caught.value)
+    assert structure == gr.dag(edges, 6)
+    assert gr.schedule(structure, "sync", 2).rounds == 2
+
+
+def test_a_reserved_name_for_a_field_of_the_state():
+    with pytest.raises(TypeError, match="'slot'"):
+        type("Bad", (gr.Cell,), {"State": namedtuple("State", "h slot")})
+
+
+def test_a_cell_must_have_a_forward():
+    with pytest.raises(NotImplementedError, match="forward"):
+        gr.run(_UserCell(3, 3), plan(), x_for())
+
+
+def test_nothing_is_changed_by_a_refused_run():
+    structure, x = gr.chain(5), torch.randn(5, 3)
+    before, copy = {k: v.clone() for k, v in CELL.state_dict().items()}, x.clone()
+    with pytest.raises(ValueError, match="initial h"):
+        gr.run(CELL, gr.schedule(structure), x, torch.zeros(7, 4))
+    assert structure == gr.chain(5)
+    assert torch.equal(x, copy)
+    assert all(torch.equal(before[name], value) for name, value in CELL.state_dict().items())
