@@ -58,6 +58,7 @@ def interleave(
     for turn in range(rounds):
         shift = turn % len(names)
         for name in names[shift:] + names[:shift]:
+            gc.collect()  # nobody pays for what another task left behind
             seconds[name].append(_time(tasks[name], repeats[name]))
     return {name: Timing(figures) for name, figures in seconds.items()}
 
@@ -65,6 +66,7 @@ def interleave(
 def measure(run: Callable[[Made], object], make: Callable[[], Made]) -> Timing:
     """Time `run(make())` for half a second and three times at least, without the time that `make` takes."""
     run(make())
+    gc.collect()
     figures: list[float] = []
     while len(figures) < 3 or sum(figures) < 0.5:
         made = make()
@@ -78,7 +80,6 @@ def _repeats(task: Callable[[], object], warm_up: int, at_least: float) -> int:
 
 
 def _time(task: Callable[[], object], repeats: int) -> float:
-    gc.collect()  # nobody pays for what another task left behind
     began = time.perf_counter()
     for _ in range(repeats):
         task()

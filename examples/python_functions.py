@@ -135,17 +135,17 @@ def show(model: common.Classifier, data: PythonFunctions, sample: Any) -> str:
 
 
 def label(data: PythonFunctions, node_type: str, subtokens: list[int]) -> str:
-    """What a node says, as short as it can be told."""
+    """What a node says, in short."""
     words = " ".join(data.vocabulary[word].replace("<unknown>", "?") for word in subtokens if word)
-    kind = node_type.partition(".")[0]
-    forms = {
-        "Name": words,
-        "arg": words,
+    short = {
         "Attribute": f".{words}",
-        "Constant": f"'{words}'",
+        "Constant.str": f"“{words}”",
         "keyword": f"{words}=",
+        "FunctionDef": f"def {words}",
     }
-    return forms[kind] if words and kind in forms else f"{kind} {words}"
+    if node_type in short and words:
+        return short[node_type]
+    return words if node_type.startswith(("Name", "arg", "Constant")) and words else f"{node_type} {words}"
 
 
 def draw(model: common.Classifier, data: PythonFunctions, sample: Any) -> Any:
@@ -200,17 +200,19 @@ def main(argv: list[str] | None = None) -> None:
         "tree": run.test(tree, samples),
     }
 
-    handy = [s for s in samples.test if 15 <= s.num_nodes <= 40]
-    order = torch.randperm(len(handy), generator=torch.Generator().manual_seed(run.args.seed))
-    common.say("\nFour functions that it has never seen, at random:\n")
-    for i in order[:4]:
-        common.say(show(tree, data, handy[i]))
-    # In the picture: of the names guessed right, the one that the model is surest of.
-    sure = {s.qualified: suggest(tree, data, s, 1)[0] for s in handy}
-    best = max(
-        handy, key=lambda s: (s.name.strip("_").startswith(sure[s.qualified][0]), sure[s.qualified][1])
-    )
-    draw(tree, data, best).savefig(run.folder / "attention.png")
+    handy = [s for s in samples.test if 15 <= s.num_nodes <= 40] or samples.test
+    order = torch.randperm(len(handy), generator=torch.Generator().manual_seed(run.args.seed)).tolist()
+    by_module = {handy[i].path: handy[i] for i in order}  # one of each, so that they are not alike
+    common.say("\nFunctions that it has never seen, drawn at random:\n")
+    for sample in list(by_module.values())[:4]:
+        common.say(show(tree, data, sample))
+
+    def certainty(sample: Any) -> float:
+        """That of the true name, if it is suggested first."""
+        name, probability = suggest(tree, data, sample, 1)[0]
+        return probability if name == data.classes[int(sample.y)] else 0.0
+
+    draw(tree, data, max(handy, key=certainty)).savefig(run.folder / "attention.png")
 
     columns = ["accuracy", "top-5 accuracy", "macro F1"]
     rows = [[name, *(score[column] for column in columns)] for name, score in scores.items()]

@@ -185,9 +185,10 @@ def _readers(structure: Structure) -> Structure:
     """Nodes on one level, their graphs' readers on the next (also the reader of a graph without nodes)."""
     size, graphs = structure.num_nodes, structure.num_graphs
     nodes = torch.arange(size, device=structure.device)
-    return Structure(
+    readers = Structure(
         num_nodes=size + graphs,
         edge_index=torch.stack([nodes, size + structure.graph]),
         slot=_position(structure.graph),
-        level=torch.cat([torch.zeros_like(nodes), nodes.new_ones(graphs)]),
     )
+    readers.cache["levels"] = torch.cat([torch.zeros_like(nodes), nodes.new_ones(graphs)])
+    return readers

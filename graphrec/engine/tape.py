@@ -210,11 +210,26 @@ for _func in (
     _RULES[_func] = _turn
 
 
+_MODULE_INTERNALS = frozenset(vars(nn.Module()))
+
+
 def check_none_captured(cell: nn.Module) -> None:
-    """Raise `NotSweepable` if the cell keeps a tensor that requires grad and is no parameter of it."""
+    """Raise `NotSweepable` if the cell keeps a tensor that requires grad and is no parameter of it.
+
+    (`check_all_known` sees what the first steps use; this sees what later ones may.)
+    """
     for module in cell.modules():
         for name, value in vars(module).items():
-            if isinstance(value, Tensor) and value.requires_grad:
+            if name in _MODULE_INTERNALS:
+                continue
+            kept = (
+                value
+                if isinstance(value, list | tuple)
+                else value.values()
+                if isinstance(value, dict)
+                else [value]
+            )
+            if any(isinstance(item, Tensor) and item.requires_grad for item in kept):
                 raise NotSweepable(f"the cell's {name} requires grad and is none of its parameters")
 
 

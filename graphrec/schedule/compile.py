@@ -95,7 +95,6 @@ def _compile(
     source, target, slot, edge = source[inbox], target[inbox], slot[inbox], edge[inbox]
     nodes = level_bounds.tolist()
     first_edge, edges, fewest, most = segment_layout(torch.bincount(target, minlength=order.shape[0]), nodes)
-    degrees = [low if low == high else None for low, high in zip(fewest, most, strict=True)]
     return Schedule(
         structure=structure,
         mode=mode,
@@ -108,7 +107,7 @@ def _compile(
         slot=slot,
         relation=None if relation is None else relation[inbox],
         given=given,
-        steps=Steps(nodes, edges, degrees, given.shape[0], rounds),
+        steps=Steps(nodes, edges, fewest, most, given.shape[0], rounds),
         num_slots=num_slots,
         distinct_slots=not bool((key[1:] == key[:-1]).any()),
         in_order=bool((order[1:] > order[:-1]).all()),

@@ -26,17 +26,33 @@ class CycleError(ValueError):
 def levels(structure: Structure) -> Tensor:
     """`[N]` long: the level of each node, 0 for nodes without incoming edges; computed once per structure.
 
+    Levels that the structure came with are checked, not computed again.
+
     Raises:
         CycleError: there is no such order; names one cycle.
+        ValueError: the structure came with levels that do not fit its edges.
     """
-    if structure.level is not None:
-        return structure.level
     if "levels" not in structure.cache:
-        source, target = structure.edge_index.cpu().numpy()
-        structure.cache["levels"] = torch.from_numpy(_levels(source, target, structure.num_nodes)).to(
-            structure.device
-        )
+        if structure.level is not None:
+            _check_fit(structure, structure.level)
+            structure.cache["levels"] = structure.level
+        else:
+            source, target = structure.edge_index.cpu().numpy()
+            found = torch.from_numpy(_levels(source, target, structure.num_nodes))
+            structure.cache["levels"] = found.to(structure.device)
     return structure.cache["levels"]
+
+
+def _check_fit(structure: Structure, level: Tensor) -> None:
+    after_sources = level[structure.source] + 1
+    fitting = torch.zeros_like(level).scatter_reduce(0, structure.target, after_sources, "amax")
+    wrong = (fitting != level).nonzero()
+    if wrong.numel():
+        node = int(wrong[0])
+        raise ValueError(
+            f"the structure came with levels that do not fit its edges: node {node} is on level {int(level[node])}, "
+            f"its sources put it on {int(fitting[node])}. Apply AddLevels after whatever changes the edges."
+        )
 
 
 def _levels(source: Ints, target: Ints, num_nodes: int) -> Ints:

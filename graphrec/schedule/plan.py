@@ -32,16 +32,23 @@ class Steps(Sequence[Step]):
     """The steps of a schedule, made when asked for: a chain of a million nodes has a million."""
 
     def __init__(
-        self, nodes: list[int], edges: list[int], degrees: list[int | None], given: int, rounds: int | None
+        self,
+        nodes: list[int],
+        edges: list[int],
+        fewest: list[int],
+        most: list[int],
+        given: int,
+        rounds: int | None,
     ):
         self._nodes = nodes
         self._edges = edges
-        self._degrees = degrees
+        self._fewest = fewest  # edges that a node of each level receives
+        self._most = most
         self._given = given
         self._rounds = rounds
 
     def __len__(self) -> int:
-        return len(self._degrees) if self._rounds is None else self._rounds
+        return len(self._fewest) if self._rounds is None else self._rounds
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
@@ -59,9 +66,8 @@ class Steps(Sequence[Step]):
         start, stop = self._nodes[level], self._nodes[level + 1]
         shift = 0 if self._rounds is None else number * stop
         edges = slice(self._edges[level], self._edges[level + 1])
-        return Step(
-            number, slice(start, stop), edges, shift, self._given + start + shift, self._degrees[level]
-        )
+        degree = self._fewest[level] if self._fewest[level] == self._most[level] else None
+        return Step(number, slice(start, stop), edges, shift, self._given + start + shift, degree)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Steps) and vars(self) == vars(other)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .structure import EDGE_FIELDS, NODE_FIELDS, Structure
+from .structure import EDGE_FIELDS, Structure
 
 
 def batch(structures: Sequence[Structure]) -> Structure:
@@ -31,12 +31,14 @@ def batch(structures: Sequence[Structure]) -> Structure:
     first_node = _running_count([m.num_nodes for m in members])
     first_graph = _running_count([m.num_graphs for m in members])
     carried: dict[str, Any] = {name: _join(name, members, "num_edges") for name in EDGE_FIELDS}
-    carried |= {name: _join(name, members, "num_nodes") for name in NODE_FIELDS if name != "graph"}
+    carried["kind"] = _join("kind", members, "num_nodes")
     return Structure(
         num_nodes=sum(m.num_nodes for m in members),
         edge_index=torch.cat([m.edge_index + n for m, n in zip(members, first_node, strict=True)], dim=1),
         graph=torch.cat([m.graph + g for m, g in zip(members, first_graph, strict=True)]),
         num_graphs=sum(m.num_graphs for m in members),
+        level=_join_levels([m.known_level for m in members]),
+        level_reversed=_join_levels([m.known_level_reversed for m in members]),
         tokens=_join_texts([m.tokens for m in members], members),
         labels=_join_texts([m.labels for m in members], members),
         **carried,
@@ -58,13 +60,16 @@ def _join(name: str, members: list[Structure], count: str) -> Tensor | None:
     if not have:
         return getattr(members[0], name)
     if len(have) < len(rows):
-        if name in ("level", "level_reversed"):
-            return None
         missing = next(i for i, value in rows if value is None)
         raise ValueError(
             f"member {missing} of the batch has no {name} while others have: give it one, or drop it from all."
         )
     return torch.cat(have)
+
+
+def _join_levels(levels: list[Tensor | None]) -> Tensor | None:
+    known = [level for level in levels if level is not None]
+    return torch.cat(known) if len(known) == len(levels) else None
 
 
 def _join_texts(

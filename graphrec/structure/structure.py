@@ -89,6 +89,17 @@ class Structure:
         """Where the index tensors live."""
         return self.edge_index.device
 
+    @property
+    def known_level(self) -> Tensor | None:
+        """`[N]` long: each node's level, if it was given or has been computed; see `graphrec.levels`."""
+        return self.level if self.level is not None else self.cache.get("levels")
+
+    @property
+    def known_level_reversed(self) -> Tensor | None:
+        """`[N]` long: the same in the reverse."""
+        reverse = self.cache.get("reverse")
+        return reverse.known_level if self.level_reversed is None and reverse else self.level_reversed
+
     def reverse(self) -> Structure:
         """The same nodes and edges with information flowing the other way; everything carried stays in place.
 
@@ -113,12 +124,10 @@ class Structure:
         moved = {
             f.name: getattr(self, f.name).to(device)
             for f in fields(self)
-            if isinstance(getattr(self, f.name), Tensor)
+            if isinstance(getattr(self, f.name), Tensor) and f.name != "level"
         }
-        other = replace(self, **moved)
-        if "levels" in self.cache:
-            other.cache["levels"] = self.cache["levels"].to(device)
-        return other
+        known = self.known_level
+        return replace(self, **moved, level=None if known is None else known.to(device))
 
     def to_pyg(self) -> Data:
         """This structure as PyG's `Data`; see `graphrec.to_pyg`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from itertools import pairwise
 
 import networkx as nx
 import pytest
@@ -256,7 +257,7 @@ def test_a_cycle_in_async_mode_is_named_and_the_structure_is_as_before(edges, cy
     assert set(caught.value.cycle) == cycle
     pairs = set(zip(*edges, strict=True))
     walk = [*caught.value.cycle, caught.value.cycle[0]]
-    assert all(step in pairs for step in zip(walk, walk[1:], strict=False))
+    assert all(step in pairs for step in pairwise(walk))
     assert "mode='sync'" in str(caught.value)
     assert structure == gr.dag(edges, 6)
     assert gr.schedule(structure, "sync", 2).rounds == 2

@@ -1,0 +1,81 @@
+"""Many children, many levels, many graphs: sizes at which a shortcut would show.
+
+(One node, no edges, isolated nodes, duplicate edges, empty slots, inputs at inner nodes, and mixed depths are
+among the families of `tests/zoo.py`, and so in every general test.)
+"""
+
+import pytest
+import torch
+from torch import nn
+
+import graphrec as gr
+from tests import oracles, user_cells
+from tests.equivalence.test_oracles import assert_agrees_with_oracle
+from tests.tolerances import assert_all_close, assert_close
+from tests.trials import trial
+
+
+def star(children):
+    leaves = torch.arange(1, children + 1)
+    return gr.dag(torch.stack([leaves, torch.zeros_like(leaves)]))
+
+
+@pytest.mark.parametrize(
+    ("make", "oracle"),
+    [(gr.ChildSumTreeLSTMCell, oracles.child_sum_tree_lstm), (gr.TreeGRUCell, oracles.tree_gru)],
+)
+def test_a_thousand_children(make, oracle):
+    assert_agrees_with_oracle(trial(make, star(1000)), oracle)
+
+
+@pytest.mark.parametrize("make", [user_cells.Mean, user_cells.Max, user_cells.Attention])
+def test_a_thousand_messages_gathered_otherwise(make):
+    run = trial(make, star(1000))
+    swept = run.outcome()
+    with gr.reference_loop():
+        assert_all_close(swept, run.outcome())
+
+
+def test_a_thousand_targets():
+    assert_agrees_with_oracle(
+        trial(gr.SRNCell, star(1000).reverse().replace(slot=torch.zeros(1000).long())), oracles.srn
+    )
+
+
+def test_a_thousand_graphs():
+    s = gr.chains([1, 3] * 500)
+    assert_agrees_with_oracle(trial(gr.ChildSumTreeLSTMCell, s, "per graph"), oracles.child_sum_tree_lstm)
+
+
+def chain_like_torch_rnn(length):
+    """A sequence through `SRN` and through `torch.nn.RNN` with the same weights: h and the gradients of x and U."""
+    torch.manual_seed(0)
+    net = nn.RNN(2, 3, batch_first=True).double()
+    model = gr.SRN(2, 3).double()
+    with torch.no_grad():
+        model.cell.input.weight.copy_(net.weight_ih_l0)
+        model.cell.input.bias.copy_(net.bias_ih_l0 + net.bias_hh_l0)
+        model.cell.recurrent.weight.copy_(net.weight_hh_l0)
+    x = torch.randn(length, 2, dtype=torch.float64, requires_grad=True)
+    ours, theirs = model(x, gr.chain(length)), net(x[None])[0][0]
+    assert_close(ours, theirs)
+    weights = [model.cell.recurrent.weight], [net.weight_hh_l0]
+    grads = torch.autograd.grad(ours.sum(), [x, *weights[0]])
+    expected = torch.autograd.grad(theirs.sum(), [x, *weights[1]])
+    for grad, other in zip(grads, expected, strict=True):
+        assert_close(grad, other)
+
+
+def test_a_chain_longer_than_python_recurses():
+    chain_like_torch_rnn(3_000)
+
+
+@pytest.mark.slow
+def test_a_chain_of_a_hundred_thousand():
+    chain_like_torch_rnn(100_000)
+
+
+@pytest.mark.slow
+def test_a_chain_of_a_hundred_thousand_through_the_reference_loop():
+    with gr.reference_loop():
+        chain_like_torch_rnn(100_000)

@@ -1,0 +1,167 @@
+"""From states of nodes to one row per graph: each readout is its plain definition, with its gradients."""
+
+import pytest
+import torch
+from hypothesis import given
+from torch import nn
+from torch_geometric.nn import aggr
+
+import graphrec as gr
+from tests import strategies
+from tests.tolerances import assert_all_close, assert_close
+from tests.trials import gradients
+
+H = 3
+BATCHES = {
+    "chains": gr.chains([3, 1, 4]),
+    "with graphs without nodes": gr.chains([0, 3, 0, 2, 0]),
+    "trees": gr.batch([gr.tree(parents=[2, 2, -1]), gr.tree(parents=[-1]), gr.tree(parents=[-1, 0, 0, 1])]),
+    "one graph": gr.tree("(X a (Y b c))"),
+    "interleaved graphs": gr.Structure(
+        5,
+        torch.tensor([[0, 1], [2, 3]]),
+        torch.tensor([0, 0]),
+        graph=torch.tensor([0, 1, 0, 1, 2]),
+        num_graphs=3,
+    ),
+}
+
+every_batch = pytest.mark.parametrize("s", BATCHES.values(), ids=BATCHES)
+
+
+def states(s):
+    return torch.randn(s.num_nodes, H, dtype=torch.float64, requires_grad=True)
+
+
+def rows_of(h, s):
+    """The rows of each graph's nodes."""
+    return [h[s.graph == g] for g in range(s.num_graphs)]
+
+
+def per_graph(of_rows, h, s):
+    """A plain definition, graph by graph; a graph without nodes has a row of zeros."""
+    return torch.stack([of_rows(rows) if len(rows) else h.new_zeros(H) for rows in rows_of(h, s)])
+
+
+def root_of(h, s):
+    sources = set(s.source.tolist())
+    roots = [v for v in range(s.num_nodes) if v not in sources]
+    rows = {int(s.graph[v]): h[v] for v in roots}
+    return torch.stack([rows.get(g, h.new_zeros(H)) for g in range(s.num_graphs)])
+
+
+DEFINITIONS = {
+    "root": (gr.readout.root, root_of),
+    "last": (gr.readout.last, lambda h, s: per_graph(lambda rows: rows[-1], h, s)),
+    "sum": (gr.readout.sum, lambda h, s: per_graph(lambda rows: rows.sum(0), h, s)),
+    "mean": (gr.readout.mean, lambda h, s: per_graph(lambda rows: rows.mean(0), h, s)),
+    "max": (gr.readout.max, lambda h, s: per_graph(lambda rows: rows.max(0).values, h, s)),
+}
+
+
+def assert_same_function(ours, definition, h, others=()):
+    """The same values, and the same gradients of h and of some other tensors."""
+    inputs = {"h": h, **dict(others)}
+    actual, expected = ours(h), definition(h)
+    assert_close(actual, expected)
+    assert_all_close(gradients((actual,), inputs), gradients((expected,), inputs))
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+@every_batch
+def test_plain_definitions(name, s):
+    ours, definition = DEFINITIONS[name]
+    assert_same_function(lambda h: ours(h, s), lambda h: definition(h, s), states(s))
+
+
+@every_batch
+def test_attention(s):
+    module = gr.readout.Attention(H).double()
+
+    def definition(h):
+        return per_graph(lambda rows: torch.softmax(module.score(rows), 0).T[0] @ rows, h, s)
+
+    assert_same_function(lambda h: module(h, s), definition, states(s), module.named_parameters())
+    assert_same_function(
+        lambda h: gr.readout.attention(h, s, module.score), definition, states(s), module.named_parameters()
+    )
+
+
+@every_batch
+def test_attention_weights_sum_to_one_over_each_graph(s):
+    module, h = gr.readout.Attention(H).double(), states(s)
+    weights = module.weights(h, s)
+    assert weights.shape == (s.num_nodes, 1)
+    for graph, rows in zip(rows_of(weights, s), rows_of(h, s), strict=True):
+        assert_close(graph, torch.softmax(module.score(rows), 0))
+    assert_close(gr.readout.sum(weights * h, s), module(h, s))
+
+
+PYG_NAMES = {"sum": aggr.SumAggregation, "mean": aggr.MeanAggregation, "max": aggr.MaxAggregation}
+
+
+@pytest.mark.parametrize("name", PYG_NAMES)
+@every_batch
+def test_the_same_as_pygs_aggregation(name, s):
+    h, order = states(s), torch.argsort(s.graph, stable=True)
+    expected = PYG_NAMES[name]()(h[order], s.graph[order], dim_size=s.num_graphs)
+    assert_close(getattr(gr.readout, name)(h, s), expected)
+
+
+AGGREGATIONS = {
+    "sum": aggr.SumAggregation,
+    "mean": aggr.MeanAggregation,
+    "max": aggr.MaxAggregation,
+    "min": aggr.MinAggregation,
+    "std": aggr.StdAggregation,
+    "median": aggr.MedianAggregation,
+    "softmax": lambda: aggr.SoftmaxAggregation(learn=True),
+    "power mean": aggr.PowerMeanAggregation,
+    "attention": lambda: aggr.AttentionalAggregation(nn.Linear(H, 1)),
+    "set to set": lambda: aggr.Set2Set(H, processing_steps=2),
+    "sort": lambda: aggr.SortAggregation(k=2),
+    "LSTM": lambda: aggr.LSTMAggregation(H, 4),
+    "GRU": lambda: aggr.GRUAggregation(H, 4),
+    "deep sets": lambda: aggr.DeepSetsAggregation(nn.Linear(H, 4), nn.Linear(4, 2)),
+    "several": lambda: aggr.MultiAggregation(["mean", "max"]),
+}
+
+
+@pytest.mark.parametrize("name", AGGREGATIONS)
+@every_batch
+def test_any_aggregation_of_pyg(name, s):
+    if name == "median" and s is BATCHES["with graphs without nodes"]:
+        pytest.skip("PyG's own median has no row for graphs without nodes at the end")
+    module = AGGREGATIONS[name]().double()
+    h = states(s).detach().abs().requires_grad_()  # positive, for the power mean
+    order = torch.argsort(s.graph, stable=True)
+
+    def definition(h):
+        return module(h[order], s.graph[order], dim_size=s.num_graphs)
+
+    assert_same_function(lambda h: gr.readout.aggregate(h, s, module), definition, h)
+    assert len(gr.readout.aggregate(h, s, module)) == s.num_graphs
+
+
+def test_aggregations_by_name():
+    s, h = BATCHES["chains"], torch.randn(8, H)
+    assert_close(gr.readout.aggregate(h, s, "mean"), gr.readout.mean(h, s))
+
+
+@every_batch
+def test_any_readout_takes_pyg_data(s):
+    h = states(s)
+    for readout in (gr.readout.root, gr.readout.last, gr.readout.mean):
+        assert_close(readout(h, s.to_pyg()), readout(h, s))
+
+
+@given(structure=strategies.trees())
+def test_root_is_where_a_tree_ends(structure):
+    h = states(structure)
+    assert_close(gr.readout.root(h, structure)[0], h[int(gr.levels(structure).argmax())])
+
+
+def test_values_need_not_be_states_of_width_h():
+    s = BATCHES["chains"]
+    ones = torch.ones(s.num_nodes, 2, 2)
+    assert gr.readout.sum(ones, s)[:, 0, 0].tolist() == [3, 1, 4]
