@@ -127,7 +127,7 @@ def draw(sizes: list[int], ours: list[float], guess: list[float], paper: dict[in
 
 def main(argv: list[str] | None = None) -> None:
     folder = "the folder of logic/train0, …; by default $GRAPHREC_DATA"
-    run = common.start(common.parser(__doc__, name="logic", epochs=4, data=folder), argv)
+    run = common.start(common.parser(__doc__, name="logic", epochs=8, data=folder), argv)
     samples, train = load(run)
     hidden = 24 if run.args.quick else 64
     model = run.fit(

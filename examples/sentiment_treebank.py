@@ -48,36 +48,28 @@ class Sentiment(nn.Module):
     """Word vectors, a Tree-LSTM with a weight for each child, and a classifier at every node.
 
     Args:
-        count: `[W]`, how often each word of the vocabulary occurs in the trees to train on.
+        words: how many words there are.
         hidden: the width of word vectors and states.
         dropout: of word vectors and of states.
-        rare: in training a word that occurs n times is hidden with probability rare / (rare + n).
+        forget: how often a word is made unknown in training, as one in twenty of the sentences to come will be.
     """
 
-    hidden_rate: Tensor
-    never_seen: Tensor
-
-    def __init__(self, count: Tensor, hidden: int = 150, dropout: float = 0.5, rare: float = 0.5) -> None:
+    def __init__(self, words: int, hidden: int = 150, dropout: float = 0.5, forget: float = 0.05) -> None:
         super().__init__()
-        self.embed = nn.Embedding(len(count), hidden, padding_idx=0)  # 0 is no word: an inner node
+        self.embed = nn.Embedding(words, hidden, padding_idx=0)  # 0 is no word: an inner node
         nn.init.normal_(self.embed.weight[1:], std=0.1)
         self.tree = gr.TreeLSTM(hidden, hidden, arity=2)
         self.classify = nn.Linear(hidden, len(CLASSES))
         self.dropout = nn.Dropout(dropout)
-        # One word in twenty of the sentences to come will be unknown. It is the rare words that stand in for them
-        # here: what is hidden teaches what to make of an unknown word, and no rare word can be learnt by heart.
-        hidden_rate = rare / (rare + count)
-        hidden_rate[0] = 0
-        self.register_buffer("hidden_rate", hidden_rate)
-        self.register_buffer("never_seen", hidden_rate == 1)
+        self.forget = forget
 
     def forward(self, batch: Data) -> Tensor:
         """`[N, 5]`: logits of every node."""
         word = batch.token
-        hide = self.never_seen[word]
         if self.training:
-            hide = torch.rand(word.shape, device=word.device) < self.hidden_rate[word]
-        h = self.tree(self.dropout(self.embed(word.masked_fill(hide, UNKNOWN))), batch)
+            hide = torch.rand(word.shape, device=word.device) < self.forget
+            word = word.masked_fill(hide & (word > 0), UNKNOWN)
+        h = self.tree(self.dropout(self.embed(word)), batch)
         return self.classify(self.dropout(h))
 
 
@@ -164,15 +156,15 @@ def main(argv: list[str] | None = None) -> None:
     run = common.start(flags, argv)
     members, train, reported = load(run)
 
-    def build(seed: int, trees: list[Data]) -> PhraseClassifier:
+    def build(seed: int) -> PhraseClassifier:
         torch.manual_seed(seed)
-        count = torch.cat([tree.token for tree in trees]).bincount(minlength=len(train.vocabulary))
-        return PhraseClassifier(Sentiment(count, 64 if run.args.quick else 150), len(CLASSES), lr=4e-3)
+        network = Sentiment(len(train.vocabulary), 64 if run.args.quick else 150)
+        return PhraseClassifier(network, len(CLASSES), lr=4e-3)
 
     # Right answers on whole sentences are too few to choose an epoch by; the loss on all phrases is steadier.
     models: list[common.Classifier] = []
     for i, samples in enumerate(members):
-        made = partial(build, run.args.seed + i, samples.train)
+        made = partial(build, run.args.seed + i)
         models.append(run.fit(f"tree_lstm_{i}", made, samples, monitor="val_loss"))
 
     p, y, is_root = predict(models, members[0])

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 import graphrec as gr
+from tests import oracles
+from tests.tolerances import assert_all_close
 
 
 @dataclass
@@ -92,3 +94,36 @@ def trial(
         )
         state = cell.State(*fields)
     return Trial(cell, structure, x, state, mode, rounds)
+
+
+def edges_of(structure: gr.Structure) -> list[tuple[int, int, int]]:
+    """`(source, target, slot)` of each."""
+    return list(zip(*structure.edge_index.tolist(), structure.slot.tolist(), strict=True))
+
+
+def assert_agrees_with_oracle(run: Trial, oracle: oracles.Equations) -> None:
+    """The engine's values and gradients are those of the oracle, evaluated node by node."""
+    initial = None
+    if run.initial is not None or run.mode == "sync":
+        initial = states_of_nodes(run)
+    if run.mode == "async":
+        expected = oracles.evaluate(oracle, run.cell, run.x, edges_of(run.structure), initial)
+    else:
+        expected = oracles.evaluate_rounds(
+            oracle, run.cell, run.x, edges_of(run.structure), run.rounds, initial
+        )
+    assert_all_close(run.outcome(), run.outcome(lambda: run.cell.State(*expected)))
+
+
+def states_of_nodes(run: Trial) -> list[oracles.State]:
+    """The initial state of each node, whichever way it was given."""
+    if run.initial is None:
+        return [tuple(run.x.new_zeros(*shape) for shape in run.cell.shapes())] * run.structure.num_nodes
+    rows = len(run.initial[0])
+    if rows == run.structure.num_nodes:
+        row = range(rows)
+    elif rows == run.structure.num_graphs:
+        row = run.structure.graph.tolist()
+    else:
+        row = [0] * run.structure.num_nodes
+    return [tuple(field[r] for field in run.initial) for r in row]

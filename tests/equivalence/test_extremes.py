@@ -10,9 +10,8 @@ from torch import nn
 
 import graphrec as gr
 from tests import oracles, user_cells
-from tests.equivalence.test_oracles import assert_agrees_with_oracle
 from tests.tolerances import assert_all_close, assert_close
-from tests.trials import trial
+from tests.trials import assert_agrees_with_oracle, trial
 
 
 def star(children):

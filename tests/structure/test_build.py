@@ -7,12 +7,7 @@ from hypothesis import strategies as st
 
 import graphrec as gr
 from tests import strategies
-
-
-def assert_edges(structure, edges):
-    """`edges` are `(source, target, slot)`, in any order."""
-    found = zip(*structure.edge_index.tolist(), structure.slot.tolist(), strict=True)
-    assert sorted(found) == sorted(edges)
+from tests.assertions import assert_edges
 
 
 def assert_graphs(structure, graphs):

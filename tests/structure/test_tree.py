@@ -10,7 +10,7 @@ from hypothesis import given
 
 import graphrec as gr
 from tests import strategies
-from tests.structure.test_build import assert_edges
+from tests.assertions import assert_edges
 
 SENTENCE = "(3 (2 It) (4 (2 's) (4 good)))"
 EDGES = [(0, 4, 0), (1, 3, 0), (2, 3, 1), (3, 4, 1)]  # of that sentence: children first, the root last
