@@ -300,6 +300,44 @@ class Branching(UserCell):
         return Hidden(torch.tanh(x + gathered * torch.where(gathered > 0, 1.0, 0.5)))
 
 
+class Conjugate(UserCell):
+    """Turns its weight by the property that turns complex matrices, too."""
+
+    def forward(self, x, inbox, own):
+        return Hidden(
+            torch.tanh(x + inbox.sum(inbox.h) @ self.U.weight.mH + inbox.sum(inbox.h @ self.U.weight.real))
+        )
+
+
+class WithoutGrad(UserCell):
+    """Looks at a product without wanting its gradient."""
+
+    def forward(self, x, inbox, own):
+        with torch.no_grad():
+            scale = torch.sigmoid(self.U(inbox.sum(inbox.h)))
+        return Hidden(torch.tanh(x * scale + self.U(inbox.sum(inbox.h))))
+
+
+class InPlaceOnZero(UserCell):
+    """Other ways to write into the sum of an inbox, which may be empty."""
+
+    def forward(self, x, inbox, own):
+        h = inbox.sum(inbox.h * 1)
+        h -= x
+        h *= 2
+        return Hidden(torch.tanh(h + self.U(x)))
+
+
+class SharedWithProject(UserCell):
+    """U acts on the projected input of all nodes, and on the inbox of each step."""
+
+    def project(self, x):
+        return self.U(self.W(x))
+
+    def forward(self, x, inbox, own):
+        return Hidden(torch.tanh(x + self.U(inbox.sum(inbox.h))))
+
+
 class TwoWidths(gr.Cell):
     """A state of a vector and a number, the vector read by slot."""
 
@@ -349,6 +387,10 @@ ALL = [
     CapturedLate,
     InPlace,
     InPlaceOnSum,
+    InPlaceOnZero,
+    Conjugate,
+    WithoutGrad,
+    SharedWithProject,
     SharedSubmodule,
     TiedWeights,
     Frozen,
