@@ -58,6 +58,10 @@ def parser(doc: str | None, *, name: str, epochs: int, data: str | None = None) 
 
 def start(flags: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> Run:
     """Read the flags (of the command line, or `argv`) and open the folder; see `Run`."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        # Steps of a small network are over before a second thread has started, and on a busy machine threads that
+        # wait for each other make an epoch last minutes.
+        torch.set_num_threads(1)
     return Run(flags.parse_args(argv))
 
 

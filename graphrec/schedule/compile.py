@@ -23,7 +23,12 @@ def schedule(structure: Structure, mode: str = "async", rounds: int | None = Non
     Raises:
         CycleError: in async mode, a cycle; names one.
         ValueError: an unknown mode, fewer than one round, rounds in async mode, a structure without nodes.
+        TypeError: not a structure.
     """
+    if not isinstance(structure, Structure):
+        raise TypeError(
+            f"expected a Structure, got {type(structure).__name__}: make one with graphrec.from_pyg or graphrec.dag."
+        )
     if mode not in ("async", "sync"):
         raise ValueError(f"mode must be 'async' or 'sync', got {mode!r}.")
     if mode == "async" and rounds is not None:

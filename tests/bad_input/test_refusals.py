@@ -36,6 +36,14 @@ STRUCTURES = {
         lambda: gr.dag([[0], [1]], 2, slot=torch.zeros(3, dtype=torch.long)),
         ["slot", "expected 1", "got 3"],
     ),
+    "a negative slot": (
+        lambda: gr.dag([[0, 1], [2, 2]], slot=torch.tensor([0, -1])),
+        ["slot", "0 or more", "-1"],
+    ),
+    "a graph that is not there": (
+        lambda: gr.chain(2).replace(graph=torch.tensor([0, 1])),
+        ["graph", "0 to 0", "got 1"],
+    ),
     "kinds that are no whole numbers": (
         lambda: gr.dag([[0], [1]], 2, kind=torch.zeros(2)),
         ["kind", "torch.long"],
@@ -93,6 +101,10 @@ SCHEDULES = {
         ["no rounds", "rounds=2", "mode='sync'"],
     ),
     "no nodes at all": (lambda: gr.schedule(gr.chains([0, 0])), ["no nodes"]),
+    "PyG data for a structure": (
+        lambda: gr.schedule(gr.chain(2).to_pyg()),
+        ["Structure", "got Data", "graphrec.from_pyg"],
+    ),
 }
 
 RUNS = {

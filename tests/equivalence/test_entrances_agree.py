@@ -30,12 +30,13 @@ from tests.zoo import (
 MODES = [("async", None), ("sync", 3)]
 
 
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize(("mode", "rounds"), MODES)
 @pytest.mark.parametrize(("case", "structure"), cases(ALL_CELLS, [mixed_batch]))
-def test_without_grad(case, structure, mode, rounds):
+def test_without_grad(case, structure, mode, rounds, without):
     run = trial(case.make, structure, "per graph", mode, rounds)
     expected = run.run()
-    with torch.no_grad():
+    with without():
         actual = run.run()
     assert not any(field.requires_grad for field in actual)
     assert_all_close(actual._asdict(), expected._asdict())

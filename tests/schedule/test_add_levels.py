@@ -58,9 +58,23 @@ def test_without_levels_the_fixture_catches_the_walk(no_walk):
 
 
 def test_batches_of_structures_that_know_their_levels_are_not_walked(no_walk):
+    trees = [gr.tree(parents=[2, 2, -1]), gr.tree(parents=[-1, 0, 1])]
+    for tree in trees:
+        gr.levels(tree)
+        gr.levels(tree.reverse())
     no_walk()
-    gr.schedule(gr.batch([gr.chain(3), gr.chains([1, 2])]))
-    gr.schedule(gr.batch([gr.grid([2], 2), gr.grid([1, 3], 2)]).reverse())
+    for members in [trees, [*trees, gr.chain(3), gr.chains([1, 2])], [gr.grid([2], 2), gr.grid([1, 3], 2)]]:
+        batch = gr.batch(members)
+        assert gr.levels(batch).tolist() == [k for member in members for k in gr.levels(member).tolist()]
+        gr.schedule(batch)
+        gr.schedule(batch.reverse())
+
+
+def test_levels_that_no_longer_fit_are_refused():
+    data = gr.transforms.AddLevels()(gr.chain(3).to_pyg())
+    data.edge_index = torch.tensor([[0, 0], [1, 2]])
+    with pytest.raises(ValueError, match=r"node 2 is on level 2, its sources put it on 1.*AddLevels after"):
+        gr.schedule(gr.from_pyg(data))
 
 
 @given(members_and_batch=strategies.batches(samples))

@@ -47,9 +47,25 @@ def test_white_space_means_nothing():
     assert gr.tree("(3\n  (2 It)\t(4 (2 's)(4 good) ) )\n") == gr.tree(SENTENCE)
 
 
-def test_penn_treebank_escapes():
-    s = gr.tree(r"(S (-LRB- -LRB-) (X 1\/2) (Y \*) (Z \() (W a\\b) (-RRB- -RRB-) (B -LSB-) (C -RCB-))")
-    assert s.tokens[:-1] == ("(", "1/2", "*", "(", "a\\b", ")", "[", "}")
+PTB_ESCAPES = {
+    "-LRB-": "(",
+    "-RRB-": ")",
+    "-LSB-": "[",
+    "-RSB-": "]",
+    "-LCB-": "{",
+    "-RCB-": "}",
+    r"1\/2": "1/2",
+    r"\*": "*",
+    r"\(": "(",
+    r"\)": ")",
+    r"a\\b": "a\\b",
+}
+
+
+@pytest.mark.parametrize("word", PTB_ESCAPES)
+def test_penn_treebank_escapes(word):
+    s = gr.tree(f"(S (-LRB- {word}) {word})")
+    assert s.tokens == (PTB_ESCAPES[word], PTB_ESCAPES[word], None)
     assert s.labels[0] == "-LRB-"  # labels are names, not text
 
 
