@@ -220,6 +220,7 @@ class Classifier(L.LightningModule):
         num_classes: C.
         lr, weight_decay: of AdamW.
         label_smoothing: of the loss while training.
+        decay: let the rate rise to lr over a tenth of the epochs, and fall to zero until the last.
         metrics: by name, beside `accuracy`; each is called with logits and targets.
     """
 
@@ -233,11 +234,17 @@ class Classifier(L.LightningModule):
         lr: float = 1e-3,
         weight_decay: float = 1e-2,
         label_smoothing: float = 0.0,
+        decay: bool = False,
         metrics: Mapping[str, Metric] | None = None,
     ) -> None:
         super().__init__()
         self.network: Any = network  # an nn.Module, with whatever else an example asks of it
-        self.lr, self.weight_decay, self.label_smoothing = lr, weight_decay, label_smoothing
+        self.lr, self.weight_decay, self.label_smoothing, self.decay = (
+            lr,
+            weight_decay,
+            label_smoothing,
+            decay,
+        )
         accuracy = MulticlassAccuracy(num_classes, average="micro")
         every: dict[str, Any] = {"accuracy": accuracy, **(metrics or {})}
         self.val_metrics = MetricCollection(every, prefix="val_", compute_groups=False)
@@ -281,7 +288,18 @@ class Classifier(L.LightningModule):
         torch.manual_seed(self.run_seed + 1_000_003 * (1 + self.current_epoch) + self.global_rank)
 
     def configure_optimizers(self) -> Any:
-        return torch.optim.AdamW(self.parameters(), self.lr, weight_decay=self.weight_decay)
+        adam = torch.optim.AdamW(self.parameters(), self.lr, weight_decay=self.weight_decay)
+        if not self.decay:
+            return adam
+        rate = torch.optim.lr_scheduler.OneCycleLR(
+            adam,
+            self.lr,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=0.1,
+            anneal_strategy="linear",
+            cycle_momentum=False,
+        )
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
     def _measure(self, stage: str, metrics: MetricCollection, batch: Any) -> None:
         logits, y = self(batch), self.targets(batch)
