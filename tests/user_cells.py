@@ -300,6 +300,18 @@ class Branching(UserCell):
         return Hidden(torch.tanh(x + gathered * torch.where(gathered > 0, 1.0, 0.5)))
 
 
+class InPlaceOnAllItIsGiven(UserCell):
+    """Writes into its input, its inbox and its own state; what others see of these does not change."""
+
+    def forward(self, x, inbox, own):
+        x += 1
+        inbox.h.mul_(2)
+        inbox.edge_attr.add_(1)
+        own.h.mul_(2)
+        messages = self.U(inbox.h) * inbox.edge_attr.sum(1, keepdim=True)
+        return Hidden(torch.tanh(x + own.h + inbox.sum(messages)))
+
+
 class Conjugate(UserCell):
     """Turns its weight by the property that turns complex matrices, too."""
 
@@ -388,6 +400,7 @@ ALL = [
     InPlace,
     InPlaceOnSum,
     InPlaceOnZero,
+    InPlaceOnAllItIsGiven,
     Conjugate,
     WithoutGrad,
     SharedWithProject,

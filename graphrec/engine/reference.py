@@ -49,7 +49,7 @@ def loop(job: Job, x: Tensor, initial: list[Tensor]) -> Iterator[Visit]:
             return rows.of_edges(step) if name == "edge_attr" else letters[name]
 
         def look_own(name: str, before: Any = before, step: Step = step) -> Tensor:
-            return getattr(before, name) if plan.mode == "sync" else rows.own(name, step)
+            return getattr(before, name).clone() if plan.mode == "sync" else rows.own(name, step)
 
         inbox = Inbox(plan, step, job.fields, look, x)
         state = cell(rows.of_x(step), inbox, Own(job.fields, look_own))
@@ -71,7 +71,8 @@ def run_reference(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Tensor, .
 class _Rows:
     """What each step is given of x, of the edge attributes and of the initial state.
 
-    Each is put in order and cut up once: a slice per step would cost N per level on the way back.
+    Each is put in order and cut up once: a slice per step would cost N per level on the way back. A step gets a
+    copy, in case the cell writes into it.
     """
 
     def __init__(self, job: Job, x: Tensor, initial: list[Tensor]) -> None:
@@ -83,15 +84,15 @@ class _Rows:
         self._own: dict[str, tuple[Tensor, ...]] = {}
 
     def of_x(self, step: Step) -> Tensor:
-        return self._x[self._level(step)]
+        return self._x[self._level(step)].clone()
 
     def of_edges(self, step: Step) -> Tensor:
-        return self._edge_attr[self._level(step)]
+        return self._edge_attr[self._level(step)].clone()
 
     def own(self, name: str, step: Step) -> Tensor:
         if name not in self._own:
             self._own[name] = self.initial(name, self._job.plan.order).split(self._node_counts)
-        return self._own[name][self._level(step)]
+        return self._own[name][self._level(step)].clone()
 
     def initial(self, name: str, nodes: Tensor) -> Tensor:
         job, index = self._job, self._job.fields.index(name)

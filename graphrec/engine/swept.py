@@ -143,7 +143,7 @@ class _Forward:
         return self._leaf(record, f"own.{name}", value)
 
     def _leaf(self, record: Record, name: str, value: Tensor) -> Tensor:
-        if self._tape is not None:
+        if self._tape is not None and value.is_floating_point():
             record.looked[name] = value.detach().requires_grad_()
             return record.looked[name]
         return value

@@ -146,7 +146,9 @@ class StandIn(Tensor):
             if result is not NotImplemented:
                 return result
         if getattr(func, "__name__", "") in ("__get__", "dim", "size", "numel"):
-            return func(*_bare(args, detached=True), **kwargs)
+            answer = func(*_bare(args, detached=True), **kwargs)
+            if not isinstance(answer, Tensor):  # a question about shape or type; .mH and .real are not
+                return answer
         return func(*_bare(args), **_bare(kwargs))
 
 
@@ -165,7 +167,7 @@ def _bare(value: Any, detached: bool = False) -> Any:
 
 
 def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
-    if not isinstance(weight, StandIn) or isinstance(x, StandIn | Zero):
+    if not isinstance(weight, StandIn) or isinstance(x, StandIn | Zero) or not torch.is_grad_enabled():
         return NotImplemented
     if bias is not None and not (isinstance(bias, StandIn) and not bias.turned):
         return NotImplemented
@@ -182,6 +184,7 @@ def _matmul(x: Any, weight: Any) -> Any:
         or isinstance(x, StandIn | Zero)
         or x.dim() < 2
         or weight.detached.dim() != 2
+        or not torch.is_grad_enabled()
     ):
         return NotImplemented
     x = weight.tape.follow(x)

@@ -16,18 +16,21 @@ from tests.zoo import ALL_CELLS, CELLS, cases, chain, cyclic, dag, mixed_batch, 
 
 CHECKED = [chain, tree, dag, mixed_batch]
 
+# A cell that keeps a gradient back on purpose has another gradient than finite differences find.
+DIFFERENTIABLE = [case for case in ALL_CELLS if case.name != "WithoutGrad"]
+
 
 def assert_gradcheck(check, run):
     # The checks perturb the inputs where they are, so the run need not be handed them.
     assert check(run.run, tuple(run.inputs.values()), **GRADCHECK, fast_mode=True)
 
 
-@pytest.mark.parametrize(("case", "structure"), cases(ALL_CELLS, CHECKED))
+@pytest.mark.parametrize(("case", "structure"), cases(DIFFERENTIABLE, CHECKED))
 def test_async(case, structure):
     assert_gradcheck(gradcheck, trial(case.make, structure, "per graph"))
 
 
-@pytest.mark.parametrize(("case", "structure"), cases(ALL_CELLS, [cyclic]))
+@pytest.mark.parametrize(("case", "structure"), cases(DIFFERENTIABLE, [cyclic]))
 def test_sync(case, structure):
     assert_gradcheck(gradcheck, trial(case.make, structure, "per node", mode="sync", rounds=2))
 

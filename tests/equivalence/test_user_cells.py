@@ -27,6 +27,7 @@ NOT_SWEPT = {
     "InPlace",
     "InPlaceOnSum",
     "InPlaceOnZero",
+    "InPlaceOnAllItIsGiven",
     "RelationOneHot",
 }
 SWEPT = [case for case in [*CELLS, *USER_CELLS] if case.name not in NOT_SWEPT]

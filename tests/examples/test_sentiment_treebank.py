@@ -34,24 +34,6 @@ def test_accuracies_by_hand(example):
     assert example.accuracies(p, y, is_root) == pytest.approx((60, 50, 75, 50))
 
 
-def test_words_that_training_never_sees_are_unknown(example):
-    from graphrec.datasets import SST
-
-    tree = SST(example.QUICK, "dev")[0]
-    words = tree.token.unique()[1:]  # without 0, inner nodes
-    count = torch.ones(100)
-    network = example.Sentiment(count, hidden=4).eval()
-    network(tree).sum().backward()
-    assert (network.embed.weight.grad.abs().sum(1) > 0).nonzero().flatten().tolist() == words.tolist()
-
-    count[words[-1]] = 0
-    network = example.Sentiment(count, hidden=4).eval()
-    network(tree).sum().backward()
-    expected = [example.UNKNOWN, *words[:-1].tolist()]
-    assert (network.embed.weight.grad.abs().sum(1) > 0).nonzero().flatten().tolist() == expected
-
-
-@pytest.mark.slow
 def test_runs_without_a_download_and_repeats_itself(tmp_path):
     said = [run("sentiment_treebank.py", tmp_path / name, "--epochs", "2") for name in ("a", "b")]
     assert said[0] == said[1]
