@@ -105,6 +105,8 @@ class _Forward:
         x = self._x[step.nodes]
         if self._tape is not None:
             x = x.detach().requires_grad_()
+        elif self.plan.mode == "sync":
+            x = x.clone()  # the next round reads it again, and the cell may write into it
         record = Record(step, x)
         inbox = SweptInbox(self.plan, step, self.job.fields, lambda name: self._look(record, name), x)
         own = Own(self.job.fields, lambda name: self._look_own(record, name))
