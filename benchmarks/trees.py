@@ -58,6 +58,28 @@ class ReferenceLoop(GraphRec):
             return super().forward()
 
 
+class Projection:
+    """What all contenders share, a product of all inputs with W, and its gradients: subtract it to compare the rest."""
+
+    name = "input projection alone"
+
+    def __init__(self, layer: Layer) -> None:
+        self.x = leaf(layer.x)
+        self.model = torch.nn.Linear(layer.x.shape[1], 4 * layer.hidden)
+        self.upstream = layer.upstream.repeat(1, 4)
+
+    def train(self) -> None:
+        """Forward and backward."""
+        self.x.grad = None
+        self.model.zero_grad(set_to_none=True)
+        self.model(self.x).backward(self.upstream)
+
+    def infer(self) -> None:
+        """Forward."""
+        with torch.no_grad():
+            self.model(self.x)
+
+
 class Row(NamedTuple):
     """The figures of all contenders for one size and mode, by contender."""
 
@@ -74,11 +96,13 @@ def run(rounds: int, quick: bool, out: Path) -> list[Row]:
     for batch, hidden in SETTINGS[:1] if quick else SETTINGS:
         forest = sentiment_forest(batch)
         origin = forest.origin
-        contenders = _contenders(forest, hidden, complain=not rows)
+        layer = _layer(forest.structure, hidden)
+        contenders = _contenders(layer, forest, complain=not rows)
         print(f"{batch} {origin}, {forest.structure.num_nodes} nodes, hidden size {hidden}")
         _check_agreement(contenders)
         for mode in MODES:
-            tasks = {c.name: c.train if mode == "training" else c.infer for c in contenders}
+            timed = [*contenders, Projection(layer)]
+            tasks = {c.name: c.train if mode == "training" else c.infer for c in timed}
             rows.append(Row(batch, hidden, mode, interleave(tasks, rounds)))
     print(f"\nChild-Sum Tree-LSTM, {origin}, float32: ms, median of {rounds} rounds (lowest to highest)")
     print("and how many times graphrec's time it is\n")
@@ -87,8 +111,7 @@ def run(rounds: int, quick: bool, out: Path) -> list[Row]:
     return rows
 
 
-def _contenders(forest: Forest, hidden: int, complain: bool) -> list[Contender]:
-    layer = _layer(forest.structure, hidden)
+def _contenders(layer: Layer, forest: Forest, complain: bool) -> list[Contender]:
     contenders: list[Contender] = [GraphRec(layer, forest.structure), ReferenceLoop(layer, forest.structure)]
     for peer in PEERS:
         try:
