@@ -212,6 +212,8 @@ class Samples(L.LightningDataModule):
 class Classifier(L.LightningModule):
     """Trains a network to classify by cross entropy, with AdamW.
 
+    The rate rises to `lr` over a tenth of the epochs, and falls to zero until the last.
+
     Logs `train_loss`, `val_loss`, `test_loss`, and the metrics as `val_<name>` and `test_<name>`.
 
     Args:
@@ -220,7 +222,6 @@ class Classifier(L.LightningModule):
         num_classes: C.
         lr, weight_decay: of AdamW.
         label_smoothing: of the loss while training.
-        decay: let the rate rise to lr over a tenth of the epochs, and fall to zero until the last.
         metrics: by name, beside `accuracy`; each is called with logits and targets.
     """
 
@@ -234,17 +235,11 @@ class Classifier(L.LightningModule):
         lr: float = 1e-3,
         weight_decay: float = 1e-2,
         label_smoothing: float = 0.0,
-        decay: bool = False,
         metrics: Mapping[str, Metric] | None = None,
     ) -> None:
         super().__init__()
         self.network: Any = network  # an nn.Module, with whatever else an example asks of it
-        self.lr, self.weight_decay, self.label_smoothing, self.decay = (
-            lr,
-            weight_decay,
-            label_smoothing,
-            decay,
-        )
+        self.lr, self.weight_decay, self.label_smoothing = lr, weight_decay, label_smoothing
         accuracy = MulticlassAccuracy(num_classes, average="micro")
         every: dict[str, Any] = {"accuracy": accuracy, **(metrics or {})}
         self.val_metrics = MetricCollection(every, prefix="val_", compute_groups=False)
@@ -289,8 +284,6 @@ class Classifier(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         adam = torch.optim.AdamW(self.parameters(), self.lr, weight_decay=self.weight_decay)
-        if not self.decay:
-            return adam
         rate = torch.optim.lr_scheduler.OneCycleLR(
             adam,
             self.lr,

@@ -51,18 +51,6 @@ class Evaluator(nn.Module):
         return self.classify(gr.readout.root(h, batch))
 
 
-class ValueClassifier(common.Classifier):
-    """Trained with a step size that rises at first, and then falls to zero."""
-
-    def configure_optimizers(self) -> Any:
-        adam = torch.optim.AdamW(self.parameters(), self.lr, weight_decay=self.weight_decay)
-        steps = int(self.trainer.estimated_stepping_batches)
-        rate = torch.optim.lr_scheduler.OneCycleLR(
-            adam, self.lr, steps, pct_start=0.1, anneal_strategy="linear", cycle_momentum=False
-        )
-        return {"optimizer": adam, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
-
-
 def load(run: common.Run) -> tuple[common.Samples, list[Any], list[str]]:
     """Samples drawn for this run, the public test set (empty without the file), and the vocabulary."""
     size, depth = (500, 3) if run.args.quick else (30_000, 8)
@@ -135,7 +123,7 @@ def main(argv: list[str] | None = None) -> None:
     hidden = 32 if run.args.quick else 96
     model = run.fit(
         "tree_lstm",
-        lambda: ValueClassifier(Evaluator(len(vocabulary), hidden), 10, lr=4e-3),
+        lambda: common.Classifier(Evaluator(len(vocabulary), hidden), 10, lr=4e-3),
         samples,
         patience=run.args.epochs,  # the falling step size ends the training
     )

@@ -57,18 +57,6 @@ class Comparison(nn.Module):
         return self.compare(torch.cat([left, right, left - right, left * right], dim=1))
 
 
-class RelationClassifier(common.Classifier):
-    """Trained with a step size that rises at first, and then falls to zero."""
-
-    def configure_optimizers(self) -> Any:
-        adam = torch.optim.AdamW(self.parameters(), self.lr, weight_decay=self.weight_decay)
-        steps = int(self.trainer.estimated_stepping_batches)
-        rate = torch.optim.lr_scheduler.OneCycleLR(
-            adam, self.lr, steps, pct_start=0.1, anneal_strategy="linear", cycle_momentum=False
-        )
-        return {"optimizer": adam, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
-
-
 def there(root: Path | None, split: str, sizes: Iterable[int]) -> list[int]:
     """Those of the sizes that there is a file of."""
     found = []
@@ -132,7 +120,7 @@ def main(argv: list[str] | None = None) -> None:
     hidden = 24 if run.args.quick else 64
     model = run.fit(
         "tree_lstm",
-        lambda: RelationClassifier(
+        lambda: common.Classifier(
             Comparison(len(train.vocabulary), train.num_classes, hidden), train.num_classes, lr=4e-3
         ),
         samples,

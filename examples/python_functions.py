@@ -192,7 +192,7 @@ def main(argv: list[str] | None = None) -> None:
             "top-5 accuracy": MulticlassAccuracy(names, top_k=min(5, names), average="micro"),
             "macro F1": MulticlassF1Score(names, average="macro"),
         }
-        return common.Classifier(network, names, lr=3e-3, label_smoothing=0.1, decay=True, metrics=metrics)
+        return common.Classifier(network, names, lr=3e-3, label_smoothing=0.1, metrics=metrics)
 
     def suggester() -> common.Classifier:
         return classifier(NameSuggester(data.num_subtokens, names, width))

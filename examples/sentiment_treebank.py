@@ -73,18 +73,6 @@ class Sentiment(nn.Module):
         return self.classify(self.dropout(h))
 
 
-class PhraseClassifier(common.Classifier):
-    """Learns from all phrases, with a step size that rises at first, and then falls to zero."""
-
-    def configure_optimizers(self) -> Any:
-        adam = torch.optim.AdamW(self.parameters(), self.lr, weight_decay=self.weight_decay)
-        steps = int(self.trainer.estimated_stepping_batches)
-        rate = torch.optim.lr_scheduler.OneCycleLR(
-            adam, self.lr, steps, pct_start=0.1, anneal_strategy="linear", cycle_momentum=False
-        )
-        return {"optimizer": adam, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
-
-
 def accuracies(p: Tensor, y: Tensor, is_root: Tensor) -> tuple[float, float, float, float]:
     """In per cent, in the order of the paper's table, from probabilities `[N, 5]`.
 
@@ -156,10 +144,10 @@ def main(argv: list[str] | None = None) -> None:
     run = common.start(flags, argv)
     members, train, reported = load(run)
 
-    def build(seed: int) -> PhraseClassifier:
+    def build(seed: int) -> common.Classifier:
         torch.manual_seed(seed)
         network = Sentiment(len(train.vocabulary), 64 if run.args.quick else 150)
-        return PhraseClassifier(network, len(CLASSES), lr=4e-3)
+        return common.Classifier(network, len(CLASSES), lr=4e-3)
 
     # Right answers on whole sentences are too few to choose an epoch by; the loss on all phrases is steadier.
     models: list[common.Classifier] = []
