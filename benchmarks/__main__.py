@@ -15,9 +15,9 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=["trees", "scaling", "all"], default="all")
     parser.add_argument("--quick", action="store_true", help="small sizes, fewer rounds")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (default 7, quick 3)")
-    parser.add_argument("--out", type=Path, default=Path("docs/pictures"), help="for the pictures")
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"), help="for the pictures")
     options = parser.parse_args()
-    rounds = options.rounds or (3 if options.quick else 7)
+    rounds = (3 if options.quick else 7) if options.rounds is None else options.rounds
     if rounds < 1:
         parser.error("--rounds must be 1 or more")
     options.out.mkdir(parents=True, exist_ok=True)

@@ -46,8 +46,10 @@ def parser(doc: str | None, *, name: str, epochs: int, data: str | None = None) 
         data: what --data is for; without it there is no such flag.
     """
     flags = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    flags.add_argument("--seed", type=int, default=0, help="the same seed gives the same result (default: 0)")
-    flags.add_argument("--epochs", type=_count, default=epochs, help=f"at most so many (default: {epochs})")
+    flags.add_argument(
+        "--seed", type=_seed, default=0, help="the same seed gives the same result (default: 0)"
+    )
+    flags.add_argument("--epochs", type=count, default=epochs, help=f"at most so many (default: {epochs})")
     flags.add_argument("--out", type=Path, default=Path("runs", name), help=f"results (default: runs/{name})")
     flags.add_argument("--quick", action="store_true", help="a small model, few samples and epochs: seconds")
     flags.add_argument("--fresh", action="store_true", help="start anew instead of going on")
@@ -132,12 +134,17 @@ class Run:
                 epoch = torch.load(last, map_location="cpu", weights_only=True)["epoch"] + 1
                 say(f"Resuming from {last}, after {epoch} epoch{'s' * (epoch != 1)}.")
             begin = time.perf_counter()
-            trainer.fit(model, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
-            if trainer.interrupted:
-                sys.exit(130)
+            epochs = stopped_early(last, patience)
+            if epochs is None:
+                trainer.fit(
+                    model, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True
+                )
+                if trainer.interrupted:
+                    sys.exit(130)
+                epochs = trainer.current_epoch
             seconds = time.perf_counter() - begin
-            write_text(done, json.dumps({"epochs": trainer.current_epoch, "seconds": round(seconds, 1)}))
-            say(f"{name}: {trainer.current_epoch} epochs, {seconds:.0f} s.")
+            write_text(done, json.dumps({"epochs": epochs, "seconds": round(seconds, 1)}))
+            say(f"{name}: {epochs} epochs, {seconds:.0f} s.")
         model.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
         return model.eval()
 
@@ -156,14 +163,20 @@ class Run:
     def _say_how_to_start(self) -> None:
         results, flags = self.folder / "results.txt", self.folder / "flags.json"
         now = {name: str(value) for name, value in vars(self.args).items() if name not in ("out", "fresh")}
+        now["GRAPHREC_DATA"] = os.environ.get("GRAPHREC_DATA", "")
         checkpoints = sorted(self.folder.glob("*/last.ckpt"))
+        if checkpoints and not flags.exists():
+            sys.exit(
+                f"{self.folder}/ holds checkpoints, {checkpoints[0]}, but no flags.json, so an example has not "
+                f"made them: name another folder with --out."
+            )
         if checkpoints:
             anew = None
             if self.args.fresh:
                 anew = "as asked"
             elif results.exists():
                 anew = "it has finished"
-            elif not flags.exists() or json.loads(flags.read_text()) != now:
+            elif json.loads(flags.read_text()) != now:
                 anew = "its flags were others"
             if anew is None:
                 say(f"Going on with the run in {self.folder}/, which was interrupted (--fresh starts anew).")
@@ -287,7 +300,8 @@ class Classifier(L.LightningModule):
         rate = torch.optim.lr_scheduler.OneCycleLR(
             adam,
             self.lr,
-            total_steps=int(self.trainer.estimated_stepping_batches),
+            # In fewer steps there is no tenth of them to rise in.
+            total_steps=max(11, int(self.trainer.estimated_stepping_batches)),
             pct_start=0.1,
             anneal_strategy="linear",
             cycle_momentum=False,
@@ -342,6 +356,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         os.replace(file.name, path)
 
 
+def stopped_early(last: Path, patience: int) -> int | None:
+    """After how many epochs early stopping ended a training, by its last checkpoint; None if it did not.
+
+    Lightning does not remember it: resumed between the last epoch and what comes after, it would train on.
+    """
+    if not last.exists():
+        return None
+    saved = torch.load(last, map_location="cpu", weights_only=True)
+    waited = [
+        state["wait_count"] for name, state in saved["callbacks"].items() if name.startswith("EarlyStopping")
+    ]
+    return saved["epoch"] + 1 if max(waited) >= patience else None
+
+
 class EpochLines(Callback):
     """A line per epoch, for logs."""
 
@@ -391,7 +419,13 @@ def write_text(path: Path, text: str) -> None:
     os.replace(part, path)
 
 
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+def count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more, got {text!r}")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {2**32 - 1}, got {text!r}")
     return int(text)

@@ -58,14 +58,21 @@ class Comparison(nn.Module):
 
 
 def there(root: Path | None, split: str, sizes: Iterable[int]) -> list[int]:
-    """Those of the sizes that there is a file of."""
-    found = []
+    """Those of the sizes that there is a file of.
+
+    Raises:
+        FileNotFoundError: there is none; says where it was looked for, and where to get it.
+    """
+    found, missing = [], None
     for size in sizes:
         try:
             Logic(root, split, (size,))
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            missing = missing or error
             continue
         found.append(size)
+    if not found and missing is not None:
+        raise missing
     return found
 
 

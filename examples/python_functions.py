@@ -37,7 +37,7 @@ NAME = "<name>"  # what stands for the masked name
 
 
 class NameSuggester(nn.Module):
-    """What each node says, a Tree-LSTM up, another one down, and a readout over all nodes.
+    """What each node says, a Tree-LSTM up, another one down, and attention over all nodes.
 
     Upwards a node hears of all below it, downwards of all the rest; so every node knows the whole function from
     where it stands, and the readout can attend to those that say most.
@@ -50,30 +50,25 @@ class NameSuggester(nn.Module):
         forget: how often a word is made unknown in training. The test modules have many words of their own.
     """
 
-    def __init__(
-        self, words: int, names: int, width: int, dropout: float = 0.4, forget: float = 0.15
-    ) -> None:
+    def __init__(self, words: int, names: int, width: int, dropout: float = 0.4, forget: float = 0.1) -> None:
         super().__init__()
         self.kind = nn.Embedding(len(NODE_TYPES), width)
         self.role = nn.Embedding(len(FIELDS), width)
         self.word = nn.EmbeddingBag(words, width, mode="mean", padding_idx=0)
-        for table in (self.kind, self.role, self.word):
-            nn.init.normal_(table.weight, std=0.1)  # small: a word never seen in training then says little
         self.up = gr.TreeLSTM(width, width)
         self.down = gr.Reversed(gr.TreeLSTM(2 * width, width))
-        self.attention = gr.readout.Attention(3 * width)
-        self.classify = nn.Linear(6 * width, names)
+        self.attention = gr.readout.Attention(2 * width)
+        self.classify = nn.Linear(2 * width, names)
         self.dropout = nn.Dropout(dropout)
         self.forget = forget
 
     def forward(self, batch: Any) -> Tensor:
         """`[G, names]`: logits."""
         s = gr.from_pyg(batch)
-        h = self.states(batch, s)
-        return self.classify(self.dropout(torch.cat([self.attention(h, s), gr.readout.max(h, s)], dim=1)))
+        return self.classify(self.dropout(self.attention(self.states(batch, s), s)))
 
     def states(self, batch: Any, s: gr.Structure) -> Tensor:
-        """`[N, 3 width]`: of each node, what it says, what is below it, and what is around it."""
+        """`[N, 2 width]`: of each node, what is below it and what is around it."""
         word = batch.subtoken
         if self.training:
             forgotten = torch.rand(word.shape, device=word.device) < self.forget
@@ -81,7 +76,7 @@ class NameSuggester(nn.Module):
         x = self.dropout(self.kind(batch.node_type) + self.role(batch.field) + self.word(word))
         up = self.up(x, s)
         down = self.down(torch.cat([x, self.dropout(up)], dim=1), s)
-        return torch.cat([x, up, down], dim=1)
+        return torch.cat([up, down], dim=1)
 
     def looks_at(self, sample: Data) -> Tensor:
         """`[N]`: the share of attention that each node gets."""
@@ -114,7 +109,10 @@ def without_edges(sample: Any) -> Data:
 
 def masked_source(data: PythonFunctions, sample: Any, lines: int = 8) -> str:
     """The function as a person would be asked to name it: without its docstring, its name masked."""
-    function: Any = ast.parse(textwrap.dedent(data.source(sample))).body[0]
+    source = data.source(sample)
+    # A method stands in something; dedenting it would break texts that begin at the edge of the page.
+    parsed: Any = ast.parse(f"if True:\n{source}").body[0] if source[:1].isspace() else ast.parse(source)
+    function = parsed.body[0]
     if ast.get_docstring(function) is not None and len(function.body) > 1:
         function.body.pop(0)
     name = re.escape(sample.name.strip("_"))
@@ -127,7 +125,7 @@ def suggest(
 ) -> list[tuple[str, float]]:
     """The most probable first words, with their probabilities."""
     with torch.no_grad():
-        best = model(sample).softmax(dim=1)[0].topk(count)
+        best = model(sample).softmax(dim=1)[0].topk(min(count, len(data.classes)))
     return [(data.classes[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
 
 
@@ -177,22 +175,22 @@ def draw(model: common.Classifier, data: PythonFunctions, sample: Any) -> Any:
 
 
 def main(argv: list[str] | None = None) -> None:
-    flags = common.parser(__doc__, name="python_functions", epochs=10, data="another folder of Python code")
+    flags = common.parser(__doc__, name="python_functions", epochs=8, data="another folder of Python code")
     run = common.start(flags, argv)
     data = PythonFunctions(run.args.data, "train")
     splits: list[Any] = [data, PythonFunctions(run.args.data, "val"), PythonFunctions(run.args.data, "test")]
     if run.args.quick:
         splits = [split[:: 1 + len(split) // 200] for split in splits]
-    samples = common.Samples(*splits, batch_size=32)
-    bags = common.Samples(*([without_edges(s) for s in split] for split in splits), batch_size=32)
-    names, width = data.num_classes, 32 if run.args.quick else 96
+    samples = common.Samples(*splits, batch_size=16)
+    bags = common.Samples(*([without_edges(s) for s in split] for split in splits), batch_size=16)
+    names, width = data.num_classes, 32 if run.args.quick else 128
 
     def classifier(network: nn.Module) -> common.Classifier:
         metrics: dict[str, Metric] = {
             "top-5 accuracy": MulticlassAccuracy(names, top_k=min(5, names), average="micro"),
             "macro F1": MulticlassF1Score(names, average="macro"),
         }
-        return common.Classifier(network, names, lr=3e-3, label_smoothing=0.1, metrics=metrics)
+        return common.Classifier(network, names, lr=2e-3, label_smoothing=0.1, metrics=metrics)
 
     def suggester() -> common.Classifier:
         return classifier(NameSuggester(data.num_subtokens, names, width))

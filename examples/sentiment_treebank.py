@@ -54,7 +54,7 @@ class Sentiment(nn.Module):
         forget: how often a word is made unknown in training, as one in twenty of the sentences to come will be.
     """
 
-    def __init__(self, words: int, hidden: int = 150, dropout: float = 0.5, forget: float = 0.05) -> None:
+    def __init__(self, words: int, hidden: int = 250, dropout: float = 0.5, forget: float = 0.05) -> None:
         super().__init__()
         self.embed = nn.Embedding(words, hidden, padding_idx=0)  # 0 is no word: an inner node
         nn.init.normal_(self.embed.weight[1:], std=0.1)
@@ -139,14 +139,16 @@ def contrast(tree: Data) -> float:
 
 def main(argv: list[str] | None = None) -> None:
     folder = "the folder of train.txt, dev.txt and test.txt"
-    flags = common.parser(__doc__, name="sentiment_treebank", epochs=4, data=folder)
-    flags.add_argument("--networks", type=int, default=5, help="whose answers are averaged (default: 5)")
+    flags = common.parser(__doc__, name="sentiment_treebank", epochs=5, data=folder)
+    flags.add_argument(
+        "--networks", type=common.count, default=3, help="whose answers are averaged (default: 3)"
+    )
     run = common.start(flags, argv)
     members, train, reported = load(run)
 
     def build(seed: int) -> common.Classifier:
         torch.manual_seed(seed)
-        network = Sentiment(len(train.vocabulary), 64 if run.args.quick else 150)
+        network = Sentiment(len(train.vocabulary), 64 if run.args.quick else 250)
         return common.Classifier(network, len(CLASSES), lr=4e-3)
 
     # Right answers on whole sentences are too few to choose an epoch by; the loss on all phrases is steadier.

@@ -160,25 +160,36 @@ def _is_root(structure: Structure) -> Tensor:
 
 def _rows_or_zero(h: Tensor, rows: Tensor) -> Tensor:
     """`[G, H]`: the row of h that each graph names, zero where it names -1."""
-    return h.index_select(0, rows.clamp(min=0)).masked_fill((rows < 0).unsqueeze(1), 0)
+    if not h.shape[0]:
+        return h.new_zeros(rows.shape[0], *h.shape[1:]) + h.sum(0)  # so that a gradient finds its way
+    empty = (rows < 0).view(-1, *[1] * (h.dim() - 1))
+    return h.index_select(0, rows.clamp(min=0)).masked_fill(empty, 0)
 
 
 def _position(graph: Tensor) -> Tensor:
     return default_slots(graph, int(graph.max()) + 1 if len(graph) else 0)
 
 
+class _Readers(SweptInbox):
+    """Its sums go to the user, so that even of nothing they are ordinary tensors, which a gradient passes."""
+
+    def _zeros(self, *shape: int) -> Tensor:
+        return self._like.new_zeros(shape) + self._like.sum()
+
+
 def _inbox(h: Tensor, s: Structure | Data) -> tuple[Inbox, Schedule]:
     """The inbox of one more node per graph, and its schedule, whose edge v leaves node v."""
     structure = _structure(h, s)
     if "readout" not in structure.cache:
-        structure.cache["readout"] = schedule(_readers(structure))
+        with torch.inference_mode(False):
+            structure.cache["readout"] = schedule(_readers(structure))
     plan = structure.cache["readout"]
     step = plan.steps[1]
 
     def look(name: str) -> Tensor:
         return h.index_select(0, plan.edge)
 
-    return SweptInbox(plan, step, ("h",), look, h), plan
+    return _Readers(plan, step, ("h",), look, h), plan
 
 
 def _readers(structure: Structure) -> Structure:

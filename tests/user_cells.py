@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import graphrec as gr
@@ -340,6 +341,65 @@ class InPlaceOnZero(UserCell):
         return Hidden(torch.tanh(h + self.U(x)))
 
 
+class InPlaceModules(UserCell):
+    """Functions that write into the sum of an inbox, empty or not."""
+
+    def __init__(self, inputs: int, hidden: int):
+        super().__init__(inputs, hidden)
+        self.positive = nn.ReLU(inplace=True)
+
+    def forward(self, x, inbox, own):
+        return Hidden(torch.tanh(x + self.U(self.positive(inbox.sum(inbox.h * 1)))))
+
+
+class ByKeyword(UserCell):
+    """Names the arguments of what the engine looks out for."""
+
+    def forward(self, x, inbox, own):
+        total = inbox.sum(inbox.h)
+        turned = self.U.weight.transpose(dim0=0, dim1=1)
+        left = F.linear(input=total, weight=self.U.weight, bias=self.U.bias)
+        right = torch.matmul(torch.tanh(input=total), other=turned)
+        return Hidden(torch.tanh(x + left + right))
+
+
+class VectorWeight(gr.Cell):
+    """A gate that is one number per node."""
+
+    State = Hidden
+
+    def __init__(self, inputs: int, hidden: int):
+        super().__init__(inputs, hidden)
+        self.W = nn.Linear(inputs, hidden)
+        self.v = nn.Parameter(torch.randn(hidden))
+
+    def forward(self, x, inbox, own):
+        total, x = inbox.sum(inbox.h), self.W(x)
+        gate = torch.sigmoid(F.linear(total, self.v) + F.linear(x, self.v)).unsqueeze(1)
+        return Hidden(torch.tanh(gate * x + total))
+
+
+class CountsItsEdges(UserCell):
+    """Sums whole numbers."""
+
+    def forward(self, x, inbox, own):
+        count = inbox.sum(torch.ones_like(inbox.target))
+        return Hidden(torch.tanh(x + self.U(inbox.sum(inbox.h)) / (1 + count).unsqueeze(1)))
+
+
+class RunsAnother(UserCell):
+    """In every step a recurrent net of its own over each node's input and message."""
+
+    def __init__(self, inputs: int, hidden: int):
+        super().__init__(inputs, hidden)
+        self.inner = gr.SRN(hidden, hidden)
+
+    def forward(self, x, inbox, own):
+        pairs = torch.stack([x, self.U(inbox.sum(inbox.h))], dim=1).flatten(0, 1)
+        states = self.inner(pairs, gr.chains([2] * len(x)))
+        return Hidden(states[1::2])
+
+
 class SharedWithProject(UserCell):
     """U acts on the projected input of all nodes, and on the inbox of each step."""
 
@@ -401,6 +461,11 @@ ALL = [
     InPlaceOnSum,
     InPlaceOnZero,
     InPlaceOnAllItIsGiven,
+    InPlaceModules,
+    ByKeyword,
+    VectorWeight,
+    CountsItsEdges,
+    RunsAnother,
     Conjugate,
     WithoutGrad,
     SharedWithProject,

@@ -30,6 +30,10 @@ def raw_folder(name: str, root: str | Path | None) -> Path:
         root = Path(root).expanduser()
         return root / name if (root / name).is_dir() else root
     shared = os.environ.get("GRAPHREC_DATA")
+    if shared and not Path(shared).expanduser().is_dir():
+        raise FileNotFoundError(
+            f"GRAPHREC_DATA names the folder {shared}, which is not there: correct it, unset it, or give root=...."
+        )
     if shared and (Path(shared).expanduser() / name).is_dir():
         return Path(shared).expanduser() / name
     return cache_folder() / name

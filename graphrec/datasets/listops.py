@@ -105,6 +105,9 @@ class ListOps(TreeDataset):
                 value = evaluate(words)
             except ValueError as error:
                 raise fault(path, number, str(error)) from error
+            if parse.split() != binarise(words).split():
+                what = f"expected the left-branching parse {binarise(words)!r}, got {parse!r}"
+                raise fault(path, number, what)
             if written != str(value):
                 raise fault(path, number, f"expected the value {value} at position 0, got {written!r}")
             values.append(value)

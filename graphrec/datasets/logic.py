@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 from ..structure.brackets import TreeRows, parse_brackets
 from ._base import Samples, TreeDataset, store
 from ._files import checksum, fault, raw_file, raw_folder, read_lines
-from ._propositions import RELATIONS, VARIABLES
+from ._propositions import RELATIONS, VARIABLES, relation, truth_table
 
 SPLITS = ("train", "test")
 VOCABULARY = ("", *VARIABLES, "not", "and", "or")
@@ -53,7 +53,8 @@ class Logic(TreeDataset):
 
     Raises:
         FileNotFoundError: there is no file for one of the sizes.
-        ValueError: no sizes, an unknown relation or a malformed formula, with file, line and position.
+        ValueError: no sizes; a relation that is unknown or does not hold, or a malformed formula, with file, line
+            and position.
     """
 
     def __init__(
@@ -105,11 +106,17 @@ def _read(path: Path) -> list[tuple[int, TreeRows, TreeRows]]:
             if match[0] not in _NUMBER:
                 what = f"expected a to f, not, and, or at position {match.start()}, got {match[0]!r}"
                 raise fault(path, number, what)
-        formulas = []
+        formulas, worlds = [], []
         for side, formula in zip(("left", "right"), parts[1:], strict=True):
             try:
                 formulas.append(parse_brackets(formula, labels=False))
+                worlds.append(truth_table(formula))
             except ValueError as error:
                 raise fault(path, number, f"{side} formula, {error}") from error
+        right = relation(*worlds)
+        if parts[0] != right:
+            raise fault(
+                path, number, f"expected {right} between these formulas at position 0, got {parts[0]!r}"
+            )
         pairs.append((RELATIONS.index(parts[0]), *formulas))
     return pairs

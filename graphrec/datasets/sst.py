@@ -18,6 +18,7 @@ from ._files import cache_folder, checksum, download, fault, raw_file, raw_folde
 URL = "https://nlp.stanford.edu/sentiment/trainDevTestTrees_PTB.zip"
 SHA256 = "5c613a4f673fc74097d523a2c83f38e0cc462984d847b82c7aaf36b01cbbbfcc"
 SPLITS = ("train", "dev", "test")
+UNKNOWN = "<unknown>"
 CLASSES = ("very negative", "negative", "neutral", "positive", "very positive")
 
 _LABELS = {str(value): value for value in range(len(CLASSES))}
@@ -54,7 +55,7 @@ class SST(TreeDataset):
 
     Raises:
         FileNotFoundError: the folder has no file for this split (or none to take the vocabulary from).
-        ValueError: a malformed tree or a label that is not 0 to 4, with file, line and position.
+        ValueError: a malformed or not binary tree, or a label that is not 0 to 4, with file, line and position.
         ConnectionError: the archive cannot be downloaded.
     """
 
@@ -67,6 +68,8 @@ class SST(TreeDataset):
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
+        if not isinstance(min_count, int) or min_count < 1:
+            raise ValueError(f"min_count must be a whole number, 1 or more, got {min_count!r}.")
         folder = raw_folder("sst", root)
         if folder == cache_folder() / "sst":
             _fetch(folder)
@@ -80,8 +83,9 @@ class SST(TreeDataset):
         train = _read(self._train)
         trees = train if self._file == self._train else _read(self._file)
         counts = Counter(token for tree in train for token in tree.token if token is not None)
+        counts.pop(UNKNOWN, None)  # as a word of the treebank it would have two numbers
         words = sorted(counts, key=lambda word: (-counts[word], word))
-        vocabulary = ["", "<unknown>", *(word for word in words if counts[word] >= self._min_count)]
+        vocabulary = ["", UNKNOWN, *(word for word in words if counts[word] >= self._min_count)]
         number: dict[str | None, int] = {word: i for i, word in enumerate(vocabulary) if i > 1}
         number[None] = 0
         per_node = {
@@ -100,6 +104,10 @@ def _read(path: Path) -> list[TreeRows]:
             raise fault(path, number, str(error)) from error
         if not _LABELS.keys() >= set(tree.label):
             raise fault(path, number, _describe_label(line))
+        if any(count != 2 for count in Counter(tree.parent[:-1]).values()):
+            raise fault(
+                path, number, "expected two parts in every bracket around brackets, got another number"
+            )
         trees.append(tree)
     return trees
 

@@ -60,6 +60,8 @@ def check_state(job: Job, state: Any, num_nodes: int) -> None:
             f"{name}.forward must return a {name}.State({', '.join(job.fields)}), got {type(state).__name__}."
         )
     for field, shape, value in zip(job.fields, job.shapes, state, strict=True):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name}.forward must return tensors, got {type(value).__name__} for {field}.")
         if value.shape != (num_nodes, *shape):
             raise ValueError(
                 f"{name}.forward must return {field} of shape {[num_nodes, *shape]} for {num_nodes} nodes, "
@@ -115,7 +117,18 @@ def _check_x(cell: Cell, plan: Schedule, x: Tensor) -> None:
 
 def _initial_fields(cell: Cell, initial: Any) -> list[Tensor]:
     names = cell.State._fields
-    given = [initial] if isinstance(initial, Tensor) else list(initial)
+    given = (
+        [initial]
+        if isinstance(initial, Tensor)
+        else list(initial)
+        if isinstance(initial, list | tuple)
+        else []
+    )
+    if not given or not all(isinstance(value, Tensor) for value in given):
+        raise TypeError(
+            f"the initial state must be a State({', '.join(names)}) of tensors, or a tensor where it has one field, "
+            f"got {type(initial).__name__}."
+        )
     if len(given) != len(names):
         raise ValueError(
             f"the initial state must have the fields of the cell's State ({', '.join(names)}), got {len(given)}."

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from ..cells.cell import Cell
 from ..schedule import Schedule
-from .job import prepare
+from .job import Job, prepare
 from .reference import Visit, loop, run_reference
 from .segments import permute
-from .swept import sweep
+from .swept import is_transformed, sweep
+from .tape import recording_turn
 from .zero import NotSweepable
 
 _reference_only: ContextVar[bool] = ContextVar("reference_only", default=False)
@@ -41,14 +43,21 @@ def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
             that the cell does not have. Nothing has been done then.
     """
     job, fields = prepare(cell, plan, x, initial)
-    if not _reference_only.get():
+    with recording_turn if torch.is_grad_enabled() else nullcontext():
+        return cell.State(*_run(job, x, fields))
+
+
+def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
+    cell = job.cell
+    if not _reference_only.get() and not is_transformed():
+        buffers = _Buffers(cell)
         try:
             placed = x if job.plan.in_order else permute(x, job.plan.order, job.plan.place)
-            return cell.State(*sweep(job, _project(cell, placed), fields))
+            return sweep(job, _own(_project(cell, placed), x), fields)
         except NotSweepable:
-            pass  # the reference loop can do it
+            buffers.restore()  # the reference loop can do it, from the beginning
     placed = x.index_select(0, job.plan.order)
-    return cell.State(*run_reference(job, _project(cell, placed), fields))
+    return run_reference(job, _project(cell, placed), fields)
 
 
 def steps(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Iterator[Visit]:
@@ -72,11 +81,33 @@ def reference_loop() -> Iterator[None]:
 
 
 def _project(cell: Cell, x: Tensor) -> Tensor:
-    # What a cell is given it may write into, but x is the caller's.
     projected = cell.project(x)
-    if projected.shape[0] != x.shape[0]:
+    if not isinstance(projected, Tensor) or projected.dim() < 1 or projected.shape[0] != x.shape[0]:
+        got = tuple(projected.shape) if isinstance(projected, Tensor) else type(projected).__name__
         raise ValueError(
-            f"{type(cell).__name__}.project must keep one row per node, {x.shape[0]}, got {tuple(projected.shape)}."
+            f"{type(cell).__name__}.project must return a tensor with one row per node, {x.shape[0]}, got {got}."
         )
+    return projected
+
+
+def _own(projected: Tensor, x: Tensor) -> Tensor:
+    # What a cell is given it may write into, but x is the caller's.
     mine = projected.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
     return projected if mine else projected.clone()
+
+
+class _Buffers:
+    """The buffers of a cell as they are now, for a run that has to begin again (running means, for instance)."""
+
+    def __init__(self, cell: nn.Module) -> None:
+        self._kept = [
+            (module._buffers, name, buffer, buffer.clone())
+            for module in cell.modules()
+            for name, buffer in module._buffers.items()
+            if buffer is not None
+        ]
+
+    def restore(self) -> None:
+        with torch.no_grad():
+            for home, name, buffer, value in self._kept:
+                home[name] = buffer.copy_(value)

@@ -19,6 +19,8 @@ def gather_sum(rows: Tensor, index: Tensor, first: Tensor) -> Tensor:
 
 def segment_sum(values: Tensor, first: Tensor, target: Tensor) -> Tensor:
     """`[e, ...] → [n, ...]`: sums over consecutive rows; segment i begins at `first[i]` and is `target == i`."""
+    if not values.is_floating_point():  # embedding bags are for embeddings
+        return values.new_zeros(first.shape[0], *values.shape[1:]).index_add(0, target, values)
     if values.dim() == 2:
         return _SegmentSum.apply(values, first, target)
     # Shaped out here, so that what the function returns is no view and may be written into.

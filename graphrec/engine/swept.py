@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.autograd.graph import GradientEdge, _engine_run_backward, get_gradient_edge
 
 from ..cells.cell import Cell
@@ -56,14 +57,25 @@ def sweep(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Tensor, ...]:
         x: `[N, ...]`, projected, in the order of the plan's places.
         initial: per field `[K, ...]` (see `Job.initial_row`), or nothing.
     """
-    check_none_captured(job.cell)
     edge_attr = job.plan.structure.edge_attr
+    check_none_captured(job.cell)
     tape = Tape(job.cell)
     inputs = [x, *initial, *([] if edge_attr is None else [edge_attr]), *tape.parameters]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
         return _Sweep.apply(job, tape, x, edge_attr, len(initial), *initial, *tape.parameters)
     rows = _Forward(job, x, edge_attr, initial, tape=None).rows
     return tuple(_final(job.plan, rows[name]) for name in job.fields)
+
+
+def is_transformed() -> bool:
+    """Whether torch.func's transforms or forward-mode derivatives are at work: the sweep would not see them."""
+    transforms = torch._C._functorch.peek_interpreter_stack()  # pyright: ignore[reportAttributeAccessIssue]
+    return transforms is not None or forward_ad._current_level >= 0
+
+
+def _is_batched(grad: Tensor | None) -> bool:
+    functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
+    return grad is not None and (functorch.is_legacy_batchedtensor(grad) or functorch.is_batchedtensor(grad))
 
 
 def _final(plan: Schedule, rows: Tensor) -> Tensor:
@@ -178,6 +190,7 @@ class _Sweep(torch.autograd.Function):
         """Fields of the final state, `[N, ...]` each."""
         with tape.recording():
             forward = _Forward(job, x, edge_attr, list(rest[:num_initial]), tape)
+        check_none_captured(job.cell)  # nor has it kept anything while it ran
         ctx.set_materialize_grads(False)
         ctx.job, ctx.tape, ctx.records = job, tape, forward.records
         ctx.like = (x, edge_attr, rest[:num_initial])
@@ -187,10 +200,11 @@ class _Sweep(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         """The gradients of x, edge_attr, the initial state and the cell's parameters."""
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or any(_is_batched(grad) for grad in grads):
             raise RuntimeError(
-                "the swept engine has first derivatives only, and this backward pass was asked to be differentiable "
-                "itself (create_graph=True): run the model inside `with graphrec.reference_loop():`."
+                "the swept engine has first derivatives only, one at a time, and this backward pass was asked to be "
+                "differentiable itself (create_graph=True), or to take many gradients at once (is_grads_batched, "
+                "vectorize): run the model inside `with graphrec.reference_loop():`."
             )
         if ctx.records is None:
             raise RuntimeError(

@@ -9,6 +9,7 @@ once. In any other use the stand-in is an ordinary leaf, whose gradient is added
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.nn.utils import parametrize
 
 from .zero import NotSweepable, Zero
+
+# Parameters are replaced for all threads, so sweeps that record take turns.
+recording_turn = threading.RLock()
 
 
 class Product(NamedTuple):
@@ -37,6 +42,8 @@ class Tape:
     """The parameters of a cell during one sweep, and what was done with them."""
 
     def __init__(self, cell: nn.Module) -> None:
+        if any(isinstance(p, StandIn) for p in cell.parameters()):
+            raise NotSweepable("the cell runs inside a step of another cell, whose tape notes its products")
         self.parameters = [p for p in cell.parameters() if p.requires_grad]
         self.products: list[Product] = []  # of the step that is being recorded
         self.leaves: dict[int, Tensor] = {}  # parameters that are used other than as factors
@@ -141,7 +148,7 @@ class StandIn(Tensor):
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         rule = _RULES.get(func)
-        if rule is not None:
+        if rule is not None and kwargs.keys() <= {"bias"}:
             result = rule(*args, **kwargs)
             if result is not NotImplemented:
                 return result
@@ -168,6 +175,8 @@ def _bare(value: Any, detached: bool = False) -> Any:
 
 def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
     if not isinstance(weight, StandIn) or isinstance(x, StandIn | Zero) or not torch.is_grad_enabled():
+        return NotImplemented
+    if weight.detached.dim() != 2:
         return NotImplemented
     if bias is not None and not (isinstance(bias, StandIn) and not bias.turned):
         return NotImplemented
@@ -222,6 +231,10 @@ def check_none_captured(cell: nn.Module) -> None:
     (`check_all_known` sees what the first steps use; this sees what later ones may.)
     """
     for module in cell.modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise NotSweepable("the cell has a compiled part, whose parameters cannot be replaced")
+        if parametrize._cache_enabled and parametrize.is_parametrized(module):
+            raise NotSweepable("the cell's weights are made once for several runs")
         for name, value in vars(module).items():
             if name in _MODULE_INTERNALS:
                 continue

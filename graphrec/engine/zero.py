@@ -30,7 +30,10 @@ class Zero(Tensor):
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         rule = _RULES.get(func)
-        if rule is not None:
+        if kwargs.get("inplace"):
+            raise NotSweepable("an in-place function would write into the sum of an empty inbox")
+        by_name = any(isinstance(value, Tensor) for name, value in kwargs.items() if name != "bias")
+        if rule is not None and args and not by_name:
             return rule(func, *args, **kwargs)
         name = getattr(func, "__name__", "")
         if (
@@ -64,8 +67,8 @@ def _stays_zero(func: Any, zero: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _linear(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    if not isinstance(x, Zero):
-        return func(x, _plain(weight), _plain(bias))
+    if not isinstance(x, Zero) or weight.dim() != 2:
+        return func(_plain(x), _plain(weight), _plain(bias))
     shape = (*x.shape[:-1], weight.shape[0])
     # A copy, because who gets the result of a product may write into it.
     return Zero.of(shape, _plain(x)) if bias is None else bias.expand(shape).clone()

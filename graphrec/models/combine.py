@@ -10,11 +10,16 @@ from torch_geometric.data import Data
 
 from ..structure import Structure, as_structure
 
-_MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cat": lambda a, b: torch.cat([a, b], dim=-1),
-    "sum": lambda a, b: a + b,
-    "mean": lambda a, b: (a + b) / 2,
-}
+
+def _cat(a: Tensor, b: Tensor) -> Tensor:
+    return torch.cat([a, b], dim=-1)
+
+
+def _mean(a: Tensor, b: Tensor) -> Tensor:
+    return (a + b) / 2
+
+
+_MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cat": _cat, "sum": torch.add, "mean": _mean}
 
 
 class Reversed(nn.Module):
@@ -48,6 +53,9 @@ class Bidirectional(nn.Module):
         super().__init__()
         if isinstance(merge, str) and merge not in _MERGES:
             raise ValueError(f"merge must be one of {', '.join(_MERGES)}, or a module, got {merge!r}.")
+        for model in (along, against):
+            if not isinstance(model, nn.Module):
+                raise TypeError(f"expected two models (torch.nn.Module), got {type(model).__name__}.")
         if along is against:
             raise ValueError("the two directions must be two models; the same one was given twice.")
         self.along = along

@@ -3,8 +3,8 @@
 Belongs here: anything computed from a structure alone. Does not: states, cells, gradients.
 """
 
-from .compile import schedule
+from .compile import check_mode, schedule
 from .levels import CycleError, levels
 from .plan import Schedule, Step
 
-__all__ = ["CycleError", "Schedule", "Step", "levels", "schedule"]
+__all__ = ["CycleError", "Schedule", "Step", "check_mode", "levels", "schedule"]

@@ -29,6 +29,20 @@ def schedule(structure: Structure, mode: str = "async", rounds: int | None = Non
         raise TypeError(
             f"expected a Structure, got {type(structure).__name__}: make one with graphrec.from_pyg or graphrec.dag."
         )
+    check_mode(mode, rounds)
+    if structure.num_nodes == 0:
+        raise ValueError("there is nothing to schedule: the structure (or batch) has no nodes.")
+    key = ("schedule", mode, rounds)
+    if key not in structure.cache:
+        with torch.inference_mode(False):  # what is kept must be fit for training, too
+            structure.cache[key] = (
+                compile_async(structure) if rounds is None else compile_sync(structure, rounds)
+            )
+    return structure.cache[key]
+
+
+def check_mode(mode: str, rounds: int | None) -> None:
+    """Raise unless the two go together."""
     if mode not in ("async", "sync"):
         raise ValueError(f"mode must be 'async' or 'sync', got {mode!r}.")
     if mode == "async" and rounds is not None:
@@ -37,12 +51,6 @@ def schedule(structure: Structure, mode: str = "async", rounds: int | None = Non
         )
     if mode == "sync" and (not isinstance(rounds, int) or isinstance(rounds, bool) or rounds < 1):
         raise ValueError(f"sync mode needs a number of rounds, 1 or more, got rounds={rounds!r}.")
-    if structure.num_nodes == 0:
-        raise ValueError("there is nothing to schedule: the structure (or batch) has no nodes.")
-    key = ("schedule", mode, rounds)
-    if key not in structure.cache:
-        structure.cache[key] = compile_async(structure) if rounds is None else compile_sync(structure, rounds)
-    return structure.cache[key]
 
 
 def compile_async(structure: Structure, initial: bool = False) -> Schedule:

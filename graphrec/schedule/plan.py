@@ -154,12 +154,14 @@ class Schedule:
     @cached_property
     def outbox(self) -> Outbox:
         """The same edges seen from their sources; the reverse sweep collects gradients through it."""
-        return Outbox.of(self)
+        with torch.inference_mode(False):
+            return Outbox.of(self)
 
     @cached_property
     def routes(self) -> Routes:
         """The same edges as the reference loop posts states along them (async mode)."""
-        return Routes.of(self)
+        with torch.inference_mode(False):
+            return Routes.of(self)
 
     @property
     def levels(self) -> Sequence[Step]:
@@ -178,7 +180,8 @@ class Schedule:
             return self
         cache = self.structure.cache
         if "with_initial" not in cache:
-            cache["with_initial"] = compile_async(self.structure, initial=True)
+            with torch.inference_mode(False):
+                cache["with_initial"] = compile_async(self.structure, initial=True)
         return cache["with_initial"]
 
     def __eq__(self, other: object) -> bool:

@@ -20,6 +20,8 @@ def batch(structures: Sequence[Structure]) -> Structure:
     Raises:
         ValueError: no members, or a value that some members carry and others do not.
     """
+    if isinstance(structures, Structure) or not hasattr(structures, "__iter__"):
+        raise TypeError(f"batch takes a list of structures, got {type(structures).__name__}.")
     members = list(structures)
     if not members:
         raise ValueError("cannot batch nothing: give at least one structure, got an empty batch.")
@@ -64,6 +66,9 @@ def _join(name: str, members: list[Structure], count: str) -> Tensor | None:
         raise ValueError(
             f"member {missing} of the batch has no {name} while others have: give it one, or drop it from all."
         )
+    if len({(value.dtype, value.shape[1:]) for value in have}) > 1:
+        widths = ", ".join(sorted({f"{list(value.shape[1:])} {value.dtype}" for value in have}))
+        raise ValueError(f"{name} must have rows of one shape and dtype in all members, got {widths}.")
     return torch.cat(have)
 
 

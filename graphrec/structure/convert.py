@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from .build import dag
-from .structure import Structure, default_slots
+from .structure import Structure, check_edge_index, default_slots
 
 # What a field of a structure is called on PyG's Data.
 PYG_NAMES = {
@@ -44,20 +44,24 @@ def from_pyg(data: Data) -> Structure:
     `edge_attr`, `node_type` (kind), `level` and `level_reversed` (see `graphrec.transforms.AddLevels`), and
     the lists `tokens` and `labels`.
     """
+    if not isinstance(data, Data):
+        raise TypeError(f"expected PyG Data or Batch, got {type(data).__name__}.")
     if data.edge_index is None:
         raise ValueError(
             f"expected PyG data with an edge_index, got {data}: an edgeless graph has one of shape [2, 0]."
         )
     num_nodes = int(data.num_nodes or 0)
     found: dict[str, Any] = {field: data[name] for field, name in PYG_NAMES.items() if name in data}
+    check_edge_index(data.edge_index, num_nodes)
     if "slot" not in found:
         found["slot"] = default_slots(data.edge_index[1], num_nodes)
     for name in ("tokens", "labels"):
         if name in data:
-            found[name] = _flat(data[name], isinstance(data, Batch))
+            found[name] = _flat(name, data[name], isinstance(data, Batch), num_nodes)
     if "batch" in data:
         found["graph"] = data.batch
-        found["num_graphs"] = len(data["ptr"]) - 1 if "ptr" in data else int(data["batch"].max()) + 1
+        highest = int(data["batch"].max()) if data["batch"].numel() else 0
+        found["num_graphs"] = len(data["ptr"]) - 1 if "ptr" in data else highest + 1
     return Structure(num_nodes, data.edge_index, **found)
 
 
@@ -142,9 +146,16 @@ def _first_nodes(structure: Structure) -> Tensor:
     return torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
 
 
-def _flat(texts: list[Any], collated: bool) -> tuple[str | None, ...]:
+def _flat(name: str, texts: Any, collated: bool, num_nodes: int) -> tuple[str | None, ...]:
     # PyG collates lists into a list of lists.
-    return tuple(chain.from_iterable(texts)) if collated else tuple(texts)
+    per_node = isinstance(texts, list) and (not collated or all(isinstance(part, list) for part in texts))
+    flat = tuple(chain.from_iterable(texts) if collated else texts) if per_node else ()
+    if len(flat) != num_nodes:
+        raise ValueError(
+            f"{name} on PyG data must be a list with a text (or None) per node, {num_nodes} of them: if yours is "
+            f"something else, give it another name."
+        )
+    return flat
 
 
 def _rows(columns: dict[str, Any], count: int) -> list[dict[str, Any]]:

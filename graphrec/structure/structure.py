@@ -11,6 +11,8 @@ from torch_geometric.data import Data
 
 # Fields with one row per edge and one row per node; everything that copies a structure goes through these.
 EDGE_FIELDS = ("slot", "relation", "edge_attr")
+# A slot and a node together fit one 64-bit number by which inboxes are sorted.
+MOST_SLOTS = 2**31
 NODE_FIELDS = ("kind", "graph", "level", "level_reversed")
 
 
@@ -54,16 +56,16 @@ class Structure:
     cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.num_nodes < 0:
-            raise ValueError(f"num_nodes must be 0 or more, got {self.num_nodes}.")
+        check_count("num_nodes", self.num_nodes)
+        check_count("num_graphs", self.num_graphs)
         check_edge_index(self.edge_index, self.num_nodes)
+        for name in (*EDGE_FIELDS, *NODE_FIELDS):
+            _check_tensor(name, getattr(self, name), self.device)
         for name in EDGE_FIELDS:
             _check_rows(name, getattr(self, name), self.num_edges, "edge")
         for name in (*NODE_FIELDS, "tokens", "labels"):
             _check_rows(name, getattr(self, name), self.num_nodes, "node")
-        for name in ("slot", "relation", "kind", "graph", "level", "level_reversed"):
-            _check_whole_numbers(name, getattr(self, name))
-        _check_range("slot", self.slot)
+        _check_range("slot", self.slot, MOST_SLOTS)
         _check_range("graph", self.graph, self.num_graphs)
         if self.graph is None:
             zeros = torch.zeros(self.num_nodes, dtype=torch.long, device=self.edge_index.device)
@@ -106,12 +108,13 @@ class Structure:
         `s.reverse().reverse() is s`, so both directions keep their schedules.
         """
         if "reverse" not in self.cache:
-            other = replace(
-                self,
-                edge_index=self.edge_index.flip(0),
-                level=self.level_reversed,
-                level_reversed=self.level,
-            )
+            with torch.inference_mode(False):  # what is kept must be fit for training, too
+                other = replace(
+                    self,
+                    edge_index=self.edge_index.flip(0),
+                    level=self.level_reversed,
+                    level_reversed=self.level,
+                )
             other.cache["reverse"] = self
             self.cache["reverse"] = other
         return self.cache["reverse"]
@@ -194,6 +197,34 @@ def check_edge_index(edge_index: Tensor, num_nodes: int) -> None:
             f"edge {bad} goes from node {source} to node {target}, but the nodes are 0 to {num_nodes - 1}: "
             f"correct the edge or raise num_nodes."
         )
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raise unless this is how many there are of something."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number, got {value!r} of type {type(value).__name__}.")
+    if value < 0:
+        raise ValueError(f"{name} must be 0 or more, got {value}.")
+
+
+def _check_tensor(name: str, value: Any, device: torch.device) -> None:
+    if value is None:
+        return
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{name} must be a tensor, got {type(value).__name__}: convert it with torch.tensor(...)."
+        )
+    if value.device != device:
+        raise ValueError(
+            f"{name} is on {value.device}, but edge_index is on {device}: move one of them with .to(...)."
+        )
+    if name == "edge_attr":
+        if value.dim() < 1:
+            raise ValueError("edge_attr must have one row per edge, got a single number.")
+        return
+    _check_whole_numbers(name, value)
+    if value.dim() != 1:
+        raise ValueError(f"{name} must have one dimension, got shape {tuple(value.shape)}.")
 
 
 def _check_rows(name: str, value: Any, count: int, what: str) -> None:

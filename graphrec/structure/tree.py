@@ -41,7 +41,7 @@ def tree(
     if (source is None) == (parents is None):
         raise ValueError("give a tree either as source or as parents=[...].")
     if parents is not None:
-        return _from_parents(torch.as_tensor(parents))
+        return _from_parents(parents)
     if isinstance(source, str):
         return _from_rows(parse_brackets(source, labels))
     if isinstance(source, Tensor):
@@ -120,7 +120,13 @@ def _from_rows(rows: TreeRows) -> Structure:
     )
 
 
-def _from_parents(parents: Tensor) -> Structure:
+def _from_parents(numbers: Sequence[int] | Tensor) -> Structure:
+    try:
+        parents = torch.as_tensor(numbers)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"parents must be a tensor or a list of whole numbers, -1 for the root: {error}"
+        ) from error
     if parents.dim() != 1 or parents.numel() == 0:
         raise ValueError(f"parents must name the parent of each node, got shape {tuple(parents.shape)}.")
     if parents.is_floating_point() or parents.dtype == torch.bool:
@@ -164,7 +170,8 @@ def _check_all_hang_together(structure: Structure, roots: list[int]) -> None:
     parent = ancestor
     for _ in range(structure.num_nodes.bit_length()):
         ancestor = ancestor[ancestor]  # twice as far up at every turn
-    lost = (parent[ancestor] != ancestor).nonzero()
+    is_root = torch.bincount(structure.source, minlength=structure.num_nodes) == 0
+    lost = (~is_root[ancestor]).nonzero()
     if lost.numel():
         cycle = walk_to_cycle(int(lost[0]), lambda node: int(parent[node]))
         raise ValueError(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
 from ..schedule import Schedule
-from ..structure import Structure
+from ..structure import Structure, from_pyg
 from .layout import is_forest, place
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ EDGE, RING, PLAIN = "#B4BBC4", "#39424C", "#56B4E9"
 
 
 def draw_tree(
-    structure: Structure,
+    structure: Structure | Data,
     values: Tensor | Sequence[float] | None = None,
     labels: Sequence[str | None] | None = None,
     ax: Axes | None = None,
@@ -34,7 +35,7 @@ def draw_tree(
     """Draw a tree with its root on top, several trees side by side, or any other DAG by levels, sources lowest.
 
     Args:
-        structure: what to draw.
+        structure: what to draw, or PyG data.
         values: `[N]`, one number per node, shown as its colour. Give the result to `figure.colorbar` for a scale.
         labels: one text per node, None for no text; by default the structure's tokens, or else its labels.
         ax: where to draw; by default matplotlib's current axes.
@@ -51,6 +52,8 @@ def draw_tree(
         CycleError: the structure has a cycle; draw a schedule of it in sync mode instead.
         ValueError: values, labels or sizes that are not one per node.
     """
+    if not isinstance(structure, Structure):
+        structure = from_pyg(structure)
     shown = _per_node("values", values, structure)
     area = sizes if isinstance(sizes, int | float) else _per_node("sizes", sizes, structure)
     texts = _texts(labels, structure)
@@ -95,6 +98,10 @@ def draw_schedule(
     DAG. Arguments and result as in `draw_tree`; labels are the nodes' numbers by default, and in sync mode stand
     only before the first round.
     """
+    if not isinstance(plan, Schedule):
+        raise TypeError(
+            f"expected a Schedule, got {type(plan).__name__}: make one with graphrec.schedule(s)."
+        )
     structure = plan.structure
     shown = _per_node("values", values, structure)
     texts = (

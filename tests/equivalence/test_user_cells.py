@@ -28,6 +28,8 @@ NOT_SWEPT = {
     "InPlaceOnSum",
     "InPlaceOnZero",
     "InPlaceOnAllItIsGiven",
+    "InPlaceModules",
+    "RunsAnother",  # the outer run is swept, the inner ones are not
     "RelationOneHot",
 }
 SWEPT = [case for case in [*CELLS, *USER_CELLS] if case.name not in NOT_SWEPT]
