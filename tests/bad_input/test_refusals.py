@@ -38,7 +38,7 @@ STRUCTURES = {
     ),
     "a negative slot": (
         lambda: gr.dag([[0, 1], [2, 2]], slot=torch.tensor([0, -1])),
-        ["slot", "0 or more", "-1"],
+        ["slot", "0 to 2147483647", "-1"],
     ),
     "a graph that is not there": (
         lambda: gr.chain(2).replace(graph=torch.tensor([0, 1])),
@@ -66,6 +66,39 @@ STRUCTURES = {
     "two parents": (
         lambda: gr.tree(torch.tensor([[0, 0, 1, 2], [1, 2, 3, 3]])),
         ["node 0", "2 parents", "1, 2", "graphrec.dag"],
+    ),
+    "a node that is its own parent": (lambda: gr.tree(parents=[-1, 1]), ["cycle", "1 → 1"]),
+    "a root that is its own parent": (lambda: gr.tree(parents=[0]), ["cycle", "0 → 0"]),
+    "parents that are no numbers": (lambda: gr.tree(parents=[-1, None]), ["parents", "whole numbers"]),
+    "slots in a list": (lambda: gr.dag([[0], [1]], slot=[0]), ["slot", "tensor", "list"]),
+    "slots in a column": (
+        lambda: gr.dag([[0], [1]], slot=torch.zeros(1, 1, dtype=torch.long)),
+        ["slot", "one dimension", "(1, 1)"],
+    ),
+    "a slot beyond all sense": (
+        lambda: gr.dag([[0], [1]], slot=torch.tensor([2**31])),
+        ["slot", "0 to 2147483647"],
+    ),
+    "edge attributes on another device": (
+        lambda: gr.dag([[0], [1]], edge_attr=torch.zeros(1, 2, device="meta")),
+        ["edge_attr", "meta", "cpu", ".to("],
+    ),
+    "a number of nodes that is none": (
+        lambda: gr.dag([[0], [1]], 3.0),
+        ["num_nodes", "whole number", "float"],
+    ),
+    "fewer nodes than none": (lambda: gr.dag([[0], [1]], -1), ["num_nodes", "0 or more", "-1"]),
+    "ragged edges": (lambda: gr.dag([[0, 1], [1]]), ["edge_index", "equally long"]),
+    "a number for lengths": (lambda: gr.chains(5), ["lengths", "per sequence", "5"]),
+    "a structure for a list of them": (lambda: gr.batch(gr.chain(3)), ["list of structures", "Structure"]),
+    "a batch of two widths": (
+        lambda: gr.batch([gr.chain(2).replace(edge_attr=torch.zeros(1, n)) for n in (2, 3)]),
+        ["edge_attr", "one shape", "[2]", "[3]"],
+    ),
+    "something else for PyG data": (lambda: gr.from_pyg(None), ["PyG", "NoneType"]),
+    "PyG data with labels of its own": (
+        lambda: gr.from_pyg(Data(edge_index=torch.tensor([[0], [1]]), num_nodes=2, labels=[1])),
+        ["labels", "per node", "another name"],
     ),
     "parents in a circle": (lambda: gr.tree(parents=[1, 0, -1]), ["cycle", "0 → 1 → 0"]),
     "a parent that is not there": (lambda: gr.tree(parents=[-1, 5]), ["parent of node 1", "5", "0 to 1"]),
@@ -162,6 +195,25 @@ RUNS = {
         lambda: gr.run(CELL, plan(), x_for(), torch.zeros(1, 4, dtype=torch.float64)),
         ["initial h", "float32", "float64"],
     ),
+    "an initial state that is none": (
+        lambda: gr.run(CELL, plan(), x_for(), 0),
+        ["initial state", "State(h)", "int"],
+    ),
+    "a cell that returns no tensors": (
+        lambda: gr.run(ReturnsNothing(3, 3), plan(), x_for()),
+        ["h", "NoneType"],
+    ),
+    "a cell that projects to nothing": (
+        lambda: gr.run(ProjectsToNothing(3, 3), plan(), x_for()),
+        ["project", "row per node", "NoneType"],
+    ),
+    "a module for the cell of a model": (
+        lambda: gr.Recursive(torch.nn.Linear(3, 4)),
+        ["graphrec.Cell", "Linear"],
+    ),
+    "a model in no mode": (lambda: gr.Recursive(CELL, "sync"), ["number of rounds"]),
+    "a model of nothing": (lambda: gr.SRN(3, 4)(None, gr.chain(3)), ["x must be a tensor", "NoneType"]),
+    "numbers for models": (lambda: gr.Bidirectional(1, 2), ["two models", "int"]),
     "edge attributes that are not there": (
         lambda: gr.run(ReadsAttributes(3, 3), plan(), x_for()),
         ["edge_attr", "none"],
@@ -221,6 +273,16 @@ class Widthless(_UserCell):
 class ReturnsTensor(_UserCell):
     def forward(self, x, inbox, own):
         return x
+
+
+class ReturnsNothing(_UserCell):
+    def forward(self, x, inbox, own):
+        return self.State(None)
+
+
+class ProjectsToNothing(_UserCell):
+    def project(self, x):
+        pass
 
 
 class Narrow(_UserCell):

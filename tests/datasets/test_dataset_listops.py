@@ -183,6 +183,8 @@ def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
         ("9\t( ( ( [MAX 2 ) 9 ) ]", r"malformed brackets at position 0: '\(' is never closed"),
         ("9\t( ( ( [MOX 2 ) 9 ) ] )", r"word 0 of the expression, '\[MOX', is unknown"),
         ("9\t( ( ( [MAX 2 ) 19 ) ] )", r"word 2 of the expression, '19', is unknown"),
+        ("9\t( [MAX 2 9 ] )", r"expected the left-branching parse '\( \( \( \[MAX 2 \) 9 \) \] \)'"),
+        ("9\t( [MAX ( 2 ( 9 ] ) ) )", r"expected the left-branching parse"),
         ("9\t( [MAX ] )", r"word 1 of the expression, '\]', is unknown or out of place"),
         ("9\t( ( [MAX 2 ) 9 )", r"expected one complete expression, got 1 lists left open"),
         ("9\t( 2 9 )", r"expected one complete expression"),

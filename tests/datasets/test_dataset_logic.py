@@ -133,6 +133,9 @@ def test_what_is_no_formula_has_no_truth_table(text: str) -> None:
         ("=\ta", r"expected relation TAB formula TAB formula, got 1 tabs"),
         ("=\ta\t( not g )", r"expected a to f, not, and, or at position 10, got 'g'"),
         ("=\t( not a\tb", r"left formula, malformed brackets at position 0: '\(' is never closed"),
+        ("=\ta\t( a b )", r"right formula, expected a formula, got '\( a b \)'"),
+        ("=\tnot\ta", r"left formula, expected a formula, got 'not'"),
+        ("=\ta\tb", r"expected # between these formulas at position 0, got '='"),
         ("=\ta\t( not a ) )", r"right formula, malformed brackets at position 10"),
     ],
 )

@@ -104,6 +104,8 @@ def test_a_model_reads_a_batch(samples: Path) -> None:
         ("((2 a) (2 b))", r"at position 1, got ''"),
         ("(3 (2 a) b)", r"got a word without a bracket of its own"),
         ("word", r"got a word without a bracket of its own"),
+        ("(3 (2 a) (2 b) (2 c))", r"expected two parts in every bracket"),
+        ("(3 (2 (2 a) (2 b)))", r"expected two parts in every bracket"),
         ("(3 (2 a) (2 b)", r"malformed brackets at position 0: '\(' is never closed"),
         ("(3 (2 a) (2 b)))", r"malformed brackets at position 15"),
         ("(3 (2 a) (2))", r"malformed brackets at position 9"),
@@ -173,3 +175,21 @@ def test_the_real_treebank_is_read_in_full(real_data: Callable[[str], Path]) -> 
     dev = SST(root, "dev")
     assert len(dev) == 1101
     assert dev.vocabulary == train.vocabulary
+
+
+@pytest.mark.parametrize("min_count", [0, -5, float("nan"), 1.5])
+def test_a_count_that_is_none_is_refused(samples: Path, min_count: float) -> None:
+    with pytest.raises(ValueError, match=r"min_count must be a whole number, 1 or more, got"):
+        SST(samples, min_count=min_count)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_word_of_the_treebank_may_look_like_the_unknown_one(tmp_path: Path) -> None:
+    dataset = SST(trees_of(tmp_path, train="(3 (2 <unknown>) (2 b))\n"))
+    assert dataset.vocabulary == ["", "<unknown>", "b"]
+    assert dataset[0].token.tolist() == [1, 2, 0]
+
+
+def test_a_folder_in_the_environment_must_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GRAPHREC_DATA", str(tmp_path / "typo"))
+    with pytest.raises(FileNotFoundError, match=r"GRAPHREC_DATA names the folder .*typo, which is not there"):
+        SST()

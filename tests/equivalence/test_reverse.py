@@ -16,6 +16,7 @@ structures = strategies.chains() | strategies.trees() | strategies.dags() | stra
 @given(structure=structures)
 def test_reversed_twice_is_itself(structure):
     assert structure.reverse().reverse() is structure
+    assert torch.equal(structure.reverse().edge_index, structure.edge_index.flip(0))
 
 
 @pytest.mark.parametrize("build", FAMILIES)

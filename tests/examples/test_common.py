@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -26,6 +27,12 @@ def say_and_die(text):
     if fatal and fatal in text:
         os.kill(os.getpid(), 9)
 common.say = say_and_die
+write_text = common.write_text
+def write_text_or_die(path, text):
+    if fatal == path.name:
+        os.kill(os.getpid(), 9)
+    write_text(path, text)
+common.write_text = write_text_or_die
 
 class Network(nn.Module):
     def __init__(self):
@@ -39,7 +46,7 @@ rows = torch.randn(60, 3, generator=draw)
 data = [Data(x=row[None], y=(row.sum() > 0).long()[None], num_nodes=1) for row in rows]
 run = common.start(common.parser("A test.", name="test", epochs=4))
 samples = common.Samples(data[:40], data[40:50], data[50:], batch_size=8)
-models = [run.fit(name, lambda: common.Classifier(Network(), 2), samples) for name in ("first", "second")]
+models = [run.fit(name, lambda: common.Classifier(Network(), 2), samples, patience=5 if run.args.epochs <= 4 else 2) for name in ("first", "second")]
 scores = run.test(models[1], samples)
 run.finish(common.table(["score", "value"], list(scores.items())))
 """
@@ -157,3 +164,51 @@ ALLOWED = ["-W", "ignore:`torch.jit.script` is deprecated:DeprecationWarning"]
 
 def scores_in(said):
     return said[said.index("score") : said.index("All of this")]
+
+
+@pytest.mark.slow
+def test_a_training_that_had_stopped_early_is_not_taken_up_again(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run(tmp_path, whole, "--epochs", "40")
+    run(tmp_path, killed, "--epochs", "40", fatal="done.json")
+    run(tmp_path, killed, "--epochs", "40")
+    epochs = [
+        json.loads((folder / "first" / "done.json").read_text())["epochs"] for folder in (whole, killed)
+    ]
+    assert epochs[0] == epochs[1] < 40
+    assert (killed / "results.txt").read_text() == (whole / "results.txt").read_text()
+
+
+def test_checkpoints_of_others_are_left_alone(common, tmp_path):
+    precious = tmp_path / "project" / "last.ckpt"
+    precious.parent.mkdir()
+    precious.write_text("precious")
+    with pytest.raises(SystemExit, match=r"no flags\.json"):
+        common.start(common.parser("A test.", name="test", epochs=1), ["--out", str(tmp_path), "--fresh"])
+    assert precious.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "flags", [["--seed", "-1"], ["--seed", str(2**32)], ["--epochs", "²"], ["--epochs", "0"]]
+)
+def test_numbers_out_of_range_are_refused(common, flags, capsys):
+    with pytest.raises(SystemExit):
+        common.start(common.parser("A test.", name="test", epochs=1), flags)
+    assert "expected a whole number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9, 10, 11, 12, 100])
+def test_the_rate_rises_and_falls_however_short_the_training(common, steps):
+    model = common.Classifier(torch.nn.Linear(2, 2), 2, lr=1.0)
+    model._trainer = SimpleNamespace(estimated_stepping_batches=steps)
+    made = model.configure_optimizers()
+    optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert all(0 < rate <= 1 for rate in rates)
+    if steps >= 11:
+        assert max(rates) > 0.8
+        assert rates[-1] < 0.2

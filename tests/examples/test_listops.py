@@ -1,7 +1,5 @@
 """The example on ListOps: its counting by hand, and the whole of it on few expressions."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -32,17 +30,10 @@ def test_depths_by_hand(example, tmp_path):
 
 
 @pytest.mark.slow
-def test_learns_without_a_download_and_repeats_itself(tmp_path):
-    said = [run("listops.py", tmp_path / name) for name in ("a", "b")]
+def test_learns_without_a_download_and_repeats_itself(tmp_path, run_quick):
+    said = [run_quick("listops.py", tmp_path / name) for name in ("a", "b")]
     assert said[0] == said[1]
     row = next(line for line in said[0].splitlines() if line.startswith("Tree-LSTM (this run)"))
     guess, accuracy = (float(word) for word in row.split()[-2:])
     assert accuracy > guess + 20
     assert list((tmp_path / "a").glob("accuracy_*.png"))
-
-
-def run(name, folder, *flags):
-    command = [sys.executable, EXAMPLES / name, "--quick", "--out", folder, *flags]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=EXAMPLES.parent)
-    assert done.returncode == 0, done.stderr
-    return (folder / "results.txt").read_text()

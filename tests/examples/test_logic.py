@@ -1,7 +1,5 @@
 """The example on logic: its parts on a pair, and the whole of it on the few pairs of the repository."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -44,15 +42,13 @@ def test_finds_the_sizes_that_there_are_files_of(example):
 
 
 @pytest.mark.slow
-def test_runs_without_a_download_and_repeats_itself(tmp_path):
-    said = [run("logic.py", tmp_path / name, "--epochs", "2") for name in ("a", "b")]
+def test_runs_without_a_download_and_repeats_itself(tmp_path, run_quick):
+    said = [run_quick("logic.py", tmp_path / name, "--epochs", "2") for name in ("a", "b")]
     assert said[0] == said[1]
     assert "4 operators" in said[0]
     assert (tmp_path / "a" / "accuracy.png").stat().st_size > 5000
 
 
-def run(name, folder, *flags):
-    command = [sys.executable, EXAMPLES / name, "--quick", "--out", folder, *flags]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=EXAMPLES.parent)
-    assert done.returncode == 0, done.stderr
-    return (folder / "results.txt").read_text()
+def test_without_data_it_says_where_to_get_them(example, tmp_path):
+    with pytest.raises(FileNotFoundError, match="vector-entailment"):
+        example.there(tmp_path, "train", range(3))

@@ -84,6 +84,19 @@ def test_only_whole_names_are_hidden(example):
     )
 
 
+def test_texts_may_begin_at_the_edge_of_the_page(example):
+    class Data:
+        def source(self, sample):
+            return '    def run(self):\n        return """a\nb"""\n'
+
+    class Sample:
+        name = "run"
+
+    shown = example.masked_source(Data(), Sample()).splitlines()
+    assert shown[0] == "def <name>(self):"
+    assert "a" in shown[1]
+
+
 def test_without_edges_only_the_nodes_count(example, code):
     data = PythonFunctions(code, "test")
     network = example.NameSuggester(data.num_subtokens, data.num_classes, width=6).eval()

@@ -1,7 +1,5 @@
 """The example on sentiment: its counting by hand, and the whole of it on invented reviews."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -34,15 +32,8 @@ def test_accuracies_by_hand(example):
     assert example.accuracies(p, y, is_root) == pytest.approx((60, 50, 75, 50))
 
 
-def test_runs_without_a_download_and_repeats_itself(tmp_path):
-    said = [run("sentiment_treebank.py", tmp_path / name, "--epochs", "2") for name in ("a", "b")]
+def test_runs_without_a_download_and_repeats_itself(tmp_path, run_quick):
+    said = [run_quick("sentiment_treebank.py", tmp_path / name, "--epochs", "2") for name in ("a", "b")]
     assert said[0] == said[1]
     assert "Tree-LSTMs (this run)" in said[0]
     assert (tmp_path / "a" / "sentence.png").stat().st_size > 5000
-
-
-def run(name, folder, *flags):
-    command = [sys.executable, EXAMPLES / name, "--quick", "--out", folder, *flags]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=EXAMPLES.parent)
-    assert done.returncode == 0, done.stderr
-    return (folder / "results.txt").read_text()

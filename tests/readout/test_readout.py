@@ -165,3 +165,31 @@ def test_values_need_not_be_states_of_width_h():
     s = BATCHES["chains"]
     ones = torch.ones(s.num_nodes, 2, 2)
     assert gr.readout.sum(ones, s)[:, 0, 0].tolist() == [3, 1, 4]
+
+
+@pytest.mark.parametrize("name", ["root", "last", "sum", "mean", "max", "attention"])
+def test_a_batch_of_empty_graphs_is_zero_and_lets_gradients_pass(name):
+    h = torch.zeros(0, 3, requires_grad=True)
+    score = [torch.nn.Linear(3, 1)] if name == "attention" else []
+    rows = getattr(gr.readout, name)(h, gr.chains([0, 0]), *score)
+    assert type(rows) is torch.Tensor
+    assert torch.equal(rows, torch.zeros(2, 3))
+    rows += 1
+    rows.sum().backward()
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (2, 3)])
+def test_last_and_root_take_states_of_any_shape(shape):
+    s = gr.chains([3, 0, 2])
+    h = torch.randn(5, *shape)
+    expected = torch.stack([h[2], torch.zeros(shape), h[4]])
+    assert torch.equal(gr.readout.last(h, s), expected)
+    assert torch.equal(gr.readout.root(h, s), expected)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean"])
+def test_whole_numbers(name):
+    s = gr.chains([3, 2])
+    h = torch.arange(10).view(5, 2)
+    expected = getattr(gr.readout, name)(h.double(), s)
+    assert torch.equal(getattr(gr.readout, name)(h, s).double(), expected)
