@@ -46,7 +46,10 @@ rows = torch.randn(60, 3, generator=draw)
 data = [Data(x=row[None], y=(row.sum() > 0).long()[None], num_nodes=1) for row in rows]
 run = common.start(common.parser("A test.", name="test", epochs=4))
 samples = common.Samples(data[:40], data[40:50], data[50:], batch_size=8)
-models = [run.fit(name, lambda: common.Classifier(Network(), 2), samples, patience=5 if run.args.epochs <= 4 else 2) for name in ("first", "second")]
+patience = 5 if run.args.epochs <= 4 else 2
+def fit(name):
+    return run.fit(name, lambda: common.Classifier(Network(), 2), samples, patience=patience)
+models = [fit(name) for name in ("first", "second")]
 scores = run.test(models[1], samples)
 run.finish(common.table(["score", "value"], list(scores.items())))
 """
