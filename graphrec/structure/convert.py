@@ -113,7 +113,7 @@ def from_networkx(graph: nx.Graph) -> Structure:
         edge_index=edge_index,
         slot=default_slots(edge_index[1], len(number)) if slot is None else slot,
         relation=_column(on_edges, "relation", "edge"),
-        edge_attr=_column(on_edges, "edge_attr", "edge"),
+        edge_attr=_like(_column(on_edges, "edge_attr", "edge"), graph.graph.get("edge_attr_like")),
         kind=_column(on_nodes, "kind", "node"),
         graph=graph_of_node,
         num_graphs=graph.graph.get("num_graphs", graphs),
@@ -131,6 +131,8 @@ def to_networkx(structure: Structure) -> nx.DiGraph:
     if structure.num_graphs > 1:
         on_nodes["graph"] = structure.graph
         graph.graph["num_graphs"] = structure.num_graphs
+    if structure.edge_attr is not None:  # what Python's numbers do not tell: the dtype, and without edges the width
+        graph.graph["edge_attr_like"] = structure.edge_attr[:0].detach()
     on_edges = {"slot": structure.slot, "relation": structure.relation, "edge_attr": structure.edge_attr}
     graph.add_nodes_from(zip(range(structure.num_nodes), _rows(on_nodes, structure.num_nodes), strict=True))
     graph.add_edges_from(
@@ -179,6 +181,13 @@ def _column(rows: list[dict[str, Any]], name: str, what: str) -> Tensor | None:
             f"{name} is given on {len(values)} of {len(rows)} {what}s: give it on every {what}, or on none."
         )
     return torch.tensor(values)
+
+
+def _like(column: Tensor | None, like: Tensor | None) -> Tensor | None:
+    """A column with the dtype of another; without rows, the other itself."""
+    if like is None:
+        return column
+    return like if column is None else column.to(like.dtype)
 
 
 def _texts(rows: list[dict[str, Any]], name: str) -> tuple[str | None, ...] | None:

@@ -121,3 +121,10 @@ def test_conversion_does_not_change_the_structure(convert):
     before = gr.tree("(X a (Y b c))")
     convert(s)
     assert s == before
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.long])
+def test_networkx_keeps_the_kind_of_edge_attributes(dtype):
+    for s in (gr.chain(3), gr.chain(1)):
+        carrying = s.replace(edge_attr=torch.ones(s.num_edges, 2, dtype=dtype))
+        assert gr.from_networkx(gr.to_networkx(carrying)) == carrying
