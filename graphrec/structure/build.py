@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .structure import Structure, check_count, check_edge_index, default_slots
+from .structure import Structure, as_count, as_whole_numbers, check_edge_index, default_slots
 
 
 def chain(length: int) -> Structure:
@@ -47,7 +47,7 @@ def grid(lengths: Sequence[int] | Tensor, layers: int) -> Structure:
     Raises:
         ValueError: no lengths, a negative length, or fewer than one layer.
     """
-    check_count("layers", layers)
+    layers = as_count("layers", layers)
     if layers < 1:
         raise ValueError(f"layers must be 1 or more, got {layers}.")
     size = _lengths(lengths)
@@ -93,20 +93,13 @@ def dag(
         ValueError: an edge to a node that is not there, or a carried tensor of the wrong length.
         TypeError: node ids that are not whole numbers.
     """
-    try:
-        edges = torch.as_tensor(edge_index)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(
-            f"edge_index must be a tensor, or two equally long lists of sources and targets: {error}"
-        ) from error
-    if edges.numel() == 0:
-        edges = edges.new_zeros((2, 0), dtype=torch.long)
-    if edges.is_floating_point() or edges.dtype == torch.bool:
-        raise TypeError(f"edge_index must hold node ids as whole numbers, got dtype {edges.dtype}.")
-    edges = edges.to(torch.long, copy=True)
+    edges = as_whole_numbers(
+        edge_index, "edge_index must hold node ids as whole numbers, in two equally long rows"
+    )
+    edges = edges.clone() if edges.numel() else edges.new_zeros((2, 0))
     if num_nodes is None:
-        num_nodes = int(edges.max()) + 1 if edges.numel() and edges.dim() == 2 else 0
-    check_count("num_nodes", num_nodes)
+        num_nodes = int(edges.max()) + 1 if edges.numel() else 0
+    num_nodes = as_count("num_nodes", num_nodes)
     check_edge_index(edges, num_nodes)
     return Structure(
         num_nodes,
@@ -119,20 +112,15 @@ def dag(
 
 
 def _lengths(lengths: Sequence[int] | Tensor) -> Tensor:
-    try:
-        size = torch.as_tensor(lengths)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"lengths must be a tensor or a list of whole numbers: {error}") from error
+    size = as_whole_numbers(lengths, "lengths must be whole numbers, one per sequence")
     if size.dim() != 1:
         raise ValueError(f"lengths must be a list with a length per sequence, got {lengths!r}.")
     if size.numel() == 0:
         raise ValueError("lengths must name at least one sequence, got none: the batch is empty.")
-    if size.is_floating_point() or size.dtype == torch.bool:
-        raise TypeError(f"lengths must be whole numbers, got dtype {size.dtype}.")
     if int(size.min()) < 0:
         worst = int(size.argmin())
         raise ValueError(f"lengths must be 0 or more, got {int(size[worst])} for sequence {worst}.")
-    return size.long().cpu()
+    return size.cpu()
 
 
 def _lay_out(lengths: Sequence[int] | Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -131,7 +131,9 @@ def to_networkx(structure: Structure) -> nx.DiGraph:
     if structure.num_graphs > 1:
         on_nodes["graph"] = structure.graph
         graph.graph["num_graphs"] = structure.num_graphs
-    if structure.edge_attr is not None:  # what Python's numbers do not tell: the dtype, and without edges the width
+    if (
+        structure.edge_attr is not None
+    ):  # what Python's numbers do not tell: the dtype, and without edges the width
         graph.graph["edge_attr_like"] = structure.edge_attr[:0].detach()
     on_edges = {"slot": structure.slot, "relation": structure.relation, "edge_attr": structure.edge_attr}
     graph.add_nodes_from(zip(range(structure.num_nodes), _rows(on_nodes, structure.num_nodes), strict=True))

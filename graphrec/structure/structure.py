@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from operator import index
 from typing import Any
 
 import torch
@@ -56,8 +57,8 @@ class Structure:
     cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_count("num_nodes", self.num_nodes)
-        check_count("num_graphs", self.num_graphs)
+        for name in ("num_nodes", "num_graphs"):
+            object.__setattr__(self, name, as_count(name, getattr(self, name)))
         check_edge_index(self.edge_index, self.num_nodes)
         for name in (*EDGE_FIELDS, *NODE_FIELDS):
             _check_tensor(name, getattr(self, name), self.device)
@@ -199,12 +200,28 @@ def check_edge_index(edge_index: Tensor, num_nodes: int) -> None:
         )
 
 
-def check_count(name: str, value: Any) -> None:
-    """Raise unless this is how many there are of something."""
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a whole number, got {value!r} of type {type(value).__name__}.")
-    if value < 0:
-        raise ValueError(f"{name} must be 0 or more, got {value}.")
+def as_count(name: str, value: Any) -> int:
+    """How many there are of something, as an int; numpy's and torch's whole numbers are taken, too."""
+    try:
+        count = index(value)
+    except TypeError as error:
+        raise TypeError(
+            f"{name} must be a whole number, got {value!r} of type {type(value).__name__}."
+        ) from error
+    if count < 0:
+        raise ValueError(f"{name} must be 0 or more, got {count}.")
+    return count
+
+
+def as_whole_numbers(values: Any, expected: str) -> Tensor:
+    """A long tensor of what can be made one without loss; `expected` begins the error otherwise."""
+    try:
+        numbers = torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{expected}: {error}") from error
+    if numbers.numel() and (numbers.is_floating_point() or numbers.dtype == torch.bool):
+        raise TypeError(f"{expected}, got dtype {numbers.dtype}.")
+    return numbers.to(torch.long)
 
 
 def _check_tensor(name: str, value: Any, device: torch.device) -> None:

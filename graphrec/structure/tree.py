@@ -12,7 +12,7 @@ from torch import Tensor
 from .brackets import TreeRows, parse_brackets, unescape
 from .build import dag
 from .cycles import name_cycle, walk_to_cycle
-from .structure import Structure
+from .structure import Structure, as_whole_numbers
 
 
 def tree(
@@ -121,17 +121,9 @@ def _from_rows(rows: TreeRows) -> Structure:
 
 
 def _from_parents(numbers: Sequence[int] | Tensor) -> Structure:
-    try:
-        parents = torch.as_tensor(numbers)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(
-            f"parents must be a tensor or a list of whole numbers, -1 for the root: {error}"
-        ) from error
+    parents = as_whole_numbers(numbers, "parents must be whole numbers, one per node, -1 for the root")
     if parents.dim() != 1 or parents.numel() == 0:
         raise ValueError(f"parents must name the parent of each node, got shape {tuple(parents.shape)}.")
-    if parents.is_floating_point() or parents.dtype == torch.bool:
-        raise TypeError(f"parents must be whole numbers, got dtype {parents.dtype}.")
-    parents = parents.to(torch.long)
     count = parents.shape[0]
     wrong = ((parents < -1) | (parents >= count)).nonzero()
     if wrong.numel():

@@ -1,5 +1,6 @@
 """Chains, grids and DAGs: which nodes and edges there are."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -116,3 +117,12 @@ def test_default_slots_count_the_edges_into_each_node(structure):
 def test_duplicate_edges_stay_two_edges():
     s = gr.dag([[0, 0], [1, 1]])
     assert_edges(s, [(0, 1, 0), (0, 1, 1)])
+
+
+@pytest.mark.parametrize("number", [np.int64(3), torch.tensor(3)])
+def test_whole_numbers_of_other_libraries(number):
+    s = gr.dag([[0], [1]], number)
+    assert type(s.num_nodes) is int
+    assert s == gr.dag([[0], [1]], 3)
+    assert gr.chain(number) == gr.chain(3)
+    assert gr.grid([2], number) == gr.grid([2], 3)
