@@ -105,7 +105,10 @@ def draw(sizes: list[int], ours: list[float], guess: list[float], paper: dict[in
         for size, value in points.items():
             where = {"textcoords": "offset points", "ha": "center", "fontsize": 9}
             ax.annotate(f"{value:.1f}", (size, value), (0, above), color=common.COLOURS[colour], **where)
-    ax.plot(paper.keys(), paper.values(), "D", color=common.COLOURS[3], ms=6, label="Tree-LSTM of the paper")
+    if paper:
+        ax.plot(
+            paper.keys(), paper.values(), "D", color=common.COLOURS[3], ms=6, label="Tree-LSTM of the paper"
+        )
     ax.plot(sizes, guess, "s--", color="#8A939C", lw=1.5, label="commonest relation")
     ax.set(
         xlabel="operators in the larger formula",

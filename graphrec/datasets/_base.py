@@ -14,7 +14,7 @@ from torch_geometric.data import Data, InMemoryDataset
 
 from ..structure.brackets import TreeRows
 from ..transforms import AddLevels
-from ._files import cache_folder, written_at_once
+from ._files import cache_folder, make_folder, written_at_once
 
 FORMAT = 1  # part of every cache key: raise it when what is stored changes
 
@@ -92,6 +92,7 @@ class TreeDataset(InMemoryDataset):
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         folder = cache_folder() / "processed" / type(self).__name__ / digest
         if not (folder / f"{split}.pt").is_file():
+            make_folder(folder)  # before the work, which would else be lost
             for name, samples in self.make().items():
                 with written_at_once(folder / f"{name}.pt") as path:
                     torch.save((samples.data.to_dict(), samples.slices, samples.info), path)

@@ -76,7 +76,9 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
 
 def fault(path: Path, line: int, what: str) -> ValueError:
     """An error in a raw file, by file and line."""
-    return ValueError(f"{path}, line {line}: {what}. Mend the line, or replace the file with a fresh copy.")
+    return ValueError(
+        f"{path}, line {line}: {what.removesuffix('.')}. Mend the line, or replace the file with a fresh copy."
+    )
 
 
 def checksum(*paths: Path) -> str:
@@ -87,19 +89,25 @@ def checksum(*paths: Path) -> str:
     return digest.hexdigest()
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, unless it is there, and see that it can be written into."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(
+            f"cannot write into {folder} ({error}). Set XDG_CACHE_HOME to a folder open to you."
+        ) from error
+
+
 @contextmanager
 def written_at_once(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when all has gone well.
 
     Nobody sees half a file: neither a process that reads at the same time, nor one after a crash.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
-    except OSError as error:
-        raise OSError(
-            f"cannot write into {path.parent} ({error}). Set XDG_CACHE_HOME to a folder open to you."
-        ) from error
+    make_folder(path.parent)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
     os.close(handle)
     temporary = Path(name)
     try:
