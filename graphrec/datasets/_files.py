@@ -25,6 +25,9 @@ def raw_folder(name: str, root: str | Path | None) -> Path:
 
     With a root: `root/name`, or root itself where it has no such folder. Without: `$GRAPHREC_DATA/name` where
     that exists, else a folder of the user's cache. Only that last one is ever written to.
+
+    Raises:
+        FileNotFoundError: GRAPHREC_DATA names a folder that is not there.
     """
     if root is not None:
         root = Path(root).expanduser()

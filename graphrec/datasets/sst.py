@@ -6,6 +6,7 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -68,7 +69,7 @@ class SST(TreeDataset):
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
-        if not isinstance(min_count, int) or min_count < 1:
+        if not isinstance(min_count, Integral) or min_count < 1:
             raise ValueError(f"min_count must be a whole number, 1 or more, got {min_count!r}.")
         folder = raw_folder("sst", root)
         if folder == cache_folder() / "sst":

@@ -84,6 +84,10 @@ class Inbox(Looked):
     def sum(self, values: Tensor) -> Tensor:
         """`[e, ...] → [n, ...]`: over each node's inbox."""
         degree = self._step.degree
+        if values.dtype == torch.bool:
+            values = values.long()  # as torch's own sum does
+        if degree == 0 and not values.is_floating_point():
+            return values.new_zeros(self.num_nodes, *values.shape[1:])
         if degree == 0:
             return self._zeros(self.num_nodes, *values.shape[1:])
         if degree == 1:

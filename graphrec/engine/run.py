@@ -9,14 +9,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer
 
 from ..cells.cell import Cell
 from ..schedule import Schedule
 from .job import Job, prepare
 from .reference import Visit, loop, run_reference
-from .segments import permute
-from .swept import is_transformed, sweep
-from .tape import recording_turn
+from .segments import is_transformed, permute
+from .swept import sweep
+from .tape import own_attributes, turn
 from .zero import NotSweepable
 
 _reference_only: ContextVar[bool] = ContextVar("reference_only", default=False)
@@ -43,19 +44,19 @@ def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
             that the cell does not have. Nothing has been done then.
     """
     job, fields = prepare(cell, plan, x, initial)
-    with recording_turn if torch.is_grad_enabled() else nullcontext():
+    with turn(cell) if torch.is_grad_enabled() else nullcontext():
         return cell.State(*_run(job, x, fields))
 
 
 def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
     cell = job.cell
     if not _reference_only.get() and not is_transformed():
-        buffers = _Buffers(cell)
+        before = _Before(cell)
         try:
             placed = x if job.plan.in_order else permute(x, job.plan.order, job.plan.place)
             return sweep(job, _own(_project(cell, placed), x), fields)
         except NotSweepable:
-            buffers.restore()  # the reference loop can do it, from the beginning
+            before.restore()  # the reference loop can do it, from the beginning
     placed = x.index_select(0, job.plan.order)
     return run_reference(job, _project(cell, placed), fields)
 
@@ -96,18 +97,41 @@ def _own(projected: Tensor, x: Tensor) -> Tensor:
     return projected if mine else projected.clone()
 
 
-class _Buffers:
-    """The buffers of a cell as they are now, for a run that has to begin again (running means, for instance)."""
+class _Before:
+    """What a cell and its parts held before a run that may have to begin again: attributes, lists, buffers."""
 
     def __init__(self, cell: nn.Module) -> None:
-        self._kept = [
-            (module._buffers, name, buffer, buffer.clone())
-            for module in cell.modules()
-            for name, buffer in module._buffers.items()
+        modules = [module for module in cell.modules() if not isinstance(module, torch.jit.ScriptModule)]
+        self._held = [(module, own_attributes(module)) for module in modules]
+        self._contents = [
+            (value, value.copy())
+            for _, attributes in self._held
+            for value in attributes.values()
+            if isinstance(value, list | dict)
+        ]
+        self._buffers = [(module._buffers, dict(module._buffers)) for module in modules]
+        # Only in training are buffers written into (running means), and large ones may be costly to copy.
+        self._values = [
+            (buffer, buffer._version, buffer.clone())
+            for module in modules
+            if module.training
+            for buffer in module._buffers.values()
             if buffer is not None
+            and not isinstance(buffer, UninitializedBuffer)
+            and not buffer.is_inference()
         ]
 
     def restore(self) -> None:
+        for module, attributes in self._held:
+            for name in own_attributes(module).keys() - attributes.keys():
+                del module.__dict__[name]
+            module.__dict__.update(attributes)
+        for container, content in self._contents:
+            container.clear()
+            container.extend(content) if isinstance(container, list) else container.update(content)
+        for home, buffers in self._buffers:
+            home.update(buffers)
         with torch.no_grad():
-            for home, name, buffer, value in self._kept:
-                home[name] = buffer.copy_(value)
+            for buffer, version, value in self._values:
+                if buffer._version != version:
+                    buffer.copy_(value)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import forward_ad
 
 
 def gather_sum(rows: Tensor, index: Tensor, first: Tensor) -> Tensor:
@@ -19,13 +20,20 @@ def gather_sum(rows: Tensor, index: Tensor, first: Tensor) -> Tensor:
 
 def segment_sum(values: Tensor, first: Tensor, target: Tensor) -> Tensor:
     """`[e, ...] → [n, ...]`: sums over consecutive rows; segment i begins at `first[i]` and is `target == i`."""
-    if not values.is_floating_point():  # embedding bags are for embeddings
+    # An embedding bag is for embeddings, and our own function has no rule for transforms.
+    if not values.is_floating_point() or is_transformed():
         return values.new_zeros(first.shape[0], *values.shape[1:]).index_add(0, target, values)
     if values.dim() == 2:
         return _SegmentSum.apply(values, first, target)
     # Shaped out here, so that what the function returns is no view and may be written into.
     sums = _SegmentSum.apply(values.reshape(values.shape[0], -1), first, target)
     return sums.view(first.shape[0], *values.shape[1:])
+
+
+def is_transformed() -> bool:
+    """Whether torch.func's transforms or forward-mode derivatives are at work: our own functions have no rules."""
+    transforms = torch._C._functorch.peek_interpreter_stack()  # pyright: ignore[reportAttributeAccessIssue]
+    return transforms is not None or forward_ad._current_level >= 0
 
 
 class _SegmentSum(torch.autograd.Function):

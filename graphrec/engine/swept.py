@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.autograd.graph import GradientEdge, _engine_run_backward, get_gradient_edge
 
 from ..cells.cell import Cell
@@ -65,12 +64,6 @@ def sweep(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Tensor, ...]:
         return _Sweep.apply(job, tape, x, edge_attr, len(initial), *initial, *tape.parameters)
     rows = _Forward(job, x, edge_attr, initial, tape=None).rows
     return tuple(_final(job.plan, rows[name]) for name in job.fields)
-
-
-def is_transformed() -> bool:
-    """Whether torch.func's transforms or forward-mode derivatives are at work: the sweep would not see them."""
-    transforms = torch._C._functorch.peek_interpreter_stack()  # pyright: ignore[reportAttributeAccessIssue]
-    return transforms is not None or forward_ad._current_level >= 0
 
 
 def _is_batched(grad: Tensor | None) -> bool:

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
@@ -21,10 +22,16 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.utils import parametrize
 
-from .zero import NotSweepable, Zero
+from .zero import NotSweepable, Zero, rebuilt
 
-# Parameters are replaced for all threads, so sweeps that record take turns.
-recording_turn = threading.RLock()
+_turns: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+_making_a_turn = threading.Lock()
+
+
+def turn(cell: nn.Module) -> threading.RLock:
+    """To be held while a cell runs with gradients: its parameters are then replaced for all threads."""
+    with _making_a_turn:
+        return _turns.setdefault(cell, threading.RLock())
 
 
 class Product(NamedTuple):
@@ -140,7 +147,8 @@ class StandIn(Tensor):
     @staticmethod
     def of(tape: Tape, number: int, detached: Tensor, turned: bool) -> StandIn:
         """A stand-in for parameter `number`, whose value is `detached`."""
-        self = detached.as_subclass(StandIn)
+        # It requires grad, so that what does not ask it (a custom autograd.Function) is found by check_all_known.
+        self = Tensor._make_subclass(StandIn, detached, True)
         self.tape, self.number, self.detached, self.turned = tape, number, detached, turned
         return self
 
@@ -167,7 +175,7 @@ def _bare(value: Any, detached: bool = False) -> Any:
         leaf = value.tape.leaf(value.number)
         return leaf.t() if value.turned else leaf
     if isinstance(value, tuple | list):
-        return type(value)(_bare(v, detached) for v in value)
+        return rebuilt(value, [_bare(v, detached) for v in value])
     if isinstance(value, dict):
         return {k: _bare(v, detached) for k, v in value.items()}
     return value
@@ -225,28 +233,32 @@ for _func in (
 _MODULE_INTERNALS = frozenset(vars(nn.Module()))
 
 
+def own_attributes(module: nn.Module) -> dict[str, Any]:
+    """What a module keeps beside what every module has."""
+    return {name: value for name, value in vars(module).items() if name not in _MODULE_INTERNALS}
+
+
 def check_none_captured(cell: nn.Module) -> None:
     """Raise `NotSweepable` if the cell keeps a tensor that requires grad and is no parameter of it.
 
     (`check_all_known` sees what the first steps use; this sees what later ones may.)
     """
     for module in cell.modules():
-        if isinstance(module, torch.jit.ScriptModule):
+        if isinstance(module, torch.jit.ScriptModule) or module._compiled_call_impl is not None:
             raise NotSweepable("the cell has a compiled part, whose parameters cannot be replaced")
         if parametrize._cache_enabled and parametrize.is_parametrized(module):
             raise NotSweepable("the cell's weights are made once for several runs")
-        for name, value in vars(module).items():
-            if name in _MODULE_INTERNALS:
-                continue
-            kept = (
-                value
-                if isinstance(value, list | tuple)
-                else value.values()
-                if isinstance(value, dict)
-                else [value]
-            )
-            if any(isinstance(item, Tensor) and item.requires_grad for item in kept):
+        for name, value in (own_attributes(module) | module._buffers).items():
+            if any(tensor.requires_grad for tensor in _tensors_in(value)):
                 raise NotSweepable(f"the cell's {name} requires grad and is none of its parameters")
+
+
+def _tensors_in(value: Any, depth: int = 4) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif depth and isinstance(value, list | tuple | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors_in(item, depth - 1)
 
 
 def check_all_known(outputs: list[Tensor], known: list[Tensor]) -> None:

@@ -50,10 +50,15 @@ def _plain(value: Any) -> Any:
         with torch._C.DisableTorchFunctionSubclass():
             return value.as_subclass(Tensor)
     if isinstance(value, tuple | list):
-        return type(value)(_plain(v) for v in value)
+        return rebuilt(value, [_plain(v) for v in value])
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     return value
+
+
+def rebuilt(like: Any, items: list[Any]) -> Any:
+    """A list, tuple or named tuple of other items."""
+    return type(like)(*items) if hasattr(like, "_fields") else type(like)(items)
 
 
 def _stays_zero(func: Any, zero: Any, *args: Any, **kwargs: Any) -> Any:

@@ -42,7 +42,7 @@ def from_pyg(data: Data) -> Structure:
 
     Reads `edge_index`, `num_nodes`, `batch`, and where they are there `slot`, `edge_type` (relation),
     `edge_attr`, `node_type` (kind), `level` and `level_reversed` (see `graphrec.transforms.AddLevels`), and
-    the lists `tokens` and `labels`.
+    the lists of texts `tokens` and `labels`.
     """
     if not isinstance(data, Data):
         raise TypeError(f"expected PyG Data or Batch, got {type(data).__name__}.")
@@ -57,7 +57,7 @@ def from_pyg(data: Data) -> Structure:
         found["slot"] = default_slots(data.edge_index[1], num_nodes)
     for name in ("tokens", "labels"):
         if name in data:
-            found[name] = _flat(name, data[name], isinstance(data, Batch), num_nodes)
+            found[name] = _texts_of_nodes(data[name], isinstance(data, Batch))
     if "batch" in data:
         found["graph"] = data.batch
         highest = int(data["batch"].max()) if data["batch"].numel() else 0
@@ -113,7 +113,7 @@ def from_networkx(graph: nx.Graph) -> Structure:
         edge_index=edge_index,
         slot=default_slots(edge_index[1], len(number)) if slot is None else slot,
         relation=_column(on_edges, "relation", "edge"),
-        edge_attr=_like(_column(on_edges, "edge_attr", "edge"), graph.graph.get("edge_attr_like")),
+        edge_attr=_with_dtype(_column(on_edges, "edge_attr", "edge"), graph.graph.get("edge_attr_dtype")),
         kind=_column(on_nodes, "kind", "node"),
         graph=graph_of_node,
         num_graphs=graph.graph.get("num_graphs", graphs),
@@ -131,10 +131,8 @@ def to_networkx(structure: Structure) -> nx.DiGraph:
     if structure.num_graphs > 1:
         on_nodes["graph"] = structure.graph
         graph.graph["num_graphs"] = structure.num_graphs
-    if (
-        structure.edge_attr is not None
-    ):  # what Python's numbers do not tell: the dtype, and without edges the width
-        graph.graph["edge_attr_like"] = structure.edge_attr[:0].detach()
+    if structure.edge_attr is not None:  # Python's numbers do not tell it
+        graph.graph["edge_attr_dtype"] = str(structure.edge_attr.dtype).removeprefix("torch.")
     on_edges = {"slot": structure.slot, "relation": structure.relation, "edge_attr": structure.edge_attr}
     graph.add_nodes_from(zip(range(structure.num_nodes), _rows(on_nodes, structure.num_nodes), strict=True))
     graph.add_edges_from(
@@ -150,16 +148,15 @@ def _first_nodes(structure: Structure) -> Tensor:
     return torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
 
 
-def _flat(name: str, texts: Any, collated: bool, num_nodes: int) -> tuple[str | None, ...]:
-    # PyG collates lists into a list of lists.
-    per_node = isinstance(texts, list) and (not collated or all(isinstance(part, list) for part in texts))
-    flat = tuple(chain.from_iterable(texts) if collated else texts) if per_node else ()
-    if len(flat) != num_nodes:
-        raise ValueError(
-            f"{name} on PyG data must be a list with a text (or None) per node, {num_nodes} of them: if yours is "
-            f"something else, give it another name."
-        )
-    return flat
+def _texts_of_nodes(texts: Any, collated: bool) -> tuple[str | None, ...] | None:
+    """The texts, unless this is something else that happens to have the name."""
+    if collated and isinstance(texts, list) and all(isinstance(part, list | tuple) for part in texts):
+        texts = list(chain.from_iterable(texts))  # PyG collates lists into a list of lists
+    if not isinstance(texts, list | tuple) or not all(
+        text is None or isinstance(text, str) for text in texts
+    ):
+        return None
+    return tuple(texts)
 
 
 def _rows(columns: dict[str, Any], count: int) -> list[dict[str, Any]]:
@@ -185,11 +182,12 @@ def _column(rows: list[dict[str, Any]], name: str, what: str) -> Tensor | None:
     return torch.tensor(values)
 
 
-def _like(column: Tensor | None, like: Tensor | None) -> Tensor | None:
-    """A column with the dtype of another; without rows, the other itself."""
-    if like is None:
+def _with_dtype(column: Tensor | None, name: str | None) -> Tensor | None:
+    """Numbers in the dtype that they once had, unless they have become others since: 0.5 is not made 0."""
+    if column is None or name is None:
         return column
-    return like if column is None else column.to(like.dtype)
+    as_before = column.to(getattr(torch, name))
+    return as_before if torch.equal(as_before.to(column.dtype), column) else column
 
 
 def _texts(rows: list[dict[str, Any]], name: str) -> tuple[str | None, ...] | None:

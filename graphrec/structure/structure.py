@@ -12,9 +12,10 @@ from torch_geometric.data import Data
 
 # Fields with one row per edge and one row per node; everything that copies a structure goes through these.
 EDGE_FIELDS = ("slot", "relation", "edge_attr")
+NODE_FIELDS = ("kind", "graph", "level", "level_reversed")
+
 # A slot and a node together fit one 64-bit number by which inboxes are sorted.
 MOST_SLOTS = 2**31
-NODE_FIELDS = ("kind", "graph", "level", "level_reversed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +220,8 @@ def as_whole_numbers(values: Any, expected: str) -> Tensor:
         numbers = torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{expected}: {error}") from error
-    if numbers.numel() and (numbers.is_floating_point() or numbers.dtype == torch.bool):
+    lossy = numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool
+    if numbers.numel() and lossy:
         raise TypeError(f"{expected}, got dtype {numbers.dtype}.")
     return numbers.to(torch.long)
 
@@ -254,13 +256,12 @@ def _check_whole_numbers(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be of dtype torch.long, got {value.dtype}: convert it with .long().")
 
 
-def _check_range(name: str, value: Tensor | None, count: int | None = None) -> None:
+def _check_range(name: str, value: Tensor | None, count: int) -> None:
     if value is None or not value.numel():
         return
     low, high = (int(v) for v in torch.aminmax(value))
-    if low < 0 or (count is not None and high >= count):
-        expected = "0 or more" if count is None else f"0 to {count - 1}"
-        raise ValueError(f"{name} must hold numbers {expected}, got {low if low < 0 else high}.")
+    if low < 0 or high >= count:
+        raise ValueError(f"{name} must hold numbers 0 to {count - 1}, got {low if low < 0 else high}.")
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -96,10 +96,6 @@ STRUCTURES = {
         ["edge_attr", "one shape", "[2]", "[3]"],
     ),
     "something else for PyG data": (lambda: gr.from_pyg(None), ["PyG", "NoneType"]),
-    "PyG data with labels of its own": (
-        lambda: gr.from_pyg(Data(edge_index=torch.tensor([[0], [1]]), num_nodes=2, labels=[1])),
-        ["labels", "per node", "another name"],
-    ),
     "parents in a circle": (lambda: gr.tree(parents=[1, 0, -1]), ["cycle", "0 → 1 → 0"]),
     "a parent that is not there": (lambda: gr.tree(parents=[-1, 5]), ["parent of node 1", "5", "0 to 1"]),
     "neither source nor parents": (lambda: gr.tree(), ["source", "parents"]),

@@ -6,6 +6,7 @@ The swept engine replaces parameters and has a backward of its own; here is what
 import pickle
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from torch.nn.utils import parametrize
 
 import graphrec as gr
 from tests import user_cells
-from tests.tolerances import assert_close
+from tests.tolerances import assert_all_close, assert_close
 from tests.trials import trial
 from tests.zoo import dag, family, mixed_batch
 
@@ -167,6 +168,159 @@ def test_a_loss_that_a_cell_collects_gets_its_gradient():
         expected = gradients()
     for one, other in zip(swept, expected, strict=True):
         assert_close(one, other)
+
+
+class KeepsForever(user_cells.UserCell):
+    """Keeps a penalty of each step, with its number, and lets nobody but the user empty the list."""
+
+    def __init__(self, inputs, hidden):
+        super().__init__(inputs, hidden)
+        self.kept = []
+        self.steps = 0
+
+    def forward(self, x, inbox, own):
+        self.steps += 1
+        message = self.U(inbox.sum(inbox.h))
+        self.kept.append((self.steps, message.pow(2).sum()))
+        return self.State(torch.tanh(x + message))
+
+
+def test_what_a_cell_keeps_it_keeps_once():
+    run = trial(KeepsForever, gr.chain(3))
+
+    def gradients():
+        run.cell.kept.clear()
+        run.cell.steps = 0
+        h = run.run().h
+        assert [number for number, _ in run.cell.kept] == [1, 2, 3]
+        penalty = torch.stack([penalty for _, penalty in run.cell.kept]).sum()
+        return torch.autograd.grad(h.sum() + penalty, list(run.cell.parameters()))
+
+    swept = gradients()
+    with gr.reference_loop():
+        expected = gradients()
+    for one, other in zip(swept, expected, strict=True):
+        assert_close(one, other)
+
+
+class StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, weight):
+        return weight.sign() * weight.detach().abs().mean()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+
+class OneBit(user_cells.UserCell):
+    """Its weight goes through a function of the user's, which asks no stand-in."""
+
+    def forward(self, x, inbox, own):
+        return self.State(torch.tanh(x + inbox.sum(inbox.h) @ StraightThrough.apply(self.U.weight)))
+
+
+class MapsItsWeight(user_cells.UserCell):
+    """Transforms inside a step."""
+
+    def forward(self, x, inbox, own):
+        message = inbox.sum(inbox.h)
+        columns = torch.func.vmap(lambda row: message @ row)(self.U.weight)
+        return self.State(torch.tanh(x + columns.T))
+
+
+class LearntStart(user_cells.UserCell):
+    """Runs another cell, which has nothing to learn, from a state that it learns."""
+
+    def __init__(self, inputs, hidden):
+        super().__init__(inputs, hidden)
+        self.inner = gr.SRN(hidden, hidden).requires_grad_(False)
+        self.start = nn.Parameter(torch.randn(1, hidden))
+
+    def forward(self, x, inbox, own):
+        return self.State(self.inner(x + self.U(inbox.sum(inbox.h)), gr.chain(len(x)), self.start))
+
+
+@pytest.mark.parametrize("make", [OneBit, MapsItsWeight, LearntStart])
+def test_weights_used_past_their_stand_ins_get_their_gradients(make):
+    run = trial(make, family(dag, None))
+    swept = run.outcome()
+    with gr.reference_loop():
+        assert_all_close(swept, run.outcome())
+
+
+class ConstantBuffer(user_cells.UserCell):
+    """Cannot be swept, and reads a buffer that takes no memory of its own."""
+
+    def __init__(self, inputs, hidden):
+        super().__init__(inputs, hidden)
+        self.register_buffer("scale", torch.full((1,), 0.5).expand(hidden))
+
+    def forward(self, x, inbox, own):
+        h = inbox.sum(self.U(inbox.h))
+        h += x
+        return self.State(torch.tanh(h) * self.scale)
+
+
+def test_buffers_that_a_run_does_not_touch_are_not_touched():
+    run = trial(ConstantBuffer, family(dag, None))
+    run.cell.double()
+    (run.run().h.sum() + run.run().h.sum()).backward()
+    assert run.cell.U.weight.grad.abs().max() > 0
+
+
+class CountsByBool(gr.Cell):
+    State = user_cells.Hidden
+
+    def forward(self, x, inbox, own):
+        return self.State(0 * x + inbox.sum(inbox.slot >= 0).unsqueeze(1))
+
+
+def test_truths_are_counted():
+    s = gr.batch([gr.dag([[0, 1], [2, 2]]), gr.dag([[0, 1, 2], [3, 3, 3]])])
+    h = gr.run(CountsByBool(hidden=1), gr.schedule(s), torch.zeros(s.num_nodes, 1)).h
+    assert h.flatten().tolist() == [0, 0, 2, 0, 0, 0, 3]
+    assert gr.readout.sum(torch.ones(7, 1, dtype=torch.bool), s).tolist() == [[3], [4]]
+
+
+class AsksOthers(user_cells.UserCell):
+    """Lets a model of its own work in other threads."""
+
+    def __init__(self, inputs, hidden):
+        super().__init__(inputs, hidden)
+        self.others = [
+            gr.SRN(hidden, hidden).double().requires_grad_(False)
+        ]  # in a list: no part of this cell
+
+    def forward(self, x, inbox, own):
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(lambda k: self.others[0](k * x.detach(), gr.chain(len(x))), [1.0, 2.0]))
+        return self.State(torch.tanh(x + self.U(inbox.sum(inbox.h)) + sum(answers)))
+
+
+def test_a_step_may_wait_for_other_threads():
+    run = trial(AsksOthers, gr.chain(3))
+    swept = run.outcome()
+    with gr.reference_loop():
+        assert_all_close(swept, run.outcome())
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "attention"])
+def test_readouts_are_transformed(name):
+    s = gr.chains([3, 2, 0])
+    h = torch.randn(5, HIDDEN, dtype=torch.double)
+    score = [nn.Linear(HIDDEN, 1).double()] if name == "attention" else []
+
+    def loss(h):
+        return getattr(gr.readout, name)(h, s, *score).pow(2).sum()
+
+    leaf = h.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(loss(leaf), leaf)
+    assert_close(torch.func.grad(loss)(h), expected)
+    assert_close(torch.func.vmap(loss)(torch.stack([h, 2 * h])), torch.stack([loss(h), loss(2 * h)]))
+    with forward_ad.dual_level():
+        tangent = forward_ad.unpack_dual(loss(forward_ad.make_dual(h, expected))).tangent
+    assert_close(tangent, (expected * expected).sum())
 
 
 class CountsItsSteps(user_cells.UserCell):

@@ -124,7 +124,18 @@ def test_conversion_does_not_change_the_structure(convert):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.long])
-def test_networkx_keeps_the_kind_of_edge_attributes(dtype):
-    for s in (gr.chain(3), gr.chain(1)):
-        carrying = s.replace(edge_attr=torch.ones(s.num_edges, 2, dtype=dtype))
-        assert gr.from_networkx(gr.to_networkx(carrying)) == carrying
+def test_networkx_keeps_the_dtype_of_edge_attributes(dtype):
+    s = gr.chain(3).replace(edge_attr=torch.arange(2).to(dtype))
+    graph = gr.to_networkx(s)
+    assert gr.from_networkx(graph) == s
+    assert nx.utils.graphs_equal(graph, gr.to_networkx(s))
+    assert list(nx.generate_graphml(graph))
+    graph.edges[0, 1]["edge_attr"] = 0.7
+    assert gr.from_networkx(graph).edge_attr[0] == pytest.approx(0.7, rel=1e-3)
+
+
+@pytest.mark.parametrize("labels", [5, torch.tensor([1, 0]), [1, 2]])
+def test_labels_of_another_kind_are_left_alone(labels):
+    data = Data(edge_index=torch.tensor([[0], [1]]), num_nodes=2, labels=labels)
+    assert gr.from_pyg(data).labels is None
+    assert gr.from_pyg(Batch.from_data_list([data, data])).labels is None
