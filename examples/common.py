@@ -91,8 +91,6 @@ class Run:
         *,
         patience: int = 5,
         monitor: str = "val_accuracy",
-        clip: float = 1.0,
-        epochs: int | None = None,
     ) -> Classifier:
         """Train a model, or go on with it; returns it with the weights of its best epoch, ready to use.
 
@@ -103,8 +101,6 @@ class Run:
             data: what to train on.
             patience: stop after so many epochs without a better `monitor`.
             monitor: higher is better, unless it ends in "loss".
-            clip: the largest norm that a gradient may have.
-            epochs: by default --epochs.
         """
         L.seed_everything(self.args.seed, verbose=False)
         model = build()
@@ -122,29 +118,26 @@ class Run:
             }
             here: dict[str, Any] = {"dirpath": folder.absolute(), "enable_version_counter": False}
             trainer = make_trainer(
-                max_epochs=self.args.epochs if epochs is None else epochs,
-                gradient_clip_val=clip,
+                max_epochs=self.args.epochs,
+                gradient_clip_val=1.0,
                 callbacks=[
                     EarlyStopping(**better, patience=patience),
                     ModelCheckpoint(**here, filename="best", **better),
                     ModelCheckpoint(**here, filename="last"),
                 ],
             )
-            if last.exists():
-                epoch = torch.load(last, map_location="cpu", weights_only=True)["epoch"] + 1
-                say(f"Resuming from {last}, after {epoch} epoch{'s' * (epoch != 1)}.")
+            trained, ended = progress(last, patience)
+            if trained:
+                say(f"Resuming from {last}, after {trained} epoch{'s' * (trained != 1)}.")
             begin = time.perf_counter()
-            epochs = stopped_early(last, patience)
-            if epochs is None:
-                trainer.fit(
-                    model, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True
-                )
+            if not ended:
+                trainer.fit(model, datamodule=data, ckpt_path=last if trained else None, weights_only=True)
                 if trainer.interrupted:
                     sys.exit(130)
-                epochs = trainer.current_epoch
+                trained = trainer.current_epoch
             seconds = time.perf_counter() - begin
-            write_text(done, json.dumps({"epochs": epochs, "seconds": round(seconds, 1)}))
-            say(f"{name}: {epochs} epochs, {seconds:.0f} s.")
+            write_text(done, json.dumps({"epochs": trained, "seconds": round(seconds, 1)}))
+            say(f"{name}: {trained} epochs, {seconds:.0f} s.")
         model.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
         return model.eval()
 
@@ -356,18 +349,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         os.replace(file.name, path)
 
 
-def stopped_early(last: Path, patience: int) -> int | None:
-    """After how many epochs early stopping ended a training, by its last checkpoint; None if it did not.
+def progress(last: Path, patience: int) -> tuple[int, bool]:
+    """How many epochs a training has behind it, by its last checkpoint, and whether early stopping has ended it.
 
-    Lightning does not remember it: resumed between the last epoch and what comes after, it would train on.
+    Lightning does not remember the latter: resumed between the last epoch and what comes after, it would train on.
     """
     if not last.exists():
-        return None
+        return 0, False
     saved = torch.load(last, map_location="cpu", weights_only=True)
     waited = [
         state["wait_count"] for name, state in saved["callbacks"].items() if name.startswith("EarlyStopping")
     ]
-    return saved["epoch"] + 1 if max(waited) >= patience else None
+    return saved["epoch"] + 1, max(waited) >= patience
 
 
 class EpochLines(Callback):

@@ -146,7 +146,7 @@ def with_readout(s: Structure) -> Structure:
 
 
 def _structure(h: Tensor, s: Structure | Data) -> Structure:
-    structure = as_structure(s, h.shape[0])
+    structure = as_structure(s, h)
     if h.shape[0] != structure.num_nodes:
         raise ValueError(
             f"h must have one row per node: expected {structure.num_nodes}, got shape {tuple(h.shape)}."

@@ -52,6 +52,13 @@ class Trial:
         return outcome((run or self.run)(), self.inputs)
 
 
+def assert_is_reference_loop(compute: Callable[[], dict[str, Any]]) -> None:
+    """The same, computed as the engine likes and by the reference loop."""
+    actual = compute()
+    with gr.reference_loop():
+        assert_all_close(actual, compute())
+
+
 def outcome(state: Any, inputs: dict[str, Tensor]) -> dict[str, Any]:
     """The fields of a state by name, and the gradients of a fixed function of them (None: it is constant)."""
     values = {f"value of {name}": value.detach() for name, value in state._asdict().items()}

@@ -73,3 +73,9 @@ class Cell(nn.Module):
                 f"{type(self).__name__} does not say how wide its state is: set self.hidden, or define shapes()."
             )
         return [(self.hidden,)] * len(self.State._fields)
+
+
+def check_cell(cell: Any) -> None:
+    """Raise unless this is a cell."""
+    if not isinstance(cell, Cell):
+        raise TypeError(f"expected a graphrec.Cell, got {type(cell).__name__}.")

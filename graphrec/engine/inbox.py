@@ -149,7 +149,9 @@ class Inbox(Looked):
         degree = self._step.degree
         if degree is not None:
             return total if degree < 2 else total / degree
-        count = torch.bincount(self.target, minlength=self.num_nodes).clamp(min=1)
+        # (bincount would make a GPU wait for the CPU.)
+        count = self.target.new_zeros(self.num_nodes).index_add(0, self.target, torch.ones_like(self.target))
+        count = count.clamp(min=1)
         return total / count.view(-1, *[1] * (total.dim() - 1))
 
     def _sum_ragged(self, values: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cells.cell import Cell
-from ..schedule import Schedule
+from ..cells.cell import Cell, check_cell
+from ..schedule import Schedule, check_schedule
 from .inbox import check_slots
 
 
@@ -70,12 +70,8 @@ def check_state(job: Job, state: Any, num_nodes: int) -> None:
 
 
 def _check_cell(cell: Cell, plan: Schedule) -> None:
-    if not isinstance(cell, Cell):
-        raise TypeError(f"expected a graphrec.Cell, got {type(cell).__name__}.")
-    if not isinstance(plan, Schedule):
-        raise TypeError(
-            f"expected a Schedule, got {type(plan).__name__}: make one with graphrec.schedule(s)."
-        )
+    check_cell(cell)
+    check_schedule(plan)
     if not hasattr(getattr(cell, "State", None), "_fields"):
         raise TypeError(
             f"{type(cell).__name__}.State must be a NamedTuple type, e.g. namedtuple('State', 'h c')."

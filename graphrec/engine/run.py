@@ -8,16 +8,16 @@ from contextvars import ContextVar
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parameter import UninitializedBuffer
+from torch import Tensor
 
 from ..cells.cell import Cell
 from ..schedule import Schedule
+from .before import Before
 from .job import Job, prepare
 from .reference import Visit, loop, run_reference
 from .segments import is_transformed, permute
 from .swept import sweep
-from .tape import own_attributes, turn
+from .tape import turn
 from .zero import NotSweepable
 
 _reference_only: ContextVar[bool] = ContextVar("reference_only", default=False)
@@ -51,7 +51,7 @@ def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
 def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
     cell = job.cell
     if not _reference_only.get() and not is_transformed():
-        before = _Before(cell)
+        before = Before(cell)
         try:
             placed = x if job.plan.in_order else permute(x, job.plan.order, job.plan.place)
             return sweep(job, _own(_project(cell, placed), x), fields)
@@ -95,43 +95,3 @@ def _own(projected: Tensor, x: Tensor) -> Tensor:
     # What a cell is given it may write into, but x is the caller's.
     mine = projected.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
     return projected if mine else projected.clone()
-
-
-class _Before:
-    """What a cell and its parts held before a run that may have to begin again: attributes, lists, buffers."""
-
-    def __init__(self, cell: nn.Module) -> None:
-        modules = [module for module in cell.modules() if not isinstance(module, torch.jit.ScriptModule)]
-        self._held = [(module, own_attributes(module)) for module in modules]
-        self._contents = [
-            (value, value.copy())
-            for _, attributes in self._held
-            for value in attributes.values()
-            if isinstance(value, list | dict)
-        ]
-        self._buffers = [(module._buffers, dict(module._buffers)) for module in modules]
-        # Only in training are buffers written into (running means), and large ones may be costly to copy.
-        self._values = [
-            (buffer, buffer._version, buffer.clone())
-            for module in modules
-            if module.training
-            for buffer in module._buffers.values()
-            if buffer is not None
-            and not isinstance(buffer, UninitializedBuffer)
-            and not buffer.is_inference()
-        ]
-
-    def restore(self) -> None:
-        for module, attributes in self._held:
-            for name in own_attributes(module).keys() - attributes.keys():
-                del module.__dict__[name]
-            module.__dict__.update(attributes)
-        for container, content in self._contents:
-            container.clear()
-            container.extend(content) if isinstance(container, list) else container.update(content)
-        for home, buffers in self._buffers:
-            home.update(buffers)
-        with torch.no_grad():
-            for buffer, version, value in self._values:
-                if buffer._version != version:
-                    buffer.copy_(value)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.utils import parametrize
 
+from .before import own_attributes
 from .zero import NotSweepable, Zero, rebuilt
 
 _turns: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
@@ -228,14 +229,6 @@ for _func in (
     *(getattr(Tensor, name).__get__ for name in ("T", "mT")),
 ):
     _RULES[_func] = _turn
-
-
-_MODULE_INTERNALS = frozenset(vars(nn.Module()))
-
-
-def own_attributes(module: nn.Module) -> dict[str, Any]:
-    """What a module keeps beside what every module has."""
-    return {name: value for name, value in vars(module).items() if name not in _MODULE_INTERNALS}
 
 
 def check_none_captured(cell: nn.Module) -> None:

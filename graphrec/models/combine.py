@@ -35,7 +35,7 @@ class Reversed(nn.Module):
 
     def forward(self, x: Tensor, s: Structure | Data | Tensor) -> Tensor:
         """`[N, D] → [N, H]`."""
-        return self.model(x, as_structure(s, x.shape[0]).reverse())
+        return self.model(x, as_structure(s, x).reverse())
 
 
 class Bidirectional(nn.Module):
@@ -64,5 +64,5 @@ class Bidirectional(nn.Module):
 
     def forward(self, x: Tensor, s: Structure | Data | Tensor) -> Tensor:
         """`[N, D] → [N, 2H]` (or whatever `merge` makes of it)."""
-        structure = as_structure(s, x.shape[0])
+        structure = as_structure(s, x)
         return self.merge(self.along(x, structure), self.against(x, structure))

@@ -17,6 +17,7 @@ from ..cells import (
     TreeGRUCell,
 )
 from ..cells.activation import Activation
+from ..cells.cell import check_cell
 from ..engine import run
 from ..schedule import check_mode, schedule
 from ..structure import Structure, as_structure
@@ -32,8 +33,7 @@ class Recursive(nn.Module):
 
     def __init__(self, cell: Cell, mode: str = "async", rounds: int | None = None) -> None:
         super().__init__()
-        if not isinstance(cell, Cell):
-            raise TypeError(f"expected a graphrec.Cell, got {type(cell).__name__}.")
+        check_cell(cell)
         check_mode(mode, rounds)
         self.cell = cell
         self.mode = mode
@@ -51,9 +51,7 @@ class Recursive(nn.Module):
 
     def state(self, x: Tensor, s: Structure | Data | Tensor, initial: Any = None) -> Any:
         """The whole state, e.g. `(h, c)`, `[N, H]` each; arguments as in `forward`."""
-        if not isinstance(x, Tensor):
-            raise TypeError(f"x must be a tensor with one row per node, got {type(x).__name__}.")
-        plan = schedule(as_structure(s, x.shape[0]), self.mode, self.rounds)
+        plan = schedule(as_structure(s, x), self.mode, self.rounds)
         return run(self.cell, plan, x, initial)
 
 

@@ -224,3 +224,11 @@ class Schedule:
         edges = step.edges.stop - step.edges.start
         what = "level" if self.rounds is None else "round"
         return f"  {what} {step.number:>3}: {edges} edge{'s' * (edges != 1)} → node{'s' * (len(nodes) != 1)} {shown}"
+
+
+def check_schedule(plan: Any) -> None:
+    """Raise unless this is a schedule."""
+    if not isinstance(plan, Schedule):
+        raise TypeError(
+            f"expected a Schedule, got {type(plan).__name__}: make one with graphrec.schedule(s)."
+        )

@@ -24,14 +24,17 @@ PYG_NAMES = {
 }
 
 
-def as_structure(source: Structure | Data | Tensor, num_nodes: int) -> Structure:
-    """What the models take: a structure as it is, PyG's Data or Batch, or a bare `edge_index`."""
+def as_structure(source: Structure | Data | Tensor, rows: Tensor) -> Structure:
+    """What models and readouts take beside a tensor with a row per node: a structure, PyG data, or an `edge_index`."""
+    if not isinstance(rows, Tensor) or rows.dim() < 1:
+        got = "a number" if isinstance(rows, Tensor) else type(rows).__name__
+        raise TypeError(f"expected a tensor with one row per node, got {got}.")
     if isinstance(source, Structure):
         return source
     if isinstance(source, Data):
         return from_pyg(source)
     if isinstance(source, Tensor):
-        return dag(source, num_nodes)
+        return dag(source, rows.shape[0])
     raise TypeError(
         f"expected a graphrec Structure, a PyG Data or Batch, or an edge_index tensor, got {type(source).__name__}."
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from ..schedule import Schedule
+from ..schedule import Schedule, check_schedule
 from ..structure import Structure, from_pyg
 from .layout import is_forest, place
 
@@ -98,10 +98,7 @@ def draw_schedule(
     DAG. Arguments and result as in `draw_tree`; labels are the nodes' numbers by default, and in sync mode stand
     only before the first round.
     """
-    if not isinstance(plan, Schedule):
-        raise TypeError(
-            f"expected a Schedule, got {type(plan).__name__}: make one with graphrec.schedule(s)."
-        )
+    check_schedule(plan)
     structure = plan.structure
     shown = _per_node("values", values, structure)
     texts = (

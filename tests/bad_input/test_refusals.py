@@ -208,7 +208,10 @@ RUNS = {
         ["graphrec.Cell", "Linear"],
     ),
     "a model in no mode": (lambda: gr.Recursive(CELL, "sync"), ["number of rounds"]),
-    "a model of nothing": (lambda: gr.SRN(3, 4)(None, gr.chain(3)), ["x must be a tensor", "NoneType"]),
+    "a model of nothing": (
+        lambda: gr.SRN(3, 4)(None, gr.chain(3)),
+        ["tensor with one row per node", "NoneType"],
+    ),
     "numbers for models": (lambda: gr.Bidirectional(1, 2), ["two models", "int"]),
     "edge attributes that are not there": (
         lambda: gr.run(ReadsAttributes(3, 3), plan(), x_for()),
@@ -239,6 +242,11 @@ READOUTS = {
         ["graph 0 has 2", "attention"],
     ),
     "h of the wrong length": (lambda: gr.readout.sum(x_for(4), gr.chain(5)), ["expected 5", "(4, 3)"]),
+    "nothing to turn round": (
+        lambda: gr.Reversed(gr.SRN(3, 4))(None, gr.chain(3)),
+        ["tensor with one row per node", "NoneType"],
+    ),
+    "nothing to read out": (lambda: gr.readout.sum(None, gr.chain(3)), ["one row per node", "NoneType"]),
     "unknown merge": (
         lambda: gr.Bidirectional(gr.SRN(3, 4), gr.SRN(3, 4), merge="max"),
         ["cat, sum, mean", "'max'"],

@@ -10,8 +10,8 @@ from torch import nn
 
 import graphrec as gr
 from tests import oracles, user_cells
-from tests.tolerances import assert_all_close, assert_close
-from tests.trials import assert_agrees_with_oracle, trial
+from tests.tolerances import assert_close
+from tests.trials import assert_agrees_with_oracle, assert_is_reference_loop, trial
 
 
 def star(children):
@@ -29,10 +29,7 @@ def test_a_thousand_children(make, oracle):
 
 @pytest.mark.parametrize("make", [user_cells.Mean, user_cells.Max, user_cells.Attention])
 def test_a_thousand_messages_gathered_otherwise(make):
-    run = trial(make, star(1000))
-    swept = run.outcome()
-    with gr.reference_loop():
-        assert_all_close(swept, run.outcome())
+    assert_is_reference_loop(trial(make, star(1000)).outcome)
 
 
 def test_a_thousand_targets():
@@ -46,7 +43,7 @@ def test_a_thousand_graphs():
     assert_agrees_with_oracle(trial(gr.ChildSumTreeLSTMCell, s, "per graph"), oracles.child_sum_tree_lstm)
 
 
-def chain_like_torch_rnn(length):
+def assert_chain_is_torch_rnn(length):
     """A sequence through `SRN` and through `torch.nn.RNN` with the same weights: h and the gradients of x and U."""
     torch.manual_seed(0)
     net = nn.RNN(2, 3, batch_first=True).double()
@@ -66,15 +63,15 @@ def chain_like_torch_rnn(length):
 
 
 def test_a_chain_longer_than_python_recurses():
-    chain_like_torch_rnn(3_000)
+    assert_chain_is_torch_rnn(3_000)
 
 
 @pytest.mark.slow
 def test_a_chain_of_a_hundred_thousand():
-    chain_like_torch_rnn(100_000)
+    assert_chain_is_torch_rnn(100_000)
 
 
 @pytest.mark.slow
 def test_a_chain_of_a_hundred_thousand_through_the_reference_loop():
     with gr.reference_loop():
-        chain_like_torch_rnn(100_000)
+        assert_chain_is_torch_rnn(100_000)

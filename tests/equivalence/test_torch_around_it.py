@@ -16,8 +16,8 @@ from torch.nn.utils import parametrize
 
 import graphrec as gr
 from tests import user_cells
-from tests.tolerances import assert_all_close, assert_close
-from tests.trials import trial
+from tests.tolerances import assert_close
+from tests.trials import assert_is_reference_loop, trial
 from tests.zoo import dag, family, mixed_batch
 
 INPUTS, HIDDEN = 3, 2
@@ -28,6 +28,11 @@ def model_and_input(build=dag):
     torch.manual_seed(0)
     model = gr.TreeLSTM(INPUTS, HIDDEN).double()
     return model, s, torch.randn(s.num_nodes, INPUTS, dtype=torch.double)
+
+
+def gradients_of(loss, module):
+    names, parameters = zip(*module.named_parameters(), strict=True)
+    return dict(zip(names, torch.autograd.grad(loss, parameters), strict=True))
 
 
 def jacobian(x, model, s):
@@ -133,13 +138,9 @@ def test_parametrized_weights(cached):
                 loss = model(x, s).sum() + model(x, s.reverse()).pow(2).sum()
         else:
             loss = model(x, s).sum() + model(x, s.reverse()).pow(2).sum()
-        return torch.autograd.grad(loss, list(model.parameters()))
+        return gradients_of(loss, model)
 
-    swept = gradients()
-    with gr.reference_loop():
-        expected = gradients()
-    for one, other in zip(swept, expected, strict=True):
-        assert_close(one, other)
+    assert_is_reference_loop(gradients)
 
 
 class CollectsALoss(user_cells.UserCell):
@@ -161,13 +162,9 @@ def test_a_loss_that_a_cell_collects_gets_its_gradient():
     def gradients():
         h = run.run().h
         penalty = torch.stack(run.cell.penalties).sum()
-        return torch.autograd.grad(h.sum() + penalty, list(run.cell.parameters()))
+        return gradients_of(h.sum() + penalty, run.cell)
 
-    swept = gradients()
-    with gr.reference_loop():
-        expected = gradients()
-    for one, other in zip(swept, expected, strict=True):
-        assert_close(one, other)
+    assert_is_reference_loop(gradients)
 
 
 class KeepsForever(user_cells.UserCell):
@@ -194,13 +191,9 @@ def test_what_a_cell_keeps_it_keeps_once():
         h = run.run().h
         assert [number for number, _ in run.cell.kept] == [1, 2, 3]
         penalty = torch.stack([penalty for _, penalty in run.cell.kept]).sum()
-        return torch.autograd.grad(h.sum() + penalty, list(run.cell.parameters()))
+        return gradients_of(h.sum() + penalty, run.cell)
 
-    swept = gradients()
-    with gr.reference_loop():
-        expected = gradients()
-    for one, other in zip(swept, expected, strict=True):
-        assert_close(one, other)
+    assert_is_reference_loop(gradients)
 
 
 class StraightThrough(torch.autograd.Function):
@@ -244,9 +237,7 @@ class LearntStart(user_cells.UserCell):
 @pytest.mark.parametrize("make", [OneBit, MapsItsWeight, LearntStart])
 def test_weights_used_past_their_stand_ins_get_their_gradients(make):
     run = trial(make, family(dag, None))
-    swept = run.outcome()
-    with gr.reference_loop():
-        assert_all_close(swept, run.outcome())
+    assert_is_reference_loop(run.outcome)
 
 
 class ConstantBuffer(user_cells.UserCell):
@@ -300,9 +291,7 @@ class AsksOthers(user_cells.UserCell):
 
 def test_a_step_may_wait_for_other_threads():
     run = trial(AsksOthers, gr.chain(3))
-    swept = run.outcome()
-    with gr.reference_loop():
-        assert_all_close(swept, run.outcome())
+    assert_is_reference_loop(run.outcome)
 
 
 @pytest.mark.parametrize("name", ["sum", "mean", "attention"])
