@@ -138,6 +138,7 @@ def with_readout(s: Structure) -> Structure:
         relation=relation,
         edge_attr=edge_attr,
         kind=torch.cat([kind, torch.full_like(graphs, new_kind)]),
+        past=None if s.past is None else torch.cat([s.past, torch.zeros_like(graphs)]),
         graph=torch.cat([s.graph, graphs]),
         num_graphs=s.num_graphs,
         tokens=None if s.tokens is None else (*s.tokens, *[None] * s.num_graphs),

@@ -20,7 +20,12 @@ Equations = Callable[[Any, Tensor, Inbox], State]
 
 
 def evaluate(
-    equations: Equations, cell: nn.Module, x: Tensor, edges: list, initial: list[State] | None = None
+    equations: Equations,
+    cell: nn.Module,
+    x: Tensor,
+    edges: list,
+    initial: list[State] | None = None,
+    past: list[int] | None = None,
 ) -> State:
     """The states of all nodes, `[N, H]` per field, each computed from its sources' by memoised recursion.
 
@@ -29,7 +34,9 @@ def evaluate(
         cell: where the weights are.
         x: `[N, D]`.
         edges: `(source, target, slot)` of each.
-        initial: for each node the state of the virtual predecessor that it has if it has no other.
+        initial: for each node the state of its virtual predecessors: those in slots of its past that no edge
+            fills, or where there is no past, one in slot 0 if it has no other.
+        past: how many slots of each node are its past.
     """
     sources = defaultdict(list)
     for source, target, slot in edges:
@@ -39,12 +46,18 @@ def evaluate(
     def state(node: int) -> State:
         if node not in known:
             inbox = [(slot, state(source)) for slot, source in sources[node]]
-            if not inbox and initial is not None:
-                inbox = [(0, initial[node])]
+            if initial is not None:
+                filled = {slot for slot, _ in inbox}
+                begins = ({0} if not inbox else set()) if past is None else set(range(past[node]))
+                inbox = sorted([*inbox, *((slot, initial[node]) for slot in begins - filled)], key=slot_of)
             known[node] = equations(cell, x[node], inbox)
         return known[node]
 
     return stack([state(node) for node in range(len(x))])
+
+
+def slot_of(message: tuple[int, State]) -> int:
+    return message[0]
 
 
 def evaluate_rounds(

@@ -114,7 +114,8 @@ def assert_agrees_with_oracle(run: Trial, oracle: oracles.Equations) -> None:
     if run.initial is not None or run.mode == "sync":
         initial = states_of_nodes(run)
     if run.mode == "async":
-        expected = oracles.evaluate(oracle, run.cell, run.x, edges_of(run.structure), initial)
+        past = None if run.structure.past is None else run.structure.past.tolist()
+        expected = oracles.evaluate(oracle, run.cell, run.x, edges_of(run.structure), initial, past)
     else:
         expected = oracles.evaluate_rounds(
             oracle, run.cell, run.x, edges_of(run.structure), run.rounds, initial

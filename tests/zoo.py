@@ -101,6 +101,11 @@ def grid(arity: int | None) -> gr.Structure:
     return gr.grid([3, 2], layers=1 if arity == 1 else 2)
 
 
+def lagged(arity: int | None) -> gr.Structure:
+    """Chains in which a node sees several earlier ones, some of which lie before the beginning."""
+    return gr.lagged([5, 2, 1, 4], (1, 3)[:arity])
+
+
 def star(arity: int | None) -> gr.Structure:
     """One node with as many children as may be."""
     leaves = torch.arange(1, 1 + (arity or 12))
@@ -119,7 +124,7 @@ def cyclic(arity: int | None) -> gr.Structure:
     return gr.dag(torch.tensor(edges).t(), 5)
 
 
-ACYCLIC = [one_node, isolated_nodes, chain, chains, tree, caterpillar, dag, grid, star, mixed_batch]
+ACYCLIC = [one_node, isolated_nodes, chain, chains, tree, caterpillar, dag, grid, lagged, star, mixed_batch]
 FAMILIES = [*ACYCLIC, cyclic]
 
 

@@ -4,17 +4,43 @@ Belongs here: cells. Does not: anything that knows of order, batches, levels or 
 """
 
 from .cell import Cell
+from .delays import ARCell, NARXCell, TDNNCell
+from .gru import GRUCell, TextbookGRUCell
+from .kinds import GridCell, PerKind
+from .layer_norm import LayerNormGRUCell, LayerNormLSTMCell, LayerNormSRNCell
+from .lstm import CoupledLSTMCell, LSTMCell, NoForgetLSTMCell, PeepholeLSTMCell
 from .recnn import RecNNCell, RNTNCell
-from .srn import SRNCell
+from .residual import ResidualCell
+from .second_order import SecondOrderCell
+from .srn import JordanCell, SRNCell
+from .step import StepCell
 from .tree_gru import TreeGRUCell
 from .tree_lstm import ChildSumTreeLSTMCell, NaryTreeLSTMCell
 
 __all__ = [
+    "ARCell",
     "Cell",
     "ChildSumTreeLSTMCell",
+    "CoupledLSTMCell",
+    "GRUCell",
+    "GridCell",
+    "JordanCell",
+    "LSTMCell",
+    "LayerNormGRUCell",
+    "LayerNormLSTMCell",
+    "LayerNormSRNCell",
+    "NARXCell",
     "NaryTreeLSTMCell",
+    "NoForgetLSTMCell",
+    "PeepholeLSTMCell",
+    "PerKind",
     "RNTNCell",
     "RecNNCell",
+    "ResidualCell",
     "SRNCell",
+    "SecondOrderCell",
+    "StepCell",
+    "TDNNCell",
+    "TextbookGRUCell",
     "TreeGRUCell",
 ]

@@ -9,7 +9,17 @@ from torch import Tensor
 
 Activation = Callable[[Tensor], Tensor]
 
-_BY_NAME: dict[str, Activation] = {"tanh": torch.tanh, "logistic": torch.sigmoid, "relu": torch.relu}
+
+def _linear(z: Tensor) -> Tensor:
+    return z
+
+
+_BY_NAME: dict[str, Activation] = {
+    "tanh": torch.tanh,
+    "logistic": torch.sigmoid,
+    "relu": torch.relu,
+    "linear": _linear,
+}
 
 
 def activation_function(activation: str | Activation) -> Activation:

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
 
 if TYPE_CHECKING:
     from ..engine.inbox import Inbox
+    from ..structure import Structure
 
 # What an inbox has of its own; a state's fields must be called otherwise.
 _RESERVED = {
     *("num_nodes", "num_edges", "target", "slot", "relation", "edge_attr"),
     *("sum", "mean", "max", "softmax", "slots", "by_slot", "to_edges"),
+    *("parts", "of_slot", "replaced"),
 }
+
+
+class Fused(NamedTuple):
+    """A cell as one of torch's recurrent operators, with its weights in torch's layout.
+
+    Attributes:
+        operator: `"rnn_tanh"`, `"rnn_relu"`, `"lstm"` or `"gru"`.
+        w_ih, w_hh: `[gates * H, D]` and `[gates * H, H]`.
+        b_ih, b_hh: `[gates * H]`, or None.
+    """
+
+    operator: str
+    w_ih: Tensor
+    w_hh: Tensor
+    b_ih: Tensor | None
+    b_hh: Tensor | None
 
 
 class Cell(nn.Module):
@@ -66,6 +85,13 @@ class Cell(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} has no forward(x, inbox, own).")
 
+    def fused(self) -> Fused | None:
+        """The operator of torch that this cell is on chains, if it is one; engines may then use that."""
+        return None
+
+    def check(self, structure: Structure) -> None:
+        """Raise ValueError if the structure is none for this cell; called before a run."""
+
     def shapes(self) -> list[tuple[int, ...]]:
         """The shape of one node's row of each field of the state; by default `(hidden,)` for all."""
         if not hasattr(self, "hidden"):
@@ -73,6 +99,23 @@ class Cell(nn.Module):
                 f"{type(self).__name__} does not say how wide its state is: set self.hidden, or define shapes()."
             )
         return [(self.hidden,)] * len(self.State._fields)
+
+
+def is_plain(cell: Cell, kind: type[Cell]) -> bool:
+    """Whether a cell computes what its class says: it is of no subclass, its parts are linear layers, no hooks."""
+    return (
+        type(cell) is kind
+        and all(type(part) is nn.Linear for part in cell.children())
+        and not any(_has_hooks(part) for part in (cell, *cell.children()))
+        and not torch_module._global_forward_hooks
+        and not torch_module._global_forward_pre_hooks
+    )
+
+
+def _has_hooks(part: nn.Module) -> bool:
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    changed = "forward" in vars(part) or part._compiled_call_impl is not None
+    return changed or any(getattr(part, name) for name in hooks)
 
 
 def check_cell(cell: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -53,19 +55,29 @@ class Inbox(Looked):
     """
 
     def __init__(
-        self, plan: Schedule, step: Step, fields: tuple[str, ...], fetch: Fetch, like: Tensor
+        self,
+        plan: Schedule,
+        step: Step,
+        fields: tuple[str, ...],
+        fetch: Fetch,
+        like: Tensor,
+        whole: Inbox | None = None,
     ) -> None:
         super().__init__((*fields, "edge_attr"), fetch)
         self._plan = plan
         self._step = step
         self._like = like
+        # A part's nodes and edges are counted from its own first, the plan counts them from the step's.
+        self._first_node = 0 if whole is None else step.nodes.start - whole._step.nodes.start
+        self._first_edge = 0 if whole is None else step.edges.start - whole._step.edges.start
         self.num_nodes = step.nodes.stop - step.nodes.start
         self.num_edges = step.edges.stop - step.edges.start
 
     @property
     def target(self) -> Tensor:
-        """`[e]` long: the receiving node of each edge, counted from 0 in this step."""
-        return self._plan.target[self._step.edges]
+        """`[e]` long: the receiving node of each edge, counted from 0 in this inbox."""
+        target = self._plan.target[self._step.edges]
+        return target - self._first_node if self._first_node else target
 
     @property
     def slot(self) -> Tensor:
@@ -145,6 +157,46 @@ class Inbox(Looked):
             return values.unsqueeze(1).expand(-1, degree, *values.shape[1:]).flatten(0, 1)
         return values.index_select(0, self.target)
 
+    def parts(self) -> Iterator[tuple[int, Inbox]]:
+        """The kinds of the n nodes, which stand side by side in ascending order, and the inbox of each kind's."""
+        step, plan = self._step, self._plan
+        parts = plan.parts[step.number if plan.mode == "async" else 0]
+        sizes = [part.edges.stop - part.edges.start for part in parts]
+        # Cut up at once: a slice for each kind would cost the whole inbox for each on the way back.
+        cut = functools.cache(lambda name: getattr(self, name).split(sizes))
+        for number, part in enumerate(parts):
+            smaller = step._replace(
+                nodes=slice(step.nodes.start + part.nodes.start, step.nodes.start + part.nodes.stop),
+                edges=slice(step.edges.start + part.edges.start, step.edges.start + part.edges.stop),
+                degree=part.degree,
+            )
+
+            def fetch(name: str, number: int = number) -> Tensor:
+                return cut(name)[number]
+
+            yield part.kind, type(self)(plan, smaller, self._fields[:-1], fetch, self._like, self)
+
+    def of_slot(self, slot: int, count: int) -> Inbox:
+        """What comes in by one of `count` slots: one message for each of the n nodes, zero where the slot is empty."""
+
+        def fetch(name: str) -> Tensor:
+            return self.by_slot(getattr(self, name), count)[:, slot]
+
+        one_each = self._step._replace(edges=slice(0, self.num_nodes), degree=1)
+        return _OneEach(self._plan, one_each, self._fields[:-1], fetch, self._like)
+
+    def replaced(self, **fields: Tensor) -> Inbox:
+        """The same inbox with other values, `[e, ...]`, in some of its fields."""
+        other = copy.copy(self)
+        for name, value in fields.items():
+            if name not in self._fields or value.shape[0] != self.num_edges:
+                raise ValueError(
+                    f"replaced takes fields of the inbox ({', '.join(self._fields)}) with {self.num_edges} rows, got "
+                    f"{name} with shape {tuple(value.shape)}."
+                )
+            other.__dict__[name] = value
+        return other
+
     def _over_count(self, total: Tensor) -> Tensor:
         degree = self._step.degree
         if degree is not None:
@@ -159,6 +211,28 @@ class Inbox(Looked):
 
     def _zeros(self, *shape: int) -> Tensor:
         return self._like.new_zeros(shape)
+
+
+class _OneEach(Inbox):
+    """A message for each node, whether an edge brought it or not."""
+
+    @property
+    def target(self) -> Tensor:
+        return torch.arange(self.num_nodes, device=self._like.device)
+
+    @property
+    def slot(self) -> Tensor:
+        return torch.zeros_like(self.target)
+
+    @property
+    def relation(self) -> Tensor:
+        raise ValueError("what comes in by one slot has no relation: read it from the whole inbox.")
+
+    def by_slot(self, values: Tensor, count: int) -> Tensor:
+        one = values.unsqueeze(1)
+        return (
+            one if count == 1 else torch.cat([one, torch.zeros_like(one).repeat_interleave(count - 1, 1)], 1)
+        )
 
 
 def gather_edges(edge_attr: Tensor | None, edge: Tensor) -> Tensor:

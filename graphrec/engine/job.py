@@ -45,6 +45,7 @@ def prepare(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Job, l
     _check_cell(cell, plan)
     _check_x(cell, plan, x)
     check_slots(plan, cell)
+    cell.check(plan.structure)
     if initial is None:
         return Job(cell, plan, None, x.dtype), []
     fields = _initial_fields(cell, initial)

@@ -64,7 +64,7 @@ def run_reference(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Tensor, .
     """The fields of the final state, `[N, ...]` each, in the caller's order."""
     states = [visit.state for visit in loop(job, x, initial)]
     if job.plan.mode == "sync":
-        return tuple(states[-1])
+        return tuple(field.index_select(0, job.plan.place) for field in states[-1])
     return tuple(torch.cat(field).index_select(0, job.plan.place) for field in zip(*states, strict=True))
 
 

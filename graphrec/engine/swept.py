@@ -42,7 +42,8 @@ class SweptInbox(Inbox):
     """Sums by embedding bags, and empty sums that products skip."""
 
     def _sum_ragged(self, values: Tensor) -> Tensor:
-        return segment_sum(values, self._plan.first_edge[self._step.nodes], self.target)
+        first = self._plan.first_edge[self._step.nodes]
+        return segment_sum(values, first - self._first_edge if self._first_edge else first, self.target)
 
     def _zeros(self, *shape: int) -> Tensor:
         return Zero.of(shape, self._like)

@@ -54,32 +54,44 @@ def check_mode(mode: str, rounds: int | None) -> None:
 
 
 def compile_async(structure: Structure, initial: bool = False) -> Schedule:
-    """One step per level. With `initial`, a given row (and one edge from it) before each node of level 0."""
+    """One step per level. With `initial`, a given row for each node that misses a source, and edges from it."""
     level = levels(structure)
-    order = torch.argsort(level, stable=True)
-    place = _inverse(order)
+    order = _sorted_by_kind(structure, level)
     sizes = torch.bincount(level)
     bounds = torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
-    given = order[: int(sizes[0])] if initial else order[:0]
-    return _compile(
-        structure, "async", None, order, place, given, level_bounds=bounds, level_of_place=level[order]
-    )
+    missing = _missing_sources(structure) if initial else None
+    return _compile(structure, "async", None, order, missing, level_bounds=bounds, level=level)
 
 
 def compile_sync(structure: Structure, rounds: int) -> Schedule:
     """The same step over all nodes, `rounds` times; the given rows are round 0."""
-    nodes = torch.arange(structure.num_nodes, device=structure.device)
+    level = torch.zeros(structure.num_nodes, dtype=torch.long, device=structure.device)
+    order = _sorted_by_kind(structure, level)
     bounds = torch.tensor([0, structure.num_nodes], device=structure.device)
-    return _compile(
-        structure,
-        "sync",
-        rounds,
-        nodes,
-        nodes,
-        nodes,
-        level_bounds=bounds,
-        level_of_place=torch.zeros_like(nodes),
-    )
+    return _compile(structure, "sync", rounds, order, None, level_bounds=bounds, level=level)
+
+
+def _sorted_by_kind(structure: Structure, level: Tensor) -> Tensor:
+    """`[N]`: the nodes by level, and in a level by kind, so that a step's nodes of one kind stand side by side."""
+    if structure.kind is None:
+        return torch.argsort(level, stable=True)
+    by_kind = torch.argsort(structure.kind, stable=True)
+    return by_kind[torch.argsort(level[by_kind], stable=True)]
+
+
+def _missing_sources(structure: Structure) -> tuple[Tensor, Tensor]:
+    """Node and slot of each source that an initial state stands in for."""
+    if structure.past is None:
+        without = torch.bincount(structure.target, minlength=structure.num_nodes) == 0
+        nodes = without.nonzero().flatten()
+        return nodes, torch.zeros_like(nodes)
+    first = torch.cumsum(structure.past, 0) - structure.past
+    node = torch.repeat_interleave(torch.arange(structure.num_nodes, device=structure.device), structure.past)
+    slot = torch.arange(len(node), device=structure.device) - first[node]
+    in_past = structure.slot < structure.past[structure.target]
+    missing = torch.ones_like(node, dtype=torch.bool)
+    missing[(first[structure.target] + structure.slot)[in_past]] = False
+    return node[missing], slot[missing]
 
 
 def _compile(
@@ -87,19 +99,22 @@ def _compile(
     mode: str,
     rounds: int | None,
     order: Tensor,
-    place: Tensor,
-    given: Tensor,
+    missing: tuple[Tensor, Tensor] | None,
     level_bounds: Tensor,
-    level_of_place: Tensor,
+    level: Tensor,
 ) -> Schedule:
+    place = _inverse(order)
     source, target, slot = place[structure.source], place[structure.target], structure.slot
     edge = torch.arange(structure.num_edges, device=structure.device)
     relation = structure.relation
-    if mode == "async" and given.numel():
-        # The virtual edge of each given row: from the row to its node, in slot 0 (relation 0).
-        rows = torch.arange(given.shape[0], device=structure.device)
-        source, target = torch.cat([rows, source + given.shape[0]]), torch.cat([rows, target])
-        slot, edge = torch.cat([torch.zeros_like(rows), slot]), torch.cat([torch.full_like(rows, -1), edge])
+    given = order if mode == "sync" else order[:0]
+    if missing is not None:
+        # The virtual edges of the given rows: from the row to its node (relation 0).
+        places, rows = torch.unique(place[missing[0]], return_inverse=True)
+        given = order[places]
+        source = torch.cat([rows, source + given.shape[0]])
+        target = torch.cat([place[missing[0]], target])
+        slot, edge = torch.cat([missing[1], slot]), torch.cat([torch.full_like(rows, -1), edge])
         relation = None if relation is None else torch.cat([torch.zeros_like(rows), relation])
     # Inboxes stand in the order of their nodes, and in an inbox edges stand in the order of their slots.
     num_slots = int(slot.max()) + 1 if slot.numel() else 0
@@ -115,7 +130,7 @@ def _compile(
         order=order,
         place=place,
         source=source,
-        target=target - level_bounds[level_of_place[target]],
+        target=target - level_bounds[level[order][target]],
         edge=edge,
         slot=slot,
         relation=None if relation is None else relation[inbox],

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..structure import Structure
-from .views import Outbox, Routes
+from .views import Outbox, Part, Routes, parts_of
 
 
 class Step(NamedTuple):
@@ -80,6 +80,11 @@ class Steps(Sequence[Step]):
         return [0, *(self._given + n for n in self._nodes)] if self._rounds is None else self._nodes
 
     @property
+    def node_bounds(self) -> list[int]:
+        """Where the places of each level begin."""
+        return self._nodes
+
+    @property
     def edge_bounds(self) -> list[int]:
         """Where the inbox edges of each level begin."""
         return self._edges
@@ -94,7 +99,7 @@ class Schedule:
     before the loop begins, then a row for each node of each step.
 
     - async: a step is a topological level, a node's inbox holds the states of its sources. There are no given
-      rows, unless the run is given initial states: see `with_initial`.
+      rows, unless the run is given initial states: see `with_initial`. In a level nodes are sorted by kind.
     - sync: a step is a round over all nodes, an inbox holds its sources' states of the round before. The given
       rows are round 0.
 
@@ -163,6 +168,11 @@ class Schedule:
         with torch.inference_mode(False):
             return Routes.of(self)
 
+    @cached_property
+    def parts(self) -> list[list[Part]]:
+        """The nodes of each level by kind; raises ValueError where the structure has no kinds."""
+        return parts_of(self)
+
     @property
     def levels(self) -> Sequence[Step]:
         """The steps that differ: all of them in async mode, one round in sync mode."""
@@ -173,7 +183,7 @@ class Schedule:
         return self.order[step.nodes]
 
     def with_initial(self) -> Schedule:
-        """This schedule with a virtual predecessor before each node that has none: the place of its initial state."""
+        """This schedule with a virtual predecessor before each node that misses one: the place of its initial state."""
         from .compile import compile_async
 
         if self.mode == "sync" or self.given.numel():

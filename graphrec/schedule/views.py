@@ -86,6 +86,56 @@ class Routes(NamedTuple):
         return Routes((plan.source - rows[level])[sent], counts, readers, bounds, arrival)
 
 
+class Part(NamedTuple):
+    """The nodes of one kind in a step, which stand side by side, and their inboxes.
+
+    Attributes:
+        kind: of these nodes.
+        nodes, edges: counted from the step's first node and first inbox edge.
+        degree: how many edges each of the nodes receives, if all receive equally many.
+    """
+
+    kind: int
+    nodes: slice
+    edges: slice
+    degree: int | None
+
+
+def parts_of(plan: Schedule) -> list[list[Part]]:
+    """For each level the parts that it consists of; in sync mode, where all rounds have the same, of one round."""
+    kind = plan.structure.kind
+    if kind is None:
+        raise ValueError(
+            "the cell has equations for each kind of node, but the structure has no kinds: build it with kind=...."
+        )
+    kind = kind[plan.order]
+    levels = plan.steps.node_bounds
+    begins = torch.ones_like(kind, dtype=torch.bool)
+    begins[1:] = kind[1:] != kind[:-1]
+    begins[torch.tensor(levels[:-1], device=plan.device)] = True
+    firsts = begins.nonzero().flatten()
+    bounds = [*firsts.tolist(), len(kind)]
+    count = torch.bincount(_place_of_edge(plan), minlength=len(kind))
+    _, edges, fewest, most = segment_layout(count, bounds)
+    found: list[list[Part]] = []
+    for number, of_kind in enumerate(kind[firsts].tolist()):
+        if bounds[number] == levels[len(found)]:
+            node, edge = bounds[number], edges[number]
+            found.append([])
+        nodes = slice(bounds[number] - node, bounds[number + 1] - node)
+        inbox = slice(edges[number] - edge, edges[number + 1] - edge)
+        degree = fewest[number] if fewest[number] == most[number] else None
+        found[-1].append(Part(of_kind, nodes, inbox, degree))
+    return found
+
+
+def _place_of_edge(plan: Schedule) -> Tensor:
+    """`[E]`: the place of each inbox edge's target."""
+    sizes = torch.tensor(plan.steps.edge_bounds, device=plan.device).diff()
+    begins = torch.tensor(plan.steps.node_bounds[:-1], device=plan.device)
+    return plan.target + torch.repeat_interleave(begins, sizes)
+
+
 def segment_layout(count: Tensor, bounds: list[int]) -> tuple[Tensor, list[int], list[int], list[int]]:
     """How segments of `count` items, in groups that begin at `bounds`, lie side by side.
 

@@ -5,7 +5,7 @@ Belongs here: anything that says which nodes and edges there are. Does not: in w
 
 from .batch import batch
 from .brackets import parse_brackets
-from .build import chain, chains, dag, grid
+from .build import chain, chains, dag, grid, lagged
 from .convert import as_structure, from_networkx, from_pyg, to_networkx, to_pyg
 from .structure import Structure, default_slots
 from .tree import tree
@@ -21,6 +21,7 @@ __all__ = [
     "from_networkx",
     "from_pyg",
     "grid",
+    "lagged",
     "parse_brackets",
     "to_networkx",
     "to_pyg",

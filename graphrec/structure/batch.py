@@ -33,7 +33,7 @@ def batch(structures: Sequence[Structure]) -> Structure:
     first_node = _running_count([m.num_nodes for m in members])
     first_graph = _running_count([m.num_graphs for m in members])
     carried: dict[str, Any] = {name: _join(name, members, "num_edges") for name in EDGE_FIELDS}
-    carried["kind"] = _join("kind", members, "num_nodes")
+    carried |= {name: _join(name, members, "num_nodes") for name in ("kind", "past")}
     return Structure(
         num_nodes=sum(m.num_nodes for m in members),
         edge_index=torch.cat([m.edge_index + n for m, n in zip(members, first_node, strict=True)], dim=1),

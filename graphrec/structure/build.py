@@ -37,6 +37,54 @@ def chains(lengths: Sequence[int] | Tensor) -> Structure:
     )
 
 
+def lagged(lengths: Sequence[int] | Tensor | Structure, lags: int | Sequence[int]) -> Structure:
+    """Sequences in which a node sees several earlier ones: the structure of delay networks.
+
+    Node t has an edge from node t - lags[j] in slot j. Where that lies before the sequence (a lag may be longer
+    than all of it) the slot stays empty; what stands in for the missing past is the initial state, zero unless
+    one is given to the run.
+
+    Args:
+        lengths: as in `chains`; or a structure in which every node has one predecessor at most, such as chains or
+            their reverse, whose own slots, relations and edge attributes have no place here.
+        lags: how many steps back each slot looks, e.g. (1, 2, 7); a number K stands for 1, 2, …, K.
+
+    Raises:
+        ValueError: no lags, a lag below 1, the same lag twice; lengths as in `chains`; a node with two predecessors.
+    """
+    back = _lags(lags)
+    s = lengths if isinstance(lengths, Structure) else chains(lengths)
+    ancestor = before = _predecessor(s)
+    edges = [torch.zeros(3, 0, dtype=torch.long, device=s.device)]  # source, target, slot of each
+    for lag in range(1, max(back) + 1):
+        targets = (ancestor >= 0).nonzero().flatten()
+        if lag in back:
+            slot = torch.full_like(targets, back.index(lag))
+            edges.append(torch.stack([ancestor[targets], targets, slot]))
+        if not len(targets):
+            break
+        ancestor = torch.where(ancestor >= 0, before[ancestor], -1)
+    sources, targets, slot = torch.cat(edges, dim=1)
+    nearest = min(back)
+    level, level_reversed = (
+        None if known is None else torch.div(known, nearest, rounding_mode="floor")
+        for known in (s.known_level, s.known_level_reversed)
+    )
+    return Structure(
+        num_nodes=s.num_nodes,
+        edge_index=torch.stack([sources, targets]),
+        slot=slot,
+        kind=s.kind,
+        past=torch.full_like(s.graph, len(back)),
+        graph=s.graph,
+        num_graphs=s.num_graphs,
+        tokens=s.tokens,
+        labels=s.labels,
+        level=level,
+        level_reversed=level_reversed,
+    )
+
+
 def grid(lengths: Sequence[int] | Tensor, layers: int) -> Structure:
     """A stack of `layers` sequences per graph: the structure of a stacked recurrent net.
 
@@ -63,6 +111,7 @@ def grid(lengths: Sequence[int] | Tensor, layers: int) -> Structure:
         edge_index=torch.stack([torch.cat([later - 1, upper - width[upper]]), torch.cat([later, upper])]),
         slot=torch.cat([torch.zeros_like(later), torch.ones_like(upper)]),
         kind=layer,
+        past=torch.ones_like(layer),
         graph=graph,
         num_graphs=size.shape[0],
         level=time + layer,
@@ -121,6 +170,38 @@ def _lengths(lengths: Sequence[int] | Tensor) -> Tensor:
         worst = int(size.argmin())
         raise ValueError(f"lengths must be 0 or more, got {int(size[worst])} for sequence {worst}.")
     return size.cpu()
+
+
+def _lags(lags: int | Sequence[int]) -> list[int]:
+    expected = "lags must be a whole number, or a list of them"
+    back = as_whole_numbers(lags, expected)
+    if back.dim() == 0:
+        if int(back) < 1:
+            raise ValueError(f"lags must be 1 or more, got {int(back)}.")
+        return list(range(1, int(back) + 1))
+    if back.dim() != 1 or not back.numel():
+        raise ValueError(f"{expected}, got {lags!r}.")
+    if int(back.min()) < 1:
+        raise ValueError(
+            f"a lag must be 1 or more, got {int(back.min())}: its own input a node has in any case."
+        )
+    if back.unique().numel() < back.numel():
+        raise ValueError(f"lags must differ from each other, got {back.tolist()}.")
+    return back.tolist()
+
+
+def _predecessor(s: Structure) -> Tensor:
+    """`[N]`: the one source of each node, or -1."""
+    count = torch.bincount(s.target, minlength=s.num_nodes)
+    if bool((count > 1).any()):
+        node = int(count.argmax())
+        raise ValueError(
+            f"lags count along chains, in which a node has one predecessor at most, but node {node} has "
+            f"{int(count[node])}."
+        )
+    before = torch.full_like(s.graph, -1)
+    before[s.target] = s.source
+    return before
 
 
 def _lay_out(lengths: Sequence[int] | Tensor) -> tuple[Tensor, Tensor, Tensor]:

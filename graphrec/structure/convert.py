@@ -19,6 +19,7 @@ PYG_NAMES = {
     "relation": "edge_type",
     "edge_attr": "edge_attr",
     "kind": "node_type",
+    "past": "past",
     "level": "level",
     "level_reversed": "level_reversed",
 }
@@ -44,7 +45,7 @@ def from_pyg(data: Data) -> Structure:
     """The structure of PyG's `Data` or `Batch`.
 
     Reads `edge_index`, `num_nodes`, `batch`, and where they are there `slot`, `edge_type` (relation),
-    `edge_attr`, `node_type` (kind), `level` and `level_reversed` (see `graphrec.transforms.AddLevels`), and
+    `edge_attr`, `node_type` (kind), `past`, `level` and `level_reversed` (see `graphrec.transforms.AddLevels`), and
     the lists of texts `tokens` and `labels`.
     """
     if not isinstance(data, Data):
@@ -92,7 +93,7 @@ def from_networkx(graph: nx.Graph) -> Structure:
     """The structure of a networkx graph; nodes are numbered in the order of `graph.nodes`.
 
     An undirected edge becomes one edge in each direction. Reads from edges `slot`, `relation` and `edge_attr`
-    (a number or a list of numbers), from nodes `kind`, `token`, `label` and `graph`; each on all edges or
+    (a number or a list of numbers), from nodes `kind`, `past`, `token`, `label` and `graph`; each on all edges or
     nodes, or on none (`token` and `label` may be missing on some).
 
     Raises:
@@ -118,6 +119,7 @@ def from_networkx(graph: nx.Graph) -> Structure:
         relation=_column(on_edges, "relation", "edge"),
         edge_attr=_with_dtype(_column(on_edges, "edge_attr", "edge"), graph.graph.get("edge_attr_dtype")),
         kind=_column(on_nodes, "kind", "node"),
+        past=_column(on_nodes, "past", "node"),
         graph=graph_of_node,
         num_graphs=graph.graph.get("num_graphs", graphs),
         tokens=_texts(on_nodes, "token"),
@@ -130,7 +132,10 @@ def to_networkx(structure: Structure) -> nx.DiGraph:
     pairs = structure.edge_index.t().tolist()
     parallel = len({tuple(pair) for pair in pairs}) < len(pairs)
     graph = nx.MultiDiGraph() if parallel else nx.DiGraph()
-    on_nodes: dict[str, Any] = {"kind": structure.kind, "token": structure.tokens, "label": structure.labels}
+    on_nodes: dict[str, Any] = {
+        **{"kind": structure.kind, "past": structure.past},
+        **{"token": structure.tokens, "label": structure.labels},
+    }
     if structure.num_graphs > 1:
         on_nodes["graph"] = structure.graph
         graph.graph["num_graphs"] = structure.num_graphs

@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 
 # Fields with one row per edge and one row per node; everything that copies a structure goes through these.
 EDGE_FIELDS = ("slot", "relation", "edge_attr")
-NODE_FIELDS = ("kind", "graph", "level", "level_reversed")
+NODE_FIELDS = ("kind", "past", "graph", "level", "level_reversed")
 
 # A slot and a node together fit one 64-bit number by which inboxes are sorted.
 MOST_SLOTS = 2**31
@@ -40,6 +40,9 @@ class Structure:
         tokens, labels: one string or None per node, or None where the source had none.
         level, level_reversed: `[N]` long, each node's topological level in this structure and in its reverse,
             where they are known already; see `graphrec.transforms.AddLevels`.
+        past: `[N]` long, how many slots of each node, from slot 0 on, hold its past (lags; in grids slot 0), or
+            None. An initial state stands in for each of them that no edge fills; where past is None, in slot 0 of
+            nodes that no edge enters.
     """
 
     num_nodes: int
@@ -54,6 +57,7 @@ class Structure:
     labels: tuple[str | None, ...] | None = None
     level: Tensor | None = None
     level_reversed: Tensor | None = None
+    past: Tensor | None = None
     # Derived things, built once: the reverse, and one schedule per mode.
     cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
@@ -68,6 +72,7 @@ class Structure:
         for name in (*NODE_FIELDS, "tokens", "labels"):
             _check_rows(name, getattr(self, name), self.num_nodes, "node")
         _check_range("slot", self.slot, MOST_SLOTS)
+        _check_range("past", self.past, MOST_SLOTS)
         _check_range("graph", self.graph, self.num_graphs)
         if self.graph is None:
             zeros = torch.zeros(self.num_nodes, dtype=torch.long, device=self.edge_index.device)

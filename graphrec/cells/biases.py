@@ -1,0 +1,25 @@
+"""How many biases a recurrent cell has."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def recurrent_layers(inputs: int, hidden: int, gates: int, biases: int) -> tuple[nn.Linear, nn.Linear]:
+    """The products of x and of the state, for all gates one above the other.
+
+    Args:
+        inputs: D.
+        hidden: H.
+        gates: how many.
+        biases: 0, none; 1, with the product of x; 2, with each product, as in `torch.nn`.
+
+    Raises:
+        ValueError: another number of biases.
+    """
+    if biases not in (0, 1, 2):
+        raise ValueError(f"biases must be 0, 1, or 2 as in torch.nn, got {biases!r}.")
+    return (
+        nn.Linear(inputs, gates * hidden, bias=biases > 0),
+        nn.Linear(hidden, gates * hidden, bias=biases > 1),
+    )

@@ -1,0 +1,169 @@
+"""Delay networks: nodes that see the inputs, or the outputs, of several earlier nodes.
+
+Each slot is a lag; `graphrec.lagged` makes the structure. Missing past is the initial state, zero by default.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .activation import Activation, activation_function
+from .cell import Cell
+
+if TYPE_CHECKING:
+    from ..engine.inbox import Inbox
+
+
+class TDNNCell(Cell):
+    """A layer of a time-delay neural network: a tapped delay line of inputs, and a neuron over it.
+
+    h_t = f(W_0 x_t + sum_k W_k x_{t - lag k} + b)
+
+    Waibel, Hanazawa, Hinton, Shikano & Lang, *Phoneme recognition using time-delay neural networks*, IEEE Trans.
+    Acoustics, Speech, and Signal Processing 37 (1989), section II. With lags 1 … K - 1 it is the causal
+    convolution of width K, `torch.nn.Conv1d` over the input padded with K - 1 zeros on the left.
+
+    Nothing here depends on h of earlier nodes, so that one sync round whose round 0 is u = x does what async mode
+    does one node after the other; the model `TDNN` runs it so.
+
+    Args:
+        inputs: D.
+        hidden: H.
+        lags: how many slots a node has, besides its own input.
+        activation: f: `"relu"`, `"tanh"`, `"logistic"`, `"linear"`, or a function.
+
+    Shapes: x `[N, D]`; State `h` `[N, H]`, `u` `[N, D]`, the input, for later nodes to see.
+    """
+
+    class State(NamedTuple):
+        """The layer's output, and its input."""
+
+        h: Tensor
+        u: Tensor
+
+    inputs: int
+
+    def __init__(self, inputs: int, hidden: int, lags: int, activation: str | Activation = "tanh") -> None:
+        super().__init__(inputs, hidden)
+        self.arity: int = lags
+        self.activation = activation_function(activation)
+        self.input = nn.Linear(inputs, hidden)  # W_0, b
+        self.past = nn.Linear(lags * inputs, hidden, bias=False)  # W_1 … W_lags, side by side
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """h and u."""
+        return [(self.hidden,), (self.inputs,)]
+
+    def project(self, x: Tensor) -> Tensor:
+        """W_0 x + b, and x."""
+        return torch.cat([self.input(x), x], dim=-1)
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> State:
+        """One step."""
+        now, u = x.split([self.hidden, self.inputs], dim=-1)
+        earlier = inbox.by_slot(inbox.u, self.arity).flatten(1)
+        return self.State(self.activation(now + self.past(earlier)), u)
+
+
+class ARCell(Cell):
+    """The autoregressive process: an output that is a linear function of its own past.
+
+    y_t = b + sum_{k=1..K} A_k y_{t-k}
+
+    Yule, *On a method of investigating periodicities in disturbed series*, Phil. Trans. R. Soc. A 226 (1927).
+
+    Args:
+        outputs: the width Y of the series.
+        lags: K.
+
+    Shapes: x `[N, Y + 1]`, the true y_t, and 1 where later nodes shall see it or 0 where they shall see the
+    computed one; State `y` `[N, Y]`, computed, and `seen` `[N, Y]`, what later nodes see.
+    """
+
+    class State(NamedTuple):
+        """The computed output, and what later nodes see of it."""
+
+        y: Tensor
+        seen: Tensor
+
+    def __init__(self, outputs: int, lags: int) -> None:
+        super().__init__(outputs + 1, outputs)
+        self.arity: int = lags
+        self.past = nn.Linear(lags * outputs, outputs)  # A_1 … A_K side by side, b
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> State:
+        """One step."""
+        true, known = x.split([self.hidden, 1], dim=-1)
+        y = self.past(inbox.by_slot(inbox.seen, self.arity).flatten(1))
+        return self.State(y, torch.where(known > 0, true, y))
+
+
+class NARXCell(Cell):
+    """Nonlinear autoregression with exogenous inputs: a neuron layer over lags of inputs and outputs.
+
+    h_t = f(W_0 x_t + sum_{k=1..K_x} W_k x_{t-k} + sum_{k=1..K_y} U_k y_{t-k} + b)
+    y_t = V h_t + c
+
+    Lin, Horne, Tiňo & Giles, *Learning long-term dependencies in NARX recurrent neural networks*, IEEE Trans.
+    Neural Networks 7 (1996), equations (1) to (4). What stands for y_{t-k}, the true output (series-parallel) or
+    the network's own (parallel), is after Narendra & Parthasarathy, *Identification and control of dynamical
+    systems using neural networks*, IEEE Trans. Neural Networks 1 (1990), section III; see the model `NARX`.
+
+    Args:
+        inputs: D, the width of the exogenous input.
+        hidden: H.
+        outputs: the width Y of the output.
+        input_lags, output_lags: K_x (may be 0) and K_y. A node has as many slots as the greater of both.
+        activation: f: `"tanh"`, `"logistic"`, `"relu"`, `"linear"`, or a function.
+
+    Shapes: x `[N, D + Y + 1]`: x_t, the true y_t, and 1 where later nodes shall see that or 0 where they shall
+    see the computed one; State `y` `[N, Y]`, computed, `seen` `[N, Y]`, what later nodes see, `u` `[N, D]`, x_t.
+    """
+
+    class State(NamedTuple):
+        """The computed output, what later nodes see of it, and the exogenous input."""
+
+        y: Tensor
+        seen: Tensor
+        u: Tensor
+
+    inputs: int
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        outputs: int,
+        input_lags: int,
+        output_lags: int,
+        activation: str | Activation = "tanh",
+    ) -> None:
+        super().__init__(inputs + outputs + 1, hidden)
+        self.exogenous, self.outputs = inputs, outputs
+        self.input_lags, self.output_lags = input_lags, output_lags
+        self.arity: int = max(input_lags, output_lags)
+        self.activation = activation_function(activation)
+        self.input = nn.Linear(inputs, hidden)  # W_0, b
+        self.past_inputs = nn.Linear(input_lags * inputs, hidden, bias=False)  # W_1 … W_Kx, side by side
+        self.past_outputs = nn.Linear(output_lags * outputs, hidden, bias=False)  # U_1 … U_Ky, side by side
+        self.output = nn.Linear(hidden, outputs)  # V, c
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """y, seen and u."""
+        return [(self.outputs,), (self.outputs,), (self.exogenous,)]
+
+    def project(self, x: Tensor) -> Tensor:
+        """W_0 x_t + b, and what is given."""
+        return torch.cat([self.input(x[:, : self.exogenous]), x], dim=-1)
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> State:
+        """One step."""
+        now, u, true, known = x.split([self.hidden, self.exogenous, self.outputs, 1], dim=-1)
+        inputs = inbox.by_slot(inbox.u, self.arity)[:, : self.input_lags].flatten(1)
+        outputs = inbox.by_slot(inbox.seen, self.arity)[:, : self.output_lags].flatten(1)
+        h = self.activation(now + self.past_inputs(inputs) + self.past_outputs(outputs))
+        y = self.output(h)
+        return self.State(y, torch.where(known > 0, true, y), u)

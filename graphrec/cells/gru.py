@@ -1,0 +1,106 @@
+"""Gated recurrent units: one state, two gates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .biases import recurrent_layers
+from .cell import Cell, Fused, is_plain
+
+if TYPE_CHECKING:
+    from ..engine.inbox import Inbox
+
+
+class GRUState(NamedTuple):
+    """The hidden state."""
+
+    h: Tensor
+
+
+class GRUCell(Cell):
+    """The gated recurrent unit that resets after the matrix product, as `torch.nn.GRU` does.
+
+    r_t = sigmoid(W_r x_t + U_r h_{t-1} + b_r)
+    z_t = sigmoid(W_z x_t + U_z h_{t-1} + b_z)
+    n_t = tanh(W_n x_t + b_n + r_t * (U_n h_{t-1} + d_n))
+    h_t = (1 - z_t) * n_t + z_t * h_{t-1}
+
+    Cho et al., *Learning phrase representations using RNN encoder-decoder*, EMNLP 2014, equations (5) to (8), with
+    the reset after the product, as cuDNN and torch compute it. `TextbookGRUCell` resets before.
+
+    Args:
+        inputs: D.
+        hidden: H.
+        biases: 2, as in torch; 1, without d_n; 0, none.
+
+    Shapes: x `[N, D]`; State `h` `[N, H]`. A node has one predecessor at most (slot 0).
+    """
+
+    State = GRUState
+    arity = 1
+
+    def __init__(self, inputs: int, hidden: int, biases: int = 2) -> None:
+        super().__init__(inputs, hidden)
+        self.input, self.recurrent = recurrent_layers(inputs, hidden, 3, biases)  # W and U of r, z, n
+
+    def project(self, x: Tensor) -> Tensor:
+        """W x + b of both gates and of the candidate."""
+        return self.input(x)
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> GRUState:
+        """One step."""
+        before = inbox.sum(inbox.h)
+        x_rz, x_n = x.split([2 * self.hidden, self.hidden], dim=-1)
+        u_rz, u_n = self.recurrent(before).split([2 * self.hidden, self.hidden], dim=-1)
+        r, z = torch.sigmoid(x_rz + u_rz).chunk(2, dim=-1)
+        n = torch.tanh(x_n + r * u_n)
+        return self.State((1 - z) * n + z * before)
+
+    def fused(self) -> Fused | None:
+        """On chains, torch's gru."""
+        if not is_plain(self, GRUCell):
+            return None
+        return Fused("gru", self.input.weight, self.recurrent.weight, self.input.bias, self.recurrent.bias)
+
+
+class TextbookGRUCell(Cell):
+    """The gated recurrent unit as it was published: the state is reset before the matrix product.
+
+    r_t = sigmoid(W_r x_t + U_r h_{t-1} + b_r)               (5)
+    z_t = sigmoid(W_z x_t + U_z h_{t-1} + b_z)               (6)
+    n_t = tanh(W_n x_t + U_n (r_t * h_{t-1}) + b_n)          (8)
+    h_t = z_t * h_{t-1} + (1 - z_t) * n_t                    (7)
+
+    Cho et al., *Learning phrase representations using RNN encoder-decoder*, EMNLP 2014, equations (5) to (8). With
+    r = 1 and z = 0 it is the simple recurrent network; on trees it is `TreeGRUCell`.
+
+    Args:
+        inputs: D.
+        hidden: H.
+
+    Shapes: as `GRUCell`.
+    """
+
+    State = GRUState
+    arity = 1
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__(inputs, hidden)
+        self.input = nn.Linear(inputs, 3 * hidden)  # W and b of r, z, n
+        self.gates = nn.Linear(hidden, 2 * hidden, bias=False)  # U_r, U_z
+        self.candidate = nn.Linear(hidden, hidden, bias=False)  # U_n
+
+    def project(self, x: Tensor) -> Tensor:
+        """W x + b of both gates and of the candidate."""
+        return self.input(x)
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> GRUState:
+        """One step."""
+        before = inbox.sum(inbox.h)
+        x_rz, x_n = x.split([2 * self.hidden, self.hidden], dim=-1)
+        r, z = torch.sigmoid(x_rz + self.gates(before)).chunk(2, dim=-1)
+        n = torch.tanh(x_n + self.candidate(r * before))
+        return self.State(z * before + (1 - z) * n)

@@ -1,0 +1,208 @@
+"""Long short-term memory, and what becomes of it with a gate less or a connection more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .biases import recurrent_layers
+from .cell import Cell, Fused, is_plain
+
+if TYPE_CHECKING:
+    from ..engine.inbox import Inbox
+
+
+class LSTMState(NamedTuple):
+    """The hidden state and the memory cell."""
+
+    h: Tensor
+    c: Tensor
+
+
+def set_forget_bias(layer: nn.Linear, hidden: int, value: float | None, gate: int = 1) -> None:
+    """Let gate number `gate` begin at the bias `value`; None leaves the layer as it is.
+
+    Raises:
+        ValueError: the layer has no bias.
+    """
+    if value is None:
+        return
+    if layer.bias is None:
+        raise ValueError("forget_bias needs a bias to set: make the cell with biases=1 or 2.")
+    with torch.no_grad():
+        layer.bias[gate * hidden : (gate + 1) * hidden] = value
+
+
+class LSTMCell(Cell):
+    """Long short-term memory with a forget gate.
+
+    i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
+    f_t = sigmoid(W_f x_t + U_f h_{t-1} + b_f)
+    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
+    o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
+    c_t = f_t * c_{t-1} + i_t * g_t
+    h_t = o_t * tanh(c_t)
+
+    Hochreiter & Schmidhuber, *Long short-term memory*, Neural Computation 9 (1997), with the forget gate of Gers,
+    Schmidhuber & Cummins, *Learning to forget*, Neural Computation 12 (2000), equations (2) to (6) there with
+    g = tanh, as in `torch.nn.LSTM`.
+
+    Args:
+        inputs: D.
+        hidden: H.
+        forget_bias: what b_f begins at (1 or 2 help to remember from the start: Jozefowicz, Zaremba & Sutskever,
+            ICML 2015); None: random, as the other biases.
+        biases: 0, 1, or 2 as in torch (which adds them).
+
+    Shapes: x `[N, D]`; State `h`, `c` `[N, H]` each. A node has one predecessor at most (slot 0).
+    """
+
+    State = LSTMState
+    arity = 1
+
+    def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
+        super().__init__(inputs, hidden)
+        self.input, self.recurrent = recurrent_layers(inputs, hidden, 4, biases)  # W and U of i, f, g, o
+        set_forget_bias(self.input, hidden, forget_bias)
+
+    def project(self, x: Tensor) -> Tensor:
+        """W x + b of all gates."""
+        return self.input(x)
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> LSTMState:
+        """One step."""
+        i, f, g, o = (x + self.recurrent(inbox.sum(inbox.h))).chunk(4, dim=-1)
+        c = torch.sigmoid(f) * inbox.sum(inbox.c) + torch.sigmoid(i) * torch.tanh(g)
+        return self.State(torch.sigmoid(o) * torch.tanh(c), c)
+
+    def fused(self) -> Fused | None:
+        """On chains, torch's lstm."""
+        if not is_plain(self, LSTMCell):
+            return None
+        return Fused("lstm", self.input.weight, self.recurrent.weight, self.input.bias, self.recurrent.bias)
+
+
+class NoForgetLSTMCell(Cell):
+    """Long short-term memory as it was at first: without forget gate, so that the memory cell only adds.
+
+    i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
+    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
+    o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
+    c_t = c_{t-1} + i_t * g_t
+    h_t = o_t * tanh(c_t)
+
+    Hochreiter & Schmidhuber, *Long short-term memory*, Neural Computation 9 (1997), section 4 (s_c(t) = s_c(t-1) +
+    y_in g(net_c), y_c = y_out h(s_c)), with tanh for its squashing functions g and h, which are 4 sigmoid - 2 and
+    2 sigmoid - 1 there. Gradients are not cut.
+
+    Args:
+        inputs: D.
+        hidden: H.
+        biases: as in `LSTMCell`.
+
+    Shapes: as `LSTMCell`.
+    """
+
+    State = LSTMState
+    arity = 1
+
+    def __init__(self, inputs: int, hidden: int, biases: int = 1) -> None:
+        super().__init__(inputs, hidden)
+        self.input, self.recurrent = recurrent_layers(inputs, hidden, 3, biases)  # W and U of i, g, o
+
+    def project(self, x: Tensor) -> Tensor:
+        """W x + b of both gates and of g."""
+        return self.input(x)
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> LSTMState:
+        """One step."""
+        i, g, o = (x + self.recurrent(inbox.sum(inbox.h))).chunk(3, dim=-1)
+        c = inbox.sum(inbox.c) + torch.sigmoid(i) * torch.tanh(g)
+        return self.State(torch.sigmoid(o) * torch.tanh(c), c)
+
+
+class PeepholeLSTMCell(Cell):
+    """Long short-term memory whose gates see the memory cell: i and f the old one, o the new one.
+
+    i_t = sigmoid(W_i x_t + U_i h_{t-1} + p_i * c_{t-1} + b_i)
+    f_t = sigmoid(W_f x_t + U_f h_{t-1} + p_f * c_{t-1} + b_f)
+    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
+    c_t = f_t * c_{t-1} + i_t * g_t
+    o_t = sigmoid(W_o x_t + U_o h_{t-1} + p_o * c_t + b_o)
+    h_t = o_t * tanh(c_t)
+
+    Gers, Schraudolph & Schmidhuber, *Learning precise timing with LSTM recurrent networks*, Journal of Machine
+    Learning Research 3 (2002), section 2.2; in the form of Greff et al., *LSTM: a search space odyssey* (2017),
+    section II. Peepholes begin at zero.
+
+    Args:
+        inputs: D.
+        hidden: H.
+        forget_bias, biases: as in `LSTMCell`.
+
+    Shapes: as `LSTMCell`.
+    """
+
+    State = LSTMState
+    arity = 1
+
+    def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
+        super().__init__(inputs, hidden)
+        self.input, self.recurrent = recurrent_layers(inputs, hidden, 4, biases)  # W and U of i, f, g, o
+        self.peephole = nn.Parameter(torch.zeros(3, hidden))  # p_i, p_f, p_o
+        set_forget_bias(self.input, hidden, forget_bias)
+
+    def project(self, x: Tensor) -> Tensor:
+        """W x + b of all gates."""
+        return self.input(x)
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> LSTMState:
+        """One step."""
+        p_i, p_f, p_o = self.peephole.unbind(0)
+        before = inbox.sum(inbox.c)
+        i, f, g, o = (x + self.recurrent(inbox.sum(inbox.h))).chunk(4, dim=-1)
+        c = torch.sigmoid(f + p_f * before) * before + torch.sigmoid(i + p_i * before) * torch.tanh(g)
+        return self.State(torch.sigmoid(o + p_o * c) * torch.tanh(c), c)
+
+
+class CoupledLSTMCell(Cell):
+    """Long short-term memory that forgets as much as it takes in: one gate for both.
+
+    i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
+    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
+    o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
+    c_t = (1 - i_t) * c_{t-1} + i_t * g_t
+    h_t = o_t * tanh(c_t)
+
+    Greff, Srivastava, Koutník, Steunebrink & Schmidhuber, *LSTM: a search space odyssey*, IEEE Trans. Neural
+    Networks and Learning Systems 28 (2017), section II, variant CIFG (there with peepholes).
+
+    Args:
+        inputs: D.
+        hidden: H.
+        forget_bias: what 1 - i is to begin with, as a bias: b_i begins at its negative.
+        biases: as in `LSTMCell`.
+
+    Shapes: as `LSTMCell`.
+    """
+
+    State = LSTMState
+    arity = 1
+
+    def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
+        super().__init__(inputs, hidden)
+        self.input, self.recurrent = recurrent_layers(inputs, hidden, 3, biases)  # W and U of i, g, o
+        set_forget_bias(self.input, hidden, None if forget_bias is None else -forget_bias, gate=0)
+
+    def project(self, x: Tensor) -> Tensor:
+        """W x + b of both gates and of g."""
+        return self.input(x)
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> LSTMState:
+        """One step."""
+        i, g, o = (x + self.recurrent(inbox.sum(inbox.h))).chunk(3, dim=-1)
+        i = torch.sigmoid(i)
+        c = (1 - i) * inbox.sum(inbox.c) + i * torch.tanh(g)
+        return self.State(torch.sigmoid(o) * torch.tanh(c), c)

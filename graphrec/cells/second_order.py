@@ -1,0 +1,60 @@
+"""The second-order recurrent network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from torch import Tensor, nn
+
+from .activation import Activation, activation_function
+from .cell import Cell
+
+if TYPE_CHECKING:
+    from ..engine.inbox import Inbox
+
+
+class SecondOrderCell(Cell):
+    """The second-order network, whose neurons weigh products of a state and an input.
+
+    v_k(n)   = b_k + sum_ij w_kij x_i(n) u_j(n)
+    x_k(n+1) = f(v_k(n)),  f logistic
+
+    Giles et al., *Learning and extracting finite state automata with second-order recurrent neural networks*,
+    Neural Computation 4 (1992), equation (1); with the bias of Haykin, *Neural Networks and Learning Machines*
+    (2009), equations (15.9) and (15.10). With states and inputs in one-hot codes a large w_kij says that the
+    automaton goes from state i on symbol j to state k: delta(x_i, u_j) = x_k. Node n holds u(n), and its state is
+    x(n+1).
+
+    Give the run an initial state (the start state, say `[1, 0, …, 0]`): without one the first input meets a zero
+    state and is lost.
+
+    Args:
+        inputs: D, how many u_j there are.
+        hidden: H, how many x_i; there are H * H * D weights.
+        activation: f: `"logistic"` (as in the paper), `"tanh"`, `"relu"`, or a function.
+
+    Shapes: x `[N, D]`; State `h` `[N, H]`. A node has one predecessor at most (slot 0).
+    """
+
+    class State(NamedTuple):
+        """The state neurons."""
+
+        h: Tensor
+
+    arity = 1
+
+    def __init__(self, inputs: int, hidden: int, activation: str | Activation = "logistic") -> None:
+        super().__init__(inputs, hidden)
+        self.activation = activation_function(activation)
+        self.pairs = nn.Linear(hidden * inputs, hidden)  # w[k, i * D + j], b
+
+    @property
+    def weight(self) -> Tensor:
+        """w, `[H, H, D]`: to state k, from state i, on input j."""
+        return self.pairs.weight.unflatten(1, (self.hidden, -1))
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> State:
+        """One step."""
+        before = inbox.sum(inbox.h)
+        products = before.unsqueeze(2) * x.unsqueeze(1)  # [n, H, D]: x_i u_j
+        return self.State(self.activation(self.pairs(products.flatten(1))))
