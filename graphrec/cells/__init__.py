@@ -12,6 +12,7 @@ from .lstm import CoupledLSTMCell, LSTMCell, NoForgetLSTMCell, PeepholeLSTMCell
 from .recnn import RecNNCell, RNTNCell
 from .residual import ResidualCell
 from .second_order import SecondOrderCell
+from .series import SeriesCell
 from .srn import JordanCell, SRNCell
 from .step import StepCell
 from .tree_gru import TreeGRUCell
@@ -39,6 +40,7 @@ __all__ = [
     "ResidualCell",
     "SRNCell",
     "SecondOrderCell",
+    "SeriesCell",
     "StepCell",
     "TDNNCell",
     "TextbookGRUCell",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _RESERVED = {
     *("num_nodes", "num_edges", "target", "slot", "relation", "edge_attr"),
     *("sum", "mean", "max", "softmax", "slots", "by_slot", "to_edges"),
-    *("parts", "of_slot", "replaced"),
+    *("parts", "of_slot", "renamed", "replaced"),
 }
 
 

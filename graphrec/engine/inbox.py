@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -185,9 +184,18 @@ class Inbox(Looked):
         one_each = self._step._replace(edges=slice(0, self.num_nodes), degree=1)
         return _OneEach(self._plan, one_each, self._fields[:-1], fetch, self._like)
 
+    def renamed(self, names: dict[str, str]) -> Inbox:
+        """The same inbox with fields of these names only, `{new: old}`, for a cell that knows them by the new ones."""
+        other = self._copy()
+        for name in self._fields:
+            other.__dict__.pop(name, None)
+        other._fields = (*names, "edge_attr")
+        other._fetch = lambda name: getattr(self, names.get(name, name))
+        return other
+
     def replaced(self, **fields: Tensor) -> Inbox:
         """The same inbox with other values, `[e, ...]`, in some of its fields."""
-        other = copy.copy(self)
+        other = self._copy()
         for name, value in fields.items():
             if name not in self._fields or value.shape[0] != self.num_edges:
                 raise ValueError(
@@ -195,6 +203,11 @@ class Inbox(Looked):
                     f"{name} with shape {tuple(value.shape)}."
                 )
             other.__dict__[name] = value
+        return other
+
+    def _copy(self) -> Inbox:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
         return other
 
     def _over_count(self, total: Tensor) -> Tensor:

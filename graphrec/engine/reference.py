@@ -7,7 +7,7 @@ engine must agree with it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -35,8 +35,8 @@ class Visit(NamedTuple):
     state: Any
 
 
-def loop(job: Job, x: Tensor, initial: list[Tensor]) -> Iterator[Visit]:
-    """Run a cell step by step; arguments as in `sweep`."""
+def loop(job: Job, x: Tensor, initial: list[Tensor]) -> Generator[Visit, Any, None]:
+    """Run a cell step by step; arguments as in `sweep`. A state that is sent in takes the place of the last one."""
     cell, plan = job.cell, job.plan
     rows = _Rows(job, x, initial)
     before = cell.State(*(rows.initial(name, plan.given) for name in job.fields))
@@ -55,7 +55,10 @@ def loop(job: Job, x: Tensor, initial: list[Tensor]) -> Iterator[Visit]:
         state = cell(rows.of_x(step), inbox, Own(job.fields, look_own))
         check_state(job, state, inbox.num_nodes)
         state = cell.State(*(getattr(state, name).to(job.dtype) for name in job.fields))
-        yield Visit(step.number, plan.nodes(step), inbox, state)
+        sent = yield Visit(step.number, plan.nodes(step), inbox, state)
+        if sent is not None:
+            check_state(job, sent, inbox.num_nodes)
+            state = sent
         post.send(step.number + 1, state)
         before = state
 

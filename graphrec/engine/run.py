@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
@@ -48,6 +48,28 @@ def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
         return cell.State(*_run(job, x, fields))
 
 
+def run_sequence(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> tuple[Tensor, Any]:
+    """Run a cell; returns the first field of the state, `[N, H]`, and the final state of each graph, `[G, ·]`.
+
+    The final state is that of the one node that no edge leaves; in a graph without nodes the initial one.
+    """
+    state = run(cell, plan, x, initial)
+    s = plan.structure
+    ends = (torch.bincount(s.source, minlength=s.num_nodes) == 0).nonzero().flatten()
+    row = torch.full((s.num_graphs,), -1, device=s.device)
+    row[s.graph[ends]] = ends
+    final = []
+    for number, field in enumerate(state):
+        rows = field.index_select(0, row.clamp(min=0))
+        empty = (row < 0).view(-1, *[1] * (field.dim() - 1))
+        if initial is None or not bool(empty.any()):
+            final.append(rows.masked_fill(empty, 0))
+        else:
+            given = initial if isinstance(initial, Tensor) else initial[number]
+            final.append(torch.where(empty, given.expand_as(rows), rows))
+    return state[0], cell.State(*final)
+
+
 def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
     cell = job.cell
     if not _reference_only.get() and not is_transformed():
@@ -61,11 +83,12 @@ def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
     return run_reference(job, _project(cell, placed), fields)
 
 
-def steps(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Iterator[Visit]:
+def steps(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Generator[Visit, Any, None]:
     """The same loop from outside, step by step: for generation, for inspection. Arguments as in `run`.
 
     Yields:
-        A `Visit` after each step: `number`, `nodes`, `inbox` and the new `state` of these nodes.
+        A `Visit` after each step: `number`, `nodes`, `inbox` and the new `state` of these nodes. Send another State
+        of theirs (`loop.send(state)`), and later nodes will read that one: so a decoder chooses what it has said.
     """
     job, fields = prepare(cell, plan, x, initial)
     return loop(job, _project(cell, x.index_select(0, job.plan.order)), fields)

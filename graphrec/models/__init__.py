@@ -3,7 +3,39 @@
 Belongs here: modules called as `model(x, s)`. Does not: equations (cells), loops (engine).
 """
 
-from .combine import Bidirectional, Reversed
-from .recursive import RNTN, SRN, RecNN, Recursive, TreeGRU, TreeLSTM
+from .combine import RMLP, Bidirectional, Reversed, Stacked
+from .delays import AR, NARX, TDNN, StateSpace
+from .dropout import VariationalDropout
+from .model import Model
+from .recursive import GRU, LSTM, RNTN, SRN, RecNN, Recursive, TreeGRU, TreeLSTM
+from .speech import LanguageModel, Seq2Seq
+from .torch_like import Sequences, from_torch, to_torch
+from .uses import SequenceToClass, SequenceToLabels
 
-__all__ = ["RNTN", "SRN", "Bidirectional", "RecNN", "Recursive", "Reversed", "TreeGRU", "TreeLSTM"]
+__all__ = [
+    "AR",
+    "Bidirectional",
+    "GRU",
+    "LSTM",
+    "LanguageModel",
+    "Model",
+    "NARX",
+    "RMLP",
+    "RNTN",
+    "RecNN",
+    "Recursive",
+    "Reversed",
+    "SRN",
+    "Seq2Seq",
+    "SequenceToClass",
+    "SequenceToLabels",
+    "Sequences",
+    "Stacked",
+    "StateSpace",
+    "TDNN",
+    "TreeGRU",
+    "TreeLSTM",
+    "VariationalDropout",
+    "from_torch",
+    "to_torch",
+]

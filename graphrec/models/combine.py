@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.data import Data
 
-from ..structure import Structure, as_structure
+from ..cells.activation import Activation
+from ..structure import as_structure
+from .model import Model, Over, check_initial, count_states, run_with_states
+from .recursive import SRN
 
 
 def _cat(a: Tensor, b: Tensor) -> Tensor:
@@ -22,7 +27,7 @@ def _mean(a: Tensor, b: Tensor) -> Tensor:
 _MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cat": _cat, "sum": torch.add, "mean": _mean}
 
 
-class Reversed(nn.Module):
+class Reversed(Model):
     """A model run against the direction of the edges: a tree top-down, a sequence from its end.
 
     Args:
@@ -32,14 +37,20 @@ class Reversed(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+        self.num_states = count_states(model)
 
-    def forward(self, x: Tensor, s: Structure | Data | Tensor) -> Tensor:
-        """`[N, D] → [N, H]`."""
-        return self.model(x, as_structure(s, x).reverse())
+    def with_states(self, x: Tensor, s: Over, initial: Any = None) -> tuple[Tensor, list[Any]]:
+        """As the model; a sequence's final state is that of its first node."""
+        return run_with_states(self.model, x, as_structure(s, x).reverse(), initial)
 
 
-class Bidirectional(nn.Module):
+class Bidirectional(Model):
     """Two models, one along the edges and one against them, side by side on the same inputs.
+
+    h_t = merge(along_t, against_t)
+
+    Schuster & Paliwal, *Bidirectional recurrent neural networks*, IEEE Trans. Signal Processing 45 (1997), section
+    II, figure 3.
 
     Args:
         along, against: called as `model(x, s)` with the structure and with its reverse.
@@ -61,8 +72,90 @@ class Bidirectional(nn.Module):
         self.along = along
         self.against = Reversed(against)
         self.merge = _MERGES[merge] if isinstance(merge, str) else merge
+        self.num_states = count_states(along) + count_states(against)
 
-    def forward(self, x: Tensor, s: Structure | Data | Tensor) -> Tensor:
-        """`[N, D] → [N, 2H]` (or whatever `merge` makes of it)."""
+    @property
+    def merges_by_concatenation(self) -> bool:
+        """Whether the two directions stand side by side, as torch has them."""
+        return self.merge is _cat
+
+    def with_states(self, x: Tensor, s: Over, initial: Any = None) -> tuple[Tensor, list[Any]]:
+        """`[N, 2H]` (or whatever `merge` makes of it), and the final states, those of `along` first."""
         structure = as_structure(s, x)
-        return self.merge(self.along(x, structure), self.against(x, structure))
+        given = check_initial(self, initial)
+        first = count_states(self.along)
+        along, states = run_with_states(self.along, x, structure, given[:first])
+        against, more = run_with_states(self.against, x, structure, given[first:])
+        return self.merge(along, against), [*states, *more]
+
+
+class Stacked(Model):
+    """Models in series: each reads what the one before it makes of the nodes.
+
+    h^1 = layer_1(x),  h^l = layer_l(h^{l-1})
+
+    El Hihi & Bengio, *Hierarchical recurrent neural networks for long-term dependencies*, NIPS 1995; Graves,
+    *Generating sequences with recurrent neural networks* (2013), equations (1) and (2) without skips. Each layer runs
+    over all time before the next begins, with one input projection for all nodes; `GridCell` over `graphrec.grid` is
+    the same as one run.
+
+    Args:
+        layers: called as `layer(x, s)`.
+        dropout: the share of what passes from one layer to the next that is dropped in training (none after the
+            last, as in torch).
+
+    Raises:
+        ValueError: no layers, or a dropout that is no share.
+    """
+
+    def __init__(self, layers: Sequence[nn.Module], dropout: float = 0.0) -> None:
+        super().__init__()
+        layers = list(layers)
+        if not layers:
+            raise ValueError("expected at least one layer, got none.")
+        for layer in layers:
+            if not isinstance(layer, nn.Module):
+                raise TypeError(f"expected layers (torch.nn.Module), got {type(layer).__name__}.")
+        self.layers = nn.ModuleList(layers)
+        self.dropout = check_share("dropout", dropout)
+        self.num_states = sum(map(count_states, layers))
+
+    def with_states(self, x: Tensor, s: Over, initial: Any = None) -> tuple[Tensor, list[Any]]:
+        """The last layer's rows, and the final states of all layers."""
+        structure = as_structure(s, x)
+        given = check_initial(self, initial)
+        states: list[Any] = []
+        for number, layer in enumerate(self.layers):
+            if number:
+                x = F.dropout(x, self.dropout, self.training)
+            here = given[len(states) : len(states) + count_states(layer)]
+            x, final = run_with_states(layer, x, structure, here)
+            states += final
+        return x, states
+
+
+class RMLP(Stacked):
+    """The recurrent multilayer perceptron: simple recurrent networks on top of each other.
+
+    x_I(n+1)  = f(x_I(n), u(n))
+    x_II(n+1) = f(x_II(n), x_I(n+1)),  and so on
+
+    Puskorius & Feldkamp, *Neurocontrol of nonlinear dynamical systems with Kalman filter trained recurrent networks*,
+    IEEE Trans. Neural Networks 5 (1994); Haykin, *Neural Networks and Learning Machines* (2009), equation (15.11).
+
+    Args:
+        inputs: D.
+        widths: H of each layer, from the input up.
+        activation: as in `SRNCell`.
+    """
+
+    def __init__(self, inputs: int, widths: Sequence[int], activation: str | Activation = "tanh") -> None:
+        sizes = [inputs, *widths]
+        super().__init__([SRN(d, h, activation) for d, h in pairwise(sizes)])
+
+
+def check_share(name: str, value: float) -> float:
+    """A number from 0 to 1 (excluded)."""
+    if not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ValueError(f"{name} must be a share, 0 or more and below 1, got {value!r}.")
+    return float(value)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
-from torch_geometric.data import Data
+from torch import Tensor
 
 from ..cells import (
     Cell,
     ChildSumTreeLSTMCell,
+    GRUCell,
+    LSTMCell,
     NaryTreeLSTMCell,
     RecNNCell,
     RNTNCell,
@@ -18,18 +19,21 @@ from ..cells import (
 )
 from ..cells.activation import Activation
 from ..cells.cell import check_cell
-from ..engine import run
-from ..schedule import check_mode, schedule
-from ..structure import Structure, as_structure
+from ..engine import run, run_sequence
+from ..schedule import Schedule, check_mode, schedule
+from ..structure import as_structure
+from .model import Model, Over, check_initial
 
 
-class Recursive(nn.Module):
+class Recursive(Model):
     """Any cell as a module: from inputs and a structure to hidden states.
 
     Args:
         cell: the equations.
         mode, rounds: as in `graphrec.schedule`.
     """
+
+    num_states = 1
 
     def __init__(self, cell: Cell, mode: str = "async", rounds: int | None = None) -> None:
         super().__init__()
@@ -39,7 +43,7 @@ class Recursive(nn.Module):
         self.mode = mode
         self.rounds = rounds
 
-    def forward(self, x: Tensor, s: Structure | Data | Tensor, initial: Any = None) -> Tensor:
+    def forward(self, x: Tensor, s: Over, initial: Any = None) -> Tensor:
         """The first field of the state, h `[N, H]`.
 
         Args:
@@ -47,12 +51,21 @@ class Recursive(nn.Module):
             s: a Structure, a PyG `Data` or `Batch`, or an `edge_index` `[2, E]`.
             initial: the initial state, see `graphrec.run`.
         """
-        return self.state(x, s, initial)[0]
+        return run(*self._task(x, s), initial)[0]
 
-    def state(self, x: Tensor, s: Structure | Data | Tensor, initial: Any = None) -> Any:
+    def state(self, x: Tensor, s: Over, initial: Any = None) -> Any:
         """The whole state, e.g. `(h, c)`, `[N, H]` each; arguments as in `forward`."""
-        plan = schedule(as_structure(s, x), self.mode, self.rounds)
-        return run(self.cell, plan, x, initial)
+        return run(*self._task(x, s), initial)
+
+    def with_states(self, x: Tensor, s: Over, initial: Any = None) -> tuple[Tensor, list[Any]]:
+        """h `[N, H]`, and the final state, as a list of one."""
+        (given,) = check_initial(self, initial)
+        h, final = run_sequence(*self._task(x, s), given)
+        return h, [final]
+
+    def _task(self, x: Tensor, s: Over) -> tuple[Cell, Schedule, Tensor]:
+        """What is to be run: the cell, the schedule and its inputs."""
+        return self.cell, schedule(as_structure(s, x), self.mode, self.rounds), x
 
 
 class SRN(Recursive):
@@ -60,6 +73,20 @@ class SRN(Recursive):
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
         super().__init__(SRNCell(inputs, hidden, activation))
+
+
+class LSTM(Recursive):
+    """Long short-term memory over chains; see `LSTMCell`."""
+
+    def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None) -> None:
+        super().__init__(LSTMCell(inputs, hidden, forget_bias))
+
+
+class GRU(Recursive):
+    """The gated recurrent unit over chains, in torch's form; see `GRUCell`."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__(GRUCell(inputs, hidden))
 
 
 class RecNN(Recursive):

@@ -133,8 +133,10 @@ def to_networkx(structure: Structure) -> nx.DiGraph:
     parallel = len({tuple(pair) for pair in pairs}) < len(pairs)
     graph = nx.MultiDiGraph() if parallel else nx.DiGraph()
     on_nodes: dict[str, Any] = {
-        **{"kind": structure.kind, "past": structure.past},
-        **{"token": structure.tokens, "label": structure.labels},
+        "kind": structure.kind,
+        "past": structure.past,
+        "token": structure.tokens,
+        "label": structure.labels,
     }
     if structure.num_graphs > 1:
         on_nodes["graph"] = structure.graph

@@ -1,0 +1,85 @@
+"""Several cells as one."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from .cell import Cell, check_cell
+
+if TYPE_CHECKING:
+    from ..engine.inbox import Inbox
+
+
+class SeriesCell(Cell):
+    """A stack of cells within one node: each reads what the one below has made of the same node.
+
+    h^1_t = cell_1(x_t, h^1_{t-1}),  h^l_t = cell_l(h^{l-1}_t, h^l_{t-1})
+
+    What `Stacked` computes layer by layer and `GridCell` on a grid, node by node: for those who must have the top of
+    one node before they can feed the next, as decoders do.
+
+    Args:
+        cells: from the input up.
+
+    Shapes: x `[N, D]`; State the fields of the top cell, and those of the others with their layer's number behind
+    the name: `h`, `c`, `h0`, `c0`, `h1`, … .
+    """
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        cells = list(cells)
+        if not cells:
+            raise ValueError("expected at least one cell, got none.")
+        for cell in cells:
+            check_cell(cell)
+        super().__init__(cells[0].inputs)
+        self.cells = nn.ModuleList(cells)
+        self.arity = cells[0].arity
+
+    @property
+    def State(self) -> Any:
+        """The fields of all cells, those of the top one first."""
+        return _state_type(tuple(cell.State._fields for cell in self._parts))
+
+    @property
+    def _parts(self) -> list[Any]:
+        return list(self.cells)
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Those of all cells, the top one's first."""
+        *below, top = self._parts
+        return [shape for cell in (top, *below) for shape in cell.shapes()]
+
+    def project(self, x: Tensor) -> Tensor:
+        """As the first cell."""
+        return self._parts[0].project(x)
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:
+        """One step."""
+        states = []
+        for layer, cell in enumerate(self._parts):
+            names = _names(cell.State._fields, layer, len(self.cells))
+            here = inbox.renamed(dict(zip(cell.State._fields, names, strict=True)))
+            before = cell.State(*(getattr(own, name) for name in names))
+            states.append(cell(cell.project(states[-1][0]) if layer else x, here, before))
+        return self.join(states)
+
+    def join(self, states: Sequence[Any]) -> Any:
+        """One state from those of the cells, from the input up."""
+        *below, top = states
+        return self.State(*top, *(value for state in below for value in state))
+
+
+def _names(fields: tuple[str, ...], layer: int, layers: int) -> list[str]:
+    return [name if layer == layers - 1 else f"{name}{layer}" for name in fields]
+
+
+@cache
+def _state_type(fields: tuple[tuple[str, ...], ...]) -> Any:
+    layers = len(fields)
+    names = [_names(names, layer, layers) for layer, names in enumerate(fields)]
+    return namedtuple("State", [name for layer in (names[-1], *names[:-1]) for name in layer])

@@ -1,0 +1,239 @@
+"""Delay networks over chains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..cells import ARCell, NARXCell, SRNCell, TDNNCell
+from ..cells.activation import Activation
+from ..engine import run
+from ..schedule import schedule
+from ..structure import Structure, as_structure, lagged
+from .model import Model, Over
+from .recursive import Recursive
+
+
+class TDNN(Model):
+    """A layer of a time-delay neural network over chains: each node sees the last inputs; see `TDNNCell`.
+
+    h_t = f(W_0 x_t + W_1 x_{t-1} + … + W_{K-1} x_{t-K+1} + b)
+
+    Inputs before the beginning are zero: a causal `torch.nn.Conv1d`. Put several into `Stacked`, and into
+    `Bidirectional` for windows that see both sides. All nodes are computed at once, in one sync round.
+
+    Args:
+        inputs: D.
+        hidden: H.
+        window: K, how many inputs a node sees, its own included; 2 or more.
+        activation: as in `TDNNCell`.
+
+    Raises:
+        ValueError: a window below 2.
+    """
+
+    def __init__(self, inputs: int, hidden: int, window: int, activation: str | Activation = "tanh") -> None:
+        super().__init__()
+        if window < 2:
+            raise ValueError(f"window must be 2 or more (a window of one is torch.nn.Linear), got {window}.")
+        self.cell = TDNNCell(inputs, hidden, window - 1, activation)
+
+    def with_states(self, x: Tensor, s: Over, initial: Any = None) -> tuple[Tensor, list[Any]]:
+        """`[N, D] → [N, H]`; a TDNN has no states."""
+        plan = schedule(_with_lags(as_structure(s, x), self.cell.arity), "sync", 1)
+        if initial:
+            raise ValueError("a TDNN has no state of its own to begin with: give longer sequences instead.")
+        before = self.cell.State(h=x.new_zeros(x.shape[0], self.cell.hidden), u=x)
+        return run(self.cell, plan, x, before).h, []
+
+
+class NARX(nn.Module):
+    """Nonlinear autoregression with exogenous inputs over chains, in both forms; see `NARXCell`.
+
+    - series-parallel, `model(x, s, y)`: the true outputs are fed back. Nothing then waits for anything, and all
+      nodes are computed at once, in one sync round.
+    - parallel, `model(x, s)`: the network's own outputs are fed back, node after node.
+    - both, `model(x, s, y, known)`: the true outputs where they are known, its own elsewhere; so a free run
+      begins after a stretch of true values.
+
+    Inputs and outputs before the beginning are zero, or what `past` says.
+
+    Args:
+        inputs, hidden, outputs, input_lags, output_lags, activation: as in `NARXCell`.
+
+    Raises:
+        ValueError: input_lags below 0, output_lags below 1.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        outputs: int,
+        input_lags: int,
+        output_lags: int,
+        activation: str | Activation = "tanh",
+    ) -> None:
+        super().__init__()
+        if input_lags < 0 or output_lags < 1:
+            raise ValueError(
+                f"input_lags must be 0 or more and output_lags 1 or more, got {input_lags} and {output_lags}."
+            )
+        self.cell = NARXCell(inputs, hidden, outputs, input_lags, output_lags, activation)
+
+    def forward(
+        self,
+        x: Tensor,
+        s: Over,
+        y: Tensor | None = None,
+        known: Tensor | None = None,
+        past: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """The computed outputs, `[N, Y]`.
+
+        Args:
+            x: `[N, D]`, the exogenous inputs.
+            s: chains.
+            y: `[N, Y]`, the true outputs, or None for the parallel form.
+            known: `[N]` bool, whose true outputs are fed back; by default all.
+            past: an input and an output, `[G, D]` and `[G, Y]` (or `[1, ·]` for all), that stand for all those
+                before the beginning.
+
+        Raises:
+            ValueError, TypeError: y, known or past of the wrong shape.
+        """
+        cell, structure = self.cell, as_structure(s, x)
+        true, flag = _feedback(x, y, known, cell.outputs)
+        rows = torch.cat([x, true, flag], dim=-1)
+        lags = _with_lags(structure, cell.arity)
+        if y is not None and known is None and past is None:
+            before = cell.State(y=true, seen=true, u=x)
+            return run(cell, schedule(lags, "sync", 1), rows, before).y
+        initial = None if past is None else cell.State(y=past[1], seen=past[1], u=past[0])
+        return run(cell, schedule(lags), rows, initial).y
+
+
+class AR(nn.Module):
+    """The autoregressive process of order K over chains; see `ARCell`.
+
+    y_t = b + A_1 y_{t-1} + … + A_K y_{t-K}
+
+    Args:
+        outputs: the width Y of the series.
+        lags: K.
+
+    Raises:
+        ValueError: lags below 1.
+    """
+
+    def __init__(self, outputs: int, lags: int) -> None:
+        super().__init__()
+        if lags < 1:
+            raise ValueError(f"lags must be 1 or more, got {lags}.")
+        self.cell = ARCell(outputs, lags)
+
+    def forward(self, y: Tensor, s: Over, known: Tensor | None = None) -> Tensor:
+        """The computed outputs, `[N, Y]`.
+
+        Args:
+            y: `[N, Y]`, the true ones.
+            s: chains.
+            known: `[N]` bool, whose true outputs are fed back (the process's own elsewhere); by default all.
+
+        Raises:
+            ValueError, TypeError: y or known of the wrong shape.
+        """
+        lags = _with_lags(as_structure(s, y), self.cell.arity)
+        true, flag = _feedback(y, y, known, self.cell.hidden)
+        rows = torch.cat([true, flag], dim=-1)
+        if known is None:
+            return run(self.cell, schedule(lags, "sync", 1), rows, self.cell.State(y=true, seen=true)).y
+        return run(self.cell, schedule(lags), rows).y
+
+    @torch.no_grad()
+    def fit(self, y: Tensor, s: Over) -> AR:
+        """Set b and A_1 … A_K by least squares over all nodes whose whole past is there; returns the model.
+
+        Raises:
+            ValueError: fewer such nodes than numbers to be found per output (K Y + 1).
+        """
+        lags = _with_lags(as_structure(s, y), self.cell.arity)
+        past = _past_of_each(y, lags, self.cell.arity)
+        full = torch.bincount(lags.target, minlength=lags.num_nodes) == self.cell.arity
+        rows, unknowns = int(full.sum()), past.shape[1] + 1
+        if rows < unknowns:
+            raise ValueError(
+                f"least squares needs at least {unknowns} nodes with {self.cell.arity} predecessors, got {rows}: "
+                f"give longer sequences, or take fewer lags."
+            )
+        design = torch.cat([past[full], past.new_ones(rows, 1)], dim=1)
+        found = torch.linalg.lstsq(design, y[full]).solution  # [K Y + 1, Y]
+        self.cell.past.weight.copy_(found[:-1].t())
+        self.cell.past.bias.copy_(found[-1])
+        return self
+
+
+class StateSpace(Model):
+    """The state-space form of the simple recurrent network: a nonlinear state, read out linearly.
+
+    x_t = a(x_{t-1}, u_t) = f(W u_t + U x_{t-1} + b)
+    y_t = B x_t
+
+    Haykin, *Neural Networks and Learning Machines* (2009), equations (15.10) and (15.11); node t holds the input that
+    leads to state x_t (there numbered one less).
+
+    Args:
+        inputs: the width of u.
+        hidden: the width of x.
+        outputs: the width of y.
+        activation: f, as in `SRNCell`.
+    """
+
+    num_states = 1
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, activation: str | Activation = "tanh") -> None:
+        super().__init__()
+        self.state = Recursive(SRNCell(inputs, hidden, activation))
+        self.output = nn.Linear(hidden, outputs, bias=False)  # B
+
+    def with_states(self, x: Tensor, s: Over, initial: Any = None) -> tuple[Tensor, list[Any]]:
+        """y `[N, Y]` from u `[N, D]`, and the final state x."""
+        states, final = self.state.with_states(x, s, initial)
+        return self.output(states), final
+
+
+def _with_lags(structure: Structure, lags: int) -> Structure:
+    key = ("lagged", lags)
+    if key not in structure.cache:
+        with torch.inference_mode(False):  # what is kept must be fit for training, too
+            structure.cache[key] = lagged(structure, lags)
+    return structure.cache[key]
+
+
+def _feedback(x: Tensor, y: Tensor | None, known: Tensor | None, width: int) -> tuple[Tensor, Tensor]:
+    """The true outputs `[N, Y]`, and `[N, 1]`, one where they are to be seen."""
+    if y is None:
+        if known is not None:
+            raise ValueError("known says which true outputs are fed back, but there are none: give y, too.")
+        return x.new_zeros(x.shape[0], width), x.new_zeros(x.shape[0], 1)
+    if not isinstance(y, Tensor) or y.shape != (x.shape[0], width):
+        got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
+        raise ValueError(
+            f"y must have shape [{x.shape[0]}, {width}], the true output of each node, got {got}."
+        )
+    if known is None:
+        return y, y.new_ones(x.shape[0], 1)
+    if not isinstance(known, Tensor) or known.dtype != torch.bool or known.shape != (x.shape[0],):
+        got = f"{known.dtype} {tuple(known.shape)}" if isinstance(known, Tensor) else type(known).__name__
+        raise TypeError(f"known must be a bool tensor of shape [{x.shape[0]}], got {got}.")
+    # What is not known may be anything, even NaN, and must not be seen.
+    return y.masked_fill(~known.unsqueeze(1), 0), known.unsqueeze(1).to(y.dtype)
+
+
+def _past_of_each(y: Tensor, lags: Structure, count: int) -> Tensor:
+    """`[N, K * Y]`: y_{t-1}, …, y_{t-K} of each node, zero where there is none."""
+    past = y.new_zeros(lags.num_nodes, count, y.shape[1])
+    past[lags.target, lags.slot] = y[lags.source]
+    return past.flatten(1)

@@ -1,0 +1,285 @@
+"""Models that say something: language models and encoder-decoders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..cells import Cell, SeriesCell
+from ..cells.cell import check_cell
+from ..engine import run
+from ..schedule import schedule
+from ..structure import Structure, as_structure, chains
+from .combine import Stacked
+from .decode import Pick, Speaker, check_decoding, choose, greedy, sampler, search
+from .model import Model, Over
+from .recursive import Recursive
+
+
+class LanguageModel(nn.Module):
+    """A language model: at every node of a sequence, which token stands there, given those before it.
+
+    p(w_t | w_1 … w_{t-1}) = softmax(V h_t + c),  h_t the state after w_0 … w_{t-1},  w_0 = the end symbol
+
+    Mikolov, Karafiát, Burget, Černocký & Khudanpur, *Recurrent neural network based language model*, Interspeech
+    2010, equations (1) to (5). The symbol that ends sequences also stands before them.
+
+    Args:
+        tokens: V.
+        embedding: E, the width of word vectors.
+        model: a `Recursive` (such as `graphrec.LSTM(E, H)`), or `Stacked` of them.
+        hidden: H, the width of what it returns.
+        end: the end symbol.
+        dropout: the share of h that is dropped in training before the output layer.
+
+    Raises:
+        ValueError: an end symbol that is no token. TypeError: another model.
+    """
+
+    def __init__(
+        self, tokens: int, embedding: int, model: Model, hidden: int, end: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        check_decoding(tokens, end, limit=1)
+        _cells(model)
+        self.end = end
+        self.embed = nn.Embedding(tokens, embedding)
+        self.model = model
+        self.output = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, tokens))
+
+    def forward(self, token: Tensor, s: Over) -> Tensor:
+        """`[N, V]`: the logits of each node's token, of which the node itself sees only those before.
+
+        Args:
+            token: `[N]` long; in training the last of each sequence is the end symbol.
+            s: chains.
+        """
+        structure = _check_tokens(token, s, self.embed.num_embeddings)
+        return self.output(self.model(self.embed(_before(token, structure, self.end)), structure))
+
+    def generate(
+        self,
+        prefixes: Sequence[Sequence[int]],
+        limit: int,
+        temperature: float | None = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> list[list[int]]:
+        """Go on after each prefix until the end symbol is drawn; returns what comes after the prefixes.
+
+        Args:
+            prefixes: tokens to begin with; an empty one is a beginning, too.
+            limit: how many tokens at most.
+            temperature: tokens are drawn from softmax(logits / temperature); None: the likeliest is taken.
+            generator: draws; by default torch's own.
+
+        Raises:
+            ValueError: no prefixes, no limit, a temperature of 0 or less, tokens that are none.
+        """
+        check_decoding(self.embed.num_embeddings, self.end, limit)
+        pick = greedy if temperature is None else sampler(temperature, generator)
+        if not len(prefixes):
+            raise ValueError("expected at least one prefix (an empty one is a beginning, too), got none.")
+        device = self.embed.weight.device
+        heard = torch.tensor([t for prefix in prefixes for t in [self.end, *prefix]], device=device)
+        s = chains([1 + len(prefix) for prefix in prefixes]).to(device)
+        _check_tokens(heard, s, self.embed.num_embeddings)
+        cell = _step_cell(self.model)
+        with _in_use(self):
+            # All but the last token are heard at once, the last one by the first node that speaks.
+            is_last = torch.ones_like(heard, dtype=torch.bool)
+            is_last[s.source] = False
+            before = chains([len(prefix) for prefix in prefixes]).to(device)
+            state = _zero_state(cell, len(prefixes), self.embed.weight)
+            if before.num_nodes:
+                _, finals = self.model.with_states(self.embed(heard[~is_last]), before)
+                state = cell.join(finals) if isinstance(cell, SeriesCell) else finals[0]
+            return choose(
+                Speaker(cell, self.embed, self.output), state, heard[is_last], self.end, limit, pick
+            )
+
+
+class Seq2Seq(nn.Module):
+    """Encoder and decoder: a sequence is read to its end, and another is said from there.
+
+    s = the encoder's final state;  p(y_k | y_1 … y_{k-1}, x) = softmax(V h_k + c),
+    h_k = decoder(y_{k-1}, h_{k-1}),  h_0 = bridge(s),  y_0 = the start symbol
+
+    Sutskever, Vinyals & Le, *Sequence to sequence learning with neural networks*, NIPS 2014, equation (4); Cho et al.,
+    *Learning phrase representations using RNN encoder-decoder*, EMNLP 2014, section 2.2 (without feeding s to every
+    node). The same is a chain of nodes of two kinds under `PerKind`.
+
+    Args:
+        encoder: a `Model` over word vectors of the source.
+        decoder: a cell with one slot over word vectors of the target, or several in series (`SeriesCell`).
+        source_tokens, target_tokens: how many there are.
+        embedding: E, the width of word vectors.
+        start, end: target symbols that stand before and behind what is said.
+        bridge: from the encoder's list of final states to the decoder's initial state; by default the last of
+            them as it is (for a `SeriesCell`, all of them).
+
+    Raises:
+        ValueError: start or end are no target tokens.
+    """
+
+    def __init__(
+        self,
+        encoder: Model,
+        decoder: Cell,
+        source_tokens: int,
+        target_tokens: int,
+        embedding: int,
+        start: int,
+        end: int,
+        bridge: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        check_cell(decoder)
+        check_decoding(target_tokens, end, limit=1)
+        if not 0 <= start < target_tokens:
+            raise ValueError(f"start must be one of the target tokens 0 to {target_tokens - 1}, got {start}.")
+        self.start, self.end = start, end
+        self.encoder, self.decoder, self.bridge = encoder, decoder, bridge
+        self.embed_source = nn.Embedding(source_tokens, embedding)
+        self.embed_target = nn.Embedding(target_tokens, embedding)
+        self.output = nn.Linear(decoder.shapes()[0][-1], target_tokens)
+
+    def forward(self, source: Tensor, s: Over, target: Tensor, t: Over, teacher: float = 1.0) -> Tensor:
+        """`[M, V]`: the logits of each target node's token.
+
+        Args:
+            source: `[N]` long.
+            s: the source's chains.
+            target: `[M]` long, the last of each sequence being the end symbol.
+            t: the target's chains, as many.
+            teacher: the probability with which a node hears the true token before it; otherwise it hears the one
+                that its predecessor found likeliest (Bengio et al., *Scheduled sampling*, NIPS 2015, section 2.4).
+
+        Raises:
+            ValueError: numbers of sequences that differ, a probability that is none, tokens that are none.
+        """
+        if not 0 <= teacher <= 1:
+            raise ValueError(f"teacher must be a probability, 0 to 1, got {teacher}.")
+        to = _check_tokens(target, t, self.output.out_features)
+        state = self._encode(source, s)
+        if to.num_graphs != len(state[0]):
+            raise ValueError(
+                f"source and target must have equally many sequences, got {len(state[0])} and {to.num_graphs}."
+            )
+        told = self.embed_target(_before(target, to, self.start))
+        if teacher == 1:
+            return self.output(run(self.decoder, schedule(to), told, state)[0])
+        speaker = self._speaker()
+        is_told = torch.rand(len(told), 1, device=told.device) < teacher
+        is_told = is_told.index_fill(0, _firsts(to), True)
+        begin = speaker.begin(state, told.new_zeros(len(state[0]), told.shape[1]))
+        return run(speaker, schedule(to), torch.cat([told, is_told.to(told.dtype)], 1), begin).logits
+
+    def greedy(self, source: Tensor, s: Over, limit: int) -> list[list[int]]:
+        """For each source what the decoder says if it always takes the likeliest token, at most `limit` of them."""
+        return self._choose(source, s, limit, greedy)
+
+    def sample(
+        self,
+        source: Tensor,
+        s: Over,
+        limit: int,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> list[list[int]]:
+        """The same, each token drawn from softmax(logits / temperature)."""
+        return self._choose(source, s, limit, sampler(temperature, generator))
+
+    def beam(self, source: Tensor, s: Over, limit: int, width: int) -> list[list[int]]:
+        """The same by beam search, `width` beginnings at a time; see `graphrec.models.decode.search`."""
+        check_decoding(self.output.out_features, self.end, limit, width)
+        with _in_use(self):
+            state = self._encode(source, s)
+            first = torch.full((len(state[0]),), self.start, device=source.device)
+            return search(self._speaker(), state, first, self.end, limit, width)
+
+    def _choose(self, source: Tensor, s: Over, limit: int, pick: Pick) -> list[list[int]]:
+        check_decoding(self.output.out_features, self.end, limit)
+        with _in_use(self):
+            state = self._encode(source, s)
+            first = torch.full((len(state[0]),), self.start, device=source.device)
+            return choose(self._speaker(), state, first, self.end, limit, pick)
+
+    def _speaker(self) -> Speaker:
+        return Speaker(self.decoder, self.embed_target, self.output)
+
+    def _encode(self, source: Tensor, s: Over) -> Any:
+        """The decoder's initial state, `[G, ·]`."""
+        structure = _check_tokens(source, s, self.embed_source.num_embeddings)
+        _, finals = self.encoder.with_states(self.embed_source(source), structure)
+        if self.bridge is not None:
+            return self.bridge(finals)
+        state = self.decoder.join(finals) if isinstance(self.decoder, SeriesCell) else finals[-1]
+        wanted = [(structure.num_graphs, *shape) for shape in self.decoder.shapes()]
+        if [tuple(field.shape) for field in state] != wanted:
+            raise ValueError(
+                f"the decoder begins with a state of shapes {wanted}, but the encoder ends with "
+                f"{[tuple(field.shape) for field in state]}: give them equal widths, or a bridge."
+            )
+        return state
+
+
+@contextmanager
+def _in_use(model: nn.Module) -> Iterator[None]:
+    """While this lasts, a model is not in training: nothing is dropped, no gradients are kept."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _cells(model: nn.Module) -> list[Cell]:
+    layers = list(model.layers) if isinstance(model, Stacked) else [model]
+    for layer in layers:
+        if not isinstance(layer, Recursive):
+            raise TypeError(
+                f"a language model reads from left to right and speaks node by node: expected a Recursive model, or "
+                f"Stacked of them, got {type(layer).__name__}."
+            )
+    return [layer.cell for layer in layers]  # type: ignore[union-attr]
+
+
+def _step_cell(model: nn.Module) -> Cell:
+    """One node of a model, all layers of it, as a cell with the same weights."""
+    cells = _cells(model)
+    return cells[0] if len(cells) == 1 else SeriesCell(cells)
+
+
+def _zero_state(cell: Cell, graphs: int, like: Tensor) -> Any:
+    return cell.State(*(like.new_zeros(graphs, *shape) for shape in cell.shapes()))
+
+
+def _check_tokens(token: Tensor, s: Over, tokens: int) -> Structure:
+    if not isinstance(token, Tensor) or token.dtype != torch.long or token.dim() != 1:
+        got = f"{token.dtype} {tuple(token.shape)}" if isinstance(token, Tensor) else type(token).__name__
+        raise TypeError(f"tokens must be a long tensor with one number per node, got {got}.")
+    structure = as_structure(s, token)
+    if len(token) != structure.num_nodes:
+        raise ValueError(
+            f"tokens must have one number per node: expected {structure.num_nodes}, got {len(token)}."
+        )
+    low, high = (int(v) for v in torch.aminmax(token)) if len(token) else (0, 0)
+    if low < 0 or high >= tokens:
+        raise ValueError(f"tokens must be 0 to {tokens - 1}, got {low if low < 0 else high}.")
+    return structure
+
+
+def _before(token: Tensor, s: Structure, first: int) -> Tensor:
+    """`[N]`: the token of each node's predecessor, `first` where it has none."""
+    return torch.full_like(token, first).index_copy(0, s.target, token[s.source])
+
+
+def _firsts(s: Structure) -> Tensor:
+    return (torch.bincount(s.target, minlength=s.num_nodes) == 0).nonzero().flatten()

@@ -1,0 +1,67 @@
+"""What sequence models are used for: a class per sequence, a label per node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from .. import readout as readouts
+from .model import Over
+
+_READOUTS = {"last": readouts.last, "mean": readouts.mean, "root": readouts.root}
+
+
+class SequenceToClass(nn.Module):
+    """Sequence to class: a readout of the states, and a linear layer over it.
+
+    y = V r + c,  r the last state or the mean state of the sequence
+
+    Graves, *Supervised Sequence Labelling with Recurrent Neural Networks* (2012), section 2.3.1.
+
+    Args:
+        model: called as `model(x, s)`.
+        hidden: H, the width of what it returns.
+        classes: C.
+        readout: `"last"`, `"mean"`, `"root"` (for trees), or a function or module of (h, s).
+
+    Raises:
+        ValueError: an unknown readout.
+    """
+
+    def __init__(self, model: nn.Module, hidden: int, classes: int, readout: Any = "last") -> None:
+        super().__init__()
+        if not callable(readout) and readout not in _READOUTS:
+            raise ValueError(
+                f"readout must be one of {', '.join(_READOUTS)}, or a function, got {readout!r}."
+            )
+        self.model = model
+        self.readout = readout if callable(readout) else _READOUTS[readout]
+        self.output = nn.Linear(hidden, classes)
+
+    def forward(self, x: Tensor, s: Over) -> Tensor:
+        """`[N, D] → [G, C]`: logits."""
+        return self.output(self.readout(self.model(x, s), s))
+
+
+class SequenceToLabels(nn.Module):
+    """Synchronous sequence to sequence: a label for every node.
+
+    y_t = V h_t + c
+
+    Graves, *Supervised Sequence Labelling with Recurrent Neural Networks* (2012), section 2.3.2.
+
+    Args:
+        model: called as `model(x, s)`.
+        hidden: H, the width of what it returns.
+        labels: L.
+    """
+
+    def __init__(self, model: nn.Module, hidden: int, labels: int) -> None:
+        super().__init__()
+        self.model = model
+        self.output = nn.Linear(hidden, labels)
+
+    def forward(self, x: Tensor, s: Over) -> Tensor:
+        """`[N, D] → [N, L]`: logits."""
+        return self.output(self.model(x, s))

@@ -1,0 +1,198 @@
+"""Between torch's containers of sequences and rows with a structure.
+
+Torch keeps a batch of sequences as a padded tensor, a `PackedSequence` or a list of tensors; graphrec as one row per
+node and chains. Each way there and back keeps every row, its order and its gradient, and pads with nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from .schedule import levels
+from .structure import Structure, chains
+from .structure.structure import as_whole_numbers
+
+
+class Rows(NamedTuple):
+    """A batch of sequences as graphrec keeps it.
+
+    Attributes:
+        x: `[N, ...]`, one row per node.
+        s: its chains.
+    """
+
+    x: Tensor
+    s: Structure
+
+
+def from_padded(x: Tensor, lengths: Sequence[int] | Tensor | None = None, batch_first: bool = True) -> Rows:
+    """The rows of a padded tensor that are no padding, sequence after sequence.
+
+    Args:
+        x: `[B, T, ...]`, or `[T, B, ...]` where `batch_first` is False.
+        lengths: how long each sequence is; by default all T.
+        batch_first: as in torch's recurrent layers.
+
+    Raises:
+        ValueError, TypeError: x with fewer than two dimensions; lengths that do not match it.
+    """
+    if not isinstance(x, Tensor) or x.dim() < 2:
+        got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        layout = "[B, T, ...]" if batch_first else "[T, B, ...]"
+        raise ValueError(f"expected a padded tensor {layout}, got {got}.")
+    by_sequence = x if batch_first else x.transpose(0, 1)
+    batch, time = by_sequence.shape[:2]
+    sizes = [time] * batch if lengths is None else _check_lengths(lengths, batch, time)
+    s = _chains(tuple(sizes), x.device)
+    rows = by_sequence.reshape(batch * time, *x.shape[2:])
+    if all(size == time for size in sizes):
+        return Rows(rows, s)
+    return Rows(rows.index_select(0, s.graph * time + levels(s)), s)
+
+
+def from_packed(packed: PackedSequence) -> Rows:
+    """The rows of a `PackedSequence`, sequence after sequence, in the order that the caller packed."""
+    if not isinstance(packed, PackedSequence):
+        raise TypeError(f"expected a PackedSequence, got {type(packed).__name__}.")
+    sizes = packed_lengths(packed)
+    s = _chains(tuple(sizes.tolist()), packed.data.device)
+    return Rows(packed.data.index_select(0, _packed_rows(s, packed.batch_sizes, packed.unsorted_indices)), s)
+
+
+def from_list(sequences: Sequence[Tensor]) -> Rows:
+    """The rows of a list of tensors `[T, ...]`.
+
+    Raises:
+        ValueError, TypeError: no tensors, or such as differ in more than their length.
+    """
+    members = [sequences] if isinstance(sequences, Tensor) else list(sequences)
+    if not members:
+        raise ValueError("expected at least one sequence, got an empty list.")
+    for i, member in enumerate(members):
+        if not isinstance(member, Tensor) or member.dim() < 1:
+            raise TypeError(f"expected a list of tensors [T, ...], got {type(member).__name__} at {i}.")
+        if member.shape[1:] != members[0].shape[1:]:
+            raise ValueError(
+                f"all sequences must have rows of one shape: the first has {list(members[0].shape[1:])}, number {i} "
+                f"has {list(member.shape[1:])}."
+            )
+    x = torch.cat(members)
+    return Rows(x, _chains(tuple(len(member) for member in members), x.device))
+
+
+def to_padded(
+    h: Tensor, s: Structure, batch_first: bool = True, padding_value: float = 0.0, time: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """A padded tensor `[B, T, ...]` (or `[T, B, ...]`), and the lengths `[B]`.
+
+    Args:
+        h: `[N, ...]`.
+        s: chains; what stands first in one comes first in its sequence.
+        batch_first: as in torch's recurrent layers.
+        padding_value: what stands where a sequence has ended.
+        time: T; by default that of the longest sequence.
+
+    Raises:
+        ValueError: s is not a batch of chains, h does not fit it, or T is too small.
+    """
+    size, place = _layout(h, s)
+    longest = int(size.max())
+    time = longest if time is None else time
+    if time < longest:
+        raise ValueError(f"the longest sequence has {longest} nodes and does not fit into time={time}.")
+    full = h.new_full((len(size) * time, *h.shape[1:]), padding_value)
+    padded = full.index_copy(0, s.graph * time + place, h).view(len(size), time, *h.shape[1:])
+    return (padded if batch_first else padded.transpose(0, 1)), size
+
+
+def to_packed(h: Tensor, s: Structure, like: PackedSequence | None = None) -> PackedSequence:
+    """A `PackedSequence`; arguments as in `to_padded`.
+
+    Args:
+        h: `[N, ...]`.
+        s: chains, none of them empty (torch packs no empty sequences).
+        like: to pack in the order of another one, of the same lengths.
+    """
+    size, _ = _layout(h, s)
+    if like is not None:
+        if not torch.equal(packed_lengths(like), size.cpu()):
+            raise ValueError(
+                "like must have the lengths of s: pack without it, or give the one that s came from."
+            )
+        batch_sizes, order, inverse = like.batch_sizes, like.sorted_indices, like.unsorted_indices
+    else:
+        if int(size.min()) == 0:
+            raise ValueError(
+                f"torch packs no empty sequences, but number {int(size.argmin())} has none: use to_padded."
+            )
+        descending, order = torch.sort(size, descending=True)
+        inverse = torch.argsort(order)
+        steps = torch.arange(int(descending[0]), device=size.device)
+        batch_sizes = (descending.unsqueeze(0) > steps.unsqueeze(1)).sum(1).cpu()
+    rows = _packed_rows(s, batch_sizes, inverse)
+    node = torch.empty_like(rows)
+    node[rows] = torch.arange(len(rows), device=rows.device)
+    return PackedSequence(h.index_select(0, node), batch_sizes, order, inverse)
+
+
+def to_list(h: Tensor, s: Structure) -> list[Tensor]:
+    """A tensor `[T, ...]` per sequence; arguments as in `to_padded`."""
+    size, place = _layout(h, s)
+    node = torch.empty_like(place)
+    node[(torch.cumsum(size, 0) - size)[s.graph] + place] = torch.arange(len(place), device=place.device)
+    return list(h.index_select(0, node).split(size.tolist()))
+
+
+def packed_lengths(packed: PackedSequence) -> Tensor:
+    """`[B]`: how long the sequences are, in the order that the caller packed."""
+    ends = torch.cat([packed.batch_sizes, packed.batch_sizes.new_zeros(1)])
+    steps = torch.arange(1, len(ends))
+    lengths = torch.repeat_interleave(steps, ends[:-1] - ends[1:]).flip(0)
+    unsorted = packed.unsorted_indices
+    return lengths if unsorted is None else lengths[unsorted.cpu()]
+
+
+@lru_cache(maxsize=64)
+def _chains(lengths: tuple[int, ...], device: torch.device) -> Structure:
+    # Batches of one shape come again and again, and keep their schedule.
+    with torch.inference_mode(False):  # what is kept must be fit for training, too
+        return chains(lengths).to(device)
+
+
+def _check_lengths(lengths: Sequence[int] | Tensor, batch: int, time: int) -> list[int]:
+    sizes = as_whole_numbers(lengths, "lengths must be whole numbers, one per sequence").flatten().tolist()
+    if len(sizes) != batch:
+        raise ValueError(f"lengths must have one number per sequence: expected {batch}, got {len(sizes)}.")
+    for i, size in enumerate(sizes):
+        if not 0 <= size <= time:
+            raise ValueError(
+                f"sequence {i} cannot have length {size}: the padded tensor has {time} time steps."
+            )
+    return sizes
+
+
+def _layout(h: Tensor, s: Structure) -> tuple[Tensor, Tensor]:
+    """The length of each sequence, `[B]`, and the position of each node in its own, `[N]`."""
+    if h.shape[0] != s.num_nodes:
+        raise ValueError(f"h must have one row per node: expected {s.num_nodes}, got shape {tuple(h.shape)}.")
+    size = torch.bincount(s.graph, minlength=s.num_graphs)
+    place = levels(s)
+    # In a chain every level has one node.
+    taken = torch.zeros(s.num_nodes, dtype=torch.bool, device=s.device)
+    taken[(torch.cumsum(size, 0) - size)[s.graph] + place] = True
+    if s.num_edges != s.num_nodes - int((size > 0).sum()) or not bool(taken.all()):
+        raise ValueError(f"expected a batch of chains, got {s!r}: use h itself, a row per node.")
+    return size, place
+
+
+def _packed_rows(s: Structure, batch_sizes: Tensor, unsorted: Tensor | None) -> Tensor:
+    """`[N]`: for each node its row in the packed data."""
+    first = (torch.cumsum(batch_sizes, 0) - batch_sizes).to(s.device)
+    rank = s.graph if unsorted is None else unsorted[s.graph]
+    return first[levels(s)] + rank
