@@ -71,7 +71,9 @@ def from_list(sequences: Sequence[Tensor]) -> Rows:
     Raises:
         ValueError, TypeError: no tensors, or such as differ in more than their length.
     """
-    members = [sequences] if isinstance(sequences, Tensor) else list(sequences)
+    if isinstance(sequences, Tensor):
+        raise TypeError("expected a list of tensors [T, ...], got one tensor: use from_padded, or put it into a list.")
+    members = list(sequences)
     if not members:
         raise ValueError("expected at least one sequence, got an empty list.")
     for i, member in enumerate(members):

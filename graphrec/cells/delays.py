@@ -44,10 +44,9 @@ class TDNNCell(Cell):
         h: Tensor
         u: Tensor
 
-    inputs: int
-
     def __init__(self, inputs: int, hidden: int, lags: int, activation: str | Activation = "tanh") -> None:
         super().__init__(inputs, hidden)
+        self.seen = inputs
         self.arity: int = lags
         self.activation = activation_function(activation)
         self.input = nn.Linear(inputs, hidden)  # W_0, b
@@ -55,7 +54,7 @@ class TDNNCell(Cell):
 
     def shapes(self) -> list[tuple[int, ...]]:
         """h and u."""
-        return [(self.hidden,), (self.inputs,)]
+        return [(self.hidden,), (self.seen,)]
 
     def project(self, x: Tensor) -> Tensor:
         """W_0 x + b, and x."""
@@ -63,7 +62,7 @@ class TDNNCell(Cell):
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> State:
         """One step."""
-        now, u = x.split([self.hidden, self.inputs], dim=-1)
+        now, u = x.split([self.hidden, self.seen], dim=-1)
         earlier = inbox.by_slot(inbox.u, self.arity).flatten(1)
         return self.State(self.activation(now + self.past(earlier)), u)
 
@@ -129,8 +128,6 @@ class NARXCell(Cell):
         y: Tensor
         seen: Tensor
         u: Tensor
-
-    inputs: int
 
     def __init__(
         self,

@@ -79,8 +79,8 @@ class StepCell(Cell):
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:
         """One step."""
-        before = tuple(inbox.sum(getattr(inbox, name)) for name in self.State._fields)
-        after = self.step(x, before if len(before) > 1 else before[0])
+        before = [inbox.sum(getattr(inbox, name)) for name in self.State._fields]
+        after = self.step(x, tuple(before) if len(before) > 1 else before[0])
         return self.State(*_tensors(self.step, after))
 
 

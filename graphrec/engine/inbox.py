@@ -190,7 +190,7 @@ class Inbox(Looked):
         for name in self._fields:
             other.__dict__.pop(name, None)
         other._fields = (*names, "edge_attr")
-        other._fetch = lambda name: getattr(self, names.get(name, name))
+        other._fetch = lambda name: getattr(self, {**names, "edge_attr": "edge_attr"}[name])
         return other
 
     def replaced(self, **fields: Tensor) -> Inbox:

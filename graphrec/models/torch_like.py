@@ -188,17 +188,21 @@ def _pairs(cell: Any, module: nn.Module, name: str) -> list[tuple[Tensor, Tensor
     return [(ours, getattr(module, theirs)) for ours, theirs in named if ours is not None]
 
 
-def _cells_of(layer: nn.Module) -> list[Any]:
+def _cells_of(layer: Any) -> list[Any]:
     """The cells of a layer, one per direction."""
     if isinstance(layer, Bidirectional) and layer.merges_by_concatenation:
-        return [*_cells_of(layer.along), *_cells_of(layer.against.model)]
-    plain = isinstance(layer, Recursive) and type(layer)._task is Recursive._task and layer.mode == "async"
-    if plain and layer.cell.fused() is not None:
-        return [layer.cell]
-    what = layer.cell if isinstance(layer, Recursive) else layer
+        return [_cell_of(layer.along), _cell_of(layer.against.model)]
+    return [_cell_of(layer)]
+
+
+def _cell_of(layer: Any) -> Any:
+    cell: Any = layer.cell if isinstance(layer, Recursive) else None
+    plain = cell is not None and type(layer)._task is Recursive._task and layer.mode == "async"
+    if plain and cell.fused() is not None:
+        return cell
     raise TypeError(
         f"torch has layers of SRNCell (tanh or relu), LSTMCell and GRUCell, one or both directions concatenated, got "
-        f"{type(what).__name__}."
+        f"{type(layer if cell is None else cell).__name__}."
     )
 
 

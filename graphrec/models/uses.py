@@ -7,9 +7,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from .. import readout as readouts
+from ..structure import as_structure
 from .model import Over
 
-_READOUTS = {"last": readouts.last, "mean": readouts.mean, "root": readouts.root}
+_READOUTS: dict[str, Any] = {"last": readouts.last, "mean": readouts.mean, "root": readouts.root}
 
 
 class SequenceToClass(nn.Module):
@@ -41,7 +42,8 @@ class SequenceToClass(nn.Module):
 
     def forward(self, x: Tensor, s: Over) -> Tensor:
         """`[N, D] → [G, C]`: logits."""
-        return self.output(self.readout(self.model(x, s), s))
+        structure = as_structure(s, x)
+        return self.output(self.readout(self.model(x, structure), structure))
 
 
 class SequenceToLabels(nn.Module):

@@ -118,12 +118,13 @@ def parts_of(plan: Schedule) -> list[list[Part]]:
     count = torch.bincount(_place_of_edge(plan), minlength=len(kind))
     _, edges, fewest, most = segment_layout(count, bounds)
     found: list[list[Part]] = []
+    first_node = first_edge = 0
     for number, of_kind in enumerate(kind[firsts].tolist()):
         if bounds[number] == levels[len(found)]:
-            node, edge = bounds[number], edges[number]
+            first_node, first_edge = bounds[number], edges[number]
             found.append([])
-        nodes = slice(bounds[number] - node, bounds[number + 1] - node)
-        inbox = slice(edges[number] - edge, edges[number + 1] - edge)
+        nodes = slice(bounds[number] - first_node, bounds[number + 1] - first_node)
+        inbox = slice(edges[number] - first_edge, edges[number + 1] - first_edge)
         degree = fewest[number] if fewest[number] == most[number] else None
         found[-1].append(Part(of_kind, nodes, inbox, degree))
     return found
