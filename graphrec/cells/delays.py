@@ -144,8 +144,8 @@ class NARXCell(Cell):
         self.arity: int = max(input_lags, output_lags)
         self.activation = activation_function(activation)
         self.input = nn.Linear(inputs, hidden)  # W_0, b
-        self.past_inputs = nn.Linear(input_lags * inputs, hidden, bias=False)  # W_1 … W_Kx, side by side
-        self.past_outputs = nn.Linear(output_lags * outputs, hidden, bias=False)  # U_1 … U_Ky, side by side
+        width = input_lags * inputs + output_lags * outputs
+        self.past = nn.Linear(width, hidden, bias=False)  # W_1 … W_Kx, U_1 … U_Ky, side by side
         self.output = nn.Linear(hidden, outputs)  # V, c
 
     def shapes(self) -> list[tuple[int, ...]]:
@@ -161,6 +161,6 @@ class NARXCell(Cell):
         now, u, true, known = x.split([self.hidden, self.exogenous, self.outputs, 1], dim=-1)
         inputs = inbox.by_slot(inbox.u, self.arity)[:, : self.input_lags].flatten(1)
         outputs = inbox.by_slot(inbox.seen, self.arity)[:, : self.output_lags].flatten(1)
-        h = self.activation(now + self.past_inputs(inputs) + self.past_outputs(outputs))
+        h = self.activation(now + self.past(torch.cat([inputs, outputs], dim=1)))
         y = self.output(h)
         return self.State(y, torch.where(known > 0, true, y), u)

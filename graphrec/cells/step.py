@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -40,14 +39,17 @@ class StepCell(Cell):
     and the cells of the package torchrecurrent.
 
     state_t = step(x_t, state_{t-1}),  a tensor, or a tuple of several
+    y_t, state_t = step(x_t, state_{t-1}),  where the step has an output besides: (tensor, (tensor, …))
 
     Args:
         step: the module.
         inputs: D; by default the module's `input_size`.
-        hidden: the width of each tensor of the state; by default found out by calling `step` on a zero input
-            without a state (nothing is kept of that call).
+        hidden: the width of each tensor that `step` returns, nested as it returns them: H, (H, H), or with an output
+            of width Y besides (Y, (H,)) or (Y, (H, H)); by default found out by calling `step` on a zero input
+            without a state, and again with the state that it has returned (nothing is kept of these calls).
 
-    Shapes: x `[N, D]`; State `h`, or `h` and `c`, or `h`, `c` and `s`. A node has one predecessor at most (slot 0).
+    Shapes: x `[N, D]`; State `h`, or `h` and `c`, or `h`, `c` and `s`; an output comes first, as `h`, and is not
+    handed back to the step. A node has one predecessor at most (slot 0).
 
     Raises:
         TypeError: not a module, or one that returns something else than one to three tensors `[n, H]`.
@@ -56,9 +58,7 @@ class StepCell(Cell):
 
     arity = 1
 
-    def __init__(
-        self, step: nn.Module, inputs: int | None = None, hidden: int | Sequence[int] | None = None
-    ) -> None:
+    def __init__(self, step: nn.Module, inputs: int | None = None, hidden: Any = None) -> None:
         if not isinstance(step, nn.Module):
             raise TypeError(f"expected a step module (torch.nn.Module), got {type(step).__name__}.")
         inputs = getattr(step, "input_size", None) if inputs is None else inputs
@@ -66,11 +66,13 @@ class StepCell(Cell):
             raise ValueError(f"{type(step).__name__} has no input_size: say StepCell(step, inputs=D).")
         super().__init__(inputs)
         self.step = step
-        if hidden is None:
-            hidden = _widths(step, inputs)
-        self._widths = [hidden] if isinstance(hidden, int) else list(hidden)
-        if not 1 <= len(self._widths) <= 3:
-            raise TypeError(f"a step's state must be one to three tensors, got {len(self._widths)}.")
+        widths = _widths(step, inputs) if hidden is None else hidden
+        self._has_output = _has_output(widths)
+        self._widths = _flat(widths)
+        if not 1 <= len(self._widths) <= 3 or not all(isinstance(width, int) for width in self._widths):
+            raise TypeError(
+                f"a step must return one to three tensors, nested as H, (H, H) or (Y, (H, H)), got widths {widths!r}."
+            )
         self.State = (One, Two, Three)[len(self._widths) - 1]
 
     def shapes(self) -> list[tuple[int, ...]]:
@@ -79,34 +81,73 @@ class StepCell(Cell):
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:
         """One step."""
-        before = [inbox.sum(getattr(inbox, name)) for name in self.State._fields]
-        after = self.step(x, tuple(before) if len(before) > 1 else before[0])
-        return self.State(*_tensors(self.step, after))
+        names: tuple[str, ...] = self.State._fields
+        if self._has_output:
+            names = names[1:]
+        before = tuple(inbox.sum(getattr(inbox, name)) for name in names)
+        after = _tensors(self.step, self.step(x, before[0] if len(before) == 1 else before))
+        if len(after) != len(self._widths):
+            raise TypeError(
+                f"{type(self.step).__name__} must return {len(self._widths)} tensors, as hidden says, got {len(after)}."
+            )
+        return self.State(*after)
 
 
-def _tensors(step: nn.Module, state: Any) -> tuple[Tensor, ...]:
-    tensors = (state,) if isinstance(state, Tensor) else state
-    if not isinstance(tensors, tuple | list) or not all(isinstance(value, Tensor) for value in tensors):
+def _has_output(returned: Any) -> bool:
+    """Whether this is (output, (state, …)), of tensors or of their widths."""
+    return isinstance(returned, tuple | list) and len(returned) == 2 and isinstance(returned[1], tuple | list)
+
+
+def _flat(returned: Any) -> list[Any]:
+    if _has_output(returned):
+        return [returned[0], *returned[1]]
+    return list(returned) if isinstance(returned, tuple | list) else [returned]
+
+
+def _tensors(step: nn.Module, returned: Any) -> list[Tensor]:
+    tensors = _flat(returned)
+    if not all(isinstance(value, Tensor) for value in tensors):
         raise TypeError(
-            f"{type(step).__name__} must return its new state, a tensor or a tuple of tensors, "
-            f"got {type(state).__name__}."
+            f"{type(step).__name__} must return its new state, a tensor or a tuple of tensors, or an output and that, "
+            f"got {_described(returned)}."
         )
-    return tuple(tensors)
+    return tensors
 
 
-def _widths(step: nn.Module, inputs: int) -> list[int]:
+def _described(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(_described, value))})"
+    return type(value).__name__
+
+
+def _widths(step: nn.Module, inputs: int) -> Any:
+    """The widths of what a step returns, nested as it returns them."""
     like = next(step.parameters(), torch.zeros(()))
+    x = like.new_zeros(1, inputs)
     was_training = [module for module in step.modules() if module.training]
     try:
         step.eval()
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            state = step(like.new_zeros(1, inputs))
-    except Exception as error:
-        raise ValueError(
-            f"{type(step).__name__} does not run without a state ({error}): say how wide each tensor of its state "
-            f"is, StepCell(step, hidden=H) or hidden=(H, H)."
-        ) from error
+            returned = _try(step, "without a state", x)
+            widths = [tensor.shape[-1] for tensor in _tensors(step, returned)]
+            _try(
+                step,
+                "on the state that it has returned",
+                x,
+                returned[1] if _has_output(returned) else returned,
+            )
     finally:
         for module in was_training:
             module.training = True
-    return [tensor.shape[-1] for tensor in _tensors(step, state)]
+    return (widths[0], widths[1:]) if _has_output(returned) else widths
+
+
+def _try(step: nn.Module, how: str, *arguments: Any) -> Any:
+    try:
+        return step(*arguments)
+    except Exception as error:
+        raise ValueError(
+            f"{type(step).__name__} does not run {how} ({error}): say how wide each tensor is that it returns, "
+            f"StepCell(step, hidden=H) or hidden=(H, H), or hidden=(Y, (H,)) if the first is an output that it is "
+            f"not handed back."
+        ) from error

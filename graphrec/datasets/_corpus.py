@@ -52,7 +52,7 @@ def read_functions(path: Path, folder: Path, max_words: int) -> list[Function]:
     parts = relative.with_suffix("").parts
     module = ".".join(parts).removesuffix(".__init__")
     found = []
-    for qualified, node in functions(_parse(path)):
+    for qualified, node in functions(parse_file(path)):
         words = split_name(node.name)
         if not words or (node.name.startswith("__") and node.name.endswith("__")):
             continue
@@ -102,7 +102,12 @@ def number_words(found: list[Function], vocabulary: list[str], buckets: int | No
     return list(first.values())
 
 
-def _parse(path: Path) -> ast.Module:
+def parse_file(path: Path) -> ast.Module:
+    """The syntax tree of a file; warnings about old code are not passed on.
+
+    Raises:
+        ValueError: this version of Python cannot parse the file.
+    """
     with warnings.catch_warnings():
         # Old code has escapes such as "\d", of which the parser warns with one or the other, by version.
         warnings.simplefilter("ignore", SyntaxWarning)

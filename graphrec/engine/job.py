@@ -153,8 +153,9 @@ def _check_initial(cell: Cell, plan: Schedule, x: Tensor, fields: list[Tensor]) 
 
 
 def _row_of_node(plan: Schedule, rows: int) -> Tensor:
-    # One per graph comes first: where there are as many graphs as nodes, torch's h0 has a row per graph, too.
-    if rows == plan.structure.num_graphs:
+    # Where there are as many graphs as nodes: in async mode one per graph, as torch's h0; round 0 is one per node.
+    per_graph, per_node = rows == plan.structure.num_graphs, rows == plan.num_nodes
+    if per_graph and not (per_node and plan.mode == "sync"):
         return plan.structure.graph
     nodes = torch.arange(plan.num_nodes, device=plan.device)
-    return nodes if rows == plan.num_nodes else torch.zeros_like(nodes)
+    return nodes if per_node else torch.zeros_like(nodes)

@@ -196,8 +196,8 @@ def _cells_of(layer: Any) -> list[Any]:
 
 
 def _cell_of(layer: Any) -> Any:
-    cell: Any = layer.cell if isinstance(layer, Recursive) else None
-    plain = cell is not None and type(layer)._task is Recursive._task and layer.mode == "async"
+    cell: Any = getattr(layer, "cell", None)
+    plain = isinstance(layer, Recursive) and type(layer)._task is Recursive._task and layer.mode == "async"
     if plain and cell.fused() is not None:
         return cell
     raise TypeError(

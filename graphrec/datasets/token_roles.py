@@ -1,0 +1,141 @@
+"""The tokens of Python's standard library, and what each of them is there for."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+import tokenize
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch_geometric.data import Data
+
+from ..structure.brackets import TreeRows
+from ._base import Samples, TreeDataset, store
+from ._corpus import SPLITS, parse_file, split_of
+from ._files import checksum, source_files
+from ._role_tables import FORMS, ROLES
+from ._roles import Token, statements
+from .python_functions import SKIPPED_FOLDERS
+
+_FORM_NUMBER = {form: i for i, form in enumerate(FORMS)}
+_ROLE_NUMBER = {role: i for i, role in enumerate(ROLES)}
+
+
+class TokenRoles(TreeDataset):
+    """The statements of a standard library as chains of tokens; the grammatical role of each is to be told.
+
+    All code of the running interpreter's library, without its tests. Source: the `.py` files on this machine, under
+    Python's own licence (PSF); nothing is downloaded. The same interpreter gives the same data set, another version
+    a slightly different one.
+
+    How it is made:
+
+    - A sample is a statement as `tokenize` delimits it, a logical line: a compound statement ends with its colon,
+      unless its body is on the same line.
+    - What is seen of a token is its form: keywords, operators and brackets are themselves; all identifiers are
+      `<name>`, whatever they say, so that only the tokens around tell what one is; literals are `<number>`,
+      `<string>`, `<bytes>` or `<fstring>`. Of identifiers only `match`, `case`, `type` and `_`, keywords elsewhere,
+      are shown. The 91 forms are the same under every version of Python.
+    - The role of a token is found by position in the tree of `ast`: the innermost node that covers the token, and
+      what that node is in the one above. There are 40 in nine families. A `<name>` may be read, bound (assigned
+      to, a loop's variable, after `as` or `global`), deleted, a parameter, a called function, a called method, an
+      argument's name, a module, …; a `(` a call's, a definition's, a class's, a tuple's, a comprehension's, an
+      import's, or for grouping; a `*` a product's, an unpacking's, a definition's or an import's; a `:` that of
+      a statement, a slice, a dictionary, an annotation or a lambda; so too `,` `=` `[` `{` `-` `.` `in` `if`
+      `else` `for` `from` `as` `not`. No identifier is there to be known: in all of the library no two statements
+      of equal forms differ in a role.
+    - All statements of a top-level module or package are in one split, chosen by a checksum of the module's name:
+      about 80 % train, 10 % val, 10 % test. Of statements of equal forms one is kept in all splits together: no
+      statement can be remembered.
+
+    Each sample is a `torch_geometric.data.Data` with
+
+    - `edge_index` `[2, N - 1]`, from each token to the next; `slot` `[N - 1]`, zero;
+    - `level`, `level_reversed` `[N]`, see `graphrec.transforms.AddLevels`;
+    - `token` `[N]` long: the form, in `vocabulary`;
+    - `y` `[N]` long: the role, in `classes`;
+    - `path`: a text, and `lines` `[2]` long: the file, and the statement's first and last line in it.
+
+    Args:
+        root: a folder of Python code to take instead of the standard library.
+        split: `"train"`, `"val"` or `"test"`.
+        max_tokens: longer statements, tables of constants mostly, are left out.
+        transform: applied to each sample when it is taken.
+
+    Raises:
+        FileNotFoundError: the folder has no Python files.
+        ValueError: a file that this version of Python cannot parse, with file and line; or a split without
+            statements, because the folder holds too few modules.
+    """
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        split: str = "train",
+        max_tokens: int = 100,
+        transform: Callable[[Data], Data] | None = None,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
+        if max_tokens < 1:
+            raise ValueError(f"max_tokens must be 1 or more, got {max_tokens}.")
+        self.folder = Path(sysconfig.get_path("stdlib") if root is None else root).expanduser()
+        self._files = source_files(self.folder, SKIPPED_FOLDERS)
+        if not self._files:
+            raise FileNotFoundError(f"expected Python files below {self.folder}, got none: correct root=...")
+        self._max_tokens = max_tokens
+        key = {
+            "python": sys.version,
+            "paths": [path.relative_to(self.folder).as_posix() for path in self._files],
+            "raw": checksum(*self._files),
+            "options": [max_tokens],
+        }
+        super().__init__(split, key, transform)
+
+    def files(self) -> list[str]:
+        """The files of the split, relative to the folder."""
+        paths = [path.relative_to(self.folder) for path in self._files]
+        return [p.as_posix() for p in paths if split_of(p.with_suffix("").parts[0]) == self.split]
+
+    def source(self, path: str) -> str:
+        """The text of a file, as `Token` counts lines and columns in it."""
+        with tokenize.open(self.folder / path) as file:
+            return file.read()
+
+    def statements(self, path: str) -> list[list[Token]]:
+        """All statements of a file, also those that are no samples, with the place of each token in the text."""
+        return statements(self.source(path), parse_file(self.folder / path))
+
+    def make(self) -> dict[str, Samples]:
+        kept: dict[str, list[tuple[str, list[Token]]]] = {split: [] for split in SPLITS}
+        seen: set[tuple[str, ...]] = set()
+        for path in self._files:
+            relative = path.relative_to(self.folder)
+            split = split_of(relative.with_suffix("").parts[0])
+            for statement in self.statements(relative.as_posix()):
+                forms = tuple(token.form for token in statement)
+                if len(statement) <= self._max_tokens and forms not in seen:
+                    seen.add(forms)
+                    kept[split].append((relative.as_posix(), statement))
+        return {split: self._store(members, split) for split, members in kept.items()}
+
+    def _store(self, members: list[tuple[str, list[Token]]], split: str) -> Samples:
+        if not members:
+            raise ValueError(
+                f"expected statements for the split {split!r}, got none: {self.folder} holds too few modules."
+            )
+        found = [statement for _, statement in members]
+        per_node = {
+            "token": torch.tensor([_FORM_NUMBER[token.form] for statement in found for token in statement]),
+            "y": torch.tensor([_ROLE_NUMBER[token.role] for statement in found for token in statement]),
+        }
+        lines = [line for statement in found for line in (statement[0].start[0], statement[-1].end[0])]
+        per_sample = {"path": [path for path, _ in members], "lines": torch.tensor(lines)}
+        info = {"vocabulary": list(FORMS), "classes": list(ROLES)}
+        return store([_chain(len(statement)) for statement in found], per_node, per_sample, info)
+
+
+def _chain(length: int) -> TreeRows:
+    return TreeRows([*range(1, length), -1], [0] * length, [], [])
