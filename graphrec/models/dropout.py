@@ -64,7 +64,8 @@ class _Masked(Cell):
                 f"variational dropout takes a cell with one slot (arity 1) and inputs of known width, got "
                 f"{type(cell).__name__}."
             )
-        super().__init__(cell.inputs + cell.hidden, cell.hidden)
+        width = cell.shapes()[0][-1]
+        super().__init__(cell.inputs + width, width)
         self.cell = cell
         self.State = cell.State
         self.arity = cell.arity

@@ -34,7 +34,9 @@ def values_and_gradients(output, state, x, initial, model):
     """Everything that two computations must agree in; weights in torch's order."""
     rows = output.data if isinstance(output, PackedSequence) else output
     values = {"output": rows, **{f"final {i}": field for i, field in enumerate(as_tuple(state))}}
-    inputs = {"x": x} | {f"initial {i}": t for i, t in enumerate(() if initial is None else as_tuple(initial))}
+    inputs = {"x": x} | {
+        f"initial {i}": t for i, t in enumerate(() if initial is None else as_tuple(initial))
+    }
     inputs |= {f"weight {i}": weight for i, weight in enumerate(in_torchs_order(model))}
     return values | gradients(tuple(values.values()), inputs)
 
@@ -96,7 +98,8 @@ def test_lists_and_lengths(kind):
         assert not padded[b, len(other) :].any()
     for i, state in enumerate(as_tuple(final)):
         assert_all_close(
-            {"list": as_tuple(states)[i], "padded": as_tuple(same_states)[i]}, {"list": state, "padded": state}
+            {"list": as_tuple(states)[i], "padded": as_tuple(same_states)[i]},
+            {"list": state, "padded": state},
         )
 
 
@@ -119,7 +122,15 @@ def test_weights_there_and_back_are_the_same_bits(kind, layers, both, bias):
     net = kind(3, 4, layers, bias=bias, bidirectional=both, dropout=0.25 if layers > 1 else 0.0)
     back = gr.to_torch(gr.from_torch(net))
     assert type(back) is kind
-    for name in ("num_layers", "bias", "bidirectional", "dropout", "batch_first", "input_size", "hidden_size"):
+    for name in (
+        "num_layers",
+        "bias",
+        "bidirectional",
+        "dropout",
+        "batch_first",
+        "input_size",
+        "hidden_size",
+    ):
         assert getattr(back, name) == getattr(net, name)
     assert back.state_dict().keys() == net.state_dict().keys()
     assert all(torch.equal(back.state_dict()[name], weight) for name, weight in net.state_dict().items())
@@ -140,9 +151,7 @@ def test_relu_training_mode_and_frozen_weights_are_taken_over():
 def test_a_model_made_here_goes_to_torch(make):
     model = gr.Stacked([gr.Bidirectional(make(3, 4), make(3, 4)), gr.Bidirectional(make(8, 4), make(8, 4))])
     x = torch.randn(2, 5, 3)
-    assert_all_close(
-        {"output": gr.Sequences(model)(x)[0]}, {"output": gr.to_torch(model.eval())(x)[0]}
-    )
+    assert_all_close({"output": gr.Sequences(model)(x)[0]}, {"output": gr.to_torch(model.eval())(x)[0]})
 
 
 def test_empty_sequences_end_as_they_began():
@@ -191,7 +200,11 @@ REFUSED = {
         ValueError,
         "layer 1 must take inputs of width 4",
     ),
-    "a step module": (lambda: gr.to_torch(gr.Recursive(gr.StepCell(nn.GRUCell(3, 4)))), TypeError, "got StepCell"),
+    "a step module": (
+        lambda: gr.to_torch(gr.Recursive(gr.StepCell(nn.GRUCell(3, 4)))),
+        TypeError,
+        "got StepCell",
+    ),
     "no model": (lambda: gr.Sequences(nn.Linear(3, 4)), TypeError, "model with states, got Linear"),
     "initial states of the wrong shape": (
         lambda: gr.Sequences(gr.GRU(3, 4))(torch.zeros(2, 5, 3), torch.zeros(1, 3, 4)),

@@ -23,7 +23,6 @@ def stack(make, layers):
     return [make(3, 2), *(make(2, 2) for _ in range(layers - 1))]
 
 
-
 @pytest.mark.parametrize("make", CELLS.values(), ids=CELLS.keys())
 @settings(max_examples=10)
 @given(sizes=lengths, layers=st.integers(1, 3), begins=st.booleans())
@@ -49,7 +48,9 @@ def test_a_stack_is_a_grid_is_a_series_within_a_node(make, sizes, layers, begins
     rows = None
     if begins:
         rows = [
-            torch.stack([initial[k][f][g] for k, g in zip(grid.kind.tolist(), grid.graph.tolist(), strict=True)])
+            torch.stack(
+                [initial[k][f][g] for k, g in zip(grid.kind.tolist(), grid.graph.tolist(), strict=True)]
+            )
             for f in range(len(fields))
         ]
     by_grid = gr.run(gr.GridCell(cells), gr.schedule(grid), on_grid, rows)[0][top]
@@ -146,7 +147,9 @@ REFUSED = {
         "list of 2 initial states, .* got 1 of them",
     ),
     "one state in place of a list": (
-        lambda: gr.Bidirectional(gr.SRN(2, 2), gr.SRN(2, 2))(torch.zeros(1, 2), gr.chain(1), torch.zeros(1, 2)),
+        lambda: gr.Bidirectional(gr.SRN(2, 2), gr.SRN(2, 2))(
+            torch.zeros(1, 2), gr.chain(1), torch.zeros(1, 2)
+        ),
         ValueError,
         "list of 2 initial states, .* got Tensor",
     ),
@@ -156,7 +159,11 @@ REFUSED = {
         r"\[1, 2\] for this cell, got \(1, 3\)",
     ),
     "no cells in series": (lambda: gr.SeriesCell([]), ValueError, "at least one cell"),
-    "an unknown readout": (lambda: gr.SequenceToClass(gr.SRN(2, 2), 2, 3, "first"), ValueError, "last, mean, root"),
+    "an unknown readout": (
+        lambda: gr.SequenceToClass(gr.SRN(2, 2), 2, 3, "first"),
+        ValueError,
+        "last, mean, root",
+    ),
 }
 
 

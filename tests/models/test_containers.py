@@ -96,7 +96,10 @@ REFUSED = {
     ),
     "lags": (lambda: gr.to_padded(torch.zeros(3, 1), gr.lagged([3], 2)), "batch of chains"),
     "too few rows": (lambda: gr.to_padded(torch.zeros(2, 1), gr.chain(3)), "expected 3"),
-    "too little time": (lambda: gr.to_padded(torch.zeros(3, 1), gr.chain(3), time=2), "does not fit into time=2"),
+    "too little time": (
+        lambda: gr.to_padded(torch.zeros(3, 1), gr.chain(3), time=2),
+        "does not fit into time=2",
+    ),
     "an empty sequence, packed": (
         lambda: gr.to_packed(torch.zeros(3, 1), gr.chains([3, 0])),
         "no empty sequences, but number 1",
@@ -106,7 +109,10 @@ REFUSED = {
         "lengths of s",
     ),
     "lengths too many": (lambda: gr.from_padded(torch.zeros(2, 3, 1), [1, 2, 3]), "expected 2, got 3"),
-    "lengths too long": (lambda: gr.from_padded(torch.zeros(2, 3, 1), [1, 4]), "sequence 1 cannot have length 4"),
+    "lengths too long": (
+        lambda: gr.from_padded(torch.zeros(2, 3, 1), [1, 4]),
+        "sequence 1 cannot have length 4",
+    ),
     "negative lengths": (lambda: gr.from_padded(torch.zeros(2, 3, 1), [1, -4]), "sequence 1 cannot have"),
     "a vector": (lambda: gr.from_padded(torch.zeros(3)), r"padded tensor \[B, T, ...\], got \(3,\)"),
     "no sequences": (lambda: gr.from_list([]), "at least one sequence"),

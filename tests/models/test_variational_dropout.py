@@ -1,0 +1,87 @@
+"""One mask per sequence: the same at every node, over x and over what the recurrent weights see of h."""
+
+import pytest
+import torch
+
+import graphrec as gr
+from tests.tolerances import assert_all_close
+from tests.trials import assert_is_reference_loop, outcome
+
+CELLS = [gr.SRNCell, gr.LSTMCell, gr.GRUCell, gr.TextbookGRUCell, gr.LayerNormLSTMCell, gr.PeepholeLSTMCell]
+SIZES = [3, 1, 4]
+S = gr.chains(SIZES)
+
+
+class MaskedLinear(torch.nn.Module):
+    """A layer whose input is masked, to be put in a layer's place by hand."""
+
+    def __init__(self, layer, mask):
+        super().__init__()
+        self.layer, self.mask = layer, mask
+
+    def forward(self, h):
+        return self.layer(h * self.mask)
+
+
+@pytest.mark.parametrize("make", CELLS)
+def test_masks_by_hand(make):
+    model = gr.VariationalDropout(make(3, 4), 0.4, 0.5).double()
+    x = torch.randn(S.num_nodes, 3, dtype=torch.float64)
+    torch.manual_seed(5)
+    actual = model(x, S)
+    torch.manual_seed(5)
+    ones = torch.ones(3, 3, dtype=torch.float64)
+    of_x = torch.nn.functional.dropout(ones, 0.4)
+    of_h = torch.nn.functional.dropout(torch.ones(3, 4, dtype=torch.float64), 0.5)
+    cell = model.cell.cell
+    over_state = [
+        n for n, part in cell.named_children() if isinstance(part, torch.nn.Linear) and n != "input"
+    ]
+    expected = []
+    for graph, part in enumerate(x.split(SIZES)):
+        layers = {name: getattr(cell, name) for name in over_state}
+        for name, layer in layers.items():
+            setattr(cell, name, MaskedLinear(layer, of_h[graph]))
+        with gr.reference_loop():
+            expected.append(gr.run(cell, gr.schedule(gr.chain(len(part))), part * of_x[graph])[0])
+        for name, layer in layers.items():
+            setattr(cell, name, layer)
+    assert_all_close({"h": actual}, {"h": torch.cat(expected)})
+
+
+@pytest.mark.parametrize("make", CELLS)
+def test_in_use_nothing_is_dropped(make):
+    cell = make(3, 4)
+    model = gr.VariationalDropout(cell, 0.4, 0.5).eval()
+    x, initial = torch.randn(S.num_nodes, 3), [torch.randn(3, 4) for _ in cell.State._fields]
+    assert torch.equal(model(x, S, initial), gr.Recursive(cell)(x, S, initial))
+
+
+@pytest.mark.parametrize("make", CELLS)
+def test_the_engine_is_the_reference_loop(make):
+    model = gr.VariationalDropout(make(3, 4), 0.4, 0.5).double()
+    x = torch.randn(S.num_nodes, 3, dtype=torch.float64, requires_grad=True)
+
+    def compute():
+        torch.manual_seed(5)
+        return outcome(model.state(x, S), {"x": x, **dict(model.named_parameters())})
+
+    assert_is_reference_loop(compute)
+    assert not any(len(part._forward_pre_hooks) for part in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("attempt", "message"),
+    [
+        (lambda: gr.VariationalDropout(gr.SRNCell(2, 2), 1.0), "dropout must be a share"),
+        (lambda: gr.VariationalDropout(gr.SRNCell(2, 2), 0.1, -0.1), "recurrent_dropout must be a share"),
+        (lambda: gr.VariationalDropout(gr.RecNNCell(2, 2)), r"one slot \(arity 1\).*got RecNNCell"),
+        (
+            lambda: gr.VariationalDropout(gr.StepCell(torch.nn.GRUCell(2, 2))),
+            "no linear layer over its state",
+        ),
+    ],
+)
+def test_refusals(attempt, message):
+    with pytest.raises(ValueError, match=message):
+        attempt()
