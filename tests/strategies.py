@@ -81,6 +81,7 @@ def carrying_all(draw, of):
         relation=torch.randint(3, (s.num_edges,)),
         edge_attr=torch.randn(s.num_edges, 2),
         kind=torch.randint(3, (s.num_nodes,)),
+        past=torch.randint(3, (s.num_nodes,)),
         tokens=tuple(tokens),
         labels=tuple(labels),
     )

@@ -90,9 +90,11 @@ def trial(
 ) -> Trial:
     """A trial with random weights, x, edge attributes, and initial state: `"per node"`, `"per graph"`, `"for all"`."""
     cell = make(inputs, hidden).double()
+    draw_what_begins_alike(cell)
     if structure.edge_attr is not None:
         structure = structure.replace(edge_attr=torch.randn_like(structure.edge_attr).requires_grad_())
-    x = torch.randn(structure.num_nodes, inputs, dtype=torch.float64, requires_grad=True)
+    width = inputs if cell.inputs is None else cell.inputs
+    x = torch.randn(structure.num_nodes, width, dtype=torch.float64, requires_grad=True)
     state = None
     if initial is not None:
         rows = {"per node": structure.num_nodes, "per graph": structure.num_graphs, "for all": 1}[initial]
@@ -101,6 +103,14 @@ def trial(
         )
         state = cell.State(*fields)
     return Trial(cell, structure, x, state, mode, rounds)
+
+
+def draw_what_begins_alike(cell: gr.Cell) -> None:
+    """Random numbers for peepholes, gains, and whatever else begins as zeros or ones: equations that confuse them,
+    or leave them out, would not show."""
+    for parameter in cell.parameters():
+        if bool((parameter == parameter.flatten()[:1]).all()) and parameter.detach().flatten()[0] in (0, 1):
+            torch.nn.init.normal_(parameter)
 
 
 def edges_of(structure: gr.Structure) -> list[tuple[int, int, int]]:

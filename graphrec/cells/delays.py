@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from ..engine.inbox import Inbox
 
 
+def _check_lags(name: str, lags: int, least: int) -> None:
+    if lags < least:
+        raise ValueError(f"{name} must be {least} or more, got {lags}.")
+
+
 class TDNNCell(Cell):
     """A layer of a time-delay neural network: a tapped delay line of inputs, and a neuron over it.
 
@@ -35,6 +40,9 @@ class TDNNCell(Cell):
         lags: how many slots a node has, besides its own input.
         activation: f: `"relu"`, `"tanh"`, `"logistic"`, `"linear"`, or a function.
 
+    Raises:
+        ValueError: fewer than one lag.
+
     Shapes: x `[N, D]`; State `h` `[N, H]`, `u` `[N, D]`, the input, for later nodes to see.
     """
 
@@ -46,6 +54,7 @@ class TDNNCell(Cell):
 
     def __init__(self, inputs: int, hidden: int, lags: int, activation: str | Activation = "tanh") -> None:
         super().__init__(inputs, hidden)
+        _check_lags("lags", lags, 1)
         self.seen = inputs
         self.arity: int = lags
         self.activation = activation_function(activation)
@@ -78,6 +87,9 @@ class ARCell(Cell):
         outputs: the width Y of the series.
         lags: K.
 
+    Raises:
+        ValueError: fewer than one lag.
+
     Shapes: x `[N, Y + 1]`, the true y_t, and 1 where later nodes shall see it or 0 where they shall see the
     computed one; State `y` `[N, Y]`, computed, and `seen` `[N, Y]`, what later nodes see.
     """
@@ -90,6 +102,7 @@ class ARCell(Cell):
 
     def __init__(self, outputs: int, lags: int) -> None:
         super().__init__(outputs + 1, outputs)
+        _check_lags("lags", lags, 1)
         self.arity: int = lags
         self.past = nn.Linear(lags * outputs, outputs)  # A_1 … A_K side by side, b
 
@@ -118,6 +131,9 @@ class NARXCell(Cell):
         input_lags, output_lags: K_x (may be 0) and K_y. A node has as many slots as the greater of both.
         activation: f: `"tanh"`, `"logistic"`, `"relu"`, `"linear"`, or a function.
 
+    Raises:
+        ValueError: input_lags below 0, output_lags below 1.
+
     Shapes: x `[N, D + Y + 1]`: x_t, the true y_t, and 1 where later nodes shall see that or 0 where they shall
     see the computed one; State `y` `[N, Y]`, computed, `seen` `[N, Y]`, what later nodes see, `u` `[N, D]`, x_t.
     """
@@ -139,6 +155,8 @@ class NARXCell(Cell):
         activation: str | Activation = "tanh",
     ) -> None:
         super().__init__(inputs + outputs + 1, hidden)
+        _check_lags("input_lags", input_lags, 0)
+        _check_lags("output_lags", output_lags, 1)
         self.exogenous, self.outputs = inputs, outputs
         self.input_lags, self.output_lags = input_lags, output_lags
         self.arity: int = max(input_lags, output_lags)

@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from ..structure import Structure
 
 
+_ANY = 2**31  # more slots than there can be: any number of edges may enter
+
+
 class PerKind(Cell):
     """A cell for each kind of node: nodes of kind k follow `cells[k]`.
 
     Args:
-        cells: one for each kind, all with states of the same fields and widths.
+        cells: one for each kind, all with states of the same fields and widths, and inputs of one width.
 
     Raises:
-        ValueError: no cells, or states that differ.
+        ValueError: no cells, or states or inputs that differ.
     """
 
     def __init__(self, cells: Sequence[Cell]) -> None:
@@ -31,7 +34,7 @@ class PerKind(Cell):
             raise ValueError("expected a cell for each kind of node, got none.")
         for cell in cells:
             check_cell(cell)
-        super().__init__()
+        super().__init__(_common_inputs(cells))
         self.cells = nn.ModuleList(cells)
         self.State = cells[0].State
         layouts = [dict(zip(cell.State._fields, cell.shapes(), strict=True)) for cell in cells]
@@ -44,11 +47,10 @@ class PerKind(Cell):
 
     def shapes(self) -> list[tuple[int, ...]]:
         """Those of all cells."""
-        first: Any = self.cells[0]
-        return first.shapes()
+        return self._parts[0].shapes()
 
     def check(self, structure: Structure) -> None:
-        """Refuse a structure without kinds, or with more of them than cells."""
+        """Refuse a structure without kinds, with more of them than cells, or one that a cell has no slots for."""
         if structure.kind is None:
             raise ValueError(
                 "the cell has equations for each kind of node, but the structure has no kinds: build it with kind=...."
@@ -59,6 +61,37 @@ class PerKind(Cell):
                 f"there are cells for the kinds 0 to {len(self.cells) - 1}, but the structure has nodes of kind "
                 f"{low if low < 0 else high}: give a cell for each kind."
             )
+        self._check_slots(structure, structure.kind)
+        for cell in self._parts:
+            cell.check(structure)
+
+    def _check_slots(self, structure: Structure, kind: Tensor) -> None:
+        arities = [_ANY if cell.arity is None else cell.arity for cell in self._parts]
+        most = max((arity for arity in arities if arity != _ANY), default=0)
+        target, slot = structure.target, structure.slot
+        allowed = torch.tensor(arities, device=structure.device)[kind[target]]
+        counted = (allowed != _ANY) & (slot < allowed)
+        place = torch.where(counted, target * most + slot, structure.num_nodes * most)
+        twice = counted & (torch.bincount(place)[place] > 1)
+        faults = twice | (slot >= allowed)
+        if not bool(faults.any()):
+            return
+        edge = int(faults.nonzero()[0])
+        where = f"slot {int(slot[edge])} of node {int(target[edge])}"
+        if bool(twice[edge]):
+            raise ValueError(
+                f"two edges fill {where}: give each its own with s.replace(slot=...), or nodes of kind "
+                f"{int(kind[target[edge]])} a cell that sums its inbox."
+            )
+        count = int(allowed[edge])
+        raise ValueError(
+            f"the cell of kind {int(kind[target[edge]])} has {count} slot{'s' * (count != 1)}, but the structure fills "
+            f"{where}: make it with an arity of at least {int(slot[edge]) + 1}, or use one that sums its inbox."
+        )
+
+    @property
+    def _parts(self) -> list[Any]:
+        return list(self.cells)
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:
         """One step, kind by kind."""
@@ -68,9 +101,19 @@ class PerKind(Cell):
         owns = zip(*(field.split(sizes) for field in own), strict=True)
         states = []
         for (kind, messages), x_of_kind, own_of_kind in zip(parts, rows, owns, strict=True):
-            cell: Any = self.cells[kind]
+            cell = self._parts[kind]
             states.append(cell(cell.project(x_of_kind), messages, self.State(*own_of_kind)))
         return self.State(*map(torch.cat, zip(*states, strict=True)))
+
+
+def _common_inputs(cells: list[Cell]) -> int | None:
+    widths = sorted({cell.inputs for cell in cells if cell.inputs is not None})
+    if len(widths) > 1:
+        raise ValueError(
+            f"the cells of all kinds must take inputs of one width, got {' and '.join(map(str, widths))}: x has the "
+            f"same for all nodes."
+        )
+    return widths[0] if widths else None
 
 
 class GridCell(PerKind):
@@ -96,6 +139,8 @@ class GridCell(PerKind):
 
 class _Above(Cell):
     """A cell whose input is the state of the node below it (slot 1), and whose predecessor stands in slot 0."""
+
+    arity = 2
 
     def __init__(self, cell: Cell) -> None:
         check_cell(cell)

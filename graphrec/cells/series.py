@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from .cell import Cell, check_cell
 
 if TYPE_CHECKING:
     from ..engine.inbox import Inbox
+    from ..structure import Structure
 
 
 class SeriesCell(Cell):
@@ -24,7 +26,10 @@ class SeriesCell(Cell):
     one node before they can feed the next, as decoders do.
 
     Args:
-        cells: from the input up.
+        cells: from the input up; each but the first takes inputs as wide as the first field of the state below it.
+
+    Raises:
+        ValueError: no cells, or one that does not take what the one below it makes.
 
     Shapes: x `[N, D]`; State the fields of the top cell, and those of the others with their layer's number behind
     the name: `h`, `c`, `h0`, `c0`, `h1`, … .
@@ -36,9 +41,16 @@ class SeriesCell(Cell):
             raise ValueError("expected at least one cell, got none.")
         for cell in cells:
             check_cell(cell)
+        for layer, (below, cell) in enumerate(pairwise(cells)):
+            width = below.shapes()[0][-1]
+            if cell.inputs is not None and cell.inputs != width:
+                raise ValueError(
+                    f"cell {layer + 1} takes inputs of width {cell.inputs}, but the state of the cell below it has "
+                    f"width {width}: make one of them fit."
+                )
         super().__init__(cells[0].inputs)
         self.cells = nn.ModuleList(cells)
-        self.arity = cells[0].arity
+        self.arity = min((cell.arity for cell in cells if cell.arity is not None), default=None)
 
     @property
     def State(self) -> Any:
@@ -53,6 +65,11 @@ class SeriesCell(Cell):
         """Those of all cells, the top one's first."""
         *below, top = self._parts
         return [shape for cell in (top, *below) for shape in cell.shapes()]
+
+    def check(self, structure: Structure) -> None:
+        """As the cells."""
+        for cell in self._parts:
+            cell.check(structure)
 
     def project(self, x: Tensor) -> Tensor:
         """As the first cell."""

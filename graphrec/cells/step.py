@@ -123,13 +123,13 @@ def _described(value: Any) -> str:
 def _widths(step: nn.Module, inputs: int) -> Any:
     """The widths of what a step returns, nested as it returns them."""
     like = next(step.parameters(), torch.zeros(()))
-    x = like.new_zeros(1, inputs)
+    x = like.new_zeros(2, inputs)
     was_training = [module for module in step.modules() if module.training]
     try:
         step.eval()
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             returned = _try(step, "without a state", x)
-            widths = [tensor.shape[-1] for tensor in _tensors(step, returned)]
+            widths = [_width(step, tensor) for tensor in _tensors(step, returned)]
             _try(
                 step,
                 "on the state that it has returned",
@@ -140,6 +140,15 @@ def _widths(step: nn.Module, inputs: int) -> Any:
         for module in was_training:
             module.training = True
     return (widths[0], widths[1:]) if _has_output(returned) else widths
+
+
+def _width(step: nn.Module, tensor: Tensor) -> int:
+    if tensor.dim() != 2 or tensor.shape[0] != 2:
+        raise TypeError(
+            f"{type(step).__name__} must return tensors [n, H] with a row for each of the n rows of x, got "
+            f"{list(tensor.shape)} for 2 rows: a layer that runs over sequences by itself is no step."
+        )
+    return tensor.shape[1]
 
 
 def _try(step: nn.Module, how: str, *arguments: Any) -> Any:

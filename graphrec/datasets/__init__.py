@@ -22,6 +22,7 @@ __all__ = [
     "ListOps",
     "ListOpsGenerator",
     "Logic",
-    "PythonFunctions", "TokenRoles",
+    "PythonFunctions",
+    "TokenRoles",
     "Tomita",
 ]

@@ -26,7 +26,9 @@ class Automaton:
         states = range(len(self.step))
         if not states or len({len(row) for row in self.step}) > 1:
             raise ValueError(f"step must have a row per state, with a state per symbol, got {self.step}.")
-        missing = sorted({state for row in self.step for state in row}.union(self.accepting).difference(states))
+        missing = sorted(
+            {state for row in self.step for state in row}.union(self.accepting).difference(states)
+        )
         if missing:
             raise ValueError(f"states must be 0 to {len(self.step) - 1}, as step has rows, got {missing[0]}.")
 

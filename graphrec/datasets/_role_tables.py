@@ -2,102 +2,20 @@
 
 from __future__ import annotations
 
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
+
+
 # What a model sees of a token. Fixed, so that a number means the same under every version of Python. Identifiers
 # and literals are hidden behind their kind; words that are names in one place and keywords in another are not.
-FORMS: tuple[str, ...] = tuple(
-    [
-        "<name>",
-        "<number>",
-        "<string>",
-        "<bytes>",
-        "<fstring>",
-        "match",
-        "case",
-        "type",
-        "_",
-        "False",
-        "None",
-        "True",
-        "and",
-        "as",
-        "assert",
-        "async",
-        "await",
-        "break",
-        "class",
-        "continue",
-        "def",
-        "del",
-        "elif",
-        "else",
-        "except",
-        "finally",
-        "for",
-        "from",
-        "global",
-        "if",
-        "import",
-        "in",
-        "is",
-        "lambda",
-        "nonlocal",
-        "not",
-        "or",
-        "pass",
-        "raise",
-        "return",
-        "try",
-        "while",
-        "with",
-        "yield",
-        "(",
-        ")",
-        "[",
-        "]",
-        "{",
-        "}",
-        ",",
-        ":",
-        ";",
-        ".",
-        "...",
-        "->",
-        "@",
-        "=",
-        ":=",
-        "+",
-        "-",
-        "*",
-        "**",
-        "/",
-        "//",
-        "%",
-        "<<",
-        ">>",
-        "&",
-        "|",
-        "^",
-        "~",
-        "<",
-        ">",
-        "<=",
-        ">=",
-        "==",
-        "!=",
-        "+=",
-        "-=",
-        "*=",
-        "**=",
-        "/=",
-        "//=",
-        "%=",
-        "@=",
-        "&=",
-        "|=",
-        "^=",
-        "<<=",
-        ">>=",
-    ]
+FORMS = _listed(
+    """
+    <name> <number> <string> <bytes> <fstring> match case type _
+    False None True and as assert async await break class continue def del elif else except finally for from
+    global if import in is lambda nonlocal not or pass raise return try while with yield
+    ( ) [ ] { } , : ; . ... -> @ = := + - * ** / // % << >> & | ^ ~ < > <= >= == !=
+    += -= *= **= /= //= %= @= &= |= ^= <<= >>=
+    """
 )
 
 # What there is to be said of a token, by families.

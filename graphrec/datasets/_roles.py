@@ -136,14 +136,14 @@ def _children(node: ast.AST, use: str) -> Iterator[tuple[ast.AST, str]]:
         else:
             below = USES.get((kind, field), "")
         for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.GeneratorExp) and _end(child) == _end(node):
+            if kind == "Call" and isinstance(child, ast.GeneratorExp) and _end(child) == _end(node):
                 yield child, "sole argument"  # in the brackets of the call
             elif isinstance(child, ast.AST):
                 yield child, below
 
 
-def _end(node: Any) -> tuple[int, int] | None:
-    return (node.end_lineno, node.end_col_offset) if isinstance(node, ast.Call | ast.GeneratorExp) else None
+def _end(node: Any) -> tuple[int, int]:
+    return (node.end_lineno, node.end_col_offset)
 
 
 def _round_brackets(words: list[_Word], owners: list[_Owner]) -> dict[int, str]:
@@ -166,11 +166,9 @@ def _round_brackets(words: list[_Word], owners: list[_Owner]) -> dict[int, str]:
                 role = "call"
             elif isinstance(node, ast.ImportFrom):
                 role = "import"
-            elif (begin, i) != (first, last):
-                role = "grouping"
-            elif isinstance(node, ast.Tuple | ast.MatchSequence):
+            elif (begin, i) == (first, last) and isinstance(node, ast.Tuple | ast.MatchSequence):
                 role = "tuple"
-            elif isinstance(node, ast.GeneratorExp):
+            elif (begin, i) == (first, last) and isinstance(node, ast.GeneratorExp):
                 role = "call" if use == "sole argument" else "comprehension"
             else:
                 role = "grouping"

@@ -82,7 +82,9 @@ class Tomita(TreeDataset):
         if grammar not in _AUTOMATA:
             raise ValueError(f"grammar must be 1 to {len(_AUTOMATA)}, got {grammar!r}.")
         if not len(lengths) or min(lengths) < 0:
-            raise ValueError(f"lengths must be one or more numbers of symbols, 0 or more, got {list(lengths)}.")
+            raise ValueError(
+                f"lengths must be one or more numbers of symbols, 0 or more, got {list(lengths)}."
+            )
         if per_length < 1:
             raise ValueError(f"per_length must be 1 or more, got {per_length}.")
         self.automaton = _AUTOMATA[grammar]

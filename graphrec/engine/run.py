@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from ..cells.cell import Cell
 from ..schedule import Schedule
 from .before import Before
+from .chains import Lowered, lower
 from .job import Job, prepare
 from .reference import Visit, loop, run_reference
 from .segments import is_transformed, permute
@@ -44,8 +45,17 @@ def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
             that the cell does not have. Nothing has been done then.
     """
     job, fields = prepare(cell, plan, x, initial)
-    with turn(cell) if torch.is_grad_enabled() else nullcontext():
-        return cell.State(*_run(job, x, fields))
+    with _turn(cell):
+        short = _shorter(job, x, fields)
+        return cell.State(*(_run(job, x, fields) if short is None else short.state()))
+
+
+def run_first(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Tensor:
+    """Run a cell; returns the first field of the state alone, `[N, H]`, which may be had at less cost."""
+    job, fields = prepare(cell, plan, x, initial)
+    with _turn(cell):
+        short = _shorter(job, x, fields)
+        return _run(job, x, fields)[0] if short is None else short.h()
 
 
 def run_sequence(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> tuple[Tensor, Any]:
@@ -53,26 +63,30 @@ def run_sequence(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> 
 
     The final state is that of the one node that no edge leaves; in a graph without nodes the initial one.
     """
-    state = run(cell, plan, x, initial)
-    s = plan.structure
-    ends = (torch.bincount(s.source, minlength=s.num_nodes) == 0).nonzero().flatten()
-    row = torch.full((s.num_graphs,), -1, device=s.device)
-    row[s.graph[ends]] = ends
-    final = []
-    for number, field in enumerate(state):
-        rows = field.index_select(0, row.clamp(min=0))
-        empty = (row < 0).view(-1, *[1] * (field.dim() - 1))
-        if initial is None or not bool(empty.any()):
-            final.append(rows.masked_fill(empty, 0))
+    job, fields = prepare(cell, plan, x, initial)
+    ends = plan.ends
+    with _turn(cell):
+        short = _shorter(job, x, fields)
+        if short is None:
+            state = _run(job, x, fields)
+            first, final = state[0], [field.index_select(0, ends.node.clamp(min=0)) for field in state]
         else:
-            given = initial if isinstance(initial, Tensor) else initial[number]
-            final.append(torch.where(empty, given.expand_as(rows), rows))
-    return state[0], cell.State(*final)
+            first, final = short.sequence()
+    if not ends.everywhere:
+        final = [_or_before(ends.node < 0, rows, fields[i : i + 1]) for i, rows in enumerate(final)]
+    return first, cell.State(*final)
+
+
+def _or_before(empty: Tensor, rows: Tensor, initial: list[Tensor]) -> Tensor:
+    """The rows, but those of graphs without nodes from the initial state: their own, the one for all, or zero."""
+    shape = (-1, *[1] * (rows.dim() - 1))
+    given = initial[0] if initial and initial[0].shape[0] in (1, len(rows)) else rows.new_zeros(())
+    return torch.where(empty.view(shape), given, rows)
 
 
 def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
     cell = job.cell
-    if not _reference_only.get() and not is_transformed():
+    if _may_be_swept():
         before = Before(cell)
         try:
             placed = x if job.plan.in_order else permute(x, job.plan.order, job.plan.place)
@@ -81,6 +95,18 @@ def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
             before.restore()  # the reference loop can do it, from the beginning
     placed = x.index_select(0, job.plan.order)
     return run_reference(job, _project(cell, placed), fields)
+
+
+def _shorter(job: Job, x: Tensor, fields: list[Tensor]) -> Lowered | None:
+    return lower(job, x, fields) if _may_be_swept() else None
+
+
+def _may_be_swept() -> bool:
+    return not _reference_only.get() and not is_transformed()
+
+
+def _turn(cell: Cell) -> AbstractContextManager[Any]:
+    return turn(cell) if torch.is_grad_enabled() else nullcontext()
 
 
 def steps(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Generator[Visit, Any, None]:

@@ -17,6 +17,7 @@ from torch.autograd.graph import GradientEdge, _engine_run_backward, get_gradien
 
 from ..cells.cell import Cell
 from ..schedule import Schedule, Step
+from .derivatives import check_first_derivatives
 from .inbox import Inbox, Own, gather_edges, real_edges
 from .job import Job, check_state
 from .segments import gather_sum, segment_sum
@@ -65,11 +66,6 @@ def sweep(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Tensor, ...]:
         return _Sweep.apply(job, tape, x, edge_attr, len(initial), *initial, *tape.parameters)
     rows = _Forward(job, x, edge_attr, initial, tape=None).rows
     return tuple(_final(job.plan, rows[name]) for name in job.fields)
-
-
-def _is_batched(grad: Tensor | None) -> bool:
-    functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
-    return grad is not None and (functorch.is_legacy_batchedtensor(grad) or functorch.is_batchedtensor(grad))
 
 
 def _final(plan: Schedule, rows: Tensor) -> Tensor:
@@ -194,12 +190,7 @@ class _Sweep(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         """The gradients of x, edge_attr, the initial state and the cell's parameters."""
-        if torch.is_grad_enabled() or any(_is_batched(grad) for grad in grads):
-            raise RuntimeError(
-                "the swept engine has first derivatives only, one at a time, and this backward pass was asked to be "
-                "differentiable itself (create_graph=True), or to take many gradients at once (is_grads_batched, "
-                "vectorize): run the model inside `with graphrec.reference_loop():`."
-            )
+        check_first_derivatives(grads)
         if ctx.records is None:
             raise RuntimeError(
                 "backward through this run a second time: its records were freed by the first; call the first "

@@ -19,7 +19,7 @@ from ..cells import (
 )
 from ..cells.activation import Activation
 from ..cells.cell import check_cell
-from ..engine import run, run_sequence
+from ..engine import run, run_first, run_sequence
 from ..schedule import Schedule, check_mode, schedule
 from ..structure import as_structure
 from .model import Model, Over, check_initial
@@ -51,7 +51,7 @@ class Recursive(Model):
             s: a Structure, a PyG `Data` or `Batch`, or an `edge_index` `[2, E]`.
             initial: the initial state, see `graphrec.run`.
         """
-        return run(*self._task(x, s), initial)[0]
+        return run_first(*self._task(x, s), initial)
 
     def state(self, x: Tensor, s: Over, initial: Any = None) -> Any:
         """The whole state, e.g. `(h, c)`, `[N, H]` each; arguments as in `forward`."""

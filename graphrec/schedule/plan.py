@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..structure import Structure
-from .views import Outbox, Part, Routes, parts_of
+from .views import Chains, Ends, Outbox, Part, Routes, parts_of
 
 
 class Step(NamedTuple):
@@ -172,6 +172,18 @@ class Schedule:
     def parts(self) -> list[list[Part]]:
         """The nodes of each level by kind; raises ValueError where the structure has no kinds."""
         return parts_of(self)
+
+    @cached_property
+    def chains(self) -> Chains | None:
+        """The structure as chains side by side, if it is nothing else."""
+        with torch.inference_mode(False):
+            return Chains.of(self)
+
+    @cached_property
+    def ends(self) -> Ends:
+        """The node at which each graph ends."""
+        with torch.inference_mode(False):
+            return Ends.of(self.structure)
 
     @property
     def levels(self) -> Sequence[Step]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 import torch
 from torch import Tensor
@@ -54,16 +55,11 @@ def lagged(lengths: Sequence[int] | Tensor | Structure, lags: int | Sequence[int
     """
     back = _lags(lags)
     s = lengths if isinstance(lengths, Structure) else chains(lengths)
-    ancestor = before = _predecessor(s)
-    edges = [torch.zeros(3, 0, dtype=torch.long, device=s.device)]  # source, target, slot of each
-    for lag in range(1, max(back) + 1):
+    edges = []  # source, target, slot of each
+    for lag, ancestor in sorted(zip(back, _ancestors(_predecessor(s), back), strict=True), key=itemgetter(0)):
         targets = (ancestor >= 0).nonzero().flatten()
-        if lag in back:
-            slot = torch.full_like(targets, back.index(lag))
-            edges.append(torch.stack([ancestor[targets], targets, slot]))
-        if not len(targets):
-            break
-        ancestor = torch.where(ancestor >= 0, before[ancestor], -1)
+        slot = torch.full_like(targets, back.index(lag))
+        edges.append(torch.stack([ancestor[targets], targets, slot]))
     sources, targets, slot = torch.cat(edges, dim=1)
     nearest = min(back)
     level, level_reversed = (
@@ -202,6 +198,18 @@ def _predecessor(s: Structure) -> Tensor:
     before = torch.full_like(s.graph, -1)
     before[s.target] = s.source
     return before
+
+
+def _ancestors(before: Tensor, back: list[int]) -> list[Tensor]:
+    """For each lag `[N]`: the node so many steps before each, or -1. By jumps that double."""
+    found = [torch.arange(before.shape[0], device=before.device)] * len(back)
+    jump = before
+    for bit in range(max(back).bit_length()):
+        for number, lag in enumerate(back):
+            if lag >> bit & 1:
+                found[number] = torch.where(found[number] >= 0, jump[found[number]], -1)
+        jump = torch.where(jump >= 0, jump[jump], -1)
+    return found
 
 
 def _lay_out(lengths: Sequence[int] | Tensor) -> tuple[Tensor, Tensor, Tensor]:

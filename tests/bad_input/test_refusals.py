@@ -106,6 +106,29 @@ STRUCTURES = {
         lambda: gr.from_networkx(nx.DiGraph([(0, 1, {"slot": 0}), (1, 2)])),
         ["slot", "1 of 2", "every edge"],
     ),
+    "a lag of nothing": (lambda: gr.lagged([3], 0), ["lags", "1 or more", "got 0"]),
+    "a lag of nothing among others": (
+        lambda: gr.lagged([3], [1, 0]),
+        ["a lag must be 1 or more", "got 0", "its own input"],
+    ),
+    "a lag into the future": (lambda: gr.lagged([3], [-2]), ["1 or more", "got -2"]),
+    "no lags": (lambda: gr.lagged([3], []), ["whole number, or a list", "[]"]),
+    "the same lag twice": (lambda: gr.lagged([3], [2, 1, 2]), ["differ", "[2, 1, 2]"]),
+    "lags that are no whole numbers": (lambda: gr.lagged([3], [1.5]), ["whole number", "float32"]),
+    "lags in rows": (lambda: gr.lagged([3], [[1, 2]]), ["whole number, or a list", "[[1, 2]]"]),
+    "lags over no lengths": (lambda: gr.lagged([], 2), ["at least one sequence", "empty"]),
+    "lags where a node has two predecessors": (
+        lambda: gr.lagged(gr.tree("(x (a b) (c d))"), 2),
+        ["one predecessor at most", "node 2 has 2"],
+    ),
+    "a past for some nodes only": (
+        lambda: gr.chain(3).replace(past=torch.tensor([1, 1])),
+        ["past", "expected 3", "got 2"],
+    ),
+    "a past of less than nothing": (
+        lambda: gr.chain(2).replace(past=torch.tensor([1, -1])),
+        ["past", "0 to 2147483647", "-1"],
+    ),
     "PyG data without edges": (lambda: gr.from_pyg(Data(num_nodes=2)), ["edge_index", "[2, 0]"]),
 }
 
@@ -255,6 +278,253 @@ READOUTS = {
 }
 
 
+SRN_AND_GRU = [gr.SRNCell(3, 4), gr.TreeGRUCell(3, 4)]  # a cell of one slot, and one that sums
+
+
+def of_kinds(*kinds: int) -> gr.Structure:
+    """A node with two children, and its kinds."""
+    return gr.tree(parents=[2, 2, -1]).replace(kind=torch.tensor(kinds))
+
+
+def grid_plan(layers: int) -> gr.Schedule:
+    return gr.schedule(gr.grid([3], layers))
+
+
+def inbox_of_two() -> gr.Inbox:
+    """What the last node of a tree with two children receives."""
+    *_, visit = gr.steps(TREE_CELL, gr.schedule(gr.tree(parents=[2, 2, -1])), x_for(3))
+    return visit.inbox
+
+
+KINDS = {
+    "a structure without kinds": (
+        lambda: gr.run(gr.PerKind(SRN_AND_GRU), plan(), x_for()),
+        ["equations for each kind", "has no kinds", "kind=..."],
+    ),
+    "more kinds than cells": (
+        lambda: gr.run(gr.PerKind(SRN_AND_GRU), gr.schedule(of_kinds(1, 2, 1)), x_for(3)),
+        ["kinds 0 to 1", "nodes of kind 2", "a cell for each kind"],
+    ),
+    "a kind below zero": (
+        lambda: gr.run(gr.PerKind(SRN_AND_GRU), gr.schedule(of_kinds(1, -1, 1)), x_for(3)),
+        ["kinds 0 to 1", "nodes of kind -1"],
+    ),
+    "kinds through a residual cell": (
+        lambda: gr.run(gr.ResidualCell(gr.PerKind(SRN_AND_GRU)), plan(), x_for()),
+        ["equations for each kind", "has no kinds"],
+    ),
+    "more children than one kind has slots": (
+        lambda: gr.run(gr.PerKind(SRN_AND_GRU), gr.schedule(of_kinds(1, 1, 0)), x_for(3)),
+        ["cell of kind 0 has 1 slot,", "slot 1 of node 2", "arity of at least 2", "sums its inbox"],
+    ),
+    "two edges in one slot of a kind": (
+        lambda: gr.run(
+            gr.PerKind(SRN_AND_GRU),
+            gr.schedule(of_kinds(1, 1, 0).replace(slot=torch.tensor([0, 0]))),
+            x_for(3),
+        ),
+        ["two edges fill slot 0 of node 2", "s.replace(slot=...)", "kind 0"],
+    ),
+    "no cells for kinds": (lambda: gr.PerKind([]), ["a cell for each kind", "none"]),
+    "no cells for layers": (lambda: gr.GridCell([]), ["a cell for each kind", "none"]),
+    "a module among the cells of kinds": (
+        lambda: gr.PerKind([SRN_AND_GRU[0], torch.nn.Linear(3, 4)]),
+        ["graphrec.Cell", "Linear"],
+    ),
+    "kinds with states of other fields": (
+        lambda: gr.PerKind([gr.SRNCell(3, 4), gr.LSTMCell(3, 4)]),
+        ["same fields and widths", "kind 0 has {'h': (4,)}", "kind 1 has {'h': (4,), 'c': (4,)}"],
+    ),
+    "kinds with states of other widths": (
+        lambda: gr.PerKind([gr.SRNCell(3, 4), gr.SRNCell(3, 4), gr.SRNCell(3, 5)]),
+        ["same fields and widths", "kind 2 has {'h': (5,)}"],
+    ),
+    "kinds with inputs of other widths": (
+        lambda: gr.PerKind([gr.SRNCell(3, 4), gr.SRNCell(2, 4)]),
+        ["inputs of one width", "2 and 3"],
+    ),
+    "x of another width for kinds": (
+        lambda: gr.run(gr.PerKind(SRN_AND_GRU), gr.schedule(of_kinds(0, 0, 1)), x_for(3, width=2)),
+        ["[3, 3]", "(3, 2)"],
+    ),
+    "a layer that does not take the one below it": (
+        lambda: gr.GridCell([gr.SRNCell(3, 4), gr.SRNCell(3, 4)]),
+        ["as wide as that one's state, 4", "one for 3"],
+    ),
+    "layers of two widths": (
+        lambda: gr.GridCell([gr.SRNCell(3, 4), gr.SRNCell(5, 5)]),
+        ["same fields and widths", "{'h': (4,)}", "{'h': (5,)}"],
+    ),
+    "a module among the layers": (
+        lambda: gr.GridCell([gr.SRNCell(3, 4), torch.nn.RNNCell(4, 4)]),
+        ["graphrec.Cell", "RNNCell"],
+    ),
+    "more layers than cells": (
+        lambda: gr.run(gr.GridCell([gr.SRNCell(3, 4), gr.SRNCell(4, 4)]), grid_plan(3), x_for(9)),
+        ["kinds 0 to 1", "kind 2"],
+    ),
+    "a grid upside down": (
+        lambda: gr.run(
+            gr.GridCell([gr.SRNCell(3, 4), gr.SRNCell(4, 4)]),
+            gr.schedule(gr.grid([3], 2).reverse()),
+            x_for(6),
+        ),
+        ["cell of kind 0 has 1 slot,", "slot 1 of node 0"],
+    ),
+    "replaced messages with a row too few": (
+        lambda: inbox_of_two().replaced(h=torch.zeros(1, 4)),
+        ["h, edge_attr", "2 rows", "h with shape (1, 4)"],
+    ),
+    "replaced messages of a field that is not there": (
+        lambda: inbox_of_two().replaced(c=torch.zeros(2, 4)),
+        ["fields of the inbox (h, edge_attr)", "got c"],
+    ),
+    "relations of what comes in by one slot": (
+        lambda: inbox_of_two().of_slot(0, 2).relation,
+        ["no relation", "whole inbox"],
+    ),
+    "fewer slots than edges": (
+        lambda: inbox_of_two().of_slot(0, 1).h,
+        ["1 slot,", "slot 1 of node 2", "arity of at least 2"],
+    ),
+}
+
+
+class ReturnsDict(torch.nn.Module):
+    input_size = 3
+
+    def forward(self, x, state=None):
+        return {"h": x}
+
+
+class ReturnsNone(ReturnsDict):
+    def forward(self, x, state=None):
+        return x, (x, None)
+
+
+class ReturnsFour(ReturnsDict):
+    def forward(self, x, state=None):
+        return x, x, x, x
+
+
+class NeedsState(ReturnsDict):
+    def forward(self, x, state):
+        return x + state
+
+
+class ReturnsOutput(ReturnsDict):
+    """An output and a state, which it does not take in one tuple."""
+
+    def forward(self, x, state=0):
+        return 2 * x, x + state.sin() if isinstance(state, torch.Tensor) else x + state
+
+
+class TurnsDouble(ReturnsDict):
+    """Two states where `hidden` has said one."""
+
+    def forward(self, x, state):
+        return x, x
+
+
+CELLS = {
+    "three biases": (lambda: gr.SRNCell(3, 4, biases=3), ["biases", "0, 1, or 2", "got 3"]),
+    "three biases in an LSTM": (lambda: gr.LSTMCell(3, 4, biases=3), ["0, 1, or 2", "3"]),
+    "a bias too few": (lambda: gr.GRUCell(3, 4, biases=-1), ["0, 1, or 2", "-1"]),
+    "a forget bias without biases": (
+        lambda: gr.LSTMCell(3, 4, forget_bias=1.0, biases=0),
+        ["forget_bias needs a bias", "biases=1 or 2"],
+    ),
+    "a forget bias without biases, with peepholes": (
+        lambda: gr.PeepholeLSTMCell(3, 4, forget_bias=1.0, biases=0),
+        ["forget_bias needs a bias"],
+    ),
+    "a forget bias without biases in coupled gates": (
+        lambda: gr.CoupledLSTMCell(3, 4, forget_bias=1.0, biases=0),
+        ["forget_bias needs a bias"],
+    ),
+    "an unknown output of Jordan's": (lambda: gr.JordanCell(3, 4, 2, output="softmax"), ["'softmax'"]),
+    "a residual module": (lambda: gr.ResidualCell(torch.nn.Linear(3, 3)), ["graphrec.Cell", "Linear"]),
+    "a series of nothing": (lambda: gr.SeriesCell([]), ["at least one cell", "none"]),
+    "a module in a series": (
+        lambda: gr.SeriesCell([gr.SRNCell(3, 4), torch.nn.Linear(4, 4)]),
+        ["graphrec.Cell", "Linear"],
+    ),
+    "a cell that does not take the one below it": (
+        lambda: gr.SeriesCell([gr.LSTMCell(3, 4), gr.SRNCell(4, 5), gr.SRNCell(4, 5)]),
+        ["cell 2 takes inputs of width 4", "below it has width 5: make"],
+    ),
+    "more children than an upper cell has slots": (
+        lambda: gr.run(
+            gr.SeriesCell([gr.TreeGRUCell(3, 4), gr.SRNCell(4, 4)]), gr.schedule(of_kinds(0, 0, 0)), x_for(3)
+        ),
+        ["1 slot,", "slot 1 of node 2"],
+    ),
+    "kinds in a series": (
+        lambda: gr.run(gr.SeriesCell([gr.PerKind(SRN_AND_GRU)]), plan(), x_for()),
+        ["equations for each kind", "has no kinds"],
+    ),
+    "a TDNN without lags": (lambda: gr.TDNNCell(3, 4, lags=0), ["lags", "1 or more", "0"]),
+    "a process without lags": (lambda: gr.ARCell(2, lags=0), ["lags", "1 or more", "0"]),
+    "NARX without lags of outputs": (
+        lambda: gr.NARXCell(3, 4, 2, input_lags=1, output_lags=0),
+        ["output_lags", "1 or more", "0"],
+    ),
+    "NARX with a lag of inputs less than none": (
+        lambda: gr.NARXCell(3, 4, 2, input_lags=-1, output_lags=1),
+        ["input_lags", "0 or more", "-1"],
+    ),
+    "x without room for the true output": (
+        lambda: gr.run(gr.ARCell(2, 1), plan(), x_for(width=2)),
+        ["[5, 3]", "(5, 2)"],
+    ),
+    "more lags than a TDNN has": (
+        lambda: gr.run(gr.TDNNCell(3, 4, 2), gr.schedule(gr.lagged([5], 3)), x_for()),
+        ["2 slots", "slot 2 of node 3", "arity of at least 3"],
+    ),
+    "a function for a step": (lambda: gr.StepCell(torch.tanh), ["step module", "torch.nn.Module", "builtin"]),
+    "a step of unknown inputs": (
+        lambda: gr.StepCell(torch.nn.Linear(3, 4)),
+        ["Linear has no input_size", "StepCell(step, inputs=D)"],
+    ),
+    "a step that needs a state": (
+        lambda: gr.StepCell(NeedsState()),
+        ["NeedsState does not run without a state", "missing 1 required", "hidden=H"],
+    ),
+    "a step that does not take what it returns": (
+        lambda: gr.StepCell(ReturnsOutput()),
+        ["ReturnsOutput does not run on the state that it has returned", "tuple", "hidden=(Y, (H,))"],
+    ),
+    "a step that returns a dict": (
+        lambda: gr.StepCell(ReturnsDict()),
+        ["ReturnsDict", "tensors", "got dict"],
+    ),
+    "a step that returns no tensor": (
+        lambda: gr.StepCell(ReturnsNone()),
+        ["ReturnsNone", "(Tensor, (Tensor, NoneType))"],
+    ),
+    "a step with too large a state": (
+        lambda: gr.StepCell(ReturnsFour()),
+        ["one to three tensors", "[3, 3, 3, 3]"],
+    ),
+    "a layer for a step": (
+        lambda: gr.StepCell(torch.nn.LSTM(3, 4)),
+        ["LSTM", "[n, H]", "[1, 4] for 2 rows", "no step"],
+    ),
+    "widths that are none": (
+        lambda: gr.StepCell(torch.nn.GRUCell(3, 4), hidden="4"),
+        ["one to three tensors", "(Y, (H, H))", "'4'"],
+    ),
+    "more tensors than widths": (
+        lambda: gr.run(gr.StepCell(TurnsDouble(), hidden=3), plan(), x_for()),
+        ["TurnsDouble must return 1 tensors, as hidden says, got 2"],
+    ),
+    "another width than hidden says": (
+        lambda: gr.run(gr.StepCell(NeedsState(), hidden=(1,)), plan(), x_for()),
+        ["h", "[1, 1]", "[1, 3]"],
+    ),
+}
+
+
 class _UserCell(gr.Cell):
     State = namedtuple("State", "h")
 
@@ -294,7 +564,7 @@ class Narrow(_UserCell):
         return self.State(x[:, :1])
 
 
-EVERYTHING = {**STRUCTURES, **SCHEDULES, **RUNS, **READOUTS}
+EVERYTHING = {**STRUCTURES, **SCHEDULES, **RUNS, **READOUTS, **KINDS, **CELLS}
 
 
 @pytest.mark.parametrize("case", EVERYTHING)

@@ -1,25 +1,27 @@
-"""On chains, the SRN is `torch.nn.RNN`, the Tree-LSTM is `torch.nn.LSTM`, the Tree-GRU is the textbook's GRU.
+"""On chains, cells are `torch.nn`'s layers: the SRN is `RNN`, LSTM and Tree-LSTM are `LSTM`, the GRU is `GRU`.
 
-After copying the weights (torch orders an LSTM's gates i, f, g, o where Tai et al. have i, o, u, f, and
-splits each bias in two), batches of sequences of different lengths, packed for torch and side by side for
-graphrec, have the same outputs and the same gradients of the inputs, of all weights, and of the initial state.
-The initial state is the state of a virtual predecessor of the first node, which is what h0 and c0 are in torch:
-one row per sequence.
+After copying the weights (sequence cells have torch's layout, with none, one or both of its biases; a Tree-LSTM's
+gates stand in the order i, o, u, f of Tai et al. where torch has i, f, g, o), batches of sequences of different
+lengths, packed for torch and side by side for graphrec, have the same outputs and the same gradients of the
+inputs, of all weights, and of the initial state. The initial state is the state of a virtual predecessor of the
+first node, which is what h0 and c0 are in torch: one row per sequence.
 
 `torch.nn.GRU` resets after the matrix product, Cho et al. (2014), whom the Tree-GRU follows, before it; so
-here the equations stand in place of `torch.nn`.
+there the equations stand in place of `torch.nn`.
 """
+
+from functools import partial
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn, sigmoid, tanh
 from torch.nn.utils.rnn import pack_sequence, unpack_sequence
 
 import graphrec as gr
 from tests import strategies
-from tests.tolerances import assert_all_close
+from tests.tolerances import assert_all_close, assert_close
 from tests.trials import gradients, trial
 
 lengths_of_sequences = st.lists(st.integers(1, 6), min_size=1, max_size=4)
@@ -46,29 +48,47 @@ def initial_state_of(run):
     return {} if run.initial is None else {f"initial {name}": t for name, t in run.initial._asdict().items()}
 
 
-@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+LAYERS = {
+    "RNN, tanh": (lambda d, h, n: gr.SRNCell(d, h, "tanh", biases=n), nn.RNN),
+    "RNN, relu": (lambda d, h, n: gr.SRNCell(d, h, "relu", biases=n), partial(nn.RNN, nonlinearity="relu")),
+    "LSTM": (lambda d, h, n: gr.LSTMCell(d, h, biases=n), nn.LSTM),
+    "GRU": (lambda d, h, n: gr.GRUCell(d, h, biases=n), nn.GRU),
+}
+
+
+@pytest.mark.parametrize("biases", [0, 1, 2])
+@pytest.mark.parametrize("name", LAYERS)
+@settings(max_examples=12)
 @given(lengths=lengths_of_sequences, inputs=strategies.sizes, hidden=strategies.sizes, initial=initial_states)
-def test_srn_is_torch_rnn(nonlinearity, lengths, inputs, hidden, initial):
-    def make(inputs, hidden):
-        return gr.SRNCell(inputs, hidden, nonlinearity)
-
-    run = trial(make, gr.chains(lengths), initial, inputs=inputs, hidden=hidden)
-    net = nn.RNN(inputs, hidden, nonlinearity=nonlinearity, batch_first=True).double()
+def test_cells_are_the_layers_of_torch(name, biases, lengths, inputs, hidden, initial):
+    make, layer = LAYERS[name]
+    run = trial(lambda d, h: make(d, h, biases), gr.chains(lengths), initial, inputs=inputs, hidden=hidden)
+    net = layer(inputs, hidden, bias=biases > 0, batch_first=True).double()
+    weights = {
+        "W": (run.cell.input.weight, net.weight_ih_l0),
+        "U": (run.cell.recurrent.weight, net.weight_hh_l0),
+    }
+    if biases > 0:
+        weights["b"] = (run.cell.input.bias, net.bias_ih_l0)
+        torch.nn.init.zeros_(net.bias_hh_l0)
+    if biases > 1:
+        weights["d"] = (run.cell.recurrent.bias, net.bias_hh_l0)
     with torch.no_grad():
-        net.weight_ih_l0.copy_(run.cell.input.weight)
-        net.weight_hh_l0.copy_(run.cell.recurrent.weight)
-        net.bias_ih_l0.copy_(run.cell.input.bias)
-        net.bias_hh_l0.zero_()
+        for ours, theirs in weights.values():
+            theirs.copy_(ours)
 
-    ours = {"x": run.x, **initial_state_of(run)}
-    ours |= {"W": run.cell.input.weight, "b": run.cell.input.bias, "U": run.cell.recurrent.weight}
-    theirs = {"x": run.x, **initial_state_of(run)}
-    theirs |= {"W": net.weight_ih_l0, "b": net.bias_ih_l0, "U": net.weight_hh_l0}
-
-    h = run.run().h
-    expected, _ = run_torch(net, run)
-    assert_all_close({"h": h}, {"h": expected})
-    assert_all_close(gradients((h,), ours), gradients((expected,), theirs))
+    state = run.run()
+    outputs, final = run_torch(net, run)
+    last = final if isinstance(final, tuple) else (final,)
+    actual = state.h, *(last_of_each(field, run.structure) for field in state)
+    expected = outputs, *(field[0] for field in last)
+    for ours, theirs in zip(actual, expected, strict=True):
+        assert_close(ours, theirs)
+    inputs_of_both = {"x": run.x, **initial_state_of(run)}
+    assert_all_close(
+        gradients(actual, inputs_of_both | {name: ours for name, (ours, _) in weights.items()}),
+        gradients(expected, inputs_of_both | {name: theirs for name, (_, theirs) in weights.items()}),
+    )
 
 
 def torch_order(i_o_u_f):

@@ -87,6 +87,36 @@ def test_numbers_written_grow_with_nodes_and_edges(case, build):
     assert_linear(counts, [s.num_nodes + s.num_edges for s in structures])
 
 
+def several_kinds(size):
+    s = random_dag(size)
+    return s.replace(kind=torch.arange(size) % 3)
+
+
+def two_lags(size):
+    return gr.lagged([size], [1, size // 4])
+
+
+def two_layers(size):
+    return gr.grid([size // 2], 2)
+
+
+SEVERAL = {
+    "kinds": (lambda: gr.PerKind([gr.ChildSumTreeLSTMCell(3, 2) for _ in range(3)]), several_kinds),
+    "lags": (lambda: gr.NARXCell(3, 2, 2, input_lags=1, output_lags=2), two_lags),
+    "layers": (lambda: gr.GridCell([gr.GRUCell(3, 2), gr.GRUCell(2, 2)]), two_layers),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("of", SEVERAL)
+def test_several_kinds_lags_and_layers_stay_linear(of, engine):
+    make, build = SEVERAL[of]
+    structures = [build(size) for size in SIZES]
+    with ENGINES[engine]():
+        counts = [count_of(make(), s).written for s in structures]
+    assert_linear(counts, [s.num_nodes + s.num_edges for s in structures])
+
+
 class ReadsAll(gr.Cell):
     """Reads edge attributes that require grad, its own state, and an initial state for each node."""
 

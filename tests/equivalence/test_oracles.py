@@ -1,12 +1,12 @@
 """Every cell computes its paper's equations, and autograd's gradients of them.
 
-The oracles are the equations, applied to one node after the other by recursion; see `tests/oracles.py`.
+The oracles are the equations, applied to one node after the other by recursion; see `tests/oracles/`.
 Values and all gradients are compared in float64 on every family of structures, with and without an initial
 state, and on random trees and DAGs in which every node has an input of its own and slots may be empty.
 """
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import strategies
@@ -27,6 +27,7 @@ def test_sync_rounds_agree_with_the_papers_equations(case, structure, initial):
 
 
 @pytest.mark.parametrize("case", CELLS, ids=lambda case: case.name)
+@settings(max_examples=15)
 @given(data=st.data(), inputs=strategies.sizes, hidden=strategies.sizes)
 def test_random_structures_agree_with_the_papers_equations(case, data, inputs, hidden):
     structure = data.draw(strategies.acyclic(case.arity))

@@ -26,6 +26,7 @@ def members_of(batch, like):
             num_graphs=member.num_graphs,
             tokens=batch.tokens[node],
             labels=batch.labels[node],
+            past=batch.past[node],
         )
         nodes, edges, graphs = node.stop, edge.stop, graphs + member.num_graphs
 

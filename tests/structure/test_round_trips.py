@@ -31,6 +31,7 @@ def with_edges_sorted(s):
         s.num_graphs,
         s.tokens,
         s.labels,
+        past=s.past,
     )
 
 

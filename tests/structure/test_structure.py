@@ -50,6 +50,8 @@ DIFFERENT = [
     gr.chain(3).replace(edge_attr=torch.zeros(2, 1)),
     gr.chain(3).replace(edge_attr=torch.zeros(2, 1, dtype=torch.float64)),
     gr.chain(3).replace(kind=torch.tensor([0, 0, 1])),
+    gr.chain(3).replace(past=torch.tensor([1, 1, 1])),
+    gr.chain(3).replace(past=torch.tensor([1, 1, 2])),
     gr.chain(3).replace(tokens=("a", "b", "c")),
     gr.chain(3).replace(labels=("a", "b", "c")),
     gr.chain(3).replace(labels=("a", "b", None)),

@@ -1,0 +1,291 @@
+"""Sweeps over chains with their reverse derived by hand: SRN, GRU, and the memory cell of the LSTM.
+
+All rows of a step are updated at once, in place, through views that are cut before the loop; a step is two
+operations for the SRN and five for the GRU, three and less on the way back. What does not depend on order is done for
+all nodes together: products with inputs before the sweep, derivatives of nonlinearities before the reverse sweep,
+gradients of weights after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..cells.cell import Fused
+from ..schedule import Chains
+from .derivatives import check_first_derivatives
+
+
+class Layout:
+    """Where the rows of each step lie: as the caller numbers them if that is evenly, else step by step."""
+
+    def __init__(self, chains: Chains, as_numbered: bool = True) -> None:
+        self.chains = chains
+        self.regular = chains.regular if as_numbered else None
+
+    def enter(self, rows: Tensor) -> Tensor:
+        """`[N, ...]`, from the caller's order into this one; maybe the same tensor."""
+        return rows if self.regular else rows.index_select(0, self.chains.node)
+
+    def leave(self, rows: Tensor) -> Tensor:
+        """`[N, ...]`, back into the caller's order; maybe the same tensor."""
+        return rows if self.regular else rows.index_select(0, self.chains.place)
+
+    def enter_copy(self, rows: Tensor) -> Tensor:
+        """As `enter`, to be written into."""
+        return rows.clone(memory_format=torch.contiguous_format) if self.regular else self.enter(rows)
+
+    def steps(self, rows: Tensor) -> Sequence[Tensor]:
+        """Each step's rows, as views."""
+        if not self.regular:
+            return rows.split(self.chains.counts)
+        count = self.chains.num_chains
+        along, across = self.regular
+        views = rows.split(count) if across == 1 else rows.unflatten(0, (count, across)).unbind(1)
+        return views if along > 0 else views[::-1]
+
+    def read(self, rows: Tensor) -> Sequence[Tensor]:
+        """For each step but the last, those of its rows that the next step reads, as views."""
+        if self.chains.are_equally_long:
+            return self.steps(rows)[:-1]
+        counts = self.chains.counts
+        sizes = [size for now, later in pairwise(counts) for size in (later, now - later)]
+        return rows.split([*sizes, counts[-1]])[:-1:2]
+
+    def outer(self, later: Tensor, earlier: Tensor, initial: Tensor | None) -> Tensor:
+        """`[N, V], [N, H], [B, H] → [V, H]`: Σ later[n] ⊗ earlier[m] over all nodes n, m being the one before n.
+
+        What stands before the first nodes is `initial`, if there is one.
+        """
+        first = self.steps(later)[0]
+        if not self.chains.are_equally_long:
+            total = later[len(first) :].t() @ earlier.index_select(0, self.chains.before)
+        else:
+            # Nodes that follow each other are equally far apart everywhere, but where one chain ends and another begins.
+            apart = self.regular[0] if self.regular else len(first)
+            kept = first.clone()
+            first.zero_()
+            total = (
+                (later[apart:].t() @ earlier[:-apart])
+                if apart > 0
+                else (later[:apart].t() @ earlier[-apart:])
+            )
+            first.copy_(kept)
+        return total if initial is None else total.addmm_(first.t(), initial)
+
+
+class Equations:
+    """What a cell computes in the places of a layout; x and all results are in its order."""
+
+    def forward(
+        self, layout: Layout, x: Tensor, initial: Tensor | None, weights: Fused
+    ) -> tuple[Tensor, Tensor | None]:
+        """h `[N, H]`, and what else the reverse sweep needs."""
+        raise NotImplementedError
+
+    def backward(
+        self, layout: Layout, grad: Tensor, h: Tensor, kept: Any, w_hh: Tensor, initial_grad: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The gradients at the products with `turn(w_ih)` and with w_hh, `[N, V]` each.
+
+        Args:
+            grad: `[N, H]`, of h; is written into.
+            initial_grad: zeros `[B, H]`, to be written into; None if it is not asked for.
+        """
+        raise NotImplementedError
+
+    def turn(self, w_ih: Tensor) -> Tensor:
+        """The weight of the inputs, its gates in the order in which they are computed."""
+        return w_ih
+
+    def turn_back(self, w_ih: Tensor) -> Tensor:
+        """Its inverse."""
+        return w_ih
+
+
+class SRN(Equations):
+    """h_t = f(W x_t + U h_{t-1} + b)"""
+
+    def __init__(self, relu: bool) -> None:
+        self._relu = relu
+
+    def forward(
+        self, layout: Layout, x: Tensor, initial: Tensor | None, weights: Fused
+    ) -> tuple[Tensor, None]:
+        """f is applied where its argument stood."""
+        biases = [bias for bias in (weights.b_ih, weights.b_hh) if bias is not None]
+        inputs = weights.w_ih.t()
+        h = torch.addmm(sum(biases), x, inputs) if biases else torch.mm(x, inputs)
+        recurrent, f = weights.w_hh.t(), torch.relu_ if self._relu else torch.tanh_
+        for step, earlier in zip(layout.steps(h), [initial, *layout.read(h)], strict=True):
+            f(step if earlier is None else step.addmm_(earlier, recurrent))
+        return h, None
+
+    def backward(
+        self, layout: Layout, grad: Tensor, h: Tensor, kept: Any, w_hh: Tensor, initial_grad: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The gradient of h becomes that of f's argument."""
+        slope = (h != 0).to(h.dtype) if self._relu else torch.addcmul(h.new_ones(()), h, h, value=-1)
+        steps = zip(layout.steps(grad), layout.steps(slope), [initial_grad, *layout.read(grad)], strict=True)
+        for step, f, earlier in reversed(list(steps)):
+            step.mul_(f)
+            if earlier is not None:
+                earlier.addmm_(step, w_hh)
+        return grad, grad
+
+
+class GRU(Equations):
+    """h_t = (1 - z_t) * n_t + z_t * h_{t-1}, with n_t = tanh(W_n x_t + r_t * u_t) and u_t = U_n h_{t-1} + d_n.
+
+    A row of the gates holds n, r, z, u: the first three begin as products with x, the last three are added to by
+    products with h_{t-1}.
+    """
+
+    def turn(self, w_ih: Tensor) -> Tensor:
+        """r, z, n to n, r, z."""
+        return w_ih.roll(w_ih.shape[0] // 3, 0)
+
+    def turn_back(self, w_ih: Tensor) -> Tensor:
+        """n, r, z to r, z, n."""
+        return w_ih.roll(-(w_ih.shape[0] // 3), 0)
+
+    def forward(
+        self, layout: Layout, x: Tensor, initial: Tensor | None, weights: Fused
+    ) -> tuple[Tensor, Tensor]:
+        """Also keeps the gates, `[N, 4H]`."""
+        hidden = weights.w_hh.shape[1]
+        bias = x.new_zeros(4 * hidden)
+        if weights.b_ih is not None:
+            bias[: 3 * hidden] += self.turn(weights.b_ih)
+        if weights.b_hh is not None:
+            bias[hidden:] += weights.b_hh
+        gates, h = x.new_empty(x.shape[0], 4 * hidden), x.new_empty(x.shape[0], hidden)
+        torch.addmm(bias[: 3 * hidden], x, self.turn(weights.w_ih).t(), out=gates[:, : 3 * hidden])
+        gates[:, 3 * hidden :] = bias[3 * hidden :]
+        views = (gates[:, hidden:], gates[:, hidden : 3 * hidden], *gates.split(hidden, 1), h)
+        steps = zip(*map(layout.steps, views), [initial, *layout.read(h)], strict=True)
+        recurrent = weights.w_hh.t()
+        sigmoid_, tanh_, lerp = torch.sigmoid_, torch.tanh_, torch.lerp
+        for rzu, rz, n, r, z, u, new, earlier in steps:
+            if earlier is None:
+                earlier = torch.zeros_like(new)
+            else:
+                rzu.addmm_(earlier, recurrent)
+            sigmoid_(rz)
+            lerp(tanh_(n.addcmul_(r, u)), earlier, z, out=new)
+        return h, gates
+
+    def backward(
+        self, layout: Layout, grad: Tensor, h: Tensor, kept: Any, w_hh: Tensor, initial_grad: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The derivatives of h in the gates become gradients when that of h has arrived."""
+        hidden = h.shape[1]
+        n, r, z, u = kept.split(hidden, 1)
+        gates = torch.empty_like(kept)
+        of_n, of_r, of_z, of_u = gates.split(hidden, 1)
+        new = 1 - z
+        torch.mul(h - n, new, out=of_z)  # h - n is z * (h_{t-1} - n)
+        torch.addcmul(new, new * n, n, value=-1, out=of_n)
+        torch.mul(of_n, r, out=of_u)
+        torch.mul(of_u, u, out=of_r).addcmul_(of_r, r, value=-1)
+        rzu = gates[:, hidden:]
+        views = (grad, grad.unsqueeze(1), rzu, rzu.unflatten(1, (3, hidden)), z)
+        steps = zip(*map(layout.steps, views), [initial_grad, *layout.read(grad)], strict=True)
+        for of_h, of_h_wide, of_gates, of_each, z_t, earlier in reversed(list(steps)):
+            of_each.mul_(of_h_wide)
+            if earlier is not None:
+                earlier.addcmul_(of_h, z_t).addmm_(of_gates, w_hh)
+        of_n.mul_(grad)
+        return gates[:, : 3 * hidden], rzu
+
+
+def sweep_chains(
+    equations: Equations, layout: Layout, x: Tensor, initial: Tensor | None, fused: Fused
+) -> Tensor:
+    """`[N, H]`: h of all nodes, in the caller's order.
+
+    Args:
+        equations, fused: the cell and its weights.
+        layout: how its rows are to lie.
+        x: `[N, D]`, in the caller's order.
+        initial: `[B, H]`, the state before each chain.
+    """
+    weights = fused[1:]
+    if torch.is_grad_enabled() and any(
+        tensor is not None and tensor.requires_grad for tensor in (x, initial, *weights)
+    ):
+        return _Sweep.apply(equations, layout, x, initial, *weights)
+    return layout.leave(equations.forward(layout, layout.enter(x), initial, fused)[0])
+
+
+class _Sweep(torch.autograd.Function):
+    """The sweep, and as its gradient the reverse sweep."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, equations: Equations, layout: Layout, x: Tensor, initial: Tensor | None, *weights: Any
+    ) -> Tensor:
+        """`[N, H]`."""
+        x = layout.enter(x)
+        h, kept = equations.forward(layout, x, initial, Fused("", *weights))
+        ctx.equations, ctx.layout = equations, layout
+        ctx.save_for_backward(x, initial, *weights[:2], h, kept)
+        return (
+            h.clone() if layout.regular else layout.leave(h)
+        )  # h is kept, and the caller may write into his
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        """The gradients of x, the initial state, the weights and the biases, where they are asked for."""
+        check_first_derivatives(grads)
+        x, initial, w_ih, w_hh, h, kept = ctx.saved_tensors
+        equations, layout = ctx.equations, ctx.layout
+        of_x, of_initial, of_w_ih, of_w_hh, of_b_ih, of_b_hh = ctx.needs_input_grad[2:]
+        initial_grad = torch.zeros_like(initial) if of_initial else None
+        at_x, at_h = equations.backward(layout, layout.enter_copy(grads[0]), h, kept, w_hh, initial_grad)
+        return (
+            None,
+            None,
+            layout.leave(at_x @ equations.turn(w_ih)) if of_x else None,
+            initial_grad,
+            equations.turn_back(at_x.t() @ x) if of_w_ih else None,
+            layout.outer(at_h, h, initial) if of_w_hh else None,
+            equations.turn_back(at_x.sum(0)) if of_b_ih else None,
+            at_h.sum(0) if of_b_hh else None,
+        )
+
+
+class Scan(torch.autograd.Function):
+    """c_t = f_t * c_{t-1} + u_t over chains, all `[N, H]` in a layout's order; c before each chain is `[B, H]`."""
+
+    @staticmethod
+    def forward(ctx: Any, layout: Layout, f: Tensor, u: Tensor, initial: Tensor) -> Tensor:
+        """One operation per step."""
+        c = torch.empty_like(u)
+        steps = zip(*map(layout.steps, (f, u, c)), [initial, *layout.read(c)], strict=True)
+        for forget, add, new, earlier in steps:
+            torch.addcmul(add, forget, earlier, out=new)
+        ctx.layout = layout
+        ctx.save_for_backward(f, c, initial)
+        return c.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        """The same scan from the other end."""
+        check_first_derivatives(grads)
+        layout: Layout = ctx.layout
+        f, c, initial = ctx.saved_tensors
+        of_u, of_f, of_initial = grads[0].clone(), torch.empty_like(f), torch.zeros_like(initial)
+        views = (
+            *map(layout.steps, (of_u, of_f, f)),
+            [initial, *layout.read(c)],
+            [of_initial, *layout.read(of_u)],
+        )
+        for add, of_forget, forget, earlier, of_earlier in reversed(list(zip(*views, strict=True))):
+            torch.mul(add, earlier, out=of_forget)
+            of_earlier.addcmul_(add, forget)
+        return None, of_f, of_u, of_initial
