@@ -13,9 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
+from torch_geometric.data import Data
 
 from .schedule import levels
-from .structure import Structure, chains
+from .structure import Structure, as_structure, chains
 from .structure.structure import as_whole_numbers
 
 
@@ -72,7 +73,9 @@ def from_list(sequences: Sequence[Tensor]) -> Rows:
         ValueError, TypeError: no tensors, or such as differ in more than their length.
     """
     if isinstance(sequences, Tensor):
-        raise TypeError("expected a list of tensors [T, ...], got one tensor: use from_padded, or put it into a list.")
+        raise TypeError(
+            "expected a list of tensors [T, ...], got one tensor: use from_padded, or put it into a list."
+        )
     members = list(sequences)
     if not members:
         raise ValueError("expected at least one sequence, got an empty list.")
@@ -89,13 +92,17 @@ def from_list(sequences: Sequence[Tensor]) -> Rows:
 
 
 def to_padded(
-    h: Tensor, s: Structure, batch_first: bool = True, padding_value: float = 0.0, time: int | None = None
+    h: Tensor,
+    s: Structure | Data,
+    batch_first: bool = True,
+    padding_value: float = 0.0,
+    time: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """A padded tensor `[B, T, ...]` (or `[T, B, ...]`), and the lengths `[B]`.
 
     Args:
         h: `[N, ...]`.
-        s: chains; what stands first in one comes first in its sequence.
+        s: chains, or PyG data of them; what stands first in one comes first in its sequence.
         batch_first: as in torch's recurrent layers.
         padding_value: what stands where a sequence has ended.
         time: T; by default that of the longest sequence.
@@ -103,6 +110,7 @@ def to_padded(
     Raises:
         ValueError: s is not a batch of chains, h does not fit it, or T is too small.
     """
+    s = as_structure(s, h)
     size, place = _layout(h, s)
     longest = int(size.max())
     time = longest if time is None else time
@@ -113,7 +121,7 @@ def to_padded(
     return (padded if batch_first else padded.transpose(0, 1)), size
 
 
-def to_packed(h: Tensor, s: Structure, like: PackedSequence | None = None) -> PackedSequence:
+def to_packed(h: Tensor, s: Structure | Data, like: PackedSequence | None = None) -> PackedSequence:
     """A `PackedSequence`; arguments as in `to_padded`.
 
     Args:
@@ -121,6 +129,7 @@ def to_packed(h: Tensor, s: Structure, like: PackedSequence | None = None) -> Pa
         s: chains, none of them empty (torch packs no empty sequences).
         like: to pack in the order of another one, of the same lengths.
     """
+    s = as_structure(s, h)
     size, _ = _layout(h, s)
     if like is not None:
         if not torch.equal(packed_lengths(like), size.cpu()):
@@ -143,8 +152,9 @@ def to_packed(h: Tensor, s: Structure, like: PackedSequence | None = None) -> Pa
     return PackedSequence(h.index_select(0, node), batch_sizes, order, inverse)
 
 
-def to_list(h: Tensor, s: Structure) -> list[Tensor]:
+def to_list(h: Tensor, s: Structure | Data) -> list[Tensor]:
     """A tensor `[T, ...]` per sequence; arguments as in `to_padded`."""
+    s = as_structure(s, h)
     size, place = _layout(h, s)
     node = torch.empty_like(place)
     node[(torch.cumsum(size, 0) - size)[s.graph] + place] = torch.arange(len(place), device=place.device)
@@ -160,7 +170,7 @@ def packed_lengths(packed: PackedSequence) -> Tensor:
     return lengths if unsorted is None else lengths[unsorted.cpu()]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _chains(lengths: tuple[int, ...], device: torch.device) -> Structure:
     # Batches of one shape come again and again, and keep their schedule.
     with torch.inference_mode(False):  # what is kept must be fit for training, too

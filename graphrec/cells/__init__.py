@@ -5,6 +5,7 @@ Belongs here: cells. Does not: anything that knows of order, batches, levels or 
 
 from .cell import Cell
 from .delays import ARCell, NARXCell, TDNNCell
+from .emitting import EmittingCell
 from .gru import GRUCell, TextbookGRUCell
 from .kinds import GridCell, PerKind
 from .layer_norm import LayerNormGRUCell, LayerNormLSTMCell, LayerNormSRNCell
@@ -23,6 +24,7 @@ __all__ = [
     "Cell",
     "ChildSumTreeLSTMCell",
     "CoupledLSTMCell",
+    "EmittingCell",
     "GRUCell",
     "GridCell",
     "JordanCell",

@@ -47,12 +47,15 @@ class Cell(nn.Module):
         hidden: H, the width of each field of the state; see `shapes`.
         inputs: D, the width of x, or None if the cell does not care.
         arity: how many slots a node has, or None if any number of edges may enter it.
+        recurrent_layers: the names of the layers that multiply the predecessor's h, for those who would mask it
+            there; see `graphrec.VariationalDropout`.
     """
 
     State: Any
     hidden: int
     inputs: int | None = None
     arity: Any = None  # an int or None; Any, so that cells with slots can say int
+    recurrent_layers: tuple[str, ...] = ()
 
     def __init__(self, inputs: int | None = None, hidden: int | None = None) -> None:
         super().__init__()

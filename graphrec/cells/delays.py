@@ -122,7 +122,7 @@ class NARXCell(Cell):
     Lin, Horne, Tiňo & Giles, *Learning long-term dependencies in NARX recurrent neural networks*, IEEE Trans.
     Neural Networks 7 (1996), equations (1) to (4). What stands for y_{t-k}, the true output (series-parallel) or
     the network's own (parallel), is after Narendra & Parthasarathy, *Identification and control of dynamical
-    systems using neural networks*, IEEE Trans. Neural Networks 1 (1990), section III; see the model `NARX`.
+    systems using neural networks*, IEEE Trans. Neural Networks 1 (1990), section V; see the model `NARX`.
 
     Args:
         inputs: D, the width of the exogenous input.

@@ -41,6 +41,7 @@ class GRUCell(Cell):
 
     State = GRUState
     arity = 1
+    recurrent_layers = ("recurrent",)
 
     def __init__(self, inputs: int, hidden: int, biases: int = 2) -> None:
         super().__init__(inputs, hidden)
@@ -86,6 +87,7 @@ class TextbookGRUCell(Cell):
 
     State = GRUState
     arity = 1
+    recurrent_layers = ("gates", "candidate")
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .cell import Cell, check_cell
+from .wrapping import Wrapping
 
 if TYPE_CHECKING:
     from ..engine.inbox import Inbox
@@ -36,7 +37,8 @@ class PerKind(Cell):
             check_cell(cell)
         super().__init__(_common_inputs(cells))
         self.cells = nn.ModuleList(cells)
-        self.State = cells[0].State
+        if any(isinstance(cell, PerKind) for cell in cells):
+            raise ValueError("the cells of kinds cannot have kinds of their own: give one list of cells.")
         layouts = [dict(zip(cell.State._fields, cell.shapes(), strict=True)) for cell in cells]
         for kind, layout in enumerate(layouts):
             if layout != layouts[0]:
@@ -44,6 +46,11 @@ class PerKind(Cell):
                     f"the cells of all kinds must have states of the same fields and widths, but kind 0 has "
                     f"{layouts[0]} and kind {kind} has {layout}."
                 )
+
+    @property
+    def State(self) -> Any:
+        """That of all cells."""
+        return self._parts[0].State
 
     def shapes(self) -> list[tuple[int, ...]]:
         """Those of all cells."""
@@ -99,9 +106,9 @@ class PerKind(Cell):
         sizes = [messages.num_nodes for _, messages in parts]
         rows = x.split(sizes)
         owns = zip(*(field.split(sizes) for field in own), strict=True)
-        states = []
+        cells, states = self._parts, []
         for (kind, messages), x_of_kind, own_of_kind in zip(parts, rows, owns, strict=True):
-            cell = self._parts[kind]
+            cell = cells[kind]
             states.append(cell(cell.project(x_of_kind), messages, self.State(*own_of_kind)))
         return self.State(*map(torch.cat, zip(*states, strict=True)))
 
@@ -122,14 +129,15 @@ class GridCell(PerKind):
     h^0_t = cell_0(x_t, h^0_{t-1}),   h^l_t = cell_l(h^{l-1}_t, h^l_{t-1})
 
     The recurrent multilayer perceptron of Puskorius & Feldkamp as in Haykin, *Neural Networks and Learning
-    Machines* (2009), equation (15.11), if the cells are simple recurrent networks. `Stacked` computes the same
+    Machines* (2009), equation (15.4), if the cells are simple recurrent networks. `Stacked` computes the same
     layer by layer, and faster.
 
     Args:
         cells: one per layer, with states of the same fields and widths; each but the first takes inputs as wide
             as h.
 
-    Shapes: x `[N, D]` over `graphrec.grid`, of which only the rows of layer 0 count.
+    Shapes: x `[N, D]` over `graphrec.grid`, of which only the rows of layer 0 count. An initial state with a row per
+    graph is that of all layers; with a row per node (of which those at the beginnings count) each layer has its own.
     """
 
     def __init__(self, cells: Sequence[Cell]) -> None:
@@ -137,24 +145,21 @@ class GridCell(PerKind):
         super().__init__([*cells[:1], *map(_Above, cells[1:])])
 
 
-class _Above(Cell):
+class _Above(Wrapping):
     """A cell whose input is the state of the node below it (slot 1), and whose predecessor stands in slot 0."""
 
-    arity = 2
-
     def __init__(self, cell: Cell) -> None:
-        check_cell(cell)
-        super().__init__()
+        super().__init__(cell)
         width = cell.shapes()[0][-1]
         if cell.inputs is not None and cell.inputs != width:
             raise ValueError(
                 f"a cell above another takes inputs as wide as that one's state, {width}, got one for {cell.inputs}."
             )
-        self.cell = cell
-        self.State = cell.State
+        self.inputs, self.arity = None, 2
 
-    def shapes(self) -> list[tuple[int, ...]]:
-        return self.cell.shapes()
+    def project(self, x: Tensor) -> Tensor:
+        """x is not looked at."""
+        return x
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:
         below = getattr(inbox.of_slot(1, 2), self.State._fields[0])

@@ -37,6 +37,7 @@ class LayerNormSRNCell(Cell):
         h: Tensor
 
     arity = 1
+    recurrent_layers = ("recurrent",)
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
         super().__init__(inputs, hidden)
@@ -73,6 +74,7 @@ class LayerNormLSTMCell(Cell):
 
     State = LSTMState
     arity = 1
+    recurrent_layers = ("recurrent",)
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None) -> None:
         super().__init__(inputs, hidden)
@@ -115,6 +117,7 @@ class LayerNormGRUCell(Cell):
 
     State = GRUState
     arity = 1
+    recurrent_layers = ("recurrent",)
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden)

@@ -61,6 +61,7 @@ class LSTMCell(Cell):
 
     State = LSTMState
     arity = 1
+    recurrent_layers = ("recurrent",)
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
@@ -107,6 +108,7 @@ class NoForgetLSTMCell(Cell):
 
     State = LSTMState
     arity = 1
+    recurrent_layers = ("recurrent",)
 
     def __init__(self, inputs: int, hidden: int, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
@@ -147,6 +149,7 @@ class PeepholeLSTMCell(Cell):
 
     State = LSTMState
     arity = 1
+    recurrent_layers = ("recurrent",)
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
@@ -190,6 +193,7 @@ class CoupledLSTMCell(Cell):
 
     State = LSTMState
     arity = 1
+    recurrent_layers = ("recurrent",)
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from .cell import Cell, check_cell
+from .wrapping import Wrapping
 
 if TYPE_CHECKING:
     from ..engine.inbox import Inbox
 
 
-class ResidualCell(Cell):
+class ResidualCell(Wrapping):
     """Residual recurrence: a cell computes what is to be added to the state.
 
     h_t = h_{t-1} + g(x_t, h_{t-1})
@@ -22,29 +22,11 @@ class ResidualCell(Cell):
     visual cortex*, 2016). Where several edges enter a node, h_{t-1} is the sum of their states.
 
     Args:
-        cell: g, any cell; the first field of its state is h, other fields are left as it makes them.
+        cell: g, any cell; the first field of its state is h, other fields are left as it makes them (so the output of a
+            `JordanCell` is made of what is added alone).
 
     Shapes: those of the cell.
     """
-
-    def __init__(self, cell: Cell) -> None:
-        check_cell(cell)
-        super().__init__(cell.inputs)
-        self.cell = cell
-        self.State = cell.State
-        self.arity = cell.arity
-
-    def shapes(self) -> list[tuple[int, ...]]:
-        """Those of the cell."""
-        return self.cell.shapes()
-
-    def check(self, structure: Any) -> None:
-        """As the cell."""
-        self.cell.check(structure)
-
-    def project(self, x: Tensor) -> Tensor:
-        """As the cell."""
-        return self.cell.project(x)
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:
         """One step."""

@@ -21,7 +21,7 @@ class SecondOrderCell(Cell):
 
     Giles et al., *Learning and extracting finite state automata with second-order recurrent neural networks*,
     Neural Computation 4 (1992), equation (1); with the bias of Haykin, *Neural Networks and Learning Machines*
-    (2009), equations (15.9) and (15.10). With states and inputs in one-hot codes a large w_kij says that the
+    (2009), equations (15.8) and (15.9). With states and inputs in one-hot codes a large w_kij says that the
     automaton goes from state i on symbol j to state k: delta(x_i, u_j) = x_k. Node n holds u(n), and its state is
     x(n+1).
 

@@ -29,7 +29,7 @@ class SeriesCell(Cell):
         cells: from the input up; each but the first takes inputs as wide as the first field of the state below it.
 
     Raises:
-        ValueError: no cells, or one that does not take what the one below it makes.
+        ValueError: no cells, a series among them, or one that does not take what the one below it makes.
 
     Shapes: x `[N, D]`; State the fields of the top cell, and those of the others with their layer's number behind
     the name: `h`, `c`, `h0`, `c0`, `h1`, … .
@@ -41,6 +41,8 @@ class SeriesCell(Cell):
             raise ValueError("expected at least one cell, got none.")
         for cell in cells:
             check_cell(cell)
+            if isinstance(cell, SeriesCell):
+                raise ValueError("a series within a series is one series: give its cells one by one.")
         for layer, (below, cell) in enumerate(pairwise(cells)):
             width = below.shapes()[0][-1]
             if cell.inputs is not None and cell.inputs != width:

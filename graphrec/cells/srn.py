@@ -38,6 +38,7 @@ class SRNCell(Cell):
         h: Tensor
 
     arity = 1
+    recurrent_layers = ("recurrent",)
 
     def __init__(
         self, inputs: int, hidden: int, activation: str | Activation = "tanh", biases: int = 1

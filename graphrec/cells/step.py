@@ -45,7 +45,7 @@ class StepCell(Cell):
         step: the module.
         inputs: D; by default the module's `input_size`.
         hidden: the width of each tensor that `step` returns, nested as it returns them: H, (H, H), or with an output
-            of width Y besides (Y, (H,)) or (Y, (H, H)); by default found out by calling `step` on a zero input
+            of width Y besides (Y, (H,)), for a state that is one tensor, or (Y, (H, H)); by default found out by calling `step` on a zero input
             without a state, and again with the state that it has returned (nothing is kept of these calls).
 
     Shapes: x `[N, D]`; State `h`, or `h` and `c`, or `h`, `c` and `s`; an output comes first, as `h`, and is not
@@ -68,6 +68,9 @@ class StepCell(Cell):
         self.step = step
         widths = _widths(step, inputs) if hidden is None else hidden
         self._has_output = _has_output(widths)
+        self._is_tuple = isinstance(widths, tuple | list)  # the state that is handed back
+        if self._has_output:
+            self._is_tuple = len(widths[1]) > 1 or hidden is None
         self._widths = _flat(widths)
         if not 1 <= len(self._widths) <= 3 or not all(isinstance(width, int) for width in self._widths):
             raise TypeError(
@@ -85,7 +88,7 @@ class StepCell(Cell):
         if self._has_output:
             names = names[1:]
         before = tuple(inbox.sum(getattr(inbox, name)) for name in names)
-        after = _tensors(self.step, self.step(x, before[0] if len(before) == 1 else before))
+        after = _tensors(self.step, self.step(x, before if self._is_tuple else before[0]))
         if len(after) != len(self._widths):
             raise TypeError(
                 f"{type(self.step).__name__} must return {len(self._widths)} tensors, as hidden says, got {len(after)}."
@@ -129,7 +132,7 @@ def _widths(step: nn.Module, inputs: int) -> Any:
         step.eval()
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             returned = _try(step, "without a state", x)
-            widths = [_width(step, tensor) for tensor in _tensors(step, returned)]
+            widths = tuple(_width(step, tensor) for tensor in _tensors(step, returned))
             _try(
                 step,
                 "on the state that it has returned",
@@ -139,7 +142,9 @@ def _widths(step: nn.Module, inputs: int) -> Any:
     finally:
         for module in was_training:
             module.training = True
-    return (widths[0], widths[1:]) if _has_output(returned) else widths
+    if _has_output(returned):
+        return widths[0], widths[1:]
+    return widths[0] if isinstance(returned, Tensor) else widths
 
 
 def _width(step: nn.Module, tensor: Tensor) -> int:
@@ -157,6 +162,6 @@ def _try(step: nn.Module, how: str, *arguments: Any) -> Any:
     except Exception as error:
         raise ValueError(
             f"{type(step).__name__} does not run {how} ({error}): say how wide each tensor is that it returns, "
-            f"StepCell(step, hidden=H) or hidden=(H, H), or hidden=(Y, (H,)) if the first is an output that it is "
-            f"not handed back."
+            f"StepCell(step, hidden=H) or hidden=(H, H); or hidden=(Y, (H,)) where the first is an output, which "
+            f"is not handed back."
         ) from error

@@ -1,5 +1,8 @@
 """Trees with labels, each loader an `InMemoryDataset` of PyG whose samples already know their levels.
 
+Problems over sequences that one draws anew at will are functions, which return inputs, structure and targets; series
+are functions, too.
+
 Belongs here: finding, checking, drawing and caching samples. Does not: data files; they lie in `/datasets`.
 """
 
@@ -9,7 +12,9 @@ from .dates import Dates
 from .docstrings import Docstrings
 from .listops import ListOps
 from .logic import Logic
+from .long_lags import adding_problem, temporal_order
 from .python_functions import PythonFunctions
+from .series import mackey_glass, narma
 from .sst import SST
 from .token_roles import TokenRoles
 from .tomita import Tomita
@@ -25,4 +30,8 @@ __all__ = [
     "PythonFunctions",
     "TokenRoles",
     "Tomita",
+    "adding_problem",
+    "mackey_glass",
+    "narma",
+    "temporal_order",
 ]

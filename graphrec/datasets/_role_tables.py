@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+
 def _listed(names: str) -> tuple[str, ...]:
     return tuple(names.split())
 

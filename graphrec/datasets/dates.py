@@ -161,7 +161,7 @@ class Dates(TreeDataset):
         }[self.split]
         rng = random.Random(f"{self.split} {self._seed}")
         drawn: dict[str, tuple[datetime.date, int]] = {}
-        for _ in range(100 * self._size):
+        for _ in range(20 * self._size):
             day = FIRST + datetime.timedelta(days=rng.choice(days))
             kind = rng.randrange(len(self._formats))
             text = rng.choice(CASES)(write_date(day, self._formats[kind]))
@@ -170,7 +170,7 @@ class Dates(TreeDataset):
                 return drawn
         raise ValueError(
             f"expected {self._size} different texts for the split {self.split!r}, got {len(drawn)} in "
-            f"{100 * self._size} draws: ask for fewer, or give more formats."
+            f"{20 * self._size} draws: ask for fewer, or give more formats."
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import sysconfig
 import tokenize
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,8 +48,9 @@ class TokenRoles(TreeDataset):
       `else` `for` `from` `as` `not`. No identifier is there to be known: in all of the library no two statements
       of equal forms differ in a role.
     - All statements of a top-level module or package are in one split, chosen by a checksum of the module's name:
-      about 80 % train, 10 % val, 10 % test. Of statements of equal forms one is kept in all splits together: no
-      statement can be remembered.
+      about 80 % train, 10 % val, 10 % test. Of statements of equal forms, such as the tens of thousands that read
+      `<name> = <name>`, the training split keeps a few; the others have one of each form that is in no split
+      before them, so that no answer can be remembered.
 
     Each sample is a `torch_geometric.data.Data` with
 
@@ -61,6 +63,7 @@ class TokenRoles(TreeDataset):
     Args:
         root: a folder of Python code to take instead of the standard library.
         split: `"train"`, `"val"` or `"test"`.
+        copies: how many statements of equal forms the training split keeps.
         max_tokens: longer statements, tables of constants mostly, are left out.
         transform: applied to each sample when it is taken.
 
@@ -74,30 +77,32 @@ class TokenRoles(TreeDataset):
         self,
         root: str | Path | None = None,
         split: str = "train",
+        copies: int = 3,
         max_tokens: int = 100,
         transform: Callable[[Data], Data] | None = None,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
-        if max_tokens < 1:
-            raise ValueError(f"max_tokens must be 1 or more, got {max_tokens}.")
+        if min(copies, max_tokens) < 1:
+            raise ValueError(f"copies and max_tokens must be 1 or more, got {copies} and {max_tokens}.")
         self.folder = Path(sysconfig.get_path("stdlib") if root is None else root).expanduser()
         self._files = source_files(self.folder, SKIPPED_FOLDERS)
         if not self._files:
             raise FileNotFoundError(f"expected Python files below {self.folder}, got none: correct root=...")
-        self._max_tokens = max_tokens
+        self._copies, self._max_tokens = copies, max_tokens
         key = {
             "python": sys.version,
             "paths": [path.relative_to(self.folder).as_posix() for path in self._files],
             "raw": checksum(*self._files),
-            "options": [max_tokens],
+            "options": [copies, max_tokens],
         }
         super().__init__(split, key, transform)
 
-    def files(self) -> list[str]:
-        """The files of the split, relative to the folder."""
+    def files(self, split: str | None = None) -> list[str]:
+        """The files of a split, by default this one, relative to the folder."""
         paths = [path.relative_to(self.folder) for path in self._files]
-        return [p.as_posix() for p in paths if split_of(p.with_suffix("").parts[0]) == self.split]
+        wanted = split or self.split
+        return [p.as_posix() for p in paths if split_of(p.with_suffix("").parts[0]) == wanted]
 
     def source(self, path: str) -> str:
         """The text of a file, as `Token` counts lines and columns in it."""
@@ -109,17 +114,20 @@ class TokenRoles(TreeDataset):
         return statements(self.source(path), parse_file(self.folder / path))
 
     def make(self) -> dict[str, Samples]:
-        kept: dict[str, list[tuple[str, list[Token]]]] = {split: [] for split in SPLITS}
-        seen: set[tuple[str, ...]] = set()
-        for path in self._files:
-            relative = path.relative_to(self.folder)
-            split = split_of(relative.with_suffix("").parts[0])
-            for statement in self.statements(relative.as_posix()):
-                forms = tuple(token.form for token in statement)
-                if len(statement) <= self._max_tokens and forms not in seen:
-                    seen.add(forms)
-                    kept[split].append((relative.as_posix(), statement))
-        return {split: self._store(members, split) for split, members in kept.items()}
+        seen: Counter[tuple[str, ...]] = Counter()
+        made = {}
+        for split in SPLITS:
+            kept = []
+            for path in self.files(split):
+                for statement in self.statements(path):
+                    forms = tuple(token.form for token in statement)
+                    if len(forms) <= self._max_tokens and seen[forms] < (
+                        self._copies if split == "train" else 1
+                    ):
+                        seen[forms] += 1
+                        kept.append((path, statement))
+            made[split] = self._store(kept, split)
+        return made
 
     def _store(self, members: list[tuple[str, list[Token]]], split: str) -> Samples:
         if not members:

@@ -65,7 +65,7 @@ class Layout:
         if not self.chains.are_equally_long:
             total = later[len(first) :].t() @ earlier.index_select(0, self.chains.before)
         else:
-            # Nodes that follow each other are equally far apart everywhere, but where one chain ends and another begins.
+            # Nodes that follow each other are equally far apart in all chains.
             apart = self.regular[0] if self.regular else len(first)
             kept = first.clone()
             first.zero_()
@@ -86,6 +86,10 @@ class Equations:
     ) -> tuple[Tensor, Tensor | None]:
         """h `[N, H]`, and what else the reverse sweep needs."""
         raise NotImplementedError
+
+    def infer(self, layout: Layout, x: Tensor, initial: Tensor | None, weights: Fused) -> Tensor:
+        """h alone."""
+        return self.forward(layout, x, initial, weights)[0]
 
     def backward(
         self, layout: Layout, grad: Tensor, h: Tensor, kept: Any, w_hh: Tensor, initial_grad: Tensor | None
@@ -157,12 +161,7 @@ class GRU(Equations):
         self, layout: Layout, x: Tensor, initial: Tensor | None, weights: Fused
     ) -> tuple[Tensor, Tensor]:
         """Also keeps the gates, `[N, 4H]`."""
-        hidden = weights.w_hh.shape[1]
-        bias = x.new_zeros(4 * hidden)
-        if weights.b_ih is not None:
-            bias[: 3 * hidden] += self.turn(weights.b_ih)
-        if weights.b_hh is not None:
-            bias[hidden:] += weights.b_hh
+        hidden, bias = weights.w_hh.shape[1], self._bias(weights)
         gates, h = x.new_empty(x.shape[0], 4 * hidden), x.new_empty(x.shape[0], hidden)
         torch.addmm(bias[: 3 * hidden], x, self.turn(weights.w_ih).t(), out=gates[:, : 3 * hidden])
         gates[:, 3 * hidden :] = bias[3 * hidden :]
@@ -178,6 +177,42 @@ class GRU(Equations):
             sigmoid_(rz)
             lerp(tanh_(n.addcmul_(r, u)), earlier, z, out=new)
         return h, gates
+
+    def infer(self, layout: Layout, x: Tensor, initial: Tensor | None, weights: Fused) -> Tensor:
+        """The same with one row of gates per chain, which every step writes over."""
+        hidden, bias = weights.w_hh.shape[1], self._bias(weights)
+        x_n = torch.addmm(bias[:hidden], x, weights.w_ih[2 * hidden :].t())
+        x_rz = torch.addmm(bias[hidden : 3 * hidden], x, weights.w_ih[: 2 * hidden].t())
+        bias[: 3 * hidden] = 0  # what is left belongs to u
+        h, bias, recurrent = torch.empty_like(x_n), bias[hidden:], weights.w_hh.t()
+        gates = bias.expand(layout.chains.num_chains, -1).clone()
+        rz, (r, z, u) = gates[:, : 2 * hidden], gates.split(hidden, 1)
+        addmm, sigmoid_, tanh_, lerp = torch.addmm, torch.sigmoid_, torch.tanh_, torch.lerp
+        views = map(layout.steps, (x_rz, x_n, h))
+        chains = layout.chains.num_chains
+        for count, of_rz, n, new, earlier in zip(
+            layout.chains.counts, *views, [initial, *layout.read(h)], strict=True
+        ):
+            if count < chains:
+                chains = count
+                gates, rz, r, z, u = (rows[:count] for rows in (gates, rz, r, z, u))
+            if earlier is None:
+                earlier = torch.zeros_like(new)
+            else:
+                addmm(bias, earlier, recurrent, out=gates)
+            sigmoid_(rz.add_(of_rz))
+            lerp(tanh_(n.addcmul_(r, u)), earlier, z, out=new)
+        return h
+
+    def _bias(self, weights: Fused) -> Tensor:
+        """`[4H]`, for n, r, z, u."""
+        hidden = weights.w_hh.shape[1]
+        bias = weights.w_hh.new_zeros(4 * hidden)
+        if weights.b_ih is not None:
+            bias[: 3 * hidden] += self.turn(weights.b_ih)
+        if weights.b_hh is not None:
+            bias[hidden:] += weights.b_hh
+        return bias
 
     def backward(
         self, layout: Layout, grad: Tensor, h: Tensor, kept: Any, w_hh: Tensor, initial_grad: Tensor | None
@@ -219,7 +254,7 @@ def sweep_chains(
         tensor is not None and tensor.requires_grad for tensor in (x, initial, *weights)
     ):
         return _Sweep.apply(equations, layout, x, initial, *weights)
-    return layout.leave(equations.forward(layout, layout.enter(x), initial, fused)[0])
+    return layout.leave(equations.infer(layout, layout.enter(x), initial, fused))
 
 
 class _Sweep(torch.autograd.Function):

@@ -19,6 +19,8 @@ from .chain_sweep import GRU, SRN, Layout, Scan, sweep_chains
 from .derivatives import check_first_derivatives
 from .job import Job
 
+# Far beyond what any gate's argument comes to, and far from overflow.
+_SHUT = 1e30
 _SWEPT = {"rnn_tanh": SRN(relu=False), "rnn_relu": SRN(relu=True), "gru": GRU()}
 
 
@@ -87,7 +89,7 @@ class _LSTM(Lowered):
 
     def h(self) -> Tensor:
         """`[N, H]`."""
-        return self._leave(self._operator()[0])
+        return self._leave(self._operator(self._enter(), self.fused.w_ih)[0])
 
     def state(self) -> tuple[Tensor, ...]:
         """h and c, `[N, H]` each."""
@@ -96,66 +98,80 @@ class _LSTM(Lowered):
 
     def sequence(self) -> tuple[Tensor, list[Tensor]]:
         """h, and h and c where each graph ends."""
+        x, w_ih = self._enter(), self.fused.w_ih
         if not self.chains.are_equally_long:
-            return super().sequence()
-        rows, last = self._operator()
-        h, ends = self._leave(rows), self.plan.ends.node.clamp(min=0)
-        chain = self.chains.place[ends] - (self.chains.node.shape[0] - self.chains.num_chains)
-        return h, [h.index_select(0, ends), _first_only(last.index_select(0, chain))]
+            x, w_ih = self._with_a_stop(x, w_ih)
+        outputs, memories = self._operator(x, w_ih)
+        h, ends = self._leave(outputs), self.plan.ends.node.clamp(min=0)
+        widths = [width for _, width in self.chains.blocks.shapes[1:]]
+        ended = [c[0, width:] for c, width in zip(memories, [*widths, 0], strict=True)]
+        c = torch.cat(ended[::-1]).index_select(0, self.chains.chain[ends])
+        return h, [h.index_select(0, ends), _first_only(c)]
 
-    def _operator(self) -> tuple[Tensor, Tensor]:
-        """h at all rows of the blocks, `[P, H]`, and c behind the last of them."""
-        blocks, weights = self.chains.blocks, [weight for weight in self.fused[1:] if weight is not None]
-        has_biases = len(weights) > 2
-        if len(weights) == 3:  # torch has two or none
-            weights.append(torch.zeros_like(weights[2]))
-        rows = self.x if self._is_in_order else _Moved.apply(self.x, blocks.node, blocks.row)
-        outputs = []
+    def _with_a_stop(self, x: Tensor, w_ih: Tensor) -> tuple[Tensor, Tensor]:
+        """One input more, which is 1 in padding: it opens the forget gate and shuts the input gate.
+
+        So c stays what it was where the chain ended.
+        """
+        hidden = self.fused.w_hh.shape[1]
+        stop = w_ih.new_zeros(4 * hidden, 1)
+        stop[:hidden], stop[hidden : 2 * hidden] = -_SHUT, _SHUT
+        padding = self.chains.blocks.is_padding.to(x.dtype).unsqueeze(1)
+        return torch.cat([x, padding], dim=1), torch.cat([w_ih, stop], dim=1)
+
+    def _operator(self, x: Tensor, w_ih: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """For each block h at its rows, and c behind it, `[1, ·, H]`."""
+        _, _, w_hh, *biases = self.fused
+        biases = [bias for bias in biases if bias is not None]
+        if len(biases) == 1:  # torch has two or none
+            biases.append(torch.zeros_like(biases[0]))
+        weights, training = [w_ih, w_hh, *biases], torch.is_grad_enabled()
         state = [field.unsqueeze(0) for field in self._before()]
-        for piece, (steps, chains) in zip(
-            rows.split([steps * chains for steps, chains in blocks.shapes]), blocks.shapes, strict=True
-        ):
-            given = [field[:, :chains] for field in state]
-            output, *state = torch.lstm(
-                piece.view(steps, chains, -1),
-                given,
-                weights,
-                has_biases,
-                1,
-                0.0,
-                torch.is_grad_enabled(),
-                False,
-                False,
-            )
-            outputs.append(output.flatten(0, 1))
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs), state[1].squeeze(0)
+        outputs, memories, begin = [], [], 0
+        for steps, width in self.chains.blocks.shapes:
+            if outputs:
+                state = [field[:, :width] for field in state]
+            rows = x[begin : begin + steps * width].view(steps, width, -1)
+            output, *state = torch.lstm(rows, state, weights, bool(biases), 1, 0.0, training, False, False)
+            outputs.append(output.view(steps * width, -1))
+            memories.append(state[1])
+            begin += steps * width
+        return outputs, memories
 
     def _before(self) -> Sequence[Tensor]:
+        """h and c before each chain."""
+        if self.initial:
+            return self.initial
         zero = self.x.new_zeros(self.chains.num_chains, self.fused.w_hh.shape[1])
-        return self.initial or (zero, zero)
+        return zero, zero
 
     @property
     def _is_in_order(self) -> bool:
         return self.chains.regular is not None and self.chains.regular[0] == self.chains.num_chains
 
-    def _leave(self, rows: Tensor) -> Tensor:
+    def _enter(self) -> Tensor:
+        """x at all rows of the blocks."""
+        return self.x if self._is_in_order else _move(self.x, self.chains.blocks.node, self.chains.blocks.row)
+
+    def _leave(self, outputs: list[Tensor]) -> Tensor:
         """From the blocks into the caller's order."""
+        rows = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
         if self._is_in_order:
             return _first_only(rows)
-        return _Moved.apply(rows, self.chains.blocks.row, self.chains.blocks.node)
+        return _move(rows, self.chains.blocks.row, self.chains.blocks.node)
 
     def _memory(self, h: Tensor) -> Tensor:
         """c of all nodes, from h: all gates at once, then c_t = f_t * c_{t-1} + i_t * g_t."""
         chains, fused, layout = self.chains, self.fused, Layout(self.chains, as_numbered=False)
         before, initial = self._before()
-        x, h = (_Moved.apply(rows, chains.node, chains.place) for rows in (self.x, h))
+        x, h = (_move(rows, chains.node, chains.place) for rows in (self.x, h))
         earlier = torch.cat([before, h.index_select(0, chains.before)])
         gates = x @ fused.w_ih[: 3 * h.shape[1]].t() + earlier @ fused.w_hh[: 3 * h.shape[1]].t()
         for bias in (fused.b_ih, fused.b_hh):
             gates = gates if bias is None else gates + bias[: 3 * h.shape[1]]
         i, f, g = gates.chunk(3, dim=-1)
         c = Scan.apply(layout, torch.sigmoid(f), torch.sigmoid(i) * torch.tanh(g), initial)
-        return _Moved.apply(c, chains.place, chains.node)
+        return _move(c, chains.place, chains.node)
 
 
 def _first_only(rows: Tensor) -> Tensor:
@@ -176,9 +192,12 @@ class _Copied(torch.autograd.Function):
         return grads[0]
 
 
-class _Moved(torch.autograd.Function):
+def _move(rows: Tensor, there: Tensor, back: Tensor) -> Tensor:
     """`rows[there]`, where `back` is the place of each row that counts: rows named again in `there` are padding."""
+    return _Moved.apply(rows, there, back) if rows.requires_grad else rows.index_select(0, there)
 
+
+class _Moved(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, there: Tensor, back: Tensor) -> Tensor:
         """Gather."""

@@ -49,6 +49,7 @@ def prepare(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Job, l
     if initial is None:
         return Job(cell, plan, None, x.dtype), []
     fields = _initial_fields(cell, initial)
+    _check_past(cell, plan)
     rows = _check_initial(cell, plan, x, fields)
     return Job(cell, plan.with_initial(), _row_of_node(plan, rows), x.dtype), fields
 
@@ -131,6 +132,20 @@ def _initial_fields(cell: Cell, initial: Any) -> list[Tensor]:
             f"the initial state must have the fields of the cell's State ({', '.join(names)}), got {len(given)}."
         )
     return given
+
+
+def _check_past(cell: Cell, plan: Schedule) -> None:
+    past = plan.structure.past
+    if (
+        plan.mode == "async"
+        and past is not None
+        and cell.arity is not None
+        and bool((past > cell.arity).any())
+    ):
+        raise ValueError(
+            f"the initial state would fill {int(past.max())} slots of a node, its past, but the cell has {cell.arity}: "
+            f"use a cell with as many slots as there are lags, or one that sums its inbox."
+        )
 
 
 def _check_initial(cell: Cell, plan: Schedule, x: Tensor, fields: list[Tensor]) -> int:

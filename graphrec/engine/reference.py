@@ -6,6 +6,7 @@ engine must agree with it.
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Generator
 from functools import cached_property
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..schedule import Schedule, Step
-from .inbox import Inbox, Own, gather_edges
+from .inbox import Fetch, Inbox, Own, gather_edges
 from .job import Job, check_state
 
 
@@ -45,8 +46,8 @@ def loop(job: Job, x: Tensor, initial: list[Tensor]) -> Generator[Visit, Any, No
     for step in plan.steps:
         letters = post.receive(step)
 
-        def look(name: str, letters: dict[str, Tensor] = letters, step: Step = step) -> Tensor:
-            return rows.of_edges(step) if name == "edge_attr" else letters[name]
+        def look(name: str, letters: Fetch = letters, step: Step = step) -> Tensor:
+            return rows.of_edges(step) if name == "edge_attr" else letters(name)
 
         def look_own(name: str, before: Any = before, step: Step = step) -> Tensor:
             return getattr(before, name).clone() if plan.mode == "sync" else rows.own(name, step)
@@ -57,8 +58,7 @@ def loop(job: Job, x: Tensor, initial: list[Tensor]) -> Generator[Visit, Any, No
         state = cell.State(*(getattr(state, name).to(job.dtype) for name in job.fields))
         sent = yield Visit(step.number, plan.nodes(step), inbox, state)
         if sent is not None:
-            check_state(job, sent, inbox.num_nodes)
-            state = sent
+            state = _checked(job, sent, state)
         post.send(step.number + 1, state)
         before = state
 
@@ -69,6 +69,21 @@ def run_reference(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Tensor, .
     if job.plan.mode == "sync":
         return tuple(field.index_select(0, job.plan.place) for field in states[-1])
     return tuple(torch.cat(field).index_select(0, job.plan.place) for field in zip(*states, strict=True))
+
+
+def _checked(job: Job, sent: Any, state: Any) -> Any:
+    """A state that was sent in, if it can stand for this one."""
+    if getattr(sent, "_fields", None) != job.fields:
+        raise TypeError(
+            f"send takes a state with the fields {', '.join(job.fields)}, as the visit has, got {type(sent).__name__}."
+        )
+    for name, value, like in zip(job.fields, sent, state, strict=True):
+        if (value.shape, value.dtype, value.device) != (like.shape, like.dtype, like.device):
+            raise ValueError(
+                f"the {name} that is sent must have shape {list(like.shape)}, {like.dtype} on {like.device}, got "
+                f"{list(value.shape)}, {value.dtype} on {value.device}."
+            )
+    return job.cell.State(*sent)
 
 
 class _Rows:
@@ -121,10 +136,9 @@ class _SyncPost:
     def send(self, level: int, state: Any) -> None:
         self._state = state
 
-    def receive(self, step: Step) -> dict[str, Tensor]:
-        return {
-            name: value.index_select(0, self._plan.source) for name, value in self._state._asdict().items()
-        }
+    def receive(self, step: Step) -> Fetch:
+        state = self._state
+        return lambda name: getattr(state, name).index_select(0, self._plan.source)
 
 
 class _AsyncPost:
@@ -135,20 +149,27 @@ class _AsyncPost:
 
     def __init__(self, plan: Schedule) -> None:
         self._plan = plan
-        self._mail: dict[int, list[Any]] = defaultdict(list)
+        self._mail: dict[int, list[Fetch]] = defaultdict(list)
 
     def send(self, level: int, state: Any) -> None:
         routes = self._plan.routes
         rows = routes.row[routes.bounds[level] : routes.bounds[level + 1]]
-        parts = [value.index_select(0, rows).split(routes.counts[level]) for value in state]
-        for reader, *letter in zip(routes.readers[level], *parts, strict=True):
-            self._mail[reader].append(type(state)(*letter))
-        self._empty = type(state)(*(value[:0] for value in state))
 
-    def receive(self, step: Step) -> dict[str, Tensor]:
-        letters = self._mail.pop(step.number, [self._empty])
+        @functools.cache  # cut up once for all readers, and only what is read
+        def parts(name: str) -> tuple[Tensor, ...]:
+            return getattr(state, name).index_select(0, rows).split(routes.counts[level])
+
+        for number, reader in enumerate(routes.readers[level]):
+            self._mail[reader].append(lambda name, number=number: parts(name)[number])
+        self._empty = state
+
+    def receive(self, step: Step) -> Fetch:
+        letters, empty = self._mail.pop(step.number, []), self._empty
         arrival = self._plan.routes.arrival[step.edges]
-        return {
-            name: torch.cat(parts).index_select(0, arrival)
-            for name, parts in zip(self._empty._fields, zip(*letters, strict=True), strict=True)
-        }
+
+        def read(name: str) -> Tensor:
+            if not letters:
+                return getattr(empty, name)[:0]
+            return torch.cat([letter(name) for letter in letters]).index_select(0, arrival)
+
+        return read

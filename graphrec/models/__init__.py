@@ -6,9 +6,9 @@ Belongs here: modules called as `model(x, s)`. Does not: equations (cells), loop
 from .combine import RMLP, Bidirectional, Reversed, Stacked
 from .delays import AR, NARX, TDNN, StateSpace
 from .dropout import VariationalDropout
+from .language import LanguageModel, Seq2Seq
 from .model import Model
 from .recursive import GRU, LSTM, RNTN, SRN, RecNN, Recursive, TreeGRU, TreeLSTM
-from .speech import LanguageModel, Seq2Seq
 from .torch_like import Sequences, from_torch, to_torch
 from .uses import SequenceToClass, SequenceToLabels
 

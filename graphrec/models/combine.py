@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..cells.activation import Activation
-from ..structure import as_structure
-from .model import Model, Over, check_initial, count_states, run_with_states
+from ..structure import Structure
+from .model import Model, count_states, run_inner
 from .recursive import SRN
 
 
@@ -39,9 +39,15 @@ class Reversed(Model):
         self.model = model
         self.num_states = count_states(model)
 
-    def with_states(self, x: Tensor, s: Over, initial: Any = None) -> tuple[Tensor, list[Any]]:
+    def compute(
+        self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
+    ) -> tuple[Tensor, list[Any]]:
         """As the model; a sequence's final state is that of its first node."""
-        return run_with_states(self.model, x, as_structure(s, x).reverse(), initial)
+        return run_inner(self.model, x, s.reverse(), initial, return_states)
+
+    def final(self, states: list[Any]) -> Tensor:
+        """As the model."""
+        return final_of(self.model, states)
 
 
 class Bidirectional(Model):
@@ -62,7 +68,7 @@ class Bidirectional(Model):
 
     def __init__(self, along: nn.Module, against: nn.Module, merge: str | nn.Module = "cat") -> None:
         super().__init__()
-        if isinstance(merge, str) and merge not in _MERGES:
+        if not callable(merge) and merge not in _MERGES:
             raise ValueError(f"merge must be one of {', '.join(_MERGES)}, or a module, got {merge!r}.")
         for model in (along, against):
             if not isinstance(model, nn.Module):
@@ -79,14 +85,19 @@ class Bidirectional(Model):
         """Whether the two directions stand side by side, as torch has them."""
         return self.merge is _cat
 
-    def with_states(self, x: Tensor, s: Over, initial: Any = None) -> tuple[Tensor, list[Any]]:
+    def compute(
+        self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
+    ) -> tuple[Tensor, list[Any]]:
         """`[N, 2H]` (or whatever `merge` makes of it), and the final states, those of `along` first."""
-        structure = as_structure(s, x)
-        given = check_initial(self, initial)
         first = count_states(self.along)
-        along, states = run_with_states(self.along, x, structure, given[:first])
-        against, more = run_with_states(self.against, x, structure, given[first:])
+        along, states = run_inner(self.along, x, s, initial[:first], return_states)
+        against, more = run_inner(self.against, x, s, initial[first:], return_states)
         return self.merge(along, against), [*states, *more]
+
+    def final(self, states: list[Any]) -> Tensor:
+        """`along` where it ends, merged with `against` where that ends: at the beginning."""
+        first = count_states(self.along)
+        return self.merge(final_of(self.along, states[:first]), self.against.final(states[first:]))
 
 
 class Stacked(Model):
@@ -110,6 +121,10 @@ class Stacked(Model):
 
     def __init__(self, layers: Sequence[nn.Module], dropout: float = 0.0) -> None:
         super().__init__()
+        if isinstance(layers, nn.Module) and not isinstance(layers, nn.ModuleList | nn.Sequential):
+            raise TypeError(
+                f"expected a list of layers, got one {type(layers).__name__}: put it into a list."
+            )
         layers = list(layers)
         if not layers:
             raise ValueError("expected at least one layer, got none.")
@@ -120,18 +135,25 @@ class Stacked(Model):
         self.dropout = check_share("dropout", dropout)
         self.num_states = sum(map(count_states, layers))
 
-    def with_states(self, x: Tensor, s: Over, initial: Any = None) -> tuple[Tensor, list[Any]]:
+    def compute(
+        self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
+    ) -> tuple[Tensor, list[Any]]:
         """The last layer's rows, and the final states of all layers."""
-        structure = as_structure(s, x)
-        given = check_initial(self, initial)
         states: list[Any] = []
+        used = 0
         for number, layer in enumerate(self.layers):
             if number:
                 x = F.dropout(x, self.dropout, self.training)
-            here = given[len(states) : len(states) + count_states(layer)]
-            x, final = run_with_states(layer, x, structure, here)
+            here = initial[used : used + count_states(layer)]
+            x, final = run_inner(layer, x, s, here, return_states)
             states += final
+            used += len(here)
         return x, states
+
+    def final(self, states: list[Any]) -> Tensor:
+        """As the last layer."""
+        top = self.layers[-1]
+        return final_of(top, states[len(states) - count_states(top) :])
 
 
 class RMLP(Stacked):
@@ -141,7 +163,7 @@ class RMLP(Stacked):
     x_II(n+1) = f(x_II(n), x_I(n+1)),  and so on
 
     Puskorius & Feldkamp, *Neurocontrol of nonlinear dynamical systems with Kalman filter trained recurrent networks*,
-    IEEE Trans. Neural Networks 5 (1994); Haykin, *Neural Networks and Learning Machines* (2009), equation (15.11).
+    IEEE Trans. Neural Networks 5 (1994); Haykin, *Neural Networks and Learning Machines* (2009), equation (15.4).
 
     Args:
         inputs: D.
@@ -155,7 +177,14 @@ class RMLP(Stacked):
 
 
 def check_share(name: str, value: float) -> float:
-    """A number from 0 to 1 (excluded)."""
-    if not isinstance(value, int | float) or not 0 <= value < 1:
-        raise ValueError(f"{name} must be a share, 0 or more and below 1, got {value!r}.")
+    """A number from 0 to 1."""
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{name} must be a share, from 0 to 1, got {value!r}.")
     return float(value)
+
+
+def final_of(model: nn.Module, states: list[Any]) -> Tensor:
+    """`[G, H]`: see `Model.final`."""
+    if isinstance(model, Model):
+        return model.final(states)
+    raise TypeError(f"{type(model).__name__} has no states, and so no final row: it is no graphrec model.")

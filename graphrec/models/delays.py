@@ -12,7 +12,8 @@ from ..cells.activation import Activation
 from ..engine import run
 from ..schedule import schedule
 from ..structure import Structure, as_structure, lagged
-from .model import Model, Over
+from ..structure.structure import as_count
+from .model import Model, Over, run_inner
 from .recursive import Recursive
 
 
@@ -36,15 +37,16 @@ class TDNN(Model):
 
     def __init__(self, inputs: int, hidden: int, window: int, activation: str | Activation = "tanh") -> None:
         super().__init__()
-        if window < 2:
+        if as_count("window", window) < 2:
             raise ValueError(f"window must be 2 or more (a window of one is torch.nn.Linear), got {window}.")
         self.cell = TDNNCell(inputs, hidden, window - 1, activation)
 
-    def with_states(self, x: Tensor, s: Over, initial: Any = None) -> tuple[Tensor, list[Any]]:
+    def compute(
+        self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
+    ) -> tuple[Tensor, list[Any]]:
         """`[N, D] → [N, H]`; a TDNN has no states."""
-        plan = schedule(_with_lags(as_structure(s, x), self.cell.arity), "sync", 1)
-        if initial:
-            raise ValueError("a TDNN has no state of its own to begin with: give longer sequences instead.")
+        check_width("x", x, s.num_nodes, self.cell.seen)
+        plan = schedule(_with_lags(s, self.cell.arity), "sync", 1)
         before = self.cell.State(h=x.new_zeros(x.shape[0], self.cell.hidden), u=x)
         return run(self.cell, plan, x, before).h, []
 
@@ -105,6 +107,11 @@ class NARX(nn.Module):
             ValueError, TypeError: y, known or past of the wrong shape.
         """
         cell, structure = self.cell, as_structure(s, x)
+        check_width("x", x, structure.num_nodes, cell.exogenous)
+        for name, field, width in zip(
+            ("input", "output"), past or (), (cell.exogenous, cell.outputs), strict=False
+        ):
+            check_width(f"the past {name}", field, (structure.num_graphs, 1), width)
         true, flag = _feedback(x, y, known, cell.outputs)
         rows = torch.cat([x, true, flag], dim=-1)
         lags = _with_lags(structure, cell.arity)
@@ -159,7 +166,9 @@ class AR(nn.Module):
         Raises:
             ValueError: fewer such nodes than numbers to be found per output (K Y + 1).
         """
-        lags = _with_lags(as_structure(s, y), self.cell.arity)
+        structure = as_structure(s, y)
+        check_width("y", y, structure.num_nodes, self.cell.hidden)
+        lags = _with_lags(structure, self.cell.arity)
         past = _past_of_each(y, lags, self.cell.arity)
         full = torch.bincount(lags.target, minlength=lags.num_nodes) == self.cell.arity
         rows, unknowns = int(full.sum()), past.shape[1] + 1
@@ -181,7 +190,7 @@ class StateSpace(Model):
     x_t = a(x_{t-1}, u_t) = f(W u_t + U x_{t-1} + b)
     y_t = B x_t
 
-    Haykin, *Neural Networks and Learning Machines* (2009), equations (15.10) and (15.11); node t holds the input that
+    Haykin, *Neural Networks and Learning Machines* (2009), equations (15.2) and (15.3); node t holds the input that
     leads to state x_t (there numbered one less).
 
     Args:
@@ -195,13 +204,19 @@ class StateSpace(Model):
 
     def __init__(self, inputs: int, hidden: int, outputs: int, activation: str | Activation = "tanh") -> None:
         super().__init__()
-        self.state = Recursive(SRNCell(inputs, hidden, activation))
+        self.dynamics = Recursive(SRNCell(inputs, hidden, activation))
         self.output = nn.Linear(hidden, outputs, bias=False)  # B
 
-    def with_states(self, x: Tensor, s: Over, initial: Any = None) -> tuple[Tensor, list[Any]]:
+    def compute(
+        self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
+    ) -> tuple[Tensor, list[Any]]:
         """y `[N, Y]` from u `[N, D]`, and the final state x."""
-        states, final = self.state.with_states(x, s, initial)
+        states, final = run_inner(self.dynamics, x, s, initial, return_states)
         return self.output(states), final
+
+    def final(self, states: list[Any]) -> Tensor:
+        """The last y."""
+        return self.output(self.dynamics.final(states))
 
 
 def _with_lags(structure: Structure, lags: int) -> Structure:
@@ -212,17 +227,29 @@ def _with_lags(structure: Structure, lags: int) -> Structure:
     return structure.cache[key]
 
 
+def check_width(name: str, rows: Any, counts: int | tuple[int, int], width: int) -> None:
+    """Raise unless this is a tensor with so many rows of that width."""
+    allowed = (counts,) if isinstance(counts, int) else counts
+    if (
+        not isinstance(rows, Tensor)
+        or rows.dim() != 2
+        or rows.shape[0] not in allowed
+        or rows.shape[1] != width
+    ):
+        got = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
+        wanted = " or ".join(f"[{count}, {width}]" for count in dict.fromkeys(allowed))
+        raise ValueError(f"{name} must have shape {wanted}, got {got}.")
+
+
 def _feedback(x: Tensor, y: Tensor | None, known: Tensor | None, width: int) -> tuple[Tensor, Tensor]:
     """The true outputs `[N, Y]`, and `[N, 1]`, one where they are to be seen."""
     if y is None:
         if known is not None:
             raise ValueError("known says which true outputs are fed back, but there are none: give y, too.")
         return x.new_zeros(x.shape[0], width), x.new_zeros(x.shape[0], 1)
-    if not isinstance(y, Tensor) or y.shape != (x.shape[0], width):
-        got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
-        raise ValueError(
-            f"y must have shape [{x.shape[0]}, {width}], the true output of each node, got {got}."
-        )
+    check_width("y", y, x.shape[0], width)
+    if y.dtype != x.dtype:
+        raise TypeError(f"y must be {x.dtype} as x is, got {y.dtype}.")
     if known is None:
         return y, y.new_ones(x.shape[0], 1)
     if not isinstance(known, Tensor) or known.dtype != torch.bool or known.shape != (x.shape[0],):

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..cells import Cell
-from ..cells.cell import check_cell
+from ..cells.wrapping import Wrapping
 from ..schedule import Schedule
-from ..structure import as_structure
+from ..structure import Structure
 from .combine import check_share
-from .model import Over
+from .delays import check_width
 from .recursive import Recursive
 
 
@@ -29,64 +29,52 @@ class VariationalDropout(Recursive):
     carries over is not masked.
 
     Args:
-        cell: any cell with one slot whose recurrent weights are linear layers of its own.
+        cell: a cell with one slot that names its `recurrent_layers`, as the SRN, the LSTM and its variants, the GRU
+            and the layer-normalised cells do.
         dropout: the share of x that is dropped.
         recurrent_dropout: the share of h that is dropped.
 
     Raises:
-        ValueError: shares that are none, a cell with several slots, or without linear layers over its state.
+        ValueError: shares that are none, another cell.
     """
 
     def __init__(self, cell: Cell, dropout: float = 0.0, recurrent_dropout: float = 0.0) -> None:
-        super().__init__(_Masked(cell))
+        super().__init__(cell)
+        # In a tuple, so that it is no part of the module: its weights are the cell's.
+        self._masked = (_Masked(cell),)
         self.dropout = check_share("dropout", dropout)
         self.recurrent_dropout = check_share("recurrent_dropout", recurrent_dropout)
 
-    def _task(self, x: Tensor, s: Over) -> tuple[Cell, Schedule, Tensor]:
-        masked: Any
-        masked, plan, x = super()._task(x, s)
+    def _task(self, x: Tensor, s: Structure) -> tuple[Cell, Schedule, Tensor]:
+        cell, plan, x = super()._task(x, s)
         if not self.training:
-            return masked.cell, plan, x
-        structure = as_structure(s, x)
-        of_x = F.dropout(x.new_ones(structure.num_graphs, x.shape[1]), self.dropout)
-        of_h = F.dropout(x.new_ones(structure.num_graphs, masked.hidden), self.recurrent_dropout)
-        x = x * of_x.index_select(0, structure.graph)
-        return masked, plan, torch.cat([x, of_h.index_select(0, structure.graph)], dim=-1)
+            return cell, plan, x
+        check_width("x", x, s.num_nodes, self.cell.inputs or 0)
+        of_x = F.dropout(x.new_ones(s.num_graphs, x.shape[1]), self.dropout)
+        of_h = F.dropout(x.new_ones(s.num_graphs, *cell.shapes()[0]), self.recurrent_dropout)
+        x = x * of_x.index_select(0, s.graph)
+        return self._masked[0], plan, torch.cat([x, of_h.index_select(0, s.graph)], dim=-1)
 
 
-class _Masked(Cell):
+class _Masked(Wrapping):
     """A cell whose recurrent weights see h times a mask, which stands behind x in H columns of its own."""
 
     def __init__(self, cell: Cell) -> None:
-        check_cell(cell)
-        if cell.arity != 1 or cell.inputs is None:
+        super().__init__(cell)
+        if cell.arity != 1 or cell.inputs is None or not cell.recurrent_layers:
             raise ValueError(
-                f"variational dropout takes a cell with one slot (arity 1) and inputs of known width, got "
-                f"{type(cell).__name__}."
+                f"variational dropout takes a cell with one slot that names its recurrent_layers, got "
+                f'{type(cell).__name__}: say which layers multiply h, recurrent_layers = ("...",).'
             )
-        width = cell.shapes()[0][-1]
-        super().__init__(cell.inputs + width, width)
-        self.cell = cell
-        self.State = cell.State
-        self.arity = cell.arity
-        self._over_state = [
-            name for name, part in cell.named_children() if isinstance(part, nn.Linear) and name != "input"
-        ]
-        if not self._over_state:
-            raise ValueError(
-                f"{type(cell).__name__} has no linear layer over its state whose input could be masked: expected a "
-                f"cell with recurrent weights in torch.nn.Linear."
-            )
-
-    def shapes(self) -> list[tuple[int, ...]]:
-        return self.cell.shapes()
+        self.width = cell.shapes()[0][-1]
+        self.inputs = cell.inputs + self.width
 
     def project(self, x: Tensor) -> Tensor:
-        x, mask = x[:, : -self.hidden], x[:, -self.hidden :]
+        x, mask = x[:, : -self.width], x[:, -self.width :]
         return torch.cat([self.cell.project(x), mask], dim=-1)
 
     def forward(self, x: Tensor, inbox: Any, own: Any) -> Any:
-        x, mask = x[:, : -self.hidden], x[:, -self.hidden :]
+        x, mask = x[:, : -self.width], x[:, -self.width :]
         with self._masking(mask):
             return self.cell(x, inbox, own)
 
@@ -97,7 +85,7 @@ class _Masked(Cell):
         def masked(layer: nn.Module, inputs: Any) -> Any:
             return (inputs[0] * mask,)
 
-        layers = [getattr(self.cell, name) for name in self._over_state]
+        layers = [self.cell.get_submodule(name) for name in self.cell.recurrent_layers]
         hooks = [layer.register_forward_pre_hook(masked) for layer in layers]
         try:
             yield

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from ..structure import Structure
+from ..structure import Structure, as_structure
 
 Over = Structure | Data | Tensor  # what models run over; a tensor is an `edge_index` `[2, E]`
 
@@ -16,8 +15,8 @@ Over = Structure | Data | Tensor  # what models run over; a tensor is an `edge_i
 class Model(nn.Module):
     """A module from inputs and a structure to a row per node, which can also be given states and return them.
 
-    A subclass writes `with_states`. Its states are listed as torch lists them: layer by layer, and in each layer
-    first the direction along the edges.
+    A subclass writes `compute` and, where it has states, `final`. States are listed as torch lists them: layer by
+    layer, and in each layer first the direction along the edges.
 
     Attributes:
         num_states: how many states, one per layer and direction.
@@ -25,31 +24,51 @@ class Model(nn.Module):
 
     num_states: int = 0
 
-    def forward(self, x: Tensor, s: Over, initial: Any = None) -> Tensor:
-        """`[N, D] → [N, H]`; arguments as in `with_states`."""
-        return self.with_states(x, s, initial)[0]
-
-    def with_states(self, x: Tensor, s: Over, initial: Any = None) -> tuple[Tensor, list[Any]]:
-        """The rows `[N, H]`, and the final state of each layer and direction, a State of `[G, H]` tensors.
-
-        A sequence's final state is that of the node that no edge leaves; in a graph without nodes the initial
-        state is also the final one.
+    def forward(self, x: Tensor, s: Over, initial: Any = None, return_states: bool = False) -> Any:
+        """`[N, D] → [N, H]`, and if `return_states` what `with_states` returns.
 
         Args:
             x: `[N, D]`.
             s: a Structure, a PyG `Data` or `Batch`, or an `edge_index` `[2, E]`.
-            initial: the initial states, one per layer and direction, each as in `graphrec.run`; or None.
+            initial: a list of initial states, one per layer and direction, each as in `graphrec.run`; where there is
+                but one, also that alone; None: there are none.
+            return_states: whether final states are wanted.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no with_states(x, s, initial).")
+        h, final = self.compute(x, as_structure(s, x), check_initial(self, initial), return_states)
+        return (h, final) if return_states else h
+
+    def with_states(self, x: Tensor, s: Over, initial: Any = None) -> tuple[Tensor, list[Any]]:
+        """The rows `[N, H]`, and the final state of each layer and direction, a State of `[G, H]` tensors.
+
+        A graph's final state is that of the one node that no edge leaves; in a graph without nodes the initial
+        state is also the final one. Arguments as in `forward`.
+
+        Raises:
+            ValueError: a graph with several such nodes, or with nodes and none such.
+        """
+        return self(x, s, initial, return_states=True)
+
+    def compute(
+        self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
+    ) -> tuple[Tensor, list[Any]]:
+        """The rows, and the final states if they are wanted (an empty list otherwise)."""
+        raise NotImplementedError(f"{type(self).__name__} has no compute(x, s, initial, return_states).")
+
+    def final(self, states: list[Any]) -> Tensor:
+        """`[G, H]`: the model's row at the end of each graph, both ends where it has two directions."""
+        raise NotImplementedError(f"{type(self).__name__} has no states, and so no final row.")
 
 
-def run_with_states(
-    model: nn.Module, x: Tensor, s: Structure, initial: Sequence[Any] | None
+def run_inner(
+    model: nn.Module, x: Tensor, s: Structure, initial: list[Any], return_states: bool
 ) -> tuple[Tensor, list[Any]]:
     """The same for any module that is called as `model(x, s)`; one that is no `Model` has no states."""
-    if isinstance(model, Model):
-        return model.with_states(x, s, initial)
-    return model(x, s), []
+    if not count_states(model):
+        return model(x, s), []
+    if return_states:
+        return model(x, s, initial, return_states=True)
+    # Given only where there are some, so that a subclass with a forward(x, s) of its own can be a part.
+    return (model(x, s) if all(state is None for state in initial) else model(x, s, initial)), []
 
 
 def count_states(model: nn.Module) -> int:
@@ -61,6 +80,8 @@ def check_initial(model: Model, initial: Any) -> list[Any]:
     """The initial states as a list, one per layer and direction; or None for each."""
     if initial is None:
         return [None] * model.num_states
+    if model.num_states == 1 and not (isinstance(initial, list) and len(initial) == 1):
+        return [initial]
     if not isinstance(initial, list | tuple) or len(initial) != model.num_states:
         got = f"{len(initial)} of them" if isinstance(initial, list | tuple) else type(initial).__name__
         raise ValueError(

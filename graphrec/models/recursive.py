@@ -21,7 +21,7 @@ from ..cells.activation import Activation
 from ..cells.cell import check_cell
 from ..engine import run, run_first, run_sequence
 from ..schedule import Schedule, check_mode, schedule
-from ..structure import as_structure
+from ..structure import Structure, as_structure
 from .model import Model, Over, check_initial
 
 
@@ -43,29 +43,35 @@ class Recursive(Model):
         self.mode = mode
         self.rounds = rounds
 
-    def forward(self, x: Tensor, s: Over, initial: Any = None) -> Tensor:
-        """The first field of the state, h `[N, H]`.
+    def compute(
+        self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
+    ) -> tuple[Tensor, list[Any]]:
+        """The first field of the state, h `[N, H]`, and the final state."""
+        cell, plan, x = self._task(x, s)
+        if not return_states:
+            return run_first(cell, plan, x, initial[0]), []
+        h, final = run_sequence(cell, plan, x, initial[0])
+        return h, [final]
 
-        Args:
-            x: `[N, D]`.
-            s: a Structure, a PyG `Data` or `Batch`, or an `edge_index` `[2, E]`.
-            initial: the initial state, see `graphrec.run`.
-        """
-        return run_first(*self._task(x, s), initial)
+    def final(self, states: list[Any]) -> Tensor:
+        """The first field of the final state."""
+        return states[0][0]
 
     def state(self, x: Tensor, s: Over, initial: Any = None) -> Any:
         """The whole state, e.g. `(h, c)`, `[N, H]` each; arguments as in `forward`."""
-        return run(*self._task(x, s), initial)
+        return run(*self._task(x, as_structure(s, x)), check_initial(self, initial)[0])
 
-    def with_states(self, x: Tensor, s: Over, initial: Any = None) -> tuple[Tensor, list[Any]]:
-        """h `[N, H]`, and the final state, as a list of one."""
-        (given,) = check_initial(self, initial)
-        h, final = run_sequence(*self._task(x, s), given)
-        return h, [final]
+    def step_cell(self) -> Cell:
+        """The cell by which nodes can be run one after another."""
+        if self.mode != "async":
+            raise ValueError(
+                f"one node after another can be run in async mode only, got a model in {self.mode} mode."
+            )
+        return self.cell
 
-    def _task(self, x: Tensor, s: Over) -> tuple[Cell, Schedule, Tensor]:
+    def _task(self, x: Tensor, s: Structure) -> tuple[Cell, Schedule, Tensor]:
         """What is to be run: the cell, the schedule and its inputs."""
-        return self.cell, schedule(as_structure(s, x), self.mode, self.rounds), x
+        return self.cell, schedule(s, self.mode, self.rounds), x
 
 
 class SRN(Recursive):

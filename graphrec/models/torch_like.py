@@ -39,7 +39,8 @@ class Sequences(nn.Module):
         Args:
             input: a padded tensor `[B, T, D]` (`[T, B, D]` without `batch_first`), one sequence `[T, D]`, a
                 `PackedSequence`, or a list of tensors `[T, D]`.
-            initial: as in torch, h_0 `[layers * directions, B, H]`, or (h_0, c_0); without B for one sequence.
+            initial: as in torch, h_0 `[layers * directions, B, H]`, or (h_0, c_0); without B for one sequence. Where
+                layers differ in cell or width, a list of states.
             lengths: how long the sequences of a padded tensor are; by default all T. The output is zero behind
                 their ends.
 
@@ -59,7 +60,7 @@ class Sequences(nn.Module):
             x, s = from_list([input]) if alone else from_padded(input, lengths, self.batch_first)
         else:
             x, s = from_list(input)
-        h, final = self.model.with_states(x, s, self._split(initial, s.num_graphs, alone))
+        h, final = self.model(x, s, self._split(initial, s.num_graphs, alone), return_states=True)
         states = self._join(final, alone)
         if isinstance(input, PackedSequence):
             return to_packed(h, s, like=input), states
@@ -72,8 +73,8 @@ class Sequences(nn.Module):
 
     def _split(self, initial: Any, graphs: int, alone: bool) -> list[Any] | None:
         """Torch's initial state as a list of states, one per layer and direction."""
-        if initial is None:
-            return None
+        if initial is None or isinstance(initial, list):
+            return initial  # a list is what comes out where states differ in kind or width
         fields = (initial,) if isinstance(initial, Tensor) else tuple(initial)
         fields = tuple(field.unsqueeze(1) for field in fields) if alone else fields
         for field in fields:
@@ -151,7 +152,7 @@ def to_torch(model: nn.Module) -> nn.RNNBase:
     """
     batch_first = model.batch_first if isinstance(model, Sequences) else True
     inner: Any = model.model if isinstance(model, Sequences) else model
-    layers = list(inner.layers) if isinstance(inner, Stacked) else [inner]
+    layers = list(inner.layers) if isinstance(inner, Stacked) and _is_as_written(inner, Stacked) else [inner]
     cells = [_cells_of(layer) for layer in layers]
     first = cells[0][0]
     _check_alike(cells)
@@ -190,20 +191,30 @@ def _pairs(cell: Any, module: nn.Module, name: str) -> list[tuple[Tensor, Tensor
 
 def _cells_of(layer: Any) -> list[Any]:
     """The cells of a layer, one per direction."""
-    if isinstance(layer, Bidirectional) and layer.merges_by_concatenation:
+    if (
+        isinstance(layer, Bidirectional)
+        and layer.merges_by_concatenation
+        and _is_as_written(layer, Bidirectional)
+    ):
         return [_cell_of(layer.along), _cell_of(layer.against.model)]
     return [_cell_of(layer)]
 
 
 def _cell_of(layer: Any) -> Any:
     cell: Any = getattr(layer, "cell", None)
-    plain = isinstance(layer, Recursive) and type(layer)._task is Recursive._task and layer.mode == "async"
+    plain = isinstance(layer, Recursive) and _is_as_written(layer, Recursive) and layer.mode == "async"
     if plain and cell.fused() is not None:
         return cell
     raise TypeError(
         f"torch has layers of SRNCell (tanh or relu), LSTMCell and GRUCell, one or both directions concatenated, got "
         f"{type(layer if cell is None else cell).__name__}."
     )
+
+
+def _is_as_written(layer: Any, kind: Any) -> bool:
+    """Whether no subclass has changed what a layer computes."""
+    names = ("forward", "compute", "_task")
+    return all(getattr(type(layer), name, None) is getattr(kind, name, None) for name in names)
 
 
 def _check_alike(cells: list[list[Cell]]) -> None:

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from .. import readout as readouts
 from ..structure import as_structure
-from .model import Over
+from .model import Over, count_states
 
-_READOUTS: dict[str, Any] = {"last": readouts.last, "mean": readouts.mean, "root": readouts.root}
+_READOUTS: dict[str, Any] = {"mean": readouts.mean, "root": readouts.root}
 
 
 class SequenceToClass(nn.Module):
@@ -24,25 +24,32 @@ class SequenceToClass(nn.Module):
         model: called as `model(x, s)`.
         hidden: H, the width of what it returns.
         classes: C.
-        readout: `"last"`, `"mean"`, `"root"` (for trees), or a function or module of (h, s).
+        readout: `"last"`, the model's final row (both ends, where it has two directions); `"mean"`; `"root"` (for
+            trees); or a function or module of (h, s).
 
     Raises:
-        ValueError: an unknown readout.
+        ValueError: an unknown readout, or `"last"` of a model that has no final state.
     """
 
     def __init__(self, model: nn.Module, hidden: int, classes: int, readout: Any = "last") -> None:
         super().__init__()
-        if not callable(readout) and readout not in _READOUTS:
+        if not callable(readout) and readout not in ["last", *_READOUTS]:
+            names = ", ".join(["last", *_READOUTS])
+            raise ValueError(f"readout must be one of {names}, or a function, got {readout!r}.")
+        if readout == "last" and not count_states(model):
             raise ValueError(
-                f"readout must be one of {', '.join(_READOUTS)}, or a function, got {readout!r}."
+                f"{type(model).__name__} has no final state: read out the mean, or something else."
             )
-        self.model = model
-        self.readout = readout if callable(readout) else _READOUTS[readout]
+        self.model: Any = model
+        self.readout = readout if callable(readout) else _READOUTS.get(readout)
         self.output = nn.Linear(hidden, classes)
 
     def forward(self, x: Tensor, s: Over) -> Tensor:
         """`[N, D] → [G, C]`: logits."""
         structure = as_structure(s, x)
+        if self.readout is None:
+            _, states = self.model(x, structure, return_states=True)
+            return self.output(self.model.final(states))
         return self.output(self.readout(self.model(x, structure), structure))
 
 

@@ -143,6 +143,7 @@ class Chains:
     Attributes:
         node: `[N]`, the nodes step by step, those of a step in the order of their chains.
         place: `[N]`, where in that order each node stands.
+        chain: `[N]`, the number of each node's chain.
         counts: how many chains reach each step; never rising.
         regular: how far apart nodes that follow each other are numbered, and nodes of neighbouring chains, where
             all chains are equally long and this fills the numbers evenly (`gr.chains`, its reverse, steps side by
@@ -151,6 +152,7 @@ class Chains:
 
     node: Tensor
     place: Tensor
+    chain: Tensor
     counts: list[int]
     regular: tuple[int, int] | None
 
@@ -173,10 +175,11 @@ class Chains:
         heads = heads[torch.argsort(length[heads], descending=True, stable=True)]
         rank = torch.empty_like(first)
         rank[heads] = torch.arange(len(heads), device=s.device)
-        node = torch.argsort(level * len(heads) + rank[first])
+        chain = rank[first]
+        node = torch.argsort(level * len(heads) + chain)
         place = torch.empty_like(node)
         place[node] = torch.arange(s.num_nodes, device=s.device)
-        return Chains(node, place, counts, _regular(node, counts))
+        return Chains(node, place, chain, counts, _regular(node, counts))
 
     @property
     def num_chains(self) -> int:
@@ -208,7 +211,7 @@ class Chains:
 
 
 # Which share of all nodes the padding of one block may come to.
-PADDING = 1 / 32
+PADDING = 1 / 16
 
 
 class Blocks(NamedTuple):
@@ -217,11 +220,13 @@ class Blocks(NamedTuple):
     Attributes:
         node: `[P]`, the node at each row of the blocks, step by step; where a chain has ended, its last one again.
         row: `[N]`, where each node stands.
+        is_padding: `[P]`.
         shapes: steps and chains of each block.
     """
 
     node: Tensor
     row: Tensor
+    is_padding: Tensor
     shapes: list[tuple[int, int]]
 
     @staticmethod
@@ -249,9 +254,9 @@ class Blocks(NamedTuple):
         last = len(counts) - 1 - ended  # the last step that each chain reaches
         node = chains.node[begins[torch.minimum(step, last[chain])] + chain]
         row = torch.empty_like(chains.node)
-        real = chain < counts[step]
-        row[node[real]] = real.nonzero().flatten()
-        return Blocks(node, row, shapes)
+        is_padding = chain >= counts[step]
+        row[node[~is_padding]] = (~is_padding).nonzero().flatten()
+        return Blocks(node, row, is_padding, shapes)
 
 
 def _is_chains(s: Structure) -> bool:

@@ -1,4 +1,4 @@
-"""Models over sequences are torch's layers: the same weights, containers, values, gradients, initial and final states."""
+"""Models over sequences are torch's layers: same weights, containers, values, gradients, initial and final states."""
 
 import pytest
 import torch

@@ -1,5 +1,8 @@
 """Layers in series, on a grid and within a node are one thing; directions merge; dropout falls between layers."""
 
+import copy
+from collections import namedtuple
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -131,14 +134,14 @@ def test_the_state_space_form():
     model = gr.StateSpace(3, 4, 2).double()
     x = torch.randn(5, 3, dtype=torch.float64)
     y, (final,) = model.with_states(x, gr.chains([3, 2]))
-    h = model.state(x, gr.chains([3, 2]))
+    h = model.dynamics(x, gr.chains([3, 2]))
     assert_all_close({"y": y, "final": final.h}, {"y": h @ model.output.weight.t(), "final": h[[2, 4]]})
 
 
 REFUSED = {
     "no layers": (lambda: gr.Stacked([]), ValueError, "at least one layer"),
     "a cell as a layer": (lambda: gr.Stacked([3]), TypeError, "expected layers .* got int"),
-    "dropout of all": (lambda: gr.Stacked([gr.SRN(2, 2)], dropout=1.0), ValueError, "below 1, got 1.0"),
+    "dropout of all": (lambda: gr.Stacked([gr.SRN(2, 2)], dropout=1.5), ValueError, "from 0 to 1, got 1.5"),
     "states for another number of layers": (
         lambda: gr.Stacked([gr.SRN(2, 2), gr.SRN(2, 2)]).with_states(
             torch.zeros(1, 2), gr.chain(1), [torch.zeros(1, 2)]
@@ -178,9 +181,78 @@ def test_sequence_to_class_and_to_labels(readout):
     model = gr.GRU(3, 4)
     s, x = gr.chains([2, 3]), torch.randn(5, 3)
     h = model(x, s)
-    read = {"last": h[[1, 4]], "mean": torch.stack([h[:2].mean(0), h[2:].mean(0)])}.get(
-        readout if isinstance(readout, str) else "", torch.stack([h[:2].amax(0), h[2:].amax(0)])
-    )
+    by_hand = {
+        "last": lambda: h[[1, 4]],
+        "mean": lambda: torch.stack([h[:2].mean(0), h[2:].mean(0)]),
+        gr.readout.max: lambda: torch.stack([h[:2].amax(0), h[2:].amax(0)]),
+    }
     classes, labels = gr.SequenceToClass(model, 4, 6, readout), gr.SequenceToLabels(model, 4, 7)
-    assert_all_close({"class": classes(x, s)}, {"class": classes.output(read)})
+    assert_all_close({"class": classes(x, s)}, {"class": classes.output(by_hand[readout]())})
     assert_all_close({"labels": labels(x, s)}, {"labels": labels.output(h)})
+
+
+def test_the_last_state_is_that_of_each_directions_end():
+    along, against = gr.GRU(3, 4), gr.GRU(3, 4)
+    s, x = gr.chains([2, 3]), torch.randn(5, 3)
+    both = gr.SequenceToClass(gr.Stacked([gr.RMLP(3, [3]), gr.Bidirectional(along, against)]), 8, 6)
+    inner = both.model.layers[0](x, s)
+    h = torch.cat([along(inner, s)[[1, 4]], gr.Reversed(against)(inner, s)[[0, 2]]], dim=1)
+    assert_all_close({"class": both(x, s)}, {"class": both.output(h)})
+    backwards = gr.SequenceToClass(gr.Reversed(against), 4, 6)
+    assert_all_close(
+        {"class": backwards(x, s)}, {"class": backwards.output(gr.Reversed(against)(x, s)[[0, 2]])}
+    )
+    with pytest.raises(ValueError, match="TDNN has no final state"):
+        gr.SequenceToClass(gr.TDNN(3, 4, 2), 4, 6)
+
+
+def test_parts_of_models_are_called_as_modules():
+    """So that hooks, wrappers and subclasses with a forward of their own have their say."""
+
+    class Shifted(gr.GRU):
+        def forward(self, x, s):
+            return super().forward(x, s) + 1
+
+    x, s = torch.randn(3, 2), gr.chain(3)
+    shifted = Shifted(2, 2)
+    inner = gr.GRU(2, 2)
+    seen = []
+    inner.register_forward_hook(lambda *_: seen.append(1))
+    model = gr.Stacked([gr.Bidirectional(inner, gr.GRU(2, 1), "cat"), gr.GRU(3, 2), shifted])
+    expected = gr.GRU.forward(shifted, model.layers[1](model.layers[0](x, s), s), s) + 1
+    assert_all_close({"h": model(x, s)}, {"h": expected})
+    assert len(seen) == 2
+
+
+class OwnState(gr.Cell):
+    """Its state's type cannot be found by name."""
+
+    State = namedtuple("State", "h")
+
+    def forward(self, x, inbox, own):
+        return self.State(x + inbox.sum(inbox.h))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: gr.Recursive(gr.ResidualCell(OwnState(2, 2))),
+        lambda: gr.Recursive(gr.SeriesCell([OwnState(2, 2), gr.LSTMCell(2, 2)])),
+        lambda: gr.VariationalDropout(gr.LSTMCell(2, 2), 0.5, 0.5),
+        lambda: gr.Sequences(gr.Stacked([gr.Bidirectional(gr.GRU(2, 2), gr.GRU(2, 2)), gr.RMLP(4, [2])])),
+        lambda: gr.PerKind([OwnState(2, 2), gr.ResidualCell(OwnState(2, 2))]),
+        lambda: gr.GridCell([gr.LSTMCell(2, 2), gr.LSTMCell(2, 2)]),
+        lambda: gr.Seq2Seq(gr.GRU(2, 2), gr.GRUCell(2, 2), 3, 3, 2, 1, 0),
+    ],
+)
+def test_models_are_saved_and_copied_whole(make, tmp_path):
+    model = make()
+    torch.save(model, tmp_path / "model.pt")
+    for other in (torch.load(tmp_path / "model.pt", weights_only=False), copy.deepcopy(model)):
+        assert all(map(torch.equal, other.state_dict().values(), model.state_dict().values()))
+        assert [p.shape for p in other.parameters()] == [p.shape for p in model.parameters()]
+
+
+def test_weights_of_a_trained_model_go_into_one_with_dropout():
+    plain = gr.GRU(2, 3)
+    gr.VariationalDropout(gr.GRUCell(2, 3), 0.1, 0.1).load_state_dict(plain.state_dict())

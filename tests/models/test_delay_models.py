@@ -161,6 +161,26 @@ REFUSED = {
         ValueError,
         r"y must have shape \[3, 1\].*got \(3, 2\)",
     ),
+    "inputs of the wrong width": (
+        lambda: narx(torch.zeros(3, 2), gr.chain(3)),
+        ValueError,
+        r"x must have shape \[3, 1\], got \(3, 2\)",
+    ),
+    "outputs of another dtype": (
+        lambda: narx(x3, gr.chain(3), x3.double()),
+        TypeError,
+        "y must be torch.float32 as x is, got torch.float64",
+    ),
+    "a past for another number of sequences": (
+        lambda: narx(x3, gr.chain(3), past=(torch.zeros(2, 1), torch.zeros(1, 1))),
+        ValueError,
+        r"the past input must have shape \[1, 1\], got \(2, 1\)",
+    ),
+    "a fit to a series of another width": (
+        lambda: gr.AR(2, 1).fit(torch.zeros(5, 1), gr.chain(5)),
+        ValueError,
+        r"y must have shape \[5, 2\], got \(5, 1\)",
+    ),
     "known without outputs": (
         lambda: narx(x3, gr.chain(3), known=torch.ones(3, dtype=torch.bool)),
         ValueError,
@@ -184,7 +204,7 @@ REFUSED = {
     "a TDNN with a state": (
         lambda: gr.TDNN(1, 2, 2)(x3, gr.chain(3), [x3]),
         ValueError,
-        "no state of its own",
+        "list of 0 initial states, .* got 1 of them",
     ),
 }
 

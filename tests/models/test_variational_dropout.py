@@ -33,10 +33,8 @@ def test_masks_by_hand(make):
     ones = torch.ones(3, 3, dtype=torch.float64)
     of_x = torch.nn.functional.dropout(ones, 0.4)
     of_h = torch.nn.functional.dropout(torch.ones(3, 4, dtype=torch.float64), 0.5)
-    cell = model.cell.cell
-    over_state = [
-        n for n, part in cell.named_children() if isinstance(part, torch.nn.Linear) and n != "input"
-    ]
+    cell = model.cell
+    over_state = cell.recurrent_layers
     expected = []
     for graph, part in enumerate(x.split(SIZES)):
         layers = {name: getattr(cell, name) for name in over_state}
@@ -73,12 +71,15 @@ def test_the_engine_is_the_reference_loop(make):
 @pytest.mark.parametrize(
     ("attempt", "message"),
     [
-        (lambda: gr.VariationalDropout(gr.SRNCell(2, 2), 1.0), "dropout must be a share"),
+        (lambda: gr.VariationalDropout(gr.SRNCell(2, 2), 1.1), "dropout must be a share"),
         (lambda: gr.VariationalDropout(gr.SRNCell(2, 2), 0.1, -0.1), "recurrent_dropout must be a share"),
-        (lambda: gr.VariationalDropout(gr.RecNNCell(2, 2)), r"one slot \(arity 1\).*got RecNNCell"),
+        (
+            lambda: gr.VariationalDropout(gr.RecNNCell(2, 2)),
+            "one slot that names its recurrent_layers, got RecNNCell",
+        ),
         (
             lambda: gr.VariationalDropout(gr.StepCell(torch.nn.GRUCell(2, 2))),
-            "no linear layer over its state",
+            "names its recurrent_layers, got StepCell",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Models that say something: language models and encoder-decoders."""
+"""Models over tokens: language models and encoder-decoders."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from ..cells import Cell, SeriesCell
 from ..cells.cell import check_cell
-from ..engine import run
+from ..cells.emitting import EmittingCell
+from ..engine import run, run_first
 from ..schedule import schedule
 from ..structure import Structure, as_structure, chains
-from .combine import Stacked
-from .decode import Pick, Speaker, check_decoding, choose, greedy, sampler, search
+from ..structure.structure import as_count
+from .combine import Bidirectional, Stacked
+from .decode import Pick, check_decoding, choose, greedy, sampler, search
 from .model import Model, Over
 from .recursive import Recursive
 
@@ -45,7 +47,7 @@ class LanguageModel(nn.Module):
     ) -> None:
         super().__init__()
         check_decoding(tokens, end, limit=1)
-        _cells(model)
+        _step_cell(model)
         self.end = end
         self.embed = nn.Embedding(tokens, embedding)
         self.model = model
@@ -80,26 +82,29 @@ class LanguageModel(nn.Module):
             ValueError: no prefixes, no limit, a temperature of 0 or less, tokens that are none.
         """
         check_decoding(self.embed.num_embeddings, self.end, limit)
-        pick = greedy if temperature is None else sampler(temperature, generator)
+        pick = sampler(temperature, generator)
         if not len(prefixes):
             raise ValueError("expected at least one prefix (an empty one is a beginning, too), got none.")
+        if any(not hasattr(prefix, "__len__") for prefix in prefixes):
+            raise TypeError(
+                "expected a list of prefixes, each a list of tokens: put a single one into a list."
+            )
         device = self.embed.weight.device
-        heard = torch.tensor([t for prefix in prefixes for t in [self.end, *prefix]], device=device)
+        read = torch.tensor([t for prefix in prefixes for t in [self.end, *prefix]], device=device)
         s = chains([1 + len(prefix) for prefix in prefixes]).to(device)
-        _check_tokens(heard, s, self.embed.num_embeddings)
+        _check_tokens(read, s, self.embed.num_embeddings)
         cell = _step_cell(self.model)
         with _in_use(self):
-            # All but the last token are heard at once, the last one by the first node that speaks.
-            is_last = torch.ones_like(heard, dtype=torch.bool)
+            # All but the last token are read at once, the last one by the first node that emits.
+            is_last = torch.ones_like(read, dtype=torch.bool)
             is_last[s.source] = False
             before = chains([len(prefix) for prefix in prefixes]).to(device)
             state = _zero_state(cell, len(prefixes), self.embed.weight)
             if before.num_nodes:
-                _, finals = self.model.with_states(self.embed(heard[~is_last]), before)
+                _, finals = self.model.with_states(self.embed(read[~is_last]), before)
                 state = cell.join(finals) if isinstance(cell, SeriesCell) else finals[0]
-            return choose(
-                Speaker(cell, self.embed, self.output), state, heard[is_last], self.end, limit, pick
-            )
+            emitting = EmittingCell(cell, self.embed, self.output)
+            return choose(emitting, state, read[is_last], self.end, limit, pick)
 
 
 class Seq2Seq(nn.Module):
@@ -108,7 +113,7 @@ class Seq2Seq(nn.Module):
     s = the encoder's final state;  p(y_k | y_1 … y_{k-1}, x) = softmax(V h_k + c),
     h_k = decoder(y_{k-1}, h_{k-1}),  h_0 = bridge(s),  y_0 = the start symbol
 
-    Sutskever, Vinyals & Le, *Sequence to sequence learning with neural networks*, NIPS 2014, equation (4); Cho et al.,
+    Sutskever, Vinyals & Le, *Sequence to sequence learning with neural networks*, NIPS 2014, equation (1); Cho et al.,
     *Learning phrase representations using RNN encoder-decoder*, EMNLP 2014, section 2.2 (without feeding s to every
     node). The same is a chain of nodes of two kinds under `PerKind`.
 
@@ -119,10 +124,11 @@ class Seq2Seq(nn.Module):
         embedding: E, the width of word vectors.
         start, end: target symbols that stand before and behind what is said.
         bridge: from the encoder's list of final states to the decoder's initial state; by default the last of
-            them as it is (for a `SeriesCell`, all of them).
+            them as it is (for a `SeriesCell`, all of them). An encoder with two directions needs one.
 
     Raises:
-        ValueError: start or end are no target tokens.
+        ValueError: start or end are no target tokens; an encoder and a decoder that do not fit together.
+        TypeError: an encoder that is no graphrec model.
     """
 
     def __init__(
@@ -139,7 +145,8 @@ class Seq2Seq(nn.Module):
         super().__init__()
         check_cell(decoder)
         check_decoding(target_tokens, end, limit=1)
-        if not 0 <= start < target_tokens:
+        _check_parts(encoder, decoder, embedding, bridge)
+        if not 0 <= as_count("start", start) < target_tokens:
             raise ValueError(f"start must be one of the target tokens 0 to {target_tokens - 1}, got {start}.")
         self.start, self.end = start, end
         self.encoder, self.decoder, self.bridge = encoder, decoder, bridge
@@ -155,7 +162,7 @@ class Seq2Seq(nn.Module):
             s: the source's chains.
             target: `[M]` long, the last of each sequence being the end symbol.
             t: the target's chains, as many.
-            teacher: the probability with which a node hears the true token before it; otherwise it hears the one
+            teacher: the probability with which a node is given the true token before it; otherwise it takes the one
                 that its predecessor found likeliest (Bengio et al., *Scheduled sampling*, NIPS 2015, section 2.4).
 
         Raises:
@@ -169,17 +176,17 @@ class Seq2Seq(nn.Module):
             raise ValueError(
                 f"source and target must have equally many sequences, got {len(state[0])} and {to.num_graphs}."
             )
-        told = self.embed_target(_before(target, to, self.start))
+        given = self.embed_target(_before(target, to, self.start))
         if teacher == 1:
-            return self.output(run(self.decoder, schedule(to), told, state)[0])
-        speaker = self._speaker()
-        is_told = torch.rand(len(told), 1, device=told.device) < teacher
-        is_told = is_told.index_fill(0, _firsts(to), True)
-        begin = speaker.begin(state, told.new_zeros(len(state[0]), told.shape[1]))
-        return run(speaker, schedule(to), torch.cat([told, is_told.to(told.dtype)], 1), begin).logits
+            return self.output(run_first(self.decoder, schedule(to), given, state))
+        emitting = self._emitting()
+        is_given = torch.rand(len(given), 1, device=given.device) < teacher
+        is_given = is_given.index_fill(0, _firsts(to), True)
+        begin = emitting.begin(state, given.new_zeros(len(state[0]), given.shape[1]))
+        return run(emitting, schedule(to), torch.cat([given, is_given.to(given.dtype)], 1), begin).logits
 
     def greedy(self, source: Tensor, s: Over, limit: int) -> list[list[int]]:
-        """For each source what the decoder says if it always takes the likeliest token, at most `limit` of them."""
+        """For each source what the decoder emits if it always takes the likeliest token, at most `limit` of them."""
         return self._choose(source, s, limit, greedy)
 
     def sample(
@@ -187,7 +194,7 @@ class Seq2Seq(nn.Module):
         source: Tensor,
         s: Over,
         limit: int,
-        temperature: float = 1.0,
+        temperature: float | None = 1.0,
         generator: torch.Generator | None = None,
     ) -> list[list[int]]:
         """The same, each token drawn from softmax(logits / temperature)."""
@@ -199,17 +206,17 @@ class Seq2Seq(nn.Module):
         with _in_use(self):
             state = self._encode(source, s)
             first = torch.full((len(state[0]),), self.start, device=source.device)
-            return search(self._speaker(), state, first, self.end, limit, width)
+            return search(self._emitting(), state, first, self.end, limit, width)
 
     def _choose(self, source: Tensor, s: Over, limit: int, pick: Pick) -> list[list[int]]:
         check_decoding(self.output.out_features, self.end, limit)
         with _in_use(self):
             state = self._encode(source, s)
             first = torch.full((len(state[0]),), self.start, device=source.device)
-            return choose(self._speaker(), state, first, self.end, limit, pick)
+            return choose(self._emitting(), state, first, self.end, limit, pick)
 
-    def _speaker(self) -> Speaker:
-        return Speaker(self.decoder, self.embed_target, self.output)
+    def _emitting(self) -> EmittingCell:
+        return EmittingCell(self.decoder, self.embed_target, self.output)
 
     def _encode(self, source: Tensor, s: Over) -> Any:
         """The decoder's initial state, `[G, ·]`."""
@@ -240,21 +247,39 @@ def _in_use(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def _cells(model: nn.Module) -> list[Cell]:
-    layers = list(model.layers) if isinstance(model, Stacked) else [model]
-    for layer in layers:
-        if not isinstance(layer, Recursive):
-            raise TypeError(
-                f"a language model reads from left to right and speaks node by node: expected a Recursive model, or "
-                f"Stacked of them, got {type(layer).__name__}."
-            )
-    return [layer.cell for layer in layers]  # type: ignore[union-attr]
-
-
 def _step_cell(model: nn.Module) -> Cell:
     """One node of a model, all layers of it, as a cell with the same weights."""
-    cells = _cells(model)
+    layers = list(model.layers) if type(model) is Stacked else [model]
+    for layer in layers:
+        if not isinstance(layer, Recursive) or type(layer).forward is not Recursive.forward:
+            raise TypeError(
+                f"a language model reads from left to right and emits node by node: expected a Recursive model, or "
+                f"Stacked of them, got {type(layer).__name__}."
+            )
+    cells = [layer.step_cell() for layer in layers]  # type: ignore[union-attr]
     return cells[0] if len(cells) == 1 else SeriesCell(cells)
+
+
+def _check_parts(encoder: Any, decoder: Cell, embedding: int, bridge: nn.Module | None) -> None:
+    if not isinstance(encoder, Model) or not encoder.num_states:
+        raise TypeError(
+            f"expected an encoder with a final state (a graphrec model), got {type(encoder).__name__}."
+        )
+    if decoder.arity not in (None, 1):
+        raise ValueError(f"a decoder has one predecessor, got a cell with {decoder.arity} slots.")
+    if decoder.inputs not in (None, embedding):
+        raise ValueError(f"the decoder takes inputs of width {decoder.inputs}, but embedding={embedding}.")
+    if bridge is not None:
+        return
+    if any(isinstance(part, Bidirectional) for part in encoder.modules()):
+        raise ValueError(
+            "an encoder with two directions ends in two states: give a bridge that makes the decoder's of them."
+        )
+    cells = len(decoder.cells) if isinstance(decoder, SeriesCell) else 1
+    if cells > 1 and encoder.num_states != cells:
+        raise ValueError(
+            f"the decoder has {cells} layers and the encoder {encoder.num_states}: give equally many, or a bridge."
+        )
 
 
 def _zero_state(cell: Cell, graphs: int, like: Tensor) -> Any:
@@ -278,6 +303,8 @@ def _check_tokens(token: Tensor, s: Over, tokens: int) -> Structure:
 
 def _before(token: Tensor, s: Structure, first: int) -> Tensor:
     """`[N]`: the token of each node's predecessor, `first` where it has none."""
+    if bool((torch.bincount(s.target, minlength=1) > 1).any()):
+        raise ValueError("tokens stand in chains, in which a node has one predecessor at most.")
     return torch.full_like(token, first).index_copy(0, s.target, token[s.source])
 
 

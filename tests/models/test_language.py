@@ -67,6 +67,19 @@ def test_generation_draws_from_the_models_distribution(language_model):
     assert drawn == language_model.generate([[1]] * 4000, limit=1, temperature=0.7, generator=again)
 
 
+def test_long_texts_are_generated_stretch_by_stretch(language_model):
+    language_model.output[1].bias.data[END] = -1e9  # it never ends
+    (text,) = language_model.generate([[1]], limit=100, temperature=None)
+    likeliest = language_model(torch.tensor([1, *text]), gr.chain(101)).argmax(-1).tolist()
+    assert text == likeliest[1:]
+
+
+def test_recurrent_dropout_ends_with_training():
+    model = gr.LanguageModel(4, 4, gr.VariationalDropout(gr.GRUCell(4, 5), 0.5, 0.5), 5, end=END)
+    model(torch.tensor([1, END]), gr.chain(2)).sum().backward()
+    model.generate([[1, 2]], limit=3)
+
+
 def test_generation_leaves_the_model_in_training(language_model):
     language_model.train()
     language_model.model.eval()
@@ -240,7 +253,7 @@ REFUSED = {
     "a temperature of zero": (
         lambda: small.sample(source, chain, 3, 0.0),
         ValueError,
-        "above 0 .use greedy",
+        "above 0 .or None",
     ),
     "no prefixes": (lambda: spoken.generate([], 3), ValueError, "at least one prefix"),
     "a prefix of other tokens": (lambda: spoken.generate([[9]], 3), ValueError, "0 to 4, got 9"),
@@ -260,6 +273,42 @@ REFUSED = {
         lambda: gr.Seq2Seq(gr.GRU(2, 4), gr.GRUCell(2, 3), 5, 5, 2, 1, 0).greedy(source, chain, 3),
         ValueError,
         r"\[\(1, 3\)\], but the encoder ends with \[\(1, 4\)\]: .* or a bridge",
+    ),
+    "an encoder of two directions without a bridge": (
+        lambda: gr.Seq2Seq(gr.Bidirectional(gr.GRU(2, 3), gr.GRU(2, 3)), gr.GRUCell(2, 3), 5, 5, 2, 1, 0),
+        ValueError,
+        "two directions .* give a bridge",
+    ),
+    "an encoder without states": (
+        lambda: gr.Seq2Seq(gr.TDNN(2, 3, 2), gr.GRUCell(2, 3), 5, 5, 2, 1, 0),
+        TypeError,
+        "final state .* got TDNN",
+    ),
+    "a decoder of other layers": (
+        lambda: gr.Seq2Seq(gr.GRU(2, 3), gr.SeriesCell([gr.GRUCell(2, 3), gr.GRUCell(3, 3)]), 5, 5, 2, 1, 0),
+        ValueError,
+        "decoder has 2 layers and the encoder 1",
+    ),
+    "a decoder with two slots": (
+        lambda: gr.Seq2Seq(gr.GRU(2, 3), gr.RecNNCell(2, 3), 5, 5, 2, 1, 0),
+        ValueError,
+        "one predecessor, got a cell with 2 slots",
+    ),
+    "a decoder of other words": (
+        lambda: gr.Seq2Seq(gr.GRU(2, 3), gr.GRUCell(4, 3), 5, 5, 2, 1, 0),
+        ValueError,
+        "inputs of width 4, but embedding=2",
+    ),
+    "tokens in a tree": (
+        lambda: spoken(torch.tensor([1, 1, 1]), gr.dag([[0, 1], [2, 2]], 3)),
+        ValueError,
+        "one predecessor at most",
+    ),
+    "a prefix alone": (lambda: spoken.generate([1, 2], 3), TypeError, "put a single one into a list"),
+    "a model in rounds": (
+        lambda: gr.LanguageModel(5, 2, gr.Recursive(gr.GRUCell(2, 3), "sync", 1), 3, end=0),
+        ValueError,
+        "async mode only",
     ),
     "a model that reads both ways": (
         lambda: gr.LanguageModel(5, 2, gr.Bidirectional(gr.GRU(2, 3), gr.GRU(2, 3)), 6, end=0),

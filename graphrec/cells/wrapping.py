@@ -1,0 +1,44 @@
+"""What cells made of one other cell have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from .cell import Cell, check_cell
+
+if TYPE_CHECKING:
+    from ..structure import Structure
+
+
+class Wrapping(Cell):
+    """A cell that does something before or after another one, whose state it has.
+
+    Args:
+        cell: the other.
+    """
+
+    def __init__(self, cell: Cell) -> None:
+        check_cell(cell)
+        super().__init__(cell.inputs)
+        self.cell = cell
+        self.arity = cell.arity
+
+    # Looked up, not kept: a type that stands in the body of a class cannot be pickled with the cells around it.
+    @property
+    def State(self) -> Any:
+        """That of the cell."""
+        return self.cell.State
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Those of the cell."""
+        return self.cell.shapes()
+
+    def check(self, structure: Structure) -> None:
+        """As the cell."""
+        self.cell.check(structure)
+
+    def project(self, x: Tensor) -> Tensor:
+        """As the cell."""
+        return self.cell.project(x)
