@@ -45,8 +45,9 @@ class StepCell(Cell):
         step: the module.
         inputs: D; by default the module's `input_size`.
         hidden: the width of each tensor that `step` returns, nested as it returns them: H, (H, H), or with an output
-            of width Y besides (Y, (H,)), for a state that is one tensor, or (Y, (H, H)); by default found out by calling `step` on a zero input
-            without a state, and again with the state that it has returned (nothing is kept of these calls).
+            of width Y besides (Y, (H,)), for a state that is one tensor, or (Y, (H, H)); by default found out by
+            calling `step` on a zero input without a state, and again with the state that it has returned (nothing
+            is kept of these calls).
 
     Shapes: x `[N, D]`; State `h`, or `h` and `c`, or `h`, `c` and `s`; an output comes first, as `h`, and is not
     handed back to the step. A node has one predecessor at most (slot 0).

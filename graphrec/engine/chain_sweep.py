@@ -125,8 +125,11 @@ class SRN(Equations):
         inputs = weights.w_ih.t()
         h = torch.addmm(sum(biases), x, inputs) if biases else torch.mm(x, inputs)
         recurrent, f = weights.w_hh.t(), torch.relu_ if self._relu else torch.tanh_
-        for step, earlier in zip(layout.steps(h), [initial, *layout.read(h)], strict=True):
-            f(step if earlier is None else step.addmm_(earlier, recurrent))
+        earlier, chains = initial, layout.chains.num_chains
+        for count, step in zip(layout.chains.counts, layout.steps(h), strict=True):
+            if earlier is not None:
+                step.addmm_(earlier if count == chains else earlier[:count], recurrent)
+            earlier, chains = f(step), count
         return h, None
 
     def backward(
@@ -165,17 +168,19 @@ class GRU(Equations):
         gates, h = x.new_empty(x.shape[0], 4 * hidden), x.new_empty(x.shape[0], hidden)
         torch.addmm(bias[: 3 * hidden], x, self.turn(weights.w_ih).t(), out=gates[:, : 3 * hidden])
         gates[:, 3 * hidden :] = bias[3 * hidden :]
+        recurrent, sigmoid_, tanh_, lerp = weights.w_hh.t(), torch.sigmoid_, torch.tanh_, torch.lerp
         views = (gates[:, hidden:], gates[:, hidden : 3 * hidden], *gates.split(hidden, 1), h)
-        steps = zip(*map(layout.steps, views), [initial, *layout.read(h)], strict=True)
-        recurrent = weights.w_hh.t()
-        sigmoid_, tanh_, lerp = torch.sigmoid_, torch.tanh_, torch.lerp
-        for rzu, rz, n, r, z, u, new, earlier in steps:
+        earlier, chains = initial, layout.chains.num_chains
+        for count, rzu, rz, n, r, z, u, new in zip(
+            layout.chains.counts, *map(layout.steps, views), strict=True
+        ):
             if earlier is None:
                 earlier = torch.zeros_like(new)
             else:
+                earlier = earlier if count == chains else earlier[:count]
                 rzu.addmm_(earlier, recurrent)
             sigmoid_(rz)
-            lerp(tanh_(n.addcmul_(r, u)), earlier, z, out=new)
+            earlier, chains = lerp(tanh_(n.addcmul_(r, u)), earlier, z, out=new), count
         return h, gates
 
     def infer(self, layout: Layout, x: Tensor, initial: Tensor | None, weights: Fused) -> Tensor:
@@ -188,20 +193,18 @@ class GRU(Equations):
         gates = bias.expand(layout.chains.num_chains, -1).clone()
         rz, (r, z, u) = gates[:, : 2 * hidden], gates.split(hidden, 1)
         addmm, sigmoid_, tanh_, lerp = torch.addmm, torch.sigmoid_, torch.tanh_, torch.lerp
-        views = map(layout.steps, (x_rz, x_n, h))
-        chains = layout.chains.num_chains
-        for count, of_rz, n, new, earlier in zip(
-            layout.chains.counts, *views, [initial, *layout.read(h)], strict=True
+        earlier, chains = initial, layout.chains.num_chains
+        for count, of_rz, n, new in zip(
+            layout.chains.counts, *map(layout.steps, (x_rz, x_n, h)), strict=True
         ):
-            if count < chains:
-                chains = count
-                gates, rz, r, z, u = (rows[:count] for rows in (gates, rz, r, z, u))
             if earlier is None:
                 earlier = torch.zeros_like(new)
             else:
+                if count < chains:
+                    gates, rz, r, z, u, earlier = (rows[:count] for rows in (gates, rz, r, z, u, earlier))
                 addmm(bias, earlier, recurrent, out=gates)
             sigmoid_(rz.add_(of_rz))
-            lerp(tanh_(n.addcmul_(r, u)), earlier, z, out=new)
+            earlier, chains = lerp(tanh_(n.addcmul_(r, u)), earlier, z, out=new), count
         return h
 
     def _bias(self, weights: Fused) -> Tensor:
@@ -269,9 +272,8 @@ class _Sweep(torch.autograd.Function):
         h, kept = equations.forward(layout, x, initial, Fused("", *weights))
         ctx.equations, ctx.layout = equations, layout
         ctx.save_for_backward(x, initial, *weights[:2], h, kept)
-        return (
-            h.clone() if layout.regular else layout.leave(h)
-        )  # h is kept, and the caller may write into his
+        # A copy in any case: h is kept, and the caller may write into his.
+        return h.clone() if layout.regular else layout.leave(h)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:

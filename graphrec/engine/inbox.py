@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..schedule import Schedule, Step
+from ..schedule import Part, Schedule, Step
 
 Fetch = Callable[[str], Tensor]
 
@@ -60,15 +60,17 @@ class Inbox(Looked):
         fields: tuple[str, ...],
         fetch: Fetch,
         like: Tensor,
-        whole: Inbox | None = None,
+        part: Part | None = None,
     ) -> None:
         super().__init__((*fields, "edge_attr"), fetch)
         self._plan = plan
         self._step = step
         self._like = like
         # A part's nodes and edges are counted from its own first, the plan counts them from the step's.
-        self._first_node = 0 if whole is None else step.nodes.start - whole._step.nodes.start
-        self._first_edge = 0 if whole is None else step.edges.start - whole._step.edges.start
+        self._first_node = part.nodes.start if part else 0
+        self._first_edge = part.edges.start if part else 0
+        slots = part or plan
+        self._num_slots, self._distinct_slots = slots.num_slots, slots.distinct_slots
         self.num_nodes = step.nodes.stop - step.nodes.start
         self.num_edges = step.edges.stop - step.edges.start
 
@@ -135,7 +137,7 @@ class Inbox(Looked):
 
     def by_slot(self, values: Tensor, count: int) -> Tensor:
         """`[e, ...] → [n, count, ...]`: the row of each edge put into its slot, zero where a slot is empty."""
-        if self._plan.num_slots > count or not self._plan.distinct_slots:
+        if self._num_slots > count or not self._distinct_slots:
             raise ValueError(slot_fault(self._plan, count))
         shape = (self.num_nodes, count, *values.shape[1:])
         if self.num_edges == 0:
@@ -173,7 +175,7 @@ class Inbox(Looked):
             def fetch(name: str, number: int = number) -> Tensor:
                 return cut(name)[number]
 
-            yield part.kind, type(self)(plan, smaller, self._fields[:-1], fetch, self._like, self)
+            yield part.kind, type(self)(plan, smaller, self._fields[:-1], fetch, self._like, part)
 
     def of_slot(self, slot: int, count: int) -> Inbox:
         """What comes in by one of `count` slots: one message for each of the n nodes, zero where the slot is empty."""

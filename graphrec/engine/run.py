@@ -65,6 +65,11 @@ def run_sequence(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> 
     """
     job, fields = prepare(cell, plan, x, initial)
     ends = plan.ends
+    if ends.odd >= 0:
+        raise ValueError(
+            f"a final state is that of the one node that no edge leaves, but graph {ends.odd} has none or several of "
+            f"them: use a readout of all nodes, or run without asking for states."
+        )
     with _turn(cell):
         short = _shorter(job, x, fields)
         if short is None:

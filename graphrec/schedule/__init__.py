@@ -6,6 +6,6 @@ Belongs here: anything computed from a structure alone. Does not: states, cells,
 from .compile import check_mode, schedule
 from .levels import CycleError, levels
 from .plan import Schedule, Step, check_schedule
-from .views import Chains
+from .views import Chains, Part
 
-__all__ = ["Chains", "CycleError", "Schedule", "Step", "check_mode", "check_schedule", "levels", "schedule"]
+__all__ = ["Chains", "CycleError", "Part", "Schedule", "Step", "check_mode", "check_schedule", "levels", "schedule"]

@@ -99,12 +99,16 @@ class Part(NamedTuple):
         kind: of these nodes.
         nodes, edges: counted from the step's first node and first inbox edge.
         degree: how many edges each of the nodes receives, if all receive equally many.
+        num_slots: one more than the highest slot of theirs.
+        distinct_slots: whether no two edges fill the same slot of the same node.
     """
 
     kind: int
     nodes: slice
     edges: slice
     degree: int | None
+    num_slots: int
+    distinct_slots: bool
 
 
 def parts_of(plan: Schedule) -> list[list[Part]]:
@@ -121,7 +125,15 @@ def parts_of(plan: Schedule) -> list[list[Part]]:
     begins[torch.tensor(levels[:-1], device=plan.device)] = True
     firsts = begins.nonzero().flatten()
     bounds = [*firsts.tolist(), len(kind)]
-    count = torch.bincount(_place_of_edge(plan), minlength=len(kind))
+    place = _place_of_edge(plan)
+    count = torch.bincount(place, minlength=len(kind))
+    part_of_edge = (torch.cumsum(begins, 0) - 1)[place]
+    nothing = torch.zeros_like(firsts)
+    slots = nothing.scatter_reduce(0, part_of_edge, plan.slot + 1, "amax").tolist()
+    # Inboxes are sorted by target and slot.
+    twice = torch.zeros_like(plan.slot)
+    twice[1:] = (place[1:] == place[:-1]) & (plan.slot[1:] == plan.slot[:-1])
+    shared = nothing.scatter_add(0, part_of_edge, twice).tolist()
     _, edges, fewest, most = segment_layout(count, bounds)
     found: list[list[Part]] = []
     first_node = first_edge = 0
@@ -132,7 +144,7 @@ def parts_of(plan: Schedule) -> list[list[Part]]:
         nodes = slice(bounds[number] - first_node, bounds[number + 1] - first_node)
         inbox = slice(edges[number] - first_edge, edges[number + 1] - first_edge)
         degree = fewest[number] if fewest[number] == most[number] else None
-        found[-1].append(Part(of_kind, nodes, inbox, degree))
+        found[-1].append(Part(of_kind, nodes, inbox, degree, slots[number], not shared[number]))
     return found
 
 
@@ -291,10 +303,12 @@ class Ends(NamedTuple):
     Attributes:
         node: `[G]`, the node that no edge leaves (of several, the one with the highest number), or -1.
         everywhere: whether every graph has one.
+        odd: a graph with nodes that has not exactly one such node, or -1.
     """
 
     node: Tensor
     everywhere: bool
+    odd: int
 
     @staticmethod
     def of(structure: Structure) -> Ends:
@@ -303,7 +317,10 @@ class Ends(NamedTuple):
         ends = (leaves == 0).nonzero().flatten()
         node = torch.full((structure.num_graphs,), -1, device=structure.device)
         node = node.scatter_reduce(0, structure.graph[ends], ends, "amax")
-        return Ends(node, bool((node >= 0).all()))
+        count = torch.bincount(structure.graph[ends], minlength=structure.num_graphs)
+        wanted = torch.bincount(structure.graph, minlength=structure.num_graphs).clamp(max=1)
+        odd = (count != wanted).nonzero().flatten()
+        return Ends(node, bool((node >= 0).all()), int(odd[0]) if len(odd) else -1)
 
 
 def _place_of_edge(plan: Schedule) -> Tensor:

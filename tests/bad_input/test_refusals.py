@@ -326,6 +326,10 @@ KINDS = {
         ["two edges fill slot 0 of node 2", "s.replace(slot=...)", "kind 0"],
     ),
     "no cells for kinds": (lambda: gr.PerKind([]), ["a cell for each kind", "none"]),
+    "kinds within kinds": (
+        lambda: gr.PerKind([gr.PerKind(SRN_AND_GRU), gr.PerKind(SRN_AND_GRU)]),
+        ["kinds of their own", "one list of cells"],
+    ),
     "no cells for layers": (lambda: gr.GridCell([]), ["a cell for each kind", "none"]),
     "a module among the cells of kinds": (
         lambda: gr.PerKind([SRN_AND_GRU[0], torch.nn.Linear(3, 4)]),
@@ -371,6 +375,18 @@ KINDS = {
         ),
         ["cell of kind 0 has 1 slot,", "slot 1 of node 0"],
     ),
+    "a third predecessor in a grid": (
+        lambda: gr.run(
+            gr.GridCell([gr.SRNCell(3, 4), gr.SRNCell(4, 4)]),
+            gr.schedule(gr.dag([[0, 1, 2], [3, 3, 3]], kind=torch.tensor([0, 0, 0, 1]))),
+            x_for(4),
+        ),
+        ["cell of kind 1 has 2 slots,", "slot 2 of node 3"],
+    ),
+    "a structure that is none for the cell of a kind": (
+        lambda: gr.run(gr.PerKind([Picky(3, 4), Picky(3, 4)]), gr.schedule(of_kinds(0, 0, 1)), x_for(3)),
+        ["picky about 3 nodes"],
+    ),
     "replaced messages with a row too few": (
         lambda: inbox_of_two().replaced(h=torch.zeros(1, 4)),
         ["h, edge_attr", "2 rows", "h with shape (1, 4)"],
@@ -388,6 +404,11 @@ KINDS = {
         ["1 slot,", "slot 1 of node 2", "arity of at least 2"],
     ),
 }
+
+
+class Picky(gr.TreeGRUCell):
+    def check(self, structure):
+        raise ValueError(f"picky about {structure.num_nodes} nodes")
 
 
 class ReturnsDict(torch.nn.Module):
@@ -445,6 +466,10 @@ CELLS = {
     "an unknown output of Jordan's": (lambda: gr.JordanCell(3, 4, 2, output="softmax"), ["'softmax'"]),
     "a residual module": (lambda: gr.ResidualCell(torch.nn.Linear(3, 3)), ["graphrec.Cell", "Linear"]),
     "a series of nothing": (lambda: gr.SeriesCell([]), ["at least one cell", "none"]),
+    "a series in a series": (
+        lambda: gr.SeriesCell([gr.SeriesCell([gr.SRNCell(3, 4)]), gr.SRNCell(4, 4)]),
+        ["series within a series", "one by one"],
+    ),
     "a module in a series": (
         lambda: gr.SeriesCell([gr.SRNCell(3, 4), torch.nn.Linear(4, 4)]),
         ["graphrec.Cell", "Linear"],
@@ -504,7 +529,7 @@ CELLS = {
     ),
     "a step with too large a state": (
         lambda: gr.StepCell(ReturnsFour()),
-        ["one to three tensors", "[3, 3, 3, 3]"],
+        ["one to three tensors", "(3, 3, 3, 3)"],
     ),
     "a layer for a step": (
         lambda: gr.StepCell(torch.nn.LSTM(3, 4)),
@@ -519,7 +544,7 @@ CELLS = {
         ["TurnsDouble must return 1 tensors, as hidden says, got 2"],
     ),
     "another width than hidden says": (
-        lambda: gr.run(gr.StepCell(NeedsState(), hidden=(1,)), plan(), x_for()),
+        lambda: gr.run(gr.StepCell(NeedsState(), hidden=1), plan(), x_for()),
         ["h", "[1, 1]", "[1, 3]"],
     ),
 }
@@ -629,3 +654,38 @@ def test_nothing_is_changed_by_a_refused_run():
     assert structure == gr.chain(5)
     assert torch.equal(x, copy)
     assert all(torch.equal(before[name], value) for name, value in CELL.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [gr.dag([[0, 0], [1, 2]], 3), gr.dag([[0, 1], [1, 0]], 2)],
+    ids=["two ends", "a circle"],
+)
+def test_a_final_state_needs_an_end(structure):
+    model = gr.Recursive(gr.ChildSumTreeLSTMCell(3, 4), "sync", 2)
+    x = torch.zeros(structure.num_nodes, 3)
+    model(x, structure)  # nobody asked for it
+    with pytest.raises(ValueError, match="graph 0 has none or several"):
+        model.with_states(x, structure)
+
+
+def test_an_initial_state_needs_a_slot_for_all_the_past():
+    s = gr.lagged([3], 3)
+    with pytest.raises(ValueError, match="would fill 3 slots of a node, its past, but the cell has 1"):
+        gr.run(gr.GRUCell(3, 4), gr.schedule(gr.lagged([1], 3)), torch.zeros(1, 3), torch.ones(1, 4))
+    gr.run(gr.RecNNCell(3, 4, arity=3), gr.schedule(s), torch.zeros(3, 3), torch.ones(1, 4))
+
+
+@pytest.mark.parametrize(
+    ("sent", "error", "message"),
+    [
+        (torch.zeros(1, 4), TypeError, "fields h, as the visit has, got Tensor"),
+        (gr.SRNCell.State(torch.zeros(2, 4)), ValueError, r"h that is sent must have shape \[1, 4\]"),
+        (gr.SRNCell.State(torch.zeros(1, 4).double()), ValueError, "torch.float32 on cpu, got .* torch.float64"),
+    ],
+)
+def test_states_that_are_sent_must_fit(sent, error, message):
+    loop = gr.steps(CELL, plan(), x_for())
+    next(loop)
+    with pytest.raises(error, match=message):
+        loop.send(sent)

@@ -253,3 +253,16 @@ def test_kinds_survive_batching():
     assert_all_close(
         outcome(run.run(), {"x": run.x}), outcome(run.cell.State(torch.cat(alone)), {"x": run.x})
     )
+
+
+def test_each_kind_has_the_slots_of_its_own_cell():
+    """A chain of kind 0, whose end is the right child of a node of kind 1, which has two slots."""
+    s = gr.dag([[0, 1, 2], [1, 3, 3]], 4, slot=torch.tensor([0, 1, 0])).replace(
+        kind=torch.tensor([0, 0, 0, 1])
+    )
+    chain, node = gr.RecNNCell(3, 2, arity=1).double(), gr.RecNNCell(3, 2, arity=2).double()
+    x = torch.randn(4, 3, dtype=torch.float64)
+    h = gr.run(gr.PerKind([chain, node]), gr.schedule(s), x).h
+    below = gr.run(chain, gr.schedule(gr.dag([[0], [1]], 3)), x[:3]).h
+    top = torch.tanh(node.project(x[3:]) + node.recurrent(below[[2, 1]].flatten()))
+    assert_all_close({"h": h}, {"h": torch.cat([below, top])})

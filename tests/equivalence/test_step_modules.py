@@ -38,10 +38,26 @@ class Three(nn.Module):
         return [a, b, torch.tanh(self.c(torch.cat([a, b], dim=1)))]
 
 
+class TupleOfOne(nn.Module):
+    """A state of one tensor, in a tuple."""
+
+    input_size = SIZE
+    takes_tuple = True
+
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.GRUCell(SIZE, 2)
+
+    def forward(self, x, state=(None,)):
+        (h,) = state
+        return (self.cell(x, h),)
+
+
 class OutputBesides(nn.Module):
     """Returns an output as wide as two, and a tuple of one or two states."""
 
     input_size = SIZE
+    takes_tuple = True
 
     def __init__(self, states):
         super().__init__()
@@ -49,7 +65,8 @@ class OutputBesides(nn.Module):
         self.output = nn.Linear(SIZE, 2)
 
     def forward(self, x, state=None):
-        before = [state] if isinstance(state, torch.Tensor) else state or [None] * len(self.cells)
+        before = (None,) * len(self.cells) if state is None else state
+        assert isinstance(before, tuple)
         after = [cell(x, h) for cell, h in zip(self.cells, before, strict=True)]
         return self.output(sum(after)), tuple(after)
 
@@ -61,6 +78,7 @@ MODULES = {
     "torch GRUCell": lambda: nn.GRUCell(SIZE, 2),
     "torch GRUCell without bias": lambda: nn.GRUCell(SIZE, 2, bias=False),
     "three tensors": Three,
+    "a tuple of one": TupleOfOne,
     "an output besides one": lambda: OutputBesides(1),
     "an output besides two": lambda: OutputBesides(2),
 }
@@ -86,7 +104,8 @@ def loop(cell, x, initial):
         ]
         for row in rows:
             before = state[1:] if returns_output(cell) else state
-            returned = cell.step(row[None], before[0] if len(before) == 1 else tuple(before))
+            alone = len(before) == 1 and not hasattr(cell.step, "takes_tuple")
+            returned = cell.step(row[None], before[0] if alone else tuple(before))
             state = flat(returned)
             states.append(state)
     return cell.State(*map(torch.cat, zip(*states, strict=True)))
