@@ -14,13 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import lightning as L
 import torch
@@ -29,8 +30,10 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 from torch_geometric.loader import DataLoader
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import MeanSquaredError, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
+
+Made = TypeVar("Made", bound="Learner")
 
 # Okabe and Ito's colours, which stay apart for colour-blind eyes; in the order of use.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
@@ -86,13 +89,16 @@ class Run:
     def fit(
         self,
         name: str,
-        build: Callable[[], Classifier],
-        data: Samples,
+        build: Callable[[], Made],
+        data: Samples | Drawn,
         *,
         patience: int = 5,
         monitor: str = "val_accuracy",
-    ) -> Classifier:
+        goal: float | None = None,
+    ) -> Made:
         """Train a model, or go on with it; returns it with the weights of its best epoch, ready to use.
+
+        Its attributes `epochs` and `best_score` say for how long it was trained, and how good `monitor` became.
 
         Args:
             name: the model's folder.
@@ -100,8 +106,10 @@ class Run:
                 the same whatever was done before.
             data: what to train on.
             patience: stop after so many epochs without a better `monitor`.
-            monitor: higher is better, unless it ends in "loss".
+            monitor: higher is better, unless it ends in "loss" or "error".
+            goal: stop as soon as `monitor` is better than this.
         """
+        mode = "min" if monitor.endswith(("loss", "error")) else "max"
         L.seed_everything(self.args.seed, verbose=False)
         model = build()
         model.run_seed = data.run_seed = self.args.seed
@@ -111,37 +119,37 @@ class Run:
         if done.exists():
             say(f"\n{name}: trained already, {json.loads(done.read_text())['epochs']} epochs.")
         else:
-            say(f"\n{name}: {weights:,} weights, {len(data.train):,} samples.")
-            better: dict[str, Any] = {
-                "monitor": monitor,
-                "mode": "min" if monitor.endswith("loss") else "max",
-            }
+            say(f"\n{name}: {weights:,} weights, {data.size}.")
+            better: dict[str, Any] = {"monitor": monitor, "mode": mode}
             here: dict[str, Any] = {"dirpath": folder.absolute(), "enable_version_counter": False}
             trainer = make_trainer(
                 max_epochs=self.args.epochs,
                 gradient_clip_val=1.0,
                 callbacks=[
-                    EarlyStopping(**better, patience=patience),
+                    EarlyStopping(**better, patience=patience, stopping_threshold=goal),
                     ModelCheckpoint(**here, filename="best", **better),
                     ModelCheckpoint(**here, filename="last"),
                 ],
             )
-            trained, ended = progress(last, patience)
-            if trained:
-                say(f"Resuming from {last}, after {trained} epoch{'s' * (trained != 1)}.")
+            before = progress(last)
+            if before.epochs:
+                say(f"Resuming from {last}, after {before.epochs} epoch{'s' * (before.epochs != 1)}.")
             begin = time.perf_counter()
-            if not ended:
-                trainer.fit(model, datamodule=data, ckpt_path=last if trained else None, weights_only=True)
+            # Lightning does not remember that it has stopped early: it would train on.
+            if before.waited < patience and not is_better(before.score, goal, mode):
+                ckpt = last if before.epochs else None
+                trainer.fit(model, datamodule=data, ckpt_path=ckpt, weights_only=True)
                 if trainer.interrupted:
                     sys.exit(130)
-                trained = trainer.current_epoch
+            trained = progress(last).epochs
             seconds = time.perf_counter() - begin
             write_text(done, json.dumps({"epochs": trained, "seconds": round(seconds, 1)}))
             say(f"{name}: {trained} epochs, {seconds:.0f} s.")
         model.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
+        model.epochs, _, model.best_score = progress(last)
         return model.eval()
 
-    def test(self, model: Classifier, data: Samples) -> dict[str, float]:
+    def test(self, model: Learner, data: Samples | Drawn) -> dict[str, float]:
         """The metrics on the test set, by name."""
         scores = make_trainer(enable_progress_bar=False).test(model, datamodule=data, verbose=False)[0]
         model.eval()
@@ -199,12 +207,14 @@ class Samples(L.LightningDataModule):
         self.train, self.val, self.test = ([part[i] for i in range(len(part))] for part in (train, val, test))
         self.batch_size = batch_size
 
+    @property
+    def size(self) -> str:
+        """How many samples there are to learn from, in words."""
+        return f"{len(self.train):,} samples"
+
     def train_dataloader(self) -> DataLoader:
-        # Where Lightning resumes, it asks before it has set `current_epoch`; elsewhere it begins the loader
-        # twice. Hence samples already in order, instead of a loader that shuffles.
-        progress: Any = None if self.trainer is None else self.trainer.fit_loop.epoch_progress.current
-        epoch = progress.processed if progress else 0
-        draw = torch.Generator().manual_seed(self.run_seed + 1_000_003 * epoch)
+        # Lightning begins a loader twice. Hence samples already in order, instead of a loader that shuffles.
+        draw = torch.Generator().manual_seed(self.run_seed + 1_000_003 * epoch_of(self))
         order = torch.randperm(len(self.train), generator=draw).tolist()
         return DataLoader([self.train[i] for i in order], self.batch_size, generator=draw)
 
@@ -215,57 +225,99 @@ class Samples(L.LightningDataModule):
         return DataLoader(self.test, 2 * self.batch_size)
 
 
-class Classifier(L.LightningModule):
-    """Trains a network to classify by cross entropy, with AdamW.
+class Drawn(L.LightningDataModule):
+    """Samples to learn from that are drawn anew in each epoch, by seed and epoch; those to be tested on are drawn once.
+
+    Args:
+        draw: called with a number of samples and a seed; returns them as one batch.
+        train: samples per epoch, a multiple of the batch size.
+        held_out: samples each for validation and for testing.
+        batch_size: samples per batch.
+    """
+
+    run_seed = 0
+
+    def __init__(self, draw: Callable[[int, int], Any], train: int, held_out: int, batch_size: int) -> None:
+        super().__init__()
+        self.draw, self.train, self.held_out, self.batch_size = draw, train, held_out, batch_size
+
+    @property
+    def size(self) -> str:
+        """How many samples there are to learn from, in words."""
+        return f"in each epoch {self.train:,} new samples"
+
+    def train_dataloader(self) -> Any:
+        return self._batches(self._seeds(2 + epoch_of(self), self.train // self.batch_size), self.batch_size)
+
+    def val_dataloader(self) -> Any:
+        return self._batches(self._seeds(0, 1), self.held_out)
+
+    def test_dataloader(self) -> Any:
+        return self._batches(self._seeds(1, 1), self.held_out)
+
+    def _batches(self, seeds: list[int], size: int) -> Any:
+        """A batch per seed, drawn when its turn comes."""
+        return torch.utils.data.DataLoader(
+            seeds, batch_size=None, collate_fn=lambda seed: self.draw(size, seed)
+        )
+
+    def _seeds(self, which: int, count: int) -> list[int]:
+        """Seeds that come nowhere else: seeds in a row, given out here and there, would meet."""
+        draw = torch.Generator().manual_seed(self.run_seed + 1_000_003 * which)
+        return torch.randint(2**62, (count,), generator=draw).tolist()
+
+
+def epoch_of(data: L.LightningDataModule) -> int:
+    """How many epochs are complete. Where Lightning resumes, it asks for data before it has set `current_epoch`."""
+    progress: Any = None if data.trainer is None else data.trainer.fit_loop.epoch_progress.current
+    return progress.processed if progress else 0
+
+
+class Learner(L.LightningModule):
+    """What `Classifier` and `Regressor` share: trains a network with AdamW, logs its losses and metrics.
 
     The rate rises to `lr` over a tenth of the epochs, and falls to zero until the last.
 
     Logs `train_loss`, `val_loss`, `test_loss`, and the metrics as `val_<name>` and `test_<name>`.
 
     Args:
-        network: called with a batch `torch_geometric.data.Batch`; returns logits `[M, C]` for the M rows of
-            `targets`, by default one per graph and `batch.y`.
-        num_classes: C.
+        network: called with a batch.
+        metrics: by name; each is called with what the network returns and the targets.
         lr, weight_decay: of AdamW.
-        label_smoothing: of the loss while training.
-        metrics: by name, beside `accuracy`; each is called with logits and targets.
     """
 
     run_seed = 0
+    epochs, best_score = 0, math.nan  # set by `Run.fit`
 
     def __init__(
-        self,
-        network: nn.Module,
-        num_classes: int,
-        *,
-        lr: float = 1e-3,
-        weight_decay: float = 1e-2,
-        label_smoothing: float = 0.0,
-        metrics: Mapping[str, Metric] | None = None,
+        self, network: nn.Module, metrics: Mapping[str, Metric], lr: float, weight_decay: float
     ) -> None:
         super().__init__()
         self.network: Any = network  # an nn.Module, with whatever else an example asks of it
-        self.lr, self.weight_decay, self.label_smoothing = lr, weight_decay, label_smoothing
-        accuracy = MulticlassAccuracy(num_classes, average="micro")
-        every: dict[str, Any] = {"accuracy": accuracy, **(metrics or {})}
+        self.lr, self.weight_decay = lr, weight_decay
+        every: dict[str, Any] = dict(metrics)
         self.val_metrics = MetricCollection(every, prefix="val_", compute_groups=False)
         self.test_metrics = self.val_metrics.clone(prefix="test_")
 
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """What is to become small; while training (`self.training`) it may be another one than when judged."""
+        raise NotImplementedError(f"{type(self).__name__} must say what its loss is.")
+
     def forward(self, batch: Any) -> Tensor:
-        """`[M, C]`, logits."""
+        """`[M, ·]`, what the network makes of a batch."""
         return self.network(batch)
 
     def targets(self, batch: Any) -> Tensor:
-        """`[M]` long: what the rows of the logits should say."""
+        """`[M, …]`: what the rows of the outputs should say."""
         return batch.y
 
-    def judged(self, batch: Any, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def judged(self, batch: Any, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The rows that the metrics are about: all. A subclass may choose some, e.g. the roots of trees."""
-        return logits, y
+        return outputs, y
 
     def training_step(self, batch: Any, index: int) -> Tensor:
         y = self.targets(batch)
-        loss = nn.functional.cross_entropy(self(batch), y, label_smoothing=self.label_smoothing)
+        loss = self.loss(self(batch), y)
         # Sizes and sync_dist: so that a mean over batches, and over processes, is one over graphs.
         self.log(
             "train_loss",
@@ -302,11 +354,71 @@ class Classifier(L.LightningModule):
         return {"optimizer": adam, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
     def _measure(self, stage: str, metrics: MetricCollection, batch: Any) -> None:
-        logits, y = self(batch), self.targets(batch)
-        loss = nn.functional.cross_entropy(logits, y)
-        self.log(f"{stage}_loss", loss, sync_dist=True, batch_size=batch.num_graphs)
-        metrics.update(*self.judged(batch, logits, y))
+        outputs, y = self(batch), self.targets(batch)
+        self.log(f"{stage}_loss", self.loss(outputs, y), sync_dist=True, batch_size=batch.num_graphs)
+        metrics.update(*self.judged(batch, outputs, y))
         self.log_dict(dict(metrics.items()), prog_bar=True, batch_size=batch.num_graphs)
+
+
+class Classifier(Learner):
+    """Trains a network to classify by cross entropy; see `Learner`.
+
+    Args:
+        network: called with a batch `torch_geometric.data.Batch`; returns logits `[M, C]` for the M rows of
+            `targets`, by default one per graph and `batch.y`.
+        num_classes: C.
+        lr, weight_decay: of AdamW.
+        label_smoothing: of the loss while training.
+        metrics: by name, beside `accuracy`; each is called with logits and targets.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        num_classes: int,
+        *,
+        lr: float = 1e-3,
+        weight_decay: float = 1e-2,
+        label_smoothing: float = 0.0,
+        metrics: Mapping[str, Metric] | None = None,
+    ) -> None:
+        accuracy = MulticlassAccuracy(num_classes, average="micro")
+        super().__init__(network, {"accuracy": accuracy, **(metrics or {})}, lr, weight_decay)
+        self.label_smoothing = label_smoothing
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The cross entropy of logits `[M, C]` and classes `[M]`."""
+        smoothing = self.label_smoothing if self.training else 0.0
+        return nn.functional.cross_entropy(outputs, y, label_smoothing=smoothing)
+
+
+class Regressor(Learner):
+    """Trains a network to compute numbers by their mean squared error; see `Learner`.
+
+    Args:
+        network: called with a batch; returns `[M, Y]` for the M rows of `targets`, by default `batch.y`.
+        lr, weight_decay: of AdamW.
+        metrics: by name, beside `error`, the root of the mean squared error; each is called with outputs and targets.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        metrics: Mapping[str, Metric] | None = None,
+    ) -> None:
+        error = MeanSquaredError(squared=False)
+        super().__init__(network, {"error": error, **(metrics or {})}, lr, weight_decay)
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The mean squared error of two equally shaped tensors."""
+        if outputs.shape != y.shape:  # else the smaller one would be repeated
+            raise ValueError(
+                f"expected outputs of the shape of the targets, {tuple(y.shape)}, got {tuple(outputs.shape)}."
+            )
+        return nn.functional.mse_loss(outputs, y)
 
 
 def make_trainer(*, callbacks: Sequence[Callback] = (), **options: Any) -> L.Trainer:
@@ -349,18 +461,28 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         os.replace(file.name, path)
 
 
-def progress(last: Path, patience: int) -> tuple[int, bool]:
-    """How many epochs a training has behind it, by its last checkpoint, and whether early stopping has ended it.
+class Progress(NamedTuple):
+    """How far a training has come: complete epochs, how many of them since the best one, and its score."""
 
-    Lightning does not remember the latter: resumed between the last epoch and what comes after, it would train on.
-    """
+    epochs: int
+    waited: int
+    score: float
+
+
+def progress(last: Path) -> Progress:
+    """The progress of a training, by its last checkpoint."""
     if not last.exists():
-        return 0, False
+        return Progress(0, 0, math.nan)
     saved = torch.load(last, map_location="cpu", weights_only=True)
-    waited = [
-        state["wait_count"] for name, state in saved["callbacks"].items() if name.startswith("EarlyStopping")
-    ]
-    return saved["epoch"] + 1, max(waited) >= patience
+    callbacks = saved["callbacks"].items()
+    waited = max(state["wait_count"] for name, state in callbacks if name.startswith("EarlyStopping"))
+    # The score with which a goal was reached is known to the checkpoints only.
+    kept = (state["best_model_score"] for name, state in callbacks if name.startswith("ModelCheckpoint"))
+    return Progress(saved["epoch"] + 1, waited, next(float(score) for score in kept if score is not None))
+
+
+def is_better(score: float, than: float | None, mode: str) -> bool:
+    return than is not None and (score > than if mode == "max" else score < than)
 
 
 class EpochLines(Callback):

@@ -182,8 +182,6 @@ def _role(form: str, before: str, owner: _Owner) -> str:
     kind = type(node).__name__
     if form in LITERALS:
         return LITERALS[form]
-    if form == ";":
-        return "statement"
     if isinstance(node, ast.Name | ast.Attribute) and form != ".":
         if not isinstance(node.ctx, ast.Load):
             stored = "bound" if isinstance(node, ast.Name) else "attribute bound"

@@ -1,9 +1,9 @@
 """Sweeps over chains with their reverse derived by hand: SRN, GRU, and the memory cell of the LSTM.
 
 All rows of a step are updated at once, in place, through views that are cut before the loop; a step is two
-operations for the SRN and five for the GRU, three and less on the way back. What does not depend on order is done for
-all nodes together: products with inputs before the sweep, derivatives of nonlinearities before the reverse sweep,
-gradients of weights after it.
+operations for the SRN and five for the GRU, two and three on the way back. What does not depend on order is done for
+all nodes together: products with inputs before the sweep, the derivatives of gates before the reverse sweep, gradients
+of weights after it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from torch import Tensor
 from ..cells.cell import Fused
 from ..schedule import Chains
 from .derivatives import check_first_derivatives
+
+# In place, which is why they are called as autograd calls them; both take the function's result.
+_THROUGH_TANH = torch.ops.aten.tanh_backward.grad_input
+_THROUGH_RELU = torch.ops.aten.threshold_backward.grad_input
 
 
 class Layout:
@@ -69,11 +73,10 @@ class Layout:
             apart = self.regular[0] if self.regular else len(first)
             kept = first.clone()
             first.zero_()
-            total = (
-                (later[apart:].t() @ earlier[:-apart])
-                if apart > 0
-                else (later[:apart].t() @ earlier[-apart:])
-            )
+            if apart > 0:
+                total = later[apart:].t() @ earlier[:-apart]
+            else:
+                total = later[:apart].t() @ earlier[-apart:]
             first.copy_(kept)
         return total if initial is None else total.addmm_(first.t(), initial)
 
@@ -121,9 +124,11 @@ class SRN(Equations):
         self, layout: Layout, x: Tensor, initial: Tensor | None, weights: Fused
     ) -> tuple[Tensor, None]:
         """f is applied where its argument stood."""
-        biases = [bias for bias in (weights.b_ih, weights.b_hh) if bias is not None]
+        bias = weights.b_ih if weights.b_hh is None else weights.b_hh
+        if weights.b_ih is not None and weights.b_hh is not None:
+            bias = weights.b_ih + weights.b_hh
         inputs = weights.w_ih.t()
-        h = torch.addmm(sum(biases), x, inputs) if biases else torch.mm(x, inputs)
+        h = torch.mm(x, inputs) if bias is None else torch.addmm(bias, x, inputs)
         recurrent, f = weights.w_hh.t(), torch.relu_ if self._relu else torch.tanh_
         earlier, chains = initial, layout.chains.num_chains
         for count, step in zip(layout.chains.counts, layout.steps(h), strict=True):
@@ -136,10 +141,12 @@ class SRN(Equations):
         self, layout: Layout, grad: Tensor, h: Tensor, kept: Any, w_hh: Tensor, initial_grad: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """The gradient of h becomes that of f's argument."""
-        slope = (h != 0).to(h.dtype) if self._relu else torch.addcmul(h.new_ones(()), h, h, value=-1)
-        steps = zip(layout.steps(grad), layout.steps(slope), [initial_grad, *layout.read(grad)], strict=True)
+        steps = zip(layout.steps(grad), layout.steps(h), [initial_grad, *layout.read(grad)], strict=True)
         for step, f, earlier in reversed(list(steps)):
-            step.mul_(f)
+            if self._relu:
+                _THROUGH_RELU(step, f, 0, grad_input=step)
+            else:
+                _THROUGH_TANH(step, f, grad_input=step)
             if earlier is not None:
                 earlier.addmm_(step, w_hh)
         return grad, grad

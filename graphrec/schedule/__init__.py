@@ -8,4 +8,14 @@ from .levels import CycleError, levels
 from .plan import Schedule, Step, check_schedule
 from .views import Chains, Part
 
-__all__ = ["Chains", "CycleError", "Part", "Schedule", "Step", "check_mode", "check_schedule", "levels", "schedule"]
+__all__ = [
+    "Chains",
+    "CycleError",
+    "Part",
+    "Schedule",
+    "Step",
+    "check_mode",
+    "check_schedule",
+    "levels",
+    "schedule",
+]

@@ -211,9 +211,10 @@ class Chains:
     @cached_property
     def before(self) -> Tensor:
         """`[N - B]`: for each node behind the heads, in the order of `node`, the place of its predecessor."""
-        back = torch.tensor(self.counts, device=self.node.device)
-        later = torch.arange(self.num_chains, len(self.node), device=self.node.device)
-        return later - torch.repeat_interleave(back[:-1], back[1:])
+        with torch.inference_mode(False):
+            back = torch.tensor(self.counts, device=self.node.device)
+            later = torch.arange(self.num_chains, len(self.node), device=self.node.device)
+            return later - torch.repeat_interleave(back[:-1], back[1:])
 
     @cached_property
     def blocks(self) -> Blocks:

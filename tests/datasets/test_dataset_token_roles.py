@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -41,7 +42,15 @@ def test_a_sample_is_a_chain_of_tokens(
     code_in(tmp_path, **{f"{module}/inner": "# é\n\nx = [\n    -y,\n]\n"})
     dataset = TokenRoles(tmp_path)
     sample = next(s for s in dataset if s.path == f"{module}/inner.py")
-    assert [dataset.vocabulary[i] for i in sample.token.tolist()] == ["<name>", "=", "[", "-", "<name>", ",", "]"]
+    assert [dataset.vocabulary[i] for i in sample.token.tolist()] == [
+        "<name>",
+        "=",
+        "[",
+        "-",
+        "<name>",
+        ",",
+        "]",
+    ]
     roles = ["bound", "assignment", "list", "sign", "read", "list", "list"]
     assert [dataset.classes[i] for i in sample.y.tolist()] == roles
     assert sample.edge_index.tolist() == [[0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6]]
@@ -54,32 +63,38 @@ def test_a_sample_is_a_chain_of_tokens(
     assert dataset.source(sample.path).startswith("# é\n")
 
 
-def test_modules_are_in_one_split_and_equal_forms_are_kept_once(tmp_path: Path) -> None:
+def test_modules_are_in_one_split_and_only_training_has_copies(tmp_path: Path) -> None:
     code_in(
         tmp_path,
         **{
-            module_names("train")[1]: "c = 2\nf(c)\ng(d)",
-            module_names("val")[1]: "c = 3; d = 4",
-            module_names("test")[1]: "g(e)\ng(e, 1)",
+            module_names("train")[1]: "c = 2\nd = 3\ne = 4\nf(c)\ng(d)",
+            module_names("val")[1]: "c = 3; d = 4\ne = 5",
+            module_names("test")[1]: "g(e)\ng(e, 1)\nd = c",
         },
     )
-    datasets = [TokenRoles(tmp_path, split) for split in SPLITS]
+    datasets = [TokenRoles(tmp_path, split, copies=2) for split in SPLITS]
     found = [Counter(s.path.removesuffix(".py") for s in dataset) for dataset in datasets]
-    assert [set(counts) for counts in found] == [set(module_names(split)) for split in SPLITS]
-    assert sum(sum(counts.values()) for counts in found) == 6
-    assert all(sorted(d.files()) == sorted(f"{m}.py" for m in module_names(d.split)) for d in datasets)
+    modules = [module_names(split) for split in SPLITS]
+    assert found == [
+        {modules[0][0]: 1, modules[0][1]: 3},  # a = 1, and one more like it; f(c), g(d)
+        {modules[1][0]: 1, modules[1][1]: 1},  # a = b; what has a semicolon
+        {modules[2][0]: 1, modules[2][1]: 1},  # a = ''; g(e, 1)
+    ]
+    for dataset, names in zip(datasets, modules, strict=True):
+        assert sorted(dataset.files()) == sorted(f"{name}.py" for name in names)
 
 
 def test_long_statements_are_left_out(tmp_path: Path) -> None:
     code_in(tmp_path, **{module_names("train")[1]: "a = 1, 2\na = b, 2, 3"})
-    assert sorted(len(s.token) for s in TokenRoles(tmp_path, max_tokens=5)) == [3, 5]
+    assert sorted(int(s.num_nodes or 0) for s in TokenRoles(tmp_path, max_tokens=5)) == [3, 5]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"split": "dev"}, r"split must be one of train, val, test, got 'dev'"),
-        ({"max_tokens": 0}, r"max_tokens must be 1 or more, got 0"),
+        ({"max_tokens": 0}, r"copies and max_tokens must be 1 or more, got 3 and 0"),
+        ({"copies": 0}, r"copies and max_tokens must be 1 or more, got 0 and 100"),
     ],
 )
 def test_bad_options_are_refused(tmp_path: Path, options: dict, message: str) -> None:
@@ -118,18 +133,24 @@ def test_another_process_makes_the_same_data_set(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_library_has_some_thousand_statements_whose_forms_decide() -> None:
+def test_the_library_has_many_statements_whose_forms_decide() -> None:
     datasets = [TokenRoles(split=split) for split in SPLITS]
     sizes = [len(dataset) for dataset in datasets]
-    assert sum(sizes) > 15_000
-    assert [size / sum(sizes) for size in sizes] == pytest.approx([0.8, 0.1, 0.1], abs=0.04)
-    roles = torch.cat([dataset[i].y for dataset in datasets for i in range(len(dataset))])
+    assert sizes[0] > 20_000
+    assert min(sizes[1:]) > 1000
+    roles: Any = torch.cat([sample.y for dataset in datasets for sample in dataset])
     assert int(roles.bincount(minlength=len(ROLES)).min()) > 20
-    kept = {tuple(s.token.tolist()): s.y.tolist() for dataset in datasets for s in dataset}
-    assert len(kept) == sum(sizes)
-    for dataset in datasets:  # what is kept once says what is true of all
+
+    of_forms: dict[tuple[int, ...], list[str]] = {}
+    splits_of: dict[tuple[int, ...], set[str]] = {}
+    for dataset in datasets:
+        seen = Counter(tuple(sample.token.tolist()) for sample in dataset)
+        assert max(seen.values()) == (3 if dataset.split == "train" else 1)
+        for forms in seen:
+            splits_of.setdefault(forms, set()).add(dataset.split)
         for path in dataset.files():
             for statement in dataset.statements(path):
                 forms = tuple(FORMS.index(token.form) for token in statement)
-                if forms in kept:
-                    assert [dataset.classes[i] for i in kept[forms]] == [token.role for token in statement]
+                said = [token.role for token in statement]
+                assert of_forms.setdefault(forms, said) == said
+    assert all(len(splits) == 1 for splits in splits_of.values())

@@ -36,7 +36,7 @@ def per_kind(of):
     return lambda d, h: gr.PerKind([make(d, h) for make, _ in of])
 
 
-def oracle_per_kind(of, kind):
+def oracle_per_kind(of):
     """The oracle of each node's kind; a node is known by its input."""
 
     def equations(cell, x, inbox):
@@ -66,7 +66,7 @@ def test_each_node_follows_the_equations_of_its_kind(build, fields, initial):
     of = KINDS[fields]
     structure = with_kinds(family(build, None), len(of))
     run = kinds_trial(of, structure, initial)
-    assert_agrees_with_oracle(run, oracle_per_kind(of, structure.kind))
+    assert_agrees_with_oracle(run, oracle_per_kind(of))
     assert_is_reference_loop(run.outcome)
 
 
@@ -77,7 +77,7 @@ def test_in_rounds(build, fields, initial):
     of = KINDS[fields]
     structure = with_kinds(family(build, None), len(of))
     run = kinds_trial(of, structure, initial, mode="sync", rounds=3)
-    assert_agrees_with_oracle(run, oracle_per_kind(of, structure.kind))
+    assert_agrees_with_oracle(run, oracle_per_kind(of))
     assert_is_reference_loop(run.outcome)
 
 
@@ -88,7 +88,7 @@ def test_on_random_structures(data, mode):
     kinds = st.lists(st.integers(0, 1), min_size=structure.num_nodes, max_size=structure.num_nodes)
     structure = structure.replace(kind=torch.tensor(data.draw(kinds)))
     run = kinds_trial(ONE_FIELD, structure, mode=mode, rounds=2 if mode == "sync" else None)
-    assert_agrees_with_oracle(run, oracle_per_kind(ONE_FIELD, structure.kind))
+    assert_agrees_with_oracle(run, oracle_per_kind(ONE_FIELD))
 
 
 @pytest.mark.parametrize(("mode", "rounds"), [("async", None), ("sync", 2)])
@@ -117,6 +117,18 @@ def test_the_same_cell_for_all_kinds_is_the_cell(mode, rounds, initial):
     actual = Trial(shared, kinds, run.x, run.initial, mode, rounds).outcome()
     renamed = {name.replace("of cells.0.", "of "): value for name, value in actual.items()}
     assert_all_close(renamed, run.outcome())
+
+
+def test_each_kind_has_slots_of_its_own():
+    """Nodes of one kind sum five children, two of them in one slot; those of the other see two, each in its slot."""
+    of = [(lambda d, h: gr.RecNNCell(d, h, arity=2), oracles.recnn), (gr.TreeGRUCell, oracles.tree_gru)]
+    s = gr.dag([[0, 1, 2, 3, 4, 5, 6, 5, 6], [5, 5, 5, 5, 5, 7, 7, 8, 8]], 9)
+    s = s.replace(
+        slot=torch.tensor([0, 1, 2, 3, 3, 1, 0, 0, 1]), kind=torch.tensor([1, 1, 0, 0, 1, 1, 1, 0, 0])
+    )
+    for options in ({}, {"mode": "sync", "rounds": 2}):
+        run = kinds_trial(of, s, **options)
+        assert_agrees_with_oracle(run, oracle_per_kind(of))
 
 
 def test_a_kind_that_no_node_has_gets_no_gradient():

@@ -1,0 +1,402 @@
+"""Chains of the SRN, the GRU and the LSTM go a shorter way, and it leads to the same numbers.
+
+Wherever a structure is a batch of chains and the cell is one of torch's, the engine runs neither the sweep nor the
+reference loop, but sweeps derived by hand and torch's own operator. Compared with the reference loop: values of all
+nodes and at the ends, and gradients of x, of all weights and of the initial state, for chains of any lengths in any
+numbering. Everything that is unusual goes the general way.
+"""
+
+import importlib
+
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.utils import parametrize
+
+import graphrec as gr
+from graphrec.engine import run_first, run_sequence
+from tests.counting import Count
+from tests.tolerances import assert_all_close, assert_close
+from tests.trials import assert_is_reference_loop, gradients, outcome, trial
+
+engine = importlib.import_module("graphrec.engine.run")
+
+CELLS = {
+    "SRN": gr.SRNCell,
+    "SRN-relu": lambda d, h, biases: gr.SRNCell(d, h, "relu", biases),
+    "GRU": gr.GRUCell,
+    "LSTM": gr.LSTMCell,
+}
+every_cell = pytest.mark.parametrize("make", CELLS.values(), ids=CELLS)
+initial_states = st.sampled_from([None, "per graph", "per node", "for all"])
+equal_lengths = st.builds(lambda count, length: [length] * count, st.integers(1, 4), st.integers(1, 5))
+lengths_of_chains = equal_lengths | st.lists(st.integers(0, 7), min_size=1, max_size=6).filter(any)
+
+
+def renumbered(s, number):
+    """The same structure, node v of which is called `number[v]`."""
+    graph = torch.empty_like(s.graph)
+    graph[number] = s.graph
+    return gr.Structure(
+        num_nodes=s.num_nodes,
+        edge_index=number[s.edge_index],
+        slot=s.slot,
+        graph=graph,
+        num_graphs=s.num_graphs,
+    )
+
+
+def by_time(lengths):
+    """Equally long chains whose nodes are numbered step by step, as in torch's padded tensors."""
+    chains, time = len(lengths), lengths[0]
+    node = torch.arange(chains * time)
+    return renumbered(gr.chains(lengths), node % time * chains + torch.div(node, time, rounding_mode="floor"))
+
+
+@st.composite
+def chains(draw):
+    """Chains in one of the numberings in which people have them, in either direction."""
+    lengths = draw(lengths_of_chains)
+    s = gr.chains(lengths)
+    numbering = draw(st.sampled_from(["chain by chain", "step by step", "any"]))
+    if numbering == "step by step" and len(set(lengths)) == 1:
+        s = by_time(lengths)
+    if numbering == "any":
+        s = renumbered(s, torch.tensor(draw(st.permutations(range(s.num_nodes)))))
+    return s.reverse() if draw(st.booleans()) else s
+
+
+def made(make, biases):
+    return lambda inputs, hidden: make(inputs, hidden, biases=biases)
+
+
+@pytest.fixture
+def general_ways(monkeypatch):
+    """The names of the general engines that a test has come to."""
+    taken = []
+
+    def watch(name):
+        way = getattr(engine, name)
+
+        def noted(*arguments):
+            taken.append(name)
+            return way(*arguments)
+
+        monkeypatch.setattr(engine, name, noted)
+
+    watch("sweep")
+    watch("run_reference")
+    return taken
+
+
+def everything(run):
+    """The state of all nodes, h alone, h with the state at the ends; and the gradients of each."""
+    inputs = run.inputs
+
+    def first():
+        h = run_first(run.cell, run.plan, run.x, run.initial)
+        return {"h": h.detach(), **gradients((h,), inputs)}
+
+    def sequence():
+        h, final = run_sequence(run.cell, run.plan, run.x, run.initial)
+        values = {"h": h.detach()} | {
+            f"last {name}": value.detach() for name, value in final._asdict().items()
+        }
+        return values | gradients((h, *final), inputs)
+
+    parts = {"state": outcome(run.run(), inputs), "first": first(), "sequence": sequence()}
+    return {f"{part}: {name}": value for part, found in parts.items() for name, value in found.items()}
+
+
+@every_cell
+@given(
+    s=chains(),
+    biases=st.sampled_from([0, 1, 2]),
+    initial=initial_states,
+    inputs=st.integers(1, 3),
+    hidden=st.integers(1, 3),
+)
+@example(s=gr.chains([1] * 3), biases=1, initial=None, inputs=2, hidden=2)
+@example(s=gr.chains([0, 0, 1]), biases=2, initial="per graph", inputs=2, hidden=2)
+@example(s=gr.chains([40, 1, 33, 7, 25, 40, 3]), biases=2, initial="per graph", inputs=2, hidden=3)
+@example(s=gr.chains([9, 9]).reverse(), biases=0, initial="per node", inputs=2, hidden=3)
+@example(s=by_time([4] * 3), biases=2, initial="per graph", inputs=2, hidden=2)
+@example(s=by_time([4] * 3).reverse(), biases=2, initial="for all", inputs=2, hidden=2)
+def test_all_values_and_gradients_are_the_reference_loops(make, s, biases, initial, inputs, hidden):
+    assert gr.schedule(s).chains is not None
+    run = trial(made(make, biases), s, initial, inputs=inputs, hidden=hidden)
+    assert_is_reference_loop(lambda: everything(run))
+
+
+@every_cell
+@pytest.mark.parametrize("initial", [None, "per graph"])
+@pytest.mark.parametrize("s", [gr.chains([4, 4]), gr.chains([3, 1, 0, 5])], ids=["equal", "any"])
+def test_inference_is_the_reference_loops(make, s, initial):
+    run = trial(made(make, 2), s, initial)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            h, final = run_sequence(run.cell, run.plan, run.x, run.initial)
+            found = {"first": run_first(run.cell, run.plan, run.x, run.initial), "h": h, **final._asdict()}
+            with gr.reference_loop():
+                h, final = run_sequence(run.cell, run.plan, run.x, run.initial)
+            assert_all_close(found, {"first": h, "h": h, **final._asdict()})
+    # What inference has computed and kept is fit for training.
+    assert_is_reference_loop(lambda: everything(run))
+
+
+@every_cell
+@pytest.mark.parametrize("wanted", ["x", "weights", "initial"])
+def test_gradients_that_are_not_asked_for(make, wanted):
+    run = trial(made(make, 2), gr.chains([3, 5]), "per graph")
+    run.x.requires_grad_(wanted == "x")
+    run.cell.requires_grad_(wanted == "weights")
+    for field in run.initial:
+        field.requires_grad_(wanted == "initial")
+    assert_is_reference_loop(lambda: everything(run))
+
+
+@every_cell
+def test_float32(make):
+    run = trial(made(make, 2), gr.chains([30, 12, 30, 1]), "per graph", hidden=5)
+    run.cell.float()
+    run.x = run.x.detach().float().requires_grad_()
+    run.initial = type(run.initial)(*(field.detach().float().requires_grad_() for field in run.initial))
+    assert_is_reference_loop(lambda: everything(run))
+
+
+@every_cell
+@pytest.mark.parametrize(
+    "s",
+    [gr.chains([3, 3]), gr.chains([3, 0, 2]).reverse(), gr.lagged([4, 2], 1), by_time([4, 4])],
+    ids=["equal", "reversed", "one lag", "by time"],
+)
+def test_the_short_way_is_taken(make, s, general_ways):
+    run = trial(made(make, 1), s)
+    everything(run)
+    with torch.no_grad():
+        run.run()
+    assert general_ways == []
+
+
+class OwnLSTM(gr.LSTMCell):
+    """Somebody's own, which says nothing about what it computes."""
+
+
+class Doubled(nn.Module):
+    def forward(self, weight):
+        return 2 * weight
+
+
+def with_hook(cell):
+    cell.register_forward_hook(lambda cell, arguments, state: type(state)(*(2 * field for field in state)))
+
+
+def with_hooked_part(cell):
+    cell.recurrent.register_forward_hook(lambda layer, arguments, result: 2 * result)
+
+
+def with_parametrization(cell):
+    parametrize.register_parametrization(cell.recurrent, "weight", Doubled())
+
+
+def with_other_part(cell):
+    cell.recurrent = nn.Sequential(cell.recurrent, nn.Tanh())
+
+
+@every_cell
+@pytest.mark.parametrize("change", [with_hook, with_hooked_part, with_parametrization, with_other_part])
+def test_changed_cells_go_the_general_way(make, change, general_ways):
+    run = trial(made(make, 2), gr.chains([3, 5]), "per graph")
+    change(run.cell)
+    run.run()
+    assert general_ways == ["sweep"]
+    assert_is_reference_loop(run.outcome)
+
+
+def test_subclasses_go_the_general_way(general_ways):
+    run = trial(OwnLSTM, gr.chains([3, 5]))
+    run.run()
+    assert general_ways == ["sweep"]
+
+
+TREE = gr.tree(parents=[2, 2, -1])
+NOT_CHAINS = {
+    "a source with two targets": TREE.reverse().replace(slot=torch.zeros(2, dtype=torch.long)),
+    "without a past": gr.chains([3, 2]).replace(past=torch.zeros(5, dtype=torch.long)),
+}
+
+
+@pytest.mark.parametrize("s", NOT_CHAINS.values(), ids=NOT_CHAINS)
+def test_other_structures_go_the_general_way(s, general_ways):
+    run = trial(gr.LSTMCell, s, "per graph")
+    run.run()
+    assert general_ways == ["sweep"]
+    assert_is_reference_loop(run.outcome)
+
+
+def test_rounds_go_the_general_way(general_ways):
+    trial(gr.GRUCell, gr.chains([3, 2]), mode="sync", rounds=2).run()
+    assert general_ways == ["sweep"]
+
+
+@every_cell
+def test_the_reference_loop_is_asked_for(make, general_ways):
+    with gr.reference_loop():
+        trial(made(make, 1), gr.chains([3, 2])).run()
+    assert general_ways == ["run_reference"]
+
+
+@every_cell
+def test_autocast_goes_the_general_way(make, general_ways):
+    cell, s = make(3, 2, biases=1), gr.chains([3, 2])
+    with torch.autocast("cpu", torch.bfloat16):
+        gr.run(cell, gr.schedule(s), torch.randn(5, 3))
+    assert general_ways == ["sweep"]
+
+
+@every_cell
+def test_half_precision_goes_the_general_way(make, general_ways):
+    cell, s = make(3, 2, biases=1).bfloat16(), gr.chains([3, 2])
+    gr.run(cell, gr.schedule(s), torch.randn(5, 3).bfloat16())
+    assert general_ways == ["sweep"]
+
+
+@every_cell
+def test_transforms_go_the_general_way(make, general_ways):
+    run = trial(made(make, 1), gr.chains([3, 2]))
+    run.cell.requires_grad_(False)
+
+    def loss(x):
+        return run_first(run.cell, run.plan, x).pow(2).sum()
+
+    found = torch.func.grad(loss)(run.x.detach())
+    assert set(general_ways) == {"run_reference"}
+    assert_close(found, torch.autograd.grad(loss(run.x), run.x)[0])
+
+
+class RunsAnLSTM(gr.Cell):
+    """Runs a cell of torch's kind, which is a part of it, within each of its steps."""
+
+    State = gr.SRNCell.State
+
+    def __init__(self, inputs, hidden):
+        super().__init__(inputs, hidden)
+        self.inner = gr.LSTMCell(inputs, hidden)
+        self.U = nn.Linear(hidden, hidden)
+
+    def forward(self, x, inbox, own):
+        inner = gr.run(self.inner, gr.schedule(gr.chain(inbox.num_nodes)), x)
+        return self.State(torch.tanh(inner.h + self.U(inbox.sum(inbox.h))))
+
+
+def test_a_cell_within_a_step_of_another():
+    assert_is_reference_loop(trial(RunsAnLSTM, gr.chains([3, 2, 4])).outcome)
+
+
+def test_a_parametrization_that_is_cached():
+    run = trial(gr.GRUCell, gr.chains([3, 2]))
+    with_parametrization(run.cell)
+
+    def twice():
+        with parametrize.cached():
+            return outcome(run.cell.State(run.run().h + run.run().h), run.inputs)
+
+    assert_is_reference_loop(twice)
+
+
+@every_cell
+@pytest.mark.parametrize(
+    "s", [gr.chains([3, 3]), gr.chains([4, 2]), by_time([3, 3])], ids=["equal", "any", "by time"]
+)
+def test_a_graph_that_is_kept_gives_the_same_gradients_again(make, s):
+    run = trial(made(make, 2), s, "per graph")
+    state = run.run()
+    loss = sum(field.pow(2).sum() for field in state)
+    inputs = list(run.inputs.values())
+    once = torch.autograd.grad(loss, inputs, retain_graph=True)
+    again = torch.autograd.grad(loss, inputs)
+    for one, other in zip(once, again, strict=True):
+        assert_close(one, other)
+    with pytest.raises(RuntimeError, match="second time"):
+        torch.autograd.grad(loss, inputs)
+
+
+@every_cell
+@pytest.mark.parametrize(
+    "s", [gr.chains([3, 3]), gr.chains([4, 2]), by_time([3, 3])], ids=["equal", "any", "by time"]
+)
+def test_second_derivatives_are_refused(make, s):
+    run = trial(made(make, 2), s)
+    _, final = run_sequence(run.cell, run.plan, run.x)
+    outputs = [run_first(run.cell, run.plan, run.x), *run.run(), *final]
+    for output in outputs:
+        with pytest.raises(RuntimeError, match="reference_loop"):
+            torch.autograd.grad(output.sum(), run.x, create_graph=True, retain_graph=True)
+        upstream = torch.ones(2, *output.shape, dtype=output.dtype)
+        with pytest.raises(RuntimeError, match="reference_loop"):
+            torch.autograd.grad(output, run.x, upstream, is_grads_batched=True, retain_graph=True)
+
+
+@every_cell
+@pytest.mark.parametrize("s", [gr.chain(5), gr.chains([3, 3]), gr.chains([4, 2]), by_time([3, 3])])
+def test_what_comes_out_may_be_written_into_and_what_goes_in_stays(make, s):
+    run = trial(made(make, 2), s, "per graph")
+    given = {name: tensor.detach().clone() for name, tensor in run.inputs.items()}
+
+    def overwritten():
+        state = run.run()
+        h, final = run_sequence(run.cell, run.plan, run.x, run.initial)
+        results = [state.h, run_first(run.cell, run.plan, run.x, run.initial), h, final.h]
+        return gradients(tuple(result.mul_(2).tanh_() for result in results), run.inputs)
+
+    assert_is_reference_loop(overwritten)
+    assert_all_close({name: tensor.detach() for name, tensor in run.inputs.items()}, given)
+
+
+@every_cell
+def test_gradients_that_come_back_expanded_or_strided(make):
+    run = trial(made(make, 2), gr.chains([3, 3]), hidden=3)
+
+    def compute():
+        h = run_first(run.cell, run.plan, run.x)
+        return {"sum": torch.autograd.grad(h.sum(), run.x)[0]}
+
+    def turned():
+        h = run_first(run.cell, run.plan, run.x)
+        return {"turned": torch.autograd.grad(h, run.x, torch.arange(18.0).double().view(3, 6).t())[0]}
+
+    assert_is_reference_loop(compute)
+    assert_is_reference_loop(turned)
+
+
+def test_the_wrong_way_is_refused_before_anything_is_done():
+    cell, s = gr.LSTMCell(3, 2), gr.chains([2, 2])
+    with pytest.raises(ValueError, match="shape"):
+        gr.run(cell, gr.schedule(s), torch.randn(4, 2))
+
+
+@every_cell
+def test_work_is_linear(make):
+    """Counted, in a forward and a backward pass, on chains of doubling length and of all lengths at once."""
+    for lengths in (lambda size: [size] * 3, lambda size: [*range(0, size, 8)]):
+        per_node = []
+        for size in (32, 64, 128):
+            s, cell = gr.chains(lengths(size)), make(3, 2, biases=1)
+            plan, x = gr.schedule(s), torch.randn(s.num_nodes, 3, requires_grad=True)
+            run_first(cell, plan, x)
+            with Count() as count:
+                run_first(cell, plan, x).sum().backward()
+            per_node.append(count.written / s.num_nodes)
+        assert max(per_node[1:]) <= 1.2 * per_node[0], per_node
+
+
+@every_cell
+@pytest.mark.slow
+def test_a_chain_of_a_hundred_thousand(make, general_ways):
+    run = trial(made(make, 1), gr.chains([100_000, 7, 50_000]))
+    found = outcome(run.run(), run.inputs)
+    assert general_ways == []
+    with gr.reference_loop():
+        assert_all_close(found, outcome(run.run(), run.inputs))
