@@ -1,4 +1,4 @@
-"""`python -m benchmarks [trees|scaling|all]`: prints tables, draws pictures."""
+"""`python -m benchmarks [trees|sequences|scaling|all]`: prints tables, draws pictures."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import argparse
 import time
 from pathlib import Path
 
-from . import scaling, trees
+from . import scaling, sequences, trees
 from .timing import machine_facts
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["trees", "scaling", "all"], default="all")
+    parser.add_argument("what", nargs="?", choices=["trees", "sequences", "scaling", "all"], default="all")
     parser.add_argument("--quick", action="store_true", help="small sizes, fewer rounds")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (default 7, quick 3)")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"), help="for the pictures")
@@ -26,6 +26,8 @@ def main() -> None:
     print(machine_facts(), end="\n\n")
     if options.what in ("trees", "all"):
         trees.run(rounds, options.quick, options.out)
+    if options.what in ("sequences", "all"):
+        sequences.run(rounds, options.quick, options.out)
     if options.what in ("scaling", "all"):
         scaling.run(options.quick, options.out)
     print(f"took {time.perf_counter() - began:.0f} s")

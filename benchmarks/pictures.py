@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
     from .scaling import Scaling, Series
+    from .sequences import Row as SequenceRow
     from .trees import Row
 
 COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#F0E442", "#D55E00", "#009E73", "#CC79A7")
@@ -45,6 +46,37 @@ def _bars(axes: Axes, rows: list[Row]) -> None:
     axes.axhline(1, color=COLOURS[0], linewidth=0.8, linestyle="--", zorder=0)
     axes.set_xticks(range(len(rows)), [f"{row.batch} trees, hidden {row.hidden}" for row in rows])
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw_sequences(rows: list[SequenceRow], file: Path) -> None:
+    """Torch's time over graphrec's: a panel per network, a group per shape, a bar per mode and contender."""
+    nets = list(dict.fromkeys(row.net for row in rows))
+    figure = Figure(figsize=(10, 2.6 * len(nets)), layout="constrained")
+    for axes, net in zip(figure.subplots(len(nets), 1, squeeze=False)[:, 0], nets, strict=True):
+        here = [row for row in rows if row.net == net]
+        shapes = list(dict.fromkeys(row.shape for row in here))
+        for k, mode in enumerate(dict.fromkeys(row.mode for row in here)):
+            of_mode = [row for row in here if row.mode == mode]
+            for row in of_mode:
+                ours, *others = row.timings.items()
+                for j, (name, timing) in enumerate(others):
+                    at = shapes.index(row.shape) + (2 * k + j - 1.5) * 0.2
+                    ratio = timing.ratio_to(ours[1])
+                    bar = axes.bar(
+                        at, ratio, 0.18, color=COLOURS[2 * k + j], edgecolor="black", linewidth=0.4
+                    )
+                    if row.shape == shapes[-1] or j == 0:
+                        bar.set_label(f"{name}, {mode}")
+                    axes.bar_label(bar, fmt="%.2f", fontsize=6, padding=1)
+        axes.axhline(1, color="grey", linewidth=0.8, linestyle="--", zorder=0)
+        axes.set_yscale("log")
+        axes.set_xticks(range(len(shapes)), shapes, fontsize=7)
+        axes.set_ylabel(f"{net}: time,\ngraphrec = 1")
+        axes.spines[["top", "right"]].set_visible(False)
+        handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        axes.legend(handles.values(), handles.keys(), frameon=False, fontsize=7, ncols=4, loc="upper left")
+        axes.margins(y=0.3)
+    _save(figure, file)
 
 
 def draw_scaling(found: Scaling, hidden: int, file: Path) -> None:
