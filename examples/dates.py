@@ -237,9 +237,8 @@ def main(argv: list[str] | None = None) -> None:
         for s, iso in zip(samples.test, truth, strict=True)
         if (text := without_a_letter(s.text, rng))
     }
-    whole, shorter = (
-        [as_read(text, test) for text in texts] for texts in ([s.text for s in samples.test], slips)
-    )
+    whole = [s.token for s in samples.test]
+    shorter = [as_read(text, test) for text in slips]
 
     models: dict[str, Any] = {}
     for name, teacher in NETWORKS.items():
