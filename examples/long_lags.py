@@ -31,13 +31,13 @@ LEARNT = 0.99  # the share of right answers to sequences held out at which a pro
 EPOCH = 2560  # sequences
 BATCH = 64
 
-# By name: the cell for so many inputs, of which width. All have about as many weights.
-NETWORKS: dict[str, tuple[Callable[[int, int], gr.Cell], int]] = {
-    "SRN": (gr.SRNCell, 32),
-    "LSTM, forget bias 1": (lambda inputs, hidden: gr.LSTMCell(inputs, hidden, forget_bias=1.0), 16),
-    "LSTM, forget bias 5": (lambda inputs, hidden: gr.LSTMCell(inputs, hidden, forget_bias=5.0), 16),
-    "LSTM of 1997, no forget gate": (gr.NoForgetLSTMCell, 18),
-    "GRU": (gr.GRUCell, 18),
+# By name: the cell for so many inputs, of which width, and the step size. All have about as many weights.
+NETWORKS: dict[str, tuple[Callable[[int, int], gr.Cell], int, float]] = {
+    "SRN": (gr.SRNCell, 32, 5e-3),  # with larger steps it learns less
+    "LSTM, forget bias 1": (lambda inputs, hidden: gr.LSTMCell(inputs, hidden, forget_bias=1.0), 16, 2e-2),
+    "LSTM, forget bias 5": (lambda inputs, hidden: gr.LSTMCell(inputs, hidden, forget_bias=5.0), 16, 2e-2),
+    "LSTM of 1997, no forget gate": (gr.NoForgetLSTMCell, 18, 2e-2),
+    "GRU": (gr.GRUCell, 18, 2e-2),
 }
 
 
@@ -79,7 +79,7 @@ class Problem(NamedTuple):
     title: str
     draw: Callable[[int, int, int], Sequences]
     inputs: int
-    learner: Callable[[gr.Cell], common.Learner]
+    learner: Callable[[gr.Cell, float], common.Learner]
     right: str
     chance: float
 
@@ -99,7 +99,7 @@ PROBLEMS = {
         "adding problem",
         draw_adding,
         2,
-        lambda cell: common.Regressor(Network(cell, 1), lr=2e-2, metrics={"near": Near()}),
+        lambda cell, lr: common.Regressor(Network(cell, 1), lr=lr, metrics={"near": Near()}),
         "near",
         1 - (1 - 2 * THRESHOLD) ** 2,  # who always says 0.5: X_1 + X_2 is within 0.16 of 0
     ),
@@ -107,7 +107,7 @@ PROBLEMS = {
         "temporal order",
         draw_order,
         len(SYMBOLS),
-        lambda cell: common.Classifier(Network(cell, 4), 4, lr=2e-2, weight_decay=0.0),
+        lambda cell, lr: common.Classifier(Network(cell, 4), 4, lr=lr, weight_decay=0.0),
         "accuracy",
         1 / 4,
     ),
@@ -124,7 +124,7 @@ class Result(NamedTuple):
 def learn(run: common.Run, problem: str, network: str, lag: int, epoch: int) -> Result:
     """One network on one problem at one lag."""
     _, draw, inputs, learner, right, _ = PROBLEMS[problem]
-    make, hidden = NETWORKS[network]
+    make, hidden, lr = NETWORKS[network]
     data = common.Drawn(
         lambda size, seed: draw(size, lag, seed),
         epoch,
@@ -133,7 +133,7 @@ def learn(run: common.Run, problem: str, network: str, lag: int, epoch: int) -> 
     )
     model = run.fit(
         f"{problem}_{lag}_{network.replace(', ', '_').replace(' ', '_').lower()}",
-        lambda: learner(make(inputs, hidden)),
+        lambda: learner(make(inputs, hidden), lr),
         data,
         patience=run.args.epochs,  # the falling step size ends the training
         monitor=f"val_{right}",

@@ -31,7 +31,7 @@ import graphrec as gr
 from graphrec.datasets import mackey_glass, narma
 
 LAGS = 10  # how far back NARX and the linear models see
-WARM = 20  # nodes at the beginning of a window, whose true outputs are known and which are not judged
+WARM = 20  # nodes at the beginning of a window that are not judged, with known outputs; also what the TDNN sees
 LONG = 100  # the warm-up of a free run over Mackey-Glass
 HORIZONS = (50, 100, 200)  # steps of a free run
 LOST = 0.5  # a free run has lost the series where it is so many standard deviations away
@@ -44,13 +44,10 @@ class Series(NamedTuple):
     y: tuple[Tensor, ...]
 
 
-def scaled(u: Tensor, y: Tensor, lengths: list[int]) -> Series:
-    """Cut, and scaled to mean 0 and standard deviation 1 over the first stretch."""
-    parts = []
-    for series in (u, y):
-        first = series[: lengths[0]]
-        parts.append(((series - first.mean(dim=0)) / first.std(dim=0)).split(lengths))
-    return Series(*parts)
+def scaled(series: Tensor, lengths: list[int]) -> tuple[Tensor, ...]:
+    """Cut into stretches, and scaled to mean 0 and standard deviation 1 over the first."""
+    first = series[: lengths[0]]
+    return ((series - first.mean(dim=0)) / first.std(dim=0)).split(lengths)
 
 
 def window(u: Tensor, y: Tensor, begin: int, length: int, warm: int) -> Data:
@@ -160,7 +157,7 @@ def learn_all(run: common.Run, name: str, series: Series, reads: str) -> dict[st
     models["AR, least squares"] = Feedback(gr.AR(1, LAGS).fit(stretch, gr.chain(len(stretch))))
     if inputs:
         models["NARX, linear"] = fit("linear", lambda: Feedback(narx("linear")), 1e-2)
-    models["TDNN"] = fit("tdnn", lambda: Reader(gr.TDNN(1, width, LAGS), width, reads), 1e-2)
+    models["TDNN"] = fit("tdnn", lambda: Reader(gr.TDNN(1, width, WARM), width, reads), 1e-2)
     models["SRN"] = fit("srn", lambda: Reader(gr.SRN(1, width), width, reads), 1e-2)
     models["GRU"] = fit("gru", lambda: Reader(gr.GRU(1, width), width, reads), 1e-2)
     models["NARX, series-parallel"] = fit("series_parallel", lambda: Feedback(narx()), 1e-2)
@@ -193,73 +190,74 @@ def horizon(free: Tensor, y: Tensor) -> float:
     return float(steps.double().mean())
 
 
-def draw(
-    narma_y: Tensor,
-    narma_said: dict[str, tuple[Tensor, Tensor]],
-    glass_y: Tensor,
-    glass_said: dict[str, tuple[Tensor, Tensor]],
-) -> Any:
-    """Free runs beside the truth, and how their errors grow."""
-    fig = common.figure(10.0, 7.6)
-    grid = fig.add_gridspec(2, 2, width_ratios=(3, 2))
-    colours = dict(
-        zip(("NARX, parallel", "NARX, series-parallel", "TDNN", "SRN", "GRU"), common.COLOURS, strict=False)
-    )
+SHOWN = {"NARX, parallel": 0, "NARX, series-parallel": 5, "GRU": 1, "SRN": 4, "TDNN": 2}  # colours
+GREY = "#8A939C"
 
-    def free_runs(
-        place: Any, y: Tensor, said: dict[str, tuple[Tensor, Tensor]], steps: int, title: str
-    ) -> None:
-        ax = fig.add_subplot(place)
-        steps = min(steps, y.shape[1])
-        ax.plot(range(1, steps + 1), y[0, :steps], color="#000000", lw=3.5, alpha=0.25, label="true")
-        for name in ("NARX, parallel", "TDNN", "GRU"):
-            ax.plot(range(1, steps + 1), said[name][1][0, :steps], color=colours[name], lw=1.4, label=name)
-        ax.set(title=title, xlabel="steps after the last known output", ylabel="y, standard deviations")
-        ax.legend(frameon=False, fontsize=9, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.16))
-        ax.margins(x=0.01)
+
+def draw(results: list[tuple[str, Tensor, dict[str, tuple[Tensor, Tensor]]]]) -> Any:
+    """Per series a row: free runs beside the truth, and the errors."""
+    fig = common.figure(11.0, 8.0)
+    runs, errors = fig.subfigures(1, 2, width_ratios=(3, 2))
+    strips = runs.subfigures(2, 1)
+    for place, (title, y, said), steps in zip(strips, results, (80, 160), strict=True):
+        draw_runs(place, y[0, :steps], said, title)
+    over, under = errors.subplots(2, 1)
+    draw_errors(over, *results[0][1:])
+    draw_growth(under, *results[1][1:])
+    for ax in (over, under):
         ax.spines[["top", "right"]].set_visible(False)
-
-    free_runs(grid[0, 0], narma_y, narma_said, 100, "NARMA-10, free-running")
-    free_runs(grid[1, 0], glass_y, glass_said, 200, "Mackey-Glass, free-running, one start")
-
-    bars = fig.add_subplot(grid[0, 1])
-    names = list(reversed(narma_said))
-    for kind, (offset, alpha) in enumerate(((0.2, 0.45), (-0.2, 1.0))):
-        values = [error(narma_said[name][kind], narma_y) for name in names]
-        rows = [place + offset for place in range(len(names))]
-        bars.barh(
-            rows, values, 0.38, color=[colours.get(name, "#8A939C") for name in names], alpha=alpha,
-            label=("one step", "free-running")[kind],
-        )  # fmt: skip
-        for row, value in zip(rows, values, strict=True):
-            bars.annotate(
-                f"{value:.2f}", (value, row), (3, 0), textcoords="offset points", va="center", fontsize=8
-            )
-    bars.set_yticks(range(len(names)), names)
-    bars.set(title="NARMA-10: NRMSE, one step (pale), free-running", xlim=(0, 1.15))
-    bars.spines[["top", "right"]].set_visible(False)
-
-    growth = fig.add_subplot(grid[1, 1])
-    deviation = glass_y.std()
-    for name, (_, free) in glass_said.items():
-        by_step = (free - glass_y).square().mean(dim=0).sqrt() / deviation
-        growth.plot(
-            range(1, len(by_step) + 1), by_step, color=colours.get(name, "#8A939C"), lw=1.8, label=name
-        )
-    growth.set(
-        yscale="log", xlabel="steps after the last known output", title="Mackey-Glass: NRMSE over all starts"
-    )
-    growth.grid(axis="y", color="#E6E9EC")
-    growth.spines[["top", "right"]].set_visible(False)
-    growth.legend(frameon=False, fontsize=8, loc="lower right")
     return fig
+
+
+def draw_runs(place: Any, y: Tensor, said: dict[str, tuple[Tensor, Tensor]], title: str) -> None:
+    """A strip per model: its free run above the true series, in grey."""
+    names = ("NARX, parallel", "GRU", "TDNN")
+    strips = place.subplots(len(names), 1, sharex=True, sharey=True)
+    steps = range(1, len(y) + 1)
+    for ax, name in zip(strips, names, strict=True):
+        ax.plot(steps, y, color="#C3C9CF", lw=3.5)
+        ax.plot(steps, said[name][1][0, : len(y)], color=common.COLOURS[SHOWN[name]], lw=1.4)
+        ax.set_title(name, loc="left", fontsize=9, color=common.COLOURS[SHOWN[name]], pad=3)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.margins(x=0.01)
+    strips[0].set_title(f"{title}, free-running (grey: the truth)", loc="right", fontsize=10, pad=3)
+    strips[-1].set_xlabel("steps after the last known output")
+    place.supylabel("standard deviations", fontsize=9)
+
+
+def draw_errors(ax: Any, y: Tensor, said: dict[str, tuple[Tensor, Tensor]]) -> None:
+    """The errors of all models as bars."""
+    names = list(reversed(said))
+    for kind, offset in enumerate((0.2, -0.2)):
+        for row, name in enumerate(names):
+            value = error(said[name][kind], y)
+            colour = common.COLOURS[SHOWN[name]] if name in SHOWN else GREY
+            ax.barh(row + offset, value, 0.38, color=colour, alpha=(0.45, 1.0)[kind])
+            where = {"textcoords": "offset points", "va": "center", "fontsize": 8}
+            ax.annotate(f"{value:.2f}", (value, row + offset), (3, 0), **where)
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xlim=(0, 1.15), xlabel="NRMSE")
+    ax.set_title("NARMA-10: one step (pale), free-running", fontsize=10, loc="right")
+
+
+def draw_growth(ax: Any, y: Tensor, said: dict[str, tuple[Tensor, Tensor]]) -> None:
+    """The errors of free runs over their steps: means over all starts, and over ten steps, since they rise and fall."""
+    for name, (_, free) in said.items():
+        square = (free - y).square().mean(dim=0)
+        smooth = square.unfold(0, 10, 1).mean(dim=1).sqrt() / y.std()
+        colour = common.COLOURS[SHOWN[name]] if name in SHOWN else GREY
+        ax.plot(torch.arange(len(smooth)) + 5.5, smooth, color=colour, lw=1.8, label=name)
+    ax.set(yscale="log", xlabel="steps after the last known output", ylabel="NRMSE")
+    ax.grid(axis="y", color="#E6E9EC")
+    ax.set_title(f"Mackey-Glass, free-running, {len(y)} starts", fontsize=10, loc="right")
+    ax.legend(frameon=False, fontsize=8, loc="lower right")
 
 
 def main(argv: list[str] | None = None) -> None:
     run = common.start(common.parser(__doc__, name="series", epochs=40), argv)
     lengths = [400, 150, 700] if run.args.quick else [3000, 600, 1500]
 
-    series = scaled(*narma(sum(lengths)), lengths)
+    series = Series(*(scaled(part, lengths) for part in narma(sum(lengths))))
     models = learn_all(run, "narma", series, "u")
     batch: Any = Batch.from_data_list([window(series.u[2], series.y[2], 1, lengths[2] - 1, WARM)])
     narma_y, narma_said = batch.y[~batch.warm].view(1, -1), run_both(models, batch)
@@ -268,8 +266,8 @@ def main(argv: list[str] | None = None) -> None:
     ]
     tables = [common.table(["NARMA-10", "one step", "free-running"], rows)]
 
-    y = mackey_glass(sum(lengths), every=6)
-    series = scaled(y[:, :0], y, lengths)
+    y = scaled(mackey_glass(sum(lengths), every=6), lengths)
+    series = Series(tuple(part[:, :0] for part in y), y)
     models = learn_all(run, "mackey_glass", series, "before")
     starts = windows(series.u[2], series.y[2], LONG + max(HORIZONS), 20, LONG)
     batch = Batch.from_data_list(starts)
@@ -286,7 +284,8 @@ def main(argv: list[str] | None = None) -> None:
     header = ["Mackey-Glass, τ = 17, every 6", "one step", *(f"{n} steps" for n in HORIZONS), "lost after"]
     tables.append(common.table(header, rows))
 
-    draw(narma_y, narma_said, glass_y, glass_said).savefig(run.folder / "series.png")
+    results = [("NARMA-10", narma_y, narma_said), ("Mackey-Glass", glass_y, glass_said)]
+    draw(results).savefig(run.folder / "series.png")
     run.finish(
         "\n\n".join(tables)
         + f"\n\nNRMSE on a stretch held out; n steps: over the first n of a free run, {len(starts)} starts;\n"

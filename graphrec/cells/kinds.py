@@ -30,6 +30,8 @@ class PerKind(Cell):
     """
 
     def __init__(self, cells: Sequence[Cell]) -> None:
+        if isinstance(cells, Cell):
+            raise TypeError(f"expected a list of cells, one for each kind, got one {type(cells).__name__}.")
         cells = list(cells)
         if not cells:
             raise ValueError("expected a cell for each kind of node, got none.")

@@ -320,7 +320,6 @@ class Scan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         """The same scan from the other end."""
-        check_first_derivatives(grads)
         layout: Layout = ctx.layout
         f, c, initial = ctx.saved_tensors
         of_u, of_f, of_initial = grads[0].clone(), torch.empty_like(f), torch.zeros_like(initial)

@@ -20,11 +20,14 @@ class Looked:
     def __init__(self, fields: tuple[str, ...], fetch: Fetch) -> None:
         self._fields = fields
         self._fetch = fetch
+        self._with_grad = torch.is_grad_enabled()
 
     def __getattr__(self, name: str) -> Tensor:
         if name.startswith("_") or name not in self._fields:
             raise AttributeError(f"no field {name!r} here, there are {', '.join(self._fields)}.")
-        value = self._fetch(name)
+        # What is fetched is kept, for others too: it must not lack a gradient because a cell looks without one first.
+        with torch.set_grad_enabled(self._with_grad):
+            value = self._fetch(name)
         self.__dict__[name] = value
         return value
 

@@ -216,6 +216,7 @@ class Schedule:
         return (
             self.steps == other.steps
             and all(torch.equal(getattr(self, f), getattr(other, f)) for f in ("source", "target", "slot"))
+            and torch.equal(self._kinds, other._kinds)
             and (self.relation is None) == (other.relation is None)
             and (
                 self.relation is None or other.relation is None or torch.equal(self.relation, other.relation)
@@ -223,6 +224,12 @@ class Schedule:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def _kinds(self) -> Tensor:
+        """`[N]`: the kind at each place; where there are none, all are of one."""
+        kind = self.structure.kind
+        return torch.zeros_like(self.order) if kind is None else kind[self.order]
 
     def __repr__(self) -> str:
         mode = self.mode if self.rounds is None else f"{self.mode}, rounds={self.rounds}"

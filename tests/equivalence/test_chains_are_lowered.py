@@ -132,16 +132,19 @@ def test_all_values_and_gradients_are_the_reference_loops(make, s, biases, initi
 
 @every_cell
 @pytest.mark.parametrize("initial", [None, "per graph"])
-@pytest.mark.parametrize("s", [gr.chains([4, 4]), gr.chains([3, 1, 0, 5])], ids=["equal", "any"])
-def test_inference_is_the_reference_loops(make, s, initial):
-    run = trial(made(make, 2), s, initial)
-    for mode in (torch.no_grad, torch.inference_mode):
-        with mode():
+@pytest.mark.parametrize("lengths", [[4, 4], [3, 1, 0, 5]])
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+def test_inference_is_the_reference_loops(make, initial, lengths, mode):
+    run = trial(made(make, 2), gr.chains(lengths), initial)
+    with mode():
+        h, final = run_sequence(run.cell, run.plan, run.x, run.initial)
+        found = {"first": run_first(run.cell, run.plan, run.x, run.initial), "h": h, **final._asdict()}
+        found |= {f"state {name}": field for name, field in run.run()._asdict().items()}
+        with gr.reference_loop():
             h, final = run_sequence(run.cell, run.plan, run.x, run.initial)
-            found = {"first": run_first(run.cell, run.plan, run.x, run.initial), "h": h, **final._asdict()}
-            with gr.reference_loop():
-                h, final = run_sequence(run.cell, run.plan, run.x, run.initial)
-            assert_all_close(found, {"first": h, "h": h, **final._asdict()})
+            expected = {"first": h, "h": h, **final._asdict()}
+            expected |= {f"state {name}": field for name, field in run.run()._asdict().items()}
+        assert_all_close(found, expected)
     # What inference has computed and kept is fit for training.
     assert_is_reference_loop(lambda: everything(run))
 
@@ -260,6 +263,17 @@ def test_autocast_goes_the_general_way(make, general_ways):
 def test_half_precision_goes_the_general_way(make, general_ways):
     cell, s = make(3, 2, biases=1).bfloat16(), gr.chains([3, 2])
     gr.run(cell, gr.schedule(s), torch.randn(5, 3).bfloat16())
+    assert general_ways == ["sweep"]
+
+
+class Named(torch.Tensor):
+    """Somebody's own tensors."""
+
+
+@every_cell
+def test_tensors_of_other_types_go_the_general_way(make, general_ways):
+    cell, s = make(3, 2, biases=1), gr.chains([3, 2])
+    gr.run(cell, gr.schedule(s), torch.randn(5, 3).as_subclass(Named))
     assert general_ways == ["sweep"]
 
 

@@ -37,8 +37,8 @@ def test_chance_is_what_guessing_achieves(example):
 def test_networks_answer_each_sequence_by_itself_and_are_of_one_size(example, problem):
     drawn = example.PROBLEMS[problem].draw
     batch = drawn(5, 20, 3)
-    for make, hidden in example.NETWORKS.values():
-        learner = example.PROBLEMS[problem].learner(make(batch.x.shape[1], hidden))
+    for make, hidden, lr in example.NETWORKS.values():
+        learner = example.PROBLEMS[problem].learner(make(batch.x.shape[1], hidden), lr)
         answers = learner(batch)
         assert learner.loss(answers, batch.y).isfinite()
         for graph in range(5):
