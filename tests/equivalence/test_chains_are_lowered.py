@@ -150,6 +150,16 @@ def test_inference_is_the_reference_loops(make, initial, lengths, mode):
 
 
 @every_cell
+@pytest.mark.parametrize("rows", [3, 1])
+def test_an_empty_chain_ends_as_it_began(make, rows):
+    run = trial(made(make, 1), gr.chains([2, 0, 4]), {3: "per graph", 1: "for all"}[rows])
+    _, final = run_sequence(run.cell, run.plan, run.x, run.initial)
+    state = run.run()
+    for last, field, before in zip(final, state, run.initial, strict=True):
+        assert_close(last, torch.stack([field[1], before[1 % rows], field[5]]))
+
+
+@every_cell
 @pytest.mark.parametrize("wanted", ["x", "weights", "initial"])
 def test_gradients_that_are_not_asked_for(make, wanted):
     run = trial(made(make, 2), gr.chains([3, 5]), "per graph")
@@ -393,8 +403,12 @@ def test_the_wrong_way_is_refused_before_anything_is_done():
 
 @every_cell
 def test_work_is_linear(make):
-    """Counted, in a forward and a backward pass, on chains of doubling length and of all lengths at once."""
-    for lengths in (lambda size: [size] * 3, lambda size: [*range(0, size, 8)]):
+    """Counted, in a forward and a backward pass, on equal chains, on all lengths at once, on one among short ones."""
+    for lengths in (
+        lambda size: [size] * 3,
+        lambda size: [*range(0, size, 8)],
+        lambda size: [size, *[1] * size],
+    ):
         per_node = []
         for size in (32, 64, 128):
             s, cell = gr.chains(lengths(size)), make(3, 2, biases=1)
