@@ -31,7 +31,7 @@ from graphrec.datasets.docstrings import NO_CHARACTERS
 
 END = NO_CHARACTERS.index("<end>")
 SIGNS = {"<end>": "■", "<unknown>": "�", "\n": "↵"}  # how characters without a look of their own are shown
-NETWORK = "LSTM"
+NETWORK, BOTH = "LSTM", "both"
 STRIDE = 20  # characters; means over so many places are drawn
 
 
@@ -148,7 +148,7 @@ class Writer(nn.Module):
         dropout: before the output.
     """
 
-    def __init__(self, symbols: int, hidden: int, embedding: int = 32, dropout: float = 0.15) -> None:
+    def __init__(self, symbols: int, hidden: int, embedding: int = 32, dropout: float = 0.25) -> None:
         super().__init__()
         lstm = gr.LSTM(embedding, hidden, forget_bias=1.0)
         self.model = gr.LanguageModel(symbols, embedding, lstm, hidden, end=END, dropout=dropout)
@@ -159,14 +159,35 @@ class Writer(nn.Module):
 
 
 class NextCharacter(common.Classifier):
-    """Learns to say each character of a text."""
+    """Learns to say each character of a text.
+
+    In training a character of a long text counts as much as one of a short text, though batches differ in length.
+
+    Args:
+        network: returns logits for all characters.
+        symbols: how many characters there are.
+        characters: how many a batch has in the mean.
+    """
+
+    def __init__(self, network: nn.Module, symbols: int, characters: float) -> None:
+        super().__init__(network, symbols, lr=1e-2)
+        self.characters = characters
 
     def targets(self, batch: Any) -> Tensor:
         return batch.token
 
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        mean = super().loss(outputs, y)
+        return mean * len(y) / self.characters if self.training else mean
+
 
 class Texts(common.Samples):
     """Texts of similar length are trained on together: a batch takes as many steps as its longest has characters."""
+
+    @property
+    def characters(self) -> float:
+        """How many characters a training batch has, in the mean."""
+        return self.batch_size * sum(text.num_nodes for text in self.train) / len(self.train)
 
     def train_dataloader(self) -> DataLoader:
         loader = super().train_dataloader()
@@ -194,32 +215,34 @@ def as_shown(character: str) -> str:
     return SIGNS.get(character, character)
 
 
-def draw_bits(bits: dict[str, Tensor], orders: Tensor, place: Tensor) -> Any:
-    """Bits per character: of all n-grams and the network, and by the place in the text.
+def draw_bits(orders: Tensor, network: float, both: float, by_place: dict[str, Tensor]) -> Any:
+    """Bits per character: of n-grams and the network, and by the place in the text.
 
     Args:
-        bits: by name, `[T]` each.
         orders: `[order]`, the means of unigrams, bigrams, …
-        place: `[T]`, of each character in its text, from 0.
+        network, both: the means of the network, and of it and the longest n-grams together.
+        by_place: by name, means over `STRIDE` places each.
     """
     fig = common.figure(11, 4.2)
-    left, right = fig.subplots(1, 2, sharey=True)
+    left, right = fig.subplots(1, 2)
     n = torch.arange(1, len(orders) + 1)
     left.plot(n, orders, "o-", color=common.COLOURS[0], lw=2, label="n-grams, Kneser-Ney")
-    left.axhline(float(bits[NETWORK].mean()), color=common.COLOURS[3], lw=2, label=NETWORK)
+    left.axhline(network, color=common.COLOURS[3], lw=2, label=NETWORK)
+    left.axhline(
+        both, color=common.COLOURS[2], lw=2, ls="--", label=f"both: {NETWORK} and {len(orders)}-grams"
+    )
+    left.set_xticks(n)
     left.set_xlabel("n")
     left.set_ylabel("bits per character, test modules")
-    left.set_xticks(n.tolist())
-    left.legend(frameon=False)
-    bin_of = place // STRIDE
-    count = bin_of.bincount()
-    middle = STRIDE * torch.arange(len(count)) + STRIDE / 2
-    for i, (name, values) in enumerate(bits.items()):
-        mean = torch.zeros(len(count), dtype=torch.double).index_add(0, bin_of, values) / count
-        colour = common.COLOURS[3] if name == NETWORK else ("#B9C2CA", "#56B4E9", "#0072B2", "#000000")[i]
-        right.plot(middle, mean, color=colour, lw=2, label=name)
+    colours = {NETWORK: common.COLOURS[3], BOTH: common.COLOURS[2]}
+    blues = iter(("#9ECAE1", common.COLOURS[0], "#08306B"))
+    for name, values in by_place.items():
+        middle = STRIDE * torch.arange(len(values)) + STRIDE / 2
+        style = {"ls": "--"} if name == BOTH else {}
+        right.plot(middle, values, color=colours.get(name) or next(blues), lw=2, label=name, **style)
     right.set_xlabel("characters before it in its text")
-    right.legend(frameon=False)
+    right.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    left.legend(frameon=False)
     for ax in (left, right):
         ax.grid(axis="y", color="#E6E9EC")
         ax.spines[["top", "right"]].set_visible(False)
@@ -242,7 +265,7 @@ def draw_surprise(characters: list[str], bits: dict[str, Tensor], columns: int =
         for (row, column), character, value in zip(places, characters, values.tolist(), strict=True):
             ground[row, column] = value
             colour = "white" if value > 6 else "black"
-            style: dict[str, Any] = {"ha": "center", "va": "center", "family": "monospace", "fontsize": 10}
+            style: dict[str, Any] = {"ha": "center", "va": "center", "family": "monospace", "fontsize": 9}
             ax.text(column, row, as_shown(character), color=colour, **style)
         ax.imshow(ground, cmap="YlOrRd", vmin=0, vmax=8, aspect="auto")
         ax.set_title(f"{name}: {float(values.mean()):.2f} bits per character", loc="left", fontsize=11)
@@ -261,7 +284,7 @@ def main(argv: list[str] | None = None) -> None:
     hidden, order = (32, 4) if run.args.quick else (256, 8)
 
     def learner() -> NextCharacter:
-        return NextCharacter(Writer(symbols, hidden), symbols, lr=1e-2)
+        return NextCharacter(Writer(symbols, hidden), symbols, samples.characters)
 
     model = run.fit("lstm", learner, samples, monitor="val_loss", patience=run.args.epochs)
     learnt, tested = ([text.token for text in part] for part in (samples.train, samples.test))
@@ -277,9 +300,13 @@ def main(argv: list[str] | None = None) -> None:
         for text in model.network.model.generate([[]] * 4, 300, temperature, draw):
             common.say("  · " + "".join(as_shown(vocabulary[i]) for i in text))
 
-    place = torch.cat([torch.arange(len(text)) for text in tested])
-    shown = {f"{n}-gram": by_order[n - 1] for n in (1, 3, 5, order) if n <= order} | {NETWORK: network}
-    draw_bits(shown, by_order.mean(dim=1), place).savefig(run.folder / "bits.png")
+    place = torch.cat([torch.arange(len(text)) for text in tested]) // STRIDE
+    shown = {f"{n}-grams": by_order[n - 1] for n in (1, 3, 5, order) if n <= order} | {NETWORK: network}
+    by_place = {
+        name: mean_by(place, values) for name, values in (shown | {BOTH: both}).items() if name != "1-grams"
+    }
+    means = by_order.mean(dim=1), float(network.mean()), float(both.mean())
+    draw_bits(*means, by_place).savefig(run.folder / "bits.png")
     chosen = typical(network, tested)
     part = slice(*(sum(map(len, tested[:i])) for i in (chosen, chosen + 1)))
     characters = [vocabulary[i] for i in tested[chosen].tolist()]
@@ -290,9 +317,19 @@ def main(argv: list[str] | None = None) -> None:
     rows: list[list[object]] = [["any character as likely as any other", 0, math.log2(symbols)]]
     rows += [[f"{n}-grams", ngrams.size(n), float(by_order[n - 1].mean())] for n in range(1, order + 1)]
     rows.append([NETWORK, weights, float(network.mean())])
-    rows.append([f"{NETWORK} and {order}-grams, mean of probabilities", "", float(both.mean())])
+    rows.append(
+        [f"{BOTH}: {NETWORK} and {order}-grams, the mean of their probabilities", "", float(both.mean())]
+    )
     heading = f"{len(tested)} texts of the test modules, {len(network)} characters"
     run.finish(common.table([heading, "numbers kept", "bits per character"], rows))
+
+
+def mean_by(group: Tensor, values: Tensor, least: int = 100) -> Tensor:
+    """`[groups]`: the mean of the values of each group, of 0, 1, … up to the first with fewer than `least`."""
+    count = group.bincount()
+    mean = torch.zeros(len(count), dtype=torch.double).index_add(0, group, values) / count
+    is_small = (count < least).tolist()
+    return mean[: is_small.index(True)] if True in is_small else mean
 
 
 def typical(bits: Tensor, texts: list[Tensor], least: int = 150, most: int = 290) -> int:

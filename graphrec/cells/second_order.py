@@ -26,7 +26,8 @@ class SecondOrderCell(Cell):
     x(n+1).
 
     Give the run an initial state (the start state, say `[1, 0, …, 0]`): without one the first input meets a zero
-    state and is lost.
+    state and is lost. And let training begin with larger weights than linear layers have (`nn.init.normal_(
+    cell.pairs.weight)`, say; in the paper they are drawn from -1 to 1): with small ones all neurons stay at about 1/2.
 
     Args:
         inputs: D, how many u_j there are.

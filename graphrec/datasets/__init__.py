@@ -1,4 +1,4 @@
-"""Trees with labels, each loader an `InMemoryDataset` of PyG whose samples already know their levels.
+"""Trees and sequences with labels, each loader an `InMemoryDataset` of PyG whose samples already know their levels.
 
 Problems over sequences that one draws anew at will are functions, which return inputs, structure and targets; series
 are functions, too.
