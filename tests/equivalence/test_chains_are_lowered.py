@@ -422,9 +422,10 @@ def test_work_is_linear(make):
 
 @every_cell
 @pytest.mark.slow
-def test_a_chain_of_a_hundred_thousand(make, general_ways):
-    run = trial(made(make, 1), gr.chains([100_000, 7, 50_000]))
+def test_a_chain_of_a_hundred_thousand(make, general_ways, monkeypatch):
+    run = trial(made(make, 1), gr.chains([100_000, 7]))
     found = outcome(run.run(), run.inputs)
     assert general_ways == []
-    with gr.reference_loop():
-        assert_all_close(found, outcome(run.run(), run.inputs))
+    monkeypatch.setattr(engine, "lower", lambda *_: None)
+    assert_all_close(found, outcome(run.run(), run.inputs))
+    assert general_ways == ["sweep"]

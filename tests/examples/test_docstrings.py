@@ -154,6 +154,21 @@ def chain_of(tokens):
     return data
 
 
+def test_in_training_all_characters_count_the_same(example):
+    learner = example.NextCharacter(example.Writer(7, 5), 7, characters=4.0)
+    logits, y = torch.randn(6, 7, generator=torch.Generator().manual_seed(0)), torch.arange(6)
+    whole, parts = learner.loss(logits, y), (learner.loss(logits[:1], y[:1]), learner.loss(logits[1:], y[1:]))
+    torch.testing.assert_close(whole, parts[0] + parts[1])
+    torch.testing.assert_close(whole, learner.eval().loss(logits, y) * 6 / 4)
+
+
+def test_means_by_place_end_where_few_texts_are_left(example):
+    place = torch.tensor([0, 0, 1, 1, 0, 1, 2])
+    values = torch.tensor([1.0, 2.0, 4.0, 5.0, 3.0, 9.0, 100.0], dtype=torch.double)
+    assert example.mean_by(place, values, least=2).tolist() == [2.0, 6.0]
+    assert example.mean_by(place, values, least=1).tolist() == [2.0, 6.0, 100.0]
+
+
 def test_the_text_shown_is_of_medium_length_and_hardness(example):
     texts = [torch.zeros(n) for n in (3, 8, 6, 7)]
     bits = torch.cat(
