@@ -31,7 +31,9 @@ import graphrec as gr
 from graphrec.datasets import mackey_glass, narma
 
 LAGS = 10  # how far back NARX and the linear models see
-WARM = 20  # nodes at the beginning of a window that are not judged, with known outputs; also what the TDNN sees
+WARM = (
+    20  # nodes at the beginning of a window that are not judged, with known outputs; also what the TDNN sees
+)
 LONG = 100  # the warm-up of a free run over Mackey-Glass
 HORIZONS = (50, 100, 200)  # steps of a free run
 LOST = 0.5  # a free run has lost the series where it is so many standard deviations away

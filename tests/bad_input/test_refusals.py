@@ -681,7 +681,11 @@ def test_an_initial_state_needs_a_slot_for_all_the_past():
     [
         (torch.zeros(1, 4), TypeError, "fields h, as the visit has, got Tensor"),
         (gr.SRNCell.State(torch.zeros(2, 4)), ValueError, r"h that is sent must have shape \[1, 4\]"),
-        (gr.SRNCell.State(torch.zeros(1, 4).double()), ValueError, "torch.float32 on cpu, got .* torch.float64"),
+        (
+            gr.SRNCell.State(torch.zeros(1, 4).double()),
+            ValueError,
+            "torch.float32 on cpu, got .* torch.float64",
+        ),
     ],
 )
 def test_states_that_are_sent_must_fit(sent, error, message):
