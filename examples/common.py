@@ -20,6 +20,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -255,11 +256,10 @@ class Drawn(L.LightningDataModule):
     def test_dataloader(self) -> Any:
         return self._batches(self._seeds(1, 1), self.held_out)
 
-    def _batches(self, seeds: list[int], size: int) -> Any:
+    def _batches(self, seeds: Any, size: int) -> Any:
         """A batch per seed, drawn when its turn comes."""
-        return torch.utils.data.DataLoader(
-            seeds, batch_size=None, collate_fn=lambda seed: self.draw(size, seed)
-        )
+        draw: Any = partial(self.draw, size)
+        return torch.utils.data.DataLoader(seeds, batch_size=None, collate_fn=draw)
 
     def _seeds(self, which: int, count: int) -> list[int]:
         """Seeds that come nowhere else: seeds in a row, given out here and there, would meet."""

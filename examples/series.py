@@ -25,7 +25,8 @@ from typing import Any, NamedTuple
 import common
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
+from torch_geometric.loader import DataLoader
 
 import graphrec as gr
 from graphrec.datasets import mackey_glass, narma
@@ -64,6 +65,10 @@ def window(u: Tensor, y: Tensor, begin: int, length: int, warm: int) -> Data:
 def windows(u: Tensor, y: Tensor, length: int, every: int, warm: int = WARM) -> list[Data]:
     """All stretches of a length that begin `every` so many nodes."""
     return [window(u, y, begin, length, warm) for begin in range(1, len(y) - length + 1, every)]
+
+
+def as_batch(samples: list[Data]) -> Any:
+    return next(iter(DataLoader(samples, len(samples))))
 
 
 class Feedback(nn.Module):
@@ -261,7 +266,7 @@ def main(argv: list[str] | None = None) -> None:
 
     series = Series(*(scaled(part, lengths) for part in narma(sum(lengths))))
     models = learn_all(run, "narma", series, "u")
-    batch: Any = Batch.from_data_list([window(series.u[2], series.y[2], 1, lengths[2] - 1, WARM)])
+    batch = as_batch([window(series.u[2], series.y[2], 1, lengths[2] - 1, WARM)])
     narma_y, narma_said = batch.y[~batch.warm].view(1, -1), run_both(models, batch)
     rows: list[list[object]] = [
         [name, *(error(said, narma_y) for said in both)] for name, both in narma_said.items()
@@ -271,8 +276,8 @@ def main(argv: list[str] | None = None) -> None:
     y = scaled(mackey_glass(sum(lengths), every=6), lengths)
     series = Series(tuple(part[:, :0] for part in y), y)
     models = learn_all(run, "mackey_glass", series, "before")
-    starts = windows(series.u[2], series.y[2], LONG + max(HORIZONS), 20, LONG)
-    batch = Batch.from_data_list(starts)
+    starts: list[Any] = windows(series.u[2], series.y[2], LONG + max(HORIZONS), 20, LONG)
+    batch = as_batch(starts)
     glass_y, glass_said = batch.y[~batch.warm].view(len(starts), -1), run_both(models, batch)
     rows = [
         [
