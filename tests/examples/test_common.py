@@ -12,11 +12,12 @@ import torch
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-# A run of two small models, told to kill itself when a line of its output says so.
+# A run of three small models, told to kill itself when a line of its output says so.
 SCRIPT = """
 import os, sys
 sys.path.insert(0, {examples!r})
 import common, torch
+from typing import NamedTuple
 from torch import nn
 from torch_geometric.data import Data
 
@@ -35,9 +36,9 @@ def write_text_or_die(path, text):
 common.write_text = write_text_or_die
 
 class Network(nn.Module):
-    def __init__(self):
+    def __init__(self, outputs):
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, 2))
+        self.layers = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, outputs))
     def forward(self, batch):
         return self.layers(batch.x)
 
@@ -48,9 +49,24 @@ run = common.start(common.parser("A test.", name="test", epochs=4))
 samples = common.Samples(data[:40], data[40:50], data[50:], batch_size=8)
 patience = 5 if run.args.epochs <= 4 else 2
 def fit(name):
-    return run.fit(name, lambda: common.Classifier(Network(), 2), samples, patience=patience)
+    return run.fit(name, lambda: common.Classifier(Network(2), 2), samples, patience=patience)
 models = [fit(name) for name in ("first", "second")]
 scores = run.test(models[1], samples)
+
+class Sums(NamedTuple):
+    x: torch.Tensor
+    y: torch.Tensor
+    num_graphs: int
+
+def sums(size, seed):
+    x = torch.randn(size, 3, generator=torch.Generator().manual_seed(seed))
+    return Sums(x, x.sum(dim=1, keepdim=True), size)
+
+drawn = common.Drawn(sums, train=40, held_out=10, batch_size=8)
+goal = float(os.environ["GOAL"]) if "GOAL" in os.environ else None
+learner = lambda: common.Regressor(Network(1), lr=1e-2)
+third = run.fit("third", learner, drawn, patience=50, monitor="val_error", goal=goal)
+scores |= {{"third": third.epochs, "reached": third.best_score}} | run.test(third, drawn)
 run.finish(common.table(["score", "value"], list(scores.items())))
 """
 
@@ -122,11 +138,15 @@ def test_goes_on_after_being_killed_and_ends_the_same(tmp_path):
     assert f"Going on with the run in {killed}/" in said
     assert f"Resuming from {killed}/first/last.ckpt, after 2 epochs." in said
     assert "epoch   2" not in said
-    said = run(tmp_path, killed)
+    said = run(tmp_path, killed, fatal="epoch   3")
     assert "first: trained already, 4 epochs." in said
+    said = run(tmp_path, killed)
+    assert f"Resuming from {killed}/third/last.ckpt, after 2 epochs." in said
 
     assert (killed / "results.txt").read_text() == (whole / "results.txt").read_text()
-    for name in ("first/best.ckpt", "first/last.ckpt", "second/best.ckpt", "second/last.ckpt"):
+    for name in (
+        f"{model}/{kind}.ckpt" for model in ("first", "second", "third") for kind in ("best", "last")
+    ):
         one, other = (torch.load(folder / name, weights_only=True) for folder in (whole, killed))
         assert one["epoch"] == other["epoch"]
         for weight, value in one["state_dict"].items():
@@ -148,13 +168,17 @@ def test_starts_anew_when_finished_or_asked_or_with_other_flags(tmp_path):
     assert "Going on" in run(tmp_path, folder, "--seed", "1")
 
 
-def run(tmp_path, folder, *flags, fatal=""):
+def run(tmp_path, folder, *flags, fatal="", **environment):
     """What a run printed; with `fatal`, up to the line in which it is killed."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(examples=str(EXAMPLES)))
     command = [sys.executable, "-W", "error", *ALLOWED, script, "--out", folder, *flags]
     done = subprocess.run(
-        command, capture_output=True, text=True, env={"FATAL": fatal, "PATH": ""}, timeout=600
+        command,
+        capture_output=True,
+        text=True,
+        env={"FATAL": fatal, "PATH": "", **environment},
+        timeout=600,
     )
     assert done.returncode == (-signal.SIGKILL if fatal else 0), done.stderr
     assert done.stderr == ""
@@ -180,6 +204,55 @@ def test_a_training_that_had_stopped_early_is_not_taken_up_again(tmp_path):
     ]
     assert epochs[0] == epochs[1] < 40
     assert (killed / "results.txt").read_text() == (whole / "results.txt").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("goal", "epochs"), [("1.5", range(2, 40)), ("100", range(1, 2))])
+def test_a_training_that_had_reached_its_goal_is_not_taken_up_again(tmp_path, goal, epochs):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    said = run(tmp_path, whole, "--epochs", "40", GOAL=goal)
+    last_line = [line for line in said.splitlines() if "val error" in line][-1]
+    assert float(last_line.split("val error")[1].split()[0]) < float(goal)
+    for _ in range(3):  # one model after the other
+        run(tmp_path, killed, "--epochs", "40", fatal="done.json", GOAL=goal)
+    run(tmp_path, killed, "--epochs", "40", GOAL=goal)
+    assert (killed / "results.txt").read_text() == (whole / "results.txt").read_text()
+    assert json.loads((killed / "third" / "done.json").read_text())["epochs"] in epochs
+
+
+def test_drawn_samples_are_new_in_each_epoch_and_others_than_those_held_out(common):
+    def seeds(epoch, run_seed=0):
+        data = common.Drawn(lambda size, seed: (size, seed), train=40, held_out=10, batch_size=8)
+        data.run_seed = run_seed
+        progress = SimpleNamespace(current=SimpleNamespace(processed=epoch))
+        data.trainer = SimpleNamespace(fit_loop=SimpleNamespace(epoch_progress=progress))
+        return list(data.train_dataloader()), list(data.val_dataloader()), list(data.test_dataloader())
+
+    first, val, test = seeds(0)
+    second, *held_out = seeds(1)
+    assert held_out == [val, test]
+    assert [size for size, _ in first] == [8] * 5
+    assert [size for size, _ in val + test] == [10, 10]
+    drawn = first + second + val + test
+    assert len({seed for _, seed in drawn}) == len(drawn) == 12
+    assert seeds(0)[0] == first != seeds(0, run_seed=1)[0]
+
+
+def test_a_regressor_by_hand(common):
+    model = common.Regressor(torch.nn.Identity())
+    said, y = torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [5.0]])
+    assert float(model.loss(said, y)) == pytest.approx(9 / 2)
+    assert model.val_metrics(said, y)["val_error"] == pytest.approx((9 / 2) ** 0.5)
+    with pytest.raises(ValueError, match=r"shape of the targets, \(2,\), got \(2, 1\)"):
+        model.loss(said, y.flatten())
+
+
+def test_only_the_loss_of_training_is_smoothed(common):
+    model = common.Classifier(torch.nn.Identity(), 2, label_smoothing=0.2)
+    logits, y = torch.tensor([[3.0, 1.0]]), torch.tensor([0])
+    right, wrong = -logits.log_softmax(dim=1)[0]
+    assert float(model.train().loss(logits, y)) == pytest.approx(float(0.9 * right + 0.1 * wrong))
+    assert float(model.eval().loss(logits, y)) == pytest.approx(float(right))
 
 
 def test_checkpoints_of_others_are_left_alone(common, tmp_path):
