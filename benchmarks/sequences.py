@@ -35,7 +35,8 @@ SENTENCES = ((32, 128), (128, 128))  # how many, H
 NETS = {"SRN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
 MODES = ("training", "inference")
 TOLERANCE = 1e-4  # float32, relative to the largest entry; sums run in another order at each contender
-OURS = "graphrec"
+OURS = "graphrec"  # rows step by step, as torch has them
+BATCH_FIRST = "graphrec, batch first"  # rows sequence after sequence
 
 
 class Row(NamedTuple):
@@ -67,6 +68,7 @@ class Contender:
     ) -> None:
         self.module, self.forward, self.rows = module, forward, rows
         self.x = x.detach().clone().requires_grad_()
+        self.leaves = [self.x, *module.parameters()]
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():
             like = forward(self.x)
@@ -78,8 +80,8 @@ class Contender:
 
     def train(self) -> Tensor:
         """Forward and backward, to fresh gradients."""
-        self.x.grad = None
-        self.module.zero_grad(set_to_none=True)
+        for tensor in self.leaves:
+            tensor.grad = None
         h = self.forward(self.x)
         h.backward(self.upstream)
         return h
@@ -142,10 +144,12 @@ def even(net: str, time: int, batch: int, hidden: int) -> dict[str, Contender]:
     """Sequences of one length."""
     module = _torch(net, hidden)
     x = torch.randn(time, batch, hidden, generator=torch.Generator().manual_seed(0))
+    lengths, by_sequence = [time] * batch, _by_sequence(time, batch)
     return {
-        OURS: _ours(module, x.transpose(0, 1).reshape(-1, hidden), gr.chains([time] * batch)),
+        OURS: _ours(module, x.flatten(0, 1), gr.chains(lengths, batch_first=False), by_sequence),
+        BATCH_FIRST: _ours(module, x.flatten(0, 1)[by_sequence], gr.chains(lengths)),
         "torch.nn": Contender(
-            module, x, lambda x: module(x)[0], lambda rows: rows.transpose(0, 1).reshape(-1, rows.shape[-1])
+            module, x, lambda x: module(x)[0], lambda rows: rows.flatten(0, 1)[by_sequence]
         ),
     }
 
@@ -153,19 +157,20 @@ def even(net: str, time: int, batch: int, hidden: int) -> dict[str, Contender]:
 def uneven(net: str, lengths: list[int], hidden: int) -> dict[str, Contender]:
     """Sequences of different lengths."""
     module = _torch(net, hidden)
+    lengths = sorted(lengths, reverse=True)
     s = gr.chains(lengths)
     x = torch.randn(s.num_nodes, hidden, generator=torch.Generator().manual_seed(0))
     padded = pad_sequence(list(x.split(lengths)))
-    packed = pack_padded_sequence(padded, torch.tensor(lengths), enforce_sorted=False)
+    packed = pack_padded_sequence(padded, torch.tensor(lengths))
     order = gr.from_packed(packed._replace(data=torch.arange(s.num_nodes))).x
     mask = s.graph + gr.levels(s) * len(lengths)
 
     def run_packed(data: Tensor) -> Tensor:
-        shape = PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
-        return module(shape)[0].data
+        return module(PackedSequence(data, packed.batch_sizes))[0].data
 
     return {
-        OURS: _ours(module, x, s),
+        OURS: _ours(module, packed.data, gr.chains(lengths, batch_first=False), order),
+        BATCH_FIRST: _ours(module, x, s),
         "torch.nn, packed": Contender(module, packed.data, run_packed, lambda rows: rows[order]),
         "torch.nn, padded": Contender(
             module, padded, lambda x: module(x)[0], lambda rows: rows.flatten(0, 1)[mask]
@@ -188,17 +193,20 @@ def peephole(time: int, batch: int, hidden: int) -> dict[str, Contender]:
     assign(cell.input.bias, weights["bias_ih"])
     assign(cell.recurrent.bias, weights["bias_hh"])
     x = torch.randn(time, batch, hidden, generator=torch.Generator().manual_seed(0))
-    s = gr.chains([time] * batch)
-    gr.schedule(s)
+    s, by_sequence = gr.chains([time] * batch, batch_first=False), _by_sequence(time, batch)
+    gr.schedule(s)  # kept on the structure
     model = gr.Recursive(cell)
     return {
-        OURS: Contender(
-            model, x.transpose(0, 1).reshape(-1, hidden), lambda x: model(x, s), lambda rows: rows
-        ),
+        OURS: Contender(model, x.flatten(0, 1), lambda x: model(x, s), lambda rows: rows[by_sequence]),
         "torchrecurrent": Contender(
-            theirs, x, lambda x: theirs(x)[0], lambda rows: rows.transpose(0, 1).reshape(-1, hidden)
+            theirs, x, lambda x: theirs(x)[0], lambda rows: rows.flatten(0, 1)[by_sequence]
         ),
     }
+
+
+def _by_sequence(time: int, batch: int) -> Tensor:
+    """`[B * T]`: the rows of `[T, B, ...]`, sequence after sequence."""
+    return torch.arange(time * batch).view(time, batch).t().flatten()
 
 
 def _torch(net: str, hidden: int) -> Any:
@@ -206,10 +214,12 @@ def _torch(net: str, hidden: int) -> Any:
     return NETS[net](hidden, hidden)
 
 
-def _ours(module: nn.RNNBase, x: Tensor, s: gr.Structure) -> Contender:
+def _ours(module: nn.RNNBase, x: Tensor, s: gr.Structure, by_sequence: Tensor | None = None) -> Contender:
     model: Any = gr.from_torch(module).model
     gr.schedule(s)  # kept on the structure
-    return Contender(model, x, lambda x: model(x, s), lambda rows: rows)
+    return Contender(
+        model, x, lambda x: model(x, s), lambda rows: rows if by_sequence is None else rows[by_sequence]
+    )
 
 
 def _timed(net: str, shape: str, contenders: dict[str, Contender], rounds: int) -> list[Row]:

@@ -231,6 +231,7 @@ def draw_bits(orders: Tensor, network: float, both: float, by_place: dict[str, T
     left.axhline(
         both, color=common.COLOURS[2], lw=2, ls="--", label=f"both: {NETWORK} and {len(orders)}-grams"
     )
+    left.set_ylim(bottom=min(both, network, float(orders.min())) - 0.25)
     left.set_xticks(n)
     left.set_xlabel("n")
     left.set_ylabel("bits per character, test modules")
@@ -257,8 +258,8 @@ def draw_surprise(characters: list[str], bits: dict[str, Tensor], columns: int =
             row, column = row + 1, 0
         places.append((row, column))
         row, column = (row + 1, 0) if character == "\n" else (row, column + 1)
-    rows = 1 + max(row for row, _ in places)
-    fig = common.figure(0.115 * columns + 1, 0.4 + len(bits) * (0.4 + 0.2 * rows))
+    rows, columns = (1 + max(place) for place in zip(*places, strict=True))
+    fig = common.figure(0.125 * columns + 1.2, 0.4 + len(bits) * (0.4 + 0.2 * rows))
     axes = fig.subplots(len(bits), 1, squeeze=False).flatten().tolist()
     for ax, (name, values) in zip(axes, bits.items(), strict=True):
         ground = torch.full((rows, columns), torch.nan)

@@ -106,19 +106,23 @@ class Cell(nn.Module):
 
 def is_plain(cell: Cell, kind: type[Cell]) -> bool:
     """Whether a cell computes what its class says: it is of no subclass, its parts are linear layers, no hooks."""
-    return (
-        type(cell) is kind
-        and all(type(part) is nn.Linear for part in cell.children())
-        and not any(_has_hooks(part) for part in (cell, *cell.children()))
-        and not torch_module._global_forward_hooks
-        and not torch_module._global_forward_pre_hooks
+    if type(cell) is not kind or _is_changed(cell):
+        return False
+    for part in cell._modules.values():
+        if type(part) is not nn.Linear or _is_changed(part):
+            return False
+    return not (torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks)
+
+
+def _is_changed(part: nn.Module) -> bool:
+    return bool(
+        "forward" in vars(part)
+        or part._compiled_call_impl is not None
+        or part._forward_hooks
+        or part._forward_pre_hooks
+        or part._backward_hooks
+        or part._backward_pre_hooks
     )
-
-
-def _has_hooks(part: nn.Module) -> bool:
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    changed = "forward" in vars(part) or part._compiled_call_impl is not None
-    return changed or any(getattr(part, name) for name in hooks)
 
 
 def check_cell(cell: Any) -> None:

@@ -30,18 +30,19 @@ class Layout:
     def __init__(self, chains: Chains, as_numbered: bool = True) -> None:
         self.chains = chains
         self.regular = chains.regular if as_numbered else None
+        self.stays = bool(self.regular) or chains.are_in_order
 
     def enter(self, rows: Tensor) -> Tensor:
         """`[N, ...]`, from the caller's order into this one; maybe the same tensor."""
-        return rows if self.regular else rows.index_select(0, self.chains.node)
+        return rows if self.stays else rows.index_select(0, self.chains.node)
 
     def leave(self, rows: Tensor) -> Tensor:
         """`[N, ...]`, back into the caller's order; maybe the same tensor."""
-        return rows if self.regular else rows.index_select(0, self.chains.place)
+        return rows if self.stays else rows.index_select(0, self.chains.place)
 
     def enter_copy(self, rows: Tensor) -> Tensor:
         """As `enter`, to be written into."""
-        return rows.clone(memory_format=torch.contiguous_format) if self.regular else self.enter(rows)
+        return rows.clone(memory_format=torch.contiguous_format) if self.stays else self.enter(rows)
 
     def steps(self, rows: Tensor) -> Sequence[Tensor]:
         """Each step's rows, as views."""
@@ -129,7 +130,7 @@ class SRN(Equations):
             bias = weights.b_ih + weights.b_hh
         inputs = weights.w_ih.t()
         h = torch.mm(x, inputs) if bias is None else torch.addmm(bias, x, inputs)
-        recurrent, f = weights.w_hh.t(), torch.relu_ if self._relu else torch.tanh_
+        recurrent, f = weights.w_hh.t().contiguous(), torch.relu_ if self._relu else torch.tanh_
         earlier, chains = initial, layout.chains.num_chains
         for count, step in zip(layout.chains.counts, layout.steps(h), strict=True):
             if earlier is not None:
@@ -175,7 +176,8 @@ class GRU(Equations):
         gates, h = x.new_empty(x.shape[0], 4 * hidden), x.new_empty(x.shape[0], hidden)
         torch.addmm(bias[: 3 * hidden], x, self.turn(weights.w_ih).t(), out=gates[:, : 3 * hidden])
         gates[:, 3 * hidden :] = bias[3 * hidden :]
-        recurrent, sigmoid_, tanh_, lerp = weights.w_hh.t(), torch.sigmoid_, torch.tanh_, torch.lerp
+        recurrent = weights.w_hh.t().contiguous()
+        sigmoid_, tanh_, lerp = torch.sigmoid_, torch.tanh_, torch.lerp
         views = (gates[:, hidden:], gates[:, hidden : 3 * hidden], *gates.split(hidden, 1), h)
         earlier, chains = initial, layout.chains.num_chains
         for count, rzu, rz, n, r, z, u, new in zip(
@@ -196,7 +198,7 @@ class GRU(Equations):
         x_n = torch.addmm(bias[:hidden], x, weights.w_ih[2 * hidden :].t())
         x_rz = torch.addmm(bias[hidden : 3 * hidden], x, weights.w_ih[: 2 * hidden].t())
         bias[: 3 * hidden] = 0  # what is left belongs to u
-        h, bias, recurrent = torch.empty_like(x_n), bias[hidden:], weights.w_hh.t()
+        h, bias, recurrent = torch.empty_like(x_n), bias[hidden:], weights.w_hh.t().contiguous()
         gates = bias.expand(layout.chains.num_chains, -1).clone()
         rz, (r, z, u) = gates[:, : 2 * hidden], gates.split(hidden, 1)
         addmm, sigmoid_, tanh_, lerp = torch.addmm, torch.sigmoid_, torch.tanh_, torch.lerp
@@ -280,7 +282,7 @@ class _Sweep(torch.autograd.Function):
         ctx.equations, ctx.layout = equations, layout
         ctx.save_for_backward(x, initial, *weights[:2], h, kept)
         # A copy in any case: h is kept, and the caller may write into his.
-        return h.clone() if layout.regular else layout.leave(h)
+        return h.clone() if layout.stays else layout.leave(h)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
@@ -320,6 +322,7 @@ class Scan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         """The same scan from the other end."""
+        check_first_derivatives(grads)
         layout: Layout = ctx.layout
         f, c, initial = ctx.saved_tensors
         of_u, of_f, of_initial = grads[0].clone(), torch.empty_like(f), torch.zeros_like(initial)

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from ..cells.cell import Fused
 from ..schedule import Chains, Schedule
 from .chain_sweep import GRU, SRN, Layout, Scan, sweep_chains
-from .derivatives import check_first_derivatives
 from .job import Job
 
 # Far beyond what any gate's argument comes to, and far from overflow.
@@ -26,15 +25,15 @@ _SWEPT = {"rnn_tanh": SRN(relu=False), "rnn_relu": SRN(relu=True), "gru": GRU()}
 
 def lower(job: Job, x: Tensor, initial: list[Tensor]) -> Lowered | None:
     """The short way for a run, if there is one; arguments as in `sweep`, but for x, which is the caller's."""
+    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+        return None
     fused = job.cell.fused()
     if fused is None or torch.is_autocast_enabled(x.device.type):
         return None
-    # Of other types are stand-ins (the cell runs in a step of another) and whatever else overloads operations.
-    tensors = [x, *initial, *(weight for weight in fused[1:] if weight is not None)]
-    if any(type(tensor) not in (Tensor, nn.Parameter) or tensor.dtype != x.dtype for tensor in tensors):
-        return None
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
-        return None
+    for tensor in (x, *initial, *fused[1:]):
+        # Of other types are stand-ins (the cell runs in a step of another) and whatever else overloads operations.
+        if tensor is not None and (type(tensor) not in (Tensor, nn.Parameter) or tensor.dtype != x.dtype):
+            return None
     chains = job.plan.chains
     if chains is None:
         return None
@@ -98,17 +97,17 @@ class _LSTM(Lowered):
 
     def sequence(self) -> tuple[Tensor, list[Tensor]]:
         """h, and h and c where each graph ends."""
-        x, w_ih = self._enter(), self.fused.w_ih
+        tables, w_ih = self._enter(), self.fused.w_ih
         if not self.chains.are_equally_long:
-            x, w_ih = self._with_a_stop(x, w_ih)
-        outputs, memories = self._operator(x, w_ih)
+            tables, w_ih = self._with_a_stop(tables, w_ih)
+        outputs, memories = self._operator(tables, w_ih)
         h, ends = self._leave(outputs), self.plan.ends.node.clamp(min=0)
         widths = [width for _, width in self.chains.blocks.shapes[1:]]
         ended = [c[0, width:] for c, width in zip(memories, [*widths, 0], strict=True)]
         c = torch.cat(ended[::-1]).index_select(0, self.chains.chain[ends])
-        return h, [h.index_select(0, ends), _first_only(c)]
+        return h, [h.index_select(0, ends), c]
 
-    def _with_a_stop(self, x: Tensor, w_ih: Tensor) -> tuple[Tensor, Tensor]:
+    def _with_a_stop(self, tables: list[Tensor], w_ih: Tensor) -> tuple[list[Tensor], Tensor]:
         """One input more, which is 1 in padding: it opens the forget gate and shuts the input gate.
 
         So c stays what it was where the chain ended.
@@ -116,54 +115,68 @@ class _LSTM(Lowered):
         hidden = self.fused.w_hh.shape[1]
         stop = w_ih.new_zeros(4 * hidden, 1)
         stop[:hidden], stop[hidden : 2 * hidden] = -_SHUT, _SHUT
-        padding = self.chains.blocks.is_padding.to(x.dtype).unsqueeze(1)
-        return torch.cat([x, padding], dim=1), torch.cat([w_ih, stop], dim=1)
+        padding = self._tables(self.chains.blocks.is_padding.to(w_ih.dtype).unsqueeze(1))
+        stopped = [torch.cat(both, dim=-1) for both in zip(tables, padding, strict=True)]
+        return stopped, torch.cat([w_ih, stop], dim=1)
 
-    def _operator(self, x: Tensor, w_ih: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """For each block h at its rows, and c behind it, `[1, ·, H]`."""
+    def _operator(self, tables: list[Tensor], w_ih: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """For each block h, `[steps, chains, H]`, and c behind it, `[1, chains, H]`."""
         _, _, w_hh, *biases = self.fused
         biases = [bias for bias in biases if bias is not None]
         if len(biases) == 1:  # torch has two or none
             biases.append(torch.zeros_like(biases[0]))
         weights, training = [w_ih, w_hh, *biases], torch.is_grad_enabled()
-        state = [field.unsqueeze(0) for field in self._before()]
-        outputs, memories, begin = [], [], 0
-        for steps, width in self.chains.blocks.shapes:
-            if outputs:
-                state = [field[:, :width] for field in state]
-            rows = x[begin : begin + steps * width].view(steps, width, -1)
-            output, *state = torch.lstm(rows, state, weights, bool(biases), 1, 0.0, training, False, False)
-            outputs.append(output.view(steps * width, -1))
-            memories.append(state[1])
-            begin += steps * width
+        h, c = self._before()
+        outputs, memories = [], []
+        for table in tables:
+            if (width := table.shape[1]) < h.shape[1]:
+                h, c = h[:, :width], c[:, :width]
+            output, h, c = torch.lstm(table, [h, c], weights, bool(biases), 1, 0.0, training, False, False)
+            outputs.append(output)
+            memories.append(c)
         return outputs, memories
 
-    def _before(self) -> Sequence[Tensor]:
-        """h and c before each chain."""
+    def _before(self) -> list[Tensor]:
+        """h and c before each chain, `[1, B, H]` each."""
         if self.initial:
-            return self.initial
-        zero = self.x.new_zeros(self.chains.num_chains, self.fused.w_hh.shape[1])
-        return zero, zero
+            return [field.unsqueeze(0) for field in self.initial]
+        return [self.x.new_zeros(1, self.chains.num_chains, self.fused.w_hh.shape[1])] * 2
 
-    @property
-    def _is_in_order(self) -> bool:
-        return self.chains.regular is not None and self.chains.regular[0] == self.chains.num_chains
+    def _enter(self) -> list[Tensor]:
+        """x for each block, `[steps, chains, D]`."""
+        if self.chains.regular is None:
+            return self._tables(_move(self.x, self.chains.blocks.node, self.chains.blocks.row))
+        (along, across), time, count = self.chains.regular, len(self.chains.counts), self.chains.num_chains
+        if across == 1:
+            table = self.x.reshape(time, count, -1)
+        else:
+            table = self.x.reshape(count, time, -1).transpose(0, 1)
+        return [table if along > 0 else table.flip(0)]
 
-    def _enter(self) -> Tensor:
-        """x at all rows of the blocks."""
-        return self.x if self._is_in_order else _move(self.x, self.chains.blocks.node, self.chains.blocks.row)
+    def _leave(self, tables: list[Tensor]) -> Tensor:
+        """`[N, H]`, from the blocks into the caller's order."""
+        if self.chains.regular is None:
+            rows = torch.cat([table.flatten(0, 1) for table in tables])
+            return _move(rows, self.chains.blocks.row, self.chains.blocks.node)
+        (along, across), (table,) = self.chains.regular, tables
+        table = table if along > 0 else table.flip(0)
+        table = table if across == 1 else table.transpose(0, 1)
+        # Autograd keeps what the operator has returned, and the caller may write into his.
+        rows = (
+            table.clone(memory_format=torch.contiguous_format) if table.requires_grad else table.contiguous()
+        )
+        return rows.view(-1, rows.shape[-1])
 
-    def _leave(self, outputs: list[Tensor]) -> Tensor:
-        """From the blocks into the caller's order."""
-        rows = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
-        if self._is_in_order:
-            return _first_only(rows)
-        return _move(rows, self.chains.blocks.row, self.chains.blocks.node)
+    def _tables(self, rows: Tensor) -> list[Tensor]:
+        """The rows of each block, `[steps, chains, ...]`."""
+        shapes = self.chains.blocks.shapes
+        parts = rows.split([steps * width for steps, width in shapes])
+        return [part.view(*shape, -1) for part, shape in zip(parts, shapes, strict=True)]
 
     def _memory(self, h: Tensor) -> Tensor:
         """c of all nodes, from h: all gates at once, then c_t = f_t * c_{t-1} + i_t * g_t."""
         chains, fused, layout = self.chains, self.fused, Layout(self.chains, as_numbered=False)
-        before, initial = self._before()
+        before, initial = (field[0] for field in self._before())
         x, h = (_move(rows, chains.node, chains.place) for rows in (self.x, h))
         earlier = torch.cat([before, h.index_select(0, chains.before)])
         gates = x @ fused.w_ih[: 3 * h.shape[1]].t() + earlier @ fused.w_hh[: 3 * h.shape[1]].t()
@@ -174,27 +187,14 @@ class _LSTM(Lowered):
         return _move(c, chains.place, chains.node)
 
 
-def _first_only(rows: Tensor) -> Tensor:
-    """The same rows, of which a backward pass is not to be differentiated; not the same memory, if there is one."""
-    return _Copied.apply(rows) if rows.requires_grad else rows
-
-
-class _Copied(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:
-        """Copy."""
-        return rows.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        """The gradient as it is."""
-        check_first_derivatives(grads)
-        return grads[0]
-
-
 def _move(rows: Tensor, there: Tensor, back: Tensor) -> Tensor:
-    """`rows[there]`, where `back` is the place of each row that counts: rows named again in `there` are padding."""
-    return _Moved.apply(rows, there, back) if rows.requires_grad else rows.index_select(0, there)
+    """`rows[there]`, where `back` is the place of each row that counts: rows named again in `there` are padding.
+
+    What happens to padding has no influence, so that its gradient is zero and need not be added up.
+    """
+    if torch.is_grad_enabled() and rows.requires_grad:
+        return _Moved.apply(rows, there, back)
+    return rows.index_select(0, there)
 
 
 class _Moved(torch.autograd.Function):
@@ -206,10 +206,9 @@ class _Moved(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        """Gather back; padding has no gradient."""
-        check_first_derivatives(grads)
+        """Gather back."""
         there, back = ctx.saved_tensors
         (grad,) = grads
         if len(back) > len(there):
-            return grad.new_zeros(len(back), *grad.shape[1:]).index_copy_(0, there, grad), None, None
+            return grad.new_zeros(len(back), *grad.shape[1:]).index_copy(0, there, grad), None, None
         return grad.index_select(0, back), None, None

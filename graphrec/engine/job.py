@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..cells.cell import Cell, check_cell
 from ..schedule import Schedule, check_schedule
@@ -96,7 +96,7 @@ def _check_x(cell: Cell, plan: Schedule, x: Tensor) -> None:
         raise TypeError(
             f"x must hold floating-point numbers, got {x.dtype}: embed ids first, or convert with .float()."
         )
-    parameter = next(cell.parameters(), None)
+    parameter = _first_parameter(cell)
     if parameter is not None and x.dtype != parameter.dtype and not torch.is_autocast_enabled(x.device.type):
         raise TypeError(
             f"x is {x.dtype}, but the cell's parameters are {parameter.dtype}: convert one, "
@@ -111,6 +111,15 @@ def _check_x(cell: Cell, plan: Schedule, x: Tensor) -> None:
             f"x is on {x.device}, but the schedule is on {plan.device}: schedule the structure there, "
             f"graphrec.schedule(s.to('{x.device}'))."
         )
+
+
+def _first_parameter(module: nn.Module) -> Tensor | None:
+    # As next(module.parameters()), which makes lists of them all; this is asked in every run.
+    for parameter in module._parameters.values():
+        if parameter is not None:
+            return parameter
+    found = (_first_parameter(part) for part in module._modules.values() if part is not None)
+    return next((parameter for parameter in found if parameter is not None), None)
 
 
 def _initial_fields(cell: Cell, initial: Any) -> list[Tensor]:

@@ -3,10 +3,11 @@
 Belongs here: anything computed from a structure alone. Does not: states, cells, gradients.
 """
 
+from .chains import Chains
 from .compile import check_mode, schedule
 from .levels import CycleError, levels
 from .plan import Schedule, Step, check_schedule
-from .views import Chains, Part
+from .views import Part
 
 __all__ = [
     "Chains",

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ..structure import Structure
-from .views import Chains, Ends, Outbox, Part, Routes, parts_of
+from .chains import Chains
+from .views import Ends, Outbox, Part, Routes, parts_of
 
 
 class Step(NamedTuple):

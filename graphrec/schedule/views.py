@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
-
-from .levels import levels
 
 if TYPE_CHECKING:
     from ..structure import Structure
@@ -146,156 +141,6 @@ def parts_of(plan: Schedule) -> list[list[Part]]:
         degree = fewest[number] if fewest[number] == most[number] else None
         found[-1].append(Part(of_kind, nodes, inbox, degree, slots[number], not shared[number]))
     return found
-
-
-@dataclass(frozen=True, eq=False)
-class Chains:
-    """A schedule whose structure is a batch of B chains, longest first: each step's nodes follow the first of the last.
-
-    Attributes:
-        node: `[N]`, the nodes step by step, those of a step in the order of their chains.
-        place: `[N]`, where in that order each node stands.
-        chain: `[N]`, the number of each node's chain.
-        counts: how many chains reach each step; never rising.
-        regular: how far apart nodes that follow each other are numbered, and nodes of neighbouring chains, where
-            all chains are equally long and this fills the numbers evenly (`gr.chains`, its reverse, steps side by
-            side); else None.
-    """
-
-    node: Tensor
-    place: Tensor
-    chain: Tensor
-    counts: list[int]
-    regular: tuple[int, int] | None
-
-    @staticmethod
-    def of(plan: Schedule) -> Chains | None:
-        """Read off a schedule; None where it is anything but chains."""
-        s = plan.structure
-        if plan.mode != "async" or not _is_chains(s):
-            return None
-        level = levels(s)
-        bounds = plan.steps.node_bounds
-        counts = [stop - start for start, stop in pairwise(bounds)]
-        # Who is first: pointers that jump twice as far at every turn.
-        first = torch.arange(s.num_nodes, device=s.device)
-        first[s.target] = s.source
-        for _ in range((len(counts) - 1).bit_length()):
-            first = first[first]
-        length = torch.zeros_like(first).scatter_reduce(0, first, level + 1, "amax")
-        heads = (level == 0).nonzero().flatten()
-        heads = heads[torch.argsort(length[heads], descending=True, stable=True)]
-        rank = torch.empty_like(first)
-        rank[heads] = torch.arange(len(heads), device=s.device)
-        chain = rank[first]
-        node = torch.argsort(level * len(heads) + chain)
-        place = torch.empty_like(node)
-        place[node] = torch.arange(s.num_nodes, device=s.device)
-        return Chains(node, place, chain, counts, _regular(node, counts))
-
-    @property
-    def num_chains(self) -> int:
-        """B."""
-        return self.counts[0]
-
-    @property
-    def are_equally_long(self) -> bool:
-        """Whether all are."""
-        return self.counts[-1] == self.counts[0]
-
-    @property
-    def heads(self) -> Tensor:
-        """`[B]`: the first node of each chain."""
-        return self.node[: self.num_chains]
-
-    @cached_property
-    def before(self) -> Tensor:
-        """`[N - B]`: for each node behind the heads, in the order of `node`, the place of its predecessor."""
-        with torch.inference_mode(False):
-            back = torch.tensor(self.counts, device=self.node.device)
-            later = torch.arange(self.num_chains, len(self.node), device=self.node.device)
-            return later - torch.repeat_interleave(back[:-1], back[1:])
-
-    @cached_property
-    def blocks(self) -> Blocks:
-        """The same in few blocks of equally long pieces."""
-        with torch.inference_mode(False):
-            return Blocks.of(self)
-
-
-# Which share of all nodes the padding of one block may come to.
-PADDING = 1 / 16
-
-
-class Blocks(NamedTuple):
-    """Chains cut after some steps, so that what is left of them is nearly equally long in each block, and padded.
-
-    Attributes:
-        node: `[P]`, the node at each row of the blocks, step by step; where a chain has ended, its last one again.
-        row: `[N]`, where each node stands.
-        is_padding: `[P]`.
-        shapes: steps and chains of each block.
-    """
-
-    node: Tensor
-    row: Tensor
-    is_padding: Tensor
-    shapes: list[tuple[int, int]]
-
-    @staticmethod
-    def of(chains: Chains) -> Blocks:
-        """A new block begins where the padding of the last would come to more than `PADDING` of all nodes."""
-        most = PADDING * len(chains.node)
-        cuts, padding = [0], 0
-        for step, count in enumerate(chains.counts):
-            padding += chains.counts[cuts[-1]] - count
-            if padding > most:
-                cuts.append(step)
-                padding = 0
-        cuts.append(len(chains.counts))
-        device = chains.node.device
-        counts = torch.tensor(chains.counts, device=device)
-        shapes = [(stop - start, chains.counts[start]) for start, stop in pairwise(cuts)]
-        widths = torch.repeat_interleave(
-            torch.tensor([width for _, width in shapes], device=device),
-            torch.tensor([steps for steps, _ in shapes], device=device),
-        )
-        begins, padded = torch.cumsum(counts, 0) - counts, torch.cumsum(widths, 0) - widths
-        step = torch.repeat_interleave(torch.arange(len(counts), device=device), widths)
-        chain = torch.arange(len(step), device=device) - padded[step]
-        ended = torch.searchsorted(counts.flip(0), torch.arange(chains.num_chains, device=device), right=True)
-        last = len(counts) - 1 - ended  # the last step that each chain reaches
-        node = chains.node[begins[torch.minimum(step, last[chain])] + chain]
-        row = torch.empty_like(chains.node)
-        is_padding = chain >= counts[step]
-        row[node[~is_padding]] = (~is_padding).nonzero().flatten()
-        return Blocks(node, row, is_padding, shapes)
-
-
-def _is_chains(s: Structure) -> bool:
-    """Whether every node has one source and one target at most, in slot 0, and an initial state before its first."""
-    if s.num_edges and (
-        int(s.slot.max()) > 0
-        or int(torch.bincount(s.source).max()) > 1
-        or int(torch.bincount(s.target).max()) > 1
-    ):
-        return False
-    return s.past is None or bool((s.past == 1).all())
-
-
-def _regular(node: Tensor, counts: list[int]) -> tuple[int, int] | None:
-    time, chains = len(counts), counts[0]
-    if counts[-1] != chains:
-        return None
-    table = node.view(time, chains)
-    start = int(table[0, 0])
-    along = int(table[1, 0]) - start if time > 1 else chains
-    across = int(table[0, 1]) - start if chains > 1 else time
-    if (abs(along), across) not in ((1, time), (chains, 1)):
-        return None
-    step = torch.arange(time, device=node.device).unsqueeze(1) * along
-    even = start + step + torch.arange(chains, device=node.device) * across
-    return (along, across) if torch.equal(table, even) else None
 
 
 class Ends(NamedTuple):

@@ -16,20 +16,29 @@ def chain(length: int) -> Structure:
     return chains([length])
 
 
-def chains(lengths: Sequence[int] | Tensor) -> Structure:
-    """A batch of sequences: graph b has `lengths[b]` nodes, numbered on from those of graph b - 1.
+def chains(lengths: Sequence[int] | Tensor, batch_first: bool = True) -> Structure:
+    """A batch of sequences: graph b is a chain of `lengths[b]` nodes.
 
     A length of 0 is allowed: the graph keeps its place in the batch (and its row in a readout).
+
+    Args:
+        lengths: of the sequences.
+        batch_first: whether nodes are numbered sequence after sequence, as the rows of a tensor `[B, T, D]`; or step
+            by step, as those of torch's `[T, B, D]`, and where lengths fall as those of a `PackedSequence`. Rows
+            that are laid out step by step need not be moved where the engine runs all chains side by side.
 
     Raises:
         ValueError: no lengths at all, or a negative one.
     """
     size, graph, time = _lay_out(lengths)
-    node = torch.arange(graph.shape[0])
-    later = node[time > 0]
+    later = torch.arange(graph.shape[0])[time > 0]
+    edge_index = torch.stack([later - 1, later])
+    if not batch_first:
+        order = torch.argsort(time, stable=True)
+        edge_index, graph, time = torch.argsort(order)[edge_index], graph[order], time[order]
     return Structure(
         num_nodes=graph.shape[0],
-        edge_index=torch.stack([later - 1, later]),
+        edge_index=edge_index,
         slot=torch.zeros_like(later),
         graph=graph,
         num_graphs=size.shape[0],

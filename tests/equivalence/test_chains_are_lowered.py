@@ -22,6 +22,7 @@ from tests.tolerances import assert_all_close, assert_close
 from tests.trials import assert_is_reference_loop, gradients, outcome, trial
 
 engine = importlib.import_module("graphrec.engine.run")
+blocks = importlib.import_module("graphrec.schedule.chains")
 
 CELLS = {
     "SRN": gr.SRNCell,
@@ -29,6 +30,17 @@ CELLS = {
     "GRU": gr.GRUCell,
     "LSTM": gr.LSTMCell,
 }
+some_chains = pytest.mark.parametrize(
+    "s",
+    [
+        gr.chains([3, 3]),
+        gr.chains([4, 2]),
+        gr.chains([3, 3], batch_first=False),
+        gr.chains([4, 2], batch_first=False),
+    ],
+    ids=["equal", "any", "equal by time", "any by time"],
+)
+swept_cells = pytest.mark.parametrize("make", [CELLS[name] for name in ("SRN", "SRN-relu", "GRU")])
 every_cell = pytest.mark.parametrize("make", CELLS.values(), ids=CELLS)
 initial_states = st.sampled_from([None, "per graph", "per node", "for all"])
 equal_lengths = st.builds(lambda count, length: [length] * count, st.integers(1, 4), st.integers(1, 5))
@@ -48,21 +60,12 @@ def renumbered(s, number):
     )
 
 
-def by_time(lengths):
-    """Equally long chains whose nodes are numbered step by step, as in torch's padded tensors."""
-    chains, time = len(lengths), lengths[0]
-    node = torch.arange(chains * time)
-    return renumbered(gr.chains(lengths), node % time * chains + torch.div(node, time, rounding_mode="floor"))
-
-
 @st.composite
 def chains(draw):
     """Chains in one of the numberings in which people have them, in either direction."""
     lengths = draw(lengths_of_chains)
-    s = gr.chains(lengths)
     numbering = draw(st.sampled_from(["chain by chain", "step by step", "any"]))
-    if numbering == "step by step" and len(set(lengths)) == 1:
-        s = by_time(lengths)
+    s = gr.chains(lengths, batch_first=numbering != "step by step")
     if numbering == "any":
         s = renumbered(s, torch.tensor(draw(st.permutations(range(s.num_nodes)))))
     return s.reverse() if draw(st.booleans()) else s
@@ -70,6 +73,14 @@ def chains(draw):
 
 def made(make, biases):
     return lambda inputs, hidden: make(inputs, hidden, biases=biases)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def several_blocks():
+    """The LSTM's blocks have little padding, so that the short chains of these tests are cut into several, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "PADDING", 2)
+        yield
 
 
 @pytest.fixture
@@ -122,8 +133,8 @@ def everything(run):
 @example(s=gr.chains([0, 0, 1]), biases=2, initial="per graph", inputs=2, hidden=2)
 @example(s=gr.chains([40, 1, 33, 7, 25, 40, 3]), biases=2, initial="per graph", inputs=2, hidden=3)
 @example(s=gr.chains([9, 9]).reverse(), biases=0, initial="per node", inputs=2, hidden=3)
-@example(s=by_time([4] * 3), biases=2, initial="per graph", inputs=2, hidden=2)
-@example(s=by_time([4] * 3).reverse(), biases=2, initial="for all", inputs=2, hidden=2)
+@example(s=gr.chains([4] * 3, batch_first=False), biases=2, initial="per graph", inputs=2, hidden=2)
+@example(s=gr.chains([4] * 3, batch_first=False).reverse(), biases=2, initial="for all", inputs=2, hidden=2)
 def test_all_values_and_gradients_are_the_reference_loops(make, s, biases, initial, inputs, hidden):
     assert gr.schedule(s).chains is not None
     run = trial(made(make, biases), s, initial, inputs=inputs, hidden=hidden)
@@ -182,7 +193,12 @@ def test_float32(make):
 @every_cell
 @pytest.mark.parametrize(
     "s",
-    [gr.chains([3, 3]), gr.chains([3, 0, 2]).reverse(), gr.lagged([4, 2], 1), by_time([4, 4])],
+    [
+        gr.chains([3, 3]),
+        gr.chains([3, 0, 2]).reverse(),
+        gr.lagged([4, 2], 1),
+        gr.chains([4, 4], batch_first=False),
+    ],
     ids=["equal", "reversed", "one lag", "by time"],
 )
 def test_the_short_way_is_taken(make, s, general_ways):
@@ -331,9 +347,7 @@ def test_a_parametrization_that_is_cached():
 
 
 @every_cell
-@pytest.mark.parametrize(
-    "s", [gr.chains([3, 3]), gr.chains([4, 2]), by_time([3, 3])], ids=["equal", "any", "by time"]
-)
+@some_chains
 def test_a_graph_that_is_kept_gives_the_same_gradients_again(make, s):
     run = trial(made(make, 2), s, "per graph")
     state = run.run()
@@ -347,14 +361,40 @@ def test_a_graph_that_is_kept_gives_the_same_gradients_again(make, s):
         torch.autograd.grad(loss, inputs)
 
 
-@every_cell
-@pytest.mark.parametrize(
-    "s", [gr.chains([3, 3]), gr.chains([4, 2]), by_time([3, 3])], ids=["equal", "any", "by time"]
-)
-def test_second_derivatives_are_refused(make, s):
+@swept_cells
+@some_chains
+def test_a_sweep_refuses_second_derivatives(make, s):
     run = trial(made(make, 2), s)
     _, final = run_sequence(run.cell, run.plan, run.x)
-    outputs = [run_first(run.cell, run.plan, run.x), *run.run(), *final]
+    assert_second_derivatives_are_refused(run, run_first(run.cell, run.plan, run.x), *run.run(), *final)
+
+
+@some_chains
+def test_the_memory_of_all_nodes_refuses_second_derivatives(s):
+    run = trial(made(gr.LSTMCell, 2), s)
+    assert_second_derivatives_are_refused(run, run.run().c)
+
+
+@some_chains
+def test_torchs_operator_has_second_derivatives(s):
+    run = trial(made(gr.LSTMCell, 2), s, "per graph")
+
+    def second():
+        h, final = run_sequence(run.cell, run.plan, run.x, run.initial)
+        loss = sum(value.pow(2).sum() for value in (h, *final))
+        first = torch.autograd.grad(loss, run.x, create_graph=True)
+        return gradients(first, run.inputs)
+
+    def batched():
+        h = run_first(run.cell, run.plan, run.x, run.initial)
+        upstream = torch.eye(h.numel(), dtype=h.dtype).view(-1, *h.shape)
+        return {"jacobian": torch.autograd.grad(h, run.x, upstream, is_grads_batched=True)[0]}
+
+    assert_is_reference_loop(second)
+    assert_is_reference_loop(batched)
+
+
+def assert_second_derivatives_are_refused(run, *outputs):
     for output in outputs:
         with pytest.raises(RuntimeError, match="reference_loop"):
             torch.autograd.grad(output.sum(), run.x, create_graph=True, retain_graph=True)
@@ -364,7 +404,7 @@ def test_second_derivatives_are_refused(make, s):
 
 
 @every_cell
-@pytest.mark.parametrize("s", [gr.chain(5), gr.chains([3, 3]), gr.chains([4, 2]), by_time([3, 3])])
+@some_chains
 def test_what_comes_out_may_be_written_into_and_what_goes_in_stays(make, s):
     run = trial(made(make, 2), s, "per graph")
     given = {name: tensor.detach().clone() for name, tensor in run.inputs.items()}

@@ -39,6 +39,30 @@ def test_chains_are_a_batch_of_chains(lengths):
     assert gr.chains(lengths) == gr.batch([gr.chain(length) for length in lengths])
 
 
+@given(lengths=st.lists(st.integers(0, 5), min_size=1, max_size=5))
+def test_chains_step_by_step_are_the_rows_of_torchs_containers(lengths):
+    s = gr.chains(lengths, batch_first=False)
+    assert s == gr.Structure(
+        s.num_nodes,
+        s.edge_index,
+        slot=torch.zeros(s.num_edges, dtype=torch.long),
+        graph=s.graph,
+        num_graphs=len(lengths),
+    )
+    # What each node is, by its number sequence after sequence.
+    original = torch.argsort(
+        torch.cat([torch.arange(n) * len(lengths) for n in lengths]) + gr.chains(lengths).graph
+    )
+    assert_graphs(s, gr.chains(lengths).graph[original].tolist())
+    edges = {(a, b) for a, b in original[s.edge_index].t().tolist()}
+    assert edges == {(a, b) for a, b in gr.chains(lengths).edge_index.t().tolist()}
+    long = sorted((n for n in lengths if n), reverse=True)
+    if long:
+        rows = gr.chains(long)
+        packed = gr.to_packed(torch.arange(rows.num_nodes), rows)
+        assert (gr.chains(long, batch_first=False).graph == rows.graph[packed.data]).all()
+
+
 def test_grid():
     s = gr.grid([3], layers=2)
     #  3 → 4 → 5   layer 1
