@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -49,33 +51,38 @@ def _bars(axes: Axes, rows: list[Row]) -> None:
 
 
 def draw_sequences(rows: list[SequenceRow], file: Path) -> None:
-    """Torch's time over graphrec's: a panel per network, a group per shape, a bar per mode and contender."""
-    nets = list(dict.fromkeys(row.net for row in rows))
-    figure = Figure(figsize=(10, 2.6 * len(nets)), layout="constrained")
-    for axes, net in zip(figure.subplots(len(nets), 1, squeeze=False)[:, 0], nets, strict=True):
-        here = [row for row in rows if row.net == net]
-        shapes = list(dict.fromkeys(row.shape for row in here))
-        for k, mode in enumerate(dict.fromkeys(row.mode for row in here)):
-            of_mode = [row for row in here if row.mode == mode]
-            for row in of_mode:
+    """The others' time over graphrec's: a panel per network and mode, a group per shape, a bar per contender."""
+    nets, modes = (
+        list(dict.fromkeys(values)) for values in zip(*((row.net, row.mode) for row in rows), strict=True)
+    )
+    names = list(dict.fromkeys(name for row in rows for name in row.timings))[1:]
+    most = max(Counter((row.net, row.mode) for row in rows).values())
+    figure = Figure(figsize=(12, 2.3 * len(nets)), layout="constrained")
+    panels = figure.subplots(len(nets), len(modes), squeeze=False, sharey="row")
+    for line, net in zip(panels, nets, strict=True):
+        for axes, mode in zip(line, modes, strict=True):
+            here = [row for row in rows if (row.net, row.mode) == (net, mode)]
+            for at, row in enumerate(here):
                 ours, *others = row.timings.items()
                 for j, (name, timing) in enumerate(others):
-                    at = shapes.index(row.shape) + (2 * k + j - 1.5) * 0.2
-                    ratio = timing.ratio_to(ours[1])
-                    bar = axes.bar(
-                        at, ratio, 0.18, color=COLOURS[2 * k + j], edgecolor="black", linewidth=0.4
-                    )
-                    if row.shape == shapes[-1] or j == 0:
-                        bar.set_label(f"{name}, {mode}")
+                    place = at + (j - (len(others) - 1) / 2) * 0.27
+                    style = {"color": COLOURS[names.index(name) + 1], "edgecolor": "black", "linewidth": 0.4}
+                    bar = axes.bar(place, timing.ratio_to(ours[1]), 0.27, label=name, **style)
                     axes.bar_label(bar, fmt="%.2f", fontsize=6, padding=1)
-        axes.axhline(1, color="grey", linewidth=0.8, linestyle="--", zorder=0)
-        axes.set_xticks(range(len(shapes)), shapes, fontsize=7)
-        axes.set_xlim(-0.6, len(shapes) - 0.4)
-        axes.set_ylabel(f"{net}: time,\ngraphrec = 1")
-        axes.spines[["top", "right"]].set_visible(False)
-        handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-        axes.legend(handles.values(), handles.keys(), frameon=False, fontsize=7, ncols=4, loc="upper left")
-        axes.margins(y=0.3)
+            axes.axhline(1, color="grey", linewidth=0.8, linestyle="--", zorder=0)
+            axes.set_xticks(range(len(here)), [fill(row.shape, 12) for row in here], fontsize=7)
+            axes.set_xlim(-0.6, most - 0.4)
+            axes.set_title(f"{net}, {mode}", fontsize=9)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.margins(y=0.15)
+        line[0].set_ylabel("time, graphrec = 1")
+    bars: dict[str, Any] = {}
+    for axes in panels.flat:
+        handles, labels = axes.get_legend_handles_labels()
+        bars |= dict(zip(labels, handles, strict=True))
+    figure.legend(
+        bars.values(), bars.keys(), loc="outside lower center", frameon=False, fontsize=8, ncols=len(bars)
+    )
     _save(figure, file)
 
 

@@ -110,7 +110,7 @@ def run(rounds: int, quick: bool, out: Path) -> list[Row]:
             rows += _timed(net, f"({time}, {batch}, {hidden})", contenders, rounds)
         for count, hidden in SENTENCES[:1] if quick else SENTENCES:
             lengths, origin = sentences(count)
-            shape = f"{count} {origin}, {hidden}"
+            shape = f"{count} {origin}, H={hidden}"
             rows += _timed(net, shape, uneven(net, lengths, hidden), rounds)
     try:
         for time, batch, hidden in SHAPES[:1] if quick else SHAPES[:2]:
