@@ -8,7 +8,6 @@ reverse is derived by hand; the LSTM runs as torch's own operator.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from ..cells.cell import Fused
 from ..schedule import Chains, Schedule
 from .chain_sweep import GRU, SRN, Layout, Scan, sweep_chains
 from .job import Job
+from .segments import move
 
 # Far beyond what any gate's argument comes to, and far from overflow.
 _SHUT = 1e30
@@ -145,7 +145,7 @@ class _LSTM(Lowered):
     def _enter(self) -> list[Tensor]:
         """x for each block, `[steps, chains, D]`."""
         if self.chains.regular is None:
-            return self._tables(_move(self.x, self.chains.blocks.node, self.chains.blocks.row))
+            return self._tables(move(self.x, self.chains.blocks.node, self.chains.blocks.row))
         (along, across), time, count = self.chains.regular, len(self.chains.counts), self.chains.num_chains
         if across == 1:
             table = self.x.reshape(time, count, -1)
@@ -157,7 +157,7 @@ class _LSTM(Lowered):
         """`[N, H]`, from the blocks into the caller's order."""
         if self.chains.regular is None:
             rows = torch.cat([table.flatten(0, 1) for table in tables])
-            return _move(rows, self.chains.blocks.row, self.chains.blocks.node)
+            return move(rows, self.chains.blocks.row, self.chains.blocks.node)
         (along, across), (table,) = self.chains.regular, tables
         table = table if along > 0 else table.flip(0)
         table = table if across == 1 else table.transpose(0, 1)
@@ -177,38 +177,11 @@ class _LSTM(Lowered):
         """c of all nodes, from h: all gates at once, then c_t = f_t * c_{t-1} + i_t * g_t."""
         chains, fused, layout = self.chains, self.fused, Layout(self.chains, as_numbered=False)
         before, initial = (field[0] for field in self._before())
-        x, h = (_move(rows, chains.node, chains.place) for rows in (self.x, h))
+        x, h = (move(rows, chains.node, chains.place) for rows in (self.x, h))
         earlier = torch.cat([before, h.index_select(0, chains.before)])
         gates = x @ fused.w_ih[: 3 * h.shape[1]].t() + earlier @ fused.w_hh[: 3 * h.shape[1]].t()
         for bias in (fused.b_ih, fused.b_hh):
             gates = gates if bias is None else gates + bias[: 3 * h.shape[1]]
         i, f, g = gates.chunk(3, dim=-1)
         c = Scan.apply(layout, torch.sigmoid(f), torch.sigmoid(i) * torch.tanh(g), initial)
-        return _move(c, chains.place, chains.node)
-
-
-def _move(rows: Tensor, there: Tensor, back: Tensor) -> Tensor:
-    """`rows[there]`, where `back` is the place of each row that counts: rows named again in `there` are padding.
-
-    What happens to padding has no influence, so that its gradient is zero and need not be added up.
-    """
-    if torch.is_grad_enabled() and rows.requires_grad:
-        return _Moved.apply(rows, there, back)
-    return rows.index_select(0, there)
-
-
-class _Moved(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, there: Tensor, back: Tensor) -> Tensor:
-        """Gather."""
-        ctx.save_for_backward(there, back)
-        return rows.index_select(0, there)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        """Gather back."""
-        there, back = ctx.saved_tensors
-        (grad,) = grads
-        if len(back) > len(there):
-            return grad.new_zeros(len(back), *grad.shape[1:]).index_copy(0, there, grad), None, None
-        return grad.index_select(0, back), None, None
+        return move(c, chains.place, chains.node)

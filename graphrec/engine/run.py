@@ -16,7 +16,7 @@ from .before import Before
 from .chains import Lowered, lower
 from .job import Job, prepare
 from .reference import Visit, loop, run_reference
-from .segments import is_transformed, permute
+from .segments import is_transformed, move
 from .swept import sweep
 from .tape import turn
 from .zero import NotSweepable
@@ -94,7 +94,7 @@ def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
     if _may_be_swept():
         before = Before(cell)
         try:
-            placed = x if job.plan.in_order else permute(x, job.plan.order, job.plan.place)
+            placed = x if job.plan.in_order else move(x, job.plan.order, job.plan.place)
             return sweep(job, _own(_project(cell, placed), x), fields)
         except NotSweepable:
             before.restore()  # the reference loop can do it, from the beginning

@@ -52,22 +52,30 @@ class _SegmentSum(torch.autograd.Function):
         return grads[0].index_select(0, target), None, None
 
 
-def permute(rows: Tensor, order: Tensor, place: Tensor) -> Tensor:
-    """`rows[order]`, where `place` is the inverse of `order`."""
-    return _Permute.apply(rows, order, place)
+def move(rows: Tensor, there: Tensor, back: Tensor) -> Tensor:
+    """`rows[there]`, where `back` says at which place each row then stands.
+
+    What is named once more in `there`, and rows that it does not name, are padding: nothing may come of it.
+    """
+    if torch.is_grad_enabled() and rows.requires_grad:
+        return _Move.apply(rows, there, back)
+    return rows.index_select(0, there)
 
 
-class _Permute(torch.autograd.Function):
-    """A permutation, whose gradient is the inverse permutation."""
+class _Move(torch.autograd.Function):
+    """Rows at other places, with padding added or left out; padding has no gradient."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, order: Tensor, place: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, there: Tensor, back: Tensor) -> Tensor:
         """Gather."""
-        ctx.save_for_backward(order, place)
-        return rows.index_select(0, order)
+        ctx.save_for_backward(there, back)
+        return rows.index_select(0, there)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         """Gather back."""
-        order, place = ctx.saved_tensors
-        return permute(grads[0], place, order), None, None
+        there, back = ctx.saved_tensors
+        (grad,) = grads
+        if len(back) > len(there):
+            return grad.new_zeros(len(back), *grad.shape[1:]).index_copy(0, there, grad), None, None
+        return grad.index_select(0, back), None, None
