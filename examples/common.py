@@ -1,10 +1,10 @@
-"""What the examples share: flags, training through Lightning, metrics, tables, pictures.
+"""What the examples share: flags, runs through Lightning that resume, tables, pictures.
 
 An example reads, in this order:
 
     run = common.start(common.parser(__doc__, name="logic", epochs=20))  # flags and folder; resumes or not
-    data = common.Samples(train, val, test, batch_size=32)  # three data sets
-    model = run.fit("tree", lambda: common.Classifier(Network(), 7), data)  # trained, best weights loaded
+    data = learning.Samples(train, val, test, batch_size=32)  # three data sets
+    model = run.fit("tree", lambda: learning.Classifier(Network(), 7), data)  # trained, best weights loaded
     scores = run.test(model, data)  # {"accuracy": 0.81, "loss": 0.64}
     run.finish(common.table(header, rows))  # printed, and kept in the folder
 """
@@ -19,22 +19,18 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import lightning as L
 import torch
+from learning import Drawn, Learner, Samples
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from torch import Tensor, nn
-from torch_geometric.loader import DataLoader
-from torchmetrics import MeanSquaredError, Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
 
-Made = TypeVar("Made", bound="Learner")
+Made = TypeVar("Made", bound=Learner)
 
 # Okabe and Ito's colours, which stay apart for colour-blind eyes; in the order of use.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
@@ -190,235 +186,6 @@ class Run:
                 checkpoint.with_name(name).unlink(missing_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         write_text(flags, json.dumps(now, indent=1))
-
-
-class Samples(L.LightningDataModule):
-    """Three data sets as batches; the training samples in a new order in each epoch, drawn by seed and epoch.
-
-    Args:
-        train, val, test: data sets of `torch_geometric.data.Data`, or lists.
-        batch_size: graphs per batch.
-    """
-
-    run_seed = 0
-
-    def __init__(self, train: Any, val: Any, test: Any, batch_size: int) -> None:
-        super().__init__()
-        # Taken out of their storage once: a data set cuts a sample out each time it is asked for.
-        self.train, self.val, self.test = ([part[i] for i in range(len(part))] for part in (train, val, test))
-        self.batch_size = batch_size
-
-    @property
-    def size(self) -> str:
-        """How many samples there are to learn from, in words."""
-        return f"{len(self.train):,} samples"
-
-    def train_dataloader(self) -> DataLoader:
-        # Lightning begins a loader twice. Hence samples already in order, instead of a loader that shuffles.
-        draw = torch.Generator().manual_seed(self.run_seed + 1_000_003 * epoch_of(self))
-        order = torch.randperm(len(self.train), generator=draw).tolist()
-        return DataLoader([self.train[i] for i in order], self.batch_size, generator=draw)
-
-    def val_dataloader(self) -> DataLoader:
-        return DataLoader(self.val, 2 * self.batch_size)
-
-    def test_dataloader(self) -> DataLoader:
-        return DataLoader(self.test, 2 * self.batch_size)
-
-
-class Drawn(L.LightningDataModule):
-    """Samples to learn from that are drawn anew in each epoch, by seed and epoch; those to be tested on are drawn once.
-
-    Args:
-        draw: called with a number of samples and a seed; returns them as one batch.
-        train: samples per epoch, a multiple of the batch size.
-        held_out: samples each for validation and for testing.
-        batch_size: samples per batch.
-    """
-
-    run_seed = 0
-
-    def __init__(self, draw: Callable[[int, int], Any], train: int, held_out: int, batch_size: int) -> None:
-        super().__init__()
-        self.draw, self.train, self.held_out, self.batch_size = draw, train, held_out, batch_size
-
-    @property
-    def size(self) -> str:
-        """How many samples there are to learn from, in words."""
-        return f"in each epoch {self.train:,} new samples"
-
-    def train_dataloader(self) -> Any:
-        return self._batches(self._seeds(2 + epoch_of(self), self.train // self.batch_size), self.batch_size)
-
-    def val_dataloader(self) -> Any:
-        return self._batches(self._seeds(0, 1), self.held_out)
-
-    def test_dataloader(self) -> Any:
-        return self._batches(self._seeds(1, 1), self.held_out)
-
-    def _batches(self, seeds: Any, size: int) -> Any:
-        """A batch per seed, drawn when its turn comes."""
-        draw: Any = partial(self.draw, size)
-        return torch.utils.data.DataLoader(seeds, batch_size=None, collate_fn=draw)
-
-    def _seeds(self, which: int, count: int) -> list[int]:
-        """Seeds that come nowhere else: seeds in a row, given out here and there, would meet."""
-        draw = torch.Generator().manual_seed(self.run_seed + 1_000_003 * which)
-        return torch.randint(2**62, (count,), generator=draw).tolist()
-
-
-def epoch_of(data: L.LightningDataModule) -> int:
-    """How many epochs are complete. Where Lightning resumes, it asks for data before it has set `current_epoch`."""
-    progress: Any = None if data.trainer is None else data.trainer.fit_loop.epoch_progress.current
-    return progress.processed if progress else 0
-
-
-class Learner(L.LightningModule):
-    """What `Classifier` and `Regressor` share: trains a network with AdamW, logs its losses and metrics.
-
-    The rate rises to `lr` over a tenth of the epochs, and falls to zero until the last.
-
-    Logs `train_loss`, `val_loss`, `test_loss`, and the metrics as `val_<name>` and `test_<name>`.
-
-    Args:
-        network: called with a batch.
-        metrics: by name; each is called with what the network returns and the targets.
-        lr, weight_decay: of AdamW.
-    """
-
-    run_seed = 0
-    epochs, best_score = 0, math.nan  # set by `Run.fit`
-
-    def __init__(
-        self, network: nn.Module, metrics: Mapping[str, Metric], lr: float, weight_decay: float
-    ) -> None:
-        super().__init__()
-        self.network: Any = network  # an nn.Module, with whatever else an example asks of it
-        self.lr, self.weight_decay = lr, weight_decay
-        every: dict[str, Any] = dict(metrics)
-        self.val_metrics = MetricCollection(every, prefix="val_", compute_groups=False)
-        self.test_metrics = self.val_metrics.clone(prefix="test_")
-
-    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """What is to become small; while training (`self.training`) it may be another one than when judged."""
-        raise NotImplementedError(f"{type(self).__name__} must say what its loss is.")
-
-    def forward(self, batch: Any) -> Tensor:
-        """`[M, ·]`, what the network makes of a batch."""
-        return self.network(batch)
-
-    def targets(self, batch: Any) -> Tensor:
-        """`[M, …]`: what the rows of the outputs should say."""
-        return batch.y
-
-    def judged(self, batch: Any, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The rows that the metrics are about: all. A subclass may choose some, e.g. the roots of trees."""
-        return outputs, y
-
-    def training_step(self, batch: Any, index: int) -> Tensor:
-        y = self.targets(batch)
-        loss = self.loss(self(batch), y)
-        # Sizes and sync_dist: so that a mean over batches, and over processes, is one over graphs.
-        self.log(
-            "train_loss",
-            loss,
-            on_step=False,
-            on_epoch=True,
-            prog_bar=True,
-            sync_dist=True,
-            batch_size=batch.num_graphs,
-        )
-        return loss
-
-    def validation_step(self, batch: Any, index: int) -> None:
-        self._measure("val", self.val_metrics, batch)
-
-    def test_step(self, batch: Any, index: int) -> None:
-        self._measure("test", self.test_metrics, batch)
-
-    def on_train_epoch_start(self) -> None:
-        # Dropout draws by seed, epoch and process alone: a resumed run repeats what it would have done.
-        torch.manual_seed(self.run_seed + 1_000_003 * (1 + self.current_epoch) + self.global_rank)
-
-    def configure_optimizers(self) -> Any:
-        adam = torch.optim.AdamW(self.parameters(), self.lr, weight_decay=self.weight_decay)
-        rate = torch.optim.lr_scheduler.OneCycleLR(
-            adam,
-            self.lr,
-            # In fewer steps there is no tenth of them to rise in.
-            total_steps=max(11, int(self.trainer.estimated_stepping_batches)),
-            pct_start=0.1,
-            anneal_strategy="linear",
-            cycle_momentum=False,
-        )
-        return {"optimizer": adam, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
-
-    def _measure(self, stage: str, metrics: MetricCollection, batch: Any) -> None:
-        outputs, y = self(batch), self.targets(batch)
-        self.log(f"{stage}_loss", self.loss(outputs, y), sync_dist=True, batch_size=batch.num_graphs)
-        metrics.update(*self.judged(batch, outputs, y))
-        self.log_dict(dict(metrics.items()), prog_bar=True, batch_size=batch.num_graphs)
-
-
-class Classifier(Learner):
-    """Trains a network to classify by cross entropy; see `Learner`.
-
-    Args:
-        network: called with a batch `torch_geometric.data.Batch`; returns logits `[M, C]` for the M rows of
-            `targets`, by default one per graph and `batch.y`.
-        num_classes: C.
-        lr, weight_decay: of AdamW.
-        label_smoothing: of the loss while training.
-        metrics: by name, beside `accuracy`; each is called with logits and targets.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        num_classes: int,
-        *,
-        lr: float = 1e-3,
-        weight_decay: float = 1e-2,
-        label_smoothing: float = 0.0,
-        metrics: Mapping[str, Metric] | None = None,
-    ) -> None:
-        accuracy = MulticlassAccuracy(num_classes, average="micro")
-        super().__init__(network, {"accuracy": accuracy, **(metrics or {})}, lr, weight_decay)
-        self.label_smoothing = label_smoothing
-
-    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """The cross entropy of logits `[M, C]` and classes `[M]`."""
-        smoothing = self.label_smoothing if self.training else 0.0
-        return nn.functional.cross_entropy(outputs, y, label_smoothing=smoothing)
-
-
-class Regressor(Learner):
-    """Trains a network to compute numbers by their mean squared error; see `Learner`.
-
-    Args:
-        network: called with a batch; returns `[M, Y]` for the M rows of `targets`, by default `batch.y`.
-        lr, weight_decay: of AdamW.
-        metrics: by name, beside `error`, the root of the mean squared error; each is called with outputs and targets.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        *,
-        lr: float = 1e-3,
-        weight_decay: float = 0.0,
-        metrics: Mapping[str, Metric] | None = None,
-    ) -> None:
-        error = MeanSquaredError(squared=False)
-        super().__init__(network, {"error": error, **(metrics or {})}, lr, weight_decay)
-
-    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """The mean squared error of two equally shaped tensors."""
-        if outputs.shape != y.shape:  # else the smaller one would be repeated
-            raise ValueError(
-                f"expected outputs of the shape of the targets, {tuple(y.shape)}, got {tuple(outputs.shape)}."
-            )
-        return nn.functional.mse_loss(outputs, y)
 
 
 def make_trainer(*, callbacks: Sequence[Callback] = (), **options: Any) -> L.Trainer:

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import common
+import learning
 import torch
 from torch import Tensor, nn
 
@@ -227,7 +228,7 @@ def main(argv: list[str] | None = None) -> None:
     formats = QUICK_FORMATS if run.args.quick else FORMATS
     splits = zip(("train", "val", "test"), sizes, strict=True)
     train, val, test = (Dates(split, size, formats=formats) for split, size in splits)
-    samples = common.Samples(train, val, test, batch_size=16 if run.args.quick else 64)
+    samples = learning.Samples(train, val, test, batch_size=16 if run.args.quick else 64)
     hidden = 32 if run.args.quick else 128
 
     rng = random.Random(run.args.seed)
@@ -243,8 +244,8 @@ def main(argv: list[str] | None = None) -> None:
     models: dict[str, Any] = {}
     for name, teacher in NETWORKS.items():
 
-        def learner(teacher: float = teacher) -> common.Classifier:
-            return common.Classifier(Translator(train, hidden, teacher), len(train.classes), lr=5e-3)
+        def learner(teacher: float = teacher) -> learning.Classifier:
+            return learning.Classifier(Translator(train, hidden, teacher), len(train.classes), lr=5e-3)
 
         models[name] = run.fit(name.replace(" ", "_"), learner, samples, monitor="val_loss").network.model
 

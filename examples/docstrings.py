@@ -21,6 +21,7 @@ import math
 from typing import Any
 
 import common
+import learning
 import torch
 from torch import Tensor, nn
 from torch_geometric.loader import DataLoader
@@ -158,7 +159,7 @@ class Writer(nn.Module):
         return self.model(batch.token, batch)
 
 
-class NextCharacter(common.Classifier):
+class NextCharacter(learning.Classifier):
     """Learns to say each character of a text.
 
     In training a character of a long text counts as much as one of a short text, though batches differ in length.
@@ -181,7 +182,7 @@ class NextCharacter(common.Classifier):
         return mean * len(y) / self.characters if self.training else mean
 
 
-class Texts(common.Samples):
+class Texts(learning.Samples):
     """Texts of similar length are trained on together: a batch takes as many steps as its longest has characters."""
 
     @property
@@ -204,7 +205,7 @@ class Texts(common.Samples):
 def network_bits(model: nn.Module, texts: list[Any]) -> Tensor:
     """`[T]`: how many bits each character takes, one text after another."""
     found = []
-    for batch in common.Samples([], [], texts, 64).test_dataloader():
+    for batch in learning.Samples([], [], texts, 64).test_dataloader():
         with torch.no_grad():
             found.append(nn.functional.cross_entropy(model(batch), batch.token, reduction="none"))
     return torch.cat(found).double() / math.log(2)

@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 import common
+import learning
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
@@ -51,7 +52,7 @@ class Evaluator(nn.Module):
         return self.classify(gr.readout.root(h, batch))
 
 
-def load(run: common.Run) -> tuple[common.Samples, list[Any], list[str]]:
+def load(run: common.Run) -> tuple[learning.Samples, list[Any], list[str]]:
     """Samples drawn for this run, the public test set (empty without the file), and the vocabulary."""
     size, depth = (500, 3) if run.args.quick else (30_000, 8)
     held_out = 100 if run.args.quick else HELD_OUT
@@ -68,7 +69,7 @@ def load(run: common.Run) -> tuple[common.Samples, list[Any], list[str]]:
     shuffled: list[Any] = [drawn[i] for i in order.tolist()]
     kept = [sample for sample in shuffled if words(sample) not in tested]
     splits = kept[2 * held_out :], kept[:held_out], kept[held_out : 2 * held_out]
-    return common.Samples(*splits, batch_size=8 if run.args.quick else 128), public, drawn.vocabulary
+    return learning.Samples(*splits, batch_size=8 if run.args.quick else 128), public, drawn.vocabulary
 
 
 def words(sample: Data) -> tuple[int, ...]:
@@ -83,10 +84,10 @@ def depths(samples: list[Any], vocabulary: list[str]) -> Tensor:
     return torch.stack([(opens - closes)[s.token].cumsum(dim=0).max() for s in samples])
 
 
-def is_right(model: common.Classifier, samples: list[Any]) -> Tensor:
+def is_right(model: learning.Classifier, samples: list[Any]) -> Tensor:
     """`[G]` bool: whether the model's answer to each sample is right."""
     right = []
-    for batch in common.Samples([], [], samples, 128).test_dataloader():
+    for batch in learning.Samples([], [], samples, 128).test_dataloader():
         with torch.no_grad():
             right.append(model(batch).argmax(dim=1) == batch.y)
     return torch.cat(right)
@@ -123,7 +124,7 @@ def main(argv: list[str] | None = None) -> None:
     hidden = 32 if run.args.quick else 96
     model = run.fit(
         "tree_lstm",
-        lambda: common.Classifier(Evaluator(len(vocabulary), hidden), 10, lr=4e-3),
+        lambda: learning.Classifier(Evaluator(len(vocabulary), hidden), 10, lr=4e-3),
         samples,
         patience=run.args.epochs,  # the falling step size ends the training
     )

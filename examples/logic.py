@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import common
+import learning
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
@@ -76,7 +77,7 @@ def there(root: Path | None, split: str, sizes: Iterable[int]) -> list[int]:
     return found
 
 
-def load(run: common.Run) -> tuple[common.Samples, Logic]:
+def load(run: common.Run) -> tuple[learning.Samples, Logic]:
     """The samples, of which a twentieth of the training pairs choose the epoch, and the training set."""
     root = QUICK if run.args.quick else run.args.data
     train = Logic(root, "train", there(root, "train", range(LARGEST + 1)))
@@ -84,10 +85,10 @@ def load(run: common.Run) -> tuple[common.Samples, Logic]:
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
     cut = len(train) // 20
     batch_size = 16 if run.args.quick else 256
-    return common.Samples(train[order[cut:]], train[order[:cut]], test, batch_size), train
+    return learning.Samples(train[order[cut:]], train[order[:cut]], test, batch_size), train
 
 
-def is_right(model: common.Classifier, samples: common.Samples) -> Tensor:
+def is_right(model: learning.Classifier, samples: learning.Samples) -> Tensor:
     """`[G]` bool: whether the model's answer to each pair of the test set is right."""
     right = []
     for batch in samples.test_dataloader():
@@ -130,7 +131,7 @@ def main(argv: list[str] | None = None) -> None:
     hidden = 24 if run.args.quick else 64
     model = run.fit(
         "tree_lstm",
-        lambda: common.Classifier(
+        lambda: learning.Classifier(
             Comparison(len(train.vocabulary), train.num_classes, hidden), train.num_classes, lr=4e-3
         ),
         samples,

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import common
+import learning
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
@@ -79,7 +80,7 @@ class Problem(NamedTuple):
     title: str
     draw: Callable[[int, int, int], Sequences]
     inputs: int
-    learner: Callable[[gr.Cell, float], common.Learner]
+    learner: Callable[[gr.Cell, float], learning.Learner]
     right: str
     chance: float
 
@@ -99,7 +100,7 @@ PROBLEMS = {
         "adding problem",
         draw_adding,
         2,
-        lambda cell, lr: common.Regressor(Network(cell, 1), lr=lr, metrics={"near": Near()}),
+        lambda cell, lr: learning.Regressor(Network(cell, 1), lr=lr, metrics={"near": Near()}),
         "near",
         1 - (1 - 2 * THRESHOLD) ** 2,  # who always says 0.5: X_1 + X_2 is within 0.16 of 0
     ),
@@ -107,7 +108,7 @@ PROBLEMS = {
         "temporal order",
         draw_order,
         len(SYMBOLS),
-        lambda cell, lr: common.Classifier(Network(cell, 4), 4, lr=lr, weight_decay=0.0),
+        lambda cell, lr: learning.Classifier(Network(cell, 4), 4, lr=lr, weight_decay=0.0),
         "accuracy",
         1 / 4,
     ),
@@ -125,7 +126,7 @@ def learn(run: common.Run, problem: str, network: str, lag: int, epoch: int) -> 
     """One network on one problem at one lag."""
     _, draw, inputs, learner, right, _ = PROBLEMS[problem]
     make, hidden, lr = NETWORKS[network]
-    data = common.Drawn(
+    data = learning.Drawn(
         lambda size, seed: draw(size, lag, seed),
         epoch,
         held_out=200 if run.args.quick else 1000,

@@ -22,6 +22,7 @@ import textwrap
 from typing import Any
 
 import common
+import learning
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
@@ -123,7 +124,7 @@ def masked_source(data: PythonFunctions, sample: Any, lines: int = 8) -> str:
 
 
 def suggest(
-    model: common.Classifier, data: PythonFunctions, sample: Any, count: int = 3
+    model: learning.Classifier, data: PythonFunctions, sample: Any, count: int = 3
 ) -> list[tuple[str, float]]:
     """The most probable first words, with their probabilities."""
     with torch.no_grad():
@@ -131,7 +132,7 @@ def suggest(
     return [(data.classes[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
 
 
-def show(model: common.Classifier, data: PythonFunctions, sample: Any) -> str:
+def show(model: learning.Classifier, data: PythonFunctions, sample: Any) -> str:
     """A function, what the model suggests, and what it is called."""
     guess = "   ".join(f"{name} {p:.0%}" for name, p in suggest(model, data, sample))
     return (
@@ -153,7 +154,7 @@ def label(data: PythonFunctions, node_type: str, subtokens: list[int]) -> str:
     return words if node_type.startswith(("Name", "arg", "Constant")) and words else f"{node_type} {words}"
 
 
-def draw(model: common.Classifier, data: PythonFunctions, sample: Any) -> Any:
+def draw(model: learning.Classifier, data: PythonFunctions, sample: Any) -> Any:
     """The function, its tree, and in colour and size of the nodes what share of the attention each gets."""
     with torch.no_grad():
         share = model.network.looks_at(sample)
@@ -183,18 +184,18 @@ def main(argv: list[str] | None = None) -> None:
     splits: list[Any] = [data, PythonFunctions(run.args.data, "val"), PythonFunctions(run.args.data, "test")]
     if run.args.quick:
         splits = [split[:: 1 + len(split) // 200] for split in splits]
-    samples = common.Samples(*splits, batch_size=16)
-    bags = common.Samples(*([without_edges(s) for s in split] for split in splits), batch_size=16)
+    samples = learning.Samples(*splits, batch_size=16)
+    bags = learning.Samples(*([without_edges(s) for s in split] for split in splits), batch_size=16)
     names, width = data.num_classes, 32 if run.args.quick else 128
 
-    def classifier(network: nn.Module) -> common.Classifier:
+    def classifier(network: nn.Module) -> learning.Classifier:
         metrics: dict[str, Metric] = {
             "top-5 accuracy": MulticlassAccuracy(names, top_k=min(5, names), average="micro"),
             "macro F1": MulticlassF1Score(names, average="macro"),
         }
-        return common.Classifier(network, names, lr=3e-3, label_smoothing=0.1, metrics=metrics)
+        return learning.Classifier(network, names, lr=3e-3, label_smoothing=0.1, metrics=metrics)
 
-    def suggester() -> common.Classifier:
+    def suggester() -> learning.Classifier:
         return classifier(NameSuggester(data.num_subtokens, names, width))
 
     tree = run.fit("tree", suggester, samples)

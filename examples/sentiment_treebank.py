@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import common
+import learning
 import torch
 from matplotlib.colors import ListedColormap
 from torch import Tensor, nn
@@ -85,7 +86,7 @@ def accuracies(p: Tensor, y: Tensor, is_root: Tensor) -> tuple[float, float, flo
     return tuple(100 * r.double().mean().item() for r in right)  # type: ignore[return-value]
 
 
-def load(run: common.Run) -> tuple[list[common.Samples], SST, str]:
+def load(run: common.Run) -> tuple[list[learning.Samples], SST, str]:
     """The samples for each network, the training set, and what is reported on.
 
     Each network keeps another fiftieth of train to choose its epoch by: what is reported on chooses nothing.
@@ -100,11 +101,11 @@ def load(run: common.Run) -> tuple[list[common.Samples], SST, str]:
     members = []
     for fold in (order[i::50] for i in range(run.args.networks)):
         rest = order[~torch.isin(order, fold)]
-        members.append(common.Samples(train[rest], train[fold], reported, batch_size))
+        members.append(learning.Samples(train[rest], train[fold], reported, batch_size))
     return members, train, name
 
 
-def predict(models: list[common.Classifier], samples: common.Samples) -> tuple[Tensor, Tensor, Tensor]:
+def predict(models: list[learning.Classifier], samples: learning.Samples) -> tuple[Tensor, Tensor, Tensor]:
     """Mean probabilities `[N, 5]`, labels `[N]`, and which nodes are roots, of all trees to report on."""
     p, y, is_root = [], [], []
     for batch in samples.test_dataloader():
@@ -146,13 +147,13 @@ def main(argv: list[str] | None = None) -> None:
     run = common.start(flags, argv)
     members, train, reported = load(run)
 
-    def build(seed: int) -> common.Classifier:
+    def build(seed: int) -> learning.Classifier:
         torch.manual_seed(seed)
         network = Sentiment(len(train.vocabulary), 64 if run.args.quick else 250)
-        return common.Classifier(network, len(CLASSES), lr=4e-3)
+        return learning.Classifier(network, len(CLASSES), lr=4e-3)
 
     # Right answers on whole sentences are too few to choose an epoch by; the loss on all phrases is steadier.
-    models: list[common.Classifier] = []
+    models: list[learning.Classifier] = []
     for i, samples in enumerate(members):
         made = partial(build, run.args.seed + i)
         models.append(run.fit(f"tree_lstm_{i}", made, samples, monitor="val_loss"))
@@ -168,7 +169,7 @@ def main(argv: list[str] | None = None) -> None:
     table = common.table(header, [[name, *(f"{v:.1f}" for v in row)] for name, row in rows.items()])
 
     tree = max(members[0].test, key=contrast)
-    predicted = predict(models, common.Samples([], [], [tree], 1))[0].argmax(dim=1)
+    predicted = predict(models, learning.Samples([], [], [tree], 1))[0].argmax(dim=1)
     draw(tree, predicted, train.vocabulary).savefig(run.folder / "sentence.png")
     source = "Invented reviews" if run.args.quick else "The paper's rows are on its test set, this run's"
     run.finish(f"{table}\n\n{source}: {reported}.")

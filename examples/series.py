@@ -23,6 +23,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import common
+import learning
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
@@ -122,7 +123,7 @@ class Reader(nn.Module):
         return torch.cat(said, dim=1)
 
 
-class Predictor(common.Regressor):
+class Predictor(learning.Regressor):
     """Learns all outputs but those of the warm-up."""
 
     def forward(self, batch: Any) -> Tensor:
@@ -142,7 +143,7 @@ def learn_all(run: common.Run, name: str, series: Series, reads: str) -> dict[st
     quick = run.args.quick
     length, every = (40, 20) if quick else (WARM + 80, 6)
     train, val, _ = (windows(u, y, length, every) for u, y in zip(series.u, series.y, strict=True))
-    data = common.Samples(train, val, val, batch_size=16 if quick else 64)
+    data = learning.Samples(train, val, val, batch_size=16 if quick else 64)
     inputs, width = series.u[0].shape[1], 8 if quick else 32
     lags = LAGS - 1 if inputs else 0  # of the input: with the one of now, as many as of the output
 

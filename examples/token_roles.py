@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import common
+import learning
 import token_pictures
 import torch
 from torch import Tensor, nn
@@ -80,13 +81,13 @@ def count_roles(samples: list[Any]) -> Tensor:
     return pairs.bincount(minlength=len(FORMS) * len(ROLES)).view(len(FORMS), len(ROLES))
 
 
-def predict(model: common.Classifier, samples: common.Samples) -> Tensor:
+def predict(model: learning.Classifier, samples: learning.Samples) -> Tensor:
     """`[N]`: the role that each token of the test set is given."""
     with torch.no_grad():
         return torch.cat([model(batch).argmax(dim=1) for batch in samples.test_dataloader()])
 
 
-def label(model: common.Classifier, statements: token_pictures.Statements) -> list[list[str]]:
+def label(model: learning.Classifier, statements: token_pictures.Statements) -> list[list[str]]:
     """The role that each token of some statements is given."""
     lengths = [len(statement) for statement in statements]
     token = torch.tensor([FORMS.index(token.form) for statement in statements for token in statement])
@@ -106,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
     path, code, statements = token_pictures.passage(splits[2])
     if quick:
         splits = [split[:: 1 + len(split) // 500] for split in splits]
-    samples = common.Samples(*splits, batch_size=16 if quick else 128)
+    samples = learning.Samples(*splits, batch_size=16 if quick else 128)
 
     counts = count_roles(samples.train)
     y, token = (torch.cat([sample[name] for sample in samples.test]) for name in ("y", "token"))
@@ -118,13 +119,13 @@ def main(argv: list[str] | None = None) -> None:
         return [float(right.mean()), float(f1), float(right[ambiguous].mean())]
 
     rows: list[list[object]] = [["commonest role of the form", "", *scores(counts.argmax(dim=1)[token])]]
-    models: dict[str, common.Classifier] = {}
+    models: dict[str, learning.Classifier] = {}
     guesses: dict[str, Tensor] = {}
     for folder_name, (name, full_width, make) in MODELS.items():
         width = full_width // 4 if quick else full_width
 
-        def build(make: Any = make, width: int = width) -> common.Classifier:
-            return common.Classifier(Labeller(make(width), width), len(ROLES), lr=1e-2)
+        def build(make: Any = make, width: int = width) -> learning.Classifier:
+            return learning.Classifier(Labeller(make(width), width), len(ROLES), lr=1e-2)
 
         models[name] = run.fit(folder_name, build, samples)
         guesses[name] = predict(models[name], samples)

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 import automata
 import common
+import learning
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
@@ -104,21 +105,21 @@ class Learnt(NamedTuple):
         return "the true automaton" if self.minimal == self.true else "another automaton"
 
 
-def load(run: common.Run, grammar: int) -> tuple[common.Samples, Automaton]:
+def load(run: common.Run, grammar: int) -> tuple[learning.Samples, Automaton]:
     """Strings to learn from, somewhat longer ones that choose the epoch, those to test on; and the automaton."""
     share = 3 if run.args.quick else 1
     train = Tomita(grammar, range(1, SHORT + 1), 60 // share, seed=0)
     val = Tomita(grammar, range(SHORT + 1, SHORT + 5), 30 // share, seed=1)
     test = Tomita(grammar, TESTED, 90 // share, seed=2)
-    return common.Samples(train, val, test, batch_size=60), train.automaton
+    return learning.Samples(train, val, test, batch_size=60), train.automaton
 
 
-def build(kind: str) -> common.Classifier:
+def build(kind: str) -> learning.Classifier:
     """A network that has not learnt anything yet."""
-    return common.Classifier(Recogniser(kind), 2, lr=RATE)
+    return learning.Classifier(Recogniser(kind), 2, lr=RATE)
 
 
-def accuracy_by_length(model: common.Classifier, samples: list[Any]) -> dict[int, float]:
+def accuracy_by_length(model: learning.Classifier, samples: list[Any]) -> dict[int, float]:
     """How many strings of a hundred the model judges rightly."""
     batch: Any = Batch.from_data_list(samples)
     last = batch.ptr[1:] - 1

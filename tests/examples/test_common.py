@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPT = """
 import os, sys
 sys.path.insert(0, {examples!r})
-import common, torch
+import common, learning, torch
 from typing import NamedTuple
 from torch import nn
 from torch_geometric.data import Data
@@ -46,10 +46,10 @@ draw = torch.Generator().manual_seed(0)
 rows = torch.randn(60, 3, generator=draw)
 data = [Data(x=row[None], y=(row.sum() > 0).long()[None], num_nodes=1) for row in rows]
 run = common.start(common.parser("A test.", name="test", epochs=4))
-samples = common.Samples(data[:40], data[40:50], data[50:], batch_size=8)
+samples = learning.Samples(data[:40], data[40:50], data[50:], batch_size=8)
 patience = 5 if run.args.epochs <= 4 else 2
 def fit(name):
-    return run.fit(name, lambda: common.Classifier(Network(2), 2), samples, patience=patience)
+    return run.fit(name, lambda: learning.Classifier(Network(2), 2), samples, patience=patience)
 models = [fit(name) for name in ("first", "second")]
 scores = run.test(models[1], samples)
 
@@ -62,9 +62,9 @@ def sums(size, seed):
     x = torch.randn(size, 3, generator=torch.Generator().manual_seed(seed))
     return Sums(x, x.sum(dim=1, keepdim=True), size)
 
-drawn = common.Drawn(sums, train=40, held_out=10, batch_size=8)
+drawn = learning.Drawn(sums, train=40, held_out=10, batch_size=8)
 goal = float(os.environ["GOAL"]) if "GOAL" in os.environ else None
-learner = lambda: common.Regressor(Network(1), lr=1e-2)
+learner = lambda: learning.Regressor(Network(1), lr=1e-2)
 third = run.fit("third", learner, drawn, patience=50, monitor="val_error", goal=goal)
 scores |= {{"third": third.epochs, "reached": third.best_score}} | run.test(third, drawn)
 run.finish(common.table(["score", "value"], list(scores.items())))
@@ -77,6 +77,14 @@ def common(monkeypatch):
     import common
 
     return common
+
+
+@pytest.fixture
+def learning(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import learning
+
+    return learning
 
 
 def test_table(common):
@@ -106,8 +114,8 @@ def test_flags(common, capsys):
     assert not hasattr(common.parser("", name="some", epochs=7).parse_args([]), "data")
 
 
-def test_order_of_samples_follows_seed_and_epoch(common):
-    samples = common.Samples(list(range(20)), [0], [0], batch_size=5)
+def test_order_of_samples_follows_seed_and_epoch(learning):
+    samples = learning.Samples(list(range(20)), [0], [0], batch_size=5)
 
     def order(seed):
         samples.run_seed = seed
@@ -220,9 +228,9 @@ def test_a_training_that_had_reached_its_goal_is_not_taken_up_again(tmp_path, go
     assert json.loads((killed / "third" / "done.json").read_text())["epochs"] in epochs
 
 
-def test_drawn_samples_are_new_in_each_epoch_and_others_than_those_held_out(common):
+def test_drawn_samples_are_new_in_each_epoch_and_others_than_those_held_out(learning):
     def seeds(epoch, run_seed=0):
-        data = common.Drawn(lambda size, seed: (size, seed), train=40, held_out=10, batch_size=8)
+        data = learning.Drawn(lambda size, seed: (size, seed), train=40, held_out=10, batch_size=8)
         data.run_seed = run_seed
         progress = SimpleNamespace(current=SimpleNamespace(processed=epoch))
         data.trainer = SimpleNamespace(fit_loop=SimpleNamespace(epoch_progress=progress))
@@ -238,8 +246,8 @@ def test_drawn_samples_are_new_in_each_epoch_and_others_than_those_held_out(comm
     assert seeds(0)[0] == first != seeds(0, run_seed=1)[0]
 
 
-def test_a_regressor_by_hand(common):
-    model = common.Regressor(torch.nn.Identity())
+def test_a_regressor_by_hand(learning):
+    model = learning.Regressor(torch.nn.Identity())
     said, y = torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [5.0]])
     assert float(model.loss(said, y)) == pytest.approx(9 / 2)
     assert model.val_metrics(said, y)["val_error"] == pytest.approx((9 / 2) ** 0.5)
@@ -247,8 +255,8 @@ def test_a_regressor_by_hand(common):
         model.loss(said, y.flatten())
 
 
-def test_only_the_loss_of_training_is_smoothed(common):
-    model = common.Classifier(torch.nn.Identity(), 2, label_smoothing=0.2)
+def test_only_the_loss_of_training_is_smoothed(learning):
+    model = learning.Classifier(torch.nn.Identity(), 2, label_smoothing=0.2)
     logits, y = torch.tensor([[3.0, 1.0]]), torch.tensor([0])
     right, wrong = -logits.log_softmax(dim=1)[0]
     assert float(model.train().loss(logits, y)) == pytest.approx(float(0.9 * right + 0.1 * wrong))
@@ -274,8 +282,8 @@ def test_numbers_out_of_range_are_refused(common, flags, capsys):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 9, 10, 11, 12, 100])
-def test_the_rate_rises_and_falls_however_short_the_training(common, steps):
-    model = common.Classifier(torch.nn.Linear(2, 2), 2, lr=1.0)
+def test_the_rate_rises_and_falls_however_short_the_training(learning, steps):
+    model = learning.Classifier(torch.nn.Linear(2, 2), 2, lr=1.0)
     model._trainer = SimpleNamespace(estimated_stepping_batches=steps)
     made = model.configure_optimizers()
     optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]

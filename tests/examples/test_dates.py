@@ -103,7 +103,7 @@ def test_what_it_would_say_after_each_character(example, data):
 
 
 def test_what_it_hears_matters_in_training_only(example, data):
-    batch = next(iter(example.common.Samples([], [], data, 9).test_dataloader()))
+    batch = next(iter(example.learning.Samples([], [], data, 9).test_dataloader()))
     torch.manual_seed(0)
     network = example.Translator(data, hidden=7, teacher=0.0)
     taught = example.Translator(data, hidden=7, teacher=1.0)
