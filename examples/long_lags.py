@@ -1,6 +1,6 @@
 """Who still learns when the lag grows: the adding problem and temporal order (Hochreiter & Schmidhuber 1997).
 
-    python examples/long_lags.py            # five networks, two problems, four lags: minutes
+    python examples/long_lags.py            # five networks, two problems, four lags: ten minutes
     python examples/long_lags.py --quick    # the smallest lag, few sequences: seconds
 
 In both problems what matters comes early in a sequence, and an answer is due at its end: the sum of two marked
@@ -159,13 +159,14 @@ def draw_picture(results: Mapping[str, Mapping[str, list[Result]]], lags: tuple[
             under.plot([lag for lag, _ in learnt], [count / 1000 for _, count in learnt], **style)
         over.set_title(title, fontsize=11)
         over.set(ylim=(0, 105), yticks=range(0, 101, 25))
-        under.set(xlabel="T, the shortest length of a sequence", ylim=(0, None))
+        under.set_xlabel("T, the shortest length of a sequence")
         for ax in (over, under):
             ax.set_xscale("log")
             ax.set_xticks(lags, [str(lag) for lag in lags])
             ax.minorticks_off()
             ax.grid(axis="y", color="#E6E9EC")
             ax.spines[["top", "right"]].set_visible(False)
+    panels[1, 0].set_ylim(0, 1.1 * panels[1, 0].get_ylim()[1])
     panels[0, 0].set_ylabel("right answers, %")
     panels[1, 0].set_ylabel(f"sequences seen until\n{100 * LEARNT:.0f} % were right, thousands")
     panels[0, 0].annotate(
