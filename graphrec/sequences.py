@@ -132,6 +132,8 @@ def to_packed(h: Tensor, s: Structure | Data, like: PackedSequence | None = None
     s = as_structure(s, h)
     size, _ = _layout(h, s)
     if like is not None:
+        if not isinstance(like, PackedSequence):
+            raise TypeError(f"like must be a PackedSequence, got {type(like).__name__}.")
         if not torch.equal(packed_lengths(like), size.cpu()):
             raise ValueError(
                 "like must have the lengths of s: pack without it, or give the one that s came from."
@@ -195,9 +197,9 @@ def _layout(h: Tensor, s: Structure) -> tuple[Tensor, Tensor]:
         raise ValueError(f"h must have one row per node: expected {s.num_nodes}, got shape {tuple(h.shape)}.")
     size = torch.bincount(s.graph, minlength=s.num_graphs)
     place = levels(s)
-    # In a chain every level has one node.
+    # In a chain every level has one node, and no edge leads from one into another.
     taken = torch.zeros(s.num_nodes, dtype=torch.bool, device=s.device)
-    taken[(torch.cumsum(size, 0) - size)[s.graph] + place] = True
+    taken[(torch.cumsum(size, 0) - size)[s.graph] + torch.minimum(place, size[s.graph] - 1)] = True
     if s.num_edges != s.num_nodes - int((size > 0).sum()) or not bool(taken.all()):
         raise ValueError(f"expected a batch of chains, got {s!r}: use h itself, a row per node.")
     return size, place

@@ -34,6 +34,16 @@ class Fused(NamedTuple):
     b_ih: Tensor | None
     b_hh: Tensor | None
 
+    def has_shapes(self, inputs: int, hidden: int) -> bool:
+        """Whether the weights are those of a cell of these widths."""
+        rows = {"lstm": 4, "gru": 3}.get(self.operator, 1) * hidden
+        biases = (self.b_ih, self.b_hh)
+        return (
+            self.w_ih.shape == (rows, inputs)
+            and self.w_hh.shape == (rows, hidden)
+            and all(bias is None or bias.shape == (rows,) for bias in biases)
+        )
+
 
 class Cell(nn.Module):
     """How one node's state follows from its input and its inbox.
@@ -116,7 +126,7 @@ def is_plain(cell: Cell, kind: type[Cell]) -> bool:
 
 def _is_changed(part: nn.Module) -> bool:
     return bool(
-        "forward" in vars(part)
+        not vars(part).keys().isdisjoint(("forward", "project"))
         or part._compiled_call_impl is not None
         or part._forward_hooks
         or part._forward_pre_hooks

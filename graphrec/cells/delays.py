@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..structure.structure import as_count
 from .activation import Activation, activation_function
 from .cell import Cell
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _check_lags(name: str, lags: int, least: int) -> None:
-    if lags < least:
+    if as_count(name, lags) < least:
         raise ValueError(f"{name} must be {least} or more, got {lags}.")
 
 

@@ -34,6 +34,9 @@ def lower(job: Job, x: Tensor, initial: list[Tensor]) -> Lowered | None:
         # Of other types are stand-ins (the cell runs in a step of another) and whatever else overloads operations.
         if tensor is not None and (type(tensor) not in (Tensor, nn.Parameter) or tensor.dtype != x.dtype):
             return None
+    # Torch's operators trust the shapes that they are given; what is wrong with others, the equations say.
+    if not fused.has_shapes(x.shape[1], job.cell.hidden):
+        return None
     chains = job.plan.chains
     if chains is None:
         return None
@@ -115,8 +118,11 @@ class _LSTM(Lowered):
         hidden = self.fused.w_hh.shape[1]
         stop = w_ih.new_zeros(4 * hidden, 1)
         stop[:hidden], stop[hidden : 2 * hidden] = -_SHUT, _SHUT
-        padding = self._tables(self.chains.blocks.is_padding.to(w_ih.dtype).unsqueeze(1))
-        stopped = [torch.cat(both, dim=-1) for both in zip(tables, padding, strict=True)]
+        padding = self._tables(self.chains.blocks.is_padding.unsqueeze(1))
+        stopped = [
+            torch.cat([table.masked_fill(ended, 0), ended.to(table.dtype)], dim=-1)
+            for table, ended in zip(tables, padding, strict=True)
+        ]
         return stopped, torch.cat([w_ih, stop], dim=1)
 
     def _operator(self, tables: list[Tensor], w_ih: Tensor) -> tuple[list[Tensor], list[Tensor]]:

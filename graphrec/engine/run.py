@@ -111,7 +111,8 @@ def _may_be_swept() -> bool:
 
 
 def _turn(cell: Cell) -> AbstractContextManager[Any]:
-    return turn(cell) if torch.is_grad_enabled() else nullcontext()
+    # With gradients its parameters are replaced for a while, and in training a cell may change itself.
+    return turn(cell) if torch.is_grad_enabled() or cell.training else nullcontext()
 
 
 def steps(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Generator[Visit, Any, None]:

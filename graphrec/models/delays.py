@@ -79,10 +79,6 @@ class NARX(nn.Module):
         activation: str | Activation = "tanh",
     ) -> None:
         super().__init__()
-        if input_lags < 0 or output_lags < 1:
-            raise ValueError(
-                f"input_lags must be 0 or more and output_lags 1 or more, got {input_lags} and {output_lags}."
-            )
         self.cell = NARXCell(inputs, hidden, outputs, input_lags, output_lags, activation)
 
     def forward(
@@ -108,10 +104,11 @@ class NARX(nn.Module):
         """
         cell, structure = self.cell, as_structure(s, x)
         check_width("x", x, structure.num_nodes, cell.exogenous)
-        for name, field, width in zip(
-            ("input", "output"), past or (), (cell.exogenous, cell.outputs), strict=False
-        ):
-            check_width(f"the past {name}", field, (structure.num_graphs, 1), width)
+        if past is not None:
+            if not isinstance(past, tuple | list) or len(past) != 2:
+                raise TypeError("past must be a pair of tensors, an input and an output.")
+            check_width("the past input", past[0], (structure.num_graphs, 1), cell.exogenous)
+            check_width("the past output", past[1], (structure.num_graphs, 1), cell.outputs)
         true, flag = _feedback(x, y, known, cell.outputs)
         rows = torch.cat([x, true, flag], dim=-1)
         lags = _with_lags(structure, cell.arity)
@@ -137,8 +134,6 @@ class AR(nn.Module):
 
     def __init__(self, outputs: int, lags: int) -> None:
         super().__init__()
-        if lags < 1:
-            raise ValueError(f"lags must be 1 or more, got {lags}.")
         self.cell = ARCell(outputs, lags)
 
     def forward(self, y: Tensor, s: Over, known: Tensor | None = None) -> Tensor:

@@ -40,7 +40,7 @@ class VariationalDropout(Recursive):
 
     def __init__(self, cell: Cell, dropout: float = 0.0, recurrent_dropout: float = 0.0) -> None:
         super().__init__(cell)
-        # In a tuple, so that it is no part of the module: its weights are the cell's.
+        # In a tuple, so that it is no part of the module: its weights are the cell's. Kept, so that threads take turns.
         self._masked = (_Masked(cell),)
         self.dropout = check_share("dropout", dropout)
         self.recurrent_dropout = check_share("recurrent_dropout", recurrent_dropout)
@@ -49,6 +49,8 @@ class VariationalDropout(Recursive):
         cell, plan, x = super()._task(x, s)
         if not self.training:
             return cell, plan, x
+        if self._masked[0].cell is not cell:
+            self._masked = (_Masked(cell),)
         check_width("x", x, s.num_nodes, self.cell.inputs or 0)
         of_x = F.dropout(x.new_ones(s.num_graphs, x.shape[1]), self.dropout)
         of_h = F.dropout(x.new_ones(s.num_graphs, *cell.shapes()[0]), self.recurrent_dropout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import index
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ class LanguageModel(nn.Module):
     ) -> None:
         super().__init__()
         check_decoding(tokens, end, limit=1)
-        _step_cell(model)
+        _check_widths(_step_cell(model), embedding, hidden)
         self.end = end
         self.embed = nn.Embedding(tokens, embedding)
         self.model = model
@@ -83,12 +84,7 @@ class LanguageModel(nn.Module):
         """
         check_decoding(self.embed.num_embeddings, self.end, limit)
         pick = sampler(temperature, generator)
-        if not len(prefixes):
-            raise ValueError("expected at least one prefix (an empty one is a beginning, too), got none.")
-        if any(not hasattr(prefix, "__len__") for prefix in prefixes):
-            raise TypeError(
-                "expected a list of prefixes, each a list of tokens: put a single one into a list."
-            )
+        prefixes = _as_lists(prefixes)
         device = self.embed.weight.device
         read = torch.tensor([t for prefix in prefixes for t in [self.end, *prefix]], device=device)
         s = chains([1 + len(prefix) for prefix in prefixes]).to(device)
@@ -251,13 +247,41 @@ def _step_cell(model: nn.Module) -> Cell:
     """One node of a model, all layers of it, as a cell with the same weights."""
     layers = list(model.layers) if type(model) is Stacked else [model]
     for layer in layers:
-        if not isinstance(layer, Recursive) or type(layer).forward is not Recursive.forward:
+        if not _is_as_written(layer):
             raise TypeError(
                 f"a language model reads from left to right and emits node by node: expected a Recursive model, or "
                 f"Stacked of them, got {type(layer).__name__}."
             )
     cells = [layer.step_cell() for layer in layers]  # type: ignore[union-attr]
     return cells[0] if len(cells) == 1 else SeriesCell(cells)
+
+
+def _is_as_written(layer: nn.Module) -> bool:
+    """Whether a layer is a `Recursive` whose rows nobody changes behind its cell."""
+    return (
+        isinstance(layer, Recursive)
+        and type(layer).forward is Recursive.forward
+        and type(layer).compute is Recursive.compute
+        and not (layer._forward_hooks or layer._forward_pre_hooks)
+    )
+
+
+def _check_widths(cell: Cell, embedding: int, hidden: int) -> None:
+    if cell.inputs not in (None, embedding):
+        raise ValueError(f"the model takes inputs of width {cell.inputs}, but embedding={embedding}.")
+    if cell.shapes()[0] != (hidden,):
+        raise ValueError(f"the model returns rows of shape {list(cell.shapes()[0])}, but hidden={hidden}.")
+
+
+def _as_lists(prefixes: Sequence[Sequence[int]]) -> list[list[int]]:
+    expected = "expected a list of prefixes, each a list of tokens"
+    try:
+        found = [[index(token) for token in prefix] for prefix in prefixes]
+    except TypeError as error:
+        raise TypeError(f"{expected} ({error}): put a single one into a list.") from error
+    if not found:
+        raise ValueError("expected at least one prefix (an empty one is a beginning, too), got none.")
+    return found
 
 
 def _check_parts(encoder: Any, decoder: Cell, embedding: int, bridge: nn.Module | None) -> None:

@@ -75,7 +75,12 @@ class Sequences(nn.Module):
         """Torch's initial state as a list of states, one per layer and direction."""
         if initial is None or isinstance(initial, list):
             return initial  # a list is what comes out where states differ in kind or width
-        fields = (initial,) if isinstance(initial, Tensor) else tuple(initial)
+        fields = initial if isinstance(initial, tuple) else (initial,)
+        if not fields or not all(isinstance(field, Tensor) for field in fields):
+            got = [type(field).__name__ for field in fields]
+            raise TypeError(
+                f"expected initial states as torch has them, h_0 or (h_0, c_0), or a list of states, got {got}."
+            )
         fields = tuple(field.unsqueeze(1) for field in fields) if alone else fields
         for field in fields:
             if field.dim() != 3 or field.shape[:2] != (self.model.num_states, graphs):
@@ -159,7 +164,7 @@ def to_torch(model: nn.Module) -> nn.RNNBase:
     kinds: dict[type, type] = {SRNCell: nn.RNN, LSTMCell: nn.LSTM, GRUCell: nn.GRU}
     options: dict[str, Any] = {
         "num_layers": len(layers),
-        "bias": first.input.bias is not None,
+        "bias": _has_bias(first),
         "batch_first": batch_first,
         "dropout": inner.dropout if isinstance(inner, Stacked) else 0.0,
         "bidirectional": len(cells[0]) == 2,
@@ -173,8 +178,10 @@ def to_torch(model: nn.Module) -> nn.RNNBase:
             for ours, theirs in _pairs(cell, made, f"l{layer}{suffix}"):
                 theirs.data.copy_(ours.data)
                 theirs.requires_grad_(ours.requires_grad)
-            if made.bias and cell.recurrent.bias is None:  # torch always has two, of which one does all
-                getattr(made, f"bias_hh_l{layer}{suffix}").data.zero_()
+            # Torch always has two, of which one does all.
+            for part, kind in ((cell.input, "ih"), (cell.recurrent, "hh")):
+                if made.bias and part.bias is None:
+                    getattr(made, f"bias_{kind}_l{layer}{suffix}").data.zero_()
     return made.train(model.training)
 
 
@@ -187,6 +194,10 @@ def _pairs(cell: Any, module: nn.Module, name: str) -> list[tuple[Tensor, Tensor
         (cell.recurrent.bias, f"bias_hh_{name}"),
     ]
     return [(ours, getattr(module, theirs)) for ours, theirs in named if ours is not None]
+
+
+def _has_bias(cell: Any) -> bool:
+    return cell.input.bias is not None or cell.recurrent.bias is not None
 
 
 def _cells_of(layer: Any) -> list[Any]:
@@ -219,7 +230,7 @@ def _is_as_written(layer: Any, kind: Any) -> bool:
 
 def _check_alike(cells: list[list[Cell]]) -> None:
     def traits(cell: Any) -> tuple[Any, ...]:
-        return type(cell).__name__, cell.hidden, cell.fused().operator, cell.input.bias is not None
+        return type(cell).__name__, cell.hidden, cell.fused().operator, _has_bias(cell)
 
     first = cells[0]
     for number, layer in enumerate(cells):

@@ -72,10 +72,20 @@ def from_pyg(data: Data) -> Structure:
 def to_pyg(structure: Structure) -> Data:
     """PyG's `Data` with all that the structure carries; `from_pyg` reads it back.
 
-    A batch of several graphs becomes one `Data` with `batch` and `ptr`, as PyG's `Batch` has them. Levels, which
+    A batch of several graphs becomes one `Data` with `batch` and `ptr`, as PyG's `Batch` has them; without `ptr` where
+    the nodes of a graph do not stand side by side, which most of PyG's own functions on batches need. Levels, which
     chains know and trees do not, are left to `graphrec.transforms.AddLevels`: a `DataLoader` mixes only samples
     with the same attributes.
+
+    Raises:
+        ValueError: nodes of a graph that do not stand side by side, and no nodes in the last graph.
     """
+    graph, are_side_by_side = structure.graph, bool((structure.graph.diff() >= 0).all())
+    if not are_side_by_side and int(graph.max()) + 1 < structure.num_graphs:
+        raise ValueError(
+            f"PyG's Data cannot say that there are {structure.num_graphs} graphs where the last has no nodes and those "
+            f"of the others do not stand side by side: number the nodes graph by graph (chains: batch_first=True)."
+        )
     data = Data(edge_index=structure.edge_index, num_nodes=structure.num_nodes)
     for field, name in PYG_NAMES.items():
         if not field.startswith("level") and getattr(structure, field) is not None:
@@ -84,8 +94,9 @@ def to_pyg(structure: Structure) -> Data:
         if getattr(structure, name) is not None:
             data[name] = list(getattr(structure, name))
     if structure.num_graphs > 1:
-        data.batch = structure.graph
-        data.ptr = _first_nodes(structure)
+        data.batch = graph
+        if are_side_by_side:
+            data.ptr = _first_nodes(structure)
     return data
 
 

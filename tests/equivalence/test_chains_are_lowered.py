@@ -435,6 +435,33 @@ def test_gradients_that_come_back_expanded_or_strided(make):
     assert_is_reference_loop(turned)
 
 
+@pytest.mark.parametrize("name", ["input.weight", "recurrent.weight", "input.bias"])
+@pytest.mark.parametrize("shape", [(3, 8), (9, 2), (2, 2), (5,), (1024, 1)])
+def test_weights_of_another_shape_get_the_equations_error(name, shape):
+    cell = gr.LSTMCell(3, 2)  # whose operator reads where it should not, in float32
+    layer, _, kind = name.partition(".")
+    setattr(getattr(cell, layer), kind, nn.Parameter(torch.randn(shape)))
+    with pytest.raises(RuntimeError, match=r"size|shape|matrix"):
+        gr.Recursive(cell)(torch.randn(4, 3), gr.chains([2, 2]))
+
+
+def test_what_is_read_before_padding_stays_out_of_it():
+    run = trial(made(gr.LSTMCell, 1), gr.chains([2, 9]), inputs=1)
+    run.x.data[1] = float("inf")
+
+    def ends():
+        return run_sequence(run.cell, run.plan, run.x)[1]._asdict()
+
+    assert_is_reference_loop(ends)
+
+
+@every_cell
+def test_a_projection_of_its_own_counts(make):
+    run = trial(made(make, 1), gr.chains([2, 3]))
+    run.cell.project = lambda x: 2 * run.cell.input(x)
+    assert_is_reference_loop(run.outcome)
+
+
 def test_the_wrong_way_is_refused_before_anything_is_done():
     cell, s = gr.LSTMCell(3, 2), gr.chains([2, 2])
     with pytest.raises(ValueError, match="shape"):

@@ -171,7 +171,26 @@ def test_states_that_differ_in_kind_stay_a_list():
     assert [type(state) for state in states] == [gr.LSTMCell.State, gr.GRUCell.State]
 
 
+@pytest.mark.parametrize("part", ["input", "recurrent"])
+def test_one_bias_does_for_torchs_two(part):
+    cell = gr.LSTMCell(3, 4, biases=2).double()
+    getattr(cell, part).bias = None
+    x = torch.randn(5, 3, dtype=torch.float64)
+    net = gr.to_torch(gr.Recursive(cell))
+    assert_all_close({"h": net(x.unsqueeze(0))[0][0]}, {"h": gr.Recursive(cell)(x, gr.chain(5))})
+
+
 REFUSED = {
+    "half an initial state": (
+        lambda: gr.Sequences(gr.LSTM(3, 4))(torch.zeros(1, 2, 3), (torch.zeros(1, 1, 4), None)),
+        TypeError,
+        r"as torch has them.*got \['Tensor', 'NoneType'\]",
+    ),
+    "an empty initial state": (
+        lambda: gr.Sequences(gr.LSTM(3, 4))(torch.zeros(1, 2, 3), ()),
+        TypeError,
+        "as torch has them",
+    ),
     "projections": (lambda: gr.from_torch(nn.LSTM(3, 4, proj_size=2)), ValueError, "without projections"),
     "a cell of torch's": (lambda: gr.from_torch(nn.LSTMCell(3, 4)), TypeError, "torch.nn.RNN, LSTM or GRU"),
     "a cell that torch has not": (

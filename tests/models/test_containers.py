@@ -1,5 +1,7 @@
 """Padded tensors, packed sequences and lists come in and go out without loss."""
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given
@@ -90,6 +92,12 @@ def test_a_structure_made_in_inference_mode_can_be_trained_on():
 tree = gr.tree("(a (b c) d)")
 REFUSED = {
     "a tree": (lambda: gr.to_list(torch.zeros(tree.num_nodes, 1), tree), "batch of chains"),
+    "a chain through two graphs": (
+        lambda: gr.to_padded(
+            torch.zeros(3, 1), dataclasses.replace(gr.chain(3), graph=torch.tensor([0, 1, 1]), num_graphs=2)
+        ),
+        "batch of chains",
+    ),
     "isolated nodes": (
         lambda: gr.to_list(torch.zeros(3, 1), gr.dag(torch.zeros(2, 0, dtype=torch.long), 3)),
         "batch of chains",
@@ -140,5 +148,7 @@ def test_things_that_are_no_sequences():
         gr.from_list(torch.zeros(2, 3))
     with pytest.raises(TypeError, match="PackedSequence, got Tensor"):
         gr.from_packed(torch.zeros(2, 3))
+    with pytest.raises(TypeError, match="like must be a PackedSequence, got str"):
+        gr.to_packed(torch.zeros(3, 1), gr.chain(3), like="packed")
     with pytest.raises(TypeError, match="got int at 1"):
         gr.from_list([torch.zeros(2), 3])

@@ -154,8 +154,11 @@ def test_least_squares_is_numpys_on_noise():
 narx, x3 = gr.NARX(1, 2, 1, 1, 1), torch.zeros(3, 1)
 REFUSED = {
     "a window of one": (lambda: gr.TDNN(3, 4, 1), ValueError, "window must be 2 or more"),
-    "no output lags": (lambda: gr.NARX(1, 2, 1, 1, 0), ValueError, "output_lags 1 or more, got 1 and 0"),
+    "no output lags": (lambda: gr.NARX(1, 2, 1, 1, 0), ValueError, "output_lags must be 1 or more, got 0"),
     "no lags": (lambda: gr.AR(1, 0), ValueError, "lags must be 1 or more, got 0"),
+    "half a lag": (lambda: gr.NARX(1, 2, 1, 1.5, 1), TypeError, "input_lags must be a whole number, got 1.5"),
+    "half a past": (lambda: narx(x3, gr.chain(3), past=(x3[:1],)), TypeError, "pair of tensors"),
+    "a past that is no pair": (lambda: narx(x3, gr.chain(3), past=x3), TypeError, "pair of tensors"),
     "outputs of the wrong shape": (
         lambda: narx(x3, gr.chain(3), torch.zeros(3, 2)),
         ValueError,

@@ -227,6 +227,19 @@ def test_encoder_and_decoder_are_one_chain_of_two_kinds(translator):
     assert_all_close({"logits": translator.output(h[kinds == 1])}, {"logits": expected})
 
 
+class Twice(gr.Recursive):
+    """What a cell alone, node by node, would not compute."""
+
+    def compute(self, *arguments):
+        h, final = super().compute(*arguments)
+        return 2 * h, final
+
+
+def hooked(model):
+    model.register_forward_hook(lambda module, inputs, h: 2 * h)
+    return model
+
+
 small = gr.Seq2Seq(gr.GRU(2, 3), gr.GRUCell(2, 3), 5, 5, 2, start=1, end=0)
 spoken = gr.LanguageModel(5, 2, gr.GRU(2, 3), 3, end=0)
 source, chain = torch.tensor([1, 2]), gr.chain(2)
@@ -303,6 +316,27 @@ REFUSED = {
         lambda: spoken(torch.tensor([1, 1, 1]), gr.dag([[0, 1], [2, 2]], 3)),
         ValueError,
         "one predecessor at most",
+    ),
+    "a prefix of letters": (lambda: spoken.generate(["ab"], 3), TypeError, "each a list of tokens"),
+    "a model of another width": (
+        lambda: gr.LanguageModel(5, 2, gr.GRU(2, 3), 4, end=0),
+        ValueError,
+        r"rows of shape \[3\], but hidden=4",
+    ),
+    "a model of other words": (
+        lambda: gr.LanguageModel(5, 2, gr.GRU(4, 3), 3, end=0),
+        ValueError,
+        "inputs of width 4, but embedding=2",
+    ),
+    "a model that changes its rows": (
+        lambda: gr.LanguageModel(5, 2, Twice(gr.GRUCell(2, 3)), 3, end=0),
+        TypeError,
+        "expected a Recursive model, .* got Twice",
+    ),
+    "a model whose rows are changed": (
+        lambda: gr.LanguageModel(5, 2, hooked(gr.GRU(2, 3)), 3, end=0),
+        TypeError,
+        "expected a Recursive model",
     ),
     "a prefix alone": (lambda: spoken.generate([1, 2], 3), TypeError, "put a single one into a list"),
     "a model in rounds": (

@@ -1,5 +1,7 @@
 """One mask per sequence: the same at every node, over x and over what the recurrent weights see of h."""
 
+import threading
+
 import pytest
 import torch
 
@@ -53,6 +55,36 @@ def test_in_use_nothing_is_dropped(make):
     model = gr.VariationalDropout(cell, 0.4, 0.5).eval()
     x, initial = torch.randn(S.num_nodes, 3), [torch.randn(3, 4) for _ in cell.State._fields]
     assert torch.equal(model(x, S, initial), gr.Recursive(cell)(x, S, initial))
+
+
+@pytest.mark.parametrize("make", CELLS)
+def test_a_cell_that_takes_the_others_place_is_the_one_that_learns(make):
+    model = gr.VariationalDropout(make(3, 4)).double()
+    model.cell = make(3, 4).double()
+    x = torch.randn(S.num_nodes, 3, dtype=torch.float64)
+    assert_all_close({"h": model.train()(x, S)}, {"h": model.eval()(x, S)})
+
+
+def test_threads_do_not_mask_each_other():
+    model = gr.VariationalDropout(gr.SRNCell(1, 16, lambda z: z), 0.0, 0.5)
+    with torch.no_grad():
+        model.cell.recurrent.weight.copy_(torch.eye(16))
+        model.cell.input.weight.zero_()
+        model.cell.input.bias.zero_()
+    found = set()
+
+    def draw_often():
+        with torch.no_grad():
+            for _ in range(50):
+                h = model(torch.zeros(1, 1), gr.chain(1), torch.ones(1, 16))
+                found.update(h.unique().tolist())
+
+    threads = [threading.Thread(target=draw_often) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {0.0, 2.0}
 
 
 @pytest.mark.parametrize("make", CELLS)

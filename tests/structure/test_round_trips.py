@@ -16,6 +16,15 @@ carrying_all = strategies.carrying_all(structures)
 one_graph = strategies.carrying_all(strategies.trees() | strategies.dags() | strategies.graphs())
 
 
+def test_graphs_whose_nodes_do_not_stand_side_by_side():
+    s = gr.chains([3, 1, 2], batch_first=False)
+    data = s.to_pyg()
+    assert "ptr" not in data
+    assert gr.from_pyg(data) == s
+    with pytest.raises(ValueError, match="batch_first=True"):
+        gr.chains([3, 1, 0], batch_first=False).to_pyg()
+
+
 def with_edges_sorted(s):
     """networkx lists edges by their sources."""
     order = sorted(range(s.num_edges), key=lambda e: (*s.edge_index[:, e].tolist(), int(s.slot[e])))
