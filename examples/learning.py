@@ -82,7 +82,9 @@ class Drawn(L.LightningDataModule):
     def _batches(self, seeds: Any, size: int) -> Any:
         """A batch per seed, drawn when its turn comes."""
         draw: Any = partial(self.draw, size)
-        return torch.utils.data.DataLoader(seeds, batch_size=None, collate_fn=draw)
+        # A generator of its own: a loader that begins takes a number from torch's, which belong to dropout.
+        own = torch.Generator().manual_seed(0)
+        return torch.utils.data.DataLoader(seeds, batch_size=None, collate_fn=draw, generator=own)
 
     def _seeds(self, which: int, count: int) -> list[int]:
         """Seeds that come nowhere else: seeds in a row, given out here and there, would meet."""
