@@ -56,7 +56,6 @@ class Contender:
         x: its inputs, in its own layout; a leaf.
         forward: from the inputs to the states of all nodes, of any shape.
         rows: from that shape to `[N, H]`, sequence after sequence; for the comparison of results.
-        of_x: the same for the gradient of x.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ from ..structure import Structure, as_structure, chains
 from ..structure.structure import as_count
 from .combine import Bidirectional, Stacked
 from .decode import Pick, check_decoding, choose, greedy, sampler, search
-from .model import Model, Over
+from .model import Model, Over, is_as_written
 from .recursive import Recursive
 
 
@@ -245,25 +245,16 @@ def _in_use(model: nn.Module) -> Iterator[None]:
 
 def _step_cell(model: nn.Module) -> Cell:
     """One node of a model, all layers of it, as a cell with the same weights."""
-    layers = list(model.layers) if type(model) is Stacked else [model]
+    layers = list(model.layers) if is_as_written(model, Stacked) else [model]
     for layer in layers:
-        if not _is_as_written(layer):
+        # Another task is the same cell in use, as that of recurrent dropout.
+        if not is_as_written(layer, Recursive, ("forward", "compute")):
             raise TypeError(
                 f"a language model reads from left to right and emits node by node: expected a Recursive model, or "
                 f"Stacked of them, got {type(layer).__name__}."
             )
     cells = [layer.step_cell() for layer in layers]  # type: ignore[union-attr]
     return cells[0] if len(cells) == 1 else SeriesCell(cells)
-
-
-def _is_as_written(layer: nn.Module) -> bool:
-    """Whether a layer is a `Recursive` whose rows nobody changes behind its cell."""
-    return (
-        isinstance(layer, Recursive)
-        and type(layer).forward is Recursive.forward
-        and type(layer).compute is Recursive.compute
-        and not (layer._forward_hooks or layer._forward_pre_hooks)
-    )
 
 
 def _check_widths(cell: Cell, embedding: int, hidden: int) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeGuard, TypeVar
 
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from ..structure import Structure, as_structure
 
+Kind = TypeVar("Kind", bound=nn.Module)
 Over = Structure | Data | Tensor  # what models run over; a tensor is an `edge_index` `[2, E]`
 
 
@@ -74,6 +76,17 @@ def run_inner(
 def count_states(model: nn.Module) -> int:
     """How many states a module has."""
     return model.num_states if isinstance(model, Model) else 0
+
+
+def is_as_written(
+    model: nn.Module, kind: type[Kind], methods: Sequence[str] = ("forward", "compute", "_task")
+) -> TypeGuard[Kind]:
+    """Whether a model computes what its kind says: no subclass has changed these methods, and no hook the rows."""
+    return (
+        isinstance(model, kind)
+        and all(getattr(type(model), name, None) is getattr(kind, name, None) for name in methods)
+        and not (model._forward_hooks or model._forward_pre_hooks)
+    )
 
 
 def check_initial(model: Model, initial: Any) -> list[Any]:

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ..cells import Cell, GRUCell, LSTMCell, SRNCell
 from ..sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
 from .combine import Bidirectional, Stacked
-from .model import Model
+from .model import Model, is_as_written
 from .recursive import Recursive
 
 
@@ -157,7 +157,7 @@ def to_torch(model: nn.Module) -> nn.RNNBase:
     """
     batch_first = model.batch_first if isinstance(model, Sequences) else True
     inner: Any = model.model if isinstance(model, Sequences) else model
-    layers = list(inner.layers) if isinstance(inner, Stacked) and _is_as_written(inner, Stacked) else [inner]
+    layers = list(inner.layers) if is_as_written(inner, Stacked) else [inner]
     cells = [_cells_of(layer) for layer in layers]
     first = cells[0][0]
     _check_alike(cells)
@@ -202,30 +202,20 @@ def _has_bias(cell: Any) -> bool:
 
 def _cells_of(layer: Any) -> list[Any]:
     """The cells of a layer, one per direction."""
-    if (
-        isinstance(layer, Bidirectional)
-        and layer.merges_by_concatenation
-        and _is_as_written(layer, Bidirectional)
-    ):
+    if is_as_written(layer, Bidirectional) and layer.merges_by_concatenation:
         return [_cell_of(layer.along), _cell_of(layer.against.model)]
     return [_cell_of(layer)]
 
 
 def _cell_of(layer: Any) -> Any:
     cell: Any = getattr(layer, "cell", None)
-    plain = isinstance(layer, Recursive) and _is_as_written(layer, Recursive) and layer.mode == "async"
+    plain = is_as_written(layer, Recursive) and layer.mode == "async"
     if plain and cell.fused() is not None:
         return cell
     raise TypeError(
         f"torch has layers of SRNCell (tanh or relu), LSTMCell and GRUCell, one or both directions concatenated, got "
         f"{type(layer if cell is None else cell).__name__}."
     )
-
-
-def _is_as_written(layer: Any, kind: Any) -> bool:
-    """Whether no subclass has changed what a layer computes."""
-    names = ("forward", "compute", "_task")
-    return all(getattr(type(layer), name, None) is getattr(kind, name, None) for name in names)
 
 
 def _check_alike(cells: list[list[Cell]]) -> None:

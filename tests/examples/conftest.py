@@ -1,11 +1,13 @@
 """The examples keep nothing of what they do in tests, and say how their training went."""
 
+import importlib
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -19,6 +21,13 @@ def cache(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("GRAPHREC_DATA", raising=False)
         yield
+
+
+@pytest.fixture
+def example(request, monkeypatch) -> ModuleType:
+    """The example that a file of tests is named after."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    return importlib.import_module(request.path.stem.removeprefix("test_"))
 
 
 @pytest.fixture

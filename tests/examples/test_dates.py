@@ -1,23 +1,12 @@
 """The example on dates: its parts on a few dates, and the whole of it on two formats."""
 
 import random
-from pathlib import Path
 
 import pytest
 import torch
 
 import graphrec as gr
 from graphrec.datasets import Dates
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture
-def example(monkeypatch):
-    monkeypatch.syspath_prepend(EXAMPLES)
-    import dates
-
-    return dates
 
 
 @pytest.fixture

@@ -14,16 +14,6 @@ from torch_geometric.data import Data
 import graphrec as gr
 from graphrec.datasets._corpus import SPLITS, split_of
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture
-def example(monkeypatch):
-    monkeypatch.syspath_prepend(EXAMPLES)
-    import docstrings
-
-    return docstrings
-
 
 @pytest.fixture
 def texts():

@@ -1,18 +1,6 @@
 """The example on ListOps: its counting by hand, and the whole of it on few expressions."""
 
-from pathlib import Path
-
 import pytest
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture
-def example(monkeypatch):
-    monkeypatch.syspath_prepend(EXAMPLES)
-    import listops
-
-    return listops
 
 
 def test_depths_by_hand(example, tmp_path):

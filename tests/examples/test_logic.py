@@ -1,20 +1,8 @@
 """The example on logic: its parts on a pair, and the whole of it on the few pairs of the repository."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch_geometric.data import Batch
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture
-def example(monkeypatch):
-    monkeypatch.syspath_prepend(EXAMPLES)
-    import logic
-
-    return logic
 
 
 def test_pairs_of_a_batch_do_not_mix(example):

@@ -1,19 +1,7 @@
 """The example on long lags: what counts as right, by hand, and the whole of it at the smallest lag."""
 
-from pathlib import Path
-
 import pytest
 import torch
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture
-def example(monkeypatch):
-    monkeypatch.syspath_prepend(EXAMPLES)
-    import long_lags
-
-    return long_lags
 
 
 def test_near_by_hand(example):

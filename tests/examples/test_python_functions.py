@@ -53,14 +53,6 @@ def code(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.fixture
-def example(monkeypatch):
-    monkeypatch.syspath_prepend(EXAMPLES)
-    import python_functions
-
-    return python_functions
-
-
 def test_the_name_and_the_docstring_are_hidden(example, code):
     data = PythonFunctions(code, "train")
     sample = next(s for s in data if s.name.startswith("get_red"))

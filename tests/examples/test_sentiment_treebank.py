@@ -1,19 +1,7 @@
 """The example on sentiment: its counting by hand, and the whole of it on invented reviews."""
 
-from pathlib import Path
-
 import pytest
 import torch
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture
-def example(monkeypatch):
-    monkeypatch.syspath_prepend(EXAMPLES)
-    import sentiment_treebank
-
-    return sentiment_treebank
 
 
 def test_accuracies_by_hand(example):

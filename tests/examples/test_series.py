@@ -1,21 +1,10 @@
 """The example on series: free runs against plain loops, errors by hand, and the whole of it with small networks."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch_geometric.data import Batch
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 LENGTH, WARM = 30, 12
-
-
-@pytest.fixture
-def example(monkeypatch):
-    monkeypatch.syspath_prepend(EXAMPLES)
-    import series
-
-    return series
 
 
 @pytest.fixture

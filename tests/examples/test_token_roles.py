@@ -1,7 +1,6 @@
 """The example on roles of tokens: its parts, and the whole of it on the code of asyncio."""
 
 import textwrap
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,16 +8,6 @@ from torch_geometric.data import Batch
 
 from graphrec.datasets import TokenRoles
 from graphrec.datasets._corpus import SPLITS, split_of
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture
-def example(monkeypatch):
-    monkeypatch.syspath_prepend(EXAMPLES)
-    import token_roles
-
-    return token_roles
 
 
 @pytest.fixture

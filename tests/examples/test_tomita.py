@@ -1,7 +1,6 @@
 """The example on Tomita's languages: automata in states made by hand, and the whole of it on two languages."""
 
 from itertools import product
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,23 +8,10 @@ from torch import Tensor
 
 from graphrec.datasets import Automaton, Tomita
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
 
 @pytest.fixture
-def automata(monkeypatch):
-    monkeypatch.syspath_prepend(EXAMPLES)
-    import automata
-
-    return automata
-
-
-@pytest.fixture
-def example(monkeypatch):
-    monkeypatch.syspath_prepend(EXAMPLES)
-    import tomita
-
-    return tomita
+def automata(example):
+    return example.automata
 
 
 def strings(length: int, symbols: int) -> list[tuple[int, ...]]:

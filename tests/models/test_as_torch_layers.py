@@ -180,6 +180,11 @@ def test_one_bias_does_for_torchs_two(part):
     assert_all_close({"h": net(x.unsqueeze(0))[0][0]}, {"h": gr.Recursive(cell)(x, gr.chain(5))})
 
 
+def hooked(model):
+    model.register_forward_hook(lambda module, inputs, h: 2 * h)
+    return model
+
+
 REFUSED = {
     "half an initial state": (
         lambda: gr.Sequences(gr.LSTM(3, 4))(torch.zeros(1, 2, 3), (torch.zeros(1, 1, 4), None)),
@@ -190,6 +195,11 @@ REFUSED = {
         lambda: gr.Sequences(gr.LSTM(3, 4))(torch.zeros(1, 2, 3), ()),
         TypeError,
         "as torch has them",
+    ),
+    "a layer whose rows are changed": (
+        lambda: gr.to_torch(hooked(gr.GRU(3, 4))),
+        TypeError,
+        "torch has layers of",
     ),
     "projections": (lambda: gr.from_torch(nn.LSTM(3, 4, proj_size=2)), ValueError, "without projections"),
     "a cell of torch's": (lambda: gr.from_torch(nn.LSTMCell(3, 4)), TypeError, "torch.nn.RNN, LSTM or GRU"),

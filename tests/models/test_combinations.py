@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import graphrec as gr
-from tests.tolerances import assert_all_close
+from tests.tolerances import assert_all_close, assert_close
 from tests.trials import gradients
 
 CELLS = {
@@ -254,5 +254,7 @@ def test_models_are_saved_and_copied_whole(make, tmp_path):
 
 
 def test_weights_of_a_trained_model_go_into_one_with_dropout():
-    plain = gr.GRU(2, 3)
-    gr.VariationalDropout(gr.GRUCell(2, 3), 0.1, 0.1).load_state_dict(plain.state_dict())
+    plain, dropped = gr.GRU(2, 3), gr.VariationalDropout(gr.GRUCell(2, 3), 0.1, 0.1)
+    dropped.load_state_dict(plain.state_dict())
+    x, s = torch.randn(3, 2), gr.chain(3)
+    assert_close(dropped.eval()(x, s), plain(x, s))

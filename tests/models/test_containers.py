@@ -83,10 +83,13 @@ def test_batches_of_one_shape_share_their_structure():
 
 
 def test_a_structure_made_in_inference_mode_can_be_trained_on():
+    x, model = torch.ones(7, 3, 1), gr.Sequences(gr.GRU(1, 2))
     with torch.inference_mode():
-        gr.Sequences(gr.GRU(1, 2))(torch.zeros(7, 3, 1))
-    model = gr.Sequences(gr.GRU(1, 2))
-    model(torch.zeros(7, 3, 1))[0].sum().backward()
+        seen = model(x)[0]
+    h = model(x)[0]
+    h.sum().backward()
+    assert torch.equal(h, seen)
+    assert all(weight.grad is not None and weight.grad.any() for weight in model.parameters())
 
 
 tree = gr.tree("(a (b c) d)")

@@ -75,9 +75,12 @@ def test_long_texts_are_generated_stretch_by_stretch(language_model):
 
 
 def test_recurrent_dropout_ends_with_training():
-    model = gr.LanguageModel(4, 4, gr.VariationalDropout(gr.GRUCell(4, 5), 0.5, 0.5), 5, end=END)
-    model(torch.tensor([1, END]), gr.chain(2)).sum().backward()
-    model.generate([[1, 2]], limit=3)
+    model = sharpened(gr.LanguageModel(4, 4, gr.VariationalDropout(gr.GRUCell(4, 5), 0.5, 0.5), 5, end=END))
+    token, s = torch.tensor([1, 2, 3, END]), gr.chain(4)
+    assert not torch.equal(model(token, s), model(token, s))
+    (text,) = model.generate([[1, 2]], limit=3, temperature=None)
+    likeliest = model.eval()(torch.tensor([1, 2, *text, END]), gr.chain(3 + len(text))).argmax(-1).tolist()
+    assert text == likeliest[2 : 2 + len(text)]
 
 
 def test_generation_leaves_the_model_in_training(language_model):
@@ -316,6 +319,11 @@ REFUSED = {
         lambda: spoken(torch.tensor([1, 1, 1]), gr.dag([[0, 1], [2, 2]], 3)),
         ValueError,
         "one predecessor at most",
+    ),
+    "a stack whose rows are changed": (
+        lambda: gr.LanguageModel(5, 2, hooked(gr.Stacked([gr.GRU(2, 3)])), 3, end=0),
+        TypeError,
+        "expected a Recursive model, .* got Stacked",
     ),
     "a prefix of letters": (lambda: spoken.generate(["ab"], 3), TypeError, "each a list of tokens"),
     "a model of another width": (
