@@ -13,8 +13,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.nn.resolver import aggregation_resolver
 
-from .engine.inbox import Inbox
-from .engine.swept import SweptInbox
+from .engine.inbox import Inbox, SegmentInbox
 from .schedule import Schedule, schedule
 from .structure import Structure, as_structure, default_slots
 
@@ -66,6 +65,19 @@ def max(h: Tensor, s: Structure | Data) -> Tensor:
     """`[G, H]`: the maximum over each graph's nodes, feature by feature."""
     inbox, _ = _inbox(h, s)
     return inbox.max(inbox.h)
+
+
+def ends(h: Tensor, s: Structure | Data) -> Tensor:
+    """`[G, H]`: the maximum over each graph's nodes that no edge leaves, feature by feature.
+
+    In a DAG that is where all paths end; over `s.reverse()` it is where they begin. A graph that has nodes, but none
+    such, has cycles, and gets zero.
+    """
+    structure = _structure(h, s)
+    at_end = _is_root(structure).nonzero().flatten()
+    index = structure.graph[at_end].view(-1, *[1] * (h.dim() - 1)).expand(-1, *h.shape[1:])
+    empty = h.new_zeros(structure.num_graphs, *h.shape[1:])
+    return empty.scatter_reduce(0, index, h.index_select(0, at_end), "amax", include_self=False)
 
 
 def attention(h: Tensor, s: Structure | Data, score: nn.Module) -> Tensor:
@@ -171,7 +183,7 @@ def _position(graph: Tensor) -> Tensor:
     return default_slots(graph, int(graph.max()) + 1 if len(graph) else 0)
 
 
-class _Readers(SweptInbox):
+class _Readers(SegmentInbox):
     """Its sums go to the user, so that even of nothing they are ordinary tensors, which a gradient passes."""
 
     def _zeros(self, *shape: int) -> Tensor:

@@ -4,11 +4,16 @@ Belongs here: cells. Does not: anything that knows of order, batches, levels or 
 """
 
 from .cell import Cell
+from .convolutions import GCNCell, GINCell, SAGECell
+from .dags import DAGNNCell, DAGRNNCell, DVAECell
 from .delays import ARCell, NARXCell, TDNNCell
 from .emitting import EmittingCell
+from .gat import GATCell, GATv2Cell
+from .gated_graph import GGNNCell, MPNNCell
 from .gru import GRUCell, TextbookGRUCell
 from .kinds import GridCell, PerKind
 from .layer_norm import LayerNormGRUCell, LayerNormLSTMCell, LayerNormSRNCell
+from .layerwise import ConvCell
 from .lstm import CoupledLSTMCell, LSTMCell, NoForgetLSTMCell, PeepholeLSTMCell
 from .recnn import RecNNCell, RNTNCell
 from .residual import ResidualCell
@@ -23,8 +28,17 @@ __all__ = [
     "ARCell",
     "Cell",
     "ChildSumTreeLSTMCell",
+    "ConvCell",
     "CoupledLSTMCell",
+    "DAGNNCell",
+    "DAGRNNCell",
+    "DVAECell",
     "EmittingCell",
+    "GATCell",
+    "GATv2Cell",
+    "GCNCell",
+    "GGNNCell",
+    "GINCell",
     "GRUCell",
     "GridCell",
     "JordanCell",
@@ -32,6 +46,7 @@ __all__ = [
     "LayerNormGRUCell",
     "LayerNormLSTMCell",
     "LayerNormSRNCell",
+    "MPNNCell",
     "NARXCell",
     "NaryTreeLSTMCell",
     "NoForgetLSTMCell",
@@ -40,6 +55,7 @@ __all__ = [
     "RNTNCell",
     "RecNNCell",
     "ResidualCell",
+    "SAGECell",
     "SRNCell",
     "SecondOrderCell",
     "SeriesCell",

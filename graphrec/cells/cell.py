@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 # What an inbox has of its own; a state's fields must be called otherwise.
 _RESERVED = {
-    *("num_nodes", "num_edges", "target", "slot", "relation", "edge_attr"),
-    *("sum", "mean", "max", "softmax", "slots", "by_slot", "to_edges"),
-    *("parts", "of_slot", "renamed", "replaced"),
+    *("num_nodes", "num_edges", "target", "slot", "relation", "edge_attr", "is_loop", "degree"),
+    *("sum", "mean", "max", "softmax", "slots", "by_slot", "to_edges", "sum_of", "sum_by_relation"),
+    *("has", "parts", "of_slot", "renamed", "replaced", "shown_by"),
 }
 
 
@@ -57,14 +57,22 @@ class Cell(nn.Module):
         hidden: H, the width of each field of the state; see `shapes`.
         inputs: D, the width of x, or None if the cell does not care.
         arity: how many slots a node has, or None if any number of edges may enter it.
+        edges: the width of edge_attr, or None if the cell does not care.
+        begins_with_x: whether the input is the state of round 0; see `before`.
+        relations: how many relations there are, or None if the cell does not care.
+        Shown: the type of what nodes show to their targets, or None if that is their state; see `show`.
         recurrent_layers: the names of the layers that multiply the predecessor's h, for those who would mask it
             there; see `graphrec.VariationalDropout`.
     """
 
     State: Any
+    Shown: Any = None
     hidden: int
     inputs: int | None = None
     arity: Any = None  # an int or None; Any, so that cells with slots can say int
+    edges: int | None = None
+    relations: int | None = None
+    begins_with_x: bool = False
     recurrent_layers: tuple[str, ...] = ()
 
     def __init__(self, inputs: int | None = None, hidden: int | None = None) -> None:
@@ -76,7 +84,11 @@ class Cell(nn.Module):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        fields = getattr(getattr(cls, "State", None), "_fields", ())
+        fields = {
+            field
+            for kind in (getattr(cls, "State", None), cls.Shown)
+            for field in getattr(kind, "_fields", ())
+        }
         taken = _RESERVED.intersection(fields)
         if taken:
             raise TypeError(
@@ -86,6 +98,25 @@ class Cell(nn.Module):
     def project(self, x: Tensor) -> Tensor:
         """`[N, D] → [N, ·]`: all that needs no neighbour, done once for all nodes before the sweep."""
         return x
+
+    def project_edges(self, edge_attr: Tensor) -> Tensor:
+        """`[E, ...] → [E, ...]`: all that needs the edges' features alone, done once before the sweep."""
+        return edge_attr
+
+    def before(self, x: Tensor, s: Structure) -> Any:
+        """The state before the run where none is given, a State of `[N, ·]` tensors; None: zero.
+
+        For cells in whose equations the input is the state of round 0, as in graph convolutions; in async mode it is
+        `own`. It may have other widths than the state where there is only one round.
+        """
+        return None
+
+    def show(self, state: Any) -> Any:
+        """What nodes show to their targets, a Shown, from their state, whose fields are read by name.
+
+        For products that each node can do once, however many edges leave it. Inbox and `own` have the fields of Shown.
+        """
+        return state
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:
         """One step: the new state of n nodes.

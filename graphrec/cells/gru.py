@@ -20,6 +20,16 @@ class GRUState(NamedTuple):
     h: Tensor
 
 
+def gated(x: Tensor, u: Tensor, before: Tensor) -> Tensor:
+    """`[n, H]`: the state that follows on `before`, from the two products `[n, 3H]` for r, z and n; see `GRUCell`."""
+    hidden = before.shape[-1]
+    x_rz, x_n = x.split([2 * hidden, hidden], dim=-1)
+    u_rz, u_n = u.split([2 * hidden, hidden], dim=-1)
+    r, z = torch.sigmoid(x_rz + u_rz).chunk(2, dim=-1)
+    n = torch.tanh(x_n + r * u_n)
+    return (1 - z) * n + z * before
+
+
 class GRUCell(Cell):
     """The gated recurrent unit that resets after the matrix product, as `torch.nn.GRU` does.
 
@@ -54,11 +64,7 @@ class GRUCell(Cell):
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> GRUState:
         """One step."""
         before = inbox.sum(inbox.h)
-        x_rz, x_n = x.split([2 * self.hidden, self.hidden], dim=-1)
-        u_rz, u_n = self.recurrent(before).split([2 * self.hidden, self.hidden], dim=-1)
-        r, z = torch.sigmoid(x_rz + u_rz).chunk(2, dim=-1)
-        n = torch.tanh(x_n + r * u_n)
-        return self.State((1 - z) * n + z * before)
+        return self.State(gated(x, self.recurrent(before), before))
 
     def fused(self) -> Fused | None:
         """On chains, torch's gru."""

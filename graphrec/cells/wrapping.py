@@ -23,7 +23,8 @@ class Wrapping(Cell):
         check_cell(cell)
         super().__init__(cell.inputs)
         self.cell = cell
-        self.arity = cell.arity
+        self.arity, self.edges, self.relations = cell.arity, cell.edges, cell.relations
+        self.begins_with_x = cell.begins_with_x
 
     # Looked up, not kept: a type that stands in the body of a class cannot be pickled with the cells around it.
     @property
@@ -39,6 +40,23 @@ class Wrapping(Cell):
         """As the cell."""
         self.cell.check(structure)
 
+    @property
+    def Shown(self) -> Any:
+        """That of the cell."""
+        return self.cell.Shown
+
     def project(self, x: Tensor) -> Tensor:
         """As the cell."""
         return self.cell.project(x)
+
+    def project_edges(self, edge_attr: Tensor) -> Tensor:
+        """As the cell."""
+        return self.cell.project_edges(edge_attr)
+
+    def before(self, x: Tensor, s: Structure) -> Any:
+        """As the cell."""
+        return self.cell.before(x, s)
+
+    def show(self, state: Any) -> Any:
+        """As the cell."""
+        return self.cell.show(state)

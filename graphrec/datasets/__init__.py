@@ -8,11 +8,15 @@ Belongs here: finding, checking, drawing and caching samples. Does not: data fil
 
 from ._automaton import Automaton
 from ._listops_grammar import ListOpsGenerator
+from .circuits import CircuitFiles, Circuits
 from .dates import Dates
 from .docstrings import Docstrings
+from .folds import stratified_folds
+from .graphs import cora, mutag
 from .listops import ListOps
 from .logic import Logic
 from .long_lags import adding_problem, temporal_order
+from .nas import ENAS
 from .python_functions import PythonFunctions
 from .series import mackey_glass, narma
 from .sst import SST
@@ -20,8 +24,11 @@ from .token_roles import TokenRoles
 from .tomita import Tomita
 
 __all__ = [
+    "ENAS",
     "SST",
     "Automaton",
+    "CircuitFiles",
+    "Circuits",
     "Dates",
     "Docstrings",
     "ListOps",
@@ -31,7 +38,10 @@ __all__ = [
     "TokenRoles",
     "Tomita",
     "adding_problem",
+    "cora",
     "mackey_glass",
+    "mutag",
     "narma",
+    "stratified_folds",
     "temporal_order",
 ]

@@ -4,6 +4,6 @@ Belongs here: loops and what they need. Does not: equations of cells (cells), or
 """
 
 from .inbox import Inbox
-from .run import reference_loop, run, run_first, run_sequence, steps
+from .run import reference_loop, rounds, run, run_first, run_sequence, steps
 
-__all__ = ["Inbox", "reference_loop", "run", "run_first", "run_sequence", "steps"]
+__all__ = ["Inbox", "reference_loop", "rounds", "run", "run_first", "run_sequence", "steps"]

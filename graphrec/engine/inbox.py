@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ..schedule import Part, Schedule, Step
+from .segments import segment_sum, spread
+
+if TYPE_CHECKING:
+    from ..cells.cell import Cell
 
 Fetch = Callable[[str], Tensor]
+Total = Callable[[str, Tensor | None], Tensor]
 
 
 class Looked:
@@ -37,6 +42,16 @@ class Own(Looked):
 
     def __iter__(self):
         return (getattr(self, name) for name in self._fields)
+
+    def shown_by(self, cell: Cell) -> Any:
+        """The state, with the fields of what the cell's nodes show beside its own."""
+        if cell.Shown is None:
+            return self
+        shown = functools.cache(lambda: cell.show(self))
+        more = [name for name in cell.Shown._fields if name not in self._fields]
+        return Own(
+            (*self._fields, *more), lambda name: getattr(self if name in self._fields else shown(), name)
+        )
 
     def __getitem__(self, index: int) -> Tensor:
         return getattr(self, self._fields[index])
@@ -64,8 +79,10 @@ class Inbox(Looked):
         fetch: Fetch,
         like: Tensor,
         part: Part | None = None,
+        total: Total | None = None,
     ) -> None:
         super().__init__((*fields, "edge_attr"), fetch)
+        self._total = total
         self._plan = plan
         self._step = step
         self._like = like
@@ -89,6 +106,16 @@ class Inbox(Looked):
         return self._plan.slot[self._step.edges]
 
     @property
+    def degree(self) -> Tensor:
+        """`[n]` long: how many edges each node receives."""
+        return self._plan.degree[self._step.nodes]
+
+    @property
+    def is_loop(self) -> Tensor | None:
+        """`[e]` bool: whether an edge leaves the node that it enters; None where no edge of the structure does."""
+        return None if self._plan.is_loop is None else self._plan.is_loop[self._step.edges]
+
+    @property
     def relation(self) -> Tensor:
         """`[e]` long: the type of each edge."""
         if self._plan.relation is None:
@@ -96,6 +123,10 @@ class Inbox(Looked):
                 "the cell reads inbox.relation, but the structure has none: build it with relation=...."
             )
         return self._plan.relation[self._step.edges]
+
+    def has(self, name: str) -> bool:
+        """Whether the structure has `"edge_attr"`, or `"relation"`."""
+        return getattr(self._plan.structure, name) is not None
 
     def sum(self, values: Tensor) -> Tensor:
         """`[e, ...] → [n, ...]`: over each node's inbox."""
@@ -111,6 +142,26 @@ class Inbox(Looked):
         if degree is not None:
             return values.reshape(self.num_nodes, degree, *values.shape[1:]).sum(1)
         return self._sum_ragged(values)
+
+    def sum_of(self, name: str, weight: Tensor | None = None) -> Tensor:
+        """`[n, ...]`: the sum over each node's inbox of a field of it, which needs no row per edge where rounds run.
+
+        Args:
+            name: of the field, `[e, H]`, or `[e, K, H]` where there are K weights.
+            weight: what each row is multiplied by, `[e]` or `[e, K]`.
+        """
+        if self._total is not None:
+            return self._total(name, weight)
+        values = getattr(self, name)
+        return self.sum(values if weight is None else weight.unsqueeze(-1) * values)
+
+    def sum_by_relation(self, values: Tensor, count: int) -> Tensor:
+        """`[e, ...] → [n, count, ...]`: over each node's inbox, the edges of each relation apart."""
+        if self.num_edges == 0:
+            return self._zeros(self.num_nodes, count, *values.shape[1:])
+        place = self.target * count + self.relation
+        sums = values.new_zeros(self.num_nodes * count, *values.shape[1:]).index_add(0, place, values)
+        return sums.view(self.num_nodes, count, *values.shape[1:])
 
     def mean(self, values: Tensor) -> Tensor:
         """`[e, ...] → [n, ...]`: over each node's inbox."""
@@ -159,7 +210,7 @@ class Inbox(Looked):
             return values
         if degree is not None:
             return values.unsqueeze(1).expand(-1, degree, *values.shape[1:]).flatten(0, 1)
-        return values.index_select(0, self.target)
+        return self._to_edges_ragged(values)
 
     def parts(self) -> Iterator[tuple[int, Inbox]]:
         """The kinds of the n nodes, which stand side by side in ascending order, and the inbox of each kind's."""
@@ -191,11 +242,23 @@ class Inbox(Looked):
 
     def renamed(self, names: dict[str, str]) -> Inbox:
         """The same inbox with fields of these names only, `{new: old}`, for a cell that knows them by the new ones."""
+        known = {**names, "edge_attr": "edge_attr"}
+        return self._with_fields(tuple(names), lambda name: getattr(self, known[name]))
+
+    def shown_by(self, cell: Cell) -> Inbox:
+        """The inbox of what the sources show if they follow this cell, where the fields are those of their states."""
+        if cell.Shown is None:
+            return self
+        shown = functools.cache(lambda: cell.show(self))
+        return self._with_fields(
+            cell.Shown._fields, lambda name: getattr(self if name == "edge_attr" else shown(), name)
+        )
+
+    def _with_fields(self, names: tuple[str, ...], fetch: Fetch) -> Inbox:
         other = self._copy()
         for name in self._fields:
             other.__dict__.pop(name, None)
-        other._fields = (*names, "edge_attr")
-        other._fetch = lambda name: getattr(self, {**names, "edge_attr": "edge_attr"}[name])
+        other._fields, other._fetch = (*names, "edge_attr"), fetch
         return other
 
     def replaced(self, **fields: Tensor) -> Inbox:
@@ -213,22 +276,39 @@ class Inbox(Looked):
     def _copy(self) -> Inbox:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
+        other._total = None  # it knows the fields as they were
         return other
 
     def _over_count(self, total: Tensor) -> Tensor:
         degree = self._step.degree
         if degree is not None:
             return total if degree < 2 else total / degree
-        # (bincount would make a GPU wait for the CPU.)
-        count = self.target.new_zeros(self.num_nodes).index_add(0, self.target, torch.ones_like(self.target))
-        count = count.clamp(min=1)
+        count = self.degree.clamp(min=1)
         return total / count.view(-1, *[1] * (total.dim() - 1))
 
     def _sum_ragged(self, values: Tensor) -> Tensor:
         return values.new_zeros(self.num_nodes, *values.shape[1:]).index_add(0, self.target, values)
 
+    def _to_edges_ragged(self, values: Tensor) -> Tensor:
+        return values.index_select(0, self.target)
+
     def _zeros(self, *shape: int) -> Tensor:
         return self._like.new_zeros(shape)
+
+
+class SegmentInbox(Inbox):
+    """An inbox that sums over segments of its edges, where others scatter."""
+
+    def _sum_ragged(self, values: Tensor) -> Tensor:
+        return segment_sum(values, self._first_of_node, self.target)
+
+    def _to_edges_ragged(self, values: Tensor) -> Tensor:
+        return spread(values, self._first_of_node, self.target)
+
+    @property
+    def _first_of_node(self) -> Tensor:
+        first = self._plan.first_edge[self._step.nodes]
+        return first - self._first_edge if self._first_edge else first
 
 
 class _OneEach(Inbox):
@@ -241,6 +321,10 @@ class _OneEach(Inbox):
     @property
     def slot(self) -> Tensor:
         return torch.zeros_like(self.target)
+
+    @property
+    def degree(self) -> Tensor:
+        return torch.ones_like(self.target)
 
     @property
     def relation(self) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..cells.cell import Cell, check_cell
 from ..schedule import Schedule, check_schedule
+from ..structure import Structure
 from .inbox import check_slots
 
 
@@ -22,12 +23,14 @@ class Job:
         initial_row: `[N]`, for each node (by the structure's numbers) its row of the initial state, or None
             where no initial state is given.
         dtype: of the state; that of the x that was given (under autocast a projected x may differ).
+        each_its_own: whether node v finds it in row v.
     """
 
     cell: Cell
     plan: Schedule
     initial_row: Tensor | None
     dtype: torch.dtype
+    each_its_own: bool = False
 
     @cached_property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -39,15 +42,34 @@ class Job:
         """The names of the state's fields."""
         return self.cell.State._fields
 
+    @cached_property
+    def edge_attr(self) -> Tensor | None:
+        """`[E, ...]`: the features of the structure's edges, as the cell projects them."""
+        given = self.plan.structure.edge_attr
+        if given is None:
+            return None
+        projected = self.cell.project_edges(given)
+        if not isinstance(projected, Tensor) or projected.shape[:1] != given.shape[:1]:
+            got = tuple(projected.shape) if isinstance(projected, Tensor) else type(projected).__name__
+            raise ValueError(
+                f"{type(self.cell).__name__}.project_edges must return one row per edge, {given.shape[0]}, got {got}."
+            )
+        return projected
+
 
 def prepare(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Job, list[Tensor]]:
     """Refuse bad input before any work is done; returns the job and the fields of the initial state."""
     _check_cell(cell, plan)
     _check_x(cell, plan, x)
     check_slots(plan, cell)
+    _check_edges(cell, plan.structure)
     cell.check(plan.structure)
     if initial is None:
-        return Job(cell, plan, None, x.dtype), []
+        before = cell.before(x, plan.structure)
+        if before is None:
+            return Job(cell, plan, None, x.dtype), []
+        nodes = torch.arange(plan.num_nodes, device=plan.device)
+        return Job(cell, plan, nodes, x.dtype, each_its_own=True), _check_before(cell, plan, before)
     fields = _initial_fields(cell, initial)
     _check_past(cell, plan)
     rows = _check_initial(cell, plan, x, fields)
@@ -111,6 +133,55 @@ def _check_x(cell: Cell, plan: Schedule, x: Tensor) -> None:
             f"x is on {x.device}, but the schedule is on {plan.device}: schedule the structure there, "
             f"graphrec.schedule(s.to('{x.device}'))."
         )
+
+
+def _check_edges(cell: Cell, s: Structure) -> None:
+    if cell.edges is not None:
+        if s.edge_attr is None:
+            raise ValueError(
+                f"the cell reads edge attributes of width {cell.edges}, but the structure has none: build it with "
+                f"edge_attr=...."
+            )
+        if s.edge_attr.shape[1:] != (cell.edges,):
+            raise ValueError(
+                f"edge_attr must have shape [{s.num_edges}, {cell.edges}] for this cell, got "
+                f"{tuple(s.edge_attr.shape)}."
+            )
+    if cell.relations is not None and cell.relations > 1:
+        if s.relation is None:
+            raise ValueError(
+                f"the cell has weights for {cell.relations} relations, but the structure has none: build it with "
+                f"relation=...."
+            )
+        bad = ((s.relation < 0) | (s.relation >= cell.relations)).nonzero()
+        if len(bad):
+            edge = int(bad[0])
+            raise ValueError(
+                f"the cell has weights for the relations 0 to {cell.relations - 1}, but edge {edge} is of relation "
+                f"{int(s.relation[edge])}: make the cell with more relations, or correct the edge."
+            )
+
+
+def _check_before(cell: Cell, plan: Schedule, before: Any) -> list[Tensor]:
+    """The fields of the state that a cell makes of its input, if it may begin with them."""
+    name = type(cell).__name__
+    if getattr(before, "_fields", None) != cell.State._fields:
+        raise TypeError(
+            f"{name}.before must return a {name}.State({', '.join(cell.State._fields)}), got "
+            f"{type(before).__name__}."
+        )
+    for field, shape, value in zip(cell.State._fields, cell.shapes(), before, strict=True):
+        if value.shape[0] != plan.num_nodes:
+            raise ValueError(
+                f"{name}.before must return one row per node, {plan.num_nodes}, got {tuple(value.shape)} for {field}."
+            )
+        if value.shape[1:] != shape and plan.rounds != 1:
+            raise ValueError(
+                f"the cell turns a {field} of width {list(value.shape[1:])} into one of {list(shape)}, which can be "
+                f"done for one round (mode='sync', rounds=1), and not again and again: take a cell that keeps the "
+                f"width, or a cell for each round (graphrec.GNN)."
+            )
+    return list(before)
 
 
 def _first_parameter(module: nn.Module) -> Tensor | None:

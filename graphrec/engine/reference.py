@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -52,8 +52,8 @@ def loop(job: Job, x: Tensor, initial: list[Tensor]) -> Generator[Visit, Any, No
         def look_own(name: str, before: Any = before, step: Step = step) -> Tensor:
             return getattr(before, name).clone() if plan.mode == "sync" else rows.own(name, step)
 
-        inbox = Inbox(plan, step, job.fields, look, x)
-        state = cell(rows.of_x(step), inbox, Own(job.fields, look_own))
+        inbox = Inbox(plan, step, job.fields, look, x).shown_by(cell)
+        state = cell(rows.of_x(step), inbox, Own(job.fields, look_own).shown_by(cell))
         check_state(job, state, inbox.num_nodes)
         state = cell.State(*(getattr(state, name).to(job.dtype) for name in job.fields))
         sent = yield Visit(step.number, plan.nodes(step), inbox, state)
@@ -66,9 +66,15 @@ def loop(job: Job, x: Tensor, initial: list[Tensor]) -> Generator[Visit, Any, No
 def run_reference(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Tensor, ...]:
     """The fields of the final state, `[N, ...]` each, in the caller's order."""
     states = [visit.state for visit in loop(job, x, initial)]
-    if job.plan.mode == "sync":
-        return tuple(field.index_select(0, job.plan.place) for field in states[-1])
     return tuple(torch.cat(field).index_select(0, job.plan.place) for field in zip(*states, strict=True))
+
+
+def reference_rounds(job: Job, x: Tensor, initial: list[Tensor]) -> Iterator[Any]:
+    """The states of all rounds (sync mode), round 0 first, in the order of the plan's places."""
+    rows = _Rows(job, x, initial)
+    yield job.cell.State(*(rows.initial(name, job.plan.given) for name in job.fields))
+    for visit in loop(job, x, initial):
+        yield visit.state
 
 
 def _checked(job: Job, sent: Any, state: Any) -> Any:
@@ -120,8 +126,8 @@ class _Rows:
 
     @cached_property
     def _edge_attr(self) -> tuple[Tensor, ...]:
-        plan = self._job.plan
-        return gather_edges(plan.structure.edge_attr, plan.edge).split(self._edge_counts)
+        job = self._job
+        return gather_edges(job.edge_attr, job.plan.edge).split(self._edge_counts)
 
     def _level(self, step: Step) -> int:
         return 0 if self._job.plan.mode == "sync" else step.number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -15,7 +16,8 @@ from ..schedule import Schedule
 from .before import Before
 from .chains import Lowered, lower
 from .job import Job, prepare
-from .reference import Visit, loop, run_reference
+from .reference import Visit, loop, reference_rounds, run_reference
+from .rounds import run_rounds
 from .segments import is_transformed, move
 from .swept import sweep
 from .tape import turn
@@ -78,7 +80,8 @@ def run_sequence(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> 
         else:
             first, final = short.sequence()
     if not ends.everywhere:
-        final = [_or_before(ends.node < 0, rows, fields[i : i + 1]) for i, rows in enumerate(final)]
+        given = [] if job.each_its_own else fields
+        final = [_or_before(ends.node < 0, rows, given[i : i + 1]) for i, rows in enumerate(final)]
     return first, cell.State(*final)
 
 
@@ -89,8 +92,34 @@ def _or_before(empty: Tensor, rows: Tensor, initial: list[Tensor]) -> Tensor:
     return torch.where(empty.view(shape), given, rows)
 
 
+def rounds(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> list[Any]:
+    """Run a cell in sync mode; returns the states of all rounds, round 0 first, each as `run` returns the last one.
+
+    Arguments as in `run`. For those who read more than the last round, such as jumping knowledge (Xu et al., 2018).
+
+    Raises:
+        ValueError: a schedule in async mode, which has no rounds.
+    """
+    job, fields = prepare(cell, plan, x, initial)
+    if plan.mode != "sync":
+        raise ValueError("an async schedule has no rounds: make one with schedule(s, mode='sync', rounds=T).")
+    with _turn(cell):
+        return list(_rounds(job, x, fields))
+
+
+def _rounds(job: Job, x: Tensor, fields: list[Tensor]) -> Iterator[Any]:
+    cell, plan = job.cell, job.plan
+    placed = x if plan.in_order else x.index_select(0, plan.order)
+    projected = _project(cell, placed)
+    loop = reference_rounds if not _may_be_swept() else run_rounds
+    for state in loop(job, projected, fields):
+        yield state if plan.in_order else cell.State(*(field.index_select(0, plan.place) for field in state))
+
+
 def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
     cell = job.cell
+    if job.plan.mode == "sync":
+        return deque(_rounds(job, x, fields), maxlen=1)[0]
     if _may_be_swept():
         before = Before(cell)
         try:

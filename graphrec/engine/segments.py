@@ -14,7 +14,7 @@ def gather_sum(rows: Tensor, index: Tensor, first: Tensor) -> Tensor:
     """`[r, ...] → [n, ...]`: the sums of `rows[index[first[i] : first[i + 1]]]`, zero for empty segments."""
     if rows.dim() == 2:
         return F.embedding_bag(index, rows, first, mode="sum")
-    flat = rows.reshape(rows.shape[0], -1)
+    flat = rows.reshape(rows.shape[0], rows.shape[1:].numel())
     return F.embedding_bag(index, flat, first, mode="sum").view(first.shape[0], *rows.shape[1:])
 
 
@@ -26,8 +26,30 @@ def segment_sum(values: Tensor, first: Tensor, target: Tensor) -> Tensor:
     if values.dim() == 2:
         return _SegmentSum.apply(values, first, target)
     # Shaped out here, so that what the function returns is no view and may be written into.
-    sums = _SegmentSum.apply(values.reshape(values.shape[0], -1), first, target)
+    sums = _SegmentSum.apply(values.reshape(values.shape[0], values.shape[1:].numel()), first, target)
     return sums.view(first.shape[0], *values.shape[1:])
+
+
+def spread(rows: Tensor, first: Tensor, target: Tensor) -> Tensor:
+    """`[n, ...] → [e, ...]`: the row of each edge's segment, `rows[target]`; arguments as in `segment_sum`."""
+    if not rows.requires_grad or not torch.is_grad_enabled() or is_transformed():
+        return rows.index_select(0, target)
+    return _Spread.apply(rows, first, target)
+
+
+class _Spread(torch.autograd.Function):
+    """`[n, ...] → [e, ...]`."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, first: Tensor, target: Tensor) -> Tensor:
+        """Gather."""
+        ctx.save_for_backward(first, target)
+        return rows.index_select(0, target)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        """Every row gets the sum of its segment's gradients."""
+        return segment_sum(grads[0], *ctx.saved_tensors), None, None
 
 
 def is_transformed() -> bool:
@@ -42,14 +64,13 @@ class _SegmentSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, first: Tensor, target: Tensor) -> Tensor:
         """Sum."""
-        ctx.save_for_backward(target)
+        ctx.save_for_backward(first, target)
         return gather_sum(values, torch.arange(values.shape[0], device=values.device), first)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         """Every row gets its segment's gradient."""
-        (target,) = ctx.saved_tensors
-        return grads[0].index_select(0, target), None, None
+        return spread(grads[0], *ctx.saved_tensors), None, None
 
 
 def move(rows: Tensor, there: Tensor, back: Tensor) -> Tensor:

@@ -18,9 +18,9 @@ from torch.autograd.graph import GradientEdge, _engine_run_backward, get_gradien
 from ..cells.cell import Cell
 from ..schedule import Schedule, Step
 from .derivatives import check_first_derivatives
-from .inbox import Inbox, Own, gather_edges, real_edges
+from .inbox import Inbox, Own, SegmentInbox, gather_edges, real_edges
 from .job import Job, check_state
-from .segments import gather_sum, segment_sum
+from .segments import gather_sum
 from .tape import Gradients, Product, Tape, check_all_known, check_none_captured
 from .zero import NotSweepable, Zero
 
@@ -39,12 +39,8 @@ class Record:
     leaves: list[int] = field(default_factory=list)
 
 
-class SweptInbox(Inbox):
-    """Sums by embedding bags, and empty sums that products skip."""
-
-    def _sum_ragged(self, values: Tensor) -> Tensor:
-        first = self._plan.first_edge[self._step.nodes]
-        return segment_sum(values, first - self._first_edge if self._first_edge else first, self.target)
+class SweptInbox(SegmentInbox):
+    """Its empty sums are such that products skip them."""
 
     def _zeros(self, *shape: int) -> Tensor:
         return Zero.of(shape, self._like)
@@ -58,7 +54,7 @@ def sweep(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Tensor, ...]:
         x: `[N, ...]`, projected, in the order of the plan's places.
         initial: per field `[K, ...]` (see `Job.initial_row`), or nothing.
     """
-    edge_attr = job.plan.structure.edge_attr
+    edge_attr = job.edge_attr
     check_none_captured(job.cell)
     tape = Tape(job.cell)
     inputs = [x, *initial, *([] if edge_attr is None else [edge_attr]), *tape.parameters]
@@ -69,7 +65,7 @@ def sweep(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Tensor, ...]:
 
 
 def _final(plan: Schedule, rows: Tensor) -> Tensor:
-    last = rows[plan.num_rows - plan.num_nodes :]
+    last = rows[plan.given.shape[0] :]
     return last.clone() if plan.in_order else last.index_select(0, plan.place)
 
 
@@ -107,16 +103,15 @@ class _Forward:
         x = self._x[step.nodes]
         if self._tape is not None:
             x = x.detach().requires_grad_()
-        elif self.plan.mode == "sync":
-            x = x.clone()  # the next round reads it again, and the cell may write into it
         record = Record(step, x)
         inbox = SweptInbox(self.plan, step, self.job.fields, lambda name: self._look(record, name), x)
         own = Own(self.job.fields, lambda name: self._look_own(record, name))
+        cell = self.job.cell
         if self._tape is None:
-            state = self.job.cell(x, inbox, own)
+            state = cell(x, inbox.shown_by(cell), own.shown_by(cell))
         else:
             with torch.enable_grad():
-                state = _call(self.job.cell, x, inbox, own)
+                state = _call(cell, x, inbox.shown_by(cell), own.shown_by(cell))
         check_state(self.job, state, inbox.num_nodes)
         if self._tape is not None:
             self._note(record, state)
@@ -132,15 +127,13 @@ class _Forward:
         if name == "edge_attr":
             value = gather_edges(self._edge_attr, plan.edge[step.edges])
         else:
-            value = self.rows[name][step.reads :].index_select(0, plan.source[step.edges])
+            value = self.rows[name].index_select(0, plan.source[step.edges])
         return self._leaf(record, name, value) if step.degree != 0 else value
 
     def _look_own(self, record: Record, name: str) -> Tensor:
-        step, plan = record.step, self.plan
-        if plan.mode == "sync":
-            value = self.rows[name][step.reads : step.reads + plan.num_nodes].clone()
-        elif self.job.initial_row is not None:
-            value = self._initial[name].index_select(0, self.job.initial_row[plan.nodes(step)])
+        step = record.step
+        if self.job.initial_row is not None:
+            value = self._initial[name].index_select(0, self.job.initial_row[self.plan.nodes(step)])
         else:
             count = step.nodes.stop - step.nodes.start
             return Zero.of((count, *self.rows[name].shape[1:]), self.rows[name])
@@ -221,8 +214,7 @@ class _Reverse:
         # For each field the gradients of all inboxes: written by the step that read them, collected from there
         # by the step that made them.
         self._of_edge: dict[str, Tensor] = {}
-        self._of_own: dict[str, Tensor] = {}
-        self.x = x.new_empty(x.shape) if self.plan.mode == "async" else x.new_zeros(x.shape)
+        self.x = x.new_empty(x.shape)
         self.edge_attr = (
             None if edge_attr is None or not edge_attr.requires_grad else torch.zeros_like(edge_attr)
         )
@@ -245,13 +237,13 @@ class _Reverse:
             if grad is not None:
                 outputs.append(edge)
                 grad_outputs.append(grad if grad.dtype == dtype else grad.to(dtype))
-        self._of_own = {}
         inputs: list[Any] = [record.x, *record.looked.values()]
         inputs += [product.result for product in record.products]
         inputs += [self._tape.leaves[number] for number in record.leaves]
         grads = _gradients(outputs, grad_outputs, inputs, self._keep)
         grads.reverse()
-        self._add_to_x(record.step, grads.pop())
+        grad = grads.pop()
+        self.x[record.step.nodes] = 0 if grad is None else grad
         self._hand_on(record.step, {name: grads.pop() for name in record.looked})
         for product in record.products:
             if (grad := grads.pop()) is not None:
@@ -260,24 +252,12 @@ class _Reverse:
             if (grad := grads.pop()) is not None:
                 self.parameters.add_leaf(number, grad)
 
-    def _add_to_x(self, step: Step, grad: Tensor | None) -> None:
-        # In async mode no other step has these nodes, in sync mode all rounds share them.
-        if self.plan.mode == "async":
-            self.x[step.nodes] = 0 if grad is None else grad
-        elif grad is not None:
-            self.x += grad
-
     def _arrived(self, name: str, step: Step) -> Tensor | None:
-        """The gradient of the states that a step wrote: from outside, from later inboxes, from later own states."""
-        last = step.number == len(self.plan.steps) - 1
-        total = None
-        if name in self._final and (last or self.plan.mode == "async"):
-            total = self._final[name][step.nodes]
-        if not last:
-            level = 0 if self.plan.mode == "sync" else step.number + 1
-            total = _plus(total, self._collect(name, level))
-            total = _plus(total, self._of_own.get(name))
-        return total
+        """The gradient of the states that a step wrote: from outside, and from later inboxes."""
+        total = self._final[name][step.nodes] if name in self._final else None
+        if step.number == len(self.plan.steps) - 1:
+            return total
+        return _plus(total, self._collect(name, step.number + 1))
 
     def _collect(self, name: str, level: int) -> Tensor | None:
         """The gradients that the inboxes reading a level's rows have left, summed by row."""
@@ -304,9 +284,7 @@ class _Reverse:
             if name in self._of_edge and step.degree != 0:
                 self._of_edge[name][step.edges] = 0 if grad is None else grad
             own = grads.get(f"own.{name}")
-            if own is not None and self.plan.mode == "sync":
-                self._of_own[name] = own
-            elif own is not None:
+            if own is not None:
                 assert self.job.initial_row is not None
                 self._initial[name].index_add_(0, self.job.initial_row[self.plan.nodes(step)], own)
         grad = grads.get("edge_attr")
@@ -318,7 +296,7 @@ class _Reverse:
         if self.job.initial_row is None:
             return
         for name, total in self._initial.items():
-            grad = _plus(self._collect(name, 0), self._of_own.get(name))
+            grad = self._collect(name, 0)
             if grad is not None:
                 total.index_add_(0, self.job.initial_row[self.plan.given], grad)
 

@@ -6,6 +6,7 @@ Belongs here: modules called as `model(x, s)`. Does not: equations (cells), loop
 from .combine import RMLP, Bidirectional, Reversed, Stacked
 from .delays import AR, NARX, TDNN, StateSpace
 from .dropout import VariationalDropout
+from .graphs import DAGNN, GNN, Layerwise
 from .language import LanguageModel, Seq2Seq
 from .model import Model
 from .recursive import GRU, LSTM, RNTN, SRN, RecNN, Recursive, TreeGRU, TreeLSTM
@@ -13,6 +14,9 @@ from .torch_like import Sequences, from_torch, to_torch
 from .uses import SequenceToClass, SequenceToLabels
 
 __all__ = [
+    "DAGNN",
+    "GNN",
+    "Layerwise",
     "AR",
     "Bidirectional",
     "GRU",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard, TypeVar
 
+import torch
 from torch import Tensor, nn
-from torch_geometric.data import Data
+from torch_geometric.data import HeteroData
 
-from ..structure import Structure, as_structure
+from ..structure import Over, Structure, as_structure
 
 Kind = TypeVar("Kind", bound=nn.Module)
-Over = Structure | Data | Tensor  # what models run over; a tensor is an `edge_index` `[2, E]`
 
 
 class Model(nn.Module):
@@ -26,17 +26,33 @@ class Model(nn.Module):
 
     num_states: int = 0
 
-    def forward(self, x: Tensor, s: Over, initial: Any = None, return_states: bool = False) -> Any:
+    def forward(
+        self,
+        x: Tensor | Mapping[str, Tensor],
+        s: Over,
+        edge_attr: Tensor | None = None,
+        initial: Any = None,
+        return_states: bool = False,
+    ) -> Any:
         """`[N, D] → [N, H]`, and if `return_states` what `with_states` returns.
 
         Args:
-            x: `[N, D]`.
-            s: a Structure, a PyG `Data` or `Batch`, or an `edge_index` `[2, E]`.
+            x: `[N, D]`; with `HeteroData` also its `x_dict`, and the result is such a dictionary then.
+            s: a Structure, a PyG `Data`, `HeteroData` or `Batch`, or an `edge_index` `[2, E]`.
+            edge_attr: `[E, ...]`, with an `edge_index` only; the others carry their own.
             initial: a list of initial states, one per layer and direction, each as in `graphrec.run`; where there is
                 but one, also that alone; None: there are none.
             return_states: whether final states are wanted.
         """
-        h, final = self.compute(x, as_structure(s, x), check_initial(self, initial), return_states)
+        if isinstance(x, Mapping):
+            types, sizes, x = _by_type(x, s)
+            h, final = (
+                self(x, s, edge_attr, initial, return_states=True) if return_states else (self(x, s), None)
+            )
+            rows = dict(zip(types, h.split(sizes), strict=True))
+            return (rows, final) if return_states else rows
+        structure = as_structure(s, x, edge_attr)
+        h, final = self.compute(x, structure, check_initial(self, initial), return_states)
         return (h, final) if return_states else h
 
     def with_states(self, x: Tensor, s: Over, initial: Any = None) -> tuple[Tensor, list[Any]]:
@@ -48,7 +64,7 @@ class Model(nn.Module):
         Raises:
             ValueError: a graph with several such nodes, or with nodes and none such.
         """
-        return self(x, s, initial, return_states=True)
+        return self(x, s, initial=initial, return_states=True)
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
@@ -68,9 +84,28 @@ def run_inner(
     if not count_states(model):
         return model(x, s), []
     if return_states:
-        return model(x, s, initial, return_states=True)
+        return model(x, s, initial=initial, return_states=True)
     # Given only where there are some, so that a subclass with a forward(x, s) of its own can be a part.
-    return (model(x, s) if all(state is None for state in initial) else model(x, s, initial)), []
+    return (model(x, s) if all(state is None for state in initial) else model(x, s, initial=initial)), []
+
+
+def _by_type(x: Mapping[str, Tensor], s: Any) -> tuple[list[str], list[int], Tensor]:
+    """The node types, how many nodes there are of each, and the rows of all, `[N, D]`."""
+    if not isinstance(s, HeteroData):
+        raise TypeError(f"a dictionary of rows goes with PyG's HeteroData, got {type(s).__name__}.")
+    if set(x) != set(s.node_types):
+        raise ValueError(
+            f"x must have rows for the node types {', '.join(s.node_types)}, got {', '.join(x) or 'none'}."
+        )
+    types, sizes = list(s.node_types), [s[name].num_nodes for name in s.node_types]
+    for name, size in zip(types, sizes, strict=True):
+        if x[name].shape[0] != size or x[name].shape[1:] != x[types[0]].shape[1:]:
+            raise ValueError(
+                f"x must have rows of one width for all node types, got {tuple(x[name].shape)} for the {size} nodes of "
+                f"type {name!r} and {tuple(x[types[0]].shape)} for {types[0]!r}: put a linear layer per type before it "
+                f"(torch_geometric.nn.HeteroDictLinear)."
+            )
+    return types, sizes, torch.cat([x[name] for name in types])
 
 
 def count_states(model: nn.Module) -> int:

@@ -7,12 +7,13 @@ from .chains import Chains
 from .compile import check_mode, schedule
 from .levels import CycleError, levels
 from .plan import Schedule, Step, check_schedule
-from .views import Part
+from .views import Part, Paths
 
 __all__ = [
     "Chains",
     "CycleError",
     "Part",
+    "Paths",
     "Schedule",
     "Step",
     "check_mode",

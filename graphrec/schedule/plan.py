@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..structure import Structure
 from .chains import Chains
-from .views import Ends, Outbox, Part, Routes, parts_of
+from .views import Ends, Outbox, Part, Paths, Routes, parts_of, place_of_edge
 
 
 class Step(NamedTuple):
@@ -77,8 +77,8 @@ class Steps(Sequence[Step]):
 
     @property
     def row_bounds(self) -> list[int]:
-        """Where the given rows begin, and the rows of each level behind them; in sync mode, of one round."""
-        return [0, *(self._given + n for n in self._nodes)] if self._rounds is None else self._nodes
+        """Where the given rows begin, and the rows of each level behind them (async mode)."""
+        return [0, *(self._given + n for n in self._nodes)]
 
     @property
     def node_bounds(self) -> list[int]:
@@ -159,7 +159,7 @@ class Schedule:
 
     @cached_property
     def outbox(self) -> Outbox:
-        """The same edges seen from their sources; the reverse sweep collects gradients through it."""
+        """The same edges seen from their sources; the reverse sweep collects gradients through it (async mode)."""
         with torch.inference_mode(False):
             return Outbox.of(self)
 
@@ -168,6 +168,25 @@ class Schedule:
         """The same edges as the reference loop posts states along them (async mode)."""
         with torch.inference_mode(False):
             return Routes.of(self)
+
+    @cached_property
+    def degree(self) -> Tensor:
+        """`[N]` long: how many inbox edges each place has."""
+        with torch.inference_mode(False):
+            return torch.bincount(place_of_edge(self), minlength=self.num_nodes)
+
+    @cached_property
+    def paths(self) -> Paths:
+        """The edges of a round (sync mode)."""
+        return Paths(self.source, self.target, self.first_edge, self.num_nodes)
+
+    @cached_property
+    def is_loop(self) -> Tensor | None:
+        """`[E]` bool: whether an inbox edge leaves the node that it enters; None if none does."""
+        s = self.structure
+        with torch.inference_mode(False):
+            loops = s.source == s.target
+            return loops[self.edge.clamp(min=0)] & (self.edge >= 0) if bool(loops.any()) else None
 
     @cached_property
     def parts(self) -> list[list[Part]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 class Outbox(NamedTuple):
     """For each row of the state, the inbox edges that read it: what the reverse sweep collects gradients by.
 
-    Level 0 are the given rows, level k + 1 those that step k writes; in sync mode, where all rounds share
-    their edges, there is the one level of a round.
+    Level 0 are the given rows, level k + 1 those that step k writes (async mode).
 
     Attributes:
         edge: `[E]`, the inbox edges, sorted by source row.
@@ -43,6 +43,35 @@ class Outbox(NamedTuple):
         only[plan.source] = torch.arange(plan.num_edges, device=plan.device)
         first, bounds, _, most = segment_layout(count, rows)
         return Outbox(edge, first, only, rows, bounds, most)
+
+
+class Paths:
+    """E edges from S sources to n targets, and how gradients come back along them: all that a round needs.
+
+    Attributes:
+        source: `[E]`.
+        target: `[E]`, in ascending order.
+        first: `[n]`, the first edge into each target.
+        num_sources: S.
+    """
+
+    def __init__(self, source: Tensor, target: Tensor, first: Tensor, num_sources: int) -> None:
+        self.source, self.target, self.first, self.num_sources = source, target, first, num_sources
+
+    @cached_property
+    def order(self) -> Tensor:
+        """`[E]`: the edges sorted by source."""
+        with torch.inference_mode(False):
+            return torch.argsort(self.source, stable=True)
+
+    @cached_property
+    def back(self) -> Paths:
+        """The same edges from their targets to their sources."""
+        with torch.inference_mode(False):
+            count = torch.bincount(self.source, minlength=self.num_sources)
+            first = torch.cumsum(count, 0) - count
+            source, target = self.target[self.order], self.source[self.order]
+            return Paths(source, target, first, self.first.shape[0])
 
 
 class Routes(NamedTuple):
@@ -120,7 +149,7 @@ def parts_of(plan: Schedule) -> list[list[Part]]:
     begins[torch.tensor(levels[:-1], device=plan.device)] = True
     firsts = begins.nonzero().flatten()
     bounds = [*firsts.tolist(), len(kind)]
-    place = _place_of_edge(plan)
+    place = place_of_edge(plan)
     count = torch.bincount(place, minlength=len(kind))
     part_of_edge = (torch.cumsum(begins, 0) - 1)[place]
     nothing = torch.zeros_like(firsts)
@@ -169,7 +198,7 @@ class Ends(NamedTuple):
         return Ends(node, bool((node >= 0).all()), int(odd[0]) if len(odd) else -1)
 
 
-def _place_of_edge(plan: Schedule) -> Tensor:
+def place_of_edge(plan: Schedule) -> Tensor:
     """`[E]`: the place of each inbox edge's target."""
     sizes = torch.tensor(plan.steps.edge_bounds, device=plan.device).diff()
     begins = torch.tensor(plan.steps.node_bounds[:-1], device=plan.device)

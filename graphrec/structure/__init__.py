@@ -3,14 +3,16 @@
 Belongs here: anything that says which nodes and edges there are. Does not: in which order they are visited.
 """
 
+from .accepted import Over, as_structure
 from .batch import batch
 from .brackets import parse_brackets
 from .build import chain, chains, dag, grid, lagged
-from .convert import as_structure, from_networkx, from_pyg, to_networkx, to_pyg
+from .convert import from_networkx, from_pyg, to_networkx, to_pyg
 from .structure import Structure, default_slots
 from .tree import tree
 
 __all__ = [
+    "Over",
     "Structure",
     "as_structure",
     "batch",

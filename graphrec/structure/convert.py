@@ -8,9 +8,9 @@ from typing import Any
 import networkx as nx
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Batch, Data, HeteroData
 
-from .build import dag
+from .hetero import from_hetero
 from .structure import Structure, check_edge_index, default_slots
 
 # What a field of a structure is called on PyG's Data.
@@ -25,31 +25,18 @@ PYG_NAMES = {
 }
 
 
-def as_structure(source: Structure | Data | Tensor, rows: Tensor) -> Structure:
-    """What models and readouts take beside a tensor with a row per node: a structure, PyG data, or an `edge_index`."""
-    if not isinstance(rows, Tensor) or rows.dim() < 1:
-        got = "a number" if isinstance(rows, Tensor) else type(rows).__name__
-        raise TypeError(f"expected a tensor with one row per node, got {got}.")
-    if isinstance(source, Structure):
-        return source
-    if isinstance(source, Data):
-        return from_pyg(source)
-    if isinstance(source, Tensor):
-        return dag(source, rows.shape[0])
-    raise TypeError(
-        f"expected a graphrec Structure, a PyG Data or Batch, or an edge_index tensor, got {type(source).__name__}."
-    )
-
-
-def from_pyg(data: Data) -> Structure:
-    """The structure of PyG's `Data` or `Batch`.
+def from_pyg(data: Data | HeteroData) -> Structure:
+    """The structure of PyG's `Data` or `HeteroData`, or of a `Batch` of them.
 
     Reads `edge_index`, `num_nodes`, `batch`, and where they are there `slot`, `edge_type` (relation),
     `edge_attr`, `node_type` (kind), `past`, `level` and `level_reversed` (see `graphrec.transforms.AddLevels`), and
-    the lists of texts `tokens` and `labels`.
+    the lists of texts `tokens` and `labels`. Of `HeteroData` the node types are the kinds and the edge types the
+    relations; nodes are numbered type by type, in the order of `data.node_types`.
     """
+    if isinstance(data, HeteroData):
+        return from_hetero(data)
     if not isinstance(data, Data):
-        raise TypeError(f"expected PyG Data or Batch, got {type(data).__name__}.")
+        raise TypeError(f"expected PyG Data, HeteroData or Batch, got {type(data).__name__}.")
     if data.edge_index is None:
         raise ValueError(
             f"expected PyG data with an edge_index, got {data}: an edgeless graph has one of shape [2, 0]."

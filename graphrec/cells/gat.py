@@ -1,0 +1,160 @@
+"""Graph attention networks: neighbours are weighed by what they and the node show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .convolutions import Convolution, NodeState
+
+if TYPE_CHECKING:
+    from ..engine.inbox import Inbox
+
+
+class _Attention(Convolution):
+    """K heads, side by side or averaged."""
+
+    def __init__(
+        self, inputs: int, hidden: int, heads: int, average: bool, slope: float, dropout: float
+    ) -> None:
+        super().__init__(inputs, hidden)
+        if heads < 1 or (not average and hidden % heads):
+            raise ValueError(
+                f"heads stand side by side in the state, so that hidden must be a multiple of their number: got "
+                f"hidden={hidden}, heads={heads}."
+            )
+        self.heads, self.average, self.slope, self.dropout = heads, average, slope, dropout
+        self.width = hidden if average else hidden // heads
+        self.bias = nn.Parameter(torch.zeros(hidden))
+
+    def _by_head(self, rows: Tensor) -> Tensor:
+        return rows.unflatten(-1, (self.heads, self.width))
+
+    def _attend(self, inbox: Inbox, own: Any, score: Tensor, own_score: Tensor) -> NodeState:
+        """h from z of sources and node, by the softmax of their scores, `[e, K]` and `[n, K]`."""
+        if inbox.is_loop is not None:  # the node itself is there in any case
+            score = score.masked_fill(inbox.is_loop.unsqueeze(-1), -torch.inf)
+        received = (inbox.degree > 0).unsqueeze(-1)
+        top = torch.where(
+            received, torch.maximum(inbox.max(score.detach()), own_score.detach()), own_score.detach()
+        )
+        share, own_share = torch.exp(score - inbox.to_edges(top)), torch.exp(own_score - top)
+        total = inbox.sum(share) + own_share
+        share = F.dropout(share, self.dropout, self.training)
+        own_share = F.dropout(own_share, self.dropout, self.training)
+        h = (inbox.sum_of("z", share) + own_share.unsqueeze(-1) * own.z) / total.unsqueeze(-1)
+        return self.State((h.mean(1) if self.average else h.flatten(1)) + self.bias)
+
+
+class GATCell(_Attention):
+    """The graph attention network.
+
+    e_uv = LeakyReLU(a_1 . W h_u + a_2 . W h_v)                               (1), (3)
+    h_v  = sum_u softmax_u(e_uv) W h_u + b,  u = v and all neighbours          (2), (4)
+
+    for each of K heads, which stand side by side (5) or are averaged (6).
+
+    Veličković, Cucurull, Casanova, Romero, Liò & Bengio, *Graph attention networks*, ICLR 2018, before the
+    activation. Edges from nodes to themselves count once, whether they are there or not. Parameters are named as in
+    PyG's `GATConv`.
+
+    Args:
+        inputs: D.
+        hidden: H, all heads together; a multiple of `heads`, unless they are averaged.
+        heads: K.
+        average: whether heads are averaged (equation 6), each being H wide.
+        slope: of the LeakyReLU below zero.
+        dropout: the share of attention that is dropped in training.
+
+    Raises:
+        ValueError: heads that do not fit into `hidden`.
+
+    Shapes: x `[N, D]`; State `h` `[N, H]`.
+    """
+
+    class Shown(NamedTuple):
+        """W h by heads `[N, K, H / K]`, and the two parts of scores `[N, K]`."""
+
+        z: Tensor
+        to_targets: Tensor
+        to_itself: Tensor
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        heads: int = 1,
+        average: bool = False,
+        slope: float = 0.2,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(inputs, hidden, heads, average, slope, dropout)
+        self.lin = nn.Linear(inputs, heads * self.width, bias=False)  # W
+        self.att_src = nn.Parameter(torch.empty(1, heads, self.width))  # a_1
+        self.att_dst = nn.Parameter(torch.empty(1, heads, self.width))  # a_2
+        for weight in (self.lin.weight, self.att_src, self.att_dst):
+            nn.init.xavier_uniform_(weight)
+
+    def show(self, state: Any) -> Shown:
+        """What of scores and sums depends on one node."""
+        z = self._by_head(self.lin(state.h))
+        return self.Shown(z, (z * self.att_src).sum(-1), (z * self.att_dst).sum(-1))
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
+        """One step."""
+        score = F.leaky_relu(inbox.to_targets + inbox.to_edges(own.to_itself), self.slope)
+        own_score = F.leaky_relu(own.to_targets + own.to_itself, self.slope)
+        return self._attend(inbox, own, score, own_score)
+
+
+class GATv2Cell(_Attention):
+    """The graph attention network whose attention depends on both ends together.
+
+    e_uv = a . LeakyReLU(W_1 h_u + W_2 h_v)                                   (7)
+    h_v  = sum_u softmax_u(e_uv) W_1 h_u + b,  u = v and all neighbours
+
+    Brody, Alon & Yahav, *How attentive are graph attention networks?*, ICLR 2022, equation (7), with W = [W_2, W_1].
+    Otherwise as `GATCell`. Parameters are named as in PyG's `GATv2Conv`.
+
+    Args:
+        inputs, hidden, heads, average, slope, dropout: as in `GATCell`.
+
+    Shapes: x `[N, D]`; State `h` `[N, H]`.
+    """
+
+    class Shown(NamedTuple):
+        """W_1 h and W_2 h by heads, `[N, K, H / K]`."""
+
+        z: Tensor
+        asked: Tensor
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        heads: int = 1,
+        average: bool = False,
+        slope: float = 0.2,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(inputs, hidden, heads, average, slope, dropout)
+        self.lin_l = nn.Linear(inputs, heads * self.width)  # W_1
+        self.lin_r = nn.Linear(inputs, heads * self.width)  # W_2
+        self.att = nn.Parameter(torch.empty(1, heads, self.width))  # a
+        for weight in (self.lin_l.weight, self.lin_r.weight, self.att):
+            nn.init.xavier_uniform_(weight)
+
+    def show(self, state: Any) -> Shown:
+        """The two products."""
+        return self.Shown(self._by_head(self.lin_l(state.h)), self._by_head(self.lin_r(state.h)))
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
+        """One step."""
+        score = self._score(inbox.z + inbox.to_edges(own.asked))
+        return self._attend(inbox, own, score, self._score(own.z + own.asked))
+
+    def _score(self, both: Tensor) -> Tensor:
+        return (self.att * F.leaky_relu(both, self.slope)).sum(-1)

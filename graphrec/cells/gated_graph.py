@@ -1,0 +1,127 @@
+"""Messages gathered by a gated recurrent unit: the gated graph network, and the message-passing network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .cell import Cell
+from .convolutions import NodeState
+
+if TYPE_CHECKING:
+    from ..engine.inbox import Inbox
+    from ..structure import Structure
+
+
+class _Gathering(Cell):
+    """The state is updated by a gated recurrent unit whose input are the messages; round 0 is x, padded with zeros."""
+
+    State = NodeState
+    begins_with_x = True
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__(inputs, hidden)
+        if inputs > hidden:
+            raise ValueError(
+                f"the state of round 0 is x padded with zeros, so that hidden must be {inputs} or more, got {hidden}: "
+                f"raise it, or put a linear layer before the cell."
+            )
+        self.rnn = nn.GRUCell(hidden, hidden)
+
+    def before(self, x: Tensor, s: Structure) -> NodeState:
+        """h_0 = [x, 0]."""
+        return self.State(F.pad(x, (0, self.hidden - x.shape[1])))
+
+    def project(self, x: Tensor) -> Tensor:
+        """Nothing is left of x: it is the state of round 0."""
+        return x[:, :0]
+
+
+class GGNNCell(_Gathering):
+    """The gated graph neural network, with a matrix for each relation.
+
+    m_v = sum_u W_r(u,v) h_u                                 (2)
+    h_v = GRU(m_v, h_v)                                      (3) to (6)
+
+    Li, Tarlow, Brockschmidt & Zemel, *Gated graph sequence neural networks*, ICLR 2016; h_0 is x, padded with zeros
+    (1). To send along edges in both directions, give edges back with relations of their own. With one relation it is
+    PyG's `GatedGraphConv`, whose rounds have a matrix each: `graphrec.GNN` with cells that share `rnn`.
+
+    Args:
+        inputs: D, H at most.
+        hidden: H.
+        relations: how many there are.
+
+    Raises:
+        ValueError: inputs wider than the state.
+
+    Shapes: x `[N, D]`; State `h` `[N, H]`.
+    """
+
+    class Shown(NamedTuple):
+        """W h where there is one relation; h, where there are several."""
+
+        z: Tensor
+
+    def __init__(self, inputs: int, hidden: int, relations: int = 1) -> None:
+        super().__init__(inputs, hidden)
+        if relations < 1:
+            raise ValueError(f"there must be one relation or more, got {relations}.")
+        self.relations: int = relations
+        self.weight = nn.Parameter(torch.empty(relations, hidden, hidden))  # W_r, transposed
+        nn.init.uniform_(self.weight, -(hidden**-0.5), hidden**-0.5)
+
+    def show(self, state: Any) -> Shown:
+        """W h."""
+        return self.Shown(state.h @ self.weight[0] if self.relations == 1 else state.h)
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
+        """One step."""
+        if self.relations == 1:
+            m = inbox.sum_of("z")
+        else:  # summed first, multiplied then: nodes are fewer than edges
+            sums = inbox.sum_by_relation(inbox.z, self.relations)
+            m = torch.einsum("nri,rio->no", sums, self.weight)
+        return self.State(self.rnn(m, own.h))
+
+
+class MPNNCell(_Gathering):
+    """The message-passing neural network with an edge network.
+
+    m_v = sum_u A(e_uv) h_u
+    h_v = GRU(m_v, h_v)
+
+    Gilmer, Schoenholz, Riley, Vinyals & Dahl, *Neural message passing for quantum chemistry*, ICML 2017, section 5,
+    "edge network", and the update of Li et al. (2016); h_0 is x, padded with zeros. The matrices A are computed once
+    for all rounds. Parameters are named as in PyG's `NNConv` and `torch.nn.GRUCell`.
+
+    Args:
+        inputs: D, H at most.
+        hidden: H.
+        edges: the width of the edges' features.
+        network: A, `[E, edges] → [E, H * H]`; by default two layers with a ReLU between them.
+
+    Raises:
+        ValueError: inputs wider than the state.
+
+    Shapes: x `[N, D]`, edge_attr `[E, edges]`; State `h` `[N, H]`.
+    """
+
+    def __init__(self, inputs: int, hidden: int, edges: int, network: nn.Module | None = None) -> None:
+        super().__init__(inputs, hidden)
+        self.edges: int = edges
+        if network is None:
+            network = nn.Sequential(nn.Linear(edges, hidden), nn.ReLU(), nn.Linear(hidden, hidden * hidden))
+        self.nn = network
+
+    def project_edges(self, edge_attr: Tensor) -> Tensor:
+        """A(e) of all edges, `[E, H, H]`."""
+        return self.nn(edge_attr).unflatten(-1, (self.hidden, self.hidden))
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
+        """One step."""
+        m = inbox.sum((inbox.h.unsqueeze(1) @ inbox.edge_attr).squeeze(1))
+        return self.State(self.rnn(m, own.h))

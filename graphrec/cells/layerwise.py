@@ -1,0 +1,128 @@
+"""Any convolution of PyG as a cell: on a DAG, one level after another."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn.parameter import UninitializedParameter
+from torch_geometric.nn import MessagePassing
+
+from .convolutions import Convolution, NodeState
+
+if TYPE_CHECKING:
+    from ..engine.inbox import Inbox
+    from ..structure import Structure
+
+# What a convolution may be told of edges, and what a structure calls it.
+_OF_EDGES = {"edge_attr": "edge_attr", "edge_weight": "edge_attr", "edge_type": "relation"}
+
+
+class ConvCell(Convolution):
+    """A `torch_geometric.nn.MessagePassing` layer whose nodes read what the layer made of their sources.
+
+    h_v = conv(x_v, {h_u : u → v})
+
+    In each step the layer is shown a small graph: the nodes of the level with their input x, a node for each message
+    with the state h of its source, and the edges between them. This is what a loop over masks,
+    `h[level] = conv(h, edge_index[:, target in level])[level]`, computes for every layer in which a node's result
+    depends on its own row, its sources' and their edges; where the layer normalises by degrees (`GCNConv`), these are
+    those of the edges into the level.
+
+    Args:
+        conv: the layer. `edge_attr`, `edge_weight` and `edge_type` are given from the structure's edge attributes and
+            relations where the layer takes them.
+
+    Raises:
+        TypeError: no `MessagePassing`, or one that needs to be told more than that.
+        ValueError: a layer that keeps its edges (`cached=True`) or sends against them.
+
+    Shapes: x `[N, H]`; State `h` `[N, H]`: the layer keeps the width.
+    """
+
+    def __init__(self, conv: MessagePassing) -> None:
+        super().__init__()
+        self.conv = conv
+        self.takes = _check_conv(conv)
+
+    def before(self, x: Tensor, s: Structure) -> NodeState:
+        """h_0 = x."""
+        if x.dim() != 2:
+            raise ValueError(f"x must have shape [{s.num_nodes}, H] for a convolution, got {tuple(x.shape)}.")
+        self.hidden = x.shape[1]
+        if any(isinstance(parameter, UninitializedParameter) for parameter in self.conv.parameters()):
+            with torch.no_grad():  # a lazy layer learns its widths from a node without edges
+                self.conv(x[:1], s.edge_index[:, :0], **self._of_edges(s.edge_attr, s.relation, slice(0)))
+        return self.State(x)
+
+    def check(self, structure: Structure) -> None:
+        """Refuse edges that do not carry what the layer needs, or carry more than it takes."""
+        needs = {_OF_EDGES[name] for name, needed in self.takes.items() if needed}
+        for name in ("edge_attr", "relation"):
+            if name in needs and getattr(structure, name) is None:
+                raise ValueError(
+                    f"{type(self.conv).__name__} needs the structure's {name}, but it has none: build it with {name}=...."
+                )
+        attr = structure.edge_attr
+        if attr is not None and "edge_weight" in self.takes and attr.numel() != structure.num_edges:
+            raise ValueError(
+                f"{type(self.conv).__name__} takes one weight per edge, but edge_attr has shape {tuple(attr.shape)}: give "
+                f"weights, or none with s.replace(edge_attr=None)."
+            )
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
+        """One step."""
+        n, e = inbox.num_nodes, inbox.num_edges
+        sources = torch.arange(n, n + e, device=own.h.device)
+        told = self._of_edges(
+            inbox.edge_attr if inbox.has("edge_attr") else None,
+            inbox.relation if inbox.has("relation") else None,
+        )
+        rows = self.conv(torch.cat([own.h, inbox.h]), torch.stack([sources, inbox.target]), **told)
+        if rows.shape[1:] != own.h.shape[1:]:
+            raise ValueError(
+                f"{type(self.conv).__name__} turns width {own.h.shape[1]} into {tuple(rows.shape[1:])}, but level by "
+                f"level it reads what it has made itself: make it with equal widths, heads counted."
+            )
+        return self.State(rows[:n])
+
+    def _of_edges(
+        self, edge_attr: Tensor | None, relation: Tensor | None, rows: slice = slice(None)
+    ) -> dict[str, Tensor]:
+        given = {"edge_attr": edge_attr, "relation": relation}
+        told = {name: given[_OF_EDGES[name]] for name in self.takes}
+        told = {name: value[rows] for name, value in told.items() if value is not None}
+        if "edge_weight" in told:
+            told["edge_weight"] = told["edge_weight"].flatten()
+        return told
+
+
+def _check_conv(conv: Any) -> dict[str, bool]:
+    """What the layer takes of edges, and whether it must have it."""
+    name = type(conv).__name__
+    if not isinstance(conv, MessagePassing):
+        raise TypeError(f"expected a layer of torch_geometric.nn (MessagePassing), got {name}.")
+    if getattr(conv, "cached", False):
+        raise ValueError(
+            f"{name} keeps its first edges (cached=True), but every level has others: cached=False."
+        )
+    if conv.flow != "source_to_target":
+        raise ValueError(
+            f"{name} sends against the edges (flow={conv.flow!r}): run it over the reverse, graphrec.Reversed."
+        )
+    first, *others = inspect.signature(conv.forward).parameters.values()
+    known = {"edge_index", *_OF_EDGES}
+    missing = [
+        p.name
+        for p in others
+        if p.default is p.empty and p.name not in known and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    if first.name != "x" or missing or "edge_index" not in {p.name for p in others}:
+        wants = ", ".join([first.name, *(p.name for p in others if p.default is p.empty)])
+        raise TypeError(
+            f"expected a layer that is called as conv(x, edge_index), with edge_attr, edge_weight or edge_type where it "
+            f"takes them, but {name} wants {wants}."
+        )
+    return {p.name: p.default is p.empty for p in others if p.name in _OF_EDGES}

@@ -1,0 +1,116 @@
+"""States sent along edges and summed where they arrive, without a row per edge where that can be had.
+
+What torch does with a scatter, on the way there or on the way back, is done with gathers both ways: on a CPU several
+times as fast, and of a fixed order on a GPU. The three functions are each other's derivatives, so that there are
+derivatives of any order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..schedule import Paths
+
+# So many edges at a time fit a processor's cache, with their rows.
+_CHUNK = 2048
+
+
+def send(rows: Tensor, paths: Paths) -> Tensor:
+    """`[S, ...] → [E, ...]`: to each edge the row of its source."""
+    if not rows.requires_grad or not torch.is_grad_enabled():
+        return rows.index_select(0, paths.source)
+    return _Send.apply(rows, paths)
+
+
+def send_and_sum(rows: Tensor, paths: Paths, weight: Tensor | None = None) -> Tensor:
+    """`[S, H] → [n, H]`: the sums over each target's edges of the rows of their sources.
+
+    Args:
+        rows: `[S, H]`; or `[S, K, H]`, if there are K weights.
+        weight: what each row is multiplied by, `[E]`, or `[E, K]`.
+    """
+    if weight is None and rows.dim() == 2:
+        return _SendAndSum.apply(rows, None, paths)
+    if weight is None:
+        return _SendAndSum.apply(rows.flatten(1), None, paths).view(-1, *rows.shape[1:])
+    if weight.dim() == 1:
+        return _SendAndSum.apply(rows, weight, paths)
+    parts = [
+        _SendAndSum.apply(part.contiguous(), share.contiguous(), paths)
+        for part, share in zip(rows.unbind(1), weight.unbind(1), strict=True)
+    ]
+    return torch.stack(parts, 1)
+
+
+def _bag(rows: Tensor, weight: Tensor | None, index: Tensor, first: Tensor) -> Tensor:
+    return F.embedding_bag(index, rows, first, mode="sum", per_sample_weights=weight)
+
+
+class _Send(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, paths: Paths) -> Tensor:
+        ctx.paths = paths
+        return rows.index_select(0, paths.source)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return _Collect.apply(grads[0], ctx.paths), None
+
+
+class _Collect(torch.autograd.Function):
+    """`[E, ...] → [S, ...]`: the sums over the edges that leave each source."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, paths: Paths) -> Tensor:
+        ctx.paths = paths
+        flat = values.reshape(values.shape[0], values.shape[1:].numel())
+        return _bag(flat, None, paths.order, paths.back.first).view(paths.num_sources, *values.shape[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return _Send.apply(grads[0], ctx.paths), None
+
+
+class _SendAndSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor | None, paths: Paths) -> Tensor:
+        ctx.paths = paths
+        ctx.save_for_backward(rows if weight is not None else None, weight)
+        return _bag(rows, weight, paths.source, paths.first)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        (grad,), (rows, weight), paths = grads, ctx.saved_tensors, ctx.paths
+        grad = grad.contiguous()  # of a sum it comes as one number, shown many times
+        of_rows = of_weight = None
+        if ctx.needs_input_grad[0]:
+            backward = None if weight is None else weight.index_select(0, paths.order)
+            of_rows = _SendAndSum.apply(grad, backward, paths.back)
+        if ctx.needs_input_grad[1]:
+            of_weight = _Agreement.apply(rows, grad, paths)
+        return of_rows, of_weight, None
+
+
+class _Agreement(torch.autograd.Function):
+    """`[S, H], [n, H] → [E]`: for each edge the product of its source's row with its target's."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, others: Tensor, paths: Paths) -> Tensor:
+        ctx.paths = paths
+        ctx.save_for_backward(rows, others)
+        agreement = rows.new_empty(paths.source.shape[0])
+        sources, targets = paths.source.split(_CHUNK), paths.target.split(_CHUNK)
+        for part, source, target in zip(agreement.split(_CHUNK), sources, targets, strict=True):
+            torch.linalg.vecdot(rows.index_select(0, source), others.index_select(0, target), out=part)
+        return agreement
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+        (grad,), (rows, others), paths = grads, ctx.saved_tensors, ctx.paths
+        weight = grad.index_select(0, paths.order)
+        of_rows = _SendAndSum.apply(others, weight, paths.back)
+        return of_rows, _SendAndSum.apply(rows, grad.contiguous(), paths), None

@@ -1,0 +1,189 @@
+"""Models over graphs: rounds with a cell each, any convolution of PyG in order, the network for DAGs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import JumpingKnowledge, MessagePassing
+
+from .. import readout
+from ..cells import Cell, ConvCell, DAGNNCell
+from ..cells.cell import check_cell
+from ..engine import run
+from ..schedule import schedule
+from ..structure import Structure, as_structure
+from .model import Model, Over
+from .recursive import Recursive
+
+_JUMPS = ("cat", "max", "lstm")
+
+
+class GNN(Model):
+    """A graph neural network: rounds, each with a cell of its own, or with one that is given several times.
+
+    h_t(v) = g_t(h_{t-1}(v), sum_{u → v} f_t(h_{t-1}(v), h_{t-1}(u), e_uv)),  h_0 = x
+
+    Gilmer et al., *Neural message passing for quantum chemistry*, ICML 2017, equations (1) and (2). A cell whose
+    round 0 is not its input (`SRNCell`, `ChildSumTreeLSTMCell`) reads x in every round and begins with zeros.
+
+    Args:
+        cells: one for each round, e.g. `[GCNCell(1433, 16), GCNCell(16, 7)]`; `[cell] * 3` are three rounds with
+            shared weights.
+        between: a module that h goes through between two rounds, such as
+            `nn.Sequential(nn.ReLU(), nn.Dropout(0.5))`.
+        jump: what becomes of the rounds: None: the last one's h; or `"cat"`, `"max"`, `"lstm"` of all of them, h_0
+            left out: jumping knowledge, Xu et al., *Representation learning on graphs with jumping knowledge
+            networks*, ICML 2018, section 4.
+
+    Raises:
+        ValueError: no cells, cells that do not fit each other, an unknown jump.
+    """
+
+    def __init__(
+        self, cells: Sequence[Cell], between: nn.Module | None = None, jump: str | None = None
+    ) -> None:
+        super().__init__()
+        if isinstance(cells, Cell):
+            raise TypeError(
+                "expected a list of cells, one for each round: [cell] * 3 for three with shared weights."
+            )
+        cells = list(cells)
+        if not cells:
+            raise ValueError("expected a cell for each round, got none.")
+        for cell in cells:
+            check_cell(cell)
+        for number, (one, other) in enumerate(pairwise(cells)):
+            if other.begins_with_x and other.inputs not in (None, one.shapes()[0][-1]):
+                raise ValueError(
+                    f"the cell of round {number + 2} takes rows of width {other.inputs}, but that of round {number + 1} "
+                    f"makes rows of width {one.shapes()[0][-1]}: make one of them fit."
+                )
+            if not other.begins_with_x and (one.State, one.shapes()) != (other.State, other.shapes()):
+                raise ValueError(
+                    f"the cell of round {number + 2} goes on from the state of round {number + 1}, so that their states "
+                    f"must be alike: got {other.shapes()} and {one.shapes()}."
+                )
+        if jump is not None and jump not in _JUMPS:
+            raise ValueError(f"jump must be None or one of {', '.join(_JUMPS)}, got {jump!r}.")
+        self.cells = nn.ModuleList(cells)
+        self.between = between
+        self.jump = None if jump is None else _jump(jump, cells)
+
+    def compute(
+        self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
+    ) -> tuple[Tensor, list[Any]]:
+        """`[N, H]` of the last round, or what `jump` makes of all."""
+        rows = self.rounds(x, s)
+        return (rows[-1] if self.jump is None else self.jump(rows)), []
+
+    def rounds(self, x: Tensor, s: Over) -> list[Tensor]:
+        """h of each round, `[N, ·]`, from the first one on."""
+        structure = as_structure(s, x)
+        plan = schedule(structure, "sync", 1)
+        rows: list[Tensor] = []
+        h, state = x, None
+        for number, cell in enumerate(self._cells):
+            if number and self.between is not None:
+                h = self.between(h)
+            if cell.begins_with_x:
+                state = run(cell, plan, h)
+            else:
+                state = run(cell, plan, x, None if state is None else state._replace(**{state._fields[0]: h}))
+            h = state[0]
+            rows.append(h)
+        return rows
+
+    @property
+    def _cells(self) -> list[Any]:
+        return list(self.cells)
+
+
+def _jump(mode: str, cells: list[Cell]) -> nn.Module:
+    widths = [cell.shapes()[0][-1] for cell in cells]
+    if mode == "cat":
+        return JumpingKnowledge("cat")
+    if len(set(widths)) > 1:
+        raise ValueError(f"jump={mode!r} needs rounds of one width, got {widths}: use 'cat'.")
+    return JumpingKnowledge(mode, widths[0], len(cells))
+
+
+class Layerwise(Recursive):
+    """Any convolution of PyG on a DAG in dependency order: each node reads what the layer made of its sources.
+
+    See `ConvCell`. Where there are L levels and the layer costs as much as the edges that it is shown, one level after
+    another costs N + E, and a loop over masks L (N + E).
+
+    Args:
+        conv: a `torch_geometric.nn.MessagePassing` layer that keeps the width.
+
+    Shapes: x `[N, H]`, result `[N, H]`.
+    """
+
+    def __init__(self, conv: MessagePassing) -> None:
+        super().__init__(ConvCell(conv))
+
+
+class DAGNN(Model):
+    """The directed acyclic graph network: layers of attention and gated recurrent units, in one direction or in both.
+
+    Thost & Chen, *Directed acyclic graph neural networks*, ICLR 2021, equations (4) to (7).
+
+    Args:
+        inputs: D.
+        hidden: H.
+        layers: L.
+        both: whether there is a second network against the edges.
+        edges: the width of the edges' features, or None: they are not looked at.
+
+    Shapes: x `[N, D]`; result `[N, L H]`, all layers side by side, or `[N, 2 L H]` with both directions.
+    """
+
+    def __init__(
+        self, inputs: int, hidden: int, layers: int = 2, both: bool = True, edges: int | None = None
+    ) -> None:
+        super().__init__()
+        if layers < 1:
+            raise ValueError(f"there must be one layer or more, got {layers}.")
+        self.along = _layers(inputs, hidden, layers, edges)
+        self.against = _layers(inputs, hidden, layers, edges) if both else None
+
+    def compute(
+        self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
+    ) -> tuple[Tensor, list[Any]]:
+        """All layers, side by side."""
+        return torch.cat([rows for rows, _ in self._directions(x, s)], dim=-1), []
+
+    def graphs(self, x: Tensor, s: Over) -> Tensor:
+        """`[G, D + L H]`, twice as wide with both directions: the maximum over the nodes at which a direction ends.
+
+        h_G = || over directions of max_{v without targets} [x_v, h^1_v, …, h^L_v]               (7)
+        """
+        structure = as_structure(s, x)
+        ends = [
+            readout.ends(torch.cat([x, rows], dim=-1), direction)
+            for rows, direction in self._directions(x, structure)
+        ]
+        return torch.cat(ends, dim=-1)
+
+    def _directions(self, x: Tensor, s: Structure) -> list[tuple[Tensor, Structure]]:
+        directions = [(_in_series(self.along, x, s), s)]
+        if self.against is not None:
+            directions.append((_in_series(self.against, x, s.reverse()), s.reverse()))
+        return directions
+
+
+def _layers(inputs: int, hidden: int, layers: int, edges: int | None) -> nn.ModuleList:
+    widths = [inputs] + [hidden] * (layers - 1)
+    return nn.ModuleList(Recursive(DAGNNCell(width, hidden, edges)) for width in widths)
+
+
+def _in_series(layers: nn.ModuleList, x: Tensor, s: Structure) -> Tensor:
+    rows = []
+    for layer in layers:
+        x = layer(x, s)
+        rows.append(x)
+    return torch.cat(rows, dim=-1)

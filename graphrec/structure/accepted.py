@@ -1,0 +1,95 @@
+"""What models and readouts take in place of a structure, and structures that are remembered meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+from torch_geometric.data import Data, HeteroData
+
+from .build import dag
+from .convert import PYG_NAMES, from_pyg
+from .structure import Structure
+
+Over = Structure | Data | HeteroData | Tensor  # what models run over; a tensor is an `edge_index` `[2, E]`
+
+# PyG's layers are given the same edges again and again, and finding the order of a large graph takes longer than a
+# layer. An entry lives as long as the caller's edge_index.
+_remembered = WeakTensorKeyDictionary()
+
+
+def as_structure(source: Over, rows: Tensor, edge_attr: Tensor | None = None) -> Structure:
+    """What models and readouts take beside a tensor with a row per node: a structure, PyG data, or an `edge_index`.
+
+    Args:
+        source: the structure; that of PyG data, or of an `edge_index`, is remembered as long as its tensors are the
+            same and nothing is written into them.
+        rows: one per node.
+        edge_attr: the features of the edges, `[E, ...]`, beside an `edge_index`.
+    """
+    if not isinstance(rows, Tensor) or rows.dim() < 1:
+        got = "a number" if isinstance(rows, Tensor) else type(rows).__name__
+        raise TypeError(f"expected a tensor with one row per node, got {got}.")
+    if edge_attr is not None and not isinstance(source, Tensor):
+        raise TypeError(
+            f"edge_attr goes with an edge_index; a {type(source).__name__} carries its own: use s.replace(edge_attr=...) "
+            f"or data.edge_attr."
+        )
+    if isinstance(source, Structure):
+        return source
+    if isinstance(source, Tensor):
+        return _from_edges(source, rows.shape[0], edge_attr)
+    if isinstance(source, HeteroData):
+        return from_pyg(source)
+    if isinstance(source, Data):
+        return _from_data(source)
+    raise TypeError(
+        f"expected a graphrec Structure, a PyG Data, HeteroData or Batch, or an edge_index tensor, got "
+        f"{type(source).__name__}."
+    )
+
+
+def _from_edges(edge_index: Tensor, num_nodes: int, edge_attr: Tensor | None) -> Structure:
+    if edge_attr is not None and not isinstance(edge_attr, Tensor):
+        raise TypeError(f"edge_attr must be a tensor with a row per edge, got {type(edge_attr).__name__}.")
+    parts = {"edge_index": edge_index, "edge_attr": edge_attr}
+    return _known(
+        parts, num_nodes, lambda edges: dag(edges["edge_index"], num_nodes, edge_attr=edges["edge_attr"])
+    )
+
+
+def _from_data(data: Data) -> Structure:
+    names = ["edge_index", "batch", "ptr", "tokens", "labels", *PYG_NAMES.values()]
+    parts = {name: data[name] for name in names if name in data}
+    if not isinstance(data.edge_index, Tensor) or "tokens" in parts or "labels" in parts:
+        return from_pyg(data)
+
+    def build(parts: dict[str, Any]) -> Structure:
+        return from_pyg(Data(num_nodes=data.num_nodes, **parts))
+
+    return _known(parts, int(data.num_nodes or 0), build)
+
+
+def _known(parts: dict[str, Any], num_nodes: int, build: Any) -> Structure:
+    """The structure of these tensors: the one of last time, if they are the same."""
+    tensors = list(_tensors(parts))
+    # Features that are being learned are part of a graph of autograd, and not to be kept.
+    if any(tensor.is_inference() or tensor.requires_grad for tensor in tensors):
+        return build(parts)
+    edge_index = parts["edge_index"]
+    # The entry shares the tensors' memory, so that no others can come to lie there.
+    signature = (num_nodes, *((t.data_ptr(), tuple(t.shape), t.stride(), t._version) for t in tensors))
+    found = _remembered.get(edge_index)
+    if found is None or found[0] != signature:
+        with torch.inference_mode(False):
+            own = {name: part.detach() if isinstance(part, Tensor) else part for name, part in parts.items()}
+            found = (signature, build(own))
+        _remembered[edge_index] = found
+    return found[1]
+
+
+def _tensors(parts: dict[str, Any]) -> Iterator[Tensor]:
+    return (part for part in parts.values() if isinstance(part, Tensor))

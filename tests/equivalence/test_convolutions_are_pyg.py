@@ -1,0 +1,159 @@
+"""Each graph convolution is PyG's own layer, with PyG's weights: in values and in all gradients."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+import torch
+import torch_geometric.nn as pyg
+from torch import Tensor, nn
+
+import graphrec as gr
+from tests.tolerances import assert_all_close, assert_close
+
+N, D, H = 13, 5, 6
+
+
+class Graph(NamedTuple):
+    name: str
+    edge_index: Tensor
+    num_nodes: int = N
+
+
+def random_edges(loops: bool, doubles: bool) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    edges = torch.randint(0, N - 2, (2, 40), generator=generator)  # the last two nodes are isolated
+    if not loops:
+        edges = edges[:, edges[0] != edges[1]]
+    if not doubles:
+        edges = torch.unique(edges, dim=1)
+    return edges
+
+
+GRAPHS = [
+    Graph("directed", random_edges(loops=False, doubles=False)),
+    Graph("with-double-edges", random_edges(loops=False, doubles=True)),
+    Graph("with-loops", random_edges(loops=True, doubles=False)),
+    Graph("undirected", torch.tensor([[0, 1, 1, 2, 2, 3, 3, 0], [1, 0, 2, 1, 3, 2, 0, 3]]), 5),
+    Graph("without-edges", torch.zeros(2, 0, dtype=torch.long), 4),
+    Graph("of-one-node", torch.zeros(2, 0, dtype=torch.long), 1),
+]
+
+
+class Pair(NamedTuple):
+    name: str
+    cell: gr.Cell
+    conv: nn.Module
+    edges: str | None = None  # what PyG calls the edges' features
+
+
+def pairs() -> list[Pair]:
+    def network() -> nn.Module:
+        return nn.Sequential(nn.Linear(D, H), nn.Tanh(), nn.Linear(H, H))
+
+    return [
+        Pair("GCN", gr.GCNCell(D, H), pyg.GCNConv(D, H)),
+        Pair("GCN-weighted", gr.GCNCell(D, H, weighted=True), pyg.GCNConv(D, H), "edge_weight"),
+        Pair("SAGE", gr.SAGECell(D, H), pyg.SAGEConv(D, H)),
+        Pair("GIN", gr.GINCell(D, H, network()), pyg.GINConv(network())),
+        Pair("GIN-eps", gr.GINCell(D, H, network(), 0.3, True), pyg.GINConv(network(), 0.3, True)),
+        Pair("GAT", gr.GATCell(D, H), pyg.GATConv(D, H)),
+        Pair("GAT-heads", gr.GATCell(D, H, heads=3), pyg.GATConv(D, H // 3, heads=3)),
+        Pair("GAT-mean", gr.GATCell(D, H, 4, average=True), pyg.GATConv(D, H, heads=4, concat=False)),
+        Pair("GATv2", gr.GATv2Cell(D, H), pyg.GATv2Conv(D, H)),
+        Pair("GATv2-heads", gr.GATv2Cell(D, H, heads=2), pyg.GATv2Conv(D, H // 2, heads=2)),
+        Pair("GATv2-mean", gr.GATv2Cell(D, H, 2, average=True), pyg.GATv2Conv(D, H, heads=2, concat=False)),
+    ]
+
+
+@pytest.mark.parametrize("graph", GRAPHS, ids=[graph.name for graph in GRAPHS])
+@pytest.mark.parametrize("name", [pair.name for pair in pairs()])
+def test_a_round_is_the_layer(name: str, graph: Graph) -> None:
+    torch.manual_seed(0)
+    pair = next(pair for pair in pairs() if pair.name == name)
+    cell, conv = pair.cell.double(), pair.conv.double()
+    for parameter in conv.parameters():
+        nn.init.normal_(parameter)
+    cell.load_state_dict(conv.state_dict())  # the names are PyG's
+    x = torch.randn(graph.num_nodes, D, dtype=torch.float64)
+    weight = torch.rand(graph.edge_index.shape[1], dtype=torch.float64) + 0.1 if pair.edges else None
+    ours = gradients(gr.GNN([cell]), x, graph.edge_index, weight)
+    theirs = gradients(conv, x, graph.edge_index, weight)
+    assert_all_close({k.removeprefix("cells.0."): v for k, v in ours.items()}, theirs)
+
+
+def gradients(model: nn.Module, x: Tensor, edge_index: Tensor, weight: Tensor | None) -> dict[str, Tensor | None]:
+    """The rows, and the gradients of all that can have one."""
+    x = x.clone().requires_grad_()
+    weight = None if weight is None else weight.clone().requires_grad_()
+    h = model(x, edge_index) if weight is None else model(x, edge_index, weight)
+    model.zero_grad()
+    (h * torch.linspace(-1, 2, h.numel(), dtype=h.dtype).view_as(h)).sum().backward()
+    found = {name: parameter.grad for name, parameter in model.named_parameters()}
+    return {"h": h.detach(), "x": x.grad, "weight": None if weight is None else weight.grad, **found}
+
+
+@pytest.mark.parametrize("graph", GRAPHS, ids=[graph.name for graph in GRAPHS])
+def test_gated_graph_rounds_are_the_layer(graph: Graph) -> None:
+    torch.manual_seed(0)
+    conv = pyg.GatedGraphConv(H, num_layers=3).double()
+    cells = [gr.GGNNCell(D, H).double() for _ in range(3)]
+    for cell, weight in zip(cells, conv.weight, strict=True):
+        cell.rnn = conv.rnn
+        cell.weight = nn.Parameter(weight.detach().unsqueeze(0).clone())
+    x = torch.randn(graph.num_nodes, D, dtype=torch.float64)
+    model = gr.GNN([cells[0], *(with_inputs(cell, H) for cell in cells[1:])])
+    ours, theirs = gradients(model, x, graph.edge_index, None), gradients(conv, x, graph.edge_index, None)
+    assert_close(ours["h"], theirs["h"])
+    assert_close(ours["x"], theirs["x"])
+    of_weight = torch.cat([ours[f"cells.{i}.weight"] for i in range(3)])
+    assert_close(of_weight, theirs["weight"])
+    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        assert_close(ours[f"cells.0.rnn.{name}"], theirs[f"rnn.{name}"])
+
+
+def with_inputs(cell: gr.Cell, inputs: int) -> gr.Cell:
+    cell.inputs = inputs
+    return cell
+
+
+@pytest.mark.parametrize("graph", GRAPHS, ids=[graph.name for graph in GRAPHS])
+def test_edge_network_rounds_are_the_layer_and_torchs_gru(graph: Graph) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, H * H))
+    conv = pyg.NNConv(H, H, network, aggr="add", root_weight=False, bias=False).double()
+    rnn = nn.GRUCell(H, H).double()
+    cell = gr.MPNNCell(D, H, edges=2, network=conv.nn).double()
+    cell.rnn = rnn
+    x = torch.randn(graph.num_nodes, D, dtype=torch.float64, requires_grad=True)
+    edge_attr = torch.randn(graph.edge_index.shape[1], 2, dtype=torch.float64, requires_grad=True)
+    h = nn.functional.pad(x, (0, H - D))
+    for _ in range(3):
+        h = rnn(conv(h, graph.edge_index, edge_attr), h)
+    ours = gr.Recursive(cell, mode="sync", rounds=3)(x, graph.edge_index, edge_attr)
+    assert_close(ours, h)
+    wanted = [x, edge_attr, *cell.parameters()]
+    weights = torch.randn_like(h)
+    expected = torch.autograd.grad((h * weights).sum(), wanted, allow_unused=True, materialize_grads=True)
+    found = torch.autograd.grad((ours * weights).sum(), wanted, allow_unused=True, materialize_grads=True)
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other)
+
+
+@pytest.mark.parametrize("average", [False, True])
+@pytest.mark.parametrize(("kind", "conv"), [(gr.GATCell, pyg.GATConv), (gr.GATv2Cell, pyg.GATv2Conv)])
+def test_attention_drops_edges_as_often_as_pyg(kind: type, conv: type, average: bool) -> None:
+    """Not the same ones, but as many: the mean over many draws is what comes without dropout."""
+    torch.manual_seed(0)
+    cell = kind(D, H, heads=2, average=average, dropout=0.5)
+    s = gr.dag(GRAPHS[0].edge_index, N)
+    x = torch.randn(N, D)
+    model = gr.GNN([cell])
+    with torch.no_grad():
+        drawn = torch.stack([model(x, s) for _ in range(4000)])
+        model.eval()
+        expected = model(x, s)
+    error = drawn.std(0) / len(drawn) ** 0.5
+    assert bool((drawn.std(0) > 0).all())
+    assert bool(((drawn.mean(0) - expected).abs() < 5 * error).all())
