@@ -72,11 +72,22 @@ from .models import (
     StateSpace,
     TreeGRU,
     TreeLSTM,
+    UpDown,
     VariationalDropout,
     from_torch,
     to_torch,
 )
-from .schedule import CycleError, Schedule, levels, schedule
+from .schedule import (
+    CycleError,
+    FixedPoint,
+    NoFixedPointError,
+    NoFixedPointWarning,
+    Schedule,
+    breadth_first,
+    colouring,
+    levels,
+    schedule,
+)
 from .sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
 from .structure import (
     Structure,
@@ -106,6 +117,11 @@ __all__ = [
     "ChildSumTreeLSTMCell",
     "CoupledLSTMCell",
     "CycleError",
+    "colouring",
+    "breadth_first",
+    "NoFixedPointWarning",
+    "NoFixedPointError",
+    "FixedPoint",
     "EmittingCell",
     "SAGECell",
     "MPNNCell",
@@ -154,6 +170,7 @@ __all__ = [
     "Sequences",
     "SeriesCell",
     "Stacked",
+    "UpDown",
     "StateSpace",
     "StepCell",
     "Structure",

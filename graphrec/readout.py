@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.nn.aggr import Aggregation
+from torch_geometric.nn.aggr import Aggregation, QuantileAggregation, Set2Set, SortAggregation
 from torch_geometric.nn.resolver import aggregation_resolver
 
 from .engine.inbox import Inbox, SegmentInbox
@@ -97,12 +97,68 @@ def attention_weights(h: Tensor, s: Structure | Data, score: nn.Module) -> Tenso
 
 
 def aggregate(h: Tensor, s: Structure | Data, aggr: Aggregation | str) -> Tensor:
-    """`[G, ·]`: any aggregation of `torch_geometric.nn.aggr`, by object or by the name that PyG knows it by."""
+    """`[G, ·]`: any aggregation of `torch_geometric.nn.aggr`, by object or by the name that PyG knows it by.
+
+    Modules with weights, `Set2Set` and `GRUAggregation` among them, belong to the model that they are part of.
+    """
     structure = _structure(h, s)
     module = aggregation_resolver(aggr)
     # Some aggregations need the nodes of a graph side by side.
     order = torch.argsort(structure.graph, stable=True)
-    return module(h[order], index=structure.graph[order], dim_size=structure.num_graphs)
+    rows, graph = h[order], structure.graph[order]
+    if not isinstance(module, QuantileAggregation):
+        return module(rows, index=graph, dim_size=structure.num_graphs)
+    # PyG's quantiles have no row for graphs without nodes at the end of a batch.
+    present, index = torch.unique(graph, return_inverse=True)
+    found = module(rows, index=index, dim_size=len(present))
+    return found.new_zeros(structure.num_graphs, *found.shape[1:]).index_copy(0, present, found)
+
+
+def set2set(h: Tensor, s: Structure | Data, module: Set2Set) -> Tensor:
+    """`[G, 2H]`: an LSTM that asks, and attention to all nodes that answers, in turn.
+
+    Vinyals, Bengio & Kudlur, *Order matters: sequence to sequence for sets*, ICLR 2016, equations (3) to (7);
+    `module = torch_geometric.nn.aggr.Set2Set(H, steps)`.
+    """
+    return aggregate(h, s, module)
+
+
+def sort(h: Tensor, s: Structure | Data, k: int) -> Tensor:
+    """`[G, k H]`: the k nodes of each graph with the largest last feature, in falling order; zero where there are fewer.
+
+    Zhang, Cui, Neumann & Chen, *An end-to-end deep learning architecture for graph classification*, AAAI 2018,
+    section 3.2.
+    """
+    return aggregate(h, s, SortAggregation(k))
+
+
+class Gated(nn.Module):
+    """The gated readout: a sum over the nodes, each of which decides by itself how much it has to say.
+
+    h_G = tanh(sum_v sigmoid(i([h_v, x_v])) * tanh(j([h_v, x_v])))
+
+    with linear layers i and j. Li, Tarlow, Brockschmidt & Zemel, *Gated graph sequence neural networks*, ICLR 2016,
+    equation (7).
+
+    Args:
+        hidden: H.
+        inputs: D, the width of x; 0: it is left out.
+        outputs: the width of the result; None: H.
+    """
+
+    def __init__(self, hidden: int, inputs: int = 0, outputs: int | None = None) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.gate = nn.Linear(hidden + inputs, outputs or hidden)  # i
+        self.value = nn.Linear(hidden + inputs, outputs or hidden)  # j
+
+    def forward(self, h: Tensor, s: Structure | Data, x: Tensor | None = None) -> Tensor:
+        """`[N, H]`, and x `[N, D]` → `[G, outputs]`."""
+        if (x is None) != (self.inputs == 0) or (x is not None and x.shape != (h.shape[0], self.inputs)):
+            wanted = f"x of shape [{h.shape[0]}, {self.inputs}]" if self.inputs else "no x"
+            raise ValueError(f"this readout takes {wanted}, got {'none' if x is None else tuple(x.shape)}.")
+        both = h if x is None else torch.cat([h, x], dim=-1)
+        return torch.tanh(sum(torch.sigmoid(self.gate(both)) * torch.tanh(self.value(both)), s))
 
 
 class Attention(nn.Module):

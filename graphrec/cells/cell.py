@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _RESERVED = {
     *("num_nodes", "num_edges", "target", "slot", "relation", "edge_attr", "is_loop", "degree"),
     *("sum", "mean", "max", "softmax", "slots", "by_slot", "to_edges", "sum_of", "sum_by_relation"),
-    *("has", "parts", "of_slot", "renamed", "replaced", "shown_by"),
+    *("has", "parts", "of_slot", "renamed", "replaced", "shown_by", "read_by"),
 }
 
 
@@ -164,6 +164,17 @@ def _is_changed(part: nn.Module) -> bool:
         or part._backward_hooks
         or part._backward_pre_hooks
     )
+
+
+def check_shows_its_state(cell: Any) -> None:
+    """Raise unless a cell can be a part of one whose nodes have other things to show."""
+    check_cell(cell)
+    if cell.Shown is not None or cell.begins_with_x or cell.edges is not None:
+        raise ValueError(
+            f"{type(cell).__name__} is a cell for graphs (it begins with x, shows something else than its state, or "
+            f"reads edge attributes), and cannot be a part of another cell: stack models instead (graphrec.Stacked, "
+            f"graphrec.GNN)."
+        )
 
 
 def check_cell(cell: Any) -> None:

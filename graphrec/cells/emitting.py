@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from .cell import check_shows_its_state
 from .wrapping import Wrapping
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class EmittingCell(Wrapping):
 
     def __init__(self, cell: Cell, embed: nn.Embedding, output: nn.Module) -> None:
         super().__init__(cell)
+        check_shows_its_state(cell)
         self.inputs = embed.embedding_dim + 1
         self.embed, self.output = embed, output
 

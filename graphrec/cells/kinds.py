@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from .cell import Cell, check_cell
+from .cell import Cell, check_cell, check_shows_its_state
 from .wrapping import Wrapping
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class PerKind(Cell):
             check_cell(cell)
         super().__init__(_common_inputs(cells))
         self.cells = nn.ModuleList(cells)
+        self.begins_with_x = any(cell.begins_with_x for cell in cells)
         if any(isinstance(cell, PerKind) for cell in cells):
             raise ValueError("the cells of kinds cannot have kinds of their own: give one list of cells.")
         layouts = [dict(zip(cell.State._fields, cell.shapes(), strict=True)) for cell in cells]
@@ -57,6 +59,21 @@ class PerKind(Cell):
     def shapes(self) -> list[tuple[int, ...]]:
         """Those of all cells."""
         return self._parts[0].shapes()
+
+    def before(self, x: Tensor, s: Structure) -> Any:
+        """For nodes of each kind as their cell; zero, where other cells begin with x."""
+        befores = [cell.before(x, s) for cell in self._parts]
+        if s.kind is None or all(before is None for before in befores):
+            return None
+        zero = [x.new_zeros(s.num_nodes, *shape) for shape in self.shapes()]
+        fields = []
+        for number, total in enumerate(zero):
+            for kind, before in enumerate(befores):
+                if before is not None:
+                    is_of_kind = (s.kind == kind).view(-1, *[1] * (total.dim() - 1))
+                    total = torch.where(is_of_kind, before[number], total)
+            fields.append(total)
+        return self.State(*fields)
 
     def check(self, structure: Structure) -> None:
         """Refuse a structure without kinds, with more of them than cells, or one that a cell has no slots for."""
@@ -111,7 +128,10 @@ class PerKind(Cell):
         cells, states = self._parts, []
         for (kind, messages), x_of_kind, own_of_kind in zip(parts, rows, owns, strict=True):
             cell = cells[kind]
-            states.append(cell(cell.project(x_of_kind), messages, self.State(*own_of_kind)))
+            own_now = self.State(*own_of_kind)
+            if cell.Shown is not None:
+                own_now = SimpleNamespace(**own_now._asdict(), **cell.show(own_now)._asdict())
+            states.append(cell(cell.project(x_of_kind), messages.read_by(cell), own_now))
         return self.State(*map(torch.cat, zip(*states, strict=True)))
 
 
@@ -144,6 +164,8 @@ class GridCell(PerKind):
 
     def __init__(self, cells: Sequence[Cell]) -> None:
         cells = list(cells)
+        for cell in cells:
+            check_shows_its_state(cell)
         super().__init__([*cells[:1], *map(_Above, cells[1:])])
 
 

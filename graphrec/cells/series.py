@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from .cell import Cell, check_cell
+from .cell import Cell, check_shows_its_state
 
 if TYPE_CHECKING:
     from ..engine.inbox import Inbox
@@ -40,7 +40,7 @@ class SeriesCell(Cell):
         if not cells:
             raise ValueError("expected at least one cell, got none.")
         for cell in cells:
-            check_cell(cell)
+            check_shows_its_state(cell)
             if isinstance(cell, SeriesCell):
                 raise ValueError("a series within a series is one series: give its cells one by one.")
         for layer, (below, cell) in enumerate(pairwise(cells)):

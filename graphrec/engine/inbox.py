@@ -254,6 +254,16 @@ class Inbox(Looked):
             cell.Shown._fields, lambda name: getattr(self if name == "edge_attr" else shown(), name)
         )
 
+    def read_by(self, cell: Cell) -> Inbox:
+        """The inbox as a cell reads it that is a part of another: with what it lets the sources and the edges show."""
+        other = self.shown_by(cell)
+        if not self.has("edge_attr"):
+            return other
+        return other._with_fields(
+            other._fields[:-1],
+            lambda name: cell.project_edges(self.edge_attr) if name == "edge_attr" else getattr(other, name),
+        )
+
     def _with_fields(self, names: tuple[str, ...], fetch: Fetch) -> Inbox:
         other = self._copy()
         for name in self._fields:

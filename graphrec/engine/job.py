@@ -248,9 +248,10 @@ def _check_initial(cell: Cell, plan: Schedule, x: Tensor, fields: list[Tensor]) 
 
 
 def _row_of_node(plan: Schedule, rows: int) -> Tensor:
-    # Where there are as many graphs as nodes: in async mode one per graph, as torch's h0; round 0 is one per node.
+    # Where there are as many graphs as nodes: in async mode one per graph, as torch's h0; round 0, and what is before
+    # a sweep in a given order, is one per node.
     per_graph, per_node = rows == plan.structure.num_graphs, rows == plan.num_nodes
-    if per_graph and not (per_node and plan.mode == "sync"):
+    if per_graph and not (per_node and (plan.mode == "sync" or plan.sweeps)):
         return plan.structure.graph
     nodes = torch.arange(plan.num_nodes, device=plan.device)
     return nodes if per_node else torch.zeros_like(nodes)

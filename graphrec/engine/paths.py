@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ..schedule import Paths
 
-# So many edges at a time fit a processor's cache, with their rows.
-_CHUNK = 2048
+# So many numbers fit a processor's cache.
+_CHUNK = 2**17
 
 
 def send(rows: Tensor, paths: Paths) -> Tensor:
@@ -27,27 +27,30 @@ def send(rows: Tensor, paths: Paths) -> Tensor:
 
 
 def send_and_sum(rows: Tensor, paths: Paths, weight: Tensor | None = None) -> Tensor:
-    """`[S, H] → [n, H]`: the sums over each target's edges of the rows of their sources.
+    """`[S, ...] → [n, ...]`: the sums over each target's edges of the rows of their sources.
 
     Args:
         rows: `[S, H]`; or `[S, K, H]`, if there are K weights.
         weight: what each row is multiplied by, `[E]`, or `[E, K]`.
     """
-    if weight is None and rows.dim() == 2:
-        return _SendAndSum.apply(rows, None, paths)
     if weight is None:
-        return _SendAndSum.apply(rows.flatten(1), None, paths).view(-1, *rows.shape[1:])
+        return _SendAndSum.apply(rows.flatten(1).unsqueeze(1), None, paths).view(-1, *rows.shape[1:])
     if weight.dim() == 1:
-        return _SendAndSum.apply(rows, weight, paths)
+        return _SendAndSum.apply(rows.unsqueeze(1), weight.unsqueeze(1), paths).squeeze(1)
+    return _SendAndSum.apply(rows, weight, paths)
+
+
+def _bags(rows: Tensor, weight: Tensor | None, index: Tensor, first: Tensor) -> Tensor:
+    """`[S, K, H] → [n, K, H]`: the sums of rows in bags, a weight for each of the K parts of a row."""
+    if rows.shape[1] == 1:
+        share = None if weight is None else weight.flatten()
+        return F.embedding_bag(index, rows[:, 0], first, mode="sum", per_sample_weights=share).unsqueeze(1)
+    assert weight is not None
     parts = [
-        _SendAndSum.apply(part.contiguous(), share.contiguous(), paths)
-        for part, share in zip(rows.unbind(1), weight.unbind(1), strict=True)
+        F.embedding_bag(index, part, first, mode="sum", per_sample_weights=share)
+        for part, share in zip(rows.transpose(0, 1).contiguous(), weight.t().contiguous(), strict=True)
     ]
     return torch.stack(parts, 1)
-
-
-def _bag(rows: Tensor, weight: Tensor | None, index: Tensor, first: Tensor) -> Tensor:
-    return F.embedding_bag(index, rows, first, mode="sum", per_sample_weights=weight)
 
 
 class _Send(torch.autograd.Function):
@@ -67,8 +70,8 @@ class _Collect(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, paths: Paths) -> Tensor:
         ctx.paths = paths
-        flat = values.reshape(values.shape[0], values.shape[1:].numel())
-        return _bag(flat, None, paths.order, paths.back.first).view(paths.num_sources, *values.shape[1:])
+        flat = values.reshape(values.shape[0], 1, values.shape[1:].numel())
+        return _bags(flat, None, paths.order, paths.back.first).view(paths.num_sources, *values.shape[1:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
@@ -80,7 +83,7 @@ class _SendAndSum(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, weight: Tensor | None, paths: Paths) -> Tensor:
         ctx.paths = paths
         ctx.save_for_backward(rows if weight is not None else None, weight)
-        return _bag(rows, weight, paths.source, paths.first)
+        return _bags(rows, weight, paths.source, paths.first)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
@@ -96,15 +99,16 @@ class _SendAndSum(torch.autograd.Function):
 
 
 class _Agreement(torch.autograd.Function):
-    """`[S, H], [n, H] → [E]`: for each edge the product of its source's row with its target's."""
+    """`[S, K, H], [n, K, H] → [E, K]`: for each edge the products of its source's row with its target's."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, others: Tensor, paths: Paths) -> Tensor:
         ctx.paths = paths
         ctx.save_for_backward(rows, others)
-        agreement = rows.new_empty(paths.source.shape[0])
-        sources, targets = paths.source.split(_CHUNK), paths.target.split(_CHUNK)
-        for part, source, target in zip(agreement.split(_CHUNK), sources, targets, strict=True):
+        agreement = rows.new_empty(paths.source.shape[0], rows.shape[1])
+        chunk = max(1, _CHUNK // max(1, rows.shape[1:].numel()))
+        sources, targets = paths.source.split(chunk), paths.target.split(chunk)
+        for part, source, target in zip(agreement.split(chunk), sources, targets, strict=True):
             torch.linalg.vecdot(rows.index_select(0, source), others.index_select(0, target), out=part)
         return agreement
 
@@ -113,4 +117,4 @@ class _Agreement(torch.autograd.Function):
         (grad,), (rows, others), paths = grads, ctx.saved_tensors, ctx.paths
         weight = grad.index_select(0, paths.order)
         of_rows = _SendAndSum.apply(others, weight, paths.back)
-        return of_rows, _SendAndSum.apply(rows, grad.contiguous(), paths), None
+        return of_rows, _SendAndSum.apply(rows, grad, paths), None

@@ -16,8 +16,11 @@ import torch
 from torch import Tensor
 
 from ..schedule import Schedule, Step
+from .cycles import settle
 from .inbox import Fetch, Inbox, Own, gather_edges
 from .job import Job, check_state
+
+Mail = list[Fetch]
 
 
 class Visit(NamedTuple):
@@ -44,23 +47,60 @@ def loop(job: Job, x: Tensor, initial: list[Tensor]) -> Generator[Visit, Any, No
     post = _SyncPost(plan) if plan.mode == "sync" else _AsyncPost(plan)
     post.send(0, before)
     for step in plan.steps:
-        letters = post.receive(step)
+        mail = post.receive(step)
 
-        def look(name: str, letters: Fetch = letters, step: Step = step) -> Tensor:
-            return rows.of_edges(step) if name == "edge_attr" else letters(name)
+        def look(name: str, mail: Mail = mail, step: Step = step) -> Tensor:
+            return rows.of_edges(step) if name == "edge_attr" else post.read(step, mail, name)
 
         def look_own(name: str, before: Any = before, step: Step = step) -> Tensor:
             return getattr(before, name).clone() if plan.mode == "sync" else rows.own(name, step)
 
-        inbox = Inbox(plan, step, job.fields, look, x).shown_by(cell)
-        state = cell(rows.of_x(step), inbox, Own(job.fields, look_own).shown_by(cell))
-        check_state(job, state, inbox.num_nodes)
-        state = cell.State(*(getattr(state, name).to(job.dtype) for name in job.fields))
+        if plan.cycles is not None and plan.cycles.steps[step.number]:
+            assert isinstance(post, _AsyncPost)
+            inbox, state = _iterate(job, step, rows, post, mail, x)
+        else:
+            inbox = Inbox(plan, step, job.fields, look, x)
+            state = _new_state(job, inbox, rows.of_x(step), Own(job.fields, look_own))
         sent = yield Visit(step.number, plan.nodes(step), inbox, state)
         if sent is not None:
             state = _checked(job, sent, state)
         post.send(step.number + 1, state)
         before = state
+
+
+def _new_state(job: Job, inbox: Inbox, x: Tensor, own: Own) -> Any:
+    cell = job.cell
+    state = cell(x, inbox.shown_by(cell), own.shown_by(cell))
+    check_state(job, state, inbox.num_nodes)
+    return cell.State(*(getattr(state, name).to(job.dtype) for name in job.fields))
+
+
+def _iterate(
+    job: Job, step: Step, rows: _Rows, post: _AsyncPost, mail: Mail, like: Tensor
+) -> tuple[Inbox, Any]:
+    """The inbox of the last round, and the state after it, of nodes that depend on themselves."""
+    plan, cycles = job.plan, job.plan.cycles
+    assert cycles is not None
+    last: list[Inbox] = []
+    with_grad = torch.is_grad_enabled()
+
+    def once(state: Any) -> Any:
+        both = [*mail, *post.to_itself(step, state)]
+
+        def look(name: str) -> Tensor:
+            with torch.set_grad_enabled(
+                with_grad
+            ):  # what is kept must not lack a gradient because this round does
+                return rows.of_edges(step) if name == "edge_attr" else post.read(step, both, name)
+
+        inbox = Inbox(plan, step, job.fields, look, like)
+        last[:] = [inbox]
+        own = Own(job.fields, lambda name: getattr(state, name).clone())
+        return _new_state(job, inbox, rows.of_x(step), own)
+
+    start = job.cell.State(*(rows.own(name, step) for name in job.fields))
+    state = settle(once, start, cycles.rounds, cycles.component[step.nodes])
+    return last[0], state
 
 
 def run_reference(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Tensor, ...]:
@@ -142,9 +182,12 @@ class _SyncPost:
     def send(self, level: int, state: Any) -> None:
         self._state = state
 
-    def receive(self, step: Step) -> Fetch:
+    def receive(self, step: Step) -> Mail:
         state = self._state
-        return lambda name: getattr(state, name).index_select(0, self._plan.source)
+        return [lambda name: getattr(state, name)]
+
+    def read(self, step: Step, mail: Mail, name: str) -> Tensor:
+        return mail[0](name).index_select(0, self._plan.source)
 
 
 class _AsyncPost:
@@ -166,16 +209,22 @@ class _AsyncPost:
             return getattr(state, name).index_select(0, rows).split(routes.counts[level])
 
         for number, reader in enumerate(routes.readers[level]):
-            self._mail[reader].append(lambda name, number=number: parts(name)[number])
+            if reader >= level:  # not those that the nodes have sent to themselves
+                self._mail[reader].append(lambda name, number=number: parts(name)[number])
         self._empty = state
 
-    def receive(self, step: Step) -> Fetch:
-        letters, empty = self._mail.pop(step.number, []), self._empty
+    def receive(self, step: Step) -> Mail:
+        return self._mail.pop(step.number, [])
+
+    def to_itself(self, step: Step, state: Any) -> Mail:
+        """What nodes that depend on themselves send to each other: as a reader, their own step is the first."""
+        routes, level = self._plan.routes, step.number + 1
+        first = routes.bounds[level]
+        row = routes.row[first : first + routes.counts[level][0]]
+        return [lambda name: getattr(state, name).index_select(0, row)]
+
+    def read(self, step: Step, mail: Mail, name: str) -> Tensor:
+        if not mail:
+            return getattr(self._empty, name)[:0]
         arrival = self._plan.routes.arrival[step.edges]
-
-        def read(name: str) -> Tensor:
-            if not letters:
-                return getattr(empty, name)[:0]
-            return torch.cat([letter(name) for letter in letters]).index_select(0, arrival)
-
-        return read
+        return torch.cat([letter(name) for letter in mail]).index_select(0, arrival)

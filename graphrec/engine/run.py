@@ -117,10 +117,18 @@ def _rounds(job: Job, x: Tensor, fields: list[Tensor]) -> Iterator[Any]:
 
 
 def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
-    cell = job.cell
     if job.plan.mode == "sync":
         return deque(_rounds(job, x, fields), maxlen=1)[0]
-    if _may_be_swept():
+    state = _once(job, x, fields)
+    for _ in range(1, job.plan.sweeps or 1):
+        job, fields = prepare(job.cell, job.plan, x, state)
+        state = _once(job, x, fields)
+    return state
+
+
+def _once(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
+    cell = job.cell
+    if _may_be_swept() and job.plan.cycles is None:
         before = Before(cell)
         try:
             placed = x if job.plan.in_order else move(x, job.plan.order, job.plan.place)

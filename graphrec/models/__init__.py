@@ -3,7 +3,7 @@
 Belongs here: modules called as `model(x, s)`. Does not: equations (cells), loops (engine).
 """
 
-from .combine import RMLP, Bidirectional, Reversed, Stacked
+from .combine import RMLP, Bidirectional, Reversed, Stacked, UpDown
 from .delays import AR, NARX, TDNN, StateSpace
 from .dropout import VariationalDropout
 from .graphs import DAGNN, GNN, Layerwise
@@ -35,6 +35,7 @@ __all__ = [
     "SequenceToLabels",
     "Sequences",
     "Stacked",
+    "UpDown",
     "StateSpace",
     "TDNN",
     "TreeGRU",

@@ -100,6 +100,43 @@ class Bidirectional(Model):
         return self.merge(final_of(self.along, states[:first]), self.against.final(states[first:]))
 
 
+class UpDown(Model):
+    """Two passes over a DAG, the second against the edges and with the first one's states as inputs.
+
+    up_v = up(x)_v,  h_v = down([x_v, up_v])_v
+
+    So a node knows of all that it depends on and, in the second pass, of all that depends on it, and of what these
+    depend on in turn. On a tree this is the inside-outside recursion of Le & Zuidema, *The inside-outside recursive
+    neural network model for dependency parsing*, EMNLP 2014.
+
+    Args:
+        up: called as `up(x, s)`.
+        down: called as `down([x, up], s.reverse())`: its inputs are as wide as x and up's rows together.
+    """
+
+    def __init__(self, up: nn.Module, down: nn.Module) -> None:
+        super().__init__()
+        for model in (up, down):
+            if not isinstance(model, nn.Module):
+                raise TypeError(f"expected two models (torch.nn.Module), got {type(model).__name__}.")
+        self.up = up
+        self.down = Reversed(down)
+        self.num_states = count_states(up) + count_states(down)
+
+    def compute(
+        self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
+    ) -> tuple[Tensor, list[Any]]:
+        """The rows of the second pass, and the final states of both."""
+        first = count_states(self.up)
+        up, states = run_inner(self.up, x, s, initial[:first], return_states)
+        h, more = run_inner(self.down, _cat(x, up), s, initial[first:], return_states)
+        return h, [*states, *more]
+
+    def final(self, states: list[Any]) -> Tensor:
+        """As the second pass."""
+        return self.down.final(states[count_states(self.up) :])
+
+
 class Stacked(Model):
     """Models in series: each reads what the one before it makes of the nodes.
 

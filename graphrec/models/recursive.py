@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -20,7 +21,7 @@ from ..cells import (
 from ..cells.activation import Activation
 from ..cells.cell import check_cell
 from ..engine import run, run_first, run_sequence
-from ..schedule import Schedule, check_mode, schedule
+from ..schedule import FixedPoint, Schedule, check_mode, schedule
 from ..structure import Structure, as_structure
 from .model import Model, Over, check_initial
 
@@ -30,18 +31,27 @@ class Recursive(Model):
 
     Args:
         cell: the equations.
-        mode, rounds: as in `graphrec.schedule`.
+        mode, rounds, cycles, order: as in `graphrec.schedule`.
     """
 
     num_states = 1
 
-    def __init__(self, cell: Cell, mode: str = "async", rounds: int | None = None) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        mode: str = "async",
+        rounds: int | FixedPoint | None = None,
+        cycles: str = "error",
+        order: Callable[[Structure], Tensor] | None = None,
+    ) -> None:
         super().__init__()
         check_cell(cell)
-        check_mode(mode, rounds)
+        check_mode(mode, rounds, cycles, order)
         self.cell = cell
         self.mode = mode
         self.rounds = rounds
+        self.cycles = cycles
+        self.order = order
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
@@ -71,7 +81,7 @@ class Recursive(Model):
 
     def _task(self, x: Tensor, s: Structure) -> tuple[Cell, Schedule, Tensor]:
         """What is to be run: the cell, the schedule and its inputs."""
-        return self.cell, schedule(s, self.mode, self.rounds), x
+        return self.cell, schedule(s, self.mode, self.rounds, self.cycles, self.order), x
 
 
 class SRN(Recursive):

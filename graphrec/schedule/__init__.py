@@ -5,11 +5,22 @@ Belongs here: anything computed from a structure alone. Does not: states, cells,
 
 from .chains import Chains
 from .compile import check_mode, schedule
+from .components import Components, components
 from .levels import CycleError, levels
+from .orders import Order, breadth_first, colouring
 from .plan import Schedule, Step, check_schedule
+from .rounds import FixedPoint, NoFixedPointError, NoFixedPointWarning
 from .views import Part, Paths
 
 __all__ = [
+    "Components",
+    "components",
+    "Order",
+    "breadth_first",
+    "colouring",
+    "FixedPoint",
+    "NoFixedPointError",
+    "NoFixedPointWarning",
     "Chains",
     "CycleError",
     "Part",

@@ -41,7 +41,7 @@ class Chains:
     def of(plan: Schedule) -> Chains | None:
         """Read off a schedule; None where it is anything but chains."""
         s = plan.structure
-        if plan.mode != "async" or not _is_chains(s):
+        if plan.mode != "async" or plan.cycles or plan.sweeps or not _is_chains(s):
             return None
         level = levels(s)
         bounds = plan.steps.node_bounds

@@ -2,65 +2,135 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from ..structure import Structure
-from .levels import levels
-from .plan import Schedule, Steps
+from .components import components
+from .levels import levels, longest_paths
+from .orders import Order, ranks
+from .plan import Cycles, Schedule, Steps
+from .rounds import FixedPoint
 from .views import segment_layout
 
 
-def schedule(structure: Structure, mode: str = "async", rounds: int | None = None) -> Schedule:
+def schedule(
+    structure: Structure,
+    mode: str = "async",
+    rounds: int | FixedPoint | None = None,
+    cycles: str = "error",
+    order: Order | None = None,
+) -> Schedule:
     """The order in which the nodes of a structure are updated; computed once and kept on the structure.
 
     Args:
         structure: what to schedule.
         mode: `"async"`, every node once, after its sources, a topological level per step; or `"sync"`, every
             node in every round, reading the round before.
-        rounds: T, how many rounds (sync only).
+        rounds: T, how many rounds: of sync mode, of each cycle that is iterated, or of sweeps in a given order (1
+            where it is left out). For cycles also a `FixedPoint`.
+        cycles: what async mode does with nodes that depend on themselves: `"error"`; or `"iterate"`: strongly connected
+            components have their turn in dependency order, and all nodes of one are updated `rounds` times, each
+            reading the round before (and, of other components, the final state).
+        order: in async mode, instead of the edges: nodes have their turn in the order of a rank `[N]` (or of what a
+            function finds for the structure, such as `graphrec.colouring`). A node reads the new state of sources
+            of a lower rank, and of all others, itself included, the state before the sweep: Gauss-Seidel updates on
+            any graph, undirected ones for instance. Nodes of one rank have their turn together.
 
     Raises:
         CycleError: in async mode, a cycle; names one.
-        ValueError: an unknown mode, fewer than one round, rounds in async mode, a structure without nodes.
+        ValueError: an unknown mode, rounds that do not go with it, a structure without nodes.
         TypeError: not a structure.
     """
     if not isinstance(structure, Structure):
         raise TypeError(
             f"expected a Structure, got {type(structure).__name__}: make one with graphrec.from_pyg or graphrec.dag."
         )
-    check_mode(mode, rounds)
+    check_mode(mode, rounds, cycles, order)
     if structure.num_nodes == 0:
         raise ValueError("there is nothing to schedule: the structure (or batch) has no nodes.")
-    key = ("schedule", mode, rounds)
+    if isinstance(order, Tensor):  # its numbers may change: it is no key
+        return compile_ordered(structure, ranks(structure, order), rounds)
+    key = ("schedule", mode, rounds, cycles, order)
     if key not in structure.cache:
         with torch.inference_mode(False):  # what is kept must be fit for training, too
-            structure.cache[key] = (
-                compile_async(structure) if rounds is None else compile_sync(structure, rounds)
-            )
+            structure.cache[key] = _compiled(structure, mode, rounds, cycles, order)
     return structure.cache[key]
 
 
-def check_mode(mode: str, rounds: int | None) -> None:
-    """Raise unless the two go together."""
+def _compiled(structure: Structure, mode: str, rounds: Any, cycles: str, order: Any) -> Schedule:
+    if mode == "sync":
+        return compile_sync(structure, rounds)
+    if order is not None:
+        return compile_ordered(structure, ranks(structure, order), rounds)
+    # Without a cycle there is nothing to iterate.
+    if cycles == "iterate" and components(structure).any:
+        return compile_iterated(structure, rounds)
+    return compile_async(structure)
+
+
+def check_mode(mode: str, rounds: Any, cycles: str = "error", order: Any = None) -> None:
+    """Raise unless these go together."""
     if mode not in ("async", "sync"):
         raise ValueError(f"mode must be 'async' or 'sync', got {mode!r}.")
-    if mode == "async" and rounds is not None:
+    if cycles not in ("error", "iterate"):
+        raise ValueError(f"cycles must be 'error' or 'iterate', got {cycles!r}.")
+    if mode == "sync" and (cycles == "iterate" or order is not None):
+        raise ValueError(
+            "sync mode updates all nodes in every round: cycles='iterate' and order=... are for async mode."
+        )
+    if cycles == "iterate" and order is not None:
+        raise ValueError("with an order every node has its turn, cycles or not: leave out cycles='iterate'.")
+    is_count = isinstance(rounds, int) and not isinstance(rounds, bool) and rounds >= 1
+    if mode == "sync" and not is_count:
+        raise ValueError(f"sync mode needs a number of rounds, 1 or more, got rounds={rounds!r}.")
+    if cycles == "iterate" and not is_count and not isinstance(rounds, FixedPoint):
+        raise ValueError(
+            f"cycles='iterate' needs a number of rounds, 1 or more, or a graphrec.FixedPoint, got rounds={rounds!r}."
+        )
+    if order is not None and rounds is not None and not is_count:
+        raise ValueError(f"rounds must be a number of sweeps, 1 or more, got rounds={rounds!r}.")
+    if mode == "async" and cycles == "error" and order is None and rounds is not None:
         raise ValueError(
             f"async mode visits every node once and takes no rounds, got rounds={rounds}; use mode='sync'."
         )
-    if mode == "sync" and (not isinstance(rounds, int) or isinstance(rounds, bool) or rounds < 1):
-        raise ValueError(f"sync mode needs a number of rounds, 1 or more, got rounds={rounds!r}.")
 
 
 def compile_async(structure: Structure, initial: bool = False) -> Schedule:
     """One step per level. With `initial`, a given row for each node that misses a source, and edges from it."""
-    level = levels(structure)
-    order = _sorted_by_kind(structure, level)
+    missing = _missing_sources(structure) if initial else None
+    return _compile_levels(structure, levels(structure), missing)
+
+
+def compile_iterated(structure: Structure, rounds: int | FixedPoint, initial: bool = False) -> Schedule:
+    """One step per level of the components, those that are cyclic in steps of their own."""
+    found = components(structure)
+    missing = _missing_sources(structure) if initial else None
+    plan = _compile_levels(structure, found.level, missing)
+    first = plan.order[torch.tensor(plan.steps.node_bounds[:-1], device=structure.device)]
+    cycles = Cycles(rounds, tuple(found.is_cyclic[first].tolist()), found.component[plan.order])
+    return replace(plan, cycles=cycles)
+
+
+def compile_ordered(structure: Structure, rank: Tensor, sweeps: int | None) -> Schedule:
+    """One step per level of the edges that lead to a higher rank; the sources of the others have given rows."""
+    early = rank[structure.source] < rank[structure.target]
+    source, target = structure.edge_index[:, early].cpu().numpy()
+    level = torch.from_numpy(longest_paths(source, target, structure.num_nodes)).to(structure.device)
+    plan = _compile_levels(structure, level, None, late=~early)
+    return replace(plan, sweeps=sweeps or 1)
+
+
+def _compile_levels(
+    structure: Structure, level: Tensor, missing: tuple[Tensor, Tensor] | None, late: Tensor | None = None
+) -> Schedule:
     sizes = torch.bincount(level)
     bounds = torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
-    missing = _missing_sources(structure) if initial else None
-    return _compile(structure, "async", None, order, missing, level_bounds=bounds, level=level)
+    order = _sorted_by_kind(structure, level)
+    return _compile(structure, "async", None, order, missing, level_bounds=bounds, level=level, late=late)
 
 
 def compile_sync(structure: Structure, rounds: int) -> Schedule:
@@ -102,12 +172,18 @@ def _compile(
     missing: tuple[Tensor, Tensor] | None,
     level_bounds: Tensor,
     level: Tensor,
+    late: Tensor | None = None,  # [E], the edges that read given rows
 ) -> Schedule:
     place = _inverse(order)
     source, target, slot = place[structure.source], place[structure.target], structure.slot
     edge = torch.arange(structure.num_edges, device=structure.device)
     relation = structure.relation
     given = order if mode == "sync" else order[:0]
+    if late is not None:
+        places, rows = torch.unique(source[late], return_inverse=True)
+        given = order[places]
+        source = source + given.shape[0]
+        source[late] = rows
     if missing is not None:
         # The virtual edges of the given rows: from the row to its node (relation 0).
         places, rows = torch.unique(place[missing[0]], return_inverse=True)

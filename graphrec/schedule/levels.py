@@ -18,7 +18,8 @@ class CycleError(ValueError):
     def __init__(self, cycle: list[int]) -> None:
         super().__init__(
             f"async mode visits every node after its sources, but there is a cycle: {name_cycle(cycle)}. "
-            f"Remove one of its edges, or run in rounds with schedule(s, mode='sync', rounds=T)."
+            f"Remove one of its edges, iterate it with schedule(s, cycles='iterate', rounds=T), or run all nodes in "
+            f"rounds with schedule(s, mode='sync', rounds=T)."
         )
         self.cycle = cycle
 
@@ -38,7 +39,7 @@ def levels(structure: Structure) -> Tensor:
             structure.cache["levels"] = structure.level
         else:
             source, target = structure.edge_index.cpu().numpy()
-            found = torch.from_numpy(_levels(source, target, structure.num_nodes))
+            found = torch.from_numpy(longest_paths(source, target, structure.num_nodes))
             structure.cache["levels"] = found.to(structure.device)
     return structure.cache["levels"]
 
@@ -55,7 +56,8 @@ def _check_fit(structure: Structure, level: Tensor) -> None:
         )
 
 
-def _levels(source: Ints, target: Ints, num_nodes: int) -> Ints:
+def longest_paths(source: Ints, target: Ints, num_nodes: int) -> Ints:
+    """`[N]`: the length of the longest path to each node."""
     # Where nodes have one target each (a tree, read upwards) or one source each (downwards), pointers that
     # jump twice as far at every turn need log(depth) vectorised passes; anything else, one pass per level.
     if source.size == 0:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..structure import Structure
 from .chains import Chains
+from .rounds import FixedPoint
 from .views import Ends, Outbox, Part, Paths, Routes, parts_of, place_of_edge
 
 
@@ -91,6 +92,20 @@ class Steps(Sequence[Step]):
         return self._edges
 
 
+class Cycles(NamedTuple):
+    """What is iterated.
+
+    Attributes:
+        rounds: how often.
+        steps: for each step whether it is.
+        component: `[N]`, the strongly connected component of each place.
+    """
+
+    rounds: int | FixedPoint
+    steps: tuple[bool, ...]
+    component: Tensor
+
+
 @dataclass(frozen=True, eq=False)
 class Schedule:
     """In which order the nodes of a structure are updated, compiled for the engine's one loop.
@@ -103,6 +118,8 @@ class Schedule:
       rows, unless the run is given initial states: see `with_initial`. In a level nodes are sorted by kind.
     - sync: a step is a round over all nodes, an inbox holds its sources' states of the round before. The given
       rows are round 0.
+    - async with `cycles`: the nodes of some steps are iterated, and their inboxes hold states of the same step, too.
+    - async in a given order: the given rows hold the states before the sweep of sources that have their turn later.
 
     Attributes:
         structure: what was scheduled.
@@ -116,6 +133,8 @@ class Schedule:
         steps: the list that the engine's loop runs through.
         num_slots: one more than the highest slot.
         distinct_slots: whether no two edges fill the same slot of the same node.
+        cycles: what is iterated, or None.
+        sweeps: how many sweeps there are in a given order, or None.
     """
 
     structure: Structure
@@ -136,6 +155,8 @@ class Schedule:
     first_edge: Tensor = field(
         repr=False
     )  # [N], the first inbox edge of each place, counted from its step's first
+    cycles: Cycles | None = None
+    sweeps: int | None = None
 
     @property
     def num_nodes(self) -> int:
@@ -216,15 +237,20 @@ class Schedule:
 
     def with_initial(self) -> Schedule:
         """This schedule with a virtual predecessor before each node that misses one: the place of its initial state."""
-        from .compile import compile_async
+        from .compile import compile_async, compile_iterated
 
-        if self.mode == "sync" or self.given.numel():
+        if self.mode == "sync" or self.sweeps is not None or self.given.numel():
             return self
-        cache = self.structure.cache
-        if "with_initial" not in cache:
+        cache, rounds = self.structure.cache, None if self.cycles is None else self.cycles.rounds
+        key = ("with_initial", rounds)
+        if key not in cache:
             with torch.inference_mode(False):
-                cache["with_initial"] = compile_async(self.structure, initial=True)
-        return cache["with_initial"]
+                cache[key] = (
+                    compile_async(self.structure, initial=True)
+                    if rounds is None
+                    else compile_iterated(self.structure, rounds, initial=True)
+                )
+        return cache[key]
 
     def __eq__(self, other: object) -> bool:
         """Whether the loop does the same on both: the same steps with the same inboxes.
@@ -235,6 +261,8 @@ class Schedule:
             return NotImplemented
         return (
             self.steps == other.steps
+            and self.sweeps == other.sweeps
+            and (self.cycles and self.cycles[:2]) == (other.cycles and other.cycles[:2])
             and all(torch.equal(getattr(self, f), getattr(other, f)) for f in ("source", "target", "slot"))
             and torch.equal(self._kinds, other._kinds)
             and (self.relation is None) == (other.relation is None)
@@ -253,6 +281,10 @@ class Schedule:
 
     def __repr__(self) -> str:
         mode = self.mode if self.rounds is None else f"{self.mode}, rounds={self.rounds}"
+        if self.cycles is not None:
+            mode += f", cycles iterated, rounds={self.cycles.rounds}"
+        if self.sweeps is not None:
+            mode += f", in a given order, sweeps={self.sweeps}"
         return f"Schedule({mode}, nodes={self.num_nodes}, edges={self.num_edges}, steps={len(self.steps)})"
 
     def __str__(self) -> str:
@@ -272,7 +304,9 @@ class Schedule:
         shown = " ".join(map(str, nodes[:12].tolist())) + (f" … ({len(nodes)})" if len(nodes) > 12 else "")
         edges = step.edges.stop - step.edges.start
         what = "level" if self.rounds is None else "round"
-        return f"  {what} {step.number:>3}: {edges} edge{'s' * (edges != 1)} → node{'s' * (len(nodes) != 1)} {shown}"
+        again = ", iterated" if self.cycles is not None and self.cycles.steps[step.number] else ""
+        line = f"  {what} {step.number:>3}: {edges} edge{'s' * (edges != 1)} → node{'s' * (len(nodes) != 1)} {shown}"
+        return line + again
 
 
 def check_schedule(plan: Any) -> None:

@@ -1,0 +1,111 @@
+"""Orders in which the nodes of an undirected (or any other) graph can have their turn: a rank for each node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ..structure import Structure
+from ..structure.structure import as_whole_numbers
+
+# What `graphrec.schedule` takes: ranks, or a function that finds them.
+Order = Tensor | Callable[[Structure], Tensor]
+
+
+def colouring(structure: Structure, seed: int = 0) -> Tensor:
+    """`[N]` long: a colour for each node, from 0 on, such that no edge joins two of one colour.
+
+    With it as an order each step updates all nodes of a colour at once, none of which reads another: Gauss-Seidel
+    with as few steps as there are colours, one more than the largest number of neighbours at most. Nodes have a rank
+    drawn by chance, and whoever is ahead of all neighbours takes the first colour that none of them has: Jones &
+    Plassmann, *A parallel graph coloring heuristic*, SIAM J. Sci. Comput. 14 (1993). An edge from a node to itself
+    does not count.
+
+    Args:
+        structure: the graph; its edges count in both directions.
+        seed: of the draw.
+    """
+    a, b = _both_ways(structure)
+    size = structure.num_nodes
+    rank = torch.randperm(size, generator=torch.Generator().manual_seed(seed)).to(structure.device)
+    colour = torch.full_like(rank, -1)
+    waiting = torch.arange(size, device=structure.device)
+    while len(waiting):
+        open_edges = (colour[a] < 0) & (colour[b] < 0)
+        behind = torch.zeros(size, dtype=torch.bool, device=structure.device)
+        behind[b[open_edges & (rank[a] > rank[b])]] = True
+        chosen = waiting[~behind[waiting]]
+        colour[chosen] = _first_free(a, b, colour, chosen, size)
+        waiting = waiting[behind[waiting]]
+    return colour
+
+
+def breadth_first(structure: Structure, roots: Sequence[int] | Tensor) -> Tensor:
+    """`[N]` long: how far each node is from the nearest root, along the edges.
+
+    With it as an order information runs from the roots outward in one sweep, a ring of nodes at each step.
+
+    Args:
+        structure: the graph.
+        roots: at least one for each part of it.
+
+    Raises:
+        ValueError: no roots, one that is no node, or a node that no root reaches.
+    """
+    front = as_whole_numbers(roots, "roots must be nodes").flatten().to(structure.device)
+    if not len(front) or int(front.min()) < 0 or int(front.max()) >= structure.num_nodes:
+        raise ValueError(
+            f"roots must be nodes, 0 to {structure.num_nodes - 1}, at least one, got {front.tolist()}."
+        )
+    by_source = torch.argsort(structure.source, stable=True)
+    targets = structure.target[by_source]
+    count = torch.bincount(structure.source, minlength=structure.num_nodes)
+    first = torch.cumsum(count, 0) - count
+    distance = torch.full_like(count, -1)
+    distance[front] = 0
+    reached = 0
+    while len(front):
+        reached += 1
+        sizes = count[front]
+        start = torch.repeat_interleave(first[front] - (torch.cumsum(sizes, 0) - sizes), sizes)
+        found = targets[start + torch.arange(len(start), device=start.device)]
+        front = torch.unique(found[distance[found] < 0])
+        distance[front] = reached
+    if bool((distance < 0).any()):
+        node = int((distance < 0).nonzero()[0])
+        raise ValueError(f"no root reaches node {node}: give one in each part of the graph.")
+    return distance
+
+
+def ranks(structure: Structure, order: Order) -> Tensor:
+    """`[N]` long: the ranks that an order says, checked."""
+    rank = order(structure) if callable(order) else order
+    if not isinstance(rank, Tensor) or rank.shape != (structure.num_nodes,) or rank.dtype != torch.long:
+        got = f"{rank.dtype} {tuple(rank.shape)}" if isinstance(rank, Tensor) else type(rank).__name__
+        raise ValueError(
+            f"an order must be a rank for each node, a long tensor of shape [{structure.num_nodes}], got {got}."
+        )
+    if rank.device != structure.device:
+        raise ValueError(f"the order is on {rank.device}, but the structure is on {structure.device}.")
+    return rank
+
+
+def _both_ways(structure: Structure) -> tuple[Tensor, Tensor]:
+    edges = structure.edge_index[:, structure.source != structure.target]
+    edges = torch.unique(torch.cat([edges, edges.flip(0)], dim=1), dim=1)
+    return edges[0], edges[1]
+
+
+def _first_free(a: Tensor, b: Tensor, colour: Tensor, chosen: Tensor, size: int) -> Tensor:
+    """For each chosen node the first colour that no neighbour has."""
+    place = torch.full((size,), -1, device=colour.device)
+    place[chosen] = torch.arange(len(chosen), device=colour.device)
+    taken = (place[b] >= 0) & (colour[a] >= 0)
+    pairs = torch.unique(torch.stack([place[b[taken]], colour[a[taken]]]), dim=1)
+    # Sorted by node and colour: the first gap is where the colours no longer count 0, 1, 2, … .
+    count = torch.bincount(pairs[0], minlength=len(chosen))
+    number = torch.arange(pairs.shape[1], device=colour.device) - (torch.cumsum(count, 0) - count)[pairs[0]]
+    gapless = (pairs[1] == number).long()
+    return torch.zeros_like(chosen).scatter_add(0, pairs[0], gapless)
