@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from torch import nn
 
 import graphrec as gr
 from tests import oracles, user_cells
@@ -74,13 +75,27 @@ CELLS = [
     ),
     CellCase("TDNN", lambda d, h: gr.TDNNCell(d, h, lags=2), oracles.tdnn),
     CellCase("AR", lambda d, h: gr.ARCell(h, lags=2), oracles.ar),
+    CellCase("DAGRNN", gr.DAGRNNCell, oracles.dag_rnn),
+    CellCase("DAGNN", gr.DAGNNCell, oracles.dagnn),
+    CellCase("DVAE", gr.DVAECell, oracles.dvae),
     CellCase("NARX", lambda d, h: gr.NARXCell(d, h, 2, input_lags=1, output_lags=3), oracles.narx),
+]
+
+# Cells that begin with x, so that D = H where they are run more than once; they read `own`.
+GRAPH_CELLS = [
+    CellCase("GCN", lambda d, h: gr.GCNCell(h, h)),
+    CellCase("SAGE", lambda d, h: gr.SAGECell(h, h)),
+    CellCase("GIN", lambda d, h: gr.GINCell(h, h, nn.Sequential(nn.Linear(h, h), nn.Tanh()), eps=0.3)),
+    CellCase("GAT", lambda d, h: gr.GATCell(2 * h, 2 * h, heads=2)),
+    CellCase("GATv2", lambda d, h: gr.GATv2Cell(2 * h, 2 * h, heads=2)),
+    CellCase("GGNN", lambda d, h: gr.GGNNCell(h, h + 1, relations=user_cells.RELATIONS)),
+    CellCase("MPNN", lambda d, h: gr.MPNNCell(h, h + 1, edges=user_cells.EDGE_FEATURES)),
 ]
 
 # Cells as users write them; they have no paper, but every claim about engines holds for them, too.
 USER_CELLS = [CellCase(make.__name__, make) for make in user_cells.ALL]
 
-ALL_CELLS = CELLS + USER_CELLS
+ALL_CELLS = CELLS + GRAPH_CELLS + USER_CELLS
 
 
 def one_node(arity: int | None) -> gr.Structure:

@@ -70,8 +70,8 @@ class Cell(nn.Module):
     hidden: int
     inputs: int | None = None
     arity: Any = None  # an int or None; Any, so that cells with slots can say int
-    edges: int | None = None
-    relations: int | None = None
+    edges: Any = None  # as arity
+    relations: Any = None
     begins_with_x: bool = False
     recurrent_layers: tuple[str, ...] = ()
 

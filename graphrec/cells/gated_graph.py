@@ -70,7 +70,7 @@ class GGNNCell(_Gathering):
         super().__init__(inputs, hidden)
         if relations < 1:
             raise ValueError(f"there must be one relation or more, got {relations}.")
-        self.relations: int = relations
+        self.relations = relations
         self.weight = nn.Parameter(torch.empty(relations, hidden, hidden))  # W_r, transposed
         nn.init.uniform_(self.weight, -(hidden**-0.5), hidden**-0.5)
 
@@ -112,7 +112,7 @@ class MPNNCell(_Gathering):
 
     def __init__(self, inputs: int, hidden: int, edges: int, network: nn.Module | None = None) -> None:
         super().__init__(inputs, hidden)
-        self.edges: int = edges
+        self.edges = edges
         if network is None:
             network = nn.Sequential(nn.Linear(edges, hidden), nn.ReLU(), nn.Linear(hidden, hidden * hidden))
         self.nn = network

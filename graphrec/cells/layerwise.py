@@ -63,13 +63,13 @@ class ConvCell(Convolution):
         for name in ("edge_attr", "relation"):
             if name in needs and getattr(structure, name) is None:
                 raise ValueError(
-                    f"{type(self.conv).__name__} needs the structure's {name}, but it has none: build it with {name}=...."
+                    f"{type(self.conv).__name__} needs {name}, but the structure has none: build it with {name}=...."
                 )
         attr = structure.edge_attr
         if attr is not None and "edge_weight" in self.takes and attr.numel() != structure.num_edges:
             raise ValueError(
-                f"{type(self.conv).__name__} takes one weight per edge, but edge_attr has shape {tuple(attr.shape)}: give "
-                f"weights, or none with s.replace(edge_attr=None)."
+                f"{type(self.conv).__name__} takes one weight per edge, but edge_attr has shape {tuple(attr.shape)}: "
+                f"give weights, or none with s.replace(edge_attr=None)."
             )
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
@@ -122,7 +122,7 @@ def _check_conv(conv: Any) -> dict[str, bool]:
     if first.name != "x" or missing or "edge_index" not in {p.name for p in others}:
         wants = ", ".join([first.name, *(p.name for p in others if p.default is p.empty)])
         raise TypeError(
-            f"expected a layer that is called as conv(x, edge_index), with edge_attr, edge_weight or edge_type where it "
-            f"takes them, but {name} wants {wants}."
+            f"expected a layer that is called as conv(x, edge_index), with edge_attr, edge_weight or edge_type where "
+            f"it takes them, but {name} wants {wants}."
         )
     return {p.name: p.default is p.empty for p in others if p.name in _OF_EDGES}

@@ -269,6 +269,7 @@ class Inbox(Looked):
         for name in self._fields:
             other.__dict__.pop(name, None)
         other._fields, other._fetch = (*names, "edge_attr"), fetch
+        other._with_grad = torch.is_grad_enabled()
         return other
 
     def replaced(self, **fields: Tensor) -> Inbox:

@@ -54,7 +54,7 @@ def run_rounds(job: Job, x: Tensor, initial: list[Tensor]) -> Iterator[Any]:
 
 def _lent(rows: Tensor) -> Tensor:
     """The rows, which are copied should the cell write into them."""
-    return torch._lazy_clone(rows)  # pyright: ignore[reportAttributeAccessIssue]
+    return torch._lazy_clone(rows)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _round_0(job: Job, x: Tensor, initial: list[Tensor]) -> list[Tensor]:

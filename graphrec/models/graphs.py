@@ -59,13 +59,13 @@ class GNN(Model):
         for number, (one, other) in enumerate(pairwise(cells)):
             if other.begins_with_x and other.inputs not in (None, one.shapes()[0][-1]):
                 raise ValueError(
-                    f"the cell of round {number + 2} takes rows of width {other.inputs}, but that of round {number + 1} "
-                    f"makes rows of width {one.shapes()[0][-1]}: make one of them fit."
+                    f"the cell of round {number + 2} takes rows of width {other.inputs}, but that of round "
+                    f"{number + 1} makes rows of width {one.shapes()[0][-1]}: make one of them fit."
                 )
             if not other.begins_with_x and (one.State, one.shapes()) != (other.State, other.shapes()):
                 raise ValueError(
-                    f"the cell of round {number + 2} goes on from the state of round {number + 1}, so that their states "
-                    f"must be alike: got {other.shapes()} and {one.shapes()}."
+                    f"the cell of round {number + 2} goes on from the state of round {number + 1}, so that their "
+                    f"states must be alike: got {other.shapes()} and {one.shapes()}."
                 )
         if jump is not None and jump not in _JUMPS:
             raise ValueError(f"jump must be None or one of {', '.join(_JUMPS)}, got {jump!r}.")

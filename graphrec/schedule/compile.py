@@ -115,7 +115,7 @@ def compile_iterated(structure: Structure, rounds: int | FixedPoint, initial: bo
     return replace(plan, cycles=cycles)
 
 
-def compile_ordered(structure: Structure, rank: Tensor, sweeps: int | None) -> Schedule:
+def compile_ordered(structure: Structure, rank: Tensor, sweeps: Any) -> Schedule:
     """One step per level of the edges that lead to a higher rank; the sources of the others have given rows."""
     early = rank[structure.source] < rank[structure.target]
     source, target = structure.edge_index[:, early].cpu().numpy()

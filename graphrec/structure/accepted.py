@@ -35,8 +35,8 @@ def as_structure(source: Over, rows: Tensor, edge_attr: Tensor | None = None) ->
         raise TypeError(f"expected a tensor with one row per node, got {got}.")
     if edge_attr is not None and not isinstance(source, Tensor):
         raise TypeError(
-            f"edge_attr goes with an edge_index; a {type(source).__name__} carries its own: use s.replace(edge_attr=...) "
-            f"or data.edge_attr."
+            f"edge_attr goes with an edge_index; a {type(source).__name__} carries its own: use "
+            f"s.replace(edge_attr=...) or data.edge_attr."
         )
     if isinstance(source, Structure):
         return source

@@ -99,6 +99,7 @@ def general_ways(monkeypatch):
 
     watch("sweep")
     watch("run_reference")
+    watch("run_rounds")
     return taken
 
 
@@ -267,7 +268,7 @@ def test_other_structures_go_the_general_way(s, general_ways):
 
 def test_rounds_go_the_general_way(general_ways):
     trial(gr.GRUCell, gr.chains([3, 2]), mode="sync", rounds=2).run()
-    assert general_ways == ["sweep"]
+    assert general_ways == ["run_rounds"]
 
 
 @every_cell

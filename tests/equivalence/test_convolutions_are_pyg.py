@@ -83,7 +83,9 @@ def test_a_round_is_the_layer(name: str, graph: Graph) -> None:
     assert_all_close({k.removeprefix("cells.0."): v for k, v in ours.items()}, theirs)
 
 
-def gradients(model: nn.Module, x: Tensor, edge_index: Tensor, weight: Tensor | None) -> dict[str, Tensor | None]:
+def gradients(
+    model: nn.Module, x: Tensor, edge_index: Tensor, weight: Tensor | None
+) -> dict[str, Tensor | None]:
     """The rows, and the gradients of all that can have one."""
     x = x.clone().requires_grad_()
     weight = None if weight is None else weight.clone().requires_grad_()

@@ -12,9 +12,9 @@ import graphrec as gr
 from tests import strategies
 from tests.tolerances import assert_all_close
 from tests.trials import Trial, trial
-from tests.zoo import ALL_CELLS, dressed
+from tests.zoo import ALL_CELLS, GRAPH_CELLS, dressed
 
-READ_OWN = {"GatedGraph", "InPlaceOnAllItIsGiven"}
+READ_OWN = {"GatedGraph", "InPlaceOnAllItIsGiven", *(case.name for case in GRAPH_CELLS)}
 CELLS_WITHOUT_OWN = [case for case in ALL_CELLS if case.name not in READ_OWN]
 
 

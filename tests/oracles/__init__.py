@@ -6,6 +6,7 @@ state a tuple of vectors `[H]`; it returns the node's state. Weights are split i
 """
 
 from .delays import ar, narx, tdnn
+from .graphs import dag_rnn, dagnn, dvae, evaluate_graph, gat, gatv2, gcn, ggnn, gin, mpnn, sage
 from .recursion import Equations, Inbox, State, evaluate, evaluate_rounds, stack
 from .sequences import (
     coupled_lstm,
@@ -38,6 +39,17 @@ __all__ = [
     "State",
     "ar",
     "child_sum_tree_lstm",
+    "dag_rnn",
+    "dagnn",
+    "dvae",
+    "evaluate_graph",
+    "gat",
+    "gatv2",
+    "gcn",
+    "ggnn",
+    "gin",
+    "mpnn",
+    "sage",
     "coupled_lstm",
     "evaluate",
     "evaluate_rounds",

@@ -1,0 +1,334 @@
+"""Circuits read from and written as text: what is written reads back, and what is malformed is named by its line."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from graphrec.datasets.circuits import (
+    CombinationalCycleError,
+    Kind,
+    Netlist,
+    all_patterns,
+    comparator,
+    counter,
+    format_aiger,
+    format_bench,
+    lfsr,
+    parse_aiger,
+    parse_bench,
+    random_aig,
+    random_datapath,
+    random_sequential,
+    read_aiger,
+    read_bench,
+    read_circuit,
+    ripple_adder,
+    simulate,
+    to_aig,
+    write_aiger,
+    write_bench,
+)
+
+C17 = """\
+# c17
+# 5 inputs, 2 outputs, 6 NANDs
+
+INPUT(1)
+INPUT(2)
+INPUT(3)
+INPUT(6)
+INPUT(7)
+
+OUTPUT(22)
+OUTPUT(23)
+
+10 = NAND(1, 3)
+11 = NAND(3, 6)
+16 = NAND(2, 11)
+19 = NAND(11, 7)
+22 = NAND(10, 16)
+23 = NAND(16, 19)
+"""
+
+# The examples of the format's paper.
+TOGGLE = "aag 1 0 1 2 0\n2 3\n2\n3\n"
+HALF_ADDER = "aag 7 2 0 2 3\n2\n4\n6\n12\n6 13 15\n12 2 4\n14 3 5\ni0 x\ni1 y\no0 s\no1 c\nc\nhalf adder\n"
+
+
+def test_c17_is_read_as_it_is_drawn() -> None:
+    c17 = parse_bench(C17)
+    assert c17.names == ("1", "2", "3", "6", "7", "10", "11", "16", "19", "22", "23")
+    assert c17.kinds == (Kind.INPUT,) * 5 + (Kind.NAND,) * 6
+    assert c17.fanins == ((),) * 5 + ((0, 2), (2, 3), (1, 6), (6, 4), (5, 7), (7, 8))
+    assert [c17.names[gate] for gate in c17.outputs] == ["22", "23"]
+    assert c17.level.tolist() == [0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 3]
+    assert repr(c17) == "Netlist(gates=11, inputs=5, outputs=2)"
+
+
+def test_bench_takes_any_order_case_and_spacing() -> None:
+    text = """
+        output ( y )    # before it is defined
+        y = xNOR(q ,n, a)
+        n=not(q)
+        q = dff(z)
+        INPUT(a)
+        z = Buf(y)
+        w = BUFF(one)
+        one = VDD
+        zero = gnd
+    """
+    netlist = parse_bench(text)
+    assert netlist.names == ("y", "n", "q", "a", "z", "w", "one", "zero")
+    kinds = (Kind.XNOR, Kind.NOT, Kind.LATCH, Kind.INPUT, Kind.BUF, Kind.BUF, Kind.CONST1, Kind.CONST0)
+    assert netlist.kinds == kinds
+    assert netlist.fanins == ((2, 1, 3), (2,), (4,), (), (0,), (6,), (), ())
+    assert netlist.outputs == (0,)
+    assert parse_bench(text.replace("\n", "\r\n")) == netlist
+
+
+CIRCUITS: dict[str, Callable[[], Netlist]] = {
+    "c17": lambda: parse_bench(C17),
+    "adder": lambda: ripple_adder(5),
+    "comparator": lambda: comparator(4),
+    "counter": lambda: counter(4),
+    "aig": lambda: random_aig(6, 60, 1),
+    "datapath": lambda: random_datapath(3, 4, 80, 2),
+    "machine": lambda: replace(
+        random_sequential(3, 5, 50, 3), resets=tuple([0] * len(random_sequential(3, 5, 50, 3).latches))
+    ),
+    "constants": lambda: parse_bench("INPUT(a)\none = vdd\nzero = gnd\ny = AND(a, one, zero)\nOUTPUT(y)\n"),
+    "inputs between": lambda: parse_bench(
+        "INPUT(a)\nOUTPUT(y)\nOUTPUT(a)\nOUTPUT(y)\ny = NOT(a)\nINPUT(b)\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CIRCUITS)
+def test_bench_reads_what_it_writes(name: str) -> None:
+    netlist = CIRCUITS[name]()
+    assert parse_bench(format_bench(netlist)) == netlist
+
+
+def test_bench_cannot_say_everything() -> None:
+    with pytest.raises(
+        ValueError, match=r"reset to 0, but 'g0' is to 1: replace netlist.resets, or write AIGER"
+    ):
+        format_bench(replace(lfsr(4), names=tuple(f"g{i}" for i in range(len(lfsr(4))))))
+    with pytest.raises(ValueError, match=r"have no blanks and none of .*, got 'a b': rename the gate"):
+        format_bench(Netlist(("a b",), (Kind.INPUT,), ((),)))
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (
+            "INPUT(a)\ny = AND(a, b)\n",
+            2,
+            r"expected the name of an input or a gate, got 'b', which no line defines",
+        ),
+        ("INPUT(a)\n\nOUTPUT(b)\n", 3, r"got 'b', which no line defines. Define it, or correct the name"),
+        ("INPUT(a)\n#\nINPUT(a)\n", 3, r"expected a new name, got 'a', which line 1 defines. Rename"),
+        ("INPUT(a)\ny = NOT(a)\ny = BUF(a)\n", 3, r"expected a new name, got 'y', which line 2 defines"),
+        ("INPUT(a)\ny = NOT(a, a)\n", 2, r"NOT takes one fan-in, got 2. Correct the fan-ins of 'y'"),
+        ("INPUT(a)\ny = AND(a)\n", 2, r"AND takes two or more fan-ins, got 1"),
+        ("INPUT(a)\ny = DFF()\n", 2, r"DFF takes one fan-in, got 0"),
+        ("INPUT(a)\ny = XOR()\n", 2, r"XOR takes two or more fan-ins, got 0"),
+        (
+            "INPUT(a)\ny = MUX(a, a, a)\n",
+            2,
+            r"expected one of AND, .*, got the unknown gate 'MUX'. Express it",
+        ),
+        ("INPUT(a)\ny = NAND(a,", 2, r"expected INPUT\(name\), .*, got 'y = NAND\(a,'. .* cut off"),
+        ("INPUT(a)\ny NAND(a, a)\n", 2, r"expected INPUT\(name\)"),
+        ("INPUT(a) INPUT(b)\n", 1, r"expected INPUT\(name\)"),
+        ("INPUT(a)\ny = a\n", 2, r"expected INPUT\(name\)"),
+        ("INPUT(a)\ny = NAND(a,,a)\n", 2, r"expected a name without blanks, got ''"),
+        ("INPUT(a)\nthe y = NOT(a)\n", 2, r"expected a name without blanks, got 'the y'"),
+        ("INPUT()\n", 1, r"expected a name without blanks, got ''"),
+        (" = vdd\n", 1, r"expected a name without blanks, got ''"),
+        ("# nothing\n", 2, r"expected a circuit, got no gates"),
+        ("", 1, r"expected a circuit, got no gates"),
+        (
+            "INPUT(a)\nx = NOT(z)\ny = AND(a, x)\nz = BUF(y)\n",
+            2,
+            r"expected every cycle to pass a latch, got the cycle x → y → z → x. Correct a fan-in, or put a DFF",
+        ),
+        ("INPUT(a)\nx = AND(a, x)\n", 2, r"got the cycle x → x"),
+    ],
+)
+def test_a_malformed_bench_is_named(tmp_path: Path, text: str, line: int, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^line {line}: .*{message}"):
+        parse_bench(text)
+    path = tmp_path / "bad.bench"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}, line {line}: .*{message}"):
+        read_bench(path)
+
+
+def test_the_toggle_of_the_paper() -> None:
+    toggle = parse_aiger(TOGGLE)
+    assert toggle == Netlist(("l0", "not_l0"), (Kind.LATCH, Kind.NOT), ((1,), (0,)), (0, 1))
+
+
+def test_blank_lines_and_other_line_ends_do_no_harm() -> None:
+    assert parse_aiger(HALF_ADDER.replace("\n", "\r\n")) == parse_aiger(HALF_ADDER)
+    assert parse_aiger(TOGGLE + "\n\n") == parse_aiger(TOGGLE.rstrip())
+
+
+def test_the_half_adder_of_the_paper() -> None:
+    half = parse_aiger(HALF_ADDER)
+    assert half.names == ("x", "y", "s", "c", "n7", "not_c", "not_n7", "not_x", "not_y")
+    assert half.kinds == (Kind.INPUT,) * 2 + (Kind.AND,) * 3 + (Kind.NOT,) * 4
+    assert half.fanins == ((), (), (5, 6), (0, 1), (7, 8), (3,), (4,), (0,), (1,))
+    assert half.outputs == (2, 3)
+    assert [int(word) & 15 for word in simulate(half, all_patterns(2))[list(half.outputs), 0]] == [6, 8]
+
+
+def test_constants_and_inverted_outputs_have_their_names() -> None:
+    text = "aag 1 1 0 4 0\n2\n0\n1\n3\n2\no0 never\no1 always\no2 other\no3 same\n"
+    netlist = parse_aiger(text)
+    assert netlist.names == ("i0", "never", "always", "other")
+    assert netlist.kinds == (Kind.INPUT, Kind.CONST0, Kind.CONST1, Kind.NOT)
+    assert netlist.outputs == (1, 2, 3, 0)
+    assert parse_aiger(format_aiger(netlist)) == netlist
+
+
+def test_default_names_make_way_for_symbols() -> None:
+    netlist = parse_aiger("aag 3 2 0 1 1\n2\n4\n7\n6 2 5\ni1 i0\no0 not_i0\n")
+    assert netlist.names == ("i0_", "i0", "n3", "not_i0_", "not_i0")
+    assert netlist.fanins == ((), (), (0, 3), (1,), (2,))
+
+
+def test_latches_are_reset_as_the_file_says() -> None:
+    text = "aag 4 1 3 1 0\n2\n4 2\n6 5 1\n8 7 8\n9\nl1 second\n"
+    netlist = parse_aiger(text)
+    assert netlist.resets == (0, 1, None)
+    assert netlist.names == ("i0", "l0", "second", "l2", "not_l0", "not_second", "not_l2")
+    assert netlist.fanins[1:4] == ((0,), (4,), (5,))
+    written = format_aiger(netlist)
+    assert written.startswith("aag 4 1 3 1 0\n2\n4 2\n6 5 1\n8 7 8\n9\ni0 i0\n")
+    assert parse_aiger(written) == netlist
+
+
+@pytest.mark.parametrize("name", [*CIRCUITS, "lfsr"])
+def test_aiger_reads_what_it_writes(name: str) -> None:
+    lowered = to_aig(CIRCUITS[name]() if name != "lfsr" else lfsr(5))
+    again = parse_aiger(format_aiger(lowered))
+    for part in ("kinds", "fanins", "outputs", "resets"):
+        assert getattr(again, part) == getattr(lowered, part), part
+    for gates in (lowered.inputs, lowered.latches, lowered.outputs):
+        assert [again.names[gate] for gate in gates] == [lowered.names[gate] for gate in gates]
+    assert parse_aiger(format_aiger(again)) == again, "what was read from AIGER comes back with all names"
+
+
+def test_aiger_has_few_gates() -> None:
+    with pytest.raises(ValueError, match=r"but 's0' is XOR of 2: write to_aig\(netlist\)"):
+        format_aiger(ripple_adder(2))
+    wide = Netlist(("a", "y"), (Kind.INPUT, Kind.AND), ((), (0, 0, 0)), (1,))
+    with pytest.raises(ValueError, match=r"'y' is AND of 3"):
+        format_aiger(wide)
+    with pytest.raises(ValueError, match=r"one line without blanks around, got ' a'"):
+        format_aiger(Netlist((" a",), (Kind.INPUT,), ((),)))
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("", 1, r"expected the header 'aag M I L O A', got ''. Correct the header"),
+        ("aag 1 1 0 1\n", 1, r"expected the header 'aag M I L O A', got 'aag 1 1 0 1'"),
+        ("aag 1 1 0 1 -1\n", 1, r"expected the header"),
+        ("aig 1 1 0 1 0\n", 1, r"expected ASCII AIGER \(aag\), got binary \(aig\). Convert it with aigtoaig"),
+        ("aag 1 1 0 0 0 1\n", 1, r"expected inputs, latches, outputs and ANDs only"),
+        ("aag 2 1 1 0 1\n", 1, r"expected M of 3 or more \(I \+ L \+ A\), got 2"),
+        ("aag 1 1 0 0 0\n3\n", 2, r"expected an even literal .*, got the odd literal 3"),
+        ("aag 1 1 0 0 0\n0\n", 2, r"expected an even literal .*, got 0, which is a constant"),
+        ("aag 1 1 0 0 0\n4\n", 2, r"expected literals 0 to 3, got 4. Correct the literal, or raise M"),
+        ("aag 2 2 0 0 0\n2\n2\n", 3, r"expected a new literal, got 2, which line 2 defines"),
+        ("aag 2 1 0 0 1\n2\n2 2 2\n", 3, r"expected a new literal, got 2, which line 2 defines"),
+        ("aag 2 1 0 0 1\n2\n5 2 2\n", 3, r"got the odd literal 5"),
+        ("aag 2 1 0 0 1\n2\n4 2 6\n", 3, r"expected literals 0 to 5, got 6"),
+        ("aag 1 1 0 1 0\n2\n4\n", 3, r"expected literals 0 to 3, got 4"),
+        ("aag 2 1 0 1 0\n2\n5\n", 3, r"got 5, which no line defines. Define 4, or correct it"),
+        ("aag 3 1 0 0 1\n2\n6 2 4\n", 3, r"got 4, which no line defines"),
+        ("aag 2 1 1 0 0\n2\n4 2 2\n", 3, r"expected the reset 0, 1 or 4 \(either\), got 2"),
+        (
+            "aag 2 1 1 0 0\n2\n4\n",
+            3,
+            r"expected latch 1 of 1, its literal, what it reads and maybe .*, got '4'",
+        ),
+        ("aag 2 1 0 0 1\n2\n4 2\n", 3, r"expected AND 1 of 1, three literals, got '4 2'"),
+        ("aag 2 1 0 0 1\n2\n4 2 x\n", 3, r"expected AND 1 of 1, three literals, got '4 2 x'"),
+        ("aag 2 2 0 0 0\n2\n", 3, r"expected input 2 of 2, got the end of the text. The file is cut off"),
+        ("aag 3 1 0 1 2\n2\n4\n4 2 2", 5, r"expected AND 2 of 2, got the end of the text"),
+        ("aag 2 1 0 1 1\n2\n4\ni0 x\n", 4, r"expected AND 1 of 1, three literals, got 'i0 x'"),
+        (
+            "aag 1 1 0 0 0\n2\n4 2 2\n",
+            3,
+            r"expected a symbol .*, got '4 2 2'. Correct the line, or the header's",
+        ),
+        ("aag 1 1 0 0 0\n2\ni1 x\n", 3, r"expected a place below 1, the number of inputs, got 'i1 x'"),
+        ("aag 1 1 0 0 0\n2\nl0 x\n", 3, r"expected a place below 0, the number of latches, got 'l0 x'"),
+        ("aag 2 2 0 0 0\n2\n4\ni0 x\ni1 x\n", 5, r"expected one new name for i1, got 'x' again"),
+        ("aag 1 1 0 0 0\n2\ni0 x\ni0 y\n", 4, r"expected one new name for i0, got 'y' again"),
+        ("aag 1 1 0 0 0\n2\ni0  \n", 3, r"expected a symbol such as 'i0 name', or c .*, got 'i0'"),
+        (
+            "aag 4 1 0 0 3\n2\n4 2 9\n6 4 2\n8 6 2\n",
+            3,
+            r"expected every cycle to pass a latch, got the cycle n2 → n3 → n4 → not_n4 → n2. .* put a latch",
+        ),
+    ],
+)
+def test_a_malformed_aiger_is_named(tmp_path: Path, text: str, line: int, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^line {line}: .*{message}"):
+        parse_aiger(text)
+    path = tmp_path / "bad.aag"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}, line {line}: .*{message}"):
+        read_aiger(path)
+
+
+def test_files_are_read_by_their_endings(tmp_path: Path) -> None:
+    adder = ripple_adder(3)
+    write_bench(adder, tmp_path / "adder.bench")
+    write_aiger(to_aig(adder), tmp_path / "adder.aag")
+    assert read_circuit(tmp_path / "adder.bench") == adder
+    assert read_circuit(tmp_path / "adder.aag").kinds == to_aig(adder).kinds
+    with pytest.raises(ValueError, match=r"expected a name that ends in \.bench or \.aag, got .*adder\.v"):
+        read_circuit(tmp_path / "adder.v")
+    (tmp_path / "bytes.bench").write_bytes(b"INPUT(a)\nINPUT(\xff)\n")
+    with pytest.raises(ValueError, match=r"bytes\.bench, line 2: expected UTF-8 text, got the byte 0xff"):
+        read_bench(tmp_path / "bytes.bench")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"names": ("a", "b")}, r"expected as many names as kinds and fan-ins, got 2, 3 and 3"),
+        ({"names": ("a", "b", "a")}, r"expected different names for all gates, got 'a': rename"),
+        ({"names": ("a", "b", "")}, r"expected different names for all gates, got ''"),
+        ({"fanins": ((), (), (0,))}, r"gate 'y': AND takes two or more fan-ins, got 1"),
+        ({"fanins": ((), (0,), (0, 1))}, r"gate 'b': INPUT takes no fan-ins, got 1"),
+        ({"fanins": ((), (), (0, 3))}, r"fan-ins must be gates 0 to 2, got 3"),
+        ({"outputs": (-1,)}, r"outputs must be gates 0 to 2, got -1"),
+        ({"resets": (0,)}, r"resets must be 0, 1 or None, one per latch \(0\), got \[0\]"),
+    ],
+)
+def test_what_is_no_netlist_is_refused(changes: dict, message: str) -> None:
+    good = Netlist(("a", "b", "y"), (Kind.INPUT, Kind.INPUT, Kind.AND), ((), (), (0, 1)), (2,))
+    with pytest.raises(ValueError, match=message):
+        replace(good, **changes)
+
+
+def test_a_long_cycle_is_named_in_short() -> None:
+    size = 100
+    fanins = tuple(((gate - 1) % size,) for gate in range(size))
+    names = tuple(f"g{gate}" for gate in range(size))
+    with pytest.raises(
+        CombinationalCycleError, match=r"g\d+ → g\d+ → .* → … \(100 gates\) … → g\d+$"
+    ) as error:
+        Netlist(names, (Kind.NOT,) * size, fanins)
+    assert sorted(error.value.cycle) == list(range(size))
+    Netlist(names, (Kind.LATCH, *(Kind.NOT,) * (size - 1)), fanins)  # with a latch it is a circuit

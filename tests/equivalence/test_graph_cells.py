@@ -1,0 +1,122 @@
+"""Every cell for graphs computes its paper's equations, in whatever order nodes have their turn.
+
+The oracles (`tests/oracles/graphs.py`) update one node after the other. Values and gradients, in float64.
+"""
+
+import pytest
+import torch
+from torch_geometric.nn import JumpingKnowledge
+
+import graphrec as gr
+from tests import oracles
+from tests.tolerances import assert_all_close, assert_close
+from tests.trials import Trial, outcome, trial
+from tests.zoo import ACYCLIC, FAMILIES, GRAPH_CELLS, cases
+
+ORACLES = {
+    "GCN": oracles.gcn,
+    "SAGE": oracles.sage,
+    "GIN": oracles.gin,
+    "GAT": oracles.gat,
+    "GATv2": oracles.gatv2,
+    "GGNN": oracles.ggnn,
+    "MPNN": oracles.mpnn,
+}
+
+
+def assert_agrees(run: Trial, name: str, order: list[list[int]], h: torch.Tensor | None = None) -> None:
+    own = torch.nn.functional.pad(run.x, (0, run.cell.hidden - run.x.shape[1]))
+    expected = oracles.evaluate_graph(ORACLES[name], run.cell, own, run.structure, order)
+    wanted = {n: t for n, t in run.inputs.items()}
+    found = run.run().h if h is None else h
+    assert_all_close(h_and_gradients(found, wanted), h_and_gradients(expected, wanted))
+
+
+def h_and_gradients(h, inputs):
+    return outcome(gr.SRNCell.State(h), inputs)
+
+
+def everyone(s):
+    return list(range(s.num_nodes))
+
+
+@pytest.mark.parametrize(("case", "structure"), cases(GRAPH_CELLS, FAMILIES))
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_rounds(case, structure, rounds):
+    run = trial(case.make, structure, mode="sync", rounds=rounds)
+    assert_agrees(run, case.name, [everyone(structure)] * rounds)
+
+
+@pytest.mark.parametrize(("case", "structure"), cases(GRAPH_CELLS, ACYCLIC))
+def test_in_dependency_order(case, structure):
+    run = trial(case.make, structure)
+    level = gr.levels(structure).tolist()
+    order = [[v for v in everyone(structure) if level[v] == k] for k in range(max(level) + 1)]
+    assert_agrees(run, case.name, order)
+
+
+@pytest.mark.parametrize(("case", "structure"), cases(GRAPH_CELLS, FAMILIES))
+@pytest.mark.parametrize("sweeps", [1, 2])
+def test_in_a_given_order(case, structure, sweeps):
+    """Gauss-Seidel: one node after the other, each reading whatever stands there at the time."""
+    run = trial(case.make, structure)
+    rank = torch.randperm(structure.num_nodes, generator=torch.Generator().manual_seed(3))
+    plan = gr.schedule(run.structure, order=rank, rounds=sweeps)
+    one_by_one = [[node] for node in torch.argsort(rank).tolist()]
+    assert_agrees(run, case.name, one_by_one * sweeps, gr.run(run.cell, plan, run.x).h)
+
+
+@pytest.mark.parametrize("case", GRAPH_CELLS, ids=lambda case: case.name)
+def test_a_cell_for_each_round(case):
+    """GNN with different weights for each round, and the state of each round."""
+    structure = next(s for c, s in (p.values for p in cases([case], FAMILIES[-1:])))
+    runs = [trial(case.make, structure) for _ in range(3)]
+    x = torch.randn(structure.num_nodes, runs[0].cell.hidden, dtype=torch.float64, requires_grad=True)
+    for run in runs:
+        run.cell.inputs = run.cell.hidden
+    model = gr.GNN([run.cell for run in runs])
+    rows, h = model.rounds(x, structure), x
+    for run, found in zip(runs, rows, strict=True):
+        h = oracles.evaluate_graph(ORACLES[case.name], run.cell, h, structure, [everyone(structure)])
+        assert_close(found, h)
+    assert_close(model(x, structure), h)
+
+
+def test_rounds_that_share_weights_are_one_run():
+    run = trial(
+        lambda d, h: gr.GGNNCell(d, h + 2, relations=3),
+        next(p.values[1] for p in cases(GRAPH_CELLS[5:6], FAMILIES[-1:])),
+    )
+    plan = gr.schedule(run.structure, "sync", 3)
+    states = gr.rounds(run.cell, plan, run.x)
+    run.cell.inputs = None
+    model = gr.GNN([run.cell] * 3)
+    assert len(states) == 4
+    assert_close(states[0].h, torch.nn.functional.pad(run.x, (0, 1)))
+    for one, other in zip(states[1:], model.rounds(run.x, run.structure), strict=True):
+        assert_close(one.h, other)
+    assert_close(gr.run(run.cell, plan, run.x).h, states[-1].h)
+
+
+@pytest.mark.parametrize("cell", [gr.ChildSumTreeLSTMCell, gr.DAGNNCell])
+def test_cells_that_read_x_go_on_from_the_state(cell):
+    """Not only graph convolutions have rounds of their own: others are given x and the state in each."""
+    torch.manual_seed(0)
+    s = gr.dag(torch.tensor([[0, 1, 2, 3], [1, 2, 0, 1]]), 4)
+    shared = cell(3, 2).double()
+    x = torch.randn(4, 3, dtype=torch.float64)
+    assert_close(gr.GNN([shared] * 3)(x, s), gr.Recursive(shared, "sync", 3)(x, s))
+
+
+@pytest.mark.parametrize("jump", ["cat", "max", "lstm"])
+def test_jumping_knowledge_is_pygs(jump):
+    torch.manual_seed(0)
+    s = gr.dag(torch.tensor([[0, 1, 2, 3], [1, 2, 0, 1]]), 4)
+    x = torch.randn(4, 3)
+    model = gr.GNN([gr.GCNCell(3, 4), gr.SAGECell(4, 4)], between=torch.nn.Tanh(), jump=jump)
+    jumping = JumpingKnowledge(jump, 4, 2)
+    if jump == "lstm":
+        jumping.load_state_dict(model.jump.state_dict())
+    first = gr.GNN([model.cells[0]])(x, s)
+    second = gr.GNN([model.cells[1]])(torch.tanh(first), s)
+    assert_close(model(x, s), jumping([first, second]))
