@@ -130,7 +130,7 @@ class PerKind(Cell):
             cell = cells[kind]
             own_now = self.State(*own_of_kind)
             if cell.Shown is not None:
-                own_now = SimpleNamespace(**own_now._asdict(), **cell.show(own_now)._asdict())
+                own_now = SimpleNamespace(**{**cell.show(own_now)._asdict(), **own_now._asdict()})
             states.append(cell(cell.project(x_of_kind), messages.read_by(cell), own_now))
         return self.State(*map(torch.cat, zip(*states, strict=True)))
 

@@ -125,4 +125,5 @@ def _check_conv(conv: Any) -> dict[str, bool]:
             f"expected a layer that is called as conv(x, edge_index), with edge_attr, edge_weight or edge_type where "
             f"it takes them, but {name} wants {wants}."
         )
-    return {p.name: p.default is p.empty for p in others if p.name in _OF_EDGES}
+    # PyG gives edge_type a default where a layer has to have it all the same.
+    return {p.name: p.default is p.empty or p.name == "edge_type" for p in others if p.name in _OF_EDGES}

@@ -27,7 +27,7 @@ ORACLES = {
 def assert_agrees(run: Trial, name: str, order: list[list[int]], h: torch.Tensor | None = None) -> None:
     own = torch.nn.functional.pad(run.x, (0, run.cell.hidden - run.x.shape[1]))
     expected = oracles.evaluate_graph(ORACLES[name], run.cell, own, run.structure, order)
-    wanted = {n: t for n, t in run.inputs.items()}
+    wanted = run.inputs
     found = run.run().h if h is None else h
     assert_all_close(h_and_gradients(found, wanted), h_and_gradients(expected, wanted))
 

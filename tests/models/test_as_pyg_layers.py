@@ -1,0 +1,251 @@
+"""graphrec's models where PyG's layers stand: called as they are, with what PyG's users have in hand."""
+
+import gc
+import weakref
+
+import pytest
+import torch
+import torch_geometric.nn as pyg
+from torch import nn
+from torch_geometric.data import Batch, Data, HeteroData
+from torch_geometric.loader import DataLoader, NeighborLoader
+from torch_geometric.typing import WITH_PYG_LIB, WITH_TORCH_SPARSE
+from torch_geometric.utils import k_hop_subgraph
+
+import graphrec as gr
+from graphrec.structure import as_structure
+from tests.tolerances import assert_close
+
+EDGES = torch.tensor([[0, 1, 2, 0, 3, 3], [1, 2, 3, 3, 4, 0]])
+
+
+def graph(size=5, seed=0, **more):
+    generator = torch.Generator().manual_seed(seed)
+    return Data(torch.randn(size, 3, generator=generator), EDGES, num_nodes=size, **more)
+
+
+def test_inside_pygs_sequential():
+    torch.manual_seed(0)
+    model = pyg.Sequential(
+        "x, edge_index, edge_attr",
+        [
+            (gr.GNN([gr.GCNCell(3, 4)]), "x, edge_index -> x"),
+            nn.ReLU(),
+            (pyg.GCNConv(4, 4), "x, edge_index -> x"),
+            (gr.GNN([gr.MPNNCell(4, 4, edges=2)]), "x, edge_index, edge_attr -> x"),
+        ],
+    )
+    data, edge_attr = graph(), torch.randn(6, 2)
+    h = model(data.x, data.edge_index, edge_attr)
+    first, _, middle, last = (getattr(model, f"module_{i}") for i in range(4))
+    expected = middle(torch.relu(first(data.x, data)), EDGES)
+    data.edge_attr = edge_attr
+    assert_close(h, last(expected, data))
+    h.sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_batches_are_their_members_alone():
+    model = gr.GNN([gr.SAGECell(3, 4), gr.GATCell(4, 4)])
+    members = [graph(seed=seed) for seed in range(3)]
+    batch = next(iter(DataLoader(members, batch_size=3)))
+    assert_close(model(batch.x, batch), torch.cat([model(m.x, m) for m in members]))
+
+
+def hetero(**more):
+    generator = torch.Generator().manual_seed(0)
+    data = HeteroData()
+    data["paper"].x = torch.randn(3, 4, generator=generator)
+    data["author"].x = torch.randn(2, 4, generator=generator)
+    data["author", "writes", "paper"].edge_index = torch.tensor([[0, 1, 1], [0, 0, 2]])
+    data["paper", "cites", "paper"].edge_index = torch.tensor([[0, 1], [1, 2]])
+    return data
+
+
+def test_hetero_data_has_kinds_and_relations():
+    s = gr.from_pyg(hetero())
+    assert s.kind.tolist() == [0, 0, 0, 1, 1]
+    assert s.edge_index.tolist() == [[3, 4, 4, 0, 1], [0, 0, 2, 1, 2]]
+    assert s.relation.tolist() == [0, 0, 0, 1, 1]
+    homogeneous = hetero().to_homogeneous()
+    assert torch.equal(homogeneous.edge_index, s.edge_index)
+    assert torch.equal(homogeneous.node_type, s.kind)
+    assert torch.equal(homogeneous.edge_type, s.relation)
+
+
+@pytest.mark.parametrize("edges", [False, True])
+def test_hetero_data_in_a_batch(edges):
+    def member():
+        data = hetero()
+        for number, edge_type in enumerate(data.edge_types):
+            if edges:
+                data[edge_type].edge_attr = torch.full((data[edge_type].num_edges, 1), float(number))
+        return data
+
+    s = gr.from_pyg(Batch.from_data_list([member(), member()]))
+    assert s.num_graphs == 2
+    assert s.kind.tolist() == [0] * 6 + [1] * 4
+    assert s.graph.tolist() == [0, 0, 0, 1, 1, 1, 0, 0, 1, 1]
+    assert (s.edge_attr is not None) == edges
+    model = gr.Recursive(gr.GGNNCell(4, 5, relations=2), mode="sync", rounds=2)
+    alone = model(torch.cat([member()["paper"].x, member()["author"].x]), member())
+    rows = torch.cat([member()["paper"].x] * 2 + [member()["author"].x] * 2)
+    both = model(rows, s)
+    assert_close(both[[0, 1, 2, 6, 7]], alone)
+    assert_close(both[[3, 4, 5, 8, 9]], alone)
+
+
+def test_hetero_data_by_dictionary():
+    torch.manual_seed(0)
+    data = hetero()
+    cell = gr.PerKind([gr.DAGRNNCell(4, 5), gr.DAGNNCell(4, 5)])
+    model = gr.Recursive(cell)
+    rows = model(data.x_dict, data)
+    assert list(rows) == ["paper", "author"]
+    assert [part.shape for part in rows.values()] == [(3, 5), (2, 5)]
+    assert_close(torch.cat(list(rows.values())), model(torch.cat(list(data.x_dict.values())), data))
+    reversed_keys = dict(reversed(data.x_dict.items()))
+    assert_close(model(reversed_keys, data)["paper"], rows["paper"])
+
+
+@pytest.mark.parametrize(
+    ("x", "s", "message"),
+    [
+        ({"paper": torch.zeros(3, 4)}, hetero(), "rows for the node types paper, author, got paper"),
+        (
+            {"paper": torch.zeros(3, 4), "author": torch.zeros(2, 3)},
+            hetero(),
+            r"one width for all node types, got \(2, 3\).*HeteroDictLinear",
+        ),
+        ({"paper": torch.zeros(3, 4), "author": torch.zeros(1, 4)}, hetero(), r"\(1, 4\) for the 2 nodes"),
+    ],
+)
+def test_dictionaries_that_do_not_fit(x, s, message):
+    with pytest.raises(ValueError, match=message):
+        gr.Recursive(gr.DAGRNNCell(4, 5))(x, s)
+
+
+def test_a_dictionary_needs_hetero_data():
+    with pytest.raises(TypeError, match="goes with PyG's HeteroData, got Data"):
+        gr.Recursive(gr.DAGRNNCell(4, 5))({"a": torch.zeros(1, 4)}, graph())
+
+
+def test_hetero_data_that_is_not_whole():
+    data = hetero()
+    data["paper", "cites", "paper"].edge_attr = torch.zeros(2, 1)
+    with pytest.raises(
+        ValueError, match=r"\('author', 'writes', 'paper'\) has no edge_attr, while other types"
+    ):
+        gr.from_pyg(data)
+    data["author", "writes", "paper"].edge_attr = torch.zeros(3, 2)
+    with pytest.raises(ValueError, match="one shape and dtype in all types"):
+        gr.from_pyg(data)
+    data = hetero()
+    data["author", "writes", "paper"].edge_index = torch.tensor([[0, 2], [0, 0]])
+    with pytest.raises(ValueError, match="names node 2 of type 'author', which has the nodes 0 to 1"):
+        gr.from_pyg(data)
+
+
+def test_subgraphs_of_neighbours():
+    """As NeighborLoader makes them: rows by `n_id`. Rounds over whole neighbourhoods are exact there."""
+    torch.manual_seed(0)
+    size = 30
+    edges = torch.randint(0, size, (2, 60))
+    x = torch.randn(size, 3)
+    model = gr.GNN([gr.SAGECell(3, 4), gr.SAGECell(4, 4)])
+    whole = model(x, edges)
+    for seeds in torch.arange(size).split(7):
+        nodes, edge_index, place, _ = k_hop_subgraph(seeds, 2, edges, relabel_nodes=True, num_nodes=size)
+        data = Data(x[nodes], edge_index, n_id=nodes, input_id=seeds, batch_size=len(seeds))
+        assert_close(model(data.x, data)[place], whole[seeds])
+
+
+@pytest.mark.skipif(
+    not (WITH_PYG_LIB or WITH_TORCH_SPARSE),
+    reason="NeighborLoader needs pyg-lib or torch-sparse, and neither is there",
+)
+def test_neighbor_loader():
+    torch.manual_seed(0)
+    data = Data(torch.randn(30, 3), torch.randint(0, 30, (2, 60)))
+    model = gr.GNN([gr.SAGECell(3, 4), gr.SAGECell(4, 4)])
+    whole = model(data.x, data)
+    for part in NeighborLoader(data, [-1, -1], batch_size=7):
+        assert_close(model(part.x, part)[: part.batch_size], whole[part.input_id])
+
+
+class TestStructuresAreRemembered:
+    """Finding the order of a large graph takes longer than a layer: the same edges are the same structure."""
+
+    x = torch.zeros(5, 3)
+
+    def test_same_edges(self):
+        edges = EDGES.clone()
+        assert as_structure(edges, self.x) is as_structure(edges, self.x)
+
+    def test_same_data(self):
+        data = graph(edge_attr=torch.randn(6, 2))
+        first = as_structure(data, self.x)
+        assert as_structure(data, self.x) is first
+        assert torch.equal(first.edge_attr, data.edge_attr)
+
+    def test_edges_that_are_written_into(self):
+        edges = EDGES.clone()
+        first = as_structure(edges, self.x)
+        edges[1, 0] = 2
+        second = as_structure(edges, self.x)
+        assert second is not first
+        assert second.target.tolist() == [2, 2, 3, 3, 4, 0]
+
+    def test_attributes_that_are_replaced_or_written_into(self):
+        data = graph(edge_attr=torch.zeros(6, 2))
+        first = as_structure(data, self.x)
+        data.edge_attr += 1
+        assert bool((as_structure(data, self.x).edge_attr == 1).all())
+        data.edge_attr = torch.full((6, 2), 2.0)
+        assert bool((as_structure(data, self.x).edge_attr == 2).all())
+        data.edge_type = torch.zeros(6, dtype=torch.long)
+        assert as_structure(data, self.x).relation is not None
+        assert first.relation is None
+
+    def test_more_nodes(self):
+        edges = EDGES.clone()
+        as_structure(edges, self.x)
+        assert as_structure(edges, torch.zeros(9, 3)).num_nodes == 9
+
+    def test_features_that_are_learned_are_part_of_the_graph(self):
+        edges, edge_attr = EDGES.clone(), torch.randn(6, 1, requires_grad=True)
+        model = gr.GNN([gr.GCNCell(3, 4, weighted=True)])
+        for _ in range(2):
+            model(torch.randn(5, 3), edges, edge_attr.exp()).sum().backward()
+        assert edge_attr.grad is not None
+
+    def test_nothing_is_kept_alive(self):
+        edges = EDGES.clone()
+        structure = weakref.ref(as_structure(edges, self.x))
+        gr.schedule(structure(), "sync", 1)
+        del edges
+        gc.collect()
+        assert structure() is None
+
+    def test_what_is_first_seen_in_inference_mode_can_be_trained_with(self):
+        edges = EDGES.clone()
+        model = gr.GNN([gr.GATCell(3, 4)])
+        with torch.inference_mode():
+            model(torch.randn(5, 3), edges)
+        model(torch.randn(5, 3), edges).sum().backward()
+
+
+@pytest.mark.parametrize("s", [gr.chain(5), graph()])
+def test_edge_attr_goes_with_an_edge_index(s):
+    with pytest.raises(TypeError, match=r"edge_attr goes with an edge_index; a .* carries its own"):
+        gr.GNN([gr.SAGECell(3, 4)])(torch.zeros(5, 3), s, torch.zeros(6, 1))
+
+
+def test_edge_attr_of_the_wrong_length():
+    model = gr.GNN([gr.MPNNCell(3, 4, edges=2)])
+    with pytest.raises(ValueError, match="edge_attr must have one row per edge: expected 6, got 5"):
+        model(torch.zeros(5, 3), EDGES, torch.zeros(5, 2))
+    with pytest.raises(ValueError, match=r"edge_attr must have shape \[6, 2\] for this cell, got \(6, 3\)"):
+        model(torch.zeros(5, 3), EDGES, torch.zeros(6, 3))
+    with pytest.raises(ValueError, match="reads edge attributes of width 2, but the structure has none"):
+        model(torch.zeros(5, 3), EDGES)
