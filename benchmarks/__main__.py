@@ -1,4 +1,4 @@
-"""`python -m benchmarks [trees|sequences|scaling|all]`: prints tables, draws pictures."""
+"""`python -m benchmarks [trees|sequences|graphs|dags|scaling|all]`: prints tables, draws pictures."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import argparse
 import time
 from pathlib import Path
 
-from . import scaling, sequences, trees
+from . import dags, graphs, scaling, sequences, trees
 from .timing import machine_facts
+
+COMPARED = {"trees": trees.run, "sequences": sequences.run, "graphs": graphs.run, "dags": dags.run}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["trees", "sequences", "scaling", "all"], default="all")
+    parser.add_argument("what", nargs="?", choices=[*COMPARED, "scaling", "all"], default="all")
     parser.add_argument("--quick", action="store_true", help="small sizes, fewer rounds")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (default 7, quick 3)")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"), help="for the pictures")
@@ -24,10 +26,9 @@ def main() -> None:
 
     began = time.perf_counter()
     print(machine_facts(), end="\n\n")
-    if options.what in ("trees", "all"):
-        trees.run(rounds, options.quick, options.out)
-    if options.what in ("sequences", "all"):
-        sequences.run(rounds, options.quick, options.out)
+    for name, compare in COMPARED.items():
+        if options.what in (name, "all"):
+            compare(rounds, options.quick, options.out)
     if options.what in ("scaling", "all"):
         scaling.run(options.quick, options.out)
     print(f"took {time.perf_counter() - began:.0f} s")

@@ -13,8 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
+    from .contending import Row as NetRow
     from .scaling import Scaling, Series
-    from .sequences import Row as SequenceRow
     from .trees import Row
 
 COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#F0E442", "#D55E00", "#009E73", "#CC79A7")
@@ -50,7 +50,7 @@ def _bars(axes: Axes, rows: list[Row]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def draw_sequences(rows: list[SequenceRow], file: Path) -> None:
+def draw_rows(rows: list[NetRow], file: Path) -> None:
     """The others' time over graphrec's: a panel per network and mode, a group per shape, a bar per contender."""
     nets, modes = (
         list(dict.fromkeys(values)) for values in zip(*((row.net, row.mode) for row in rows), strict=True)

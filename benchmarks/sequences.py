@@ -7,9 +7,8 @@ one length are `[T, B, D]` for torch; sentences of different lengths are packed,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +17,10 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_sequenc
 import graphrec as gr
 
 from . import pictures
+from .contending import Contender, Row, table, time_all
 from .forests import sentiment_like_trees
 from .peers import Unavailable
 from .peers.contender import assign
-from .timing import Timing, interleave
 
 SHAPES = (
     (50, 16, 64),
@@ -33,71 +32,8 @@ SHAPES = (
 )  # T, B, H
 SENTENCES = ((32, 128), (128, 128))  # how many, H
 NETS = {"SRN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
-MODES = ("training", "inference")
-TOLERANCE = 1e-4  # float32, relative to the largest entry; sums run in another order at each contender
 OURS = "graphrec"  # rows step by step, as torch has them
 BATCH_FIRST = "graphrec, batch first"  # rows sequence after sequence
-
-
-class Row(NamedTuple):
-    """The figures of all contenders for one network, shape and mode, by contender."""
-
-    net: str
-    shape: str
-    mode: str
-    timings: dict[str, Timing]
-
-
-class Contender:
-    """A layer ready to run.
-
-    Args:
-        module: with the weights.
-        x: its inputs, in its own layout; a leaf.
-        forward: from the inputs to the states of all nodes, of any shape.
-        rows: from that shape to `[N, H]`, sequence after sequence; for the comparison of results.
-    """
-
-    def __init__(
-        self,
-        module: nn.Module,
-        x: Tensor,
-        forward: Callable[[Tensor], Tensor],
-        rows: Callable[[Tensor], Tensor],
-    ) -> None:
-        self.module, self.forward, self.rows = module, forward, rows
-        self.x = x.detach().clone().requires_grad_()
-        self.leaves = [self.x, *module.parameters()]
-        generator = torch.Generator().manual_seed(1)
-        with torch.no_grad():
-            like = forward(self.x)
-        # The same upstream gradient for all, in each one's own layout.
-        upstream = torch.randn(rows(like).shape, generator=generator)
-        given = torch.zeros_like(like).requires_grad_()
-        (rows(given) * upstream).sum().backward()
-        self.upstream = given.grad
-
-    def train(self) -> Tensor:
-        """Forward and backward, to fresh gradients."""
-        for tensor in self.leaves:
-            tensor.grad = None
-        h = self.forward(self.x)
-        h.backward(self.upstream)
-        return h
-
-    def infer(self) -> None:
-        """Forward, with nothing kept."""
-        with torch.no_grad():
-            self.forward(self.x)
-
-    def results(self) -> dict[str, Tensor]:
-        """States, and gradients of the inputs, sequence after sequence, and the size of the weights' gradients."""
-        h = self.train()
-        # Of the two matrices, whose layout all share; peepholes are laid out otherwise elsewhere.
-        grads = [p.grad for p in self.module.parameters() if p.dim() == 2 and len(p) >= p.shape[1]]
-        norms = torch.stack([grad.norm() for grad in grads if grad is not None])
-        assert self.x.grad is not None
-        return {"h": self.rows(h).detach(), "x": self.rows(self.x.grad), "weights": norms.sort().values}
 
 
 def run(rounds: int, quick: bool, out: Path) -> list[Row]:
@@ -106,22 +42,22 @@ def run(rounds: int, quick: bool, out: Path) -> list[Row]:
     for net in NETS:
         for time, batch, hidden in SHAPES[:1] if quick else SHAPES:
             contenders = even(net, time, batch, hidden)
-            rows += _timed(net, f"({time}, {batch}, {hidden})", contenders, rounds)
+            rows += time_all(net, f"({time}, {batch}, {hidden})", contenders, rounds)
         for count, hidden in SENTENCES[:1] if quick else SENTENCES:
             lengths, origin = sentences(count)
             shape = f"{count} {origin}, H={hidden}"
-            rows += _timed(net, shape, uneven(net, lengths, hidden), rounds)
+            rows += time_all(net, shape, uneven(net, lengths, hidden), rounds)
     try:
         for time, batch, hidden in SHAPES[:1] if quick else SHAPES[:2]:
-            rows += _timed(
+            rows += time_all(
                 "peephole LSTM", f"({time}, {batch}, {hidden})", peephole(time, batch, hidden), rounds
             )
     except Unavailable as reason:
         print(f"torchrecurrent is left out: {reason}")
     print(f"\nfloat32: ms, median of {rounds} rounds (lowest to highest)")
-    print("and how many times graphrec's time it is\n")
-    print(_table(rows), end="\n\n")
-    pictures.draw_sequences(rows, out / "sequences.png")
+    print("and how many times graphrec's time it is; the most memory that a run needs\n")
+    print(table(rows, "(T, B, H) or sentences"), end="\n\n")
+    pictures.draw_rows(rows, out / "sequences.png")
     return rows
 
 
@@ -219,37 +155,3 @@ def _ours(module: nn.RNNBase, x: Tensor, s: gr.Structure, by_sequence: Tensor | 
     return Contender(
         model, x, lambda x: model(x, s), lambda rows: rows if by_sequence is None else rows[by_sequence]
     )
-
-
-def _timed(net: str, shape: str, contenders: dict[str, Contender], rounds: int) -> list[Row]:
-    print(f"{net}, {shape}")
-    _check_agreement(contenders)
-    rows = []
-    for mode in MODES:
-        tasks = {name: c.train if mode == "training" else c.infer for name, c in contenders.items()}
-        rows.append(Row(net, shape, mode, interleave(tasks, rounds)))
-    return rows
-
-
-def _check_agreement(contenders: dict[str, Contender]) -> None:
-    """All compute the same values and gradients; timings of different things would say nothing."""
-    with gr.reference_loop():
-        right = contenders[OURS].results()
-    for name, contender in contenders.items():
-        found = contender.results()
-        off = {k: float((found[k] - right[k]).abs().max() / right[k].abs().max()) for k in right}
-        differs = ", ".join(f"{k} {value:.0e}" for k, value in off.items())
-        if not max(off.values()) <= TOLERANCE:  # so that NaN is refused too
-            raise RuntimeError(f"{name} computes something else: {differs} (at most {TOLERANCE}).")
-
-
-def _table(rows: list[Row]) -> str:
-    lines = ["| network | (T, B, H) or sentences | mode | ms |", "|---|---|---|---|"]
-    for row in rows:
-        ours = row.timings[OURS]
-        cells = []
-        for name, t in row.timings.items():
-            span = f"{name} {1e3 * t.median:.2f} ({1e3 * t.lowest:.2f} to {1e3 * t.highest:.2f})"
-            cells.append(span if t is ours else f"{span}, {t.ratio_to(ours):.2f}×")
-        lines.append(f"| {row.net} | {row.shape} | {row.mode} | {'; '.join(cells)} |")
-    return "\n".join(lines)

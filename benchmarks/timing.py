@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 Made = TypeVar("Made")
 
@@ -72,6 +73,21 @@ def measure(run: Callable[[Made], object], make: Callable[[], Made]) -> Timing:
         made = make()
         figures.append(_time(lambda made=made: run(made), 1))
     return Timing(figures)
+
+
+def peak_memory(task: Callable[[], object]) -> float:
+    """How many MB torch holds at most during a run, beyond what it held before."""
+    task()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        task()
+    now = most = 0
+    assert found.profiler is not None
+    assert found.profiler.kineto_results is not None
+    events = [event for event in found.profiler.kineto_results.events() if event.name() == "[memory]"]
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        now += event.nbytes()
+        most = max(most, now)
+    return most / 1e6
 
 
 def _repeats(task: Callable[[], object], warm_up: int, at_least: float) -> int:

@@ -83,7 +83,7 @@ class Recogniser(nn.Module):
 
     def states(self, token: Tensor, s: gr.Structure | Data) -> Tensor:
         """`[N, H]`."""
-        return self.read(nn.functional.one_hot(token, self.symbols).float(), s, self.start)
+        return self.read(nn.functional.one_hot(token, self.symbols).float(), s, initial=self.start)
 
 
 class Learnt(NamedTuple):

@@ -19,7 +19,12 @@ from .contender import Layer, TorchContender, Unavailable, assign, leaf
 Batch = Any  # DGL's view of the edges or nodes at hand
 
 
-def _load() -> Any:
+def load() -> Any:
+    """The package.
+
+    Raises:
+        Unavailable: it is not there or does not load.
+    """
     os.environ.setdefault("DGLBACKEND", "pytorch")  # unset, dgl makes itself a folder in the home folder
     try:
         import dgl
@@ -43,7 +48,7 @@ class _Cell(nn.Module):
 
 class _DGL(TorchContender):
     def __init__(self, layer: Layer) -> None:
-        dgl = _load()
+        dgl = load()
         child, parent = layer.edge_index
         self.graph = dgl.graph((child, parent), num_nodes=layer.nodes)
         self.leaves, *self.frontiers = dgl.topological_nodes_generator(self.graph)
@@ -96,7 +101,7 @@ class DGLSum(_DGL):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
-        self.sum = _load().function.sum("message", "state")
+        self.sum = load().function.sum("message", "state")
 
     def _propagate(self) -> None:
         self.graph.prop_nodes(self.frontiers, self._message, self.sum, self._apply)

@@ -29,6 +29,7 @@ def run_rounds(job: Job, x: Tensor, initial: list[Tensor]) -> Iterator[Any]:
     cell, plan = job.cell, job.plan
     state = cell.State(*_round_0(job, x, initial))
     shows = state._fields if cell.Shown is None else cell.Shown._fields
+    of_own = tuple(dict.fromkeys((*state._fields, *shows)))
     yield state
     for step in plan.steps:
         # (Kept for the whole round: the inbox and the node's own state are looked up in it.)
@@ -46,7 +47,7 @@ def run_rounds(job: Job, x: Tensor, initial: list[Tensor]) -> Iterator[Any]:
             return _lent(getattr(state if name in state._fields else show(), name))
 
         inbox = SegmentInbox(plan, step, shows, look, x, total=total)
-        new = cell(_lent(x), inbox, Own((*state._fields, *shows), look_own))
+        new = cell(_lent(x), inbox, Own(of_own, look_own))
         check_state(job, new, plan.num_nodes)
         state = cell.State(*(getattr(new, name).to(job.dtype) for name in state._fields))
         yield state

@@ -60,7 +60,7 @@ class Sequences(nn.Module):
             x, s = from_list([input]) if alone else from_padded(input, lengths, self.batch_first)
         else:
             x, s = from_list(input)
-        h, final = self.model(x, s, self._split(initial, s.num_graphs, alone), return_states=True)
+        h, final = self.model(x, s, initial=self._split(initial, s.num_graphs, alone), return_states=True)
         states = self._join(final, alone)
         if isinstance(input, PackedSequence):
             return to_packed(h, s, like=input), states

@@ -35,8 +35,8 @@ def as_structure(source: Over, rows: Tensor, edge_attr: Tensor | None = None) ->
         raise TypeError(f"expected a tensor with one row per node, got {got}.")
     if edge_attr is not None and not isinstance(source, Tensor):
         raise TypeError(
-            f"edge_attr goes with an edge_index; a {type(source).__name__} carries its own: use "
-            f"s.replace(edge_attr=...) or data.edge_attr."
+            f"edge_attr, the third argument, goes with an edge_index; a {type(source).__name__} carries its own: use "
+            f"s.replace(edge_attr=...) or data.edge_attr. States go by name: initial=...."
         )
     if isinstance(source, Structure):
         return source

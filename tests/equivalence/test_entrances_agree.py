@@ -100,7 +100,7 @@ def test_a_model_is_its_cell_over_the_structure(name, initial):
     model = model().double()
     model.cell.load_state_dict(run.cell.state_dict())
     expected = run.run()
-    assert_close(model(run.x, run.structure, run.initial), expected.h)
+    assert_close(model(run.x, run.structure, initial=run.initial), expected.h)
     assert_all_close(model.state(run.x, run.structure, run.initial)._asdict(), expected._asdict())
 
 

@@ -83,7 +83,7 @@ def test_a_structure_seen_in_inference_mode_can_be_trained_on(initial):
     score = nn.Linear(HIDDEN, 1).double()
 
     def everything():
-        h = model(x, s, states) + gr.Reversed(model)(x, s)
+        h = model(x, s, initial=states) + gr.Reversed(model)(x, s)
         return gr.readout.attention(h, s, score).sum() + gr.readout.last(h, s).sum()
 
     with torch.inference_mode():
@@ -231,7 +231,7 @@ class LearntStart(user_cells.UserCell):
         self.start = nn.Parameter(torch.randn(1, hidden))
 
     def forward(self, x, inbox, own):
-        return self.State(self.inner(x + self.U(inbox.sum(inbox.h)), gr.chain(len(x)), self.start))
+        return self.State(self.inner(x + self.U(inbox.sum(inbox.h)), gr.chain(len(x)), initial=self.start))
 
 
 @pytest.mark.parametrize("make", [OneBit, MapsItsWeight, LearntStart])

@@ -237,7 +237,9 @@ class TestStructuresAreRemembered:
 
 @pytest.mark.parametrize("s", [gr.chain(5), graph()])
 def test_edge_attr_goes_with_an_edge_index(s):
-    with pytest.raises(TypeError, match=r"edge_attr goes with an edge_index; a .* carries its own"):
+    with pytest.raises(
+        TypeError, match=r"edge_attr, the third argument, goes with an edge_index; a .* carries its own"
+    ):
         gr.GNN([gr.SAGECell(3, 4)])(torch.zeros(5, 3), s, torch.zeros(6, 1))
 
 

@@ -151,7 +151,7 @@ REFUSED = {
     ),
     "one state in place of a list": (
         lambda: gr.Bidirectional(gr.SRN(2, 2), gr.SRN(2, 2))(
-            torch.zeros(1, 2), gr.chain(1), torch.zeros(1, 2)
+            torch.zeros(1, 2), gr.chain(1), initial=torch.zeros(1, 2)
         ),
         ValueError,
         "list of 2 initial states, .* got Tensor",

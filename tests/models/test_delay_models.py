@@ -205,7 +205,7 @@ REFUSED = {
         "at least 4 nodes with 3 predecessors, got 2",
     ),
     "a TDNN with a state": (
-        lambda: gr.TDNN(1, 2, 2)(x3, gr.chain(3), [x3]),
+        lambda: gr.TDNN(1, 2, 2)(x3, gr.chain(3), initial=[x3]),
         ValueError,
         "list of 0 initial states, .* got 1 of them",
     ),

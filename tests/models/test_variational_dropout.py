@@ -54,7 +54,7 @@ def test_in_use_nothing_is_dropped(make):
     cell = make(3, 4)
     model = gr.VariationalDropout(cell, 0.4, 0.5).eval()
     x, initial = torch.randn(S.num_nodes, 3), [torch.randn(3, 4) for _ in cell.State._fields]
-    assert torch.equal(model(x, S, initial), gr.Recursive(cell)(x, S, initial))
+    assert torch.equal(model(x, S, initial=initial), gr.Recursive(cell)(x, S, initial=initial))
 
 
 @pytest.mark.parametrize("make", CELLS)
@@ -76,7 +76,7 @@ def test_threads_do_not_mask_each_other():
     def draw_often():
         with torch.no_grad():
             for _ in range(50):
-                h = model(torch.zeros(1, 1), gr.chain(1), torch.ones(1, 16))
+                h = model(torch.zeros(1, 1), gr.chain(1), initial=torch.ones(1, 16))
                 found.update(h.unique().tolist())
 
     threads = [threading.Thread(target=draw_often) for _ in range(4)]

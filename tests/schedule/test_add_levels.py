@@ -23,7 +23,7 @@ def no_walk(monkeypatch):
         def walk(*_):
             raise AssertionError("the graph was walked")
 
-        monkeypatch.setattr(importlib.import_module("graphrec.schedule.levels"), "_levels", walk)
+        monkeypatch.setattr(importlib.import_module("graphrec.schedule.levels"), "longest_paths", walk)
 
     return forbid
 
