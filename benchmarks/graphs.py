@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -122,9 +123,10 @@ def layers(net: str, case: Case, edges: Tensor, x: Tensor) -> dict[str, Contende
     others = Layers([theirs(*step, end) for step, end in zip(steps, ends, strict=True)])
     for layer, cell in zip(others.layers, model.cells, strict=True):
         layer.load_state_dict(cell.state_dict())
+    sparse = copy.deepcopy(others)  # before it has kept the degrees of either form
     found = {OURS: contender(case, model, x, structure(case, edges)), PYG: contender(case, others, x, edges)}
     if net != "GAT":  # which PyG does not do as a product with a sparse matrix
-        found[SPARSE] = contender(case, others, x, matrix(case, edges))
+        found[SPARSE] = contender(case, sparse, x, matrix(case, edges))
     return found
 
 

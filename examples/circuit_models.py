@@ -1,9 +1,10 @@
-"""What `circuits.py` compares: networks over gate-level circuits, a cell that is no network, and how all are trained."""
+"""What `circuits.py` compares: networks over circuits, a cell that learns nothing, and how all are trained."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import learning
 import torch
@@ -13,24 +14,37 @@ from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 from torchmetrics import MeanMetric
 
 import graphrec as gr
-from graphrec.datasets.circuits import Kind
 
-KINDS = (Kind.INPUT, Kind.NOT, Kind.AND, Kind.LATCH)  # all that and-inverter graphs have
-INPUT, NOT, AND, LATCH = range(len(KINDS))
-CODE = 24  # numbers by which inputs are told apart
-D = len(KINDS) + CODE
+INPUT, NOT, AND, LATCH = range(4)  # all that and-inverter graphs have
+KINDS = 4
+CODE = 24  # random patterns by which inputs, and what is computed from them, are told apart
+D = KINDS + CODE
 ROUNDS = 10  # of networks that have so many however deep a circuit is
+CYCLES = 4  # sweeps through a circuit with latches
+SHARE = 0.95  # of a change that goes on, at most, where cycles are to settle
+SETTLED = gr.FixedPoint(tolerance=1e-3)
 
 
-def features(batch: Any, code: Tensor) -> Tensor:
-    """`[N, D]`: the kind of each gate, one-hot, and the code of its own that a gate has which reads nothing."""
-    begins = (batch.node_type == INPUT) | (batch.node_type == LATCH)
-    return torch.cat([one_hot(batch.node_type, len(KINDS)).float(), code * begins.unsqueeze(1)], dim=1)
+class Said(NamedTuple):
+    """What is said of circuits: how probable it is that each gate is 1 `[N]`, and which pairs are equal `[P]`, bool."""
+
+    one: Tensor
+    same: Tensor
 
 
 def draw_code(nodes: int, generator: torch.Generator | None = None) -> Tensor:
-    """`[N, CODE]`, of 1 and -1. Without codes a AND b would look like c AND d."""
+    """`[N, CODE]`, of 1 and -1: what inputs show for some patterns. Without it a AND b would look like c AND d."""
     return 2.0 * torch.randint(2, (nodes, CODE), generator=generator) - 1
+
+
+def begins(kind: Tensor) -> Tensor:
+    """`[N]` bool: which gates show what is given to them, inputs and latches."""
+    return (kind == INPUT) | (kind == LATCH)
+
+
+def features(kind: Tensor, code: Tensor) -> Tensor:
+    """`[N, D]`: the kind of each gate, one-hot, and the code of those that begin."""
+    return torch.cat([one_hot(kind, KINDS).float(), code * begins(kind).unsqueeze(1)], dim=1)
 
 
 class Gates(nn.Module):
@@ -52,18 +66,22 @@ class Gates(nn.Module):
         """`[N + P]`: logits of the gates, then those of the pairs."""
         # In training inputs have other codes each time, lest these be learnt by heart.
         code = draw_code(batch.num_nodes) if self.training else batch.code
-        h = self.encode(features(batch, code), gr.from_pyg(batch))
+        h = self.encode(features(batch.node_type, code), gr.from_pyg(batch))
         one, other = batch.pair_index
-        logits = [self.one(h), self.same((h[one] - h[other]).square())]
-        return torch.cat(logits).squeeze(1)
+        return torch.cat([self.one(h), self.same((h[one] - h[other]).square())]).squeeze(1)
+
+    def say(self, batch: Any) -> Said:
+        """What it says of a batch."""
+        with torch.no_grad():
+            logits = self(batch)
+        return Said(torch.sigmoid(logits[: batch.num_nodes]), logits[batch.num_nodes :] > 0)
 
 
 class Teacher(learning.Learner):
     """Trains `Gates` on both at once: the absolute error of probabilities, and the cross entropy of pairs."""
 
     def __init__(self, network: Gates, lr: float) -> None:
-        metrics = {"error": GateError(), "pairs": PairAccuracy()}
-        super().__init__(network, metrics, lr=lr, weight_decay=0.0)
+        super().__init__(network, {"error": GateError(), "pairs": PairAccuracy()}, lr=lr, weight_decay=0.0)
 
     def targets(self, batch: Any) -> Tensor:
         """`[N + P, 2]`: what is to be said, and whether of a pair."""
@@ -77,6 +95,12 @@ class Teacher(learning.Learner):
         if not of_pair.any():
             return error
         return error + 0.3 * binary_cross_entropy_with_logits(outputs[of_pair], said[of_pair])
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Cells that are to contract do so."""
+        for module in self.modules():
+            if isinstance(module, Contracting):
+                module.contract()
 
 
 class GateError(MeanMetric):
@@ -126,47 +150,180 @@ class Rounds(nn.Module):
 
     def forward(self, x: Tensor, s: gr.Structure) -> Tensor:
         """`[N, H]`."""
-        rounds = self.rounds or max(1, int(gr.levels(s).max()))
-        plan = gr.schedule(_both_ways(s) if self.both else s, "sync", rounds)
-        return gr.run(self.cell, plan, x)[0]
+        rounds = self.rounds or 1 + int(gr.levels(s).max())
+        return gr.run(self.cell, gr.schedule(both_ways(s) if self.both else s, "sync", rounds), x)[0]
 
 
-def _both_ways(s: gr.Structure) -> gr.Structure:
-    relation = torch.arange(2).repeat_interleave(s.num_edges)
+def both_ways(s: gr.Structure) -> gr.Structure:
+    """The structure with its edges, relation 0, and their reverses, relation 1."""
     edge_index = torch.cat([s.edge_index, s.edge_index.flip(0)], dim=1)
-    plain = {"slot": torch.zeros_like(relation), "level": None, "level_reversed": None}
-    return s.replace(edge_index=edge_index, relation=relation, **plain)
+    relation = torch.arange(2).repeat_interleave(s.num_edges)
+    return gr.Structure(s.num_nodes, edge_index, torch.zeros_like(relation), relation, kind=s.kind)
 
 
-def per_kind(cell: Callable[[int, int], gr.Cell], inputs: int, hidden: int, latches: bool = False) -> gr.Cell:
-    """A cell of its own for each kind of gate."""
-    return gr.PerKind([cell(inputs, hidden) for _ in range(len(KINDS) if latches else LATCH)])
+class Sage(pyg.SAGEConv):
+    """PyG's layer, which ends in a sum, under a tanh."""
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        """`[N, H]`."""
+        return torch.tanh(super().forward(x, edge_index))
 
 
-def networks() -> dict[str, Callable[[], Gates]]:
-    """What is compared on circuits without latches, by name. All have about as many weights."""
+class Cut(nn.Module):
+    """A model of circuits of which latches read nothing."""
 
-    def in_order(cell: Callable[[int, int], gr.Cell], hidden: int) -> Callable[[], Gates]:
-        return lambda: Gates(gr.Recursive(per_kind(cell, D, hidden)), hidden)
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, s: gr.Structure) -> Tensor:
+        """`[N, H]`."""
+        return self.model(x, without_latches(s))
+
+
+def without_latches(s: gr.Structure) -> gr.Structure:
+    """The structure without the edges to latches: what happens within a clock cycle."""
+    assert s.kind is not None
+    within = s.kind[s.target] != LATCH
+    return gr.Structure(s.num_nodes, s.edge_index[:, within], s.slot[within], kind=s.kind)
+
+
+def level_in_cycle(s: gr.Structure) -> Tensor:
+    """`[N]`: the longest path to each gate from an input or a latch. In this order a sweep is a clock cycle."""
+    return gr.levels(without_latches(s))
+
+
+class Contracting(gr.RecNNCell):
+    """The recursive network with two slots, whose cycles settle: no number of a state moves by more than `SHARE` of
+    the greatest move among those that it is computed from, as the rows of its weights are kept that small.
+
+    F. Gu, H. Chang, W. Zhu, S. Sojoudi and L. El Ghaoui, "Implicit Graph Neural Networks", NeurIPS 2020.
+    """
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__(inputs, hidden, arity=2)
+        self.contract()
+
+    def contract(self) -> None:
+        """Scale down rows that have grown too large; called after each step of learning."""
+        weight = self.recurrent.weight.data
+        weight.mul_((SHARE / weight.abs().sum(dim=1, keepdim=True)).clamp(max=1))
+
+
+class Products(gr.Cell):
+    """What is no network: an AND shows the product of what it reads, a NOT what is left to 1, a latch what it reads.
+
+    Of 0 and 1 that is simulation. Of probabilities it is right if all that a gate reads is independent: the textbook's
+    signal probability, wrong where paths that have parted meet again. A latch moves only halfway to what it reads, so
+    that one which reads its own complement settles.
+
+    Args:
+        width: W, how many numbers a gate shows.
+
+    Shapes: x `[N, KINDS + W]`, the kind, one-hot, and what a gate shows that begins; State `p` `[N, W]`.
+    """
+
+    class State(NamedTuple):
+        """What gates show."""
+
+        p: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__(KINDS + width, width)
+        self.arity = 2
+
+    def forward(self, x: Tensor, inbox: Any, own: Any) -> Any:
+        """One step."""
+        kind, given = x[:, :KINDS], x[:, KINDS:]
+        first, second = inbox.by_slot(inbox.p, 2).unbind(1)
+        shown = torch.stack([given, 1 - first, first * second, (own.p + first) / 2], dim=1)
+        return self.State((kind.unsqueeze(2) * shown).sum(dim=1))
+
+
+def products(batch: Any, given: Tensor) -> Tensor:
+    """`[N, W]`: what gates show, given what those show that begin, `[N, W]`."""
+    x = torch.cat([one_hot(batch.node_type, KINDS).float(), given], dim=1)
+    settled = gr.FixedPoint(tolerance=1e-4, limit=10_000)
+    with torch.no_grad():
+        plan = gr.schedule(gr.from_pyg(batch), rounds=settled, cycles="iterate")
+        return gr.run(Products(given.shape[1]), plan, x)[0]
+
+
+def independent(batch: Any) -> Said:
+    """Probabilities as if all that a gate reads were independent; gates are equal where these are."""
+    one = products(batch, torch.full((batch.num_nodes, 1), 0.5)).squeeze(1)
+    return Said(one, (one[batch.pair_index[0]] - one[batch.pair_index[1]]).abs() < 1e-6)
+
+
+def simulated(batch: Any) -> Said:
+    """The codes that networks see, simulated: shares of 1 among the patterns; gates are equal where patterns are."""
+    shown = products(batch, (batch.code + 1) / 2)
+    return Said(shown.mean(dim=1), (shown[batch.pair_index[0]] == shown[batch.pair_index[1]]).all(dim=1))
+
+
+Build = Callable[[int, int], gr.Cell]
+
+
+def per_kind(cell: Build, inputs: int, hidden: int, kinds: int = LATCH) -> gr.Cell:
+    """A cell of its own for each kind of gate: by default for those of circuits without latches."""
+    return gr.PerKind([cell(inputs, hidden) for _ in range(kinds)])
+
+
+def networks(hidden: int) -> dict[str, tuple[str, Callable[[], Gates]]]:
+    """What is compared on circuits without latches, by name: how often a gate is updated, and how the network is made.
+
+    All have states of as many numbers.
+    """
+
+    def in_order(cell: Build) -> Gates:
+        return Gates(gr.Recursive(per_kind(cell, D, hidden)), hidden)
 
     def up_down() -> Gates:
-        up, down = (gr.Recursive(per_kind(gr.DVAECell, inputs, 22)) for inputs in (D, D + 22))
-        return Gates(gr.UpDown(up, down), 22)
+        up, down = (gr.Recursive(per_kind(gr.DVAECell, inputs, hidden)) for inputs in (D, D + hidden))
+        return Gates(gr.UpDown(up, down), hidden)
 
-    def gin(rounds: int | None) -> Gates:
-        layers = nn.Sequential(nn.Linear(92, 92), nn.ReLU(), nn.Linear(92, 92), nn.LayerNorm(92))
-        return Gates(Lifted(Rounds(gr.GINCell(92, 92, layers), rounds), 92), 92)
+    def lifted(model: nn.Module) -> Gates:
+        return Gates(Lifted(model, hidden), hidden)
+
+    def gin() -> Gates:
+        layers = [nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.LayerNorm(hidden)]
+        return lifted(Rounds(gr.GINCell(hidden, hidden, nn.Sequential(*layers))))
+
+    def ggnn(rounds: int | None) -> Gates:
+        return lifted(Rounds(gr.GGNNCell(hidden, hidden, relations=2), rounds, both=True))
 
     return {
-        "D-VAE cells per kind": in_order(gr.DVAECell, 34),
-        "DAGNN cells per kind": in_order(gr.DAGNNCell, 40),
-        "Tree-LSTM cells per kind": in_order(gr.ChildSumTreeLSTMCell, 34),
-        "D-VAE cells, up and down": up_down,
-        "PyG's SAGEConv": lambda: Gates(Lifted(gr.Layerwise(pyg.SAGEConv(92, 92)), 92), 92),
-        "D-VAE cells, 10 rounds": lambda: Gates(Rounds(per_kind(gr.DVAECell, D, 34)), 34),
-        "GIN, 10 rounds": lambda: gin(ROUNDS),
-        "GIN, depth rounds": lambda: gin(None),
-        "GGNN both ways, 10 rounds": lambda: Gates(
-            Lifted(Rounds(gr.GGNNCell(46, 46, relations=2), both=True), 46), 46
+        "D-VAE cells": ("1", partial(in_order, gr.DVAECell)),
+        "DAGNN cells": ("1", partial(in_order, gr.DAGNNCell)),
+        "Tree-LSTM cells": ("1", partial(in_order, gr.ChildSumTreeLSTMCell)),
+        "D-VAE cells, up and down": ("2", up_down),
+        "PyG's SAGEConv": ("1", lambda: lifted(gr.Layerwise(Sage(hidden, hidden)))),
+        f"D-VAE cells, {ROUNDS} rounds": (
+            f"{ROUNDS}",
+            lambda: Gates(Rounds(per_kind(gr.DVAECell, D, hidden)), hidden),
         ),
+        f"GIN, {ROUNDS} rounds": (f"{ROUNDS}", gin),
+        f"GGNN both ways, {ROUNDS} rounds": (f"{ROUNDS}", partial(ggnn, ROUNDS)),
+        "GGNN both ways, a round per level": ("levels", partial(ggnn, None)),
+    }
+
+
+def latch_networks(hidden: int) -> dict[str, Callable[[], Gates]]:
+    """What is compared on circuits with latches, by name: the same cells, one for each kind, in different orders."""
+
+    def made(encode: Callable[[gr.Cell], nn.Module], cell: Build = gr.DVAECell) -> Gates:
+        return Gates(encode(per_kind(cell, D, hidden, KINDS)), hidden)
+
+    def iterated(rounds: int | gr.FixedPoint) -> Callable[[gr.Cell], nn.Module]:
+        return lambda cell: gr.Recursive(cell, rounds=rounds, cycles="iterate")
+
+    def swept(cell: gr.Cell) -> nn.Module:
+        return gr.Recursive(cell, rounds=CYCLES, order=level_in_cycle)
+
+    return {
+        "D-VAE cells, latches cut": partial(made, lambda cell: Cut(gr.Recursive(cell))),
+        f"D-VAE cells, {ROUNDS} rounds of all gates": partial(made, Rounds),
+        f"D-VAE cells, cycles iterated {ROUNDS} times": partial(made, iterated(ROUNDS)),
+        "contracting cells, cycles to a fixed point": partial(made, iterated(SETTLED), Contracting),
+        f"D-VAE cells, {CYCLES} sweeps, each a clock cycle": partial(made, swept),
     }

@@ -124,7 +124,7 @@ def set2set(h: Tensor, s: Structure | Data, module: Set2Set) -> Tensor:
 
 
 def sort(h: Tensor, s: Structure | Data, k: int) -> Tensor:
-    """`[G, k H]`: the k nodes of each graph whose last feature is largest, in falling order; zero where there are fewer.
+    """`[G, k H]`: the k nodes of each graph whose last feature is largest, in falling order, then zeros.
 
     Zhang, Cui, Neumann & Chen, *An end-to-end deep learning architecture for graph classification*, AAAI 2018,
     section 3.2.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import typing
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,7 +27,8 @@ class ConvCell(Convolution):
     h_v = conv(x_v, {h_u : u → v})
 
     In each step the layer is shown a small graph: the nodes of the level with their input x, a node for each message
-    with the state h of its source, and the edges between them. This is what a loop over masks,
+    with the state h of its source, and the edges between them; as a pair of sources and targets where the layer takes
+    one, so that it makes no rows for messages. This is what a loop over masks,
     `h[level] = conv(h, edge_index[:, target in level])[level]`, computes for every layer in which a node's result
     depends on its own row, its sources' and their edges; where the layer normalises by degrees (`GCNConv`), these are
     those of the edges into the level.
@@ -46,6 +48,7 @@ class ConvCell(Convolution):
         super().__init__()
         self.conv = conv
         self.takes = _check_conv(conv)
+        self.takes_pairs = _takes_pairs(conv)
 
     def before(self, x: Tensor, s: Structure) -> NodeState:
         """h_0 = x."""
@@ -80,7 +83,9 @@ class ConvCell(Convolution):
             inbox.edge_attr if inbox.has("edge_attr") else None,
             inbox.relation if inbox.has("relation") else None,
         )
-        rows = self.conv(torch.cat([own.h, inbox.h]), torch.stack([sources, inbox.target]), **told)
+        # The level's own rows stand among the sources too, for layers that add an edge from each node to itself.
+        rows = torch.cat([own.h, inbox.h])
+        rows = self.conv((rows, own.h) if self.takes_pairs else rows, torch.stack([sources, inbox.target]), **told)
         if rows.shape[1:] != own.h.shape[1:]:
             raise ValueError(
                 f"{type(self.conv).__name__} turns width {own.h.shape[1]} into {tuple(rows.shape[1:])}, but level by "
@@ -97,6 +102,15 @@ class ConvCell(Convolution):
         if "edge_weight" in told:
             told["edge_weight"] = told["edge_weight"].flatten()
         return told
+
+
+def _takes_pairs(conv: MessagePassing) -> bool:
+    """Whether a layer says that it takes the rows of sources and those of targets, `(x_source, x_target)`."""
+    try:
+        accepted = typing.get_type_hints(conv.forward).get("x")
+    except NameError:  # annotated with what is there for type checkers alone
+        return False
+    return any(typing.get_origin(kind) is tuple for kind in (accepted, *typing.get_args(accepted)))
 
 
 def _check_conv(conv: Any) -> dict[str, bool]:

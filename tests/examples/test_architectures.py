@@ -1,6 +1,7 @@
 """The example on architectures: what networks read, against plain loops, and the whole of it on invented ones."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,8 @@ def samples(example, tmp_path):
     (tmp_path / example.FILE).write_text("".join(f"{line}\n" for line in [*lines, lines[0]]))
     prepare = Compose([example.Standardise(0.73, 0.01), example.Positions()])
     data = ENAS(tmp_path, "train", 0, prepare)
-    return sorted((data[i] for i in range(3)), key=lambda sample: sample.node_type.tolist())
+    drawn: list[Any] = [data[i] for i in range(3)]
+    return sorted(drawn, key=lambda sample: sample.node_type.tolist())
 
 
 @pytest.fixture
