@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
@@ -181,3 +182,38 @@ def check_cell(cell: Any) -> None:
     """Raise unless this is a cell."""
     if not isinstance(cell, Cell):
         raise TypeError(f"expected a graphrec.Cell, got {type(cell).__name__}.")
+
+
+def check_edges(cell: Cell, s: Structure, edges: Tensor | None = None) -> None:
+    """Raise ValueError unless edges have the features and relations that a cell reads.
+
+    Args:
+        cell, s: what reads, and what is read.
+        edges: the numbers of those that count, `[e]`; None: all.
+    """
+    if cell.edges is not None:
+        if s.edge_attr is None:
+            raise ValueError(
+                f"the cell reads edge attributes of width {cell.edges}, but the structure has none: build it with "
+                f"edge_attr=...."
+            )
+        if s.edge_attr.shape[1:] != (cell.edges,):
+            raise ValueError(
+                f"edge_attr must have shape [{s.num_edges}, {cell.edges}] for this cell, got "
+                f"{tuple(s.edge_attr.shape)}."
+            )
+    if cell.relations is not None and cell.relations > 1:
+        if s.relation is None:
+            raise ValueError(
+                f"the cell has weights for {cell.relations} relations, but the structure has none: build it with "
+                f"relation=...."
+            )
+        numbers = torch.arange(s.num_edges, device=s.device) if edges is None else edges
+        relation = s.relation[numbers]
+        bad = numbers[(relation < 0) | (relation >= cell.relations)]
+        if len(bad):
+            edge = int(bad[0])
+            raise ValueError(
+                f"the cell has weights for the relations 0 to {cell.relations - 1}, but edge {edge} is of relation "
+                f"{int(s.relation[edge])}: make the cell with more relations, or correct the edge."
+            )

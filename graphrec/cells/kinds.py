@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .cell import Cell, check_cell, check_shows_its_state
+from .cell import Cell, check_cell, check_edges, check_shows_its_state
 from .wrapping import Wrapping
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ class PerKind(Cell):
                 f"{low if low < 0 else high}: give a cell for each kind."
             )
         self._check_slots(structure, structure.kind)
-        for cell in self._parts:
+        for kind, cell in enumerate(self._parts):
+            check_edges(cell, structure, (structure.kind[structure.target] == kind).nonzero().flatten())
             cell.check(structure)
 
     def _check_slots(self, structure: Structure, kind: Tensor) -> None:

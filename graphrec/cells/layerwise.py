@@ -85,7 +85,8 @@ class ConvCell(Convolution):
         )
         # The level's own rows stand among the sources too, for layers that add an edge from each node to itself.
         rows = torch.cat([own.h, inbox.h])
-        rows = self.conv((rows, own.h) if self.takes_pairs else rows, torch.stack([sources, inbox.target]), **told)
+        edges = torch.stack([sources, inbox.target])
+        rows = self.conv((rows, own.h) if self.takes_pairs else rows, edges, **told)
         if rows.shape[1:] != own.h.shape[1:]:
             raise ValueError(
                 f"{type(self.conv).__name__} turns width {own.h.shape[1]} into {tuple(rows.shape[1:])}, but level by "

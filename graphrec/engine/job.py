@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..cells.cell import Cell, check_cell
+from ..cells.cell import Cell, check_cell, check_edges
 from ..schedule import Schedule, check_schedule
-from ..structure import Structure
 from .inbox import check_slots
 
 
@@ -62,7 +61,7 @@ def prepare(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Job, l
     _check_cell(cell, plan)
     _check_x(cell, plan, x)
     check_slots(plan, cell)
-    _check_edges(cell, plan.structure)
+    check_edges(cell, plan.structure)
     cell.check(plan.structure)
     if initial is None:
         before = cell.before(x, plan.structure)
@@ -133,33 +132,6 @@ def _check_x(cell: Cell, plan: Schedule, x: Tensor) -> None:
             f"x is on {x.device}, but the schedule is on {plan.device}: schedule the structure there, "
             f"graphrec.schedule(s.to('{x.device}'))."
         )
-
-
-def _check_edges(cell: Cell, s: Structure) -> None:
-    if cell.edges is not None:
-        if s.edge_attr is None:
-            raise ValueError(
-                f"the cell reads edge attributes of width {cell.edges}, but the structure has none: build it with "
-                f"edge_attr=...."
-            )
-        if s.edge_attr.shape[1:] != (cell.edges,):
-            raise ValueError(
-                f"edge_attr must have shape [{s.num_edges}, {cell.edges}] for this cell, got "
-                f"{tuple(s.edge_attr.shape)}."
-            )
-    if cell.relations is not None and cell.relations > 1:
-        if s.relation is None:
-            raise ValueError(
-                f"the cell has weights for {cell.relations} relations, but the structure has none: build it with "
-                f"relation=...."
-            )
-        bad = ((s.relation < 0) | (s.relation >= cell.relations)).nonzero()
-        if len(bad):
-            edge = int(bad[0])
-            raise ValueError(
-                f"the cell has weights for the relations 0 to {cell.relations - 1}, but edge {edge} is of relation "
-                f"{int(s.relation[edge])}: make the cell with more relations, or correct the edge."
-            )
 
 
 def _check_before(cell: Cell, plan: Schedule, before: Any) -> list[Tensor]:

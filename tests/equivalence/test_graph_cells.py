@@ -120,3 +120,59 @@ def test_jumping_knowledge_is_pygs(jump):
     first = gr.GNN([model.cells[0]])(x, s)
     second = gr.GNN([model.cells[1]])(torch.tanh(first), s)
     assert_close(model(x, s), jumping([first, second]))
+
+
+@pytest.mark.parametrize(("case", "structure"), cases(GRAPH_CELLS, FAMILIES))
+def test_each_kind_of_node_in_rounds(case, structure):
+    """Nodes of a kind follow their cell; degrees, and what others show to them, are those of the whole graph."""
+    runs = [trial(case.make, structure, mode="sync", rounds=2) for _ in range(2)]
+    s, x = by_turns(runs[0].structure), runs[0].x
+    run = Trial(gr.PerKind([run.cell for run in runs]), s, x, mode="sync", rounds=2)
+    h = torch.nn.functional.pad(x, (0, run.cell.shapes()[0][0] - x.shape[1]))
+    for _ in range(2):
+        h = of_each_kind([evaluate(case, run.cell, h, s, [everyone(s)]) for run in runs], s)
+    assert_all_close(h_and_gradients(run.run().h, run.inputs), h_and_gradients(h, run.inputs))
+
+
+@pytest.mark.parametrize(("case", "structure"), cases(GRAPH_CELLS, ACYCLIC))
+def test_each_kind_of_node_in_dependency_order(case, structure):
+    runs = [trial(case.make, structure) for _ in range(2)]
+    s, x = by_turns(runs[0].structure), runs[0].x
+    run = Trial(gr.PerKind([run.cell for run in runs]), s, x)
+    h, level = torch.nn.functional.pad(x, (0, run.cell.shapes()[0][0] - x.shape[1])), gr.levels(s)
+    for number in range(int(level.max()) + 1):
+        group = [(level == number).nonzero().flatten().tolist()]
+        h = of_each_kind([evaluate(case, run.cell, h, s, group) for run in runs], s)
+    assert_all_close(h_and_gradients(run.run().h, run.inputs), h_and_gradients(h, run.inputs))
+
+
+def evaluate(case, cell, h, s, order):
+    return oracles.evaluate_graph(ORACLES[case.name], cell, h, s, order)
+
+
+def by_turns(s):
+    """The structure with nodes of two kinds."""
+    return s.replace(kind=torch.arange(s.num_nodes) % 2)
+
+
+def of_each_kind(rows, s):
+    return torch.where((s.kind == 0).unsqueeze(1), *rows)
+
+
+@pytest.mark.parametrize("case", GRAPH_CELLS, ids=lambda case: case.name)
+def test_a_readout_as_a_node_of_the_graph(case):
+    """Its inbox is all that its graph's nodes show; they do not hear from it."""
+    plain = next(s for c, s in (p.values for p in cases([case], FAMILIES[-1:])))
+    s = gr.readout.with_readout(plain)
+    if case.name == "GGNN":  # edges to the readout have a relation of their own, and so a matrix
+        s = s.replace(relation=s.relation.clamp(max=plain.relation.max()))
+    run = trial(case.make, s, mode="sync", rounds=3)
+    assert_agrees(run, case.name, [everyone(s)] * 3)
+    alone = Trial(
+        run.cell,
+        plain.replace(edge_attr=run.structure.edge_attr[: plain.num_edges]),
+        run.x[: plain.num_nodes],
+        mode="sync",
+        rounds=3,
+    )
+    assert_close(run.run().h[: plain.num_nodes], alone.run().h)

@@ -1,0 +1,152 @@
+"""The example on Cora: graphrec's networks against PyG's, who chooses what, and the whole of it on invented papers."""
+
+import os
+import pickle
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from torch_geometric.transforms import NormalizeFeatures
+
+from graphrec.datasets import cora
+
+REAL_DATA = Path(os.environ.get("GRAPHREC_DATA", "")) / "Cora"
+TRAIN, VAL, TEST = 140, 500, 100
+WORDS = 5  # of each subject
+
+
+def invent(folder: Path) -> Path:
+    """Files such as those of Cora: papers have words of their subjects, and cite papers of these, among others."""
+    scipy = pytest.importorskip("scipy.sparse")
+    draw = random.Random(0)
+    subject = [i % 7 for i in range(TRAIN + VAL + TEST)]
+    words, labels = torch.zeros(len(subject), 7 * WORDS), torch.eye(7)[subject]
+    for i, s in enumerate(subject):
+        for _ in range(3):
+            words[i, WORDS * (s if draw.random() < 0.6 else draw.randrange(7)) + draw.randrange(WORDS)] = 1
+    graph: dict[int, list[int]] = {i: [] for i in range(len(subject))}
+    for i in graph:
+        for s in (subject[i], draw.randrange(7)):
+            other = 7 * draw.randrange(len(subject) // 7) + s
+            graph[i].append(other)
+            graph[other].append(i)
+    x, y = scipy.csr_matrix(words.numpy()), labels.numpy()
+    train, known = slice(TRAIN), slice(TRAIN + VAL)
+    tested = slice(TRAIN + VAL, None)
+    parts = {
+        "x": x[train],
+        "allx": x[known],
+        "tx": x[tested],
+        "y": y[train],
+        "ally": y[known],
+        "ty": y[tested],
+    }
+    for name, part in (parts | {"graph": graph}).items():
+        (folder / f"ind.cora.{name}").write_bytes(pickle.dumps(part))
+    (folder / "ind.cora.test.index").write_text("".join(f"{i}\n" for i in range(TRAIN + VAL, len(subject))))
+    return folder
+
+
+@pytest.fixture
+def papers(tmp_path):
+    return cora(invent(tmp_path), transform=NormalizeFeatures())[0]
+
+
+@pytest.fixture(params=["GCN", "GAT"])
+def setup(request, example):
+    return example.NETWORKS[request.param]
+
+
+def test_both_libraries_start_with_the_same_weights_and_say_the_same(example, setup, papers):
+    ours, theirs = example.make_pair(setup, papers.num_features, 16, 7, seed=5)
+    assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
+    for training in (False, True):
+        said = []
+        for network in (ours, theirs):
+            torch.manual_seed(1)  # the same masks of dropout
+            said.append(network.train(training)(papers))
+        torch.testing.assert_close(*said)
+    other, _ = example.make_pair(setup, papers.num_features, 16, 7, seed=6)
+    assert not torch.allclose(other.eval()(papers), ours.eval()(papers))
+
+
+def test_both_libraries_decay_the_same_weights(example, setup, papers):
+    ours, theirs = example.make_pair(setup, papers.num_features, 16, 7, seed=0)
+    sizes = [sorted(p.numel() for p in network.decayed(setup.decay_all)) for network in (ours, theirs)]
+    assert sizes[0] == sizes[1]
+    everything = {id(p) for p in ours.parameters()}
+    first = {id(p) for p in ours.net.cells[0].parameters()}
+    assert {id(p) for p in ours.decayed(setup.decay_all)} == (everything if setup.decay_all else first)
+    assert first < everything
+
+
+def test_both_libraries_learn_the_same(example, setup, papers):
+    ours, theirs = example.train_pair(setup, papers, 16, 7, 6, seed=0)
+    torch.testing.assert_close(
+        ours.accuracy, theirs.accuracy, atol=0.5, rtol=0
+    )  # half a paper of the hundred
+    for a, b in zip(ours.network.net.cells, theirs.network.convs, strict=True):
+        for name, weight in a.state_dict().items():
+            torch.testing.assert_close(weight, b.state_dict()[name], atol=1e-4, rtol=1e-3)
+
+
+@pytest.fixture
+def few(papers):
+    """The papers of which so few choose the epoch that several are equally good to them."""
+    papers.val_mask[TRAIN + 7 :] = False
+    return papers
+
+
+def train(example, setup, papers):
+    """graphrec's network, trained so fast that its last epoch is not its best one."""
+    return example.train_pair(setup._replace(rate=0.1), papers, 8, 7, 30, seed=0)[0]
+
+
+def test_the_tested_papers_choose_nothing(example, setup, few):
+    elsewhere = few.clone()
+    elsewhere.y = torch.where(few.test_mask, (few.y + 1) % 7, few.y)
+    one, other = (train(example, setup, data) for data in (few, elsewhere))
+    val, test = one.accuracy.T
+    assert (val == val.max()).sum() > 1  # so that the loss is asked, too
+    assert torch.equal(val, other.accuracy[:, 0])
+    assert not torch.equal(test, other.accuracy[:, 1])
+    assert one.best == other.best
+    for name, weight in one.network.state_dict().items():
+        assert torch.equal(weight, other.network.state_dict()[name])
+
+
+def test_the_best_epoch_is_kept(example, setup, papers):
+    trained = train(example, setup, papers)
+    val, test = trained.accuracy.T
+    assert val[trained.best] == val.max() > val[-1]
+    right = trained.network(papers).argmax(1) == papers.y
+    assert 100 * right[papers.val_mask].double().mean().item() == pytest.approx(val.max().item())
+    assert 100 * right[papers.test_mask].double().mean().item() == pytest.approx(trained.tested)
+    assert trained.tested == test[trained.best]
+
+
+def test_means_by_hand(example):
+    assert example.spread(torch.tensor([80.0])) == "80.0"
+    assert example.spread(torch.tensor([80.0, 82.0, 84.0])) == "82.0 ± 2.0"
+
+
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="needs Cora in the folder that GRAPHREC_DATA names")
+def test_the_published_papers_are_learnt(example):
+    dataset = cora(REAL_DATA, transform=NormalizeFeatures())
+    trained = example.train_pair(example.NETWORKS["GCN"], dataset[0], 16, 7, 15, seed=0)
+    assert all(network.tested > 60 for network in trained)
+
+
+def test_learns_and_repeats_itself(example, tmp_path):
+    folder, said = invent(tmp_path), []
+    for name in ("a", "b"):
+        example.main(["--quick", "--data", str(folder), "--out", str(tmp_path / name)])
+        said.append((tmp_path / name / "results.txt").read_text())
+    assert said[0] == said[1]
+    rows = [line.split() for line in said[0].splitlines()[2:]]
+    assert [row[0] for row in rows] == ["GCN", "GAT"]
+    assert all(float(score) > 2 * 100 / 7 for row in rows for score in row[2:4])
+    assert "ms per epoch" in (tmp_path / "a" / "times.txt").read_text()
+    assert (tmp_path / "a" / "accuracy.png").stat().st_size > 20_000
+    assert (tmp_path / "a" / "states.png").stat().st_size > 20_000

@@ -1,0 +1,179 @@
+"""The example on MUTAG: who chooses what, by hand, and the whole of it on invented molecules."""
+
+import math
+import os
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from torch_geometric.data import Batch
+
+from graphrec.datasets import mutag
+
+REAL_DATA = Path(os.environ.get("GRAPHREC_DATA", "")) / "MUTAG"
+
+
+def invent(folder: Path, count: int = 24) -> Path:
+    """Files such as those of MUTAG: chains of atoms, mutagenic where two of three are oxygen."""
+    draw = random.Random(0)
+    edges, bonds, graphs, labels, atoms = [], [], [], [], []
+    for graph in range(1, count + 1):
+        mutagenic = graph % 3 > 0
+        chain = [2 if draw.random() < (0.8 if mutagenic else 0.2) else draw.randrange(7) for _ in range(6)]
+        for v in range(len(atoms) + 1, len(atoms) + len(chain)):
+            edges += [f"{v}, {v + 1}", f"{v + 1}, {v}"]
+            bonds += 2 * [draw.randrange(4)]
+        atoms += chain
+        graphs += len(chain) * [graph]
+        labels.append(1 if mutagenic else -1)
+    parts = {"A": edges, "edge_labels": bonds, "graph_indicator": graphs}
+    for name, lines in (parts | {"graph_labels": labels, "node_labels": atoms}).items():
+        (folder / f"MUTAG_{name}.txt").write_text("".join(f"{line}\n" for line in lines))
+    return folder
+
+
+@pytest.fixture
+def samples(tmp_path):
+    return list(mutag(invent(tmp_path)))
+
+
+@pytest.fixture
+def fold(example, samples):
+    return example.cut(samples, 4, 0)[0]
+
+
+def make(example, name, seed=0):
+    torch.manual_seed(seed)
+    return example.NETWORKS[name][0](7, 4, 8, 0.5)
+
+
+def check_folds(example, samples, folds):
+    """No molecule is learnt from, or chosen by, where it is tested; each is tested once."""
+    for number, sample in enumerate(samples):
+        sample.number = torch.tensor([number])
+    tested_anywhere = []
+    for fold in example.cut(samples, folds, 0):
+        others, learnt, held_out, tested = (part.number.tolist() for part in fold)
+        assert sorted(learnt + held_out) == others
+        assert sorted(others + tested) == list(range(len(samples)))
+        assert abs(len(held_out) - len(tested)) <= 1
+        mix = sum(int(sample.y) for sample in samples) / len(samples)
+        for part in fold:
+            assert abs(int(part.y.sum()) - mix * len(part.y)) < 2  # cut twice: it may be off by one twice
+        tested_anywhere += tested
+    assert sorted(tested_anywhere) == list(range(len(samples)))
+
+
+@pytest.mark.parametrize("folds", [3, 4, 8])
+def test_folds_do_not_leak(example, samples, folds):
+    check_folds(example, samples, folds)
+
+
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="needs MUTAG in the folder that GRAPHREC_DATA names")
+def test_folds_of_the_published_molecules_do_not_leak(example):
+    check_folds(example, list(mutag(REAL_DATA)), 10)
+
+
+def test_the_tested_fold_chooses_nothing(example, fold):
+    flipped = fold.tested.clone()
+    flipped.y = 1 - flipped.y
+    one, other = (
+        example.learn(make(example, "GIN"), fold.learnt, fold.held_out, tested, 12)
+        for tested in (fold.tested, flipped)
+    )
+    torch.testing.assert_close(one.tested, 100 - other.tested)
+    assert (one.best, one.score) == (other.best, other.score)
+    for name, weight in one.network.state_dict().items():
+        assert torch.equal(weight, other.network.state_dict()[name])
+
+
+def test_the_samples_held_out_choose_the_epoch(example, fold):
+    # Trainings of all lengths, each to its end: the longest goes through all that the others have come to.
+    ends = [example.learn(make(example, "GIN"), fold.learnt, None, fold.tested, n) for n in range(1, 13)]
+    scores = [example.judge(end.network, fold.held_out) for end in ends]
+    trained = example.learn(make(example, "GIN"), fold.learnt, fold.held_out, fold.tested, 12)
+    assert trained.score == max(scores)
+    assert trained.best == scores.index(max(scores)) < 11  # else this would be the last epoch's in any case
+    assert trained.tested.tolist() == pytest.approx(
+        [example.judge(end.network, fold.tested)[0] for end in ends]
+    )
+    assert example.judge(trained.network, fold.held_out) == trained.score
+
+
+def test_accuracies_by_hand(example, samples):
+    batch = Batch.from_data_list(samples[:4])
+    assert batch["y"].tolist() == [1, 1, 0, 1]
+    logits = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+
+    class Says(torch.nn.Module):
+        def forward(self, _):
+            return logits
+
+    right, less_loss = example.judge(Says(), batch)
+    assert right == 50
+    # Each row but the last is off by one, to the right side or to the wrong one.
+    losses = [math.log(1 + math.exp(x)) for x in (-1, 1, -1, 0)]
+    assert less_loss == pytest.approx(-sum(losses) / 4)
+
+
+def test_choices_by_hand(example):
+    def trained(tested, best, *score):
+        return example.Trained(torch.tensor(tested), best, score, None)
+
+    narrow, wide = example.Settings(16, 0.0), example.Settings(32, 0.5)
+    trainings = {
+        narrow: [trained([50.0, 70.0, 80.0], 0, 60.0, -1.0), trained([70.0, 80.0, 60.0], 2, 70.0, -9.0)],
+        wide: [trained([90.0, 30.0, 40.0], 2, 60.0, -0.5), trained([40.0, 90.0, 50.0], 1, 60.0, -0.1)],
+    }
+    # Means over the folds: 60, 75, 70 and 65, 60, 45; a fold's own best epochs, 90 and 90, are not combined.
+    setting, epoch, accuracies = example.as_authors(trainings)
+    assert (setting, epoch, accuracies.tolist()) == (narrow, 1, [70, 80])
+    # Equal in right answers, the first fold's are told apart by loss; the second's by right answers before loss.
+    chosen, accuracies = example.fairly(trainings)
+    assert chosen[0] is trainings[wide][0]
+    assert chosen[1] is trainings[narrow][1]
+    assert accuracies.tolist() == [40, 60]
+
+
+@pytest.mark.parametrize("name", ["GIN", "MPNN", "GGNN"])
+def test_networks_learn_and_read_molecules_one_by_one(example, samples, name):
+    network, batch = make(example, name), Batch.from_data_list(samples)
+    network(batch).square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+    network.eval()
+    with torch.no_grad():
+        alone = torch.cat([network(Batch.from_data_list([sample])) for sample in samples])
+        torch.testing.assert_close(network(batch), alone)
+
+
+def test_shares_add_up_to_the_answer(example, samples):
+    network = make(example, "GIN").eval()
+    bias = sum(answer.bias[1] - answer.bias[0] for answer in network.answers)
+    with torch.no_grad():
+        for sample in samples[:5]:
+            harmless, mutagenic = network(sample)[0]
+            torch.testing.assert_close(network.shares(sample).sum() + bias, mutagenic - harmless)
+
+
+def test_two_folds_are_refused(example, tmp_path):
+    with pytest.raises(SystemExit):
+        example.main(["--folds", "2", "--data", str(tmp_path), "--out", str(tmp_path / "run")])
+
+
+def test_learns_and_repeats_itself(example, tmp_path):
+    folder, said = invent(tmp_path), []
+    for name in ("a", "b"):
+        flags = ["--quick", "--epochs", "5", "--data", str(folder), "--out", str(tmp_path / name)]
+        example.main(flags)
+        said.append((tmp_path / name / "results.txt").read_text())
+    assert said[0] == said[1]
+    rows = {line[:20].strip(): line[20:].split() for line in said[0].split("\n\n")[0].splitlines()[2:]}
+    assert list(rows) == [
+        "commonest label",
+        *(f"{name} (this run)" for name in example.NETWORKS),
+        "GIN (published)",
+    ]
+    assert float(rows["GIN (this run)"][0]) > float(rows["commonest label"][0]) == 66.7
+    assert (tmp_path / "a" / "choice.png").stat().st_size > 20_000
+    assert (tmp_path / "a" / "molecules.png").stat().st_size > 20_000
