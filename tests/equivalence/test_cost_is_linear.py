@@ -155,6 +155,65 @@ def test_rounds_cost_the_same_each():
     assert_linear(written, [4, 8, 16])
 
 
+def written_in(cell, plan):
+    """Numbers written by a forward and a backward pass over a schedule that has been used before."""
+    x = torch.randn(plan.num_nodes, cell.inputs, requires_grad=True)
+    gr.run(cell, plan, x)
+    with Count() as count:
+        gr.run(cell, plan, x).h.sum().backward()
+    return count.written
+
+
+def dressed_at(build, size):
+    s = build(size)
+    edges = torch.arange(s.num_edges)
+    return s.replace(relation=edges % 2, edge_attr=torch.randn(s.num_edges, 2))
+
+
+GRAPH_CELLS_BY_NAME = {
+    "GCN": lambda: gr.GCNCell(4, 4),
+    "SAGE": lambda: gr.SAGECell(4, 4),
+    "GIN": lambda: gr.GINCell(4, 4),
+    "GAT": lambda: gr.GATCell(4, 4, heads=2),
+    "GATv2": lambda: gr.GATv2Cell(4, 4, heads=2),
+    "GGNN": lambda: gr.GGNNCell(4, 4, relations=2),
+    "MPNN": lambda: gr.MPNNCell(4, 4, edges=2),
+}
+
+
+@pytest.mark.parametrize("build", STRUCTURES)
+@pytest.mark.parametrize("name", GRAPH_CELLS_BY_NAME)
+def test_rounds_of_cells_for_graphs(name, build):
+    cell, structures = GRAPH_CELLS_BY_NAME[name](), [dressed_at(build, size) for size in SIZES]
+    counts = [written_in(cell, gr.schedule(s, "sync", 2)) for s in structures]
+    assert_linear(counts, [s.num_nodes + s.num_edges for s in structures])
+
+
+@pytest.mark.parametrize("build", STRUCTURES)
+def test_sweeps_in_an_order_read_each_edge_once(build):
+    """However many steps there are: here one for each node."""
+    structures = [build(size) for size in SIZES]
+    counts = [
+        written_in(gr.DAGRNNCell(3, 2), gr.schedule(s, order=torch.arange(s.num_nodes), rounds=2))
+        for s in structures
+    ]
+    assert_linear(counts, [s.num_nodes + s.num_edges for s in structures])
+
+
+def rings_in_a_row(size):
+    """Rings of four nodes, each of which reads the one before."""
+    first = torch.arange(0, size, 4)
+    ring = torch.stack([torch.arange(size), torch.arange(size) // 4 * 4 + (torch.arange(size) + 1) % 4])
+    return gr.dag(torch.cat([ring, torch.stack([first[:-1] + 2, first[1:]])], dim=1), size)
+
+
+def test_cycles_cost_their_own_rounds_alone():
+    """Each component is iterated by itself, not everything until all has settled."""
+    structures = [rings_in_a_row(size) for size in SIZES]
+    counts = [written_in(gr.DAGRNNCell(3, 2), gr.schedule(s, cycles="iterate", rounds=3)) for s in structures]
+    assert_linear(counts, [s.num_nodes + s.num_edges for s in structures])
+
+
 # Widths that no other product has, to know the products with U by.
 INPUTS, HIDDEN = 3, 7
 

@@ -94,7 +94,7 @@ def test_both_libraries_learn_the_same(example, setup, papers):
 @pytest.fixture
 def few(papers):
     """The papers of which so few choose the epoch that several are equally good to them."""
-    papers.val_mask[TRAIN + 7 :] = False
+    papers.val_mask[TRAIN + 3 :] = False
     return papers
 
 
