@@ -1,4 +1,6 @@
-"""Trees and sequences with labels, each loader an `InMemoryDataset` of PyG whose samples already know their levels.
+"""Sequences, trees and graphs with labels, each an `InMemoryDataset` of PyG whose trees and DAGs know their levels.
+
+MUTAG and Cora are PyG's own data sets, found and checked.
 
 Problems over sequences that one draws anew at will are functions, which return inputs, structure and targets; series
 are functions, too.

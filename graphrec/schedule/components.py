@@ -45,7 +45,7 @@ def components(structure: Structure) -> Components:
 def _components(structure: Structure) -> Components:
     source, target = structure.edge_index.cpu().numpy()
     size = structure.num_nodes
-    edges = coo_matrix((np.ones(len(source), dtype=np.int8), (source, target)), shape=(size, size))
+    edges = coo_matrix((np.ones(len(source), dtype=bool), (source, target)), shape=(size, size))
     count, component = connected_components(edges, directed=True, connection="strong")
     component = component.astype(np.int64)
     cyclic = np.bincount(component, minlength=count) > 1
