@@ -95,7 +95,8 @@ def draw_schedule(
     """Draw a schedule from left to right: a column for each step, in it the nodes that the step updates.
 
     In sync mode the nodes stand in every round, and each edge leads from one round to the next: the time-expanded
-    DAG. Arguments and result as in `draw_tree`; labels are the nodes' numbers by default, and in sync mode stand
+    DAG. Steps that are iterated say so, and the edges of their cycles stand within them. In a given order edges to
+    nodes of a lower rank lead back. Arguments and result as in `draw_tree`; labels are the nodes' numbers by default, and in sync mode stand
     only before the first round.
     """
     check_schedule(plan)
@@ -132,7 +133,9 @@ def draw_schedule(
             offset, where = ((-10, 0), ("right", "center")) if rounds else ((0, 9), ("center", "bottom"))
             _write(ax, text, at[i].tolist(), offset, where, fontsize)
     ax.set_axis_on()
-    ax.set_xticks(range(len(columns)))
+    iterated = plan.cycles.steps if plan.cycles else (False,) * len(columns)
+    names = [f"{k}, iterated" if again else str(k) for k, again in enumerate(iterated)]
+    ax.set_xticks(range(len(columns)), names)
     ax.set_yticks([])
     ax.set_xlabel("round" if rounds else "level")
     ax.spines[["left", "top", "right", "bottom"]].set_visible(False)

@@ -83,6 +83,19 @@ def test_rounds_lead_from_one_to_the_next(ax):
     assert ax.get_xlabel() == "round"
 
 
+def test_iterated_steps_say_so(ax):
+    s = gr.dag([[0, 1, 2, 2], [1, 2, 1, 3]], 4)
+    nodes = viz.draw_schedule(gr.schedule(s, cycles="iterate", rounds=2), ax=ax)
+    assert nodes.get_offsets()[:, 0].tolist() == [0, 1, 1, 2]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "1, iterated", "2"]
+    assert sorted(line[1][0] - line[0][0] for line in lines(ax)) == [0, 0, 1, 1]
+
+
+def test_in_a_given_order_edges_may_lead_back(ax):
+    viz.draw_schedule(gr.schedule(RING, order=torch.arange(3)), ax=ax)
+    assert sorted(line[1][0] - line[0][0] for line in lines(ax)) == [-2, 1, 1]
+
+
 def test_nodes_of_a_renumbered_schedule_keep_their_values(ax):
     s = gr.chain(4).reverse()
     nodes = viz.draw_schedule(gr.schedule(s), [0.0, 1.0, 2.0, 3.0], ax=ax)
