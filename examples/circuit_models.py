@@ -65,7 +65,7 @@ class Gates(nn.Module):
     def forward(self, batch: Any) -> Tensor:
         """`[N + P]`: logits of the gates, then those of the pairs."""
         # In training inputs have other codes each time, lest these be learnt by heart.
-        code = draw_code(batch.num_nodes) if self.training else batch.code
+        code = draw_code(batch.num_nodes).to(batch.code) if self.training else batch.code
         h = self.encode(features(batch.node_type, code), gr.from_pyg(batch))
         one, other = batch.pair_index
         return torch.cat([self.one(h), self.same((h[one] - h[other]).square())]).squeeze(1)
@@ -78,15 +78,23 @@ class Gates(nn.Module):
 
 
 class Teacher(learning.Learner):
-    """Trains `Gates` on both at once: the absolute error of probabilities, and the cross entropy of pairs."""
+    """Trains `Gates` on both at once: the absolute error of probabilities, and the cross entropy of pairs.
 
-    def __init__(self, network: Gates, lr: float) -> None:
-        super().__init__(network, {"error": GateError(), "pairs": PairAccuracy()}, lr=lr, weight_decay=0.0)
+    Args:
+        network: what is trained.
+        lr: of AdamW.
+        pairs: whether there are any.
+    """
+
+    def __init__(self, network: Gates, lr: float, pairs: bool = True) -> None:
+        metrics = {"error": GateError(), **({"pairs": PairAccuracy()} if pairs else {})}
+        super().__init__(network, metrics, lr=lr, weight_decay=0.0)
 
     def targets(self, batch: Any) -> Tensor:
         """`[N + P, 2]`: what is to be said, and whether of a pair."""
         said = torch.cat([batch.y, batch.pair_y.float()])
-        return torch.stack([said, (torch.arange(len(said)) >= len(batch.y)).float()], dim=1)
+        of_pair = torch.cat([torch.zeros_like(batch.y), torch.ones_like(batch.pair_y.float())])
+        return torch.stack([said, of_pair], dim=1)
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """The sum of both."""
@@ -96,7 +104,7 @@ class Teacher(learning.Learner):
             return error
         return error + 0.3 * binary_cross_entropy_with_logits(outputs[of_pair], said[of_pair])
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Cells that are to contract do so."""
         for module in self.modules():
             if isinstance(module, Contracting):
@@ -157,16 +165,16 @@ class Rounds(nn.Module):
 def both_ways(s: gr.Structure) -> gr.Structure:
     """The structure with its edges, relation 0, and their reverses, relation 1."""
     edge_index = torch.cat([s.edge_index, s.edge_index.flip(0)], dim=1)
-    relation = torch.arange(2).repeat_interleave(s.num_edges)
+    relation = torch.arange(2, device=s.device).repeat_interleave(s.num_edges)
     return gr.Structure(s.num_nodes, edge_index, torch.zeros_like(relation), relation, kind=s.kind)
 
 
 class Sage(pyg.SAGEConv):
     """PyG's layer, which ends in a sum, under a tanh."""
 
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+    def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
         """`[N, H]`."""
-        return torch.tanh(super().forward(x, edge_index))
+        return torch.tanh(super().forward(x, edge_index, size))
 
 
 class Cut(nn.Module):
