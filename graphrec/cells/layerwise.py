@@ -7,7 +7,7 @@ import typing
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch_geometric.nn import MessagePassing
 
@@ -24,7 +24,7 @@ _OF_EDGES = {"edge_attr": "edge_attr", "edge_weight": "edge_attr", "edge_type": 
 class ConvCell(Convolution):
     """A `torch_geometric.nn.MessagePassing` layer whose nodes read what the layer made of their sources.
 
-    h_v = conv(x_v, {h_u : u → v})
+    h_v = after(conv(x_v, {h_u : u → v}))
 
     In each step the layer is shown a small graph: the nodes of the level with their input x, a node for each message
     with the state h of its source, and the edges between them; as a pair of sources and targets where the layer takes
@@ -36,6 +36,8 @@ class ConvCell(Convolution):
     Args:
         conv: the layer. `edge_attr`, `edge_weight` and `edge_type` are given from the structure's edge attributes and
             relations where the layer takes them.
+        after: a module that rows go through when they leave the layer, such as `nn.Tanh()`: most layers end in a sum,
+            and level upon level of sums is no more than one.
 
     Raises:
         TypeError: no `MessagePassing`, or one that needs to be told more than that.
@@ -44,9 +46,10 @@ class ConvCell(Convolution):
     Shapes: x `[N, H]`; State `h` `[N, H]`: the layer keeps the width.
     """
 
-    def __init__(self, conv: MessagePassing) -> None:
+    def __init__(self, conv: MessagePassing, after: nn.Module | None = None) -> None:
         super().__init__()
         self.conv = conv
+        self.after = after
         self.takes = _check_conv(conv)
         self.takes_pairs = _takes_pairs(conv)
 
@@ -86,13 +89,15 @@ class ConvCell(Convolution):
         # The level's own rows stand among the sources too, for layers that add an edge from each node to itself.
         rows = torch.cat([own.h, inbox.h])
         edges = torch.stack([sources, inbox.target])
-        rows = self.conv((rows, own.h) if self.takes_pairs else rows, edges, **told)
+        rows = self.conv((rows, own.h) if self.takes_pairs else rows, edges, **told)[:n]
+        if self.after is not None:
+            rows = self.after(rows)
         if rows.shape[1:] != own.h.shape[1:]:
             raise ValueError(
                 f"{type(self.conv).__name__} turns width {own.h.shape[1]} into {tuple(rows.shape[1:])}, but level by "
                 f"level it reads what it has made itself: make it with equal widths, heads counted."
             )
-        return self.State(rows[:n])
+        return self.State(rows)
 
     def _of_edges(
         self, edge_attr: Tensor | None, relation: Tensor | None, rows: slice = slice(None)

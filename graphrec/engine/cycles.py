@@ -54,7 +54,7 @@ def _fixed_point(once: Round, state: Any, until: FixedPoint, component: Tensor, 
             return state
     left = float(residual[moving].max())
     message = (
-        f"{what} of {int(moving.sum())} of {len(moving)} cyclic components still change by {left:.3g} after "
+        f"{what} of {int(moving.sum())} of {len(moving)} cyclic components still change by {left:.0e} after "
         f"{until.limit} rounds, more than the tolerance of {until.tolerance:.3g}: raise the limit or the tolerance, "
         f"take a number of rounds, or a cell that contracts (smaller weights)."
     )

@@ -119,12 +119,13 @@ class Layerwise(Recursive):
 
     Args:
         conv: a `torch_geometric.nn.MessagePassing` layer that keeps the width.
+        after: a module that rows go through when they leave the layer, such as `nn.Tanh()`.
 
     Shapes: x `[N, H]`, result `[N, H]`.
     """
 
-    def __init__(self, conv: MessagePassing) -> None:
-        super().__init__(ConvCell(conv))
+    def __init__(self, conv: MessagePassing, after: nn.Module | None = None) -> None:
+        super().__init__(ConvCell(conv, after))
 
 
 class DAGNN(Model):

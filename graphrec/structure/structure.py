@@ -126,6 +126,26 @@ class Structure:
             self.cache["reverse"] = other
         return self.cache["reverse"]
 
+    def both_ways(self) -> Structure:
+        """The same nodes, and every edge a second time, back from its target to its source.
+
+        The way back of an edge of relation r is of relation R + r, where R is how many relations there are (one, if
+        none are named), so that cells can tell the directions; its features are the edge's. Slots are counted anew.
+        """
+        named = torch.zeros_like(self.slot) if self.relation is None else self.relation
+        count = int(named.max()) + 1 if len(named) else 1
+        edge_index = torch.cat([self.edge_index, self.edge_index.flip(0)], dim=1)
+        return replace(
+            self,
+            edge_index=edge_index,
+            slot=default_slots(edge_index[1], self.num_nodes),
+            relation=torch.cat([named, count + named]),
+            edge_attr=None if self.edge_attr is None else torch.cat([self.edge_attr, self.edge_attr]),
+            level=None,
+            level_reversed=None,
+            past=None,
+        )
+
     def to(self, device: torch.device | str) -> Structure:
         """This structure with its tensors on another device."""
         device = torch.device(device)

@@ -90,6 +90,20 @@ def test_layers_with_edge_features(name, build):
     assert_is_loop_over_masks(make(), s, told)
 
 
+@pytest.mark.parametrize("build", ACYCLIC)
+def test_rows_go_through_a_module_when_they_leave_the_layer(build):
+    class Squashed(pyg.SAGEConv):
+        def forward(self, x, edge_index, size=None):
+            return torch.tanh(super().forward(x, edge_index, size))
+
+    s = build(None).replace(edge_attr=None)
+    torch.manual_seed(0)
+    conv, whole = pyg.SAGEConv(H, H), Squashed(H, H)
+    whole.load_state_dict(conv.state_dict())
+    x = torch.randn(s.num_nodes, H)
+    assert_close(gr.Layerwise(conv, nn.Tanh())(x, s), over_masks(whole, x, s, {}))
+
+
 def test_cost_is_linear_in_depth():
     """A caterpillar twice as long costs twice as much; a loop over masks, four times."""
     conv = pyg.SAGEConv(H, H)

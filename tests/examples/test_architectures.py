@@ -116,6 +116,7 @@ def test_errors_by_hand(example):
     assert row == [pytest.approx(v) for v in (3**0.5, 3**0.5, r, 4.5**0.5, 4.5**0.5)] + ["–"]
 
 
+@pytest.mark.slow
 def test_learns_without_a_download_and_repeats_itself(tmp_path, run_quick):
     said = [run_quick("architectures.py", tmp_path / name, "--epochs", "2") for name in ("a", "b")]
     assert said[0] == said[1]

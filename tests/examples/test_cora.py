@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch_geometric.data import Data
 from torch_geometric.transforms import NormalizeFeatures
 
 from graphrec.datasets import cora
@@ -124,6 +125,26 @@ def test_the_best_epoch_is_kept(example, setup, papers):
     assert 100 * right[papers.val_mask].double().mean().item() == pytest.approx(val.max().item())
     assert 100 * right[papers.test_mask].double().mean().item() == pytest.approx(trained.tested)
     assert trained.tested == test[trained.best]
+
+
+def test_equally_good_epochs_are_told_apart_by_loss(example, setup):
+    class Says(torch.nn.Module):
+        """After each epoch, how surely it gives the paper that chooses the right answer, class 0."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(2, 2))
+            self.sure = iter([-1.0, 1.0, 3.0, 2.0, -2.0])
+
+        def decayed(self, everywhere):
+            return [self.weight]
+
+        def forward(self, _):
+            return self.weight if self.training else torch.tensor([[next(self.sure), 0.0], [0.0, 0.0]])
+
+    mask = torch.tensor([True, False])
+    data = Data(y=torch.tensor([0, 0]), train_mask=mask, val_mask=mask, test_mask=~mask)
+    assert example.learn(Says(), data, setup, 5).best == 2
 
 
 def test_means_by_hand(example):

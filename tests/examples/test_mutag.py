@@ -164,7 +164,7 @@ def test_two_folds_are_refused(example, tmp_path):
 def test_learns_and_repeats_itself(example, tmp_path):
     folder, said = invent(tmp_path), []
     for name in ("a", "b"):
-        flags = ["--quick", "--epochs", "5", "--data", str(folder), "--out", str(tmp_path / name)]
+        flags = ["--quick", "--epochs", "4", "--data", str(folder), "--out", str(tmp_path / name)]
         example.main(flags)
         said.append((tmp_path / name / "results.txt").read_text())
     assert said[0] == said[1]

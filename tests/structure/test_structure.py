@@ -97,3 +97,18 @@ def test_to_another_device_takes_all_tensors_along():
 )
 def test_printing(structure, text):
     assert repr(structure) == text
+
+
+@pytest.mark.parametrize("relations", [None, [0, 2, 0]])
+def test_both_ways_tell_the_directions(relations):
+    relation = None if relations is None else torch.tensor(relations)
+    attr = torch.randn(3, 2)
+    s = gr.dag([[0, 1, 1], [1, 2, 1]], 4, relation=relation, edge_attr=attr, kind=torch.tensor([0, 1, 1, 0]))
+    both = s.both_ways()
+    assert both.edge_index.tolist() == [[0, 1, 1, 1, 2, 1], [1, 2, 1, 0, 1, 1]]
+    there = [0, 0, 0] if relations is None else relations
+    assert both.relation.tolist() == there + [max(there) + 1 + r for r in there]
+    assert torch.equal(both.edge_attr, torch.cat([attr, attr]))
+    assert both.slot.tolist() == [0, 0, 1, 0, 2, 3]
+    assert both.kind.tolist() == s.kind.tolist()
+    assert gr.dag(torch.zeros(2, 0, dtype=torch.long), 2).both_ways().num_edges == 0
