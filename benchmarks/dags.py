@@ -45,7 +45,7 @@ class Case(NamedTuple):
         return f"{many} {self.nodes:,} nodes, {self.depth} levels, H={self.hidden}"
 
 
-CASES = (Case(128, 100, 20, 64), Case(1, 10_000, 100, 64))
+CASES = (Case(128, 100, 20, 64), Case(32, 200, 50, 64), Case(1, 10_000, 100, 64))
 QUICK = Case(8, 50, 10, 16)
 
 
