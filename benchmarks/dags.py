@@ -92,9 +92,7 @@ def convolutions(s: gr.Structure, x: Tensor) -> dict[str, Contender]:
     found = {
         OURS: Contender(ours, x, lambda x: ours(x, s)),
         "mask loop": Contender(conv, x, partial(loop_over_masks, conv, edges, level)),
-        "mask loop, masks made before": Contender(
-            conv, x, partial(loop_over_parts, conv, edges, level, nodes)
-        ),
+        "mask loop with care": Contender(conv, x, partial(loop_over_parts, conv, edges, level, nodes)),
     }
     try:
         for name, forward in dgl_in_order(conv, edges, s.num_nodes).items():

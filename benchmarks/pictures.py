@@ -64,10 +64,11 @@ def draw_rows(rows: list[NetRow], file: Path) -> None:
             here = [row for row in rows if (row.net, row.mode) == (net, mode)]
             for at, row in enumerate(here):
                 ours, *others = row.timings.items()
+                width = min(0.27, 0.9 / len(others))
                 for j, (name, timing) in enumerate(others):
-                    place = at + (j - (len(others) - 1) / 2) * 0.27
+                    place = at + (j - (len(others) - 1) / 2) * width
                     style = {"color": COLOURS[names.index(name) + 1], "edgecolor": "black", "linewidth": 0.4}
-                    bar = axes.bar(place, timing.ratio_to(ours[1]), 0.27, label=name, **style)
+                    bar = axes.bar(place, timing.ratio_to(ours[1]), width, label=name, **style)
                     axes.bar_label(bar, fmt="%.2f", fontsize=6, padding=1)
             axes.axhline(1, color="grey", linewidth=0.8, linestyle="--", zorder=0)
             axes.set_xticks(range(len(here)), [fill(row.shape, 12) for row in here], fontsize=7)
