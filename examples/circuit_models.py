@@ -159,22 +159,7 @@ class Rounds(nn.Module):
     def forward(self, x: Tensor, s: gr.Structure) -> Tensor:
         """`[N, H]`."""
         rounds = self.rounds or 1 + int(gr.levels(s).max())
-        return gr.run(self.cell, gr.schedule(both_ways(s) if self.both else s, "sync", rounds), x)[0]
-
-
-def both_ways(s: gr.Structure) -> gr.Structure:
-    """The structure with its edges, relation 0, and their reverses, relation 1."""
-    edge_index = torch.cat([s.edge_index, s.edge_index.flip(0)], dim=1)
-    relation = torch.arange(2, device=s.device).repeat_interleave(s.num_edges)
-    return gr.Structure(s.num_nodes, edge_index, torch.zeros_like(relation), relation, kind=s.kind)
-
-
-class Sage(pyg.SAGEConv):
-    """PyG's layer, which ends in a sum, under a tanh."""
-
-    def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
-        """`[N, H]`."""
-        return torch.tanh(super().forward(x, edge_index, size))
+        return gr.run(self.cell, gr.schedule(s.both_ways() if self.both else s, "sync", rounds), x)[0]
 
 
 class Cut(nn.Module):
@@ -305,7 +290,7 @@ def networks(hidden: int) -> dict[str, tuple[str, Callable[[], Gates]]]:
         "DAGNN cells": ("1", partial(in_order, gr.DAGNNCell)),
         "Tree-LSTM cells": ("1", partial(in_order, gr.ChildSumTreeLSTMCell)),
         "D-VAE cells, up and down": ("2", up_down),
-        "PyG's SAGEConv": ("1", lambda: lifted(gr.Layerwise(Sage(hidden, hidden)))),
+        "PyG's SAGEConv": ("1", lambda: lifted(gr.Layerwise(pyg.SAGEConv(hidden, hidden), nn.Tanh()))),
         f"D-VAE cells, {ROUNDS} rounds": (
             f"{ROUNDS}",
             lambda: Gates(Rounds(per_kind(gr.DVAECell, D, hidden)), hidden),

@@ -96,8 +96,8 @@ def draw_schedule(
 
     In sync mode the nodes stand in every round, and each edge leads from one round to the next: the time-expanded
     DAG. Steps that are iterated say so, and the edges of their cycles stand within them. In a given order edges to
-    nodes of a lower rank lead back. Arguments and result as in `draw_tree`; labels are the nodes' numbers by default, and in sync mode stand
-    only before the first round.
+    nodes of a lower rank lead back. Arguments and result as in `draw_tree`; labels are the nodes' numbers by default,
+    and in sync mode stand only before the first round.
     """
     check_schedule(plan)
     structure = plan.structure

@@ -1,4 +1,4 @@
-"""A sync run is the async run of the time-expanded DAG: each node once per round, reading the nodes of the round before."""
+"""A sync run is the async run of the time-expanded DAG: one node per node and round, which reads the round before."""
 
 import pytest
 import torch

@@ -126,7 +126,7 @@ def test_structures_made_of_others(models):
     assert cut.edge_index.tolist() == [[0, 1, 2], [2, 2, 3]]
     assert cut.slot.tolist() == [0, 1, 0]
     assert models.level_in_cycle(s).tolist() == [0, 0, 1, 2]
-    both = models.both_ways(s)
+    both = s.both_ways()
     assert both.edge_index.tolist() == [[0, 1, 2, 3, 2, 2, 3, 1], [2, 2, 3, 1, 0, 1, 2, 3]]
     assert both.relation is not None
     assert both.relation.tolist() == [0] * 4 + [1] * 4
