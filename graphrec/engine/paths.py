@@ -35,6 +35,9 @@ def send_and_sum(rows: Tensor, paths: Paths, weight: Tensor | None = None) -> Te
     """
     if weight is None:
         return _SendAndSum.apply(rows.flatten(1).unsqueeze(1), None, paths).view(-1, *rows.shape[1:])
+    # Under autocast a product is of another dtype than a weight that has been through an exponential.
+    dtype = torch.promote_types(rows.dtype, weight.dtype)
+    rows, weight = rows.to(dtype), weight.to(dtype)
     if weight.dim() == 1:
         return _SendAndSum.apply(rows.unsqueeze(1), weight.unsqueeze(1), paths).squeeze(1)
     return _SendAndSum.apply(rows, weight, paths)

@@ -42,11 +42,16 @@ def components(structure: Structure) -> Components:
     return structure.cache["components"]
 
 
-def _components(structure: Structure) -> Components:
+def adjacency(structure: Structure) -> coo_matrix:
+    """The edges as scipy takes them, `[N, N]`: from the row's node to the column's."""
     source, target = structure.edge_index.cpu().numpy()
     size = structure.num_nodes
-    edges = coo_matrix((np.ones(len(source), dtype=bool), (source, target)), shape=(size, size))
-    count, component = connected_components(edges, directed=True, connection="strong")
+    return coo_matrix((np.ones(len(source), dtype=bool), (source, target)), shape=(size, size))
+
+
+def _components(structure: Structure) -> Components:
+    source, target = structure.edge_index.cpu().numpy()
+    count, component = connected_components(adjacency(structure), directed=True, connection="strong")
     component = component.astype(np.int64)
     cyclic = np.bincount(component, minlength=count) > 1
     cyclic[component[source[source == target]]] = True

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
+from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
 from ..structure import Structure
 from ..structure.structure import as_whole_numbers
+from .components import adjacency
 
 # What `graphrec.schedule` takes: ranks, or a function that finds them.
 Order = Tensor | Callable[[Structure], Tensor]
@@ -54,29 +57,16 @@ def breadth_first(structure: Structure, roots: Sequence[int] | Tensor) -> Tensor
     Raises:
         ValueError: no roots, one that is no node, or a node that no root reaches.
     """
-    front = as_whole_numbers(roots, "roots must be nodes").flatten().to(structure.device)
-    if not len(front) or int(front.min()) < 0 or int(front.max()) >= structure.num_nodes:
+    given = as_whole_numbers(roots, "roots must be nodes").flatten().to(structure.device)
+    if not len(given) or int(given.min()) < 0 or int(given.max()) >= structure.num_nodes:
         raise ValueError(
-            f"roots must be nodes, 0 to {structure.num_nodes - 1}, at least one, got {front.tolist()}."
+            f"roots must be nodes, 0 to {structure.num_nodes - 1}, at least one, got {given.tolist()}."
         )
-    by_source = torch.argsort(structure.source, stable=True)
-    targets = structure.target[by_source]
-    count = torch.bincount(structure.source, minlength=structure.num_nodes)
-    first = torch.cumsum(count, 0) - count
-    distance = torch.full_like(count, -1)
-    distance[front] = 0
-    reached = 0
-    while len(front):
-        reached += 1
-        sizes = count[front]
-        start = torch.repeat_interleave(first[front] - (torch.cumsum(sizes, 0) - sizes), sizes)
-        found = targets[start + torch.arange(len(start), device=start.device)]
-        front = torch.unique(found[distance[found] < 0])
-        distance[front] = reached
-    if bool((distance < 0).any()):
-        node = int((distance < 0).nonzero()[0])
-        raise ValueError(f"no root reaches node {node}: give one in each part of the graph.")
-    return distance
+    distance = dijkstra(adjacency(structure), indices=given.cpu().numpy(), unweighted=True, min_only=True)
+    missed = np.flatnonzero(np.isinf(distance))
+    if len(missed):
+        raise ValueError(f"no root reaches node {missed[0]}: give one in each part of the graph.")
+    return torch.from_numpy(distance.astype(np.int64)).to(structure.device)
 
 
 def ranks(structure: Structure, order: Order) -> Tensor:

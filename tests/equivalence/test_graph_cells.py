@@ -176,3 +176,20 @@ def test_a_readout_as_a_node_of_the_graph(case):
         rounds=3,
     )
     assert_close(run.run().h[: plain.num_nodes], alone.run().h)
+
+
+@pytest.mark.parametrize("case", GRAPH_CELLS, ids=lambda case: case.name)
+def test_autocast(case):
+    """Products are bfloat16; the state keeps the dtype of x, and numbers are those without, as far as they go."""
+    structure = next(s for c, s in (p.values for p in cases([case], FAMILIES[-1:])))
+    structure = structure.replace(edge_attr=structure.edge_attr.float())
+    torch.manual_seed(0)
+    cell = case.make(3, 4)
+    x = torch.randn(structure.num_nodes, cell.inputs, requires_grad=True)
+    plan = gr.schedule(structure, "sync", 2)
+    exact = gr.run(cell, plan, x).h
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        h = gr.run(cell, plan, x).h
+    assert h.dtype == torch.float32
+    assert_close(h.bfloat16(), exact.bfloat16())
+    assert torch.autograd.grad(h.sum(), x)[0].isfinite().all()
