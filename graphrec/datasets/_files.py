@@ -53,7 +53,9 @@ def raw_file(folder: Path, file: str, mend: str) -> Path:
         return path
     if not folder.is_dir():
         raise FileNotFoundError(f"expected the file {path}, but there is no folder {folder}. {mend}")
-    there = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
+    names = sorted(p.name for p in folder.iterdir())
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    there = (", ".join(names[:10]) or "nothing") + more
     raise FileNotFoundError(f"expected the file {file} in {folder}, which holds: {there}. {mend}")
 
 

@@ -45,6 +45,13 @@ def test_a_missing_file_is_named_with_what_is_there(tmp_path: Path) -> None:
         raw_file(tmp_path / "nowhere", "c.txt", "Go and get it.")
 
 
+def test_of_many_files_only_the_first_are_named(tmp_path: Path) -> None:
+    for number in range(12):
+        (tmp_path / f"{number:02}.txt").touch()
+    with pytest.raises(FileNotFoundError, match=r"which holds: 00\.txt, .*09\.txt and 2 more\."):
+        raw_file(tmp_path, "c.txt", "Go and get it.")
+
+
 def test_lines_are_numbered_and_end_at_line_feeds_only(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_bytes("one\n\ntwo\u2028still\u0085two\r\nthree".encode())
