@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn.aggr import Aggregation, QuantileAggregation, Set2Set, SortAggregation
 from torch_geometric.nn.resolver import aggregation_resolver
 
+from .cells.weights import Resettable
 from .engine.inbox import Inbox, SegmentInbox
 from .schedule import Schedule, schedule
 from .structure import Structure, as_structure, default_slots
@@ -132,7 +133,7 @@ def sort(h: Tensor, s: Structure | Data, k: int) -> Tensor:
     return aggregate(h, s, SortAggregation(k))
 
 
-class Gated(nn.Module):
+class Gated(Resettable):
     """The gated readout: a sum over the nodes, each of which decides by itself how much it has to say.
 
     h_G = tanh(sum_v sigmoid(i([h_v, x_v])) * tanh(j([h_v, x_v])))
@@ -161,7 +162,7 @@ class Gated(nn.Module):
         return torch.tanh(sum(torch.sigmoid(self.gate(both)) * torch.tanh(self.value(both)), s))
 
 
-class Attention(nn.Module):
+class Attention(Resettable):
     """`attention` with a linear score of its own.
 
     Args:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
+from .weights import Resettable
+
 if TYPE_CHECKING:
     from ..engine.inbox import Inbox
     from ..structure import Structure
@@ -46,7 +48,7 @@ class Fused(NamedTuple):
         )
 
 
-class Cell(nn.Module):
+class Cell(Resettable):
     """How one node's state follows from its input and its inbox.
 
     A subclass sets `State`, a NamedTuple type of `[N, ·]` tensors, and `self.hidden`, their width, and writes

@@ -72,8 +72,13 @@ class GCNCell(Convolution):
         super().__init__(inputs, hidden)
         self.weighted = weighted
         self.lin = nn.Linear(inputs, hidden, bias=False)  # W
-        self.bias = nn.Parameter(torch.zeros(hidden))
+        self.bias = nn.Parameter(torch.empty(hidden))
+        self.init_parameters()
+
+    def init_parameters(self) -> None:
+        """W and b."""
         nn.init.xavier_uniform_(self.lin.weight)
+        nn.init.zeros_(self.bias)
 
     def shapes(self) -> list[tuple[int, ...]]:
         """h, scale and loop."""
@@ -174,10 +179,16 @@ class GINCell(Convolution):
         if network is None:
             network = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden))
         self.nn = network
+        self.initial_eps = eps
         if train_eps:
-            self.eps = nn.Parameter(torch.tensor([eps]))
+            self.eps = nn.Parameter(torch.empty(1))
         else:
-            self.register_buffer("eps", torch.tensor([eps]))
+            self.register_buffer("eps", torch.empty(1))
+        self.init_parameters()
+
+    def init_parameters(self) -> None:
+        """eps."""
+        nn.init.constant_(self.eps, self.initial_eps)
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
         """One step."""

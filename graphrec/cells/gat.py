@@ -28,7 +28,7 @@ class _Attention(Convolution):
             )
         self.heads, self.average, self.slope, self.dropout = heads, average, slope, dropout
         self.width = hidden if average else hidden // heads
-        self.bias = nn.Parameter(torch.zeros(hidden))
+        self.bias = nn.Parameter(torch.empty(hidden))
 
     def _by_head(self, rows: Tensor) -> Tensor:
         return rows.unflatten(-1, (self.heads, self.width))
@@ -95,8 +95,13 @@ class GATCell(_Attention):
         self.lin = nn.Linear(inputs, heads * self.width, bias=False)  # W
         self.att_src = nn.Parameter(torch.empty(1, heads, self.width))  # a_1
         self.att_dst = nn.Parameter(torch.empty(1, heads, self.width))  # a_2
+        self.init_parameters()
+
+    def init_parameters(self) -> None:
+        """All."""
         for weight in (self.lin.weight, self.att_src, self.att_dst):
             nn.init.xavier_uniform_(weight)
+        nn.init.zeros_(self.bias)
 
     def show(self, state: Any) -> Shown:
         """What of scores and sums depends on one node."""
@@ -144,8 +149,13 @@ class GATv2Cell(_Attention):
         self.lin_l = nn.Linear(inputs, heads * self.width)  # W_1
         self.lin_r = nn.Linear(inputs, heads * self.width)  # W_2
         self.att = nn.Parameter(torch.empty(1, heads, self.width))  # a
+        self.init_parameters()
+
+    def init_parameters(self) -> None:
+        """All but the biases of products."""
         for weight in (self.lin_l.weight, self.lin_r.weight, self.att):
             nn.init.xavier_uniform_(weight)
+        nn.init.zeros_(self.bias)
 
     def show(self, state: Any) -> Shown:
         """The two products."""

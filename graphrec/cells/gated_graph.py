@@ -72,7 +72,11 @@ class GGNNCell(_Gathering):
             raise ValueError(f"there must be one relation or more, got {relations}.")
         self.relations = relations
         self.weight = nn.Parameter(torch.empty(relations, hidden, hidden))  # W_r, transposed
-        nn.init.uniform_(self.weight, -(hidden**-0.5), hidden**-0.5)
+        self.init_parameters()
+
+    def init_parameters(self) -> None:
+        """W_r."""
+        nn.init.uniform_(self.weight, -(self.hidden**-0.5), self.hidden**-0.5)
 
     def show(self, state: Any) -> Shown:
         """W h."""

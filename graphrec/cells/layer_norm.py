@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .activation import Activation, activation_function
 from .cell import Cell
 from .gru import GRUState
-from .lstm import LSTMState
+from .lstm import LSTMState, set_forget_bias
 
 if TYPE_CHECKING:
     from ..engine.inbox import Inbox
@@ -83,9 +83,12 @@ class LayerNormLSTMCell(Cell):
         self.norm_recurrent = nn.LayerNorm(4 * hidden)  # alpha_1, beta_1
         self.norm_input = nn.LayerNorm(4 * hidden)  # alpha_2, beta_2 + b
         self.norm_memory = nn.LayerNorm(hidden)  # alpha_3, beta_3
-        if forget_bias is not None:
-            with torch.no_grad():
-                self.norm_input.bias[hidden : 2 * hidden] = forget_bias
+        self.forget_bias = forget_bias
+        self.init_parameters()
+
+    def init_parameters(self) -> None:
+        """b_f."""
+        set_forget_bias(self.norm_input, self.hidden, self.forget_bias)
 
     def project(self, x: Tensor) -> Tensor:
         """LN(W x) + b."""

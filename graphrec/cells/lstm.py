@@ -21,7 +21,7 @@ class LSTMState(NamedTuple):
     c: Tensor
 
 
-def set_forget_bias(layer: nn.Linear, hidden: int, value: float | None, gate: int = 1) -> None:
+def set_forget_bias(layer: nn.Linear | nn.LayerNorm, hidden: int, value: float | None, gate: int = 1) -> None:
     """Let gate number `gate` begin at the bias `value`; None leaves the layer as it is.
 
     Raises:
@@ -66,7 +66,12 @@ class LSTMCell(Cell):
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 4, biases)  # W and U of i, f, g, o
-        set_forget_bias(self.input, hidden, forget_bias)
+        self.forget_bias = forget_bias
+        self.init_parameters()
+
+    def init_parameters(self) -> None:
+        """b_f."""
+        set_forget_bias(self.input, self.hidden, self.forget_bias)
 
     def project(self, x: Tensor) -> Tensor:
         """W x + b of all gates."""
@@ -154,8 +159,14 @@ class PeepholeLSTMCell(Cell):
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 4, biases)  # W and U of i, f, g, o
-        self.peephole = nn.Parameter(torch.zeros(3, hidden))  # p_i, p_f, p_o
-        set_forget_bias(self.input, hidden, forget_bias)
+        self.peephole = nn.Parameter(torch.empty(3, hidden))  # p_i, p_f, p_o
+        self.forget_bias = forget_bias
+        self.init_parameters()
+
+    def init_parameters(self) -> None:
+        """p and b_f."""
+        nn.init.zeros_(self.peephole)
+        set_forget_bias(self.input, self.hidden, self.forget_bias)
 
     def project(self, x: Tensor) -> Tensor:
         """W x + b of all gates."""
@@ -198,7 +209,13 @@ class CoupledLSTMCell(Cell):
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 3, biases)  # W and U of i, g, o
-        set_forget_bias(self.input, hidden, None if forget_bias is None else -forget_bias, gate=0)
+        self.forget_bias = forget_bias
+        self.init_parameters()
+
+    def init_parameters(self) -> None:
+        """b_i."""
+        begin = None if self.forget_bias is None else -self.forget_bias
+        set_forget_bias(self.input, self.hidden, begin, gate=0)
 
     def project(self, x: Tensor) -> Tensor:
         """W x + b of both gates and of g."""

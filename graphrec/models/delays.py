@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..cells import ARCell, NARXCell, SRNCell, TDNNCell
 from ..cells.activation import Activation
+from ..cells.weights import Resettable
 from ..engine import run
 from ..schedule import schedule
 from ..structure import Structure, as_structure, lagged
@@ -51,7 +52,7 @@ class TDNN(Model):
         return run(self.cell, plan, x, before).h, []
 
 
-class NARX(nn.Module):
+class NARX(Resettable):
     """Nonlinear autoregression with exogenous inputs over chains, in both forms; see `NARXCell`.
 
     - series-parallel, `model(x, s, y)`: the true outputs are fed back. Nothing then waits for anything, and all
@@ -119,7 +120,7 @@ class NARX(nn.Module):
         return run(cell, schedule(lags), rows, initial).y
 
 
-class AR(nn.Module):
+class AR(Resettable):
     """The autoregressive process of order K over chains; see `ARCell`.
 
     y_t = b + A_1 y_{t-1} + … + A_K y_{t-K}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..cells import Cell, SeriesCell
 from ..cells.cell import check_cell
 from ..cells.emitting import EmittingCell
+from ..cells.weights import Resettable
 from ..engine import run, run_first
 from ..schedule import schedule
 from ..structure import Structure, as_structure, chains
@@ -23,7 +24,7 @@ from .model import Model, Over, is_as_written
 from .recursive import Recursive
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(Resettable):
     """A language model: at every node of a sequence, which token stands there, given those before it.
 
     p(w_t | w_1 … w_{t-1}) = softmax(V h_t + c),  h_t the state after w_0 … w_{t-1},  w_0 = the end symbol
@@ -50,8 +51,8 @@ class LanguageModel(nn.Module):
         check_decoding(tokens, end, limit=1)
         _check_widths(_step_cell(model), embedding, hidden)
         self.end = end
-        self.embed = nn.Embedding(tokens, embedding)
         self.model = model
+        self.embed = nn.Embedding(tokens, embedding)
         self.output = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, tokens))
 
     def forward(self, token: Tensor, s: Over) -> Tensor:
@@ -103,7 +104,7 @@ class LanguageModel(nn.Module):
             return choose(emitting, state, read[is_last], self.end, limit, pick)
 
 
-class Seq2Seq(nn.Module):
+class Seq2Seq(Resettable):
     """Encoder and decoder: a sequence is read to its end, and another is said from there.
 
     s = the encoder's final state;  p(y_k | y_1 … y_{k-1}, x) = softmax(V h_k + c),

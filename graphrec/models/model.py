@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
+from ..cells.weights import Resettable
 from ..structure import Over, Structure, as_structure
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
 
-class Model(nn.Module):
+class Model(Resettable):
     """A module from inputs and a structure to a row per node, which can also be given states and return them.
 
     A subclass writes `compute` and, where it has states, `final`. States are listed as torch lists them: layer by

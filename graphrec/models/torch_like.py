@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..cells import Cell, GRUCell, LSTMCell, SRNCell
+from ..cells.weights import Resettable
 from ..sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
 from .combine import Bidirectional, Stacked
 from .model import Model, is_as_written
 from .recursive import Recursive
 
 
-class Sequences(nn.Module):
+class Sequences(Resettable):
     """A model over sequences, called as `torch.nn.RNN`, `LSTM` and `GRU` are.
 
     Args:

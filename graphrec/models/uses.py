@@ -7,13 +7,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from .. import readout as readouts
+from ..cells.weights import Resettable
 from ..structure import as_structure
 from .model import Over, count_states
 
 _READOUTS: dict[str, Any] = {"mean": readouts.mean, "root": readouts.root}
 
 
-class SequenceToClass(nn.Module):
+class SequenceToClass(Resettable):
     """Sequence to class: a readout of the states, and a linear layer over it.
 
     y = V r + c,  r the last state or the mean state of the sequence
@@ -53,7 +54,7 @@ class SequenceToClass(nn.Module):
         return self.output(self.readout(self.model(x, structure), structure))
 
 
-class SequenceToLabels(nn.Module):
+class SequenceToLabels(Resettable):
     """Synchronous sequence to sequence: a label for every node.
 
     y_t = V h_t + c

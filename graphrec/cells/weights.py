@@ -1,0 +1,72 @@
+"""Weights drawn anew, as at construction: what a loop over folds asks of every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
+
+
+class Resettable(nn.Module):
+    """A module whose weights can be drawn anew."""
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew, as at construction.
+
+        The parts are reset by their own `reset_parameters`, in the order in which they stand in the module and each
+        once, however many rounds it has; then what `init_parameters` is for.
+
+        Raises:
+            TypeError: a part with weights that has no `reset_parameters`. Nothing has been done then.
+        """
+        if type(self).reset_parameters is Resettable.reset_parameters:
+            _check_own(self, "the module")
+        for reset in list(_of_parts(self, "", {self})):
+            reset()
+        self.init_parameters()
+
+    def init_parameters(self) -> None:
+        """Give first values to what parts do not draw themselves; called at construction, and by `reset_parameters`.
+
+        A subclass with parameters of its own writes this, or a `reset_parameters` that begins with this class's.
+        """
+
+
+Seen = set[nn.Module]
+
+
+def _of_parts(module: nn.Module, name: str, seen: Seen) -> Iterator[Callable[..., object]]:
+    for child, part in module.named_children():
+        if part not in seen:
+            seen.add(part)
+            yield from _of_part(part, f"{name}{child}", seen)
+
+
+def _of_part(part: nn.Module, name: str, seen: Seen) -> Iterator[Callable[..., object]]:
+    reset = getattr(part, "reset_parameters", None)
+    if is_parametrized(part):
+        raise TypeError(
+            f"{name} ({type(part).__name__}) has weights that are computed from others (torch.nn.utils.parametrize), "
+            f"which nothing draws anew: make a new model."
+        )
+    if isinstance(part, Resettable) and type(part).reset_parameters is Resettable.reset_parameters:
+        _check_own(part, name)
+        yield from _of_parts(part, f"{name}.", seen)
+        yield part.init_parameters
+    elif callable(reset):
+        seen.update(part.modules())
+        yield reset
+    else:
+        _check_own(part, name)
+        yield from _of_parts(part, f"{name}.", seen)
+
+
+def _check_own(part: nn.Module, name: str) -> None:
+    own = [key for key, parameter in part._parameters.items() if parameter is not None]
+    draws = isinstance(part, Resettable) and type(part).init_parameters is not Resettable.init_parameters
+    if own and not draws:
+        raise TypeError(
+            f"{name} ({type(part).__name__}) has weights ({', '.join(own)}) and no reset_parameters() that draws them: "
+            f"give its class one."
+        )
