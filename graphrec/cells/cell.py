@@ -62,6 +62,8 @@ class Cell(Resettable):
         arity: how many slots a node has, or None if any number of edges may enter it.
         edges: the width of edge_attr, or None if the cell does not care.
         begins_with_x: whether the input is the state of round 0; see `before`.
+        constants: the names of the state's fields that every step hands on as it got them; at a fixed point there is
+            nothing to be found of these.
         relations: how many relations there are, or None if the cell does not care.
         Shown: the type of what nodes show to their targets, or None if that is their state; see `show`.
         recurrent_layers: the names of the layers that multiply the predecessor's h, for those who would mask it
@@ -76,6 +78,7 @@ class Cell(Resettable):
     edges: Any = None  # as arity
     relations: Any = None
     begins_with_x: bool = False
+    constants: tuple[str, ...] = ()
     recurrent_layers: tuple[str, ...] = ()
 
     def __init__(self, inputs: int | None = None, hidden: int | None = None) -> None:

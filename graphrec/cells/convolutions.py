@@ -63,6 +63,8 @@ class GCNCell(Convolution):
         scale: Tensor
         loop: Tensor
 
+    constants = ("scale", "loop")
+
     class Shown(NamedTuple):
         """W h / sqrt(d)."""
 

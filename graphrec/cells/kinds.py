@@ -41,6 +41,9 @@ class PerKind(Cell):
         super().__init__(_common_inputs(cells))
         self.cells = nn.ModuleList(cells)
         self.begins_with_x = any(cell.begins_with_x for cell in cells)
+        self.constants = tuple(
+            name for name in cells[0].constants if all(name in cell.constants for cell in cells)
+        )
         if any(isinstance(cell, PerKind) for cell in cells):
             raise ValueError("the cells of kinds cannot have kinds of their own: give one list of cells.")
         layouts = [dict(zip(cell.State._fields, cell.shapes(), strict=True)) for cell in cells]

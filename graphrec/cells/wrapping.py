@@ -24,7 +24,7 @@ class Wrapping(Cell):
         super().__init__(cell.inputs)
         self.cell = cell
         self.arity, self.edges, self.relations = cell.arity, cell.edges, cell.relations
-        self.begins_with_x = cell.begins_with_x
+        self.begins_with_x, self.constants = cell.begins_with_x, cell.constants
 
     # Looked up, not kept: a type that stands in the body of a class cannot be pickled with the cells around it.
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -84,23 +84,27 @@ def _iterate(
     last: list[Inbox] = []
     with_grad = torch.is_grad_enabled()
 
-    def once(state: Any) -> Any:
-        both = [*mail, *post.to_itself(step, state)]
+    def once(state: Any, border: Callable[[Tensor], Tensor]) -> Any:
+        both = [*(_across(border, letter) for letter in mail), *post.to_itself(step, state)]
 
         def look(name: str) -> Tensor:
             with torch.set_grad_enabled(
                 with_grad
             ):  # what is kept must not lack a gradient because this round does
-                return rows.of_edges(step) if name == "edge_attr" else post.read(step, both, name)
+                return border(rows.of_edges(step)) if name == "edge_attr" else post.read(step, both, name)
 
         inbox = Inbox(plan, step, job.fields, look, like)
         last[:] = [inbox]
         own = Own(job.fields, lambda name: getattr(state, name).clone())
-        return _new_state(job, inbox, rows.of_x(step), own)
+        return _new_state(job, inbox, border(rows.of_x(step)), own)
 
     start = job.cell.State(*(rows.own(name, step) for name in job.fields))
-    state = settle(once, start, cycles.rounds, cycles.component[step.nodes])
+    state = settle(once, start, cycles.rounds, cycles.component[step.nodes], job.cell.constants)
     return last[0], state
+
+
+def _across(border: Callable[[Tensor], Tensor], letter: Fetch) -> Fetch:
+    return lambda name: border(letter(name))
 
 
 def run_reference(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Tensor, ...]:

@@ -113,6 +113,72 @@ class TestFixedPoint:
             assert bool(torch.isfinite(torch.autograd.grad(h.sum(), x, retain_graph=True)[0]).all())
         assert_all_close(gradients((h,), inputs), gradients((far,), inputs))
 
+    @pytest.mark.parametrize("kinds", [1, 2])
+    def test_of_fields_that_no_round_changes_nothing_is_to_be_found(self, kinds):
+        """A graph convolution carries its degrees along, a number for each node: derivatives by them go to the edges'
+        weights, and are not iterated, for one round hands them on as a whole."""
+        torch.manual_seed(0)
+        parts = [gr.GCNCell(3, 3, weighted=True) for _ in range(kinds)]
+        cell = (parts[0] if kinds == 1 else gr.PerKind(parts)).double()
+        for part in parts:
+            part.lin.weight.data *= 0.2
+        weight = torch.rand(7, dtype=torch.float64, requires_grad=True)
+        s = with_loops().replace(edge_attr=weight, kind=torch.arange(7) % kinds)
+        x = torch.randn(7, 3, dtype=torch.float64)
+        inputs = {"weight": weight, **dict(cell.named_parameters())}
+        far = gr.run(cell, gr.schedule(s, cycles="iterate", rounds=300), x)
+        state = gr.run(cell, gr.schedule(s, cycles="iterate", rounds=TIGHT), x)
+        assert_close(state.h, far.h)
+        assert_close(state.scale, far.scale)
+        assert_all_close(gradients(tuple(state), inputs), gradients(tuple(far), inputs))
+
+    def test_gradients_in_what_components_read_of_others(self):
+        """Features of edges, initial states, and the states of components before them; also where only these want
+        some."""
+        torch.manual_seed(0)
+        cell = gr.DVAECell(3, 2, edges=2).double()
+        with torch.no_grad():
+            cell.recurrent.weight *= 0.2
+        features = torch.randn(7, 2, dtype=torch.float64, requires_grad=True)
+        s = with_loops().replace(edge_attr=features)
+        x = torch.randn(7, 3, dtype=torch.float64, requires_grad=True)
+        initial = torch.randn(7, 2, dtype=torch.float64, requires_grad=True)
+
+        def compared(inputs):
+            far = gr.run(cell, gr.schedule(s, cycles="iterate", rounds=300), x, initial).h
+            h = gr.run(cell, gr.schedule(s, cycles="iterate", rounds=TIGHT), x, initial).h
+            assert_all_close(gradients((h,), inputs), gradients((far,), inputs))
+
+        inputs = {"x": x, "edge_attr": features, **dict(cell.named_parameters())}
+        compared(inputs)
+        cell.requires_grad_(False)
+        compared({"x": x, "edge_attr": features})
+
+    def test_components_in_a_row_cost_as_many_times_as_there_are_of_them(self):
+        """What autograd looks through for a round of the way back is that round, and nothing that came before."""
+
+        def looked_through(components, monkeypatch):
+            nodes = torch.arange(2 * components).view(-1, 2)
+            rings, links = nodes.t(), torch.stack([nodes[:-1, 1], nodes[1:, 0]])
+            s = gr.dag(torch.cat([rings, rings.flip(0), links], dim=1), 2 * components)
+            x = torch.randn(s.num_nodes, 3, dtype=torch.float64, requires_grad=True)
+            h = gr.run(contracting(), gr.schedule(s, cycles="iterate", rounds=gr.FixedPoint(1e-4)), x).h
+            found = []
+
+            def grad(outputs, *arguments, **options):
+                found.append(len(behind(outputs)))
+                return actual(outputs, *arguments, **options)
+
+            actual = torch.autograd.grad
+            with monkeypatch.context() as patch:
+                patch.setattr(torch.autograd, "grad", grad)
+                h.sum().backward()
+            assert len(found) >= 2 * components
+            return max(found)
+
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            assert looked_through(20, monkeypatch) == looked_through(5, monkeypatch)
+
     def test_gradcheck(self):
         cell, s = contracting(), with_loops()
         plan = gr.schedule(s, cycles="iterate", rounds=TIGHT)
@@ -207,6 +273,17 @@ class TestFixedPoint:
     def test_bad_arguments(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             gr.FixedPoint(**arguments)
+
+
+def behind(tensors):
+    """The nodes of autograd's graph from which these tensors follow."""
+    found, left = set(), [tensor.grad_fn for tensor in tensors]
+    while left:
+        node = left.pop()
+        if node is not None and node not in found:
+            found.add(node)
+            left += [before for before, _ in node.next_functions]
+    return found
 
 
 class Shrinking(nn.Module):
