@@ -45,7 +45,7 @@ from .cells import (
     TextbookGRUCell,
     TreeGRUCell,
 )
-from .engine import Inbox, reference_loop, rounds, run, steps
+from .engine import Inbox, per_graph, per_node, reference_loop, rounds, run, steps
 from .models import (
     AR,
     DAGNN,
@@ -195,6 +195,8 @@ __all__ = [
     "grid",
     "lagged",
     "levels",
+    "per_graph",
+    "per_node",
     "readout",
     "reference_loop",
     "rounds",

@@ -142,6 +142,9 @@ class Cell(Resettable):
     def check(self, structure: Structure) -> None:
         """Raise ValueError if the structure is none for this cell; called before a run."""
 
+    def initialize(self, x: Tensor, s: Structure) -> None:
+        """What a cell that was not told all widths learns from its input; called before a run, after `check`."""
+
     def shapes(self) -> list[tuple[int, ...]]:
         """The shape of one node's row of each field of the state; by default `(hidden,)` for all."""
         if not hasattr(self, "hidden"):

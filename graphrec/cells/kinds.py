@@ -119,6 +119,11 @@ class PerKind(Cell):
             f"{where}: make it with an arity of at least {int(slot[edge]) + 1}, or use one that sums its inbox."
         )
 
+    def initialize(self, x: Tensor, s: Structure) -> None:
+        """As all cells."""
+        for cell in self._parts:
+            cell.initialize(x, s)
+
     @property
     def _parts(self) -> list[Any]:
         return list(self.cells)

@@ -53,15 +53,23 @@ class ConvCell(Convolution):
         self.takes = _check_conv(conv)
         self.takes_pairs = _takes_pairs(conv)
 
-    def before(self, x: Tensor, s: Structure) -> NodeState:
-        """h_0 = x."""
+    def initialize(self, x: Tensor, s: Structure) -> None:
+        """The state is as wide as x."""
         if x.dim() != 2:
             raise ValueError(f"x must have shape [{s.num_nodes}, H] for a convolution, got {tuple(x.shape)}.")
         self.hidden = x.shape[1]
         if any(isinstance(parameter, UninitializedParameter) for parameter in self.conv.parameters()):
             with torch.no_grad():  # a lazy layer learns its widths from a node without edges
                 self.conv(x[:1], s.edge_index[:, :0], **self._of_edges(s.edge_attr, s.relation, slice(0)))
-        return self.State(x)
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """As wide as the input of the last run."""
+        if not hasattr(self, "hidden"):
+            raise ValueError(
+                "a ConvCell is as wide as its input, which it is told in its first run: it cannot be one of several "
+                "cells before that. Use graphrec.Layerwise, or layers of PyG in torch_geometric.nn.Sequential."
+            )
+        return super().shapes()
 
     def check(self, structure: Structure) -> None:
         """Refuse edges that do not carry what the layer needs, or carry more than it takes."""

@@ -40,6 +40,10 @@ class Wrapping(Cell):
         """As the cell."""
         self.cell.check(structure)
 
+    def initialize(self, x: Tensor, s: Structure) -> None:
+        """As the cell."""
+        self.cell.initialize(x, s)
+
     @property
     def Shown(self) -> Any:
         """That of the cell."""

@@ -4,6 +4,17 @@ Belongs here: loops and what they need. Does not: equations of cells (cells), or
 """
 
 from .inbox import Inbox
+from .initial import per_graph, per_node
 from .run import reference_loop, rounds, run, run_first, run_sequence, steps
 
-__all__ = ["Inbox", "reference_loop", "rounds", "run", "run_first", "run_sequence", "steps"]
+__all__ = [
+    "Inbox",
+    "per_graph",
+    "per_node",
+    "reference_loop",
+    "rounds",
+    "run",
+    "run_first",
+    "run_sequence",
+    "steps",
+]

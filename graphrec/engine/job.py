@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..cells.cell import Cell, check_cell, check_edges
 from ..schedule import Schedule, check_schedule
 from .inbox import check_slots
+from .initial import check_initial
 
 
 @dataclass(frozen=True)
@@ -63,16 +64,15 @@ def prepare(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Job, l
     check_slots(plan, cell)
     check_edges(cell, plan.structure)
     cell.check(plan.structure)
+    cell.initialize(x, plan.structure)
     if initial is None:
         before = cell.before(x, plan.structure)
         if before is None:
             return Job(cell, plan, None, x.dtype), []
         nodes = torch.arange(plan.num_nodes, device=plan.device)
         return Job(cell, plan, nodes, x.dtype, each_its_own=True), _check_before(cell, plan, before)
-    fields = _initial_fields(cell, initial)
-    _check_past(cell, plan)
-    rows = _check_initial(cell, plan, x, fields)
-    return Job(cell, plan.with_initial(), _row_of_node(plan, rows), x.dtype), fields
+    fields, rows, each_its_own = check_initial(cell, plan, x, initial)
+    return Job(cell, plan.with_initial(), rows, x.dtype, each_its_own), fields
 
 
 def check_state(job: Job, state: Any, num_nodes: int) -> None:
@@ -163,67 +163,3 @@ def _first_parameter(module: nn.Module) -> Tensor | None:
             return parameter
     found = (_first_parameter(part) for part in module._modules.values() if part is not None)
     return next((parameter for parameter in found if parameter is not None), None)
-
-
-def _initial_fields(cell: Cell, initial: Any) -> list[Tensor]:
-    names = cell.State._fields
-    given = (
-        [initial]
-        if isinstance(initial, Tensor)
-        else list(initial)
-        if isinstance(initial, list | tuple)
-        else []
-    )
-    if not given or not all(isinstance(value, Tensor) for value in given):
-        raise TypeError(
-            f"the initial state must be a State({', '.join(names)}) of tensors, or a tensor where it has one field, "
-            f"got {type(initial).__name__}."
-        )
-    if len(given) != len(names):
-        raise ValueError(
-            f"the initial state must have the fields of the cell's State ({', '.join(names)}), got {len(given)}."
-        )
-    return given
-
-
-def _check_past(cell: Cell, plan: Schedule) -> None:
-    past = plan.structure.past
-    if (
-        plan.mode == "async"
-        and past is not None
-        and cell.arity is not None
-        and bool((past > cell.arity).any())
-    ):
-        raise ValueError(
-            f"the initial state would fill {int(past.max())} slots of a node, its past, but the cell has {cell.arity}: "
-            f"use a cell with as many slots as there are lags, or one that sums its inbox."
-        )
-
-
-def _check_initial(cell: Cell, plan: Schedule, x: Tensor, fields: list[Tensor]) -> int:
-    rows = {plan.num_nodes: "one per node", plan.structure.num_graphs: "one per graph", 1: "one for all"}
-    for name, shape, value in zip(cell.State._fields, cell.shapes(), fields, strict=True):
-        if value.shape[1:] != shape or value.shape[0] not in rows:
-            allowed = " or ".join(f"{count} ({what})" for count, what in rows.items())
-            raise ValueError(
-                f"initial {name} must have rows of shape {list(shape)}, {allowed}, got shape {tuple(value.shape)}."
-            )
-        if value.shape[0] != fields[0].shape[0]:
-            raise ValueError(
-                f"the fields of the initial state must have equally many rows, got {name} with {value.shape[0]}."
-            )
-        if value.dtype != x.dtype or value.device != x.device:
-            raise TypeError(
-                f"initial {name} must be {x.dtype} on {x.device} as x is, got {value.dtype} on {value.device}."
-            )
-    return fields[0].shape[0]
-
-
-def _row_of_node(plan: Schedule, rows: int) -> Tensor:
-    # Where there are as many graphs as nodes: in async mode one per graph, as torch's h0; round 0, and what is before
-    # a sweep in a given order, is one per node.
-    per_graph, per_node = rows == plan.structure.num_graphs, rows == plan.num_nodes
-    if per_graph and not (per_node and (plan.mode == "sync" or plan.sweeps)):
-        return plan.structure.graph
-    nodes = torch.arange(plan.num_nodes, device=plan.device)
-    return nodes if per_node else torch.zeros_like(nodes)

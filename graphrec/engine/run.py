@@ -15,6 +15,7 @@ from ..cells.cell import Cell
 from ..schedule import Schedule
 from .before import Before
 from .chains import Lowered, lower
+from .initial import per_node
 from .job import Job, prepare
 from .reference import Visit, loop, reference_rounds, run_reference
 from .rounds import run_rounds
@@ -34,7 +35,8 @@ def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
         plan: the order, from `graphrec.schedule`.
         x: `[N, D]`, one row per node in the structure's numbering.
         initial: the state that stands before the run, a State (or a tensor, where it has one field) with a row
-            per graph, `[G, H]`, or per node, `[N, H]`, or one for all, `[1, H]`. In async mode it is the state
+            per graph, `[G, H]`, or per node, `[N, H]`, or one for all, `[1, H]`; where there are as many graphs as
+            nodes, `per_graph` or `per_node` of it say which. In async mode it is the state
             of a virtual predecessor of every node that has none (as `h0` in torch), joined by an edge in slot 0;
             in sync mode it is round 0. Without it nodes without predecessors have an empty inbox, and round 0
             is zero.
@@ -121,7 +123,7 @@ def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
         return deque(_rounds(job, x, fields), maxlen=1)[0]
     state = _once(job, x, fields)
     for _ in range(1, job.plan.sweeps or 1):
-        job, fields = prepare(job.cell, job.plan, x, state)
+        job, fields = prepare(job.cell, job.plan, x, per_node(state))
         state = _once(job, x, fields)
     return state
 

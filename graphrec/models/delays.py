@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..cells import ARCell, NARXCell, SRNCell, TDNNCell
 from ..cells.activation import Activation
 from ..cells.weights import Resettable
-from ..engine import run
+from ..engine import per_graph, per_node, run
 from ..schedule import schedule
 from ..structure import Structure, as_structure, lagged
 from ..structure.structure import as_count
@@ -49,7 +49,7 @@ class TDNN(Model):
         check_width("x", x, s.num_nodes, self.cell.seen)
         plan = schedule(_with_lags(s, self.cell.arity), "sync", 1)
         before = self.cell.State(h=x.new_zeros(x.shape[0], self.cell.hidden), u=x)
-        return run(self.cell, plan, x, before).h, []
+        return run(self.cell, plan, x, per_node(before)).h, []
 
 
 class NARX(Resettable):
@@ -115,8 +115,8 @@ class NARX(Resettable):
         lags = _with_lags(structure, cell.arity)
         if y is not None and known is None and past is None:
             before = cell.State(y=true, seen=true, u=x)
-            return run(cell, schedule(lags, "sync", 1), rows, before).y
-        initial = None if past is None else cell.State(y=past[1], seen=past[1], u=past[0])
+            return run(cell, schedule(lags, "sync", 1), rows, per_node(before)).y
+        initial = None if past is None else per_graph(cell.State(y=past[1], seen=past[1], u=past[0]))
         return run(cell, schedule(lags), rows, initial).y
 
 
@@ -152,7 +152,9 @@ class AR(Resettable):
         true, flag = _feedback(y, y, known, self.cell.hidden)
         rows = torch.cat([true, flag], dim=-1)
         if known is None:
-            return run(self.cell, schedule(lags, "sync", 1), rows, self.cell.State(y=true, seen=true)).y
+            return run(
+                self.cell, schedule(lags, "sync", 1), rows, per_node(self.cell.State(y=true, seen=true))
+            ).y
         return run(self.cell, schedule(lags), rows).y
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ from torch_geometric.nn import JumpingKnowledge, MessagePassing
 from .. import readout
 from ..cells import Cell, ConvCell, DAGNNCell
 from ..cells.cell import check_cell
-from ..engine import run
+from ..engine import per_node, run
 from ..schedule import schedule
 from ..structure import Structure, as_structure
 from .model import Model, Over
@@ -92,7 +92,8 @@ class GNN(Model):
             if cell.begins_with_x:
                 state = run(cell, plan, h)
             else:
-                state = run(cell, plan, x, None if state is None else state._replace(**{state._fields[0]: h}))
+                last = None if state is None else per_node(state._replace(**{state._fields[0]: h}))
+                state = run(cell, plan, x, last)
             h = state[0]
             rows.append(h)
         return rows

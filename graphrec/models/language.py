@@ -14,7 +14,7 @@ from ..cells import Cell, SeriesCell
 from ..cells.cell import check_cell
 from ..cells.emitting import EmittingCell
 from ..cells.weights import Resettable
-from ..engine import run, run_first
+from ..engine import per_graph, run, run_first
 from ..schedule import schedule
 from ..structure import Structure, as_structure, chains
 from ..structure.structure import as_count
@@ -175,12 +175,14 @@ class Seq2Seq(Resettable):
             )
         given = self.embed_target(_before(target, to, self.start))
         if teacher == 1:
-            return self.output(run_first(self.decoder, schedule(to), given, state))
+            return self.output(run_first(self.decoder, schedule(to), given, per_graph(state)))
         emitting = self._emitting()
         is_given = torch.rand(len(given), 1, device=given.device) < teacher
         is_given = is_given.index_fill(0, _firsts(to), True)
         begin = emitting.begin(state, given.new_zeros(len(state[0]), given.shape[1]))
-        return run(emitting, schedule(to), torch.cat([given, is_given.to(given.dtype)], 1), begin).logits
+        return run(
+            emitting, schedule(to), torch.cat([given, is_given.to(given.dtype)], 1), per_graph(begin)
+        ).logits
 
     def greedy(self, source: Tensor, s: Over, limit: int) -> list[list[int]]:
         """For each source what the decoder emits if it always takes the likeliest token, at most `limit` of them."""

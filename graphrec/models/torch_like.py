@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..cells import Cell, GRUCell, LSTMCell, SRNCell
 from ..cells.weights import Resettable
+from ..engine import per_graph
 from ..sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
 from .combine import Bidirectional, Stacked
 from .model import Model, is_as_written
@@ -75,7 +76,12 @@ class Sequences(Resettable):
     def _split(self, initial: Any, graphs: int, alone: bool) -> list[Any] | None:
         """Torch's initial state as a list of states, one per layer and direction."""
         if initial is None or isinstance(initial, list):
-            return initial  # a list is what comes out where states differ in kind or width
+            # A list is what comes out where states differ in kind or width.
+            return (
+                None
+                if initial is None
+                else [None if state is None else per_graph(state) for state in initial]
+            )
         fields = initial if isinstance(initial, tuple) else (initial,)
         if not fields or not all(isinstance(field, Tensor) for field in fields):
             got = [type(field).__name__ for field in fields]
@@ -89,7 +95,7 @@ class Sequences(Resettable):
                     f"initial states must have shape [{self.model.num_states}, {graphs}, H] (layers times directions, "
                     f"sequences, hidden), got {tuple(field.shape)}."
                 )
-        return [fields[0][i] if len(fields) == 1 else [f[i] for f in fields] for i in range(len(fields[0]))]
+        return [per_graph([field[i] for field in fields]) for i in range(len(fields[0]))]
 
     def _join(self, final: list[Any], alone: bool) -> Any:
         """A list of states as torch's final state; left as it is where they differ in kind or width."""

@@ -128,6 +128,23 @@ def test_cost_is_linear_in_depth():
     )
 
 
+def test_an_initial_state_may_come_with_the_first_run():
+    s, conv = gr.dag([[0, 1], [1, 2]], 3), pyg.SAGEConv(H, H)
+    x, initial = torch.randn(3, H), torch.randn(1, H)
+    h = gr.Layerwise(conv)(x, s, initial=initial)
+    used = gr.Layerwise(conv)
+    used(x, s)
+    assert_close(h, used(x, s, initial=initial))
+    assert not torch.allclose(h, used(x, s))
+    lazy = gr.Layerwise(pyg.SAGEConv(-1, H))
+    assert lazy(x, s, initial=initial).shape == (3, H)
+
+
+def test_a_convolution_without_a_width_is_no_part_of_another_cell():
+    with pytest.raises(ValueError, match="is as wide as its input, which it is told in its first run"):
+        gr.PerKind([gr.ConvCell(pyg.SAGEConv(H, H)), gr.GINCell(H, H)])
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [

@@ -1,0 +1,127 @@
+"""The state that a run begins with, as its caller gives it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..cells.cell import Cell
+from ..schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Initial:
+    """An initial state whose rows are said to be one per graph, or one per node; see `per_graph` and `per_node`."""
+
+    state: Any
+    rows: str
+
+
+def per_graph(state: Any) -> Initial:
+    """An initial state, a State or a tensor, with a row for each graph: `model(x, s, initial=gr.per_graph(h0))`.
+
+    Needed only where a batch has as many graphs as nodes (some graphs are empty, then) and so the number of rows does
+    not tell; one row for all is taken, too.
+    """
+    return _said(state, "graph")
+
+
+def per_node(state: Any) -> Initial:
+    """An initial state with a row for each node; see `per_graph`."""
+    return _said(state, "node")
+
+
+def _said(state: Any, rows: str) -> Initial:
+    if not isinstance(state, Initial):
+        return Initial(state, rows)
+    if state.rows != rows:
+        raise TypeError(
+            f"an initial state whose rows are said to be one per {state.rows} has none per {rows}."
+        )
+    return state
+
+
+def check_initial(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[list[Tensor], Tensor, bool]:
+    """The fields of the initial state, each node's row of them, `[N]`, and whether node v has row v.
+
+    Raises:
+        TypeError, ValueError: a state that is none of this cell's, or has other rows than x; as many rows as there
+            are graphs and nodes, unless it is said which they are, or is the same.
+    """
+    given, said = (initial.state, initial.rows) if isinstance(initial, Initial) else (initial, None)
+    fields = _fields(cell, given)
+    _check_past(cell, plan)
+    structure, count = plan.structure, fields[0].shape[0]
+    wanted = {
+        "node": (plan.num_nodes, "one per node"),
+        "graph": (structure.num_graphs, "one per graph"),
+        "all": (1, "one for all"),
+    }
+    allowed = {kind: wanted[kind] for kind in wanted if said in (None, kind) or kind == "all"}
+    _check_rows(cell, x, fields, dict(allowed.values()))
+    nodes = torch.arange(plan.num_nodes, device=plan.device)
+    fits = [kind for kind, (rows, _) in allowed.items() if rows == count]
+    if fits[:2] == ["node", "graph"] and not torch.equal(structure.graph, nodes):
+        raise ValueError(
+            f"there are as many graphs as nodes, {count}, so that the rows of the initial state may be one per graph "
+            f"or one per node, which is not the same here: say which, graphrec.per_graph(state) or "
+            f"graphrec.per_node(state)."
+        )
+    if fits[0] == "node":
+        return fields, nodes, True
+    return fields, structure.graph if fits[0] == "graph" else torch.zeros_like(nodes), False
+
+
+def _fields(cell: Cell, initial: Any) -> list[Tensor]:
+    names = cell.State._fields
+    given = (
+        [initial]
+        if isinstance(initial, Tensor)
+        else list(initial)
+        if isinstance(initial, list | tuple)
+        else []
+    )
+    if not given or not all(isinstance(value, Tensor) for value in given):
+        raise TypeError(
+            f"the initial state must be a State({', '.join(names)}) of tensors, or a tensor where it has one field, "
+            f"got {type(initial).__name__}."
+        )
+    if len(given) != len(names):
+        raise ValueError(
+            f"the initial state must have the fields of the cell's State ({', '.join(names)}), got {len(given)}."
+        )
+    return given
+
+
+def _check_past(cell: Cell, plan: Schedule) -> None:
+    past = plan.structure.past
+    if (
+        plan.mode == "async"
+        and past is not None
+        and cell.arity is not None
+        and bool((past > cell.arity).any())
+    ):
+        raise ValueError(
+            f"the initial state would fill {int(past.max())} slots of a node, its past, but the cell has {cell.arity}: "
+            f"use a cell with as many slots as there are lags, or one that sums its inbox."
+        )
+
+
+def _check_rows(cell: Cell, x: Tensor, fields: list[Tensor], rows: dict[int, str]) -> None:
+    for name, shape, value in zip(cell.State._fields, cell.shapes(), fields, strict=True):
+        if value.dim() < 1 or value.shape[1:] != shape or value.shape[0] not in rows:
+            allowed = " or ".join(f"{count} ({what})" for count, what in rows.items())
+            raise ValueError(
+                f"initial {name} must have rows of shape {list(shape)}, {allowed}, got shape {tuple(value.shape)}."
+            )
+        if value.shape[0] != fields[0].shape[0]:
+            raise ValueError(
+                f"the fields of the initial state must have equally many rows, got {name} with {value.shape[0]}."
+            )
+        if value.dtype != x.dtype or value.device != x.device:
+            raise TypeError(
+                f"initial {name} must be {x.dtype} on {x.device} as x is, got {value.dtype} on {value.device}."
+            )
