@@ -15,7 +15,8 @@ from torch_geometric.nn.resolver import aggregation_resolver
 
 from .cells.weights import Resettable
 from .engine.inbox import Inbox, SegmentInbox
-from .schedule import Schedule, schedule
+from .engine.segments import rows_or_zero
+from .schedule import Schedule, Step, schedule
 from .structure import Structure, as_structure, default_slots
 
 
@@ -37,7 +38,7 @@ def root(h: Tensor, s: Structure | Data) -> Tensor:
         )
     rows = roots.new_full((structure.num_graphs,), -1)
     rows[structure.graph[roots]] = roots
-    return _rows_or_zero(h, rows)
+    return rows_or_zero(h, rows)
 
 
 def last(h: Tensor, s: Structure | Data) -> Tensor:
@@ -47,7 +48,7 @@ def last(h: Tensor, s: Structure | Data) -> Tensor:
     structure = _structure(h, s)
     numbers = torch.arange(structure.num_nodes, device=structure.device)
     rows = numbers.new_full((structure.num_graphs,), -1)
-    return _rows_or_zero(h, rows.scatter_reduce(0, structure.graph, numbers, "amax"))
+    return rows_or_zero(h, rows.scatter_reduce(0, structure.graph, numbers, "amax"))
 
 
 def sum(h: Tensor, s: Structure | Data) -> Tensor:
@@ -228,14 +229,6 @@ def _is_root(structure: Structure) -> Tensor:
     return torch.bincount(structure.source, minlength=structure.num_nodes) == 0
 
 
-def _rows_or_zero(h: Tensor, rows: Tensor) -> Tensor:
-    """`[G, H]`: the row of h that each graph names, zero where it names -1."""
-    if not h.shape[0]:
-        return h.new_zeros(rows.shape[0], *h.shape[1:]) + h.sum(0)  # so that a gradient finds its way
-    empty = (rows < 0).view(-1, *[1] * (h.dim() - 1))
-    return h.index_select(0, rows.clamp(min=0)).masked_fill(empty, 0)
-
-
 def _position(graph: Tensor) -> Tensor:
     return default_slots(graph, int(graph.max()) + 1 if len(graph) else 0)
 
@@ -254,7 +247,8 @@ def _inbox(h: Tensor, s: Structure | Data) -> tuple[Inbox, Schedule]:
         with torch.inference_mode(False):
             structure.cache["readout"] = schedule(_readers(structure))
     plan = structure.cache["readout"]
-    step = plan.steps[1]
+    # Without graphs there are no readers, and no step of theirs.
+    step = plan.steps[1] if structure.num_graphs else Step(0, slice(0, 0), slice(0, 0), 0, 0, 0)
 
     def look(name: str) -> Tensor:
         return h.index_select(0, plan.edge)

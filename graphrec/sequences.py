@@ -78,7 +78,10 @@ def from_list(sequences: Sequence[Tensor]) -> Rows:
         )
     members = list(sequences)
     if not members:
-        raise ValueError("expected at least one sequence, got an empty list.")
+        raise ValueError(
+            "expected at least one sequence, got an empty list, which does not say how wide rows are: use from_padded of "
+            "a tensor [0, T, ...]."
+        )
     for i, member in enumerate(members):
         if not isinstance(member, Tensor) or member.dim() < 1:
             raise TypeError(f"expected a list of tensors [T, ...], got {type(member).__name__} at {i}.")
@@ -112,7 +115,7 @@ def to_padded(
     """
     s = as_structure(s, h)
     size, place = _layout(h, s)
-    longest = int(size.max())
+    longest = int(size.max()) if len(size) else 0
     time = longest if time is None else time
     if time < longest:
         raise ValueError(f"the longest sequence has {longest} nodes and does not fit into time={time}.")
@@ -140,10 +143,9 @@ def to_packed(h: Tensor, s: Structure | Data, like: PackedSequence | None = None
             )
         batch_sizes, order, inverse = like.batch_sizes, like.sorted_indices, like.unsorted_indices
     else:
-        if int(size.min()) == 0:
-            raise ValueError(
-                f"torch packs no empty sequences, but number {int(size.argmin())} has none: use to_padded."
-            )
+        if not len(size) or int(size.min()) == 0:
+            what = f"number {int(size.argmin())} has no nodes" if len(size) else "there are none"
+            raise ValueError(f"torch packs no empty sequences and no empty batch, but {what}: use to_padded.")
         descending, order = torch.sort(size, descending=True)
         inverse = torch.argsort(order)
         steps = torch.arange(int(descending[0]), device=size.device)
@@ -160,7 +162,7 @@ def to_list(h: Tensor, s: Structure | Data) -> list[Tensor]:
     size, place = _layout(h, s)
     node = torch.empty_like(place)
     node[(torch.cumsum(size, 0) - size)[s.graph] + place] = torch.arange(len(place), device=place.device)
-    return list(h.index_select(0, node).split(size.tolist()))
+    return list(h.index_select(0, node).split(size.tolist())) if len(size) else []
 
 
 def packed_lengths(packed: PackedSequence) -> Tensor:

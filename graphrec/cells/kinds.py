@@ -80,6 +80,8 @@ class PerKind(Cell):
 
     def check(self, structure: Structure) -> None:
         """Refuse a structure without kinds, with more of them than cells, or one that a cell has no slots for."""
+        if not structure.num_nodes:
+            return
         if structure.kind is None:
             raise ValueError(
                 "the cell has equations for each kind of node, but the structure has no kinds: build it with kind=...."

@@ -6,20 +6,21 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..cells.cell import Cell
-from ..schedule import Schedule
+from ..schedule import Schedule, schedule
 from .before import Before
 from .chains import Lowered, lower
 from .initial import per_node
 from .job import Job, prepare
 from .reference import Visit, loop, reference_rounds, run_reference
 from .rounds import run_rounds
-from .segments import is_transformed, move
+from .segments import is_transformed, move, rows_or_zero
 from .swept import sweep
 from .tape import turn
 from .zero import NotSweepable
@@ -78,7 +79,7 @@ def run_sequence(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> 
         short = _shorter(job, x, fields)
         if short is None:
             state = _run(job, x, fields)
-            first, final = state[0], [field.index_select(0, ends.node.clamp(min=0)) for field in state]
+            first, final = state[0], [rows_or_zero(field, ends.node) for field in state]
         else:
             first, final = short.sequence()
     if not ends.everywhere:
@@ -119,6 +120,8 @@ def _rounds(job: Job, x: Tensor, fields: list[Tensor]) -> Iterator[Any]:
 
 
 def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
+    if not job.plan.num_nodes:  # in every order the same: a round over no nodes, which knows shapes and gradients
+        job = replace(job, plan=schedule(job.plan.structure, mode="sync", rounds=1))
     if job.plan.mode == "sync":
         return deque(_rounds(job, x, fields), maxlen=1)[0]
     state = _once(job, x, fields)

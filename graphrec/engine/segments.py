@@ -73,6 +73,14 @@ class _SegmentSum(torch.autograd.Function):
         return spread(grads[0], *ctx.saved_tensors), None, None
 
 
+def rows_or_zero(rows: Tensor, index: Tensor) -> Tensor:
+    """`[N, ...] → [G, ...]`: the row that each number names, zero where it is -1."""
+    if not rows.shape[0]:
+        return rows.new_zeros(index.shape[0], *rows.shape[1:]) + rows.sum(0)  # so that a gradient finds its way
+    empty = (index < 0).view(-1, *[1] * (rows.dim() - 1))
+    return rows.index_select(0, index.clamp(min=0)).masked_fill(empty, 0)
+
+
 def move(rows: Tensor, there: Tensor, back: Tensor) -> Tensor:
     """`rows[there]`, where `back` says at which place each row then stands.
 

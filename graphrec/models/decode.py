@@ -34,6 +34,8 @@ def choose(
     Returns:
         The tokens of each sequence.
     """
+    if not len(first):
+        return []
     emitted: list[Tensor] = []
     is_open = torch.ones_like(first, dtype=torch.bool)
     decoder = _Decoder(cell, state, first, limit)
@@ -58,6 +60,8 @@ def search(
     `choose`; the best sequence of each graph is returned.
     """
     graphs = len(first)
+    if not graphs:
+        return []
     beam = torch.arange(graphs, device=first.device).repeat_interleave(width)
     state = type(state)(*(field.index_select(0, beam) for field in state))
     decoder = _Decoder(cell, state, first[beam], limit)

@@ -81,13 +81,14 @@ class LanguageModel(Resettable):
             generator: draws; by default torch's own.
 
         Raises:
-            ValueError: no prefixes, no limit, a temperature of 0 or less, tokens that are none.
+            ValueError: no limit, a temperature of 0 or less, tokens that are none.
         """
         check_decoding(self.embed.num_embeddings, self.end, limit)
         pick = sampler(temperature, generator)
         prefixes = _as_lists(prefixes)
         device = self.embed.weight.device
-        read = torch.tensor([t for prefix in prefixes for t in [self.end, *prefix]], device=device)
+        read = [t for prefix in prefixes for t in [self.end, *prefix]]
+        read = torch.tensor(read, dtype=torch.long, device=device)
         s = chains([1 + len(prefix) for prefix in prefixes]).to(device)
         _check_tokens(read, s, self.embed.num_embeddings)
         cell = _step_cell(self.model)
@@ -96,10 +97,8 @@ class LanguageModel(Resettable):
             is_last = torch.ones_like(read, dtype=torch.bool)
             is_last[s.source] = False
             before = chains([len(prefix) for prefix in prefixes]).to(device)
-            state = _zero_state(cell, len(prefixes), self.embed.weight)
-            if before.num_nodes:
-                _, finals = self.model.with_states(self.embed(read[~is_last]), before)
-                state = cell.join(finals) if isinstance(cell, SeriesCell) else finals[0]
+            _, finals = self.model.with_states(self.embed(read[~is_last]), before)
+            state = cell.join(finals) if isinstance(cell, SeriesCell) else finals[0]
             emitting = EmittingCell(cell, self.embed, self.output)
             return choose(emitting, state, read[is_last], self.end, limit, pick)
 
@@ -270,12 +269,9 @@ def _check_widths(cell: Cell, embedding: int, hidden: int) -> None:
 def _as_lists(prefixes: Sequence[Sequence[int]]) -> list[list[int]]:
     expected = "expected a list of prefixes, each a list of tokens"
     try:
-        found = [[index(token) for token in prefix] for prefix in prefixes]
+        return [[index(token) for token in prefix] for prefix in prefixes]
     except TypeError as error:
         raise TypeError(f"{expected} ({error}): put a single one into a list.") from error
-    if not found:
-        raise ValueError("expected at least one prefix (an empty one is a beginning, too), got none.")
-    return found
 
 
 def _check_parts(encoder: Any, decoder: Cell, embedding: int, bridge: nn.Module | None) -> None:
@@ -298,10 +294,6 @@ def _check_parts(encoder: Any, decoder: Cell, embedding: int, bridge: nn.Module 
         raise ValueError(
             f"the decoder has {cells} layers and the encoder {encoder.num_states}: give equally many, or a bridge."
         )
-
-
-def _zero_state(cell: Cell, graphs: int, like: Tensor) -> Any:
-    return cell.State(*(like.new_zeros(graphs, *shape) for shape in cell.shapes()))
 
 
 def _check_tokens(token: Tensor, s: Over, tokens: int) -> Structure:

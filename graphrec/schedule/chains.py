@@ -39,9 +39,9 @@ class Chains:
 
     @staticmethod
     def of(plan: Schedule) -> Chains | None:
-        """Read off a schedule; None where it is anything but chains."""
+        """Read off a schedule; None where it is anything but chains, or has no nodes."""
         s = plan.structure
-        if plan.mode != "async" or plan.cycles or plan.sweeps or not _is_chains(s):
+        if plan.mode != "async" or plan.cycles or plan.sweeps or not s.num_nodes or not _is_chains(s):
             return None
         level = levels(s)
         bounds = plan.steps.node_bounds

@@ -42,7 +42,7 @@ def schedule(
 
     Raises:
         CycleError: in async mode, a cycle; names one.
-        ValueError: an unknown mode, rounds that do not go with it, a structure without nodes.
+        ValueError: an unknown mode, rounds that do not go with it.
         TypeError: not a structure.
     """
     if not isinstance(structure, Structure):
@@ -50,8 +50,6 @@ def schedule(
             f"expected a Structure, got {type(structure).__name__}: make one with graphrec.from_pyg or graphrec.dag."
         )
     check_mode(mode, rounds, cycles, order)
-    if structure.num_nodes == 0:
-        raise ValueError("there is nothing to schedule: the structure (or batch) has no nodes.")
     if isinstance(order, Tensor):  # its numbers may change: it is no key
         return compile_ordered(structure, ranks(structure, order), rounds)
     key = ("schedule", mode, rounds, cycles, order)

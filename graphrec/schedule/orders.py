@@ -58,6 +58,8 @@ def breadth_first(structure: Structure, roots: Sequence[int] | Tensor) -> Tensor
         ValueError: no roots, one that is no node, or a node that no root reaches.
     """
     given = as_whole_numbers(roots, "roots must be nodes").flatten().to(structure.device)
+    if not structure.num_nodes and not len(given):
+        return given
     if not len(given) or int(given.min()) < 0 or int(given.max()) >= structure.num_nodes:
         raise ValueError(
             f"roots must be nodes, 0 to {structure.num_nodes - 1}, at least one, got {given.tolist()}."

@@ -138,6 +138,8 @@ class Part(NamedTuple):
 def parts_of(plan: Schedule) -> list[list[Part]]:
     """For each level the parts that it consists of; in sync mode, where all rounds have the same, of one round."""
     kind = plan.structure.kind
+    if not plan.num_nodes:  # of no nodes any cell makes no rows
+        return [[Part(0, slice(0, 0), slice(0, 0), 0, 0, True)] for _ in plan.levels]
     if kind is None:
         raise ValueError(
             "the cell has equations for each kind of node, but the structure has no kinds: build it with kind=...."

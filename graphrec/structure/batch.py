@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .build import chains
 from .structure import EDGE_FIELDS, Structure
 
 
@@ -18,13 +19,13 @@ def batch(structures: Sequence[Structure]) -> Structure:
     Levels that the members know are known to the batch.
 
     Raises:
-        ValueError: no members, or a value that some members carry and others do not.
+        ValueError: a value that some members carry and others do not.
     """
     if isinstance(structures, Structure) or not hasattr(structures, "__iter__"):
         raise TypeError(f"batch takes a list of structures, got {type(structures).__name__}.")
     members = list(structures)
     if not members:
-        raise ValueError("cannot batch nothing: give at least one structure, got an empty batch.")
+        return chains([])
     for member in members:
         if not isinstance(member, Structure):
             raise TypeError(

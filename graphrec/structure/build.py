@@ -28,7 +28,7 @@ def chains(lengths: Sequence[int] | Tensor, batch_first: bool = True) -> Structu
             that are laid out step by step need not be moved where the engine runs all chains side by side.
 
     Raises:
-        ValueError: no lengths at all, or a negative one.
+        ValueError: a negative length.
     """
     size, graph, time = _lay_out(lengths)
     later = torch.arange(graph.shape[0])[time > 0]
@@ -98,7 +98,7 @@ def grid(lengths: Sequence[int] | Tensor, layers: int) -> Structure:
     the layer.
 
     Raises:
-        ValueError: no lengths, a negative length, or fewer than one layer.
+        ValueError: a negative length, or fewer than one layer.
     """
     layers = as_count("layers", layers)
     if layers < 1:
@@ -169,9 +169,7 @@ def _lengths(lengths: Sequence[int] | Tensor) -> Tensor:
     size = as_whole_numbers(lengths, "lengths must be whole numbers, one per sequence")
     if size.dim() != 1:
         raise ValueError(f"lengths must be a list with a length per sequence, got {lengths!r}.")
-    if size.numel() == 0:
-        raise ValueError("lengths must name at least one sequence, got none: the batch is empty.")
-    if int(size.min()) < 0:
+    if size.numel() and int(size.min()) < 0:
         worst = int(size.argmin())
         raise ValueError(f"lengths must be 0 or more, got {int(size[worst])} for sequence {worst}.")
     return size.cpu()

@@ -80,7 +80,7 @@ def to_pyg(structure: Structure) -> Data:
     for name in ("tokens", "labels"):
         if getattr(structure, name) is not None:
             data[name] = list(getattr(structure, name))
-    if structure.num_graphs > 1:
+    if structure.num_graphs != 1:
         data.batch = graph
         if are_side_by_side:
             data.ptr = _first_nodes(structure)
@@ -136,7 +136,7 @@ def to_networkx(structure: Structure) -> nx.DiGraph:
         "token": structure.tokens,
         "label": structure.labels,
     }
-    if structure.num_graphs > 1:
+    if structure.num_graphs != 1:
         on_nodes["graph"] = structure.graph
         graph.graph["num_graphs"] = structure.num_graphs
     if structure.edge_attr is not None:  # Python's numbers do not tell it

@@ -49,10 +49,8 @@ STRUCTURES = {
         ["kind", "torch.long"],
     ),
     "negative length": (lambda: gr.chains([3, -2]), ["0 or more", "-2", "sequence 1"]),
-    "no lengths": (lambda: gr.chains([]), ["at least one sequence", "empty"]),
     "lengths that are no whole numbers": (lambda: gr.chains([1.5]), ["whole numbers", "float"]),
     "grid without layers": (lambda: gr.grid([3], layers=0), ["layers", "1 or more", "0"]),
-    "empty batch": (lambda: gr.batch([]), ["at least one structure", "empty batch"]),
     "batch of something else": (lambda: gr.batch(["(a b)"]), ["takes structures", "str"]),
     "members that carry different things": (
         lambda: gr.batch([gr.chain(3), gr.chain(2).replace(relation=torch.zeros(1, dtype=torch.long))]),
@@ -116,7 +114,6 @@ STRUCTURES = {
     "the same lag twice": (lambda: gr.lagged([3], [2, 1, 2]), ["differ", "[2, 1, 2]"]),
     "lags that are no whole numbers": (lambda: gr.lagged([3], [1.5]), ["whole number", "float32"]),
     "lags in rows": (lambda: gr.lagged([3], [[1, 2]]), ["whole number, or a list", "[[1, 2]]"]),
-    "lags over no lengths": (lambda: gr.lagged([], 2), ["at least one sequence", "empty"]),
     "lags where a node has two predecessors": (
         lambda: gr.lagged(gr.tree("(x (a b) (c d))"), 2),
         ["one predecessor at most", "node 2 has 2"],
@@ -152,7 +149,6 @@ SCHEDULES = {
         lambda: gr.schedule(gr.chain(3), rounds=2),
         ["no rounds", "rounds=2", "mode='sync'"],
     ),
-    "no nodes at all": (lambda: gr.schedule(gr.chains([0, 0])), ["no nodes"]),
     "PyG data for a structure": (
         lambda: gr.schedule(gr.chain(2).to_pyg()),
         ["Structure", "got Data", "graphrec.from_pyg"],

@@ -271,7 +271,6 @@ REFUSED = {
         ValueError,
         "above 0 .or None",
     ),
-    "no prefixes": (lambda: spoken.generate([], 3), ValueError, "at least one prefix"),
     "a prefix of other tokens": (lambda: spoken.generate([[9]], 3), ValueError, "0 to 4, got 9"),
     "tokens that are no numbers": (lambda: spoken(torch.zeros(2), chain), TypeError, "long tensor"),
     "too few tokens": (lambda: spoken(source, gr.chain(3)), ValueError, "expected 3, got 2"),
