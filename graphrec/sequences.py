@@ -79,8 +79,8 @@ def from_list(sequences: Sequence[Tensor]) -> Rows:
     members = list(sequences)
     if not members:
         raise ValueError(
-            "expected at least one sequence, got an empty list, which does not say how wide rows are: use from_padded of "
-            "a tensor [0, T, ...]."
+            "expected at least one sequence, got an empty list, which does not say how wide rows are: use from_padded "
+            "of a tensor [0, T, ...]."
         )
     for i, member in enumerate(members):
         if not isinstance(member, Tensor) or member.dim() < 1:

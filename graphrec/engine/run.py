@@ -120,7 +120,9 @@ def _rounds(job: Job, x: Tensor, fields: list[Tensor]) -> Iterator[Any]:
 
 
 def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
-    if not job.plan.num_nodes:  # in every order the same: a round over no nodes, which knows shapes and gradients
+    if (
+        not job.plan.num_nodes
+    ):  # in every order the same: a round over no nodes, which knows shapes and gradients
         job = replace(job, plan=schedule(job.plan.structure, mode="sync", rounds=1))
     if job.plan.mode == "sync":
         return deque(_rounds(job, x, fields), maxlen=1)[0]

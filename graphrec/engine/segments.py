@@ -76,7 +76,9 @@ class _SegmentSum(torch.autograd.Function):
 def rows_or_zero(rows: Tensor, index: Tensor) -> Tensor:
     """`[N, ...] → [G, ...]`: the row that each number names, zero where it is -1."""
     if not rows.shape[0]:
-        return rows.new_zeros(index.shape[0], *rows.shape[1:]) + rows.sum(0)  # so that a gradient finds its way
+        return rows.new_zeros(index.shape[0], *rows.shape[1:]) + rows.sum(
+            0
+        )  # so that a gradient finds its way
     empty = (index < 0).view(-1, *[1] * (rows.dim() - 1))
     return rows.index_select(0, index.clamp(min=0)).masked_fill(empty, 0)
 

@@ -16,7 +16,7 @@ def batch(structures: Sequence[Structure]) -> Structure:
     """Side by side: the nodes of member b are numbered on from those of member b - 1.
 
     Slots, relations, kinds, edge attributes, tokens and labels are kept; members may be batches themselves.
-    Levels that the members know are known to the batch.
+    Levels that the members know are known to the batch. Of no members it is a batch of no graphs.
 
     Raises:
         ValueError: a value that some members carry and others do not.

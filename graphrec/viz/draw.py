@@ -109,7 +109,8 @@ def draw_schedule(
     columns = (
         [plan.order] * (plan.rounds or 0) + [plan.order]
         if rounds
-        else [plan.nodes(step) for step in plan.steps] or [plan.order]  # of no nodes, where there are no steps
+        else [plan.nodes(step) for step in plan.steps]
+        or [plan.order]  # of no nodes, where there are no steps
     )
     node = torch.cat(columns)
     step = torch.cat([torch.full_like(column, k) for k, column in enumerate(columns)])

@@ -113,7 +113,7 @@ REFUSED = {
     ),
     "an empty sequence, packed": (
         lambda: gr.to_packed(torch.zeros(3, 1), gr.chains([3, 0])),
-        "no empty sequences, but number 1",
+        "number 1 has no nodes",
     ),
     "packed like something else": (
         lambda: gr.to_packed(torch.zeros(3, 1), gr.chain(3), like=pack_sequence([torch.zeros(2, 1)])),
