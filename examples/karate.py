@@ -46,15 +46,14 @@ class Network(nn.Module):
     Args:
         members: how many there are.
         rounds: how many.
-        weighted: whether strong friendships count for more.
     """
 
     x: Tensor
 
-    def __init__(self, members: int, rounds: int, weighted: bool) -> None:
+    def __init__(self, members: int, rounds: int) -> None:
         super().__init__()
         widths = [members, *[HIDDEN] * (rounds - 1), len(SIDES)]
-        cells = [gr.GCNCell(inputs, hidden, weighted) for inputs, hidden in pairwise(widths)]
+        cells = [gr.GCNCell(inputs, hidden) for inputs, hidden in pairwise(widths)]
         self.net = gr.GNN(cells, between=nn.Tanh())
         self.register_buffer("x", torch.eye(members))
 
@@ -77,26 +76,30 @@ class Club(NamedTuple):
 
 def load() -> Club:
     graph = nx.karate_club_graph()
-    for _, _, friendship in graph.edges(data=True):
-        friendship["edge_attr"] = float(friendship["weight"])  # the name by which graphrec reads it
-    s = gr.from_networkx(graph)
+    s = gr.from_networkx(graph)  # the strengths are its edges' weights
     return Club(graph, s, torch.tensor([SIDES.index(graph.nodes[v]["club"]) for v in graph]))
 
 
 def train(club: Club, rounds: int, weighted: bool, epochs: int, seed: int) -> tuple[Network, list[Tensor]]:
-    """A network trained on the leaders' sides, and what it says, `[N, 2]`, before the first epoch and after each."""
+    """A network trained on the leaders' sides, and what it says, `[N, 2]`, before the first epoch and after each.
+
+    Args:
+        club, rounds, epochs, seed: of whom, and how.
+        weighted: whether strong friendships count for more.
+    """
+    s = club.s if weighted else club.s.replace(edge_weight=None)
     torch.manual_seed(seed)
-    network = Network(len(club.side), rounds, weighted)
+    network = Network(len(club.side), rounds)
     adam = torch.optim.Adam(network.parameters(), 0.01, weight_decay=5e-4)
     leaders, said = list(LEADERS), []
     for _ in range(epochs):
-        logits = network(club.s)
+        logits = network(s)
         said.append(logits.detach())
         adam.zero_grad()
         nn.functional.cross_entropy(logits[leaders], club.side[leaders]).backward()
         adam.step()
     with torch.no_grad():
-        return network, [*said, network(club.s)]
+        return network, [*said, network(s)]
 
 
 def count_right(side: Tensor, says: Tensor) -> float:

@@ -187,7 +187,8 @@ def with_readout(s: Structure) -> Structure:
     """The structure with one more node per graph, N + g for graph g, that every node of the graph has an edge to.
 
     The cell then reads out as part of the schedule. The new node is of a new kind, its edges are of a new
-    relation where there are relations, and carry zeros where there are edge attributes; give it a row of x.
+    relation where there are relations, and carry zeros where there are edge attributes, and weights of one where there
+    are weights; give it a row of x.
     """
     nodes = torch.arange(s.num_nodes, device=s.device)
     graphs = torch.arange(s.num_graphs, device=s.device)
@@ -201,12 +202,16 @@ def with_readout(s: Structure) -> Structure:
     edge_attr = s.edge_attr
     if edge_attr is not None:
         edge_attr = torch.cat([edge_attr, edge_attr.new_zeros(s.num_nodes, *edge_attr.shape[1:])])
+    edge_weight = s.edge_weight
+    if edge_weight is not None:
+        edge_weight = torch.cat([edge_weight, edge_weight.new_ones(s.num_nodes)])
     return Structure(
         num_nodes=s.num_nodes + s.num_graphs,
         edge_index=torch.cat([s.edge_index, read], dim=1),
         slot=torch.cat([s.slot, _position(s.graph)]),
         relation=relation,
         edge_attr=edge_attr,
+        edge_weight=edge_weight,
         kind=torch.cat([kind, torch.full_like(graphs, new_kind)]),
         past=None if s.past is None else torch.cat([s.past, torch.zeros_like(graphs)]),
         graph=torch.cat([s.graph, graphs]),

@@ -80,6 +80,7 @@ def carrying_all(draw, of):
     return s.replace(
         relation=torch.randint(3, (s.num_edges,)),
         edge_attr=torch.randn(s.num_edges, 2),
+        edge_weight=torch.rand(s.num_edges),
         kind=torch.randint(3, (s.num_nodes,)),
         past=torch.randint(3, (s.num_nodes,)),
         tokens=tuple(tokens),

@@ -36,6 +36,8 @@ class Trial:
         named |= {f"captured {i}": tensor for i, tensor in enumerate(getattr(self.cell, "captured", []))}
         if self.structure.edge_attr is not None:
             named["edge_attr"] = self.structure.edge_attr
+        if self.structure.edge_weight is not None:
+            named["edge_weight"] = self.structure.edge_weight
         if self.initial is not None:
             named |= {
                 f"initial {field}": value
@@ -93,6 +95,9 @@ def trial(
     draw_what_begins_alike(cell)
     if structure.edge_attr is not None:
         structure = structure.replace(edge_attr=torch.randn_like(structure.edge_attr).requires_grad_())
+    if structure.edge_weight is not None:
+        weight = torch.rand(structure.num_edges, dtype=torch.float64) + 0.1
+        structure = structure.replace(edge_weight=weight.requires_grad_())
     width = inputs if cell.inputs is None else cell.inputs
     x = torch.randn(structure.num_nodes, width, dtype=torch.float64, requires_grad=True)
     state = None

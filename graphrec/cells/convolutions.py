@@ -44,13 +44,21 @@ class GCNCell(Convolution):
     h_v = W h_v / d_v + sum_u a_uv W h_u / sqrt(d_u d_v) + b,   d_v = 1 + sum_u a_uv
 
     Kipf & Welling, *Semi-supervised classification with graph convolutional networks*, ICLR 2017, equation (2),
-    before the activation. A node that has an edge to itself is given no second one, as in PyG's `GCNConv`, whose
-    parameters have the same names.
+    before the activation. a is the edge's weight, 1 where edges have none. Edges from a node to itself stand for the
+    one that each node is given, which has the weight of the last of them, as in PyG's `GCNConv`, whose parameters have
+    the same names.
 
     Args:
         inputs: D.
         hidden: H.
-        weighted: whether the edges' features `[E]` or `[E, 1]` are the weights a; 1 otherwise.
+        weighted: whether there must be weights: `edge_weight`, or else edge features `[E]` or `[E, 1]`, which are
+            taken for them.
+        normalize: whether there are degrees: without, h_v = sum_u a_uv W h_u + b.
+        self_loops: whether each node is given an edge to itself; None: if `normalize`. Without, edges from nodes to
+            themselves are edges like all others.
+
+    Raises:
+        ValueError: self_loops without normalize, which PyG does not have either.
 
     Shapes: x `[N, D]`; State `h` `[N, H]`, and `[N]` each, which do not change, `scale`, 1 / sqrt(d), and `loop`,
     the weight of the edge to itself that each node is given.
@@ -70,9 +78,22 @@ class GCNCell(Convolution):
 
         z: Tensor
 
-    def __init__(self, inputs: int, hidden: int, weighted: bool = False) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        weighted: bool = False,
+        normalize: bool = True,
+        self_loops: bool | None = None,
+    ) -> None:
         super().__init__(inputs, hidden)
-        self.weighted = weighted
+        if self_loops and not normalize:
+            raise ValueError(
+                "edges from nodes to themselves are added where degrees normalise sums: leave out self_loops, or "
+                "normalize=False."
+            )
+        self.weighted, self.normalize = weighted, normalize
+        self.self_loops = normalize if self_loops is None else self_loops
         self.lin = nn.Linear(inputs, hidden, bias=False)  # W
         self.bias = nn.Parameter(torch.empty(hidden))
         self.init_parameters()
@@ -88,24 +109,39 @@ class GCNCell(Convolution):
 
     def check(self, structure: Structure) -> None:
         """Refuse edges without weights, where there should be some."""
-        weight = structure.edge_attr
+        weight = structure.edge_weight if structure.edge_weight is not None else structure.edge_attr
         if self.weighted and (weight is None or weight.numel() != structure.num_edges):
-            got = "none" if weight is None else f"shape {tuple(weight.shape)}"
+            got = "none" if weight is None else f"edge_attr of shape {tuple(weight.shape)}"
             raise ValueError(
-                f"the cell takes a weight per edge, edge_attr of shape [{structure.num_edges}] or "
-                f"[{structure.num_edges}, 1], got {got}: give them, or make the cell with weighted=False."
+                f"the cell takes a weight per edge, edge_weight of shape [{structure.num_edges}], or edge_attr of that "
+                f"shape or [{structure.num_edges}, 1], got {got}: give them, or make the cell with weighted=False."
             )
 
     def before(self, x: Tensor, s: Structure) -> State:
         """h_0 = x, and the degrees."""
-        if self.weighted:
+        weight = s.edge_weight
+        if weight is None and self.weighted:
             assert s.edge_attr is not None
-            return self.State(x, *_scales(s, s.edge_attr.flatten().to(x.dtype)))
-        key = ("gcn", x.dtype)
+            weight = s.edge_attr.flatten()
+        if weight is not None:
+            return self.State(x, *self._degrees(s, weight.to(x.dtype)))
+        key = ("gcn", x.dtype, self.normalize, self.self_loops)
         if key not in s.cache:
             with torch.inference_mode(False):
-                s.cache[key] = _scales(s, torch.ones(s.num_edges, dtype=x.dtype, device=x.device))
+                s.cache[key] = self._degrees(s, torch.ones(s.num_edges, dtype=x.dtype, device=x.device))
         return self.State(x, *s.cache[key])
+
+    def _degrees(self, s: Structure, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """1 / sqrt(d), and the weight of the edge to itself that each node is given, `[N]` each."""
+        loop = weight.new_zeros(s.num_nodes)
+        if self.self_loops:
+            nodes, last = _last_loops(s)
+            loop = torch.ones_like(loop).index_copy(0, nodes, weight.index_select(0, last))
+            weight = weight.masked_fill(s.source == s.target, 0)
+        if not self.normalize:
+            return torch.ones_like(loop), loop
+        degree = loop.index_add(0, s.target, weight)
+        return torch.where(degree > 0, degree, torch.inf).rsqrt(), loop
 
     def show(self, state: Any) -> Shown:
         """W h / sqrt(d)."""
@@ -113,16 +149,31 @@ class GCNCell(Convolution):
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> State:
         """One step."""
-        weight = inbox.edge_attr.flatten() if self.weighted else None
-        total = inbox.sum_of("z", weight) + own.loop.unsqueeze(-1) * own.z
+        total = inbox.sum_of("z", self._weight(inbox, own.scale)) + own.loop.unsqueeze(-1) * own.z
         return self.State(own.scale.unsqueeze(-1) * total + self.bias, own.scale, own.loop)
 
+    def _weight(self, inbox: Inbox, like: Tensor) -> Tensor | None:
+        """a `[e]`, 0 for edges that `loop` stands for; None: 1 for all."""
+        weight = None
+        if inbox.has("edge_weight"):
+            weight = inbox.edge_weight
+        elif self.weighted:
+            weight = inbox.edge_attr.flatten().to(like.dtype)
+        if not self.self_loops or inbox.is_loop is None:
+            return weight
+        weight = like.new_ones(inbox.num_edges) if weight is None else weight
+        return weight.masked_fill(inbox.is_loop, 0)
 
-def _scales(s: Structure, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """1 / sqrt(d) and the weight of the edge to itself, `[N]` each, where each edge has a weight `[E]`."""
-    loop = weight.new_ones(s.num_nodes).index_fill(0, s.target[s.source == s.target], 0)
-    degree = loop.index_add(0, s.target, weight)
-    return torch.where(degree > 0, degree, torch.inf).rsqrt(), loop
+
+def _last_loops(s: Structure) -> tuple[Tensor, Tensor]:
+    """The nodes that have edges to themselves, and the last such edge of each."""
+    if "last_loops" not in s.cache:
+        with torch.inference_mode(False):
+            edges = (s.source == s.target).nonzero().flatten()
+            last = edges.new_full((s.num_nodes,), -1).scatter_reduce(0, s.target[edges], edges, "amax")
+            nodes = (last >= 0).nonzero().flatten()
+            s.cache["last_loops"] = nodes, last[nodes]
+    return s.cache["last_loops"]
 
 
 class SAGECell(Convolution):

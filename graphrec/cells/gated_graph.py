@@ -43,12 +43,13 @@ class _Gathering(Cell):
 class GGNNCell(_Gathering):
     """The gated graph neural network, with a matrix for each relation.
 
-    m_v = sum_u W_r(u,v) h_u                                 (2)
+    m_v = sum_u a_uv W_r(u,v) h_u                            (2)
     h_v = GRU(m_v, h_v)                                      (3) to (6)
 
     Li, Tarlow, Brockschmidt & Zemel, *Gated graph sequence neural networks*, ICLR 2016; h_0 is x, padded with zeros
-    (1). To send along edges in both directions, give edges back with relations of their own. With one relation it is
-    PyG's `GatedGraphConv`, whose rounds have a matrix each: `graphrec.GNN` with cells that share `rnn`.
+    (1), and a the edge's weight, 1 where edges have none. To send along edges in both directions, give edges back with
+    relations of their own. With one relation it is PyG's `GatedGraphConv`, whose rounds have a matrix each:
+    `graphrec.GNN` with cells that share `rnn`.
 
     Args:
         inputs: D, H at most.
@@ -84,10 +85,12 @@ class GGNNCell(_Gathering):
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
         """One step."""
+        weight = inbox.edge_weight if inbox.has("edge_weight") else None
         if self.relations == 1:
-            m = inbox.sum_of("z")
+            m = inbox.sum_of("z", weight)
         else:  # summed first, multiplied then: nodes are fewer than edges
-            sums = inbox.sum_by_relation(inbox.z, self.relations)
+            z = inbox.z if weight is None else weight.unsqueeze(-1) * inbox.z
+            sums = inbox.sum_by_relation(z, self.relations)
             m = torch.einsum("nri,rio->no", sums, self.weight)
         return self.State(self.rnn(m, own.h))
 

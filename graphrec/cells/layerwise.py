@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ..structure import Structure
 
 # What a convolution may be told of edges, and what a structure calls it.
-_OF_EDGES = {"edge_attr": "edge_attr", "edge_weight": "edge_attr", "edge_type": "relation"}
+_OF_EDGES = {"edge_attr": "edge_attr", "edge_weight": "edge_weight", "edge_type": "relation"}
 
 
 class ConvCell(Convolution):
@@ -34,8 +35,9 @@ class ConvCell(Convolution):
     those of the edges into the level.
 
     Args:
-        conv: the layer. `edge_attr`, `edge_weight` and `edge_type` are given from the structure's edge attributes and
-            relations where the layer takes them.
+        conv: the layer. `edge_attr`, `edge_weight` and `edge_type` are given from the structure's edge attributes,
+            weights and relations where the layer takes them; where there are no weights, one number per edge as edge
+            attributes is taken for them.
         after: a module that rows go through when they leave the layer, such as `nn.Tanh()`: most layers end in a sum,
             and level upon level of sums is no more than one.
 
@@ -60,7 +62,8 @@ class ConvCell(Convolution):
         self.hidden = x.shape[1]
         if any(isinstance(parameter, UninitializedParameter) for parameter in self.conv.parameters()):
             with torch.no_grad():  # a lazy layer learns its widths from a node without edges
-                self.conv(x[:1], s.edge_index[:, :0], **self._of_edges(s.edge_attr, s.relation, slice(0)))
+                told = self._of_edges(lambda name: None if (rows := getattr(s, name)) is None else rows[:0])
+                self.conv(x[:1], s.edge_index[:, :0], **told)
 
     def shapes(self) -> list[tuple[int, ...]]:
         """As wide as the input of the last run."""
@@ -73,27 +76,25 @@ class ConvCell(Convolution):
 
     def check(self, structure: Structure) -> None:
         """Refuse edges that do not carry what the layer needs, or carry more than it takes."""
-        needs = {_OF_EDGES[name] for name, needed in self.takes.items() if needed}
-        for name in ("edge_attr", "relation"):
-            if name in needs and getattr(structure, name) is None:
-                raise ValueError(
-                    f"{type(self.conv).__name__} needs {name}, but the structure has none: build it with {name}=...."
-                )
-        attr = structure.edge_attr
-        if attr is not None and "edge_weight" in self.takes and attr.numel() != structure.num_edges:
+        told = self._of_edges(lambda name: getattr(structure, name))
+        missing = [_OF_EDGES[name] for name, needed in self.takes.items() if needed and name not in told]
+        if missing:
             raise ValueError(
-                f"{type(self.conv).__name__} takes one weight per edge, but edge_attr has shape {tuple(attr.shape)}: "
-                f"give weights, or none with s.replace(edge_attr=None)."
+                f"{type(self.conv).__name__} needs {missing[0]}, but the structure has none: build it with "
+                f"{missing[0]}=...."
+            )
+        if "edge_weight" in told and told["edge_weight"].numel() != structure.num_edges:
+            assert structure.edge_attr is not None
+            raise ValueError(
+                f"{type(self.conv).__name__} takes one weight per edge, but edge_attr has shape "
+                f"{tuple(structure.edge_attr.shape)}: give edge_weight, or none with s.replace(edge_attr=None)."
             )
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
         """One step."""
         n, e = inbox.num_nodes, inbox.num_edges
         sources = torch.arange(n, n + e, device=own.h.device)
-        told = self._of_edges(
-            inbox.edge_attr if inbox.has("edge_attr") else None,
-            inbox.relation if inbox.has("relation") else None,
-        )
+        told = self._of_edges(lambda name: getattr(inbox, name) if inbox.has(name) else None)
         # The level's own rows stand among the sources too, for layers that add an edge from each node to itself.
         rows = torch.cat([own.h, inbox.h])
         edges = torch.stack([sources, inbox.target])
@@ -107,15 +108,13 @@ class ConvCell(Convolution):
             )
         return self.State(rows)
 
-    def _of_edges(
-        self, edge_attr: Tensor | None, relation: Tensor | None, rows: slice = slice(None)
-    ) -> dict[str, Tensor]:
-        given = {"edge_attr": edge_attr, "relation": relation}
-        told = {name: given[_OF_EDGES[name]] for name in self.takes}
-        told = {name: value[rows] for name, value in told.items() if value is not None}
+    def _of_edges(self, find: Callable[[str], Tensor | None]) -> dict[str, Tensor]:
+        """What the layer is told of edges, by its names, where `find` knows it by ours."""
+        told = {name: find(_OF_EDGES[name]) for name in self.takes}
         if "edge_weight" in told:
-            told["edge_weight"] = told["edge_weight"].flatten()
-        return told
+            weight = find("edge_attr") if told["edge_weight"] is None else told["edge_weight"]
+            told["edge_weight"] = None if weight is None else weight.flatten()
+        return {name: values for name, values in told.items() if values is not None}
 
 
 def _takes_pairs(conv: MessagePassing) -> bool:

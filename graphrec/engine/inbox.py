@@ -15,6 +15,9 @@ from .segments import segment_sum, spread
 if TYPE_CHECKING:
     from ..cells.cell import Cell
 
+# Fields of every inbox that are the edges' own, beside those of the sources' states.
+OF_EDGES = ("edge_attr", "edge_weight")
+
 Fetch = Callable[[str], Tensor]
 Total = Callable[[str, Tensor | None], Tensor]
 
@@ -61,7 +64,8 @@ class Inbox(Looked):
     """The messages that n nodes receive over e edges in one step, sorted by receiving node and slot.
 
     The states of the sources are attributes named as in the cell's `State`, `inbox.h` of shape `[e, H]`, and
-    `inbox.edge_attr` `[e, ...]` are the edges' own features. The methods gather one row per edge into one row
+    `inbox.edge_attr` `[e, ...]` are the edges' own features, `inbox.edge_weight` `[e]` their weights (1 for the
+    virtual edge of an initial state). The methods gather one row per edge into one row
     per node; where an inbox is empty, the result is zero.
 
     A result may share memory with an argument: where every node receives one edge, a sum is the values
@@ -81,7 +85,8 @@ class Inbox(Looked):
         part: Part | None = None,
         total: Total | None = None,
     ) -> None:
-        super().__init__((*fields, "edge_attr"), fetch)
+        super().__init__((*fields, *OF_EDGES), fetch)
+        self._of_sources = fields
         self._total = total
         self._plan = plan
         self._step = step
@@ -125,7 +130,7 @@ class Inbox(Looked):
         return self._plan.relation[self._step.edges]
 
     def has(self, name: str) -> bool:
-        """Whether the structure has `"edge_attr"`, or `"relation"`."""
+        """Whether the structure has `"edge_attr"`, `"edge_weight"` or `"relation"`."""
         return getattr(self._plan.structure, name) is not None
 
     def sum(self, values: Tensor) -> Tensor:
@@ -229,7 +234,7 @@ class Inbox(Looked):
             def fetch(name: str, number: int = number) -> Tensor:
                 return cut(name)[number]
 
-            yield part.kind, type(self)(plan, smaller, self._fields[:-1], fetch, self._like, part)
+            yield part.kind, type(self)(plan, smaller, self._of_sources, fetch, self._like, part)
 
     def of_slot(self, slot: int, count: int) -> Inbox:
         """What comes in by one of `count` slots: one message for each of the n nodes, zero where the slot is empty."""
@@ -238,12 +243,11 @@ class Inbox(Looked):
             return self.by_slot(getattr(self, name), count)[:, slot]
 
         one_each = self._step._replace(edges=slice(0, self.num_nodes), degree=1)
-        return _OneEach(self._plan, one_each, self._fields[:-1], fetch, self._like)
+        return _OneEach(self._plan, one_each, self._of_sources, fetch, self._like)
 
     def renamed(self, names: dict[str, str]) -> Inbox:
         """The same inbox with fields of these names only, `{new: old}`, for a cell that knows them by the new ones."""
-        known = {**names, "edge_attr": "edge_attr"}
-        return self._with_fields(tuple(names), lambda name: getattr(self, known[name]))
+        return self._with_fields(tuple(names), lambda name: getattr(self, names.get(name, name)))
 
     def shown_by(self, cell: Cell) -> Inbox:
         """The inbox of what the sources show if they follow this cell, where the fields are those of their states."""
@@ -251,7 +255,7 @@ class Inbox(Looked):
             return self
         shown = functools.cache(lambda: cell.show(self))
         return self._with_fields(
-            cell.Shown._fields, lambda name: getattr(self if name == "edge_attr" else shown(), name)
+            cell.Shown._fields, lambda name: getattr(self if name in OF_EDGES else shown(), name)
         )
 
     def read_by(self, cell: Cell) -> Inbox:
@@ -260,7 +264,7 @@ class Inbox(Looked):
         if not self.has("edge_attr"):
             return other
         return other._with_fields(
-            other._fields[:-1],
+            other._of_sources,
             lambda name: cell.project_edges(self.edge_attr) if name == "edge_attr" else getattr(other, name),
         )
 
@@ -268,7 +272,7 @@ class Inbox(Looked):
         other = self._copy()
         for name in self._fields:
             other.__dict__.pop(name, None)
-        other._fields, other._fetch = (*names, "edge_attr"), fetch
+        other._fields, other._of_sources, other._fetch = (*names, *OF_EDGES), names, fetch
         other._with_grad = torch.is_grad_enabled()
         return other
 
@@ -348,20 +352,21 @@ class _OneEach(Inbox):
         )
 
 
-def gather_edges(edge_attr: Tensor | None, edge: Tensor) -> Tensor:
-    """`[e, ...]`: the features of inbox edges; zero for the virtual edge of an initial state, number -1."""
-    if edge_attr is None:
+def gather_edges(of_edges: dict[str, Tensor], name: str, edge: Tensor) -> Tensor:
+    """`[e, ...]`: features or weights of inbox edges; 0 or 1 for the virtual edge of an initial state, number -1."""
+    if name not in of_edges:
         raise ValueError(
-            "the cell reads inbox.edge_attr, but the structure has none: build it with edge_attr=...."
+            f"the cell reads inbox.{name}, but the structure has none: build it with {name}=...."
         )
-    if not edge_attr.shape[0]:
-        return edge_attr.new_zeros(edge.shape[0], *edge_attr.shape[1:])
-    return edge_attr.index_select(0, edge.clamp(min=0)) * real_edges(edge, edge_attr)
+    values, otherwise = of_edges[name], int(name == "edge_weight")
+    if not values.shape[0]:
+        return values.new_full((edge.shape[0], *values.shape[1:]), otherwise)
+    return values.index_select(0, edge.clamp(min=0)).masked_fill(virtual_edges(edge, values), otherwise)
 
 
-def real_edges(edge: Tensor, like: Tensor) -> Tensor:
-    """`[e, 1, ...]`: false for virtual edges."""
-    return (edge >= 0).view(-1, *[1] * (like.dim() - 1))
+def virtual_edges(edge: Tensor, like: Tensor) -> Tensor:
+    """`[e, 1, ...]`: which edges are those of an initial state."""
+    return (edge < 0).view(-1, *[1] * (like.dim() - 1))
 
 
 def slot_fault(plan: Schedule, count: int) -> str:

@@ -43,8 +43,13 @@ class Job:
         return self.cell.State._fields
 
     @cached_property
-    def edge_attr(self) -> Tensor | None:
-        """`[E, ...]`: the features of the structure's edges, as the cell projects them."""
+    def of_edges(self) -> dict[str, Tensor]:
+        """What there is of `edge_attr` `[E, ...]`, as the cell projects it, and `edge_weight` `[E]`."""
+        attr, weight = self._projected_edges(), self.plan.structure.edge_weight
+        found = {} if attr is None else {"edge_attr": attr}
+        return found if weight is None else {**found, "edge_weight": weight.to(self.dtype)}
+
+    def _projected_edges(self) -> Tensor | None:
         given = self.plan.structure.edge_attr
         if given is None:
             return None

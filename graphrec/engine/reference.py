@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from ..schedule import Schedule, Step
 from .cycles import settle
-from .inbox import Fetch, Inbox, Own, gather_edges
+from .inbox import OF_EDGES, Fetch, Inbox, Own, gather_edges
 from .job import Job, check_state
 
 Mail = list[Fetch]
@@ -50,7 +49,7 @@ def loop(job: Job, x: Tensor, initial: list[Tensor]) -> Generator[Visit, Any, No
         mail = post.receive(step)
 
         def look(name: str, mail: Mail = mail, step: Step = step) -> Tensor:
-            return rows.of_edges(step) if name == "edge_attr" else post.read(step, mail, name)
+            return rows.of_edges(name, step) if name in OF_EDGES else post.read(step, mail, name)
 
         def look_own(name: str, before: Any = before, step: Step = step) -> Tensor:
             return getattr(before, name).clone() if plan.mode == "sync" else rows.own(name, step)
@@ -91,7 +90,9 @@ def _iterate(
             with torch.set_grad_enabled(
                 with_grad
             ):  # what is kept must not lack a gradient because this round does
-                return border(rows.of_edges(step)) if name == "edge_attr" else post.read(step, both, name)
+                if name in OF_EDGES:
+                    return border(rows.of_edges(name, step))
+                return post.read(step, both, name)
 
         inbox = Inbox(plan, step, job.fields, look, like)
         last[:] = [inbox]
@@ -150,12 +151,16 @@ class _Rows:
         self._edge_counts = [step.edges.stop - step.edges.start for step in steps]
         self._x = x.split(self._node_counts)
         self._own: dict[str, tuple[Tensor, ...]] = {}
+        self._of_edges: dict[str, tuple[Tensor, ...]] = {}
 
     def of_x(self, step: Step) -> Tensor:
         return self._x[self._level(step)].clone()
 
-    def of_edges(self, step: Step) -> Tensor:
-        return self._edge_attr[self._level(step)].clone()
+    def of_edges(self, name: str, step: Step) -> Tensor:
+        if name not in self._of_edges:
+            rows = gather_edges(self._job.of_edges, name, self._job.plan.edge)
+            self._of_edges[name] = rows.split(self._edge_counts)
+        return self._of_edges[name][self._level(step)].clone()
 
     def own(self, name: str, step: Step) -> Tensor:
         if name not in self._own:
@@ -167,11 +172,6 @@ class _Rows:
         if job.initial_row is None:
             return self._like.new_zeros(nodes.shape[0], *job.shapes[index], dtype=job.dtype)
         return self._initial[index].index_select(0, job.initial_row[nodes])
-
-    @cached_property
-    def _edge_attr(self) -> tuple[Tensor, ...]:
-        job = self._job
-        return gather_edges(job.edge_attr, job.plan.edge).split(self._edge_counts)
 
     def _level(self, step: Step) -> int:
         return 0 if self._job.plan.mode == "sync" else step.number

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .inbox import Own, SegmentInbox, gather_edges
+from .inbox import OF_EDGES, Own, SegmentInbox, gather_edges
 from .job import Job, check_state
 from .paths import send, send_and_sum
 
@@ -36,8 +36,8 @@ def run_rounds(job: Job, x: Tensor, initial: list[Tensor]) -> Iterator[Any]:
         show = functools.cache(lambda state=state: state if cell.Shown is None else cell.show(state))
 
         def look(name: str, show: Any = show) -> Tensor:
-            if name == "edge_attr":
-                return gather_edges(job.edge_attr, plan.edge)
+            if name in OF_EDGES:
+                return gather_edges(job.of_edges, name, plan.edge)
             return send(getattr(show(), name), plan.paths)
 
         def total(name: str, weight: Tensor | None, show: Any = show) -> Tensor:

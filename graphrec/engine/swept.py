@@ -18,7 +18,7 @@ from torch.autograd.graph import GradientEdge, _engine_run_backward, get_gradien
 from ..cells.cell import Cell
 from ..schedule import Schedule, Step
 from .derivatives import check_first_derivatives
-from .inbox import Inbox, Own, SegmentInbox, gather_edges, real_edges
+from .inbox import OF_EDGES, Inbox, Own, SegmentInbox, gather_edges, virtual_edges
 from .job import Job, check_state
 from .segments import gather_sum
 from .tape import Gradients, Product, Tape, check_all_known, check_none_captured
@@ -54,13 +54,13 @@ def sweep(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Tensor, ...]:
         x: `[N, ...]`, projected, in the order of the plan's places.
         initial: per field `[K, ...]` (see `Job.initial_row`), or nothing.
     """
-    edge_attr = job.edge_attr
+    of_edges = job.of_edges
     check_none_captured(job.cell)
     tape = Tape(job.cell)
-    inputs = [x, *initial, *([] if edge_attr is None else [edge_attr]), *tape.parameters]
+    inputs = [x, *initial, *of_edges.values(), *tape.parameters]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
-        return _Sweep.apply(job, tape, x, edge_attr, len(initial), *initial, *tape.parameters)
-    rows = _Forward(job, x, edge_attr, initial, tape=None).rows
+        return _Sweep.apply(job, tape, len(initial), *inputs)
+    rows = _Forward(job, x, of_edges, initial, tape=None).rows
     return tuple(_final(job.plan, rows[name]) for name in job.fields)
 
 
@@ -73,7 +73,7 @@ class _Forward:
     """The forward sweep; with a tape it records what the reverse sweep needs."""
 
     def __init__(
-        self, job: Job, x: Tensor, edge_attr: Tensor | None, initial: list[Tensor], tape: Tape | None
+        self, job: Job, x: Tensor, of_edges: dict[str, Tensor], initial: list[Tensor], tape: Tape | None
     ) -> None:
         self.job = job
         self.plan = job.plan
@@ -81,7 +81,7 @@ class _Forward:
         self._tape = tape
         self._x = x
         self._initial = dict(zip(job.fields, initial, strict=False))
-        self._edge_attr = edge_attr
+        self._of_edges = of_edges
         self.rows = {
             name: x.new_empty(self.plan.num_rows, *shape, dtype=job.dtype)
             for name, shape in zip(job.fields, job.shapes, strict=True)
@@ -124,8 +124,8 @@ class _Forward:
     def _look(self, record: Record, name: str) -> Tensor:
         """A field of the inbox: one gather."""
         step, plan = record.step, self.plan
-        if name == "edge_attr":
-            value = gather_edges(self._edge_attr, plan.edge[step.edges])
+        if name in OF_EDGES:
+            value = gather_edges(self._of_edges, name, plan.edge[step.edges])
         else:
             value = self.rows[name].index_select(0, plan.source[step.edges])
         return self._leaf(record, name, value) if step.degree != 0 else value
@@ -168,21 +168,22 @@ class _Sweep(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, job: Job, tape: Tape, x: Tensor, edge_attr: Tensor | None, num_initial: int, *rest: Tensor
+        ctx: Any, job: Job, tape: Tape, num_initial: int, x: Tensor, *rest: Tensor
     ) -> tuple[Tensor, ...]:
         """Fields of the final state, `[N, ...]` each."""
+        initial, of_edges = rest[:num_initial], dict(zip(job.of_edges, rest[num_initial:], strict=False))
         with tape.recording():
-            forward = _Forward(job, x, edge_attr, list(rest[:num_initial]), tape)
+            forward = _Forward(job, x, of_edges, list(initial), tape)
         check_none_captured(job.cell)  # nor has it kept anything while it ran
         ctx.set_materialize_grads(False)
         ctx.job, ctx.tape, ctx.records = job, tape, forward.records
-        ctx.like = (x, edge_attr, rest[:num_initial])
+        ctx.like = (x, of_edges, initial)
         ctx.rows_like = {name: rows.new_empty(0, *rows.shape[1:]) for name, rows in forward.rows.items()}
         return tuple(_final(job.plan, forward.rows[name]) for name in job.fields)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
-        """The gradients of x, edge_attr, the initial state and the cell's parameters."""
+        """The gradients of x, the initial state, what there is of edges, and the cell's parameters."""
         check_first_derivatives(grads)
         if ctx.records is None:
             raise RuntimeError(
@@ -193,7 +194,8 @@ class _Sweep(torch.autograd.Function):
         back = _Reverse(ctx, dict(zip(ctx.job.fields, grads, strict=True)), keep)
         if not keep:
             ctx.records = None
-        return (None, None, back.x, back.edge_attr, None, *back.initial, *back.parameters.total())
+        of_edges = (back.of_edges.get(name) for name in ctx.job.of_edges)
+        return (None, None, None, back.x, *back.initial, *of_edges, *back.parameters.total())
 
 
 class _Reverse:
@@ -202,7 +204,7 @@ class _Reverse:
     def __init__(self, ctx: Any, grads: dict[str, Tensor | None], keep: bool) -> None:
         self.plan: Schedule = ctx.job.plan
         self.job: Job = ctx.job
-        x, edge_attr, initial = ctx.like
+        x, of_edges, initial = ctx.like
         self._keep = keep
         self._outbox = self.plan.outbox
         self._final = {
@@ -215,9 +217,7 @@ class _Reverse:
         # by the step that made them.
         self._of_edge: dict[str, Tensor] = {}
         self.x = x.new_empty(x.shape)
-        self.edge_attr = (
-            None if edge_attr is None or not edge_attr.requires_grad else torch.zeros_like(edge_attr)
-        )
+        self.of_edges = {n: torch.zeros_like(rows) for n, rows in of_edges.items() if rows.requires_grad}
         self._initial = dict(zip(self.job.fields, [torch.zeros_like(t) for t in initial], strict=False))
         self.parameters = Gradients(ctx.tape)
         self._tape: Tape = ctx.tape
@@ -287,10 +287,10 @@ class _Reverse:
             if own is not None:
                 assert self.job.initial_row is not None
                 self._initial[name].index_add_(0, self.job.initial_row[self.plan.nodes(step)], own)
-        grad = grads.get("edge_attr")
-        if grad is not None and self.edge_attr is not None:
-            edge = self.plan.edge[step.edges]
-            self.edge_attr.index_add_(0, edge.clamp(min=0), grad * real_edges(edge, grad))
+        for name, total in self.of_edges.items():
+            if (grad := grads.get(name)) is not None:
+                edge = self.plan.edge[step.edges]
+                total.index_add_(0, edge.clamp(min=0), grad.masked_fill(virtual_edges(edge, grad), 0))
 
     def _undo_given(self) -> None:
         if self.job.initial_row is None:

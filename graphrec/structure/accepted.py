@@ -21,14 +21,16 @@ Over = Structure | Data | HeteroData | Tensor  # what models run over; a tensor 
 _remembered = WeakTensorKeyDictionary()
 
 
-def as_structure(source: Over, rows: Tensor, edge_attr: Tensor | None = None) -> Structure:
+def as_structure(
+    source: Over, rows: Tensor, edge_attr: Tensor | None = None, edge_weight: Tensor | None = None
+) -> Structure:
     """What models and readouts take beside a tensor with a row per node: a structure, PyG data, or an `edge_index`.
 
     Args:
         source: the structure; that of PyG data, or of an `edge_index`, is remembered as long as its tensors are the
             same and nothing is written into them.
         rows: one per node.
-        edge_attr: the features of the edges, `[E, ...]`, beside an `edge_index`.
+        edge_attr, edge_weight: of the edges, `[E, ...]` and `[E]`, beside an `edge_index`.
     """
     if not isinstance(rows, Tensor) or rows.dim() < 1:
         got = "a number" if isinstance(rows, Tensor) else type(rows).__name__
@@ -38,10 +40,15 @@ def as_structure(source: Over, rows: Tensor, edge_attr: Tensor | None = None) ->
             f"edge_attr, the third argument, goes with an edge_index; a {type(source).__name__} carries its own: use "
             f"s.replace(edge_attr=...) or data.edge_attr. States go by name: initial=...."
         )
+    if edge_weight is not None and not isinstance(source, Tensor):
+        raise TypeError(
+            f"edge_weight goes with an edge_index; a {type(source).__name__} carries its own: use "
+            f"s.replace(edge_weight=...) or data.edge_weight."
+        )
     if isinstance(source, Structure):
         return source
     if isinstance(source, Tensor):
-        return _from_edges(source, rows.shape[0], edge_attr)
+        return _from_edges(source, rows.shape[0], edge_attr=edge_attr, edge_weight=edge_weight)
     if isinstance(source, HeteroData):
         return from_pyg(source)
     if isinstance(source, Data):
@@ -52,13 +59,12 @@ def as_structure(source: Over, rows: Tensor, edge_attr: Tensor | None = None) ->
     )
 
 
-def _from_edges(edge_index: Tensor, num_nodes: int, edge_attr: Tensor | None) -> Structure:
-    if edge_attr is not None and not isinstance(edge_attr, Tensor):
-        raise TypeError(f"edge_attr must be a tensor with a row per edge, got {type(edge_attr).__name__}.")
-    parts = {"edge_index": edge_index, "edge_attr": edge_attr}
-    return _known(
-        parts, num_nodes, lambda edges: dag(edges["edge_index"], num_nodes, edge_attr=edges["edge_attr"])
-    )
+def _from_edges(edge_index: Tensor, num_nodes: int, **of_edges: Tensor | None) -> Structure:
+    for name, values in of_edges.items():
+        if values is not None and not isinstance(values, Tensor):
+            raise TypeError(f"{name} must be a tensor with a row per edge, got {type(values).__name__}.")
+    parts = {"edge_index": edge_index, **of_edges}
+    return _known(parts, num_nodes, lambda parts: dag(num_nodes=num_nodes, **parts))
 
 
 def _from_data(data: Data) -> Structure:

@@ -15,7 +15,7 @@ from .structure import EDGE_FIELDS, Structure
 def batch(structures: Sequence[Structure]) -> Structure:
     """Side by side: the nodes of member b are numbered on from those of member b - 1.
 
-    Slots, relations, kinds, edge attributes, tokens and labels are kept; members may be batches themselves.
+    Slots, relations, kinds, edge attributes and weights, tokens and labels are kept; members may be batches themselves.
     Levels that the members know are known to the batch. Of no members it is a batch of no graphs.
 
     Raises:

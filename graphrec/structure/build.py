@@ -131,6 +131,7 @@ def dag(
     slot: Tensor | None = None,
     relation: Tensor | None = None,
     edge_attr: Tensor | None = None,
+    edge_weight: Tensor | None = None,
     kind: Tensor | None = None,
 ) -> Structure:
     """A structure from its edges: `edge_index[0, e] → edge_index[1, e]`.
@@ -140,7 +141,7 @@ def dag(
     Args:
         edge_index: `[2, E]`, sources and targets. Copied.
         num_nodes: N; by default one more than the highest id in `edge_index`.
-        slot, relation, edge_attr: `[E]`, `[E]`, `[E, ...]`. See `Structure`.
+        slot, relation, edge_attr, edge_weight: `[E]`, `[E]`, `[E, ...]`, `[E]`. See `Structure`.
         kind: `[N]`.
 
     Raises:
@@ -161,6 +162,7 @@ def dag(
         slot=default_slots(edges[1], num_nodes) if slot is None else slot,
         relation=relation,
         edge_attr=edge_attr,
+        edge_weight=edge_weight,
         kind=kind,
     )
 

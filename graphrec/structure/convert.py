@@ -18,6 +18,7 @@ PYG_NAMES = {
     "slot": "slot",
     "relation": "edge_type",
     "edge_attr": "edge_attr",
+    "edge_weight": "edge_weight",
     "kind": "node_type",
     "past": "past",
     "level": "level",
@@ -29,9 +30,9 @@ def from_pyg(data: Data | HeteroData) -> Structure:
     """The structure of PyG's `Data` or `HeteroData`, or of a `Batch` of them.
 
     Reads `edge_index`, `num_nodes`, `batch`, and where they are there `slot`, `edge_type` (relation),
-    `edge_attr`, `node_type` (kind), `past`, `level` and `level_reversed` (see `graphrec.transforms.AddLevels`), and
-    the lists of texts `tokens` and `labels`. Of `HeteroData` the node types are the kinds and the edge types the
-    relations; nodes are numbered type by type, in the order of `data.node_types`.
+    `edge_attr`, `edge_weight`, `node_type` (kind), `past`, `level` and `level_reversed` (see
+    `graphrec.transforms.AddLevels`), and the lists of texts `tokens` and `labels`. Of `HeteroData` the node types are
+    the kinds and the edge types the relations; nodes are numbered type by type, in the order of `data.node_types`.
     """
     if isinstance(data, HeteroData):
         return from_hetero(data)
@@ -90,9 +91,10 @@ def to_pyg(structure: Structure) -> Data:
 def from_networkx(graph: nx.Graph) -> Structure:
     """The structure of a networkx graph; nodes are numbered in the order of `graph.nodes`.
 
-    An undirected edge becomes one edge in each direction. Reads from edges `slot`, `relation` and `edge_attr`
-    (a number or a list of numbers), from nodes `kind`, `past`, `token`, `label` and `graph`; each on all edges or
-    nodes, or on none (`token` and `label` may be missing on some).
+    An undirected edge becomes one edge in each direction. Reads from edges `slot`, `relation`, `edge_attr`
+    (a number or a list of numbers) and `weight` (a number, `edge_weight` in the structure; 1 where it is missing on
+    some, as networkx has it), from nodes `kind`, `past`, `token`, `label` and `graph`; each on all edges or nodes, or
+    on none (`token` and `label` may be missing on some).
 
     Raises:
         ValueError: a value that some edges or nodes carry and others do not.
@@ -116,6 +118,7 @@ def from_networkx(graph: nx.Graph) -> Structure:
         slot=default_slots(edge_index[1], len(number)) if slot is None else slot,
         relation=_column(on_edges, "relation", "edge"),
         edge_attr=_with_dtype(_column(on_edges, "edge_attr", "edge"), graph.graph.get("edge_attr_dtype")),
+        edge_weight=_weights(on_edges, graph.graph.get("edge_weight_dtype")),
         kind=_column(on_nodes, "kind", "node"),
         past=_column(on_nodes, "past", "node"),
         graph=graph_of_node,
@@ -139,9 +142,15 @@ def to_networkx(structure: Structure) -> nx.DiGraph:
     if structure.num_graphs != 1:
         on_nodes["graph"] = structure.graph
         graph.graph["num_graphs"] = structure.num_graphs
-    if structure.edge_attr is not None:  # Python's numbers do not tell it
-        graph.graph["edge_attr_dtype"] = str(structure.edge_attr.dtype).removeprefix("torch.")
-    on_edges = {"slot": structure.slot, "relation": structure.relation, "edge_attr": structure.edge_attr}
+    for name in ("edge_attr", "edge_weight"):
+        if getattr(structure, name) is not None:  # Python's numbers do not tell it
+            graph.graph[f"{name}_dtype"] = str(getattr(structure, name).dtype).removeprefix("torch.")
+    on_edges = {
+        "slot": structure.slot,
+        "relation": structure.relation,
+        "edge_attr": structure.edge_attr,
+        "weight": structure.edge_weight,
+    }
     graph.add_nodes_from(zip(range(structure.num_nodes), _rows(on_nodes, structure.num_nodes), strict=True))
     graph.add_edges_from(
         (source, target, values)
@@ -188,6 +197,14 @@ def _column(rows: list[dict[str, Any]], name: str, what: str) -> Tensor | None:
             f"{name} is given on {len(values)} of {len(rows)} {what}s: give it on every {what}, or on none."
         )
     return torch.tensor(values)
+
+
+def _weights(rows: list[dict[str, Any]], dtype: str | None) -> Tensor | None:
+    """Floating point, also where they are whole numbers."""
+    if not any("weight" in row for row in rows):
+        return None
+    weights = torch.tensor([float(row.get("weight", 1)) for row in rows], dtype=torch.float64)
+    return weights.to(torch.get_default_dtype() if dtype is None else getattr(torch, dtype))
 
 
 def _with_dtype(column: Tensor | None, name: str | None) -> Tensor | None:

@@ -16,8 +16,8 @@ def from_hetero(data: HeteroData) -> Structure:
     """The structure of PyG's `HeteroData`, or of a batch of them.
 
     Nodes are numbered type by type, in the order of `data.node_types`, whose places are the kinds; edges stand type by
-    type in the order of `data.edge_types`, whose places are the relations. Reads `slot` and `edge_attr` of edges where
-    all types have them, and `batch` of nodes.
+    type in the order of `data.edge_types`, whose places are the relations. Reads `slot`, `edge_attr` and `edge_weight`
+    of edges where all types have them, and `batch` of nodes.
 
     Raises:
         ValueError: a value that some types carry and others do not, or of other widths; an edge type without edges'
@@ -47,6 +47,7 @@ def from_hetero(data: HeteroData) -> Structure:
     found: dict[str, Any] = {
         "slot": default_slots(edge_index[1], num_nodes) if slot is None else slot,
         "edge_attr": _of_all("edge_attr", data.edge_types, stores),
+        "edge_weight": _of_all("edge_weight", data.edge_types, stores),
         "relation": torch.repeat_interleave(torch.arange(len(edges), device=edge_index.device), sizes),
         "kind": torch.repeat_interleave(kinds, torch.tensor(counts, device=edge_index.device)),
     }

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 # Fields with one row per edge and one row per node; everything that copies a structure goes through these.
-EDGE_FIELDS = ("slot", "relation", "edge_attr")
+EDGE_FIELDS = ("slot", "relation", "edge_attr", "edge_weight")
 NODE_FIELDS = ("kind", "past", "graph", "level", "level_reversed")
 
 # A slot and a node together fit one 64-bit number by which inboxes are sorted.
@@ -43,6 +43,8 @@ class Structure:
         past: `[N]` long, how many slots of each node, from slot 0 on, hold its past (lags; in grids slot 0), or
             None. An initial state stands in for each of them that no edge fills; where past is None, in slot 0 of
             nodes that no edge enters.
+        edge_weight: `[E]` floating point, what messages along each edge are multiplied by in cells that weigh them
+            (`GCNCell`, `GGNNCell`, layers of PyG that take one), or None. May require grad.
     """
 
     num_nodes: int
@@ -58,6 +60,7 @@ class Structure:
     level: Tensor | None = None
     level_reversed: Tensor | None = None
     past: Tensor | None = None
+    edge_weight: Tensor | None = None
     # Derived things, built once: the reverse, and one schedule per mode.
     cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
@@ -130,7 +133,8 @@ class Structure:
         """The same nodes, and every edge a second time, back from its target to its source.
 
         The way back of an edge of relation r is of relation R + r, where R is how many relations there are (one, if
-        none are named), so that cells can tell the directions; its features are the edge's. Slots are counted anew.
+        none are named), so that cells can tell the directions; its features and its weight are the edge's. Slots are
+        counted anew.
         """
         named = torch.zeros_like(self.slot) if self.relation is None else self.relation
         count = int(named.max()) + 1 if len(named) else 1
@@ -141,6 +145,7 @@ class Structure:
             slot=default_slots(edge_index[1], self.num_nodes),
             relation=torch.cat([named, count + named]),
             edge_attr=None if self.edge_attr is None else torch.cat([self.edge_attr, self.edge_attr]),
+            edge_weight=None if self.edge_weight is None else torch.cat([self.edge_weight, self.edge_weight]),
             level=None,
             level_reversed=None,
             past=None,
@@ -189,7 +194,9 @@ class Structure:
     def __repr__(self) -> str:
         graphs = "" if self.num_graphs == 1 else f", graphs={self.num_graphs}"
         carried = [
-            n for n in ("relation", "edge_attr", "kind", "tokens", "labels") if getattr(self, n) is not None
+            name
+            for name in ("relation", "edge_attr", "edge_weight", "kind", "tokens", "labels")
+            if getattr(self, name) is not None
         ]
         return (
             f"Structure(nodes={self.num_nodes}, edges={self.num_edges}{graphs}"
@@ -266,7 +273,13 @@ def _check_tensor(name: str, value: Any, device: torch.device) -> None:
         if value.dim() < 1:
             raise ValueError("edge_attr must have one row per edge, got a single number.")
         return
-    _check_whole_numbers(name, value)
+    if name == "edge_weight":
+        if not value.is_floating_point():
+            raise TypeError(
+                f"edge_weight must be of a floating-point dtype, got {value.dtype}: convert it with .float()."
+            )
+    else:
+        _check_whole_numbers(name, value)
     if value.dim() != 1:
         raise ValueError(f"{name} must have one dimension, got shape {tuple(value.shape)}.")
 

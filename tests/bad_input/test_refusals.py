@@ -385,11 +385,11 @@ KINDS = {
     ),
     "replaced messages with a row too few": (
         lambda: inbox_of_two().replaced(h=torch.zeros(1, 4)),
-        ["h, edge_attr", "2 rows", "h with shape (1, 4)"],
+        ["h, edge_attr, edge_weight", "2 rows", "h with shape (1, 4)"],
     ),
     "replaced messages of a field that is not there": (
         lambda: inbox_of_two().replaced(c=torch.zeros(2, 4)),
-        ["fields of the inbox (h, edge_attr)", "got c"],
+        ["fields of the inbox (h, edge_attr, edge_weight)", "got c"],
     ),
     "relations of what comes in by one slot": (
         lambda: inbox_of_two().of_slot(0, 2).relation,

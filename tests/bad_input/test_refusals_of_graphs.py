@@ -22,6 +22,11 @@ def kinds(*cells):
     return gr.PerKind(cells)
 
 
+class ReadsWeights(gr.SRNCell):
+    def forward(self, x, inbox, own):
+        return self.State(inbox.sum(inbox.edge_weight.unsqueeze(1) * inbox.h))
+
+
 FAULTS = {
     "a relation too many": (
         lambda: run(gr.GGNNCell(D, H, relations=2), graph(relation=torch.tensor([0, 2, 1]))),
@@ -46,6 +51,23 @@ FAULTS = {
     "edge features for some edges": (
         lambda: graph(edge_attr=torch.zeros(2, 5)),
         ["edge_attr", "3", "2"],
+    ),
+    "weights that are whole numbers": (
+        lambda: graph(edge_weight=torch.tensor([1, 2, 3])),
+        ["edge_weight", "floating-point", "torch.int64", ".float()"],
+    ),
+    "weights in rows": (
+        lambda: graph(edge_weight=torch.ones(3, 1)),
+        ["edge_weight", "one dimension", "(3, 1)"],
+    ),
+    "weights for some edges": (lambda: graph(edge_weight=torch.ones(2)), ["edge_weight", "3", "2"]),
+    "weights that are not there": (
+        lambda: run(ReadsWeights(D, H), graph()),
+        ["inbox.edge_weight", "has none", "edge_weight=..."],
+    ),
+    "loops where nothing is normalised": (
+        lambda: gr.GCNCell(D, H, normalize=False, self_loops=True),
+        ["self_loops", "normalize=False"],
     ),
     "no weights": (
         lambda: run(gr.GCNCell(D, H, weighted=True), graph()),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch_geometric.nn as pyg
 from torch import Tensor, nn
 
 import graphrec as gr
-from tests.tolerances import assert_all_close, assert_close
+from tests.tolerances import GRADCHECK, assert_all_close, assert_close
 
 N, D, H = 13, 5, 6
 
@@ -35,6 +36,7 @@ GRAPHS = [
     Graph("directed", random_edges(loops=False, doubles=False)),
     Graph("with-double-edges", random_edges(loops=False, doubles=True)),
     Graph("with-loops", random_edges(loops=True, doubles=False)),
+    Graph("with-several-loops-at-a-node", torch.tensor([[0, 0, 1, 2, 0, 1, 3], [0, 1, 2, 2, 0, 1, 1]]), 5),
     Graph("undirected", torch.tensor([[0, 1, 1, 2, 2, 3, 3, 0], [1, 0, 2, 1, 3, 2, 0, 3]]), 5),
     Graph("without-edges", torch.zeros(2, 0, dtype=torch.long), 4),
     Graph("of-one-node", torch.zeros(2, 0, dtype=torch.long), 1),
@@ -45,7 +47,7 @@ class Pair(NamedTuple):
     name: str
     cell: gr.Cell
     conv: nn.Module
-    edges: str | None = None  # what PyG calls the edges' features
+    edges: str | None = None  # where the edges' weights stand in the structure, if there are some
 
 
 def pairs() -> list[Pair]:
@@ -54,7 +56,22 @@ def pairs() -> list[Pair]:
 
     return [
         Pair("GCN", gr.GCNCell(D, H), pyg.GCNConv(D, H)),
-        Pair("GCN-weighted", gr.GCNCell(D, H, weighted=True), pyg.GCNConv(D, H), "edge_weight"),
+        Pair("GCN-weighted", gr.GCNCell(D, H), pyg.GCNConv(D, H), "edge_weight"),
+        Pair("GCN-weighted-by-features", gr.GCNCell(D, H, weighted=True), pyg.GCNConv(D, H), "edge_attr"),
+        Pair("GCN-plain", gr.GCNCell(D, H, normalize=False), pyg.GCNConv(D, H, normalize=False)),
+        Pair(
+            "GCN-plain-weighted",
+            gr.GCNCell(D, H, normalize=False),
+            pyg.GCNConv(D, H, normalize=False),
+            "edge_weight",
+        ),
+        Pair("GCN-no-loops", gr.GCNCell(D, H, self_loops=False), pyg.GCNConv(D, H, add_self_loops=False)),
+        Pair(
+            "GCN-no-loops-weighted",
+            gr.GCNCell(D, H, self_loops=False),
+            pyg.GCNConv(D, H, add_self_loops=False),
+            "edge_weight",
+        ),
         Pair("SAGE", gr.SAGECell(D, H), pyg.SAGEConv(D, H)),
         Pair("GIN", gr.GINCell(D, H, network()), pyg.GINConv(network())),
         Pair("GIN-eps", gr.GINCell(D, H, network(), 0.3, True), pyg.GINConv(network(), 0.3, True)),
@@ -78,26 +95,57 @@ def test_a_round_is_the_layer(name: str, graph: Graph) -> None:
     cell.load_state_dict(conv.state_dict())  # the names are PyG's
     x = torch.randn(graph.num_nodes, D, dtype=torch.float64)
     weight = torch.rand(graph.edge_index.shape[1], dtype=torch.float64) + 0.1 if pair.edges else None
-    ours = gradients(gr.GNN([cell]), x, graph.edge_index, weight)
-    theirs = gradients(conv, x, graph.edge_index, weight)
-    assert_all_close({k.removeprefix("cells.0."): v for k, v in ours.items()}, theirs)
+    model, s = gr.GNN([cell]), gr.dag(graph.edge_index, graph.num_nodes)
+
+    def layer(x: Tensor, weight: Tensor | None) -> Tensor:
+        return conv(x, graph.edge_index) if weight is None else conv(x, graph.edge_index, weight)
+
+    def round_(x: Tensor, weight: Tensor | None) -> Tensor:
+        return model(x, s if pair.edges is None else s.replace(**{pair.edges: weight}))
+
+    ours, theirs = gradients(round_, cell, x, weight), gradients(layer, conv, x, weight)
+    if getattr(cell, "self_loops", False) and weight is not None:
+        # torch gives to all that is written to one place the gradient of what is there in the end.
+        theirs["weight of edges"] = theirs["weight of edges"].masked_fill(
+            are_not_last_loops(graph.edge_index), 0
+        )
+    assert_all_close(ours, theirs)
+
+
+def are_not_last_loops(edge_index: Tensor) -> Tensor:
+    pairs = edge_index.t().tolist()
+    return torch.tensor(
+        [u == v and [u, v] in pairs[e + 1 :] for e, (u, v) in enumerate(pairs)], dtype=torch.bool
+    )
+
+
+def test_the_gradient_of_weights_is_that_of_what_is_computed() -> None:
+    """Of several edges from a node to itself, the weight of the last one is all that matters."""
+    cell = gr.GCNCell(2, 2).double()
+    edges = next(graph.edge_index for graph in GRAPHS if "several" in graph.name)
+    x = torch.randn(4, 2, dtype=torch.float64)
+    weight = torch.rand(edges.shape[1], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda w: gr.GNN([cell])(x, gr.dag(edges, edge_weight=w)), weight, **GRADCHECK
+    )
 
 
 def gradients(
-    model: nn.Module, x: Tensor, edge_index: Tensor, weight: Tensor | None
-) -> dict[str, Tensor | None]:
-    """The rows, and the gradients of all that can have one."""
+    compute: Callable[[Tensor, Tensor | None], Tensor], model: nn.Module, x: Tensor, weight: Tensor | None
+) -> dict[str, Any]:
+    """The rows that are computed, and the gradients of all that can have one."""
     x = x.clone().requires_grad_()
     weight = None if weight is None else weight.clone().requires_grad_()
-    h = model(x, edge_index) if weight is None else model(x, edge_index, weight)
+    h = compute(x, weight)
     model.zero_grad()
     (h * torch.linspace(-1, 2, h.numel(), dtype=h.dtype).view_as(h)).sum().backward()
     found = {name: parameter.grad for name, parameter in model.named_parameters()}
-    return {"h": h.detach(), "x": x.grad, "weight": None if weight is None else weight.grad, **found}
+    return {"h": h.detach(), "x": x.grad, "weight of edges": None if weight is None else weight.grad, **found}
 
 
 @pytest.mark.parametrize("graph", GRAPHS, ids=[graph.name for graph in GRAPHS])
-def test_gated_graph_rounds_are_the_layer(graph: Graph) -> None:
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gated_graph_rounds_are_the_layer(graph: Graph, weighted: bool) -> None:
     torch.manual_seed(0)
     conv = pyg.GatedGraphConv(H, num_layers=3).double()
     cells = [gr.GGNNCell(D, H).double() for _ in range(3)]
@@ -106,9 +154,12 @@ def test_gated_graph_rounds_are_the_layer(graph: Graph) -> None:
         cell.weight = nn.Parameter(weight.detach().unsqueeze(0).clone())
     x = torch.randn(graph.num_nodes, D, dtype=torch.float64)
     model = gr.GNN([cells[0], *(with_inputs(cell, H) for cell in cells[1:])])
-    ours, theirs = gradients(model, x, graph.edge_index, None), gradients(conv, x, graph.edge_index, None)
-    assert_close(ours["h"], theirs["h"])
-    assert_close(ours["x"], theirs["x"])
+    s = gr.dag(graph.edge_index, graph.num_nodes)
+    weight = torch.rand(s.num_edges, dtype=torch.float64) if weighted else None
+    ours = gradients(lambda x, weight: model(x, s.replace(edge_weight=weight)), model, x, weight)
+    theirs = gradients(lambda x, weight: conv(x, graph.edge_index, weight), conv, x, weight)
+    names = ("h", "x", "weight of edges")
+    assert_all_close({name: ours[name] for name in names}, {name: theirs[name] for name in names})
     of_weight = torch.cat([ours[f"cells.{i}.weight"] for i in range(3)])
     assert_close(of_weight, theirs["weight"])
     for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):

@@ -10,7 +10,7 @@ from torch_geometric.nn import JumpingKnowledge
 import graphrec as gr
 from tests import oracles
 from tests.tolerances import assert_all_close, assert_close
-from tests.trials import Trial, outcome, trial
+from tests.trials import Trial, assert_is_reference_loop, outcome, trial
 from tests.zoo import ACYCLIC, FAMILIES, GRAPH_CELLS, cases
 
 ORACLES = {
@@ -36,11 +36,16 @@ def h_and_gradients(h, inputs):
     return outcome(gr.SRNCell.State(h), inputs)
 
 
+def looped(arity):
+    """Nodes with two edges to themselves, with one, and with none."""
+    return gr.dag([[0, 0, 1, 2, 0, 1, 3], [0, 1, 2, 2, 0, 1, 1]], 4)
+
+
 def everyone(s):
     return list(range(s.num_nodes))
 
 
-@pytest.mark.parametrize(("case", "structure"), cases(GRAPH_CELLS, FAMILIES))
+@pytest.mark.parametrize(("case", "structure"), cases(GRAPH_CELLS, [*FAMILIES, looped]))
 @pytest.mark.parametrize("rounds", [1, 3])
 def test_rounds(case, structure, rounds):
     run = trial(case.make, structure, mode="sync", rounds=rounds)
@@ -53,6 +58,29 @@ def test_in_dependency_order(case, structure):
     level = gr.levels(structure).tolist()
     order = [[v for v in everyone(structure) if level[v] == k] for k in range(max(level) + 1)]
     assert_agrees(run, case.name, order)
+
+
+WEIGHING = [case for case in GRAPH_CELLS if case.name in ("GCN", "GGNN")]
+
+
+@pytest.mark.parametrize(("case", "structure"), cases(WEIGHING, [*FAMILIES, looped]))
+def test_weights_in_rounds(case, structure):
+    run = trial(case.make, weighted(structure), mode="sync", rounds=2)
+    assert_agrees(run, case.name, [everyone(structure)] * 2)
+
+
+@pytest.mark.parametrize(("case", "structure"), cases(WEIGHING, ACYCLIC))
+def test_weights_in_dependency_order(case, structure):
+    run = trial(case.make, weighted(structure))
+    level = gr.levels(structure).tolist()
+    order = [[v for v in everyone(structure) if level[v] == k] for k in range(max(level) + 1)]
+    assert_agrees(run, case.name, order)
+    assert_is_reference_loop(run.outcome)
+
+
+def weighted(structure):
+    """A trial draws the weights."""
+    return structure.replace(edge_weight=torch.ones(structure.num_edges))
 
 
 @pytest.mark.parametrize(("case", "structure"), cases(GRAPH_CELLS, FAMILIES))

@@ -77,15 +77,15 @@ class Looking(gr.Cell):
         return self.State(x)
 
 
-def look_into(structure, mode, engine, look):
+def look_into(structure, mode, engine, look, initial=None):
     """Call `look` with every inbox that a cell sees; a node's state is its row of `rows`."""
     plan = gr.schedule(structure, mode, 2 if mode == "sync" else None)
     x = rows(structure.num_nodes)
     if engine == "reference":
-        for visit in gr.steps(Looking(look), plan, x):
+        for visit in gr.steps(Looking(look), plan, x, initial):
             assert visit.inbox.num_nodes == len(visit.nodes)
     else:
-        gr.run(Looking(look), plan, x.requires_grad_())
+        gr.run(Looking(look), plan, x.requires_grad_(), initial)
 
 
 every_family = pytest.mark.parametrize("build", FAMILIES)
@@ -119,10 +119,12 @@ def test_methods(build, engine, name, shape):
 @every_engine
 @every_family
 def test_what_belongs_to_an_edge_is_its_own(build, engine):
-    """Relation, attribute and slot are those of the edge, and h is its source's state."""
+    """Relation, attribute, weight and slot are those of the edge, and h is its source's state."""
     s = family(build, None)
     s = s.replace(
-        edge_attr=torch.randn(s.num_edges, 2, dtype=torch.float64), relation=torch.arange(s.num_edges)
+        edge_attr=torch.randn(s.num_edges, 2, dtype=torch.float64),
+        edge_weight=torch.rand(s.num_edges),  # of another dtype than x
+        relation=torch.arange(s.num_edges),
     )
     seen = []
 
@@ -130,12 +132,28 @@ def test_what_belongs_to_an_edge_is_its_own(build, engine):
         edge = inbox.relation
         seen.extend(edge.tolist())
         assert torch.equal(inbox.edge_attr.detach(), s.edge_attr[edge])
+        assert torch.equal(inbox.edge_weight.detach(), s.edge_weight[edge].double())
         assert torch.equal(inbox.slot, s.slot[edge])
         if mode_of(build) == "async":
             assert torch.equal(inbox.h[:, 0].detach() / 2, s.source[edge].double())
 
     look_into(s, mode_of(build), engine, look)
     assert sorted(set(seen)) == list(range(s.num_edges))
+
+
+@every_engine
+@pytest.mark.parametrize("edges", [[[0, 1], [1, 2]], [[], []]])
+def test_the_edge_of_an_initial_state_weighs_one(edges, engine):
+    s = gr.dag(edges, 3)
+    s = s.replace(edge_attr=torch.full((s.num_edges, 2), 3.0), edge_weight=torch.full((s.num_edges,), 3.0))
+    of_edges = []
+
+    def look(inbox):
+        of_edges.extend(zip(inbox.edge_weight.tolist(), inbox.edge_attr.tolist(), strict=True))
+
+    look_into(s, "async", engine, look, torch.zeros(1, 2, dtype=torch.float64))
+    real = s.num_edges
+    assert sorted(of_edges) == [(1, [0, 0])] * (3 - real) + [(3, [3, 3])] * real
 
 
 @every_engine

@@ -28,7 +28,7 @@ def test_reversal_turns_edges_and_keeps_all_else(build):
     assert torch.equal(r.target, s.source)
     for name in ("num_nodes", "num_graphs", "tokens", "labels"):
         assert getattr(r, name) == getattr(s, name)
-    for name in ("slot", "relation", "edge_attr", "kind", "past", "graph"):
+    for name in ("slot", "relation", "edge_attr", "edge_weight", "kind", "past", "graph"):
         assert getattr(r, name) is getattr(s, name)
 
 

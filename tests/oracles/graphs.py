@@ -22,19 +22,20 @@ class Message(NamedTuple):
 
     Attributes:
         h: of the source.
-        degree: how many edges enter the source.
+        degree: the weights of the edges that enter the source, one to itself among them, added up.
         is_loop: whether the source is the node itself.
-        edge_attr, relation: of the edge.
+        edge_attr, relation, weight: of the edge.
     """
 
     h: Tensor
-    degree: int
+    degree: Tensor
     is_loop: bool
     edge_attr: Tensor
     relation: int
+    weight: Tensor
 
 
-GraphEquations = Callable[[Any, Tensor, list[Message], int], Tensor]
+GraphEquations = Callable[[Any, Tensor, list[Message], Tensor], Tensor]
 
 
 def evaluate_graph(
@@ -49,48 +50,53 @@ def evaluate_graph(
         s: anything with the edges' tensors.
         order: groups of nodes, whose members read what stands before the group's turn; one may come several times.
     """
-    edges = list(zip(*s.edge_index.tolist(), s.edge_attr.unbind(), s.relation.tolist(), strict=True))
-    degree = torch.bincount(s.edge_index[1], minlength=len(own)).tolist()
-    # A loop is an edge to itself that every node has; where there is one already it counts for that.
+    weights = own.new_ones(s.num_edges) if s.edge_weight is None else s.edge_weight
+    edges = list(
+        zip(*s.edge_index.tolist(), s.edge_attr.unbind(), s.relation.tolist(), weights.unbind(), strict=True)
+    )
+    # A loop is an edge to itself that every node has; where there are some already the last one counts for that.
+    degree = [
+        last_loop(edges, v, own) + sum(e[4] for e in edges if e[0] != e[1] == v) for v in range(len(own))
+    ]
     h = list(own)
     for group in order:
         new = {}
         for node in group:
             inbox = [
-                Message(h[u], degree[u] + (not has_loop(edges, u)), u == v, attr, relation)
-                for u, v, attr, relation in edges
+                Message(h[u], degree[u], u == v, attr, relation, weight)
+                for u, v, attr, relation, weight in edges
                 if v == node
             ]
-            new[node] = equations(cell, h[node], inbox, degree[node] + (not has_loop(edges, node)))
+            new[node] = equations(cell, h[node], inbox, degree[node])
         for node, state in new.items():
             h[node] = state
     return torch.stack(h)
 
 
-def has_loop(edges: list, node: int) -> bool:
-    return any(u == v == node for u, v, *_ in edges)
+def last_loop(edges: list, node: int, like: Tensor) -> Tensor:
+    return [like.new_ones(()), *(weight for u, v, _, _, weight in edges if u == v == node)][-1]
 
 
-def gcn(cell: Any, own: Tensor, inbox: list[Message], degree: int) -> Tensor:
-    """Kipf & Welling (2017), equation (2): sum_u W h_u / sqrt(d_u d_v), a node being its own neighbour."""
+def gcn(cell: Any, own: Tensor, inbox: list[Message], degree: Tensor) -> Tensor:
+    """Kipf & Welling (2017), equation (2): sum_u a_uv W h_u / sqrt(d_u d_v), a node being its own neighbour."""
     W = cell.lin.weight
-    total = sum((W @ m.h / (m.degree * degree) ** 0.5 for m in inbox), zeros(W))
-    itself = zeros(W) if any(m.is_loop for m in inbox) else W @ own / degree
-    return total + itself + cell.bias
+    others = (m.weight * (W @ m.h) / (m.degree * degree) ** 0.5 for m in inbox if not m.is_loop)
+    loop = [1, *(m.weight for m in inbox if m.is_loop)][-1]
+    return sum(others, zeros(W)) + loop * (W @ own) / degree + cell.bias
 
 
-def sage(cell: Any, own: Tensor, inbox: list[Message], degree: int) -> Tensor:
+def sage(cell: Any, own: Tensor, inbox: list[Message], degree: Tensor) -> Tensor:
     """Hamilton, Ying & Leskovec (2017), algorithm 1."""
     mean = sum((m.h for m in inbox), torch.zeros_like(own)) / max(len(inbox), 1)
     return cell.lin_l.weight @ mean + cell.lin_l.bias + cell.lin_r.weight @ own
 
 
-def gin(cell: Any, own: Tensor, inbox: list[Message], degree: int) -> Tensor:
+def gin(cell: Any, own: Tensor, inbox: list[Message], degree: Tensor) -> Tensor:
     """Xu et al. (2019), equation (4.1)."""
     return cell.nn((1 + cell.eps) * own + sum((m.h for m in inbox), torch.zeros_like(own)))
 
 
-def gat(cell: Any, own: Tensor, inbox: list[Message], degree: int) -> Tensor:
+def gat(cell: Any, own: Tensor, inbox: list[Message], degree: Tensor) -> Tensor:
     """Veličković et al. (2018), equations (1) to (5)."""
 
     def heads(h: Tensor) -> Tensor:
@@ -107,7 +113,7 @@ def gat(cell: Any, own: Tensor, inbox: list[Message], degree: int) -> Tensor:
     return sum(a[:, None] * heads(h) for a, h in zip(share, sources, strict=True)).flatten() + cell.bias
 
 
-def gatv2(cell: Any, own: Tensor, inbox: list[Message], degree: int) -> Tensor:
+def gatv2(cell: Any, own: Tensor, inbox: list[Message], degree: Tensor) -> Tensor:
     """Brody, Alon & Yahav (2022), equation (7)."""
 
     def heads(layer: nn.Linear, h: Tensor) -> Tensor:
@@ -130,13 +136,13 @@ def gru(rnn: Any, x: Tensor, h: Tensor) -> Tensor:
     return (1 - z) * n + z * h
 
 
-def ggnn(cell: Any, own: Tensor, inbox: list[Message], degree: int) -> Tensor:
+def ggnn(cell: Any, own: Tensor, inbox: list[Message], degree: Tensor) -> Tensor:
     """Li et al. (2016), equations (2) to (6)."""
-    m = sum((cell.weight[m.relation].t() @ m.h for m in inbox), torch.zeros_like(own))
+    m = sum((m.weight * (cell.weight[m.relation].t() @ m.h) for m in inbox), torch.zeros_like(own))
     return gru(cell.rnn, m, own)
 
 
-def mpnn(cell: Any, own: Tensor, inbox: list[Message], degree: int) -> Tensor:
+def mpnn(cell: Any, own: Tensor, inbox: list[Message], degree: Tensor) -> Tensor:
     """Gilmer et al. (2017), section 5."""
     A = [cell.nn(m.edge_attr).view(len(own), len(own)) for m in inbox]
     return gru(cell.rnn, sum((m.h @ a for a, m in zip(A, inbox, strict=True)), torch.zeros_like(own)), own)

@@ -28,11 +28,15 @@ def test_which_nodes_and_edges_there_are(s):
 
 def test_what_is_carried():
     s = gr.tree("(X a b)").replace(
-        relation=torch.tensor([1, 2]), edge_attr=torch.ones(2, 3), kind=torch.tensor([4, 0, 0])
+        relation=torch.tensor([1, 2]),
+        edge_attr=torch.ones(2, 3),
+        edge_weight=torch.tensor([3.0, 5.0]),
+        kind=torch.tensor([4, 0, 0]),
     )
     r = gr.readout.with_readout(s)
     assert r.relation.tolist() == [1, 2, 3, 3, 3]
     assert r.edge_attr.tolist() == [[1, 1, 1]] * 2 + [[0, 0, 0]] * 3
+    assert r.edge_weight.tolist() == [3, 5, 1, 1, 1]
     assert r.kind.tolist() == [4, 0, 0, 5]
     assert r.tokens == ("a", "b", None, None)
     assert r.labels == (None, None, "X", None)

@@ -21,6 +21,7 @@ def members_of(batch, like):
             slot=batch.slot[edge],
             relation=batch.relation[edge],
             edge_attr=batch.edge_attr[edge],
+            edge_weight=batch.edge_weight[edge],
             kind=batch.kind[node],
             graph=batch.graph[node] - graphs,
             num_graphs=member.num_graphs,

@@ -123,6 +123,7 @@ def test_dag_carries_what_it_is_given():
         "slot": torch.tensor([1, 0]),
         "relation": torch.tensor([5, 7]),
         "edge_attr": torch.randn(2, 3),
+        "edge_weight": torch.rand(2),
         "kind": torch.tensor([0, 1, 0]),
     }
     s = gr.dag([[0, 1], [2, 2]], **carried)

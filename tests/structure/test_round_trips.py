@@ -41,6 +41,7 @@ def with_edges_sorted(s):
         s.tokens,
         s.labels,
         past=s.past,
+        edge_weight=s.edge_weight[order],
     )
 
 
@@ -100,7 +101,7 @@ def test_plain_pyg_data_gets_default_slots():
     s = gr.from_pyg(Data(edge_index=torch.tensor([[0, 1], [2, 2]]), num_nodes=4))
     assert (s.num_nodes, s.num_graphs) == (4, 1)
     assert s.slot.tolist() == [0, 1]
-    assert s.relation is s.edge_attr is s.kind is s.tokens is s.labels is None
+    assert s.relation is s.edge_attr is s.edge_weight is s.kind is s.tokens is s.labels is None
 
 
 @given(members_and_batch=strategies.batches(one_graph))
@@ -142,6 +143,18 @@ def test_networkx_keeps_the_dtype_of_edge_attributes(dtype):
     assert list(nx.generate_graphml(graph))
     graph.edges[0, 1]["edge_attr"] = 0.7
     assert gr.from_networkx(graph).edge_attr[0] == pytest.approx(0.7, rel=1e-3)
+
+
+def test_networkx_weights_are_the_edges_weights():
+    graph = nx.DiGraph()
+    graph.add_edge("a", "b", weight=3)
+    graph.add_edge("b", "c", weight=0.25)
+    assert gr.from_networkx(graph).edge_weight.tolist() == [3, 0.25]
+    graph.add_edge("b", "a")  # networkx counts it as 1
+    assert gr.from_networkx(graph).edge_weight.tolist() == [3, 0.25, 1]
+    friends = gr.from_networkx(nx.karate_club_graph())
+    assert friends.edge_attr is None
+    assert friends.edge_weight.sum() == 462
 
 
 @pytest.mark.parametrize("labels", [5, torch.tensor([1, 0]), [1, 2]])

@@ -49,6 +49,8 @@ DIFFERENT = [
     gr.chain(3).replace(relation=torch.tensor([0, 1])),
     gr.chain(3).replace(edge_attr=torch.zeros(2, 1)),
     gr.chain(3).replace(edge_attr=torch.zeros(2, 1, dtype=torch.float64)),
+    gr.chain(3).replace(edge_weight=torch.zeros(2)),
+    gr.chain(3).replace(edge_weight=torch.zeros(2, dtype=torch.float64)),
     gr.chain(3).replace(kind=torch.tensor([0, 0, 1])),
     gr.chain(3).replace(past=torch.tensor([1, 1, 1])),
     gr.chain(3).replace(past=torch.tensor([1, 1, 2])),
@@ -80,10 +82,13 @@ def test_a_structure_that_is_there_already_need_not_move():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_to_another_device_takes_all_tensors_along():
-    s = gr.chain(3).replace(edge_attr=torch.ones(2, 1)).to("cuda")
+    s = gr.chain(3).replace(edge_attr=torch.ones(2, 1), edge_weight=torch.ones(2)).to("cuda")
     assert s.device.type == "cuda"
-    assert all(getattr(s, name).is_cuda for name in ("edge_index", "slot", "edge_attr", "graph", "level"))
-    assert s.to("cpu") == gr.chain(3).replace(edge_attr=torch.ones(2, 1))
+    assert all(
+        getattr(s, name).is_cuda
+        for name in ("edge_index", "slot", "edge_attr", "edge_weight", "graph", "level")
+    )
+    assert s.to("cpu") == gr.chain(3).replace(edge_attr=torch.ones(2, 1), edge_weight=torch.ones(2))
 
 
 @pytest.mark.parametrize(
@@ -93,6 +98,7 @@ def test_to_another_device_takes_all_tensors_along():
         (gr.chains([3, 1]), "Structure(nodes=4, edges=2, graphs=2)"),
         (gr.tree(SENTENCE), "Structure(nodes=5, edges=4, with tokens, labels)"),
         (gr.grid([2], 2), "Structure(nodes=4, edges=4, with kind)"),
+        (gr.dag([[0], [1]], edge_weight=torch.ones(1)), "Structure(nodes=2, edges=1, with edge_weight)"),
     ],
 )
 def test_printing(structure, text):
@@ -102,13 +108,21 @@ def test_printing(structure, text):
 @pytest.mark.parametrize("relations", [None, [0, 2, 0]])
 def test_both_ways_tell_the_directions(relations):
     relation = None if relations is None else torch.tensor(relations)
-    attr = torch.randn(3, 2)
-    s = gr.dag([[0, 1, 1], [1, 2, 1]], 4, relation=relation, edge_attr=attr, kind=torch.tensor([0, 1, 1, 0]))
+    attr, weight = torch.randn(3, 2), torch.rand(3)
+    s = gr.dag(
+        [[0, 1, 1], [1, 2, 1]],
+        4,
+        relation=relation,
+        edge_attr=attr,
+        edge_weight=weight,
+        kind=torch.tensor([0, 1, 1, 0]),
+    )
     both = s.both_ways()
     assert both.edge_index.tolist() == [[0, 1, 1, 1, 2, 1], [1, 2, 1, 0, 1, 1]]
     there = [0, 0, 0] if relations is None else relations
     assert both.relation.tolist() == there + [max(there) + 1 + r for r in there]
     assert torch.equal(both.edge_attr, torch.cat([attr, attr]))
+    assert torch.equal(both.edge_weight, torch.cat([weight, weight]))
     assert both.slot.tolist() == [0, 0, 1, 0, 2, 3]
     assert both.kind.tolist() == s.kind.tolist()
     assert gr.dag(torch.zeros(2, 0, dtype=torch.long), 2).both_ways().num_edges == 0
