@@ -16,18 +16,9 @@ if TYPE_CHECKING:
 
 # What an inbox has of its own; a state's fields must be called otherwise.
 _RESERVED = {
-    *(
-        "num_nodes",
-        "num_edges",
-        "target",
-        "slot",
-        "relation",
-        "edge_attr",
-        "edge_weight",
-        "is_loop",
-        "degree",
-    ),
-    *("sum", "mean", "max", "softmax", "slots", "by_slot", "to_edges", "sum_of", "sum_by_relation"),
+    *("num_nodes", "num_edges", "target", "slot", "relation", "edge_attr", "edge_weight"),
+    *("is_loop", "degree", "message_mask", "sum", "mean", "max", "softmax", "softmax_with_own"),
+    *("slots", "by_slot", "to_edges", "sum_of", "sum_by_relation"),
     *("has", "parts", "of_slot", "renamed", "replaced", "shown_by", "read_by"),
 }
 

@@ -37,15 +37,10 @@ class _Attention(Convolution):
         """h from z of sources and node, by the softmax of their scores, `[e, K]` and `[n, K]`."""
         if inbox.is_loop is not None:  # the node itself is there in any case
             score = score.masked_fill(inbox.is_loop.unsqueeze(-1), -torch.inf)
-        received = (inbox.degree > 0).unsqueeze(-1)
-        top = torch.where(
-            received, torch.maximum(inbox.max(score.detach()), own_score.detach()), own_score.detach()
-        )
-        share, own_share = torch.exp(score - inbox.to_edges(top)), torch.exp(own_score - top)
-        total = inbox.sum(share) + own_share
+        share, own_share = inbox.softmax_with_own(score, own_score)
         share = F.dropout(share, self.dropout, self.training)
         own_share = F.dropout(own_share, self.dropout, self.training)
-        h = (inbox.sum_of("z", share) + own_share.unsqueeze(-1) * own.z) / total.unsqueeze(-1)
+        h = inbox.sum_of("z", share) + own_share.unsqueeze(-1) * own.z
         return self.State((h.mean(1) if self.average else h.flatten(1)) + self.bias)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -98,7 +99,8 @@ class ConvCell(Convolution):
         # The level's own rows stand among the sources too, for layers that add an edge from each node to itself.
         rows = torch.cat([own.h, inbox.h])
         edges = torch.stack([sources, inbox.target])
-        rows = self.conv((rows, own.h) if self.takes_pairs else rows, edges, **told)[:n]
+        with _explained(self.conv, inbox.message_mask):
+            rows = self.conv((rows, own.h) if self.takes_pairs else rows, edges, **told)[:n]
         if self.after is not None:
             rows = self.after(rows)
         if rows.shape[1:] != own.h.shape[1:]:
@@ -115,6 +117,22 @@ class ConvCell(Convolution):
             weight = find("edge_attr") if told["edge_weight"] is None else told["edge_weight"]
             told["edge_weight"] = None if weight is None else weight.flatten()
         return {name: values for name, values in told.items() if values is not None}
+
+
+@contextmanager
+def _explained(conv: Any, mask: Tensor | None) -> Iterator[None]:
+    """While this lasts, a layer that is being explained has the mask of these messages, in place of all edges'."""
+    if not conv.explain or mask is None:
+        yield
+        return
+    of_all = conv._edge_mask, conv._loop_mask, conv._apply_sigmoid
+    conv._parameters.pop("_edge_mask", None)  # what an explainer learns is a parameter there for a while
+    conv._edge_mask, conv._loop_mask, conv._apply_sigmoid = mask, mask.new_ones(len(mask)).bool(), False
+    try:
+        yield
+    finally:
+        del conv._edge_mask
+        conv._edge_mask, conv._loop_mask, conv._apply_sigmoid = of_all
 
 
 def _takes_pairs(conv: MessagePassing) -> bool:

@@ -121,6 +121,12 @@ class Inbox(Looked):
         return None if self._plan.is_loop is None else self._plan.is_loop[self._step.edges]
 
     @property
+    def message_mask(self) -> Tensor | None:
+        """`[e]`: what an explainer multiplies each message by, or None; sums, means, maxima and slots are masked."""
+        mask = self._plan.message_mask
+        return None if mask is None else mask[self._step.edges]
+
+    @property
     def relation(self) -> Tensor:
         """`[e]` long: the type of each edge."""
         if self._plan.relation is None:
@@ -135,6 +141,9 @@ class Inbox(Looked):
 
     def sum(self, values: Tensor) -> Tensor:
         """`[e, ...] → [n, ...]`: over each node's inbox."""
+        return self._sum(self._masked(values))
+
+    def _sum(self, values: Tensor) -> Tensor:
         degree = self._step.degree
         if values.dtype == torch.bool:
             values = values.long()  # as torch's own sum does
@@ -155,7 +164,7 @@ class Inbox(Looked):
             name: of the field, `[e, H]`, or `[e, K, H]` where there are K weights.
             weight: what each row is multiplied by, `[e]` or `[e, K]`.
         """
-        if self._total is not None:
+        if self._total is not None and self._plan.edge_mask is None:
             return self._total(name, weight)
         values = getattr(self, name)
         return self.sum(values if weight is None else weight.unsqueeze(-1) * values)
@@ -164,6 +173,7 @@ class Inbox(Looked):
         """`[e, ...] → [n, count, ...]`: over each node's inbox, the edges of each relation apart."""
         if self.num_edges == 0:
             return self._zeros(self.num_nodes, count, *values.shape[1:])
+        values = self._masked(values)
         place = self.target * count + self.relation
         sums = values.new_zeros(self.num_nodes * count, *values.shape[1:]).index_add(0, place, values)
         return sums.view(self.num_nodes, count, *values.shape[1:])
@@ -174,6 +184,9 @@ class Inbox(Looked):
 
     def max(self, values: Tensor) -> Tensor:
         """`[e, ...] → [n, ...]`: over each node's inbox; where values tie, they share the gradient equally."""
+        return self._max(self._masked(values))
+
+    def _max(self, values: Tensor) -> Tensor:
         degree = self._step.degree
         if degree == 0:
             return self._zeros(self.num_nodes, *values.shape[1:])
@@ -187,8 +200,19 @@ class Inbox(Looked):
         """`[e, ...] → [e, ...]`: weights that sum to one over each node's inbox."""
         if self.num_edges == 0:
             return scores
-        weight = torch.exp(scores - self.to_edges(self.max(scores.detach())))
-        return weight / self.to_edges(self.sum(weight))
+        weight = torch.exp(scores - self.to_edges(self._max(scores.detach())))
+        return weight / self.to_edges(self._sum(weight))
+
+    def softmax_with_own(self, scores: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        """`[e, ...], [n, ...] → [e, ...], [n, ...]`: weights that sum to one over each node's inbox and itself."""
+        if self.num_edges == 0:
+            return scores, torch.ones_like(own)
+        received = (self.degree > 0).view(-1, *[1] * (own.dim() - 1))
+        highest, top = self._max(scores.detach()), own.detach()
+        top = torch.where(received, torch.maximum(highest, top), top)
+        weight, own_weight = torch.exp(scores - self.to_edges(top)), torch.exp(own - top)
+        total = self._sum(weight) + own_weight
+        return weight / self.to_edges(total), own_weight / total
 
     def slots(self, count: int) -> Tensor:
         """`[n, count, H]`: the sources' `h` by slot, zero where a slot is empty. See `by_slot` for other fields."""
@@ -201,6 +225,7 @@ class Inbox(Looked):
         shape = (self.num_nodes, count, *values.shape[1:])
         if self.num_edges == 0:
             return self._zeros(*shape)
+        values = self._masked(values)
         if self._step.degree == count:  # all slots are full, and an inbox is sorted by slot
             return values.reshape(shape)
         flat = values.new_zeros(self.num_nodes * count, *values.shape[1:])
@@ -294,6 +319,13 @@ class Inbox(Looked):
         other._total = None  # it knows the fields as they were
         return other
 
+    def _masked(self, values: Tensor) -> Tensor:
+        """`[e, ...]`: what reaches the nodes of what edges bring; see `Schedule.masked`."""
+        mask = self.message_mask
+        if mask is None or not values.is_floating_point():
+            return values
+        return values * mask.to(values.dtype).view(-1, *[1] * (values.dim() - 1))
+
     def _over_count(self, total: Tensor) -> Tensor:
         degree = self._step.degree
         if degree is not None:
@@ -344,6 +376,9 @@ class _OneEach(Inbox):
     @property
     def relation(self) -> Tensor:
         raise ValueError("what comes in by one slot has no relation: read it from the whole inbox.")
+
+    def _masked(self, values: Tensor) -> Tensor:
+        return values  # it was masked in the whole inbox
 
     def by_slot(self, values: Tensor, count: int) -> Tensor:
         one = values.unsqueeze(1)

@@ -135,7 +135,7 @@ def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
 
 def _once(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
     cell = job.cell
-    if _may_be_swept() and job.plan.cycles is None:
+    if _may_be_swept() and job.plan.cycles is None and job.plan.edge_mask is None:
         before = Before(cell)
         try:
             placed = x if job.plan.in_order else move(x, job.plan.order, job.plan.place)
@@ -147,7 +147,7 @@ def _once(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
 
 
 def _shorter(job: Job, x: Tensor, fields: list[Tensor]) -> Lowered | None:
-    return lower(job, x, fields) if _may_be_swept() else None
+    return lower(job, x, fields) if _may_be_swept() and job.plan.edge_mask is None else None
 
 
 def _may_be_swept() -> bool:

@@ -14,11 +14,12 @@ from ..engine import per_graph, per_node, run
 from ..schedule import schedule
 from ..structure import Structure, as_structure, lagged
 from ..structure.structure import as_count
+from .hops import Passing
 from .model import Model, Over, run_inner
 from .recursive import Recursive
 
 
-class TDNN(Model):
+class TDNN(Model, Passing):
     """A layer of a time-delay neural network over chains: each node sees the last inputs; see `TDNNCell`.
 
     h_t = f(W_0 x_t + W_1 x_{t-1} + … + W_{K-1} x_{t-K+1} + b)
@@ -47,6 +48,11 @@ class TDNN(Model):
     ) -> tuple[Tensor, list[Any]]:
         """`[N, D] → [N, H]`; a TDNN has no states."""
         check_width("x", x, s.num_nodes, self.cell.seen)
+        if self.explain:
+            raise ValueError(
+                "a TDNN has an edge of its own for each lag, so that an explainer's mask of the given edges says "
+                "nothing to it: mask nodes (node_mask_type)."
+            )
         plan = schedule(_with_lags(s, self.cell.arity), "sync", 1)
         before = self.cell.State(h=x.new_zeros(x.shape[0], self.cell.hidden), u=x)
         return run(self.cell, plan, x, per_node(before)).h, []

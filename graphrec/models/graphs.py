@@ -16,13 +16,14 @@ from ..cells.cell import check_cell
 from ..engine import per_node, run
 from ..schedule import schedule
 from ..structure import Structure, as_structure
+from .hops import Hop, Passing
 from .model import Model, Over
 from .recursive import Recursive
 
 _JUMPS = ("cat", "max", "lstm")
 
 
-class GNN(Model):
+class GNN(Model, Passing):
     """A graph neural network: rounds, each with a cell of its own, or with one that is given several times.
 
     h_t(v) = g_t(h_{t-1}(v), sum_{u → v} f_t(h_{t-1}(v), h_{t-1}(u), e_uv)),  h_0 = x
@@ -70,6 +71,7 @@ class GNN(Model):
         if jump is not None and jump not in _JUMPS:
             raise ValueError(f"jump must be None or one of {', '.join(_JUMPS)}, got {jump!r}.")
         self.cells = nn.ModuleList(cells)
+        self.hops = nn.ModuleList(Hop() for _ in cells[1:])  # and the last is this model
         self.between = between
         self.jump = None if jump is None else _jump(jump, cells)
 
@@ -83,12 +85,13 @@ class GNN(Model):
     def rounds(self, x: Tensor, s: Over) -> list[Tensor]:
         """h of each round, `[N, ·]`, from the first one on."""
         structure = as_structure(s, x)
-        plan = schedule(structure, "sync", 1)
+        plan = self.weighed(schedule(structure, "sync", 1))
         rows: list[Tensor] = []
         h, state = x, None
         for number, cell in enumerate(self._cells):
-            if number and self.between is not None:
-                h = self.between(h)
+            if number:
+                h = self.hops[number - 1](h)
+                h = h if self.between is None else self.between(h)
             if cell.begins_with_x:
                 state = run(cell, plan, h)
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..cells import (
     Cell,
@@ -23,10 +23,11 @@ from ..cells.cell import check_cell
 from ..engine import run, run_first, run_sequence
 from ..schedule import FixedPoint, Schedule, check_mode, schedule
 from ..structure import Structure, as_structure
+from .hops import Hop, Passing
 from .model import Model, Over, check_initial
 
 
-class Recursive(Model):
+class Recursive(Model, Passing):
     """Any cell as a module: from inputs and a structure to hidden states.
 
     Args:
@@ -52,6 +53,7 @@ class Recursive(Model):
         self.rounds = rounds
         self.cycles = cycles
         self.order = order
+        self.hops = nn.ModuleList(Hop() for _ in range(1, rounds)) if isinstance(rounds, int) else None
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
@@ -81,7 +83,7 @@ class Recursive(Model):
 
     def _task(self, x: Tensor, s: Structure) -> tuple[Cell, Schedule, Tensor]:
         """What is to be run: the cell, the schedule and its inputs."""
-        return self.cell, schedule(s, self.mode, self.rounds, self.cycles, self.order), x
+        return self.cell, self.weighed(schedule(s, self.mode, self.rounds, self.cycles, self.order)), x
 
 
 class SRN(Recursive):

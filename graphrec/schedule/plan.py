@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -135,6 +135,8 @@ class Schedule:
         distinct_slots: whether no two edges fill the same slot of the same node.
         cycles: what is iterated, or None.
         sweeps: how many sweeps there are in a given order, or None.
+        edge_mask, message_mask: `[E]`, what the message of each of the structure's edges and of each inbox edge is
+            multiplied by, or None; see `masked`.
     """
 
     structure: Structure
@@ -157,6 +159,8 @@ class Schedule:
     )  # [N], the first inbox edge of each place, counted from its step's first
     cycles: Cycles | None = None
     sweeps: int | None = None
+    edge_mask: Tensor | None = None
+    message_mask: Tensor | None = None
 
     @property
     def num_nodes(self) -> int:
@@ -241,6 +245,8 @@ class Schedule:
 
         if self.mode == "sync" or self.sweeps is not None or self.given.numel():
             return self
+        if self.edge_mask is not None:
+            return replace(self, edge_mask=None, message_mask=None).with_initial().masked(self.edge_mask)
         cache, rounds = self.structure.cache, None if self.cycles is None else self.cycles.rounds
         key = ("with_initial", rounds)
         if key not in cache:
@@ -251,6 +257,16 @@ class Schedule:
                     else compile_iterated(self.structure, rounds, initial=True)
                 )
         return cache[key]
+
+    def masked(self, edge_mask: Tensor) -> Schedule:
+        """This schedule, all that an edge brings to its target multiplied by a number: what explainers ask.
+
+        The reference loop and rounds see to it. What only scores messages, a softmax, is left as it is.
+        """
+        if not len(edge_mask):
+            return self
+        of_inbox = edge_mask.index_select(0, self.edge.clamp(min=0)).masked_fill(self.edge < 0, 1)
+        return replace(self, edge_mask=edge_mask, message_mask=of_inbox)
 
     def __eq__(self, other: object) -> bool:
         """Whether the loop does the same on both: the same steps with the same inboxes.
