@@ -194,10 +194,11 @@ def with_readout(s: Structure) -> Structure:
     graphs = torch.arange(s.num_graphs, device=s.device)
     read = torch.stack([nodes, s.num_nodes + s.graph])
     kind = torch.zeros_like(nodes) if s.kind is None else s.kind
-    new_kind = int(kind.max()) + 1 if len(kind) else 1
+    new_kind = len(s.kind_names) if s.kind_names else int(kind.max()) + 1 if len(kind) else 1
     relation = s.relation
     if relation is not None:
-        new_relation = int(relation.max()) + 1 if len(relation) else 0
+        named = s.relation_names
+        new_relation = len(named) if named else int(relation.max()) + 1 if len(relation) else 0
         relation = torch.cat([relation, torch.full_like(nodes, new_relation)])
     edge_attr = s.edge_attr
     if edge_attr is not None:
@@ -218,6 +219,8 @@ def with_readout(s: Structure) -> Structure:
         num_graphs=s.num_graphs,
         tokens=None if s.tokens is None else (*s.tokens, *[None] * s.num_graphs),
         labels=None if s.labels is None else (*s.labels, *[None] * s.num_graphs),
+        relation_names=None if s.relation_names is None else (*s.relation_names, "readout"),
+        kind_names=None if s.kind_names is None else (*s.kind_names, "readout"),
     )
 
 

@@ -79,6 +79,7 @@ def carrying_all(draw, of):
     tokens, labels = draw(words.filter(any)), draw(words.filter(any))
     return s.replace(
         relation=torch.randint(3, (s.num_edges,)),
+        relation_names=("a", "b", "c"),
         edge_attr=torch.randn(s.num_edges, 2),
         edge_weight=torch.rand(s.num_edges),
         kind=torch.randint(3, (s.num_nodes,)),

@@ -68,9 +68,10 @@ def _from_edges(edge_index: Tensor, num_nodes: int, **of_edges: Tensor | None) -
 
 
 def _from_data(data: Data) -> Structure:
-    names = ["edge_index", "batch", "ptr", "tokens", "labels", *PYG_NAMES.values()]
+    names = ["edge_index", "batch", "ptr", *PYG_NAMES.values()]
     parts = {name: data[name] for name in names if name in data}
-    if not isinstance(data.edge_index, Tensor) or "tokens" in parts or "labels" in parts:
+    texts = ("tokens", "labels", "relation_names", "kind_names")
+    if not isinstance(data.edge_index, Tensor) or any(name in data for name in texts):
         return from_pyg(data)
 
     def build(parts: dict[str, Any]) -> Structure:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data._utils.collate import default_collate_fn_map
 
 from .build import chains
 from .structure import EDGE_FIELDS, Structure
@@ -35,6 +37,7 @@ def batch(structures: Sequence[Structure]) -> Structure:
     first_graph = _running_count([m.num_graphs for m in members])
     carried: dict[str, Any] = {name: _join(name, members, "num_edges") for name in EDGE_FIELDS}
     carried |= {name: _join(name, members, "num_nodes") for name in ("kind", "past")}
+    carried |= {f"{name}_names": _join_names(name, members) for name in ("relation", "kind")}
     return Structure(
         num_nodes=sum(m.num_nodes for m in members),
         edge_index=torch.cat([m.edge_index + n for m, n in zip(members, first_node, strict=True)], dim=1),
@@ -73,6 +76,21 @@ def _join(name: str, members: list[Structure], count: str) -> Tensor | None:
     return torch.cat(have)
 
 
+def _join_names(name: str, members: list[Structure]) -> tuple[str, ...] | None:
+    """The names of the numbers, which must mean the same in all members that have any."""
+    numbered = [i for i, m in enumerate(members) if getattr(m, name) is not None and len(getattr(m, name))]
+    names = {i: getattr(members[i], f"{name}_names") for i in numbered or range(len(members))}
+    first, *others = names
+    for i in others:
+        if names[i] != names[first]:
+            raise ValueError(
+                f"{name}_names must be the same in all members, for their numbers become those of one batch, but "
+                f"members {first} and {i} differ: {reprlib.repr(names[first])} and {reprlib.repr(names[i])}. Read "
+                f"all with one list, e.g. graphrec.from_networkx(graph, {name}s=[...])."
+            )
+    return names[first]
+
+
 def _join_levels(levels: list[Tensor | None]) -> Tensor | None:
     known = [level for level in levels if level is not None]
     return torch.cat(known) if len(known) == len(levels) else None
@@ -84,3 +102,11 @@ def _join_texts(
     if all(text is None for text in texts):
         return None
     return tuple(t for text, m in zip(texts, members, strict=True) for t in (text or (None,) * m.num_nodes))
+
+
+def _collate(structures: Sequence[Structure], *, collate_fn_map: Any = None) -> Structure:
+    return batch(structures)
+
+
+# Where torch's DataLoader looks up how to join samples of a type.
+default_collate_fn_map[Structure] = _collate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import chain
 from typing import Any
 
@@ -29,10 +30,11 @@ PYG_NAMES = {
 def from_pyg(data: Data | HeteroData) -> Structure:
     """The structure of PyG's `Data` or `HeteroData`, or of a `Batch` of them.
 
-    Reads `edge_index`, `num_nodes`, `batch`, and where they are there `slot`, `edge_type` (relation),
-    `edge_attr`, `edge_weight`, `node_type` (kind), `past`, `level` and `level_reversed` (see
-    `graphrec.transforms.AddLevels`), and the lists of texts `tokens` and `labels`. Of `HeteroData` the node types are
-    the kinds and the edge types the relations; nodes are numbered type by type, in the order of `data.node_types`.
+    Reads `edge_index`, `num_nodes`, `batch`, and where they are there `slot`, `edge_type` (relation), `edge_attr`,
+    `edge_weight`, `node_type` (kind), `past`, `level` and `level_reversed` (see `graphrec.transforms.AddLevels`), the
+    lists of texts `tokens` and `labels`, and `relation_names` and `kind_names` as `to_pyg` writes them. Of `HeteroData`
+    the node types are the kinds and the edge types the relations; nodes are numbered type by type, in the order of
+    `data.node_types`.
     """
     if isinstance(data, HeteroData):
         return from_hetero(data)
@@ -50,6 +52,9 @@ def from_pyg(data: Data | HeteroData) -> Structure:
     for name in ("tokens", "labels"):
         if name in data:
             found[name] = _texts_of_nodes(data[name], isinstance(data, Batch))
+    for name in ("relation_names", "kind_names"):
+        if name in data:
+            found[name] = _read_names(name, data[name])
     if "batch" in data:
         found["graph"] = data.batch
         highest = int(data["batch"].max()) if data["batch"].numel() else 0
@@ -63,7 +68,8 @@ def to_pyg(structure: Structure) -> Data:
     A batch of several graphs becomes one `Data` with `batch` and `ptr`, as PyG's `Batch` has them; without `ptr` where
     the nodes of a graph do not stand side by side, which most of PyG's own functions on batches need. Levels, which
     chains know and trees do not, are left to `graphrec.transforms.AddLevels`: a `DataLoader` mixes only samples
-    with the same attributes.
+    with the same attributes. Names of relations and kinds are written as one text each, for PyG would take a list of
+    N or E of them for values of nodes or edges.
 
     Raises:
         ValueError: nodes of a graph that do not stand side by side, and no nodes in the last graph.
@@ -81,6 +87,9 @@ def to_pyg(structure: Structure) -> Data:
     for name in ("tokens", "labels"):
         if getattr(structure, name) is not None:
             data[name] = list(getattr(structure, name))
+    for name in ("relation_names", "kind_names"):
+        if getattr(structure, name) is not None:
+            data[name] = json.dumps(getattr(structure, name))
     if structure.num_graphs != 1:
         data.batch = graph
         if are_side_by_side:
@@ -174,6 +183,16 @@ def _texts_of_nodes(texts: Any, collated: bool) -> tuple[str | None, ...] | None
     ):
         return None
     return tuple(texts)
+
+
+def _read_names(name: str, written: str | list[str]) -> tuple[str, ...]:
+    """The names that `json.dumps` wrote; in a batch of PyG once for each sample."""
+    texts = {written} if isinstance(written, str) else set(written)
+    if len(texts) > 1:
+        raise ValueError(
+            f"{name} must be the same in all samples of a batch, got {', '.join(sorted(texts)):.200}."
+        )
+    return tuple(json.loads(texts.pop()))
 
 
 def _rows(columns: dict[str, Any], count: int) -> list[dict[str, Any]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass, field, fields, replace
 from operator import index
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -45,6 +47,8 @@ class Structure:
             nodes that no edge enters.
         edge_weight: `[E]` floating point, what messages along each edge are multiplied by in cells that weigh them
             (`GCNCell`, `GGNNCell`, layers of PyG that take one), or None. May require grad.
+        relation_names, kind_names: what the numbers of `relation` and `kind` mean, one name for each, or None where
+            they have no names; a cell can take their count, `relations=len(s.relation_names)`.
     """
 
     num_nodes: int
@@ -61,6 +65,8 @@ class Structure:
     level_reversed: Tensor | None = None
     past: Tensor | None = None
     edge_weight: Tensor | None = None
+    relation_names: tuple[str, ...] | None = None
+    kind_names: tuple[str, ...] | None = None
     # Derived things, built once: the reverse, and one schedule per mode.
     cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
@@ -77,9 +83,23 @@ class Structure:
         _check_range("slot", self.slot, MOST_SLOTS)
         _check_range("past", self.past, MOST_SLOTS)
         _check_range("graph", self.graph, self.num_graphs)
+        for name in ("relation", "kind"):
+            object.__setattr__(self, f"{name}_names", self._names_of(name))
         if self.graph is None:
             zeros = torch.zeros(self.num_nodes, dtype=torch.long, device=self.edge_index.device)
             object.__setattr__(self, "graph", zeros)
+
+    def _names_of(self, name: str) -> tuple[str, ...] | None:
+        names, numbers = getattr(self, f"{name}_names"), getattr(self, name)
+        if names is None or numbers is None:
+            return None
+        names = as_texts(f"{name}_names", names)
+        if numbers.numel() and not 0 <= int(numbers.min()) <= int(numbers.max()) < len(names):
+            raise ValueError(
+                f"{name} must hold numbers 0 to {len(names) - 1}, for there are {len(names)} {name}_names, got "
+                f"{int(numbers.min())} to {int(numbers.max())}: give {name}_names=None, or all names, with it."
+            )
+        return names
 
     @property
     def num_edges(self) -> int:
@@ -135,15 +155,18 @@ class Structure:
         The way back of an edge of relation r is of relation R + r, where R is how many relations there are (one, if
         none are named), so that cells can tell the directions; its features and its weight are the edge's. Slots are
         counted anew.
+        Where relations have names, R is how many names there are, and those of the way back begin with `rev_`.
         """
         named = torch.zeros_like(self.slot) if self.relation is None else self.relation
-        count = int(named.max()) + 1 if len(named) else 1
+        names = self.relation_names
+        count = len(names) if names else int(named.max()) + 1 if len(named) else 1
         edge_index = torch.cat([self.edge_index, self.edge_index.flip(0)], dim=1)
         return replace(
             self,
             edge_index=edge_index,
             slot=default_slots(edge_index[1], self.num_nodes),
             relation=torch.cat([named, count + named]),
+            relation_names=None if names is None else (*names, *(f"rev_{name}" for name in names)),
             edge_attr=None if self.edge_attr is None else torch.cat([self.edge_attr, self.edge_attr]),
             edge_weight=None if self.edge_weight is None else torch.cat([self.edge_weight, self.edge_weight]),
             level=None,
@@ -246,16 +269,29 @@ def as_count(name: str, value: Any) -> int:
     return count
 
 
+def as_texts(name: str, values: Any) -> tuple[Any, ...]:
+    """A tuple of the texts in a list of them; None stands for no text."""
+    texts = None if isinstance(values, str) or not hasattr(values, "__iter__") else tuple(values)
+    if texts is None or not all(text is None or isinstance(text, str) for text in texts):
+        raise TypeError(f"{name} must be a list of texts, got {reprlib.repr(values)}.")
+    return texts
+
+
 def as_whole_numbers(values: Any, expected: str) -> Tensor:
     """A long tensor of what can be made one without loss; `expected` begins the error otherwise."""
     try:
-        numbers = torch.as_tensor(values)
+        numbers = from_array(values) if isinstance(values, np.ndarray) else torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{expected}: {error}") from error
     lossy = numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool
     if numbers.numel() and lossy:
         raise TypeError(f"{expected}, got dtype {numbers.dtype}.")
     return numbers.to(torch.long)
+
+
+def from_array(array: np.ndarray) -> Tensor:
+    """A tensor with the numbers of an array, which may be read-only, run backwards or have the other byte order."""
+    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
 
 
 def _check_tensor(name: str, value: Any, device: torch.device) -> None:

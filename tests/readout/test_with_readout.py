@@ -40,6 +40,16 @@ def test_what_is_carried():
     assert r.kind.tolist() == [4, 0, 0, 5]
     assert r.tokens == ("a", "b", None, None)
     assert r.labels == (None, None, "X", None)
+    assert r.relation_names is r.kind_names is None
+
+
+def test_names_are_carried_and_tell_the_new_numbers():
+    names = ["a", "b", "c", "d"]
+    s = gr.chain(2).replace(relation=torch.tensor([1]), relation_names=names)
+    r = gr.readout.with_readout(s.replace(kind=torch.tensor([0, 2]), kind_names=names))
+    assert r.relation.tolist() == [1, 4, 4]
+    assert r.kind.tolist() == [0, 2, 4]
+    assert r.relation_names == r.kind_names == (*names, "readout")
 
 
 @pytest.mark.parametrize("make", [gr.ChildSumTreeLSTMCell, gr.TreeGRUCell])

@@ -2,6 +2,7 @@
 
 import torch
 from hypothesis import given
+from torch.utils.data import DataLoader, default_collate
 
 import graphrec as gr
 from tests import strategies
@@ -28,6 +29,7 @@ def members_of(batch, like):
             tokens=batch.tokens[node],
             labels=batch.labels[node],
             past=batch.past[node],
+            relation_names=batch.relation_names,
         )
         nodes, edges, graphs = node.stop, edge.stop, graphs + member.num_graphs
 
@@ -70,3 +72,18 @@ def test_graphs_without_nodes_keep_their_place():
     s = gr.batch([gr.chains([0, 2]), gr.chains([0]), gr.chain(1)])
     assert s.num_graphs == 4
     assert s.graph.tolist() == [1, 1, 3]
+
+
+def test_members_keep_the_names_of_their_numbers():
+    named = gr.dag([[0], [1]], relation=torch.tensor([1])).replace(relation_names=["reads", "writes"])
+    assert gr.batch([named, named]).relation_names == ("reads", "writes")
+    assert gr.batch([named, gr.chain(1), named]).relation_names == ("reads", "writes")
+    assert gr.batch([gr.chain(2), gr.chain(1)]).relation_names is None
+
+
+def test_torchs_own_loader_joins_structures():
+    members = [(gr.tree("(S (N a) b)"), 1.0), (gr.tree("(S c)"), 2.0)]
+    ((joined, y),) = DataLoader(members, batch_size=2)
+    assert joined == gr.batch([s for s, _ in members])
+    assert y.tolist() == [1.0, 2.0]
+    assert default_collate([gr.chain(2), gr.chain(3)]) == gr.batch([gr.chain(2), gr.chain(3)])

@@ -97,6 +97,20 @@ def test_pyg_names():
     assert data.is_directed()
 
 
+def test_names_of_relations_and_kinds_go_to_pyg_and_come_back():
+    s = gr.dag([[0, 1], [1, 2]], relation=torch.tensor([1, 0]), kind=torch.tensor([0, 1, 1]))
+    s = s.replace(relation_names=["reads", "writes"], kind_names=["proc", "pipe"])
+    assert gr.from_pyg(s.to_pyg()).relation_names == ("reads", "writes")
+    # PyG takes a list of N or of E values for values of nodes or of edges, and would take it apart.
+    assert gr.from_pyg(s.to_pyg().subgraph(torch.tensor([0, 1]))).kind_names == ("proc", "pipe")
+    (batch,) = DataLoader([s.to_pyg(), s.to_pyg()], batch_size=2)
+    assert gr.from_pyg(batch) == gr.batch([s, s])
+    other = s.replace(kind_names=["pipe", "proc"])
+    (batch,) = DataLoader([s.to_pyg(), other.to_pyg()], batch_size=2)
+    with pytest.raises(ValueError, match="kind_names must be the same in all samples"):
+        gr.from_pyg(batch)
+
+
 def test_plain_pyg_data_gets_default_slots():
     s = gr.from_pyg(Data(edge_index=torch.tensor([[0, 1], [2, 2]]), num_nodes=4))
     assert (s.num_nodes, s.num_graphs) == (4, 1)
