@@ -90,6 +90,7 @@ from .schedule import (
 )
 from .sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
 from .structure import (
+    SYNTAX_FIELDS,
     Structure,
     batch,
     chain,
@@ -162,6 +163,7 @@ __all__ = [
     "Reversed",
     "SRN",
     "SRNCell",
+    "SYNTAX_FIELDS",
     "Schedule",
     "SecondOrderCell",
     "Seq2Seq",

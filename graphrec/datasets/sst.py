@@ -23,6 +23,7 @@ UNKNOWN = "<unknown>"
 CLASSES = ("very negative", "negative", "neutral", "positive", "very positive")
 
 _LABELS = {str(value): value for value in range(len(CLASSES))}
+_ONLY_A_LABEL = re.compile(r"(?<!\\)\(\s*[^\s()]+\s*\)")
 _WRITTEN_LABEL = re.compile(r"\(\s*([^\s()]*)", re.ASCII)
 
 
@@ -103,6 +104,9 @@ def _read(path: Path) -> list[TreeRows]:
             tree = parse_brackets(line)
         except ValueError as error:
             raise fault(path, number, str(error)) from error
+        if empty := _ONLY_A_LABEL.search(line):
+            what = f"malformed brackets at position {empty.start()}: a label and no word; a leaf needs one"
+            raise fault(path, number, what)
         if not _LABELS.keys() >= set(tree.label):
             raise fault(path, number, _describe_label(line))
         if any(count != 2 for count in Counter(tree.parent[:-1]).values()):

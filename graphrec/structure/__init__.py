@@ -9,9 +9,11 @@ from .brackets import parse_brackets
 from .build import chain, chains, dag, grid, lagged
 from .convert import from_networkx, from_pyg, to_networkx, to_pyg
 from .structure import Structure, default_slots
+from .syntax import SYNTAX_FIELDS
 from .tree import tree
 
 __all__ = [
+    "SYNTAX_FIELDS",
     "Over",
     "Structure",
     "as_structure",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 # A token is a parenthesis, or a run of anything else but blanks (of ASCII: treebanks have words with a
@@ -11,6 +12,7 @@ _TOKEN = re.compile(r"[()]|(?:\\.|[^()\s\\])+|\\", re.ASCII)
 
 # What the Penn Treebank writes for characters that its own format needs.
 _PTB_ESCAPES = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "-LCB-": "{", "-RCB-": "}"}
+_BYTE_ORDER_MARK = "\ufeff"
 _BACKSLASHED = re.compile(r"\\([()\\/*])")
 
 
@@ -22,12 +24,13 @@ class TreeRows(NamedTuple):
     token: list[str | None]
     label: list[str | None]
 
-    def add(self, children: list[int], token: str | None, label: str | None) -> int:
-        """A node above its children, which are there already; returns its id."""
+    def add(self, children: Sequence[int | None], token: str | None, label: str | None) -> int:
+        """A node above its children, which are there already (None: a slot that stays empty); returns its id."""
         node = len(self.parent)
         for slot, child in enumerate(children):
-            self.parent[child] = node
-            self.slot[child] = slot
+            if child is not None:
+                self.parent[child] = node
+                self.slot[child] = slot
         self.parent.append(-1)
         self.slot.append(0)
         self.token.append(token)
@@ -49,8 +52,9 @@ def parse_brackets(text: str, labels: bool = True) -> TreeRows:
 
     With labels, the first word after `(` is the node's label: `(3 (2 It) (4 (2 's) (4 good)))`. Without, every
     word is a token: `( not ( a ( and b ) ) )`. A bracket around a single token is one node, a leaf; a token
-    beside other children becomes a leaf of its own, without label. `-LRB-`, `-RRB-` (and the square and curly
-    ones) and the backslashed `\(`, `\)`, `\/`, `\*`, `\\` stand for the characters themselves.
+    beside other children becomes a leaf of its own, without label. A bracket that holds only a label, `(NP)`, is a
+    leaf without token. `-LRB-`, `-RRB-` (and the square and curly ones) and the backslashed `\(`, `\)`, `\/`, `\*`,
+    `\\` stand for the characters themselves.
 
     Raises:
         ValueError: malformed brackets, with the position of the first fault.
@@ -58,7 +62,7 @@ def parse_brackets(text: str, labels: bool = True) -> TreeRows:
     rows = TreeRows([], [], [], [])
     stack: list[_Open] = []
     done = False
-    for match in _TOKEN.finditer(text):
+    for match in _TOKEN.finditer(text, 1 if text.startswith(_BYTE_ORDER_MARK) else 0):
         word, position = match.group(), match.start()
         if done:
             raise _fault(text, position, f"the tree has ended, but {word!r} follows; give one tree at a time")
@@ -105,9 +109,9 @@ def _settle(rows: TreeRows, bracket: _Open) -> None:
 
 
 def _close(rows: TreeRows, bracket: _Open, text: str, labels: bool) -> int:
-    if not bracket.children and not bracket.token:
-        inside = f"only the label {bracket.label[0]!r}" if bracket.label else "nothing"
-        raise _fault(text, bracket.position, f"the bracket holds {inside}; a leaf needs a token")
+    if not (bracket.children or bracket.token or bracket.label):
+        wanted = "a label or a token" if labels else "a token"
+        raise _fault(text, bracket.position, f"the bracket holds nothing; a leaf needs {wanted}")
     token = bracket.token[0] if bracket.token else None
     return rows.add(bracket.children, token, bracket.label[0] if labels else None)
 

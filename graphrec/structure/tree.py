@@ -3,109 +3,211 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from numbers import Integral, Number
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .brackets import TreeRows, parse_brackets, unescape
 from .build import dag
 from .cycles import name_cycle, walk_to_cycle
-from .structure import Structure, as_whole_numbers
+from .structure import Structure, as_texts, as_whole_numbers
+from .syntax import FIELD_NUMBER, SYNTAX_FIELDS, places, said, written
+
+# Lists that stand in several places are read in each of them. This many nodes may come of that: 40 lists of which each
+# stands twice in the next are a tree of 2^40.
+MOST_REPEATED = 200_000
 
 
 def tree(
     source: Any = None,
     *,
     parents: Sequence[int] | Tensor | None = None,
-    labels: bool = True,
+    labels: bool | Sequence[str | None] = True,
+    tokens: Sequence[str | None] | None = None,
 ) -> Structure:
     """A tree whose edges run from child to parent; the slot of an edge says which child it comes from.
 
     Args:
         source: one of
             brackets, `"(3 (2 It) (4 (2 's) (4 good)))"`, see `parse_brackets`;
-            nested lists or tuples, `[["It"], ["'s", "good"]]`: a list is a node, anything else a leaf's token;
-            an `nltk.Tree`; it reads as the brackets that it prints;
-            a syntax tree, any `ast.AST`: labels are the names of its types, tokens its names and constants;
+            nested lists or tuples, `[["It"], ["'s", "good"]]`: a list is a node, a text or a number a leaf's token;
+            an `nltk.Tree`; it reads as the brackets that it prints: leaves that are pairs, `("dog", "NN")`, are dog/NN;
+            a syntax tree, any `ast.AST`: labels are the names of its types, tokens its names and constants as they are
+            written, relations the fields in which children stand, numbered as in `graphrec.SYNTAX_FIELDS`. An empty
+            place in a list (`{**a}` has no key) is a slot that stays empty. Cells that know no relations go by slots;
             an `edge_index` tensor `[2, E]` of child and parent.
             In the first four, nodes are numbered children first, in the order of reading: the root is last,
             and the leaves follow each other as the words do.
         parents: instead of a source, the parent of each node, -1 for the root; slots follow the numbering.
-        labels: whether brackets begin with a label.
+        labels: whether brackets begin with a label. Beside parents or an edge_index, the nodes' labels.
+        tokens: beside parents or an edge_index, the nodes' tokens.
 
     Raises:
-        ValueError: malformed brackets (with position), two roots, two parents, a cycle, no nodes.
+        ValueError: malformed brackets (with position), two roots, two parents, a cycle, no nodes; a flat list of
+            numbers, or two rows of them, that may be parents or edges; lists that contain themselves, or stand in so
+            many places that most of the tree would be repetitions.
+        TypeError: something else, or a leaf that is neither a text nor a number.
     """
     if (source is None) == (parents is None):
         raise ValueError("give a tree either as source or as parents=[...].")
-    if parents is not None:
-        return _from_parents(parents)
+    if parents is not None or isinstance(source, Tensor | np.ndarray):
+        s = _from_edge_index(source) if parents is None else _from_parents(parents)
+        texts = {"tokens": tokens, "labels": None if isinstance(labels, bool) else labels}
+        return s.replace(
+            **{name: as_texts(name, given) for name, given in texts.items() if given is not None}
+        )
+    if tokens is not None or not isinstance(labels, bool):
+        raise ValueError(
+            "tokens and labels go with parents=[...] or an edge_index; other trees have their own: use "
+            "s.replace(tokens=..., labels=...)."
+        )
     if isinstance(source, str):
         return _from_rows(parse_brackets(source, labels))
-    if isinstance(source, Tensor):
-        return _from_edges(source)
     if isinstance(source, ast.AST):
-        return _from_rows(_walk(source, _read_syntax))
+        return _from_syntax(source)
     if isinstance(source, list | tuple):  # nltk.Tree is a list
-        return _from_rows(_walk(source, _read_list))
+        _check_is_nested(source)
+        rows, _ = _walk(source, _read_list)
+        return _from_rows(rows)
     raise TypeError(
         f"a tree can be brackets, nested lists, nltk.Tree, ast.AST, an edge_index tensor or parents=[...], "
         f"got {type(source).__name__}."
     )
 
 
-# What a node of some tree type has to say: its children, its token, its label.
-_Reading = tuple[list[Any], str | None, str | None]
+class _Reading(NamedTuple):
+    """What a node of some tree type has to say: its children (None: a slot that stays empty), its token, its label."""
+
+    children: list[Any]
+    token: str | None
+    label: str | None
 
 
 def _read_list(node: Any) -> _Reading:
+    if _is_nltk(node):
+        return _read_nltk(node)
     if not isinstance(node, list | tuple):
-        return [], str(node), None
-    children = list(node)
-    if not children:
+        return _Reading([], _token(node, str), None)
+    if not node:
         raise ValueError("a list in a nested-list tree is empty: a leaf is written as its token, not as [].")
-    if not hasattr(node, "label"):
-        return children, None, None
-    label = str(node.label())  # type: ignore[union-attr]
-    if len(children) == 1 and not isinstance(children[0], list | tuple):
-        return [], unescape(str(children[0])), label  # as in brackets, (NN dog) is one node
-    return children, None, label
+    if any(child is None for child in node):
+        raise TypeError("a leaf of a tree is a text or a number, got None: leave it out, or give it a token.")
+    return _Reading(list(node), None, None)
+
+
+def _is_nltk(node: Any) -> bool:
+    return isinstance(node, list) and hasattr(node, "label")
+
+
+def _read_nltk(node: Any) -> _Reading:
+    children = [child if _is_nltk(child) else unescape(_printed(child)) for child in node]
+    label = str(node.label())
+    if not children and not label:
+        raise ValueError("a node of an nltk.Tree has neither a label nor children: give it one of them.")
+    if len(children) == 1 and isinstance(children[0], str):
+        return _Reading([], children[0], label)  # as in brackets, (NN dog) is one node
+    return _Reading(children, None, label)
+
+
+def _printed(leaf: Any) -> str:
+    """As nltk prints it, which joins a word and its tag."""
+    return "/".join(map(str, leaf)) if isinstance(leaf, tuple) else _token(leaf, repr)
+
+
+def _token(leaf: Any, write: Callable[[Any], str]) -> str:
+    if isinstance(leaf, str):
+        return leaf
+    if isinstance(leaf, Iterable | ast.AST) and not isinstance(leaf, bytes):
+        raise TypeError(
+            f"a leaf of a tree is a text or a number, got {type(leaf).__name__}: write nested trees as lists, or as "
+            f"an nltk.Tree all through, and give graphrec.tree arrays, tensors and syntax trees by themselves."
+        )
+    return written(leaf, write)
+
+
+def _check_is_nested(source: Any) -> None:
+    """Refuse lists that may just as well be parents or edges."""
+    if source and all(isinstance(number, Number) for number in source):
+        raise ValueError(
+            f"a flat list of numbers may be the parents of nodes or their tokens: give parents as "
+            f"graphrec.tree(parents=[{source[0]}, …]), and tokens as texts, graphrec.tree(['{source[0]}', …])."
+        )
+    rows = [row for row in source if isinstance(row, list | tuple) and row and not _is_nltk(row)]
+    if len(source) != 2 or len(rows) != 2 or len(rows[0]) != len(rows[1]):
+        return
+    if all(isinstance(number, Integral) for row in rows for number in row):
+        try:
+            _from_edges(torch.tensor(rows))
+        except (ValueError, RuntimeError):  # they are no tree's edges
+            return
+        raise ValueError(
+            "two rows of numbers may be the edges of a tree or lists of tokens: give edges as a tensor, "
+            "graphrec.tree(torch.tensor(edges)), and tokens as texts."
+        )
+
+
+def _from_syntax(root: ast.AST) -> Structure:
+    rows, nodes = _walk(root, _read_syntax)
+    fields = [[FIELD_NUMBER.get(field, 0) for field, _ in places(node)] for node in nodes]
+    relation = [fields[p][k] for p, k in zip(rows.parent[:-1], rows.slot[:-1], strict=True)]
+    return _from_rows(rows).replace(
+        relation=torch.tensor(relation, dtype=torch.long), relation_names=SYNTAX_FIELDS
+    )
 
 
 def _read_syntax(node: ast.AST) -> _Reading:
-    if isinstance(node, ast.Constant):
-        token = str(node.value)
-    else:
-        token = next((value for _, value in ast.iter_fields(node) if isinstance(value, str)), None)
-    return list(ast.iter_child_nodes(node)), token, type(node).__name__
+    return _Reading([child for _, child in places(node)], said(node), type(node).__name__)
 
 
-def _walk(root: Any, read: Callable[[Any], _Reading]) -> TreeRows:
-    """Children first, without recursion."""
-    rows = TreeRows([], [], [], [])
-    open_nodes: list[tuple[Iterable[Any], list[int], str | None, str | None]] = []
+def _walk(root: Any, read: Callable[[Any], _Reading]) -> tuple[TreeRows, list[Any]]:
+    """Children first, without recursion: the rows, and what was read for each."""
+    rows, nodes = TreeRows([], [], [], []), []
+    opened: list[tuple[Any, _Reading, Iterator[Any], list[int | None]]] = []
+    above: set[int] = set()  # what is open, and has children
+    seen: set[int] = set()  # what is or was
+    repeated = 0
 
     def enter(node: Any) -> None:
-        children, token, label = read(node)
-        open_nodes.append((iter(children), [], token, label))
+        nonlocal repeated
+        reading, itself = read(node), id(node)
+        if itself in above:
+            raise ValueError(
+                f"a tree ends somewhere, but a {type(node).__name__} in this one contains itself, {len(opened)} deep."
+            )
+        if reading.children:
+            repeated += len(reading.children) if itself in seen else 0
+            above.add(itself)
+            seen.add(itself)
+        if repeated > MOST_REPEATED:
+            raise ValueError(
+                f"{len(seen)} nested nodes stand in so many places that they unfold to more than {MOST_REPEATED:,} "
+                f"nodes: a tree's nodes have one parent each. Use graphrec.dag for a structure that shares nodes."
+            )
+        opened.append((node, reading, iter(reading.children), []))
 
     enter(root)
     while True:
-        waiting, done, token, label = open_nodes[-1]
-        child = next(iter(waiting), _NONE)
-        if child is not _NONE:
+        node, reading, waiting, done = opened[-1]
+        child = next(waiting, _NO_MORE)
+        if child is None:
+            done.append(None)
+        elif child is not _NO_MORE:
             enter(child)
-            continue
-        open_nodes.pop()
-        node = rows.add(done, token, label)
-        if not open_nodes:
-            return rows
-        open_nodes[-1][1].append(node)
+        else:
+            opened.pop()
+            above.discard(id(node))
+            nodes.append(node)
+            number = rows.add(done, reading.token, reading.label)
+            if not opened:
+                return rows, nodes
+            opened[-1][3].append(number)
 
 
-_NONE = object()
+_NO_MORE = object()
 
 
 def _from_rows(rows: TreeRows) -> Structure:
@@ -133,6 +235,17 @@ def _from_parents(numbers: Sequence[int] | Tensor) -> Structure:
         )
     child = (parents >= 0).nonzero().flatten()
     return _from_edges(torch.stack([child, parents[child]]), count)
+
+
+def _from_edge_index(numbers: Tensor | np.ndarray) -> Structure:
+    edges = as_whole_numbers(
+        numbers, "an edge_index must hold whole numbers, a row of children and one of parents"
+    )
+    if edges.dim() == 1:
+        raise ValueError(
+            f"an edge_index has two rows, got one of {len(edges)} numbers: give parents as graphrec.tree(parents=...)."
+        )
+    return _from_edges(edges)
 
 
 def _from_edges(edge_index: Tensor, count: int | None = None) -> Structure:

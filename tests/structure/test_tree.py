@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import nltk
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -69,6 +70,28 @@ def test_penn_treebank_escapes(word):
     assert s.labels[0] == "-LRB-"  # labels are names, not text
 
 
+def test_a_bracket_that_holds_only_a_label_is_a_leaf():
+    s = gr.tree("(S (NP) (VP (HYPH ) (V be)) (.))")
+    assert_edges(s, [(0, 5, 0), (1, 3, 0), (2, 3, 1), (3, 5, 1), (4, 5, 2)])
+    assert s.labels == ("NP", "HYPH", "V", "VP", ".", "S")
+    assert s.tokens == (None, None, "be", None, None, None)
+    assert gr.tree("(S)").labels == ("S",)
+    assert gr.tree("(S)").tokens is None
+
+
+def test_a_bracket_within_a_bracket_is_a_node_of_its_own():
+    s = gr.tree("(NN (kera))")
+    assert_edges(s, [(0, 1, 0)])
+    assert s.labels == ("kera", "NN")
+    assert gr.tree("(NN kera)").num_nodes == 1
+
+
+def test_a_byte_order_mark_before_brackets_is_none_of_their_characters():
+    assert gr.tree(f"\ufeff{SENTENCE}") == gr.tree(SENTENCE)
+    with pytest.raises(ValueError, match="position 4:"):
+        gr.tree("\ufeff(S ()")
+
+
 def test_penn_treebank_wraps_a_tree_in_a_bracket_without_label():
     s = gr.tree("((S (N dog) (V barks)))")
     assert_edges(s, [(0, 2, 0), (1, 2, 1), (2, 3, 0)])
@@ -82,12 +105,44 @@ def test_nested_lists_and_tuples():
 
 
 @pytest.mark.parametrize(
-    "text", [SENTENCE, "(S the (N dog) barks)", "(X word)", r"(S (A -LRB-) (B (C 1\/2) d))"]
+    "text",
+    [
+        SENTENCE,
+        "(S the (N dog) barks)",
+        "(X word)",
+        r"(S (A -LRB-) (B (C 1\/2) -RRB-))",
+        "(S (NP) (VP (HYPH )) (.))",
+        "(NP (NN (kera)))",
+        "( (S (N dog) (V barks)))",
+        "(S 3 2.5 None)",
+    ],
 )
 def test_an_nltk_tree_reads_as_the_brackets_that_it_prints(text):
     tree = nltk.Tree.fromstring(text)
     assert gr.tree(tree) == gr.tree(text)
     assert gr.tree(tree) == gr.tree(str(tree))
+
+
+def test_leaves_of_an_nltk_tree_may_be_pairs():
+    tree = nltk.Tree(
+        "S", [nltk.Tree("NP", [("the", "DT"), ("dog", "NN")]), nltk.Tree("V", [("barks", "VBZ")]), 7]
+    )
+    s = gr.tree(tree)
+    assert s == gr.tree(tree.pformat(margin=1000))
+    assert s.tokens == ("the/DT", "dog/NN", None, "barks/VBZ", "7", None)
+    assert s.labels == (None, None, "NP", "V", None, "S")
+    assert gr.tree([tree, "x"]).tokens == (*s.tokens, "x", None)
+
+
+def test_nested_lists_of_numbers_that_can_be_nothing_else():
+    assert gr.tree([[3, 4], [5, 6]]).tokens == ("3", "4", None, "5", "6", None, None)
+    assert gr.tree([[1, 2], 3]).tokens == ("1", "2", None, "3", None)
+    assert gr.tree(["a", 10**5000]).tokens[1] == hex(10**5000)
+
+
+def test_a_list_may_stand_in_several_places():
+    leaf = ["a", "b"]
+    assert gr.tree([leaf] * 5000).num_nodes == 15_001
 
 
 def test_a_syntax_tree():
@@ -96,6 +151,9 @@ def test_a_syntax_tree():
     assert s.labels == ("Load", "Name", "Load", "Name", "Constant", "Call", "Expression")
     assert s.tokens == (None, "f", None, "x", "1", None, None)
     assert_edges(s, [(0, 1, 0), (2, 3, 0), (1, 5, 0), (3, 5, 1), (4, 5, 2), (5, 6, 0)])
+    fields = [gr.SYNTAX_FIELDS[number] for number in s.relation.tolist()]
+    assert fields == ["ctx", "func", "ctx", "args", "args", "body"]
+    assert s.relation_names == gr.SYNTAX_FIELDS
 
 
 def test_a_syntax_tree_has_a_node_for_every_node():
@@ -108,6 +166,10 @@ def test_parents():
     assert_edges(s, EDGES)
     assert gr.tree(parents=torch.tensor([4, 3, 3, 4, -1])) == s
     assert gr.tree(torch.tensor([[0, 1, 2, 3], [4, 3, 3, 4]])) == s
+    assert gr.tree(np.array([[4, 3, 3, 4], [0, 1, 2, 3]])[::-1]) == s
+    words = ["It", "'s", "good", None, None]
+    assert gr.tree(parents=[4, 3, 3, 4, -1], tokens=words) == s.replace(tokens=tuple(words))
+    assert gr.tree(s.edge_index, labels=words).labels == tuple(words)
 
 
 def test_parents_in_any_numbering():

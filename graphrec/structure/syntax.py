@@ -1,0 +1,68 @@
+"""Python's syntax trees: in which field of its parent a node stands, and what it says itself."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Any
+
+
+def listed(names: str) -> tuple[str, ...]:
+    """The words of a text."""
+    return tuple(names.split())
+
+
+# Every field of Python's grammar (3.11 to 3.14) that holds nodes, so that a number means the same under every version
+# of Python: fields of later versions go to the end. 0 is for what is not in the list.
+SYNTAX_FIELDS = listed(
+    """
+    ? annotation args argtypes bases body bound cases cause cls comparators context_expr ctx decorator_list
+    default_value defaults elt elts exc finalbody format_spec func generators guard handlers ifs items iter
+    key keys keywords kw_defaults kwarg kwd_patterns kwonlyargs left lower msg names op operand ops
+    optional_vars orelse pattern patterns posonlyargs returns right slice step subject target targets test
+    type type_ignores type_params upper value values vararg
+    """
+)
+FIELD_NUMBER = {name: number for number, name in enumerate(SYNTAX_FIELDS)}
+
+
+def places(node: ast.AST) -> Iterator[tuple[str, ast.AST | None]]:
+    """The places of a node's children in order, each with its field; None: one that is empty, as a key in `{**a}`."""
+    for field, value in ast.iter_fields(node):
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST) or (child is None and isinstance(value, list)):
+                yield field, child
+
+
+def said(node: ast.AST) -> str | None:
+    """What a node says itself, its children aside, much as it is written: names, constants, and marks such as `!r`."""
+    if isinstance(node, ast.Constant | ast.MatchSingleton):
+        return (getattr(node, "kind", None) or "") + written(node.value)
+    names = [
+        name
+        for _, value in ast.iter_fields(node)
+        for name in (value if isinstance(value, list) else [value])
+        if isinstance(name, str)
+    ]
+    text = (" as " if isinstance(node, ast.alias) else " ").join(names)
+    if isinstance(node, ast.ImportFrom):
+        text = "." * (getattr(node, "level", None) or 0) + text
+    elif getattr(node, "is_async", 0):
+        text = "async"
+    elif (
+        isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and not getattr(node, "simple", 1)
+    ):
+        text = "()"  # (x): int annotates nothing
+    elif (conversion := getattr(node, "conversion", -1)) >= 0:  # in an f-string, or in a t-string
+        text += f"!{chr(conversion)}"
+    return text or None
+
+
+def written(value: Any, write: Any = repr) -> str:
+    """A constant as Python writes it; whole numbers that are too long for that in base 16."""
+    try:
+        return write(value)
+    except ValueError:  # beyond sys.get_int_max_str_digits
+        return hex(value)
