@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
@@ -17,7 +18,7 @@ from torch_geometric.data import Data
 
 from .schedule import levels
 from .structure import Structure, as_structure, chains
-from .structure.structure import as_whole_numbers
+from .structure.structure import as_whole_numbers, from_array
 
 
 class Rows(NamedTuple):
@@ -43,10 +44,18 @@ def from_padded(x: Tensor, lengths: Sequence[int] | Tensor | None = None, batch_
     Raises:
         ValueError, TypeError: x with fewer than two dimensions; lengths that do not match it.
     """
-    if not isinstance(x, Tensor) or x.dim() < 2:
-        got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+    if not isinstance(x, Tensor) or x.is_nested or x.dim() < 2:
+        got = (
+            type(x).__name__
+            if not isinstance(x, Tensor)
+            else "a nested one"
+            if x.is_nested
+            else tuple(x.shape)
+        )
         layout = "[B, T, ...]" if batch_first else "[T, B, ...]"
-        raise ValueError(f"expected a padded tensor {layout}, got {got}.")
+        raise ValueError(
+            f"expected a padded tensor {layout}, got {got}: for a list or a nested tensor use from_list."
+        )
     by_sequence = x if batch_first else x.transpose(0, 1)
     batch, time = by_sequence.shape[:2]
     sizes = [time] * batch if lengths is None else _check_lengths(lengths, batch, time)
@@ -66,25 +75,26 @@ def from_packed(packed: PackedSequence) -> Rows:
     return Rows(packed.data.index_select(0, _packed_rows(s, packed.batch_sizes, packed.unsorted_indices)), s)
 
 
-def from_list(sequences: Sequence[Tensor]) -> Rows:
-    """The rows of a list of tensors `[T, ...]`.
+def from_list(sequences: Sequence[Tensor | np.ndarray] | Tensor) -> Rows:
+    """The rows of a list of tensors or numpy arrays `[T, ...]`, or of a nested tensor (`torch.nested`).
 
     Raises:
         ValueError, TypeError: no tensors, or such as differ in more than their length.
     """
-    if isinstance(sequences, Tensor):
-        raise TypeError(
-            "expected a list of tensors [T, ...], got one tensor: use from_padded, or put it into a list."
-        )
-    members = list(sequences)
+    if isinstance(sequences, Tensor | np.ndarray):
+        if not isinstance(sequences, Tensor) or not sequences.is_nested:
+            raise TypeError(
+                f"expected a list of tensors [T, ...], got one {type(sequences).__name__}: use from_padded, or put "
+                f"it into a list."
+            )
+        sequences = sequences.unbind()
+    members = [_as_tensor(member, i) for i, member in enumerate(sequences)]
     if not members:
         raise ValueError(
             "expected at least one sequence, got an empty list, which does not say how wide rows are: use from_padded "
             "of a tensor [0, T, ...]."
         )
     for i, member in enumerate(members):
-        if not isinstance(member, Tensor) or member.dim() < 1:
-            raise TypeError(f"expected a list of tensors [T, ...], got {type(member).__name__} at {i}.")
         if member.shape[1:] != members[0].shape[1:]:
             raise ValueError(
                 f"all sequences must have rows of one shape: the first has {list(members[0].shape[1:])}, number {i} "
@@ -92,6 +102,19 @@ def from_list(sequences: Sequence[Tensor]) -> Rows:
             )
     x = torch.cat(members)
     return Rows(x, _chains(tuple(len(member) for member in members), x.device))
+
+
+def _as_tensor(member: Any, i: int) -> Tensor:
+    if isinstance(member, np.ndarray) and member.dtype.kind in "biufc":
+        member = from_array(member)
+    if not isinstance(member, Tensor) or member.dim() < 1:
+        got = "a number" if isinstance(member, Tensor) else type(member).__name__
+        got = f"an array of {member.dtype}" if isinstance(member, np.ndarray) else got
+        raise TypeError(
+            f"expected a list of tensors or arrays of numbers [T, ...], got {got} at {i}: convert it with "
+            f"torch.tensor(...)."
+        )
+    return member
 
 
 def to_padded(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import itemgetter
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -80,6 +81,7 @@ def lagged(lengths: Sequence[int] | Tensor | Structure, lags: int | Sequence[int
         edge_index=torch.stack([sources, targets]),
         slot=slot,
         kind=s.kind,
+        kind_names=s.kind_names,
         past=torch.full_like(s.graph, len(back)),
         graph=s.graph,
         num_graphs=s.num_graphs,
@@ -134,7 +136,7 @@ def dag(
     edge_weight: Tensor | None = None,
     kind: Tensor | None = None,
 ) -> Structure:
-    """A structure from its edges: `edge_index[0, e] → edge_index[1, e]`.
+    """A structure from its edges: `edge_index[0, e] → edge_index[1, e]`. Pairs are refused, not guessed at.
 
     Nothing here forbids cycles: a structure with one can be scheduled in sync mode, and async mode names it.
 
@@ -151,6 +153,7 @@ def dag(
     edges = as_whole_numbers(
         edge_index, "edge_index must hold node ids as whole numbers, in two equally long rows"
     )
+    _check_are_rows(edge_index, edges)
     edges = edges.clone() if edges.numel() else edges.new_zeros((2, 0))
     if num_nodes is None:
         num_nodes = int(edges.max()) + 1 if edges.numel() else 0
@@ -165,6 +168,19 @@ def dag(
         edge_weight=edge_weight,
         kind=kind,
     )
+
+
+def _check_are_rows(given: Any, edges: Tensor) -> None:
+    """Refuse a list of pairs (source, target): two of them look like two rows."""
+    pairs = edges.dim() == 2 and edges.shape[1] == 2
+    if pairs and edges.shape[0] == 2:  # as in two rows, and tuples are how pairs are written
+        written = isinstance(given, list | tuple) and all(isinstance(pair, tuple) for pair in given)
+        pairs = written and not torch.equal(edges, edges.t())
+    if pairs:
+        raise ValueError(
+            f"edge_index must have two rows, sources and targets, got what may be {len(edges)} pairs: give "
+            f"torch.tensor(pairs).t(), and two rows of two as lists or in a tensor."
+        )
 
 
 def _lengths(lengths: Sequence[int] | Tensor) -> Tensor:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections import namedtuple
 from itertools import pairwise
 
 import networkx as nx
+import nltk
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Data
@@ -22,6 +25,28 @@ def plan(length: int = 5) -> gr.Schedule:
 
 def x_for(length: int = 5, width: int = 3, **options) -> torch.Tensor:
     return torch.zeros(length, width, **options)
+
+
+def in_itself(nodes: list, wrap=lambda inner: inner):
+    nodes.append(wrap([nodes]) if wrap is tuple else nodes)
+    return nodes
+
+
+def syntax_in_itself() -> ast.AST:
+    node = ast.UnaryOp(ast.Not(), ast.Name("a", ast.Load()))
+    node.operand = node
+    return node
+
+
+def shared(times: int, join):
+    below = "a"
+    for _ in range(times):
+        below = join(below)
+    return below
+
+
+def named(*names: str) -> gr.Structure:
+    return gr.dag([[0], [1]], relation=torch.tensor([1])).replace(relation_names=names)
 
 
 STRUCTURES = {
@@ -99,6 +124,77 @@ STRUCTURES = {
     "neither source nor parents": (lambda: gr.tree(), ["source", "parents"]),
     "a tree of something else": (lambda: gr.tree(3.5), ["brackets", "nested lists", "float"]),
     "an empty list in nested lists": (lambda: gr.tree(["a", []]), ["empty", "token"]),
+    "nothing as a leaf": (lambda: gr.tree(["a", [None]]), ["a text or a number", "None"]),
+    "a tensor as a leaf": (lambda: gr.tree(["a", torch.zeros(3)]), ["a text or a number", "Tensor"]),
+    "a mapping as a leaf": (lambda: gr.tree(["a", {"b": "c"}]), ["a text or a number", "dict"]),
+    "a syntax tree as a leaf": (lambda: gr.tree([ast.parse("a")]), ["a text or a number", "Module"]),
+    "parents in a list": (
+        lambda: gr.tree([1, -1, 1]),
+        ["flat list of numbers", "parents=[1, …]", "['1', …]"],
+    ),
+    "parents in an array": (lambda: gr.tree(np.array([1, -1, 1])), ["two rows", "3 numbers", "parents="]),
+    "parents in a tensor": (lambda: gr.tree(torch.tensor([1, -1, 1])), ["two rows", "parents="]),
+    "numbers that are no parents": (lambda: gr.tree((0.5, True)), ["flat list of numbers", "['0.5', …]"]),
+    "edges in lists": (lambda: gr.tree([[0, 1], [2, 2]]), ["edges of a tree", "torch.tensor(edges)"]),
+    "an edge_index of texts": (
+        lambda: gr.tree(np.array(["a", "b"])),
+        ["edge_index", "whole numbers", "str_"],
+    ),
+    "a list in itself": (lambda: gr.tree(in_itself(["a"])), ["a list", "contains itself, 1 deep"]),
+    "a tuple in itself": (lambda: gr.tree(in_itself(["a"], tuple)), ["contains itself, 2 deep"]),
+    "an nltk.Tree in itself": (
+        lambda: gr.tree(in_itself(nltk.Tree("S", ["a"]))),
+        ["a Tree", "contains itself"],
+    ),
+    "a syntax tree in itself": (
+        lambda: gr.tree(syntax_in_itself()),
+        ["a UnaryOp", "contains itself, 1 deep"],
+    ),
+    "lists that are shared again and again": (
+        lambda: gr.tree(shared(40, lambda below: [below, below])),
+        ["40 nested nodes", "200,000", "one parent", "graphrec.dag"],
+    ),
+    "nltk.Trees that are shared again and again": (
+        lambda: gr.tree(shared(40, lambda below: nltk.Tree("S", [below, below]))),
+        ["40 nested nodes", "graphrec.dag"],
+    ),
+    "a list within an nltk.Tree": (
+        lambda: gr.tree(nltk.Tree("S", [["a", "b"]])),
+        ["list", "nltk.Tree all through"],
+    ),
+    "an nltk.Tree of nothing": (
+        lambda: gr.tree(nltk.Tree("S", [nltk.Tree("", [])])),
+        ["neither a label nor"],
+    ),
+    "tokens beside brackets": (lambda: gr.tree("(S a)", tokens=["b"]), ["parents", "s.replace(tokens="]),
+    "labels beside brackets": (lambda: gr.tree("(S a)", labels=["b"]), ["parents", "s.replace(tokens="]),
+    "too few tokens": (lambda: gr.tree(parents=[-1, 0], tokens=["a"]), ["tokens", "expected 2, got 1"]),
+    "tokens in one text": (
+        lambda: gr.tree(parents=[-1, 0], tokens="ab"),
+        ["tokens", "list of texts", "'ab'"],
+    ),
+    "pairs for rows": (lambda: gr.dag([(0, 1), (1, 2), (2, 3)]), ["two rows", "3 pairs", ".t()"]),
+    "pairs in a tensor": (lambda: gr.dag(torch.tensor([[0, 1]])), ["two rows", "1 pairs", ".t()"]),
+    "pairs or rows": (lambda: gr.dag([(0, 1), (0, 2)], 3), ["two rows", "2 pairs", "as lists"]),
+    "numbers beyond their names": (
+        lambda: gr.dag([[0], [1]], kind=torch.tensor([0, 2])).replace(kind_names=["a", "b"]),
+        ["kind", "0 to 1", "2 kind_names", "got 0 to 2"],
+    ),
+    "names in one text": (
+        lambda: gr.dag([[0], [1]], kind=torch.tensor([0, 1])).replace(kind_names="ab"),
+        ["kind_names", "list of texts"],
+    ),
+    "members whose numbers mean different things": (
+        lambda: gr.batch([named("reads", "writes"), named("writes", "reads")]),
+        ["relation_names", "members 0 and 1", "reads", "relations=[...]"],
+    ),
+    "arrays of texts": (lambda: gr.from_list([np.array(["a"])]), ["numbers", "array of <U1 at 0"]),
+    "an array for a list": (lambda: gr.from_list(np.zeros((2, 3, 4))), ["one ndarray", "from_padded"]),
+    "lists of numbers for tensors": (lambda: gr.from_list([[1.0, 2.0]]), ["list at 0", "torch.tensor(...)"]),
+    "a nested tensor for a padded one": (
+        lambda: gr.from_padded(torch.nested.nested_tensor([torch.zeros(2, 3)], layout=torch.jagged)),
+        ["padded", "nested", "from_list"],
+    ),
     "wiring replaced": (lambda: gr.chain(3).replace(num_nodes=4), ["num_nodes", "build a new structure"]),
     "slot on some networkx edges only": (
         lambda: gr.from_networkx(nx.DiGraph([(0, 1, {"slot": 0}), (1, 2)])),
@@ -135,7 +231,8 @@ BRACKETS = {
     "(3 (2 It))) ": (10, "')' follows"),
     ") (2 It)": (0, "never opened"),
     "(3 (2 It) ()": (10, "nothing"),
-    "(3 (2))": (3, "only the label '2'"),
+    "()": (0, "nothing; a leaf needs a label or a token"),
+    "(())": (1, "nothing"),
     "(3 (2 It)) (2 more)": (11, "one tree at a time"),
     "two words": (4, "'words' follows"),
 }

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -155,3 +156,18 @@ def test_things_that_are_no_sequences():
         gr.to_packed(torch.zeros(3, 1), gr.chain(3), like="packed")
     with pytest.raises(TypeError, match="got int at 1"):
         gr.from_list([torch.zeros(2), 3])
+
+
+def test_lists_of_arrays_and_nested_tensors():
+    arrays = [np.arange(6.0).reshape(3, 2), np.ones((1, 2), ">f8"), np.arange(4.0).reshape(2, 2)[::-1]]
+    arrays[0].flags.writeable = False
+    tensors = [torch.tensor(array.tolist(), dtype=torch.float64) for array in arrays]
+    x, s = gr.from_list(arrays)
+    assert torch.equal(x, torch.cat(tensors))
+    assert s == gr.chains([3, 1, 2])
+    x, s = gr.from_list(torch.nested.nested_tensor(tensors, layout=torch.jagged))
+    assert torch.equal(x, torch.cat(tensors))
+    assert s == gr.chains([3, 1, 2])
+    x, _ = gr.from_list([arrays[1]])
+    x[0] = 7.0
+    assert arrays[1][0, 0] == 1.0  # nothing is shared
