@@ -79,7 +79,7 @@ def _join(name: str, members: list[Structure], count: str) -> Tensor | None:
 def _join_names(name: str, members: list[Structure]) -> tuple[str, ...] | None:
     """The names of the numbers, which must mean the same in all members that have any."""
     numbered = [i for i, m in enumerate(members) if getattr(m, name) is not None and len(getattr(m, name))]
-    names = {i: getattr(members[i], f"{name}_names") for i in numbered or range(len(members))}
+    names = {i: getattr(members[i], f"{name}_names") for i in numbered or [0]}
     first, *others = names
     for i in others:
         if names[i] != names[first]:

@@ -1,5 +1,7 @@
 """Batches: structures side by side, with all that they carry."""
 
+import ast
+
 import torch
 from hypothesis import given
 from torch.utils.data import DataLoader, default_collate
@@ -87,3 +89,9 @@ def test_torchs_own_loader_joins_structures():
     assert joined == gr.batch([s for s, _ in members])
     assert y.tolist() == [1.0, 2.0]
     assert default_collate([gr.chain(2), gr.chain(3)]) == gr.batch([gr.chain(2), gr.chain(3)])
+
+
+def test_names_of_numbers_that_no_edge_has_are_no_obstacle():
+    alone = gr.tree(ast.Load())
+    assert gr.batch([gr.chain(1), alone, gr.chain(1)]).relation_names is None
+    assert gr.batch([alone, gr.chain(1)]).relation_names == gr.SYNTAX_FIELDS
