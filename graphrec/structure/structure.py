@@ -154,8 +154,7 @@ class Structure:
 
         The way back of an edge of relation r is of relation R + r, where R is how many relations there are (one, if
         none are named), so that cells can tell the directions; its features and its weight are the edge's. Slots are
-        counted anew.
-        Where relations have names, R is how many names there are, and those of the way back begin with `rev_`.
+        counted anew. Where relations have names, R is how many there are, and those of the way back begin with `rev_`.
         """
         named = torch.zeros_like(self.slot) if self.relation is None else self.relation
         names = self.relation_names
