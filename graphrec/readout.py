@@ -10,14 +10,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.nn.aggr import Aggregation, QuantileAggregation, Set2Set, SortAggregation
+from torch_geometric.nn.aggr import Aggregation, Set2Set, SortAggregation
 from torch_geometric.nn.resolver import aggregation_resolver
 
+from .cells.aggregation import Sets, aggregate_sets
 from .cells.weights import Resettable
 from .engine.inbox import Inbox, SegmentInbox
 from .engine.segments import rows_or_zero
 from .schedule import Schedule, Step, schedule
 from .structure import Structure, as_structure, default_slots
+from .structure.structure import as_count
 
 
 def root(h: Tensor, s: Structure | Data) -> Tensor:
@@ -101,19 +103,19 @@ def attention_weights(h: Tensor, s: Structure | Data, score: nn.Module) -> Tenso
 def aggregate(h: Tensor, s: Structure | Data, aggr: Aggregation | str) -> Tensor:
     """`[G, ·]`: any aggregation of `torch_geometric.nn.aggr`, by object or by the name that PyG knows it by.
 
+    A graph's row is what the aggregation makes of its nodes alone, in the order of their numbers, whatever else is in
+    the batch; nothing is padded, so that memory grows with N.
+
     Modules with weights, `Set2Set` and `GRUAggregation` among them, belong to the model that they are part of.
     """
-    structure = _structure(h, s)
     module = aggregation_resolver(aggr)
-    # Some aggregations need the nodes of a graph side by side.
-    order = torch.argsort(structure.graph, stable=True)
-    rows, graph = h[order], structure.graph[order]
-    if not isinstance(module, QuantileAggregation):
-        return module(rows, index=graph, dim_size=structure.num_graphs)
-    # PyG's quantiles have no row for graphs without nodes at the end of a batch.
-    present, index = torch.unique(graph, return_inverse=True)
-    found = module(rows, index=index, dim_size=len(present))
-    return found.new_zeros(structure.num_graphs, *found.shape[1:]).index_copy(0, present, found)
+    if type(module) is SortAggregation:
+        return sort(h, s, module.k)
+    structure = _structure(h, s)
+    if "sets" not in structure.cache:
+        with torch.inference_mode(False):
+            structure.cache["sets"] = Sets.of(structure.graph, structure.num_graphs)
+    return aggregate_sets(module, h, structure.cache["sets"])
 
 
 def set2set(h: Tensor, s: Structure | Data, module: Set2Set) -> Tensor:
@@ -131,7 +133,19 @@ def sort(h: Tensor, s: Structure | Data, k: int) -> Tensor:
     Zhang, Cui, Neumann & Chen, *An end-to-end deep learning architecture for graph classification*, AAAI 2018,
     section 3.2.
     """
-    return aggregate(h, s, SortAggregation(k))
+    structure = _structure(h, s)
+    if h.dim() != 2 or as_count("k", k) < 1:
+        raise ValueError(f"sort takes h of shape [N, H] and a k of 1 or more, got {tuple(h.shape)} and {k}.")
+    falling = torch.argsort(h.detach()[:, -1], descending=True, stable=True)
+    order = falling[torch.argsort(structure.graph[falling], stable=True)]
+    graph = structure.graph[order]
+    size = torch.bincount(graph, minlength=structure.num_graphs)
+    place = torch.arange(len(graph), device=graph.device) - (torch.cumsum(size, 0) - size)[graph]
+    chosen = place < k
+    best = h.index_select(0, order[chosen])
+    empty = h.new_zeros(structure.num_graphs * k, h.shape[1])
+    filled = empty.index_copy(0, graph[chosen] * k + place[chosen], best)
+    return filled.view(structure.num_graphs, k * h.shape[1])
 
 
 class Gated(Resettable):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch_geometric.nn import MessagePassing
 
+from .aggregation import taking_no_messages
 from .convolutions import Convolution, NodeState
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class ConvCell(Convolution):
     one, so that it makes no rows for messages. This is what a loop over masks,
     `h[level] = conv(h, edge_index[:, target in level])[level]`, computes for every layer in which a node's result
     depends on its own row, its sources' and their edges; where the layer normalises by degrees (`GCNConv`), these are
-    those of the edges into the level.
+    those of the edges into the level. Of no messages at all, which PyG's LSTM, GRU and median do not take, a level
+    aggregates zero. (PyG's LSTM and GRU pad each node's messages to the most that one of the level has.)
 
     Args:
         conv: the layer. `edge_attr`, `edge_weight` and `edge_type` are given from the structure's edge attributes,
@@ -99,8 +101,9 @@ class ConvCell(Convolution):
         # The level's own rows stand among the sources too, for layers that add an edge from each node to itself.
         rows = torch.cat([own.h, inbox.h])
         edges = torch.stack([sources, inbox.target])
-        with _explained(self.conv, inbox.message_mask):
-            rows = self.conv((rows, own.h) if self.takes_pairs else rows, edges, **told)[:n]
+        conv = taking_no_messages(self.conv)
+        with _explained(conv, inbox.message_mask):
+            rows = conv((rows, own.h) if self.takes_pairs else rows, edges, **told)[:n]
         if self.after is not None:
             rows = self.after(rows)
         if rows.shape[1:] != own.h.shape[1:]:
