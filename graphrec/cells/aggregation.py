@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,8 @@ _BY_ITSELF = {
 _IF_NOT_EMPTY = {aggr.MedianAggregation, aggr.QuantileAggregation, aggr.MLPAggregation}
 
 
-class Sets(NamedTuple):
+@dataclass(frozen=True)
+class Sets:
     """Which rows belong to which set, set by set, small ones first; sets without rows are left out.
 
     Attributes:
