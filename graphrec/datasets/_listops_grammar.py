@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import random
+import re
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..structure.brackets import TreeRows
-from ._files import read_lines
+from ..structure.brackets import TreeRows, parse_brackets
+from ._files import fault, read_lines
 
 OPERATORS: dict[str, Callable[[Sequence[int]], int]] = {
     "MIN": min,
     "MAX": max,
     "MED": lambda values: int(statistics.median(values)),
     "SM": lambda values: sum(values) % 10,
+    "PM": lambda values: math.prod(values) % 10,
     "FIRST": lambda values: values[0],
     "LAST": lambda values: values[-1],
 }
 DIGITS = tuple("0123456789")
 CLOSE = "]"
+
+# A list may be written with or without blanks around its brackets.
+_WORD = re.compile(r"\[?[^\s()\[\]]+|[()\[\]]")
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,9 @@ class ListOpsGenerator:
         size: the number of expressions.
         seed: of the random numbers.
         operators: among MIN, MAX, MED (the median; between two middle values their mean, rounded down), SM
-            (the sum modulo 10), FIRST and LAST.
+            (the sum modulo 10), PM (the product modulo 10), FIRST and LAST.
         max_depth, max_args, nest: see above.
-        without: a file in the public format, for instance one to test on; its expressions are not drawn.
+        without: a file that `ListOps` reads, for instance one to test on; its expressions are not drawn.
     """
 
     size: int
@@ -71,8 +77,7 @@ class ListOpsGenerator:
         rng = random.Random(self.seed)
         excluded: set[tuple[str, ...]] = set()
         if self.without is not None:
-            lines = read_lines(Path(self.without))
-            excluded = {tuple(words_of(line.partition("\t")[2])) for _, line in lines}
+            excluded = {tuple(words) for _, words in read_expressions(Path(self.without))}
         drawn: dict[tuple[str, ...], None] = {}
         for _ in range(100 * self.size):
             words = tuple(self._draw(rng))
@@ -133,25 +138,49 @@ def evaluate(words: Sequence[str]) -> int:
 
 def binarise(words: Sequence[str]) -> str:
     """The binarised parse, the paper's gold parse: `[MAX 2 9 ]` is `( ( ( [MAX 2 ) 9 ) ] )`."""
-    parts: list[str] = []  # a list that is still open is one part, with everything that it has so far
-    open_lists: list[int] = []  # which parts
-    for word in words:
+    # A bracket for each argument, and one for the end, opens before the operator and closes behind the argument.
+    opened, closed = [0] * len(words), [0] * len(words)
+    open_lists: list[int] = []  # the places of their operators
+    for place, word in enumerate(words):
         if word.startswith("["):
-            open_lists.append(len(parts))
-            parts.append(word)
+            open_lists.append(place)
             continue
-        parts.append(word)
         if word == CLOSE:
-            parts[-2:] = [f"( {parts[-2]} {parts[-1]} )"]
-            open_lists.pop()
+            opened[open_lists.pop()] += 1
+            closed[place] += 1
         if open_lists:
-            parts[-2:] = [f"( {parts[-2]} {parts[-1]} )"]
-    return parts[0]
+            opened[open_lists[-1]] += 1
+            closed[place] += 1
+    return " ".join(
+        "( " * before + word + " )" * behind
+        for before, word, behind in zip(opened, words, closed, strict=True)
+    )
 
 
-def words_of(parse: str) -> list[str]:
-    """The words of a binarised parse, the other way round from `binarise`."""
-    return [word for word in parse.split() if word not in "()"]
+def words_and_brackets(text: str) -> list[str]:
+    """What an expression is written with, in whatever form: words, and the round brackets of a parse."""
+    return _WORD.findall(text)
+
+
+def words_of(text: str) -> list[str]:
+    """The words of an expression; of a binarised parse it is the other way round from `binarise`."""
+    return [word for word in words_and_brackets(text) if word not in ("(", ")")]
+
+
+def binary_tree(words: Sequence[str]) -> TreeRows:
+    """The binarised parse as a tree: an open list takes up its arguments one by one, and then its end."""
+    rows = TreeRows([], [], [], [])
+    open_lists: list[int] = []  # of each the node that has taken up everything so far
+    for word in words:
+        node = rows.add([], word, None)
+        if word.startswith("["):
+            open_lists.append(node)
+            continue
+        if word == CLOSE:
+            node = rows.add([open_lists.pop(), node], None, None)
+        if open_lists:
+            open_lists[-1] = rows.add([open_lists[-1], node], None, None)
+    return rows
 
 
 def operator_tree(words: Sequence[str]) -> TreeRows:
@@ -169,3 +198,49 @@ def operator_tree(words: Sequence[str]) -> TreeRows:
             node = rows.add([], word, None)
         open_lists[-1][1].append(node)
     return rows
+
+
+def read_expressions(path: Path) -> list[tuple[int, list[str]]]:
+    """Of each line of a file the value and the words; for the forms of a line see `ListOps`.
+
+    Raises:
+        ValueError: a malformed or wrongly computed line, with file, line and position.
+    """
+    lines = read_lines(path)
+    if [_unquoted(field).lower() for field in lines[0][1].split("\t")] == ["source", "target"]:
+        lines = lines[1:]
+    if not lines:
+        raise ValueError(f"{path}: expected one expression per line, got only a header. Replace it.")
+    found = []
+    for number, line in lines:
+        fields = line.split("\t")
+        if len(fields) != 2:
+            what = "expected a value, a tab and an expression such as [MAX 2 9 ], or the other way round"
+            raise fault(path, number, f"{what}, got {len(fields)} fields")
+        is_first = "[" not in fields[0]  # Long Range Arena writes the value behind the expression
+        written, text = (_unquoted(field) for field in (fields if is_first else reversed(fields)))
+        words = words_of(text)
+        try:
+            if "(" in text or ")" in text:
+                parse_brackets(text, labels=False)  # says where a bracket is missing
+            value = evaluate(words)
+        except ValueError as error:
+            raise fault(path, number, str(error)) from error
+        parse = binarise(words)
+        if words_and_brackets(text) not in (words, parse.split()):
+            what = f"expected the left-branching parse {_excerpt(parse)}, or no round brackets"
+            raise fault(path, number, f"{what}, got {_excerpt(text)}")
+        if written != str(value):
+            position = 0 if is_first else len(fields[0]) + 1
+            raise fault(path, number, f"expected the value {value} at position {position}, got {written!r}")
+        found.append((value, words))
+    return found
+
+
+def _unquoted(field: str) -> str:
+    """A field without the quotes that some writers of tables put around it."""
+    return field[1:-1] if len(field) > 1 and field[0] == field[-1] == '"' else field
+
+
+def _excerpt(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:80] + "…")

@@ -9,18 +9,17 @@ from pathlib import Path
 import torch
 from torch_geometric.data import Data
 
-from ..structure.brackets import TreeRows, parse_brackets
 from ._base import Samples, TreeDataset, store
-from ._files import checksum, fault, raw_file, raw_folder, read_lines
+from ._files import checksum, raw_file, raw_folder
 from ._listops_grammar import (
     CLOSE,
     DIGITS,
     OPERATORS,
     ListOpsGenerator,
-    binarise,
+    binary_tree,
     evaluate,
     operator_tree,
-    words_of,
+    read_expressions,
 )
 
 FORMS = ("parse", "operators")
@@ -38,7 +37,9 @@ class ListOps(TreeDataset):
     come with the paper's code, github.com/nyu-mll/spinn, under the licence that it states.
 
     File: one expression per line, `value TAB binarised parse`, such as `9 TAB ( ( ( [MAX 2 ) 9 ) ] )`, looked
-    for in `root/listops`, `root`, or without root in `$GRAPHREC_DATA/listops`. Every value is checked.
+    for in `root/listops`, `root`, or without root in `$GRAPHREC_DATA/listops`. The round brackets may be left
+    out (`9 TAB [MAX 2 9 ]`), and the value may come second, below the header `Source TAB Target`, as in the files
+    of Long Range Arena (Y. Tay et al., 2021). Every value is checked.
 
     Each sample is a `torch_geometric.data.Data` with
 
@@ -73,43 +74,23 @@ class ListOps(TreeDataset):
         if isinstance(source, ListOpsGenerator):
             self._source: ListOpsGenerator | Path = source
             without = None if source.without is None else checksum(Path(source.without))
-            super().__init__("drawn", {"drawn": asdict(source), "without": without, "form": form}, transform)
+            key = {"drawn": asdict(source), "without": without, "form": form, "vocabulary": VOCABULARY}
+            super().__init__("drawn", key, transform)
         else:
             mend = "Place it there, name another, or draw expressions: ListOps(ListOpsGenerator(10_000))."
             self._source = raw_file(raw_folder("listops", root), source, mend)
-            super().__init__(Path(source).stem, {"raw": checksum(self._source), "form": form}, transform)
+            key = {"raw": checksum(self._source), "form": form, "vocabulary": VOCABULARY}
+            super().__init__(Path(source).stem, key, transform)
 
     def make(self) -> dict[str, Samples]:
         if isinstance(self._source, ListOpsGenerator):
-            drawn = self._source.expressions()
-            values = [evaluate(words) for words in drawn]
-            trees = [self._tree(words, parse_brackets(binarise(words), labels=False)) for words in drawn]
+            expressions = self._source.expressions()
+            values = [evaluate(words) for words in expressions]
         else:
-            values, trees = self._read(self._source)
+            read = read_expressions(self._source)
+            values, expressions = [value for value, _ in read], [words for _, words in read]
+        tree_of = operator_tree if self._form == "operators" else binary_tree
+        trees = [tree_of(words) for words in expressions]
         per_node = {"token": torch.tensor([_NUMBER[token] for tree in trees for token in tree.token])}
         info = {"vocabulary": list(VOCABULARY), "classes": list(DIGITS)}
         return {self.split: store(trees, per_node, {"y": torch.tensor(values)}, info)}
-
-    def _tree(self, words: list[str], parse: TreeRows) -> TreeRows:
-        return operator_tree(words) if self._form == "operators" else parse
-
-    def _read(self, path: Path) -> tuple[list[int], list[TreeRows]]:
-        values, trees = [], []
-        for number, line in read_lines(path):
-            written, tab, parse = line.partition("\t")
-            if not tab:
-                raise fault(path, number, "expected a value, a tab and an expression, got no tab")
-            words = words_of(parse)
-            try:
-                tree = parse_brackets(parse, labels=False)
-                value = evaluate(words)
-            except ValueError as error:
-                raise fault(path, number, str(error)) from error
-            if parse.split() != binarise(words).split():
-                what = f"expected the left-branching parse {binarise(words)!r}, got {parse!r}"
-                raise fault(path, number, what)
-            if written != str(value):
-                raise fault(path, number, f"expected the value {value} at position 0, got {written!r}")
-            values.append(value)
-            trees.append(self._tree(words, tree))
-        return values, trees

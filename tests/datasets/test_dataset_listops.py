@@ -1,9 +1,13 @@
 """ListOps: what is drawn, what is read, and that values are right."""
 
+import functools
+import operator
 import statistics
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -12,7 +16,15 @@ from hypothesis import strategies as st
 from torch_geometric.data import Data, InMemoryDataset
 
 from graphrec.datasets import ListOps, ListOpsGenerator
-from graphrec.datasets._listops_grammar import binarise, evaluate, words_of
+from graphrec.datasets._listops_grammar import (
+    binarise,
+    binary_tree,
+    evaluate,
+    operator_tree,
+    read_expressions,
+    words_of,
+)
+from graphrec.structure.brackets import parse_brackets
 
 PUBLIC = ("MIN", "MAX", "FIRST", "LAST")
 ORACLE = {
@@ -20,6 +32,7 @@ ORACLE = {
     "[MAX": max,
     "[MED": lambda v: sorted(v)[len(v) // 2] if len(v) % 2 else sum(sorted(v)[len(v) // 2 - 1 :][:2]) // 2,
     "[SM": lambda v: sum(v) % 10,
+    "[PM": lambda v: functools.reduce(operator.mul, v) % 10,
     "[FIRST": lambda v: v[0],
     "[LAST": lambda v: v[-1],
 }
@@ -44,8 +57,8 @@ def value_of_parse(sample: Data, vocabulary: list[str]) -> int:
         left, right = (value(child) for child in children[node])
         if isinstance(left, str):
             return (left, [right])
-        operator, arguments = left
-        return ORACLE[operator](arguments) if right == "]" else (operator, [*arguments, right])
+        name, arguments = left
+        return ORACLE[name](arguments) if right == "]" else (name, [*arguments, right])
 
     return value((sample.num_nodes or 0) - 1)
 
@@ -61,7 +74,7 @@ def value_of_operators(sample: Data, vocabulary: list[str]) -> int:
     return value((sample.num_nodes or 0) - 1)
 
 
-ALL = ListOpsGenerator(300, seed=5, operators=("MIN", "MAX", "MED", "SM", "FIRST", "LAST"), max_depth=7)
+ALL = ListOpsGenerator(300, seed=5, operators=("MIN", "MAX", "MED", "SM", "PM", "FIRST", "LAST"), max_depth=7)
 
 
 def test_values_are_right_in_both_forms() -> None:
@@ -102,11 +115,12 @@ def test_operators_have_their_meaning(values: list[int]) -> None:
         "MAX": max(values),
         "MED": int(statistics.median(values)),
         "SM": sum(values) % 10,
+        "PM": functools.reduce(operator.mul, values) % 10,
         "FIRST": values[0],
         "LAST": values[-1],
     }
-    for operator, value in expected.items():
-        assert evaluate([f"[{operator}", *map(str, values), "]"]) == value
+    for name, value in expected.items():
+        assert evaluate([f"[{name}", *map(str, values), "]"]) == value
 
 
 def test_the_same_seed_draws_the_same_expressions() -> None:
@@ -140,6 +154,109 @@ def test_drawn_expressions_obey_the_grammar() -> None:
 def test_a_binarised_parse_has_the_words_it_was_made_of() -> None:
     for words in ALL.expressions():
         assert words_of(binarise(words)) == words
+
+
+def test_a_binarised_parse_is_the_tree_that_its_brackets_say() -> None:
+    for words in ALL.expressions():
+        assert binary_tree(words) == parse_brackets(binarise(words), labels=False)
+
+
+def wide(arguments: int) -> list[str]:
+    return ["[SM", *"1" * arguments, "]"]
+
+
+def deep(lists: int) -> list[str]:
+    return [*["[SM", "1"] * lists, *["]"] * lists]
+
+
+def work_of(function: Callable[[list[str]], object], words: list[str]) -> tuple[int, int]:
+    """How many lines of Python run, and how many characters the different texts have that come by on the way."""
+    lines, texts = 0, set[str]()
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal lines
+        lines += event == "line"
+        for value in frame.f_locals.values():
+            texts.update(x for x in (value if isinstance(value, list) else [value]) if isinstance(x, str))
+        return trace
+
+    before = sys.gettrace()  # a coverage tool's
+    sys.settrace(trace)
+    try:
+        function(words)
+    finally:
+        sys.settrace(before)
+    return lines, sum(map(len, texts))
+
+
+@pytest.mark.parametrize("shape", [wide, deep])
+@pytest.mark.parametrize("function", [binarise, binary_tree, operator_tree, evaluate, words_of])
+def test_work_grows_with_the_length_of_an_expression(
+    function: Callable[[Any], object], shape: Callable[[int], list[str]]
+) -> None:
+    def given(size: int) -> Any:
+        return " ".join(shape(size)) if function is words_of else shape(size)
+
+    (lines, characters), (more_lines, more_characters) = (work_of(function, given(n)) for n in (50, 200))
+    assert more_lines <= 4.2 * lines
+    assert more_characters <= 4.2 * characters
+
+
+def read_one(folder: Path, text: str) -> list[tuple[int, str]]:
+    """Values and words of a file."""
+    (folder / "file.tsv").write_bytes(text.encode())
+    return [(value, " ".join(words)) for value, words in read_expressions(folder / "file.tsv")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9\t( ( ( [MAX 2 ) 9 ) ] )\n",
+        "9\t((([MAX 2) 9)])\n",
+        "9\t[MAX 2 9 ]\n",
+        "9\t[MAX 2 9]\r\n",
+        '9\t"[MAX 2 9 ]"\n',
+        "[MAX 2 9 ]\t9\n",
+        "( ( ( [MAX 2 ) 9 ) ] )\t9\n",
+        "Source\tTarget\r\n( ( ( [MAX 2 ) 9 ) ] )\t9\r\n",
+        '"Source"\t"Target"\n"( ( ( [MAX 2 ) 9 ) ] )"\t"9"\n',
+    ],
+)
+def test_what_the_tools_of_the_field_write_is_read(tmp_path: Path, text: str) -> None:
+    assert read_one(tmp_path, text) == [(9, "[MAX 2 9 ]")]
+
+
+def test_a_file_of_all_forms_is_the_samples_of_one(tmp_path: Path) -> None:
+    drawn = [words for words in ALL.expressions() if len(words) > 1]
+    raw = [f"{' '.join(words)}\t{evaluate(words)}" for words in drawn]
+    (tmp_path / "raw.tsv").write_text("\n".join(["Source\tTarget", *raw]))
+    (tmp_path / "parses.tsv").write_text(
+        "\n".join(f"{evaluate(words)}\t{binarise(words)}" for words in drawn)
+    )
+    for form in ("parse", "operators"):
+        first, second = (ListOps(name, tmp_path, form) for name in ("raw.tsv", "parses.tsv"))
+        assert first.token.tolist() == second.token.tolist()
+        assert first.edge_index.tolist() == second.edge_index.tolist()
+        assert first.y.tolist() == second.y.tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[MAX 2 9 ]\t8", r"line 1: expected the value 9 at position 11, got '8'"),
+        ("Source\tTarget\n[MAX 2 9 ]\t8", r"line 2: expected the value 9"),
+        ("Source\tTarget\n", r"expected one expression per line, got only a header"),
+        ("Target\tSource\n9\t[MAX 2 9 ]", r"line 1: word 0 of the expression, 'Source', is unknown"),
+        ("9\t[MAX 2 9 ]\t1", r"expected a value, a tab and an expression .*, got 3 fields"),
+        ("9\t[ MAX 2 9 ]", r"word 0 of the expression, '\[', is unknown"),
+        ("9\t[FLSUM 2 7 ]", r"word 0 of the expression, '\[FLSUM', is unknown"),
+        ("9\t( ( [MAX 2 ) 9 ] )", r"expected the left-branching parse .*, or no round brackets, got"),
+        ("9\t() [MAX 2 9 ]", r"malformed brackets at position 0"),
+    ],
+)
+def test_what_is_no_known_form_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"file\.tsv.*{message}"):
+        read_one(tmp_path, text)
 
 
 def test_expressions_of_a_file_can_be_left_out(tmp_path: Path) -> None:
@@ -179,7 +296,7 @@ def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
         ("8\t( ( ( [MAX 2 ) 9 ) ] )", r"expected the value 9 at position 0, got '8'"),
         ("nan\t( ( ( [MAX 2 ) 9 ) ] )", r"expected the value 9 at position 0, got 'nan'"),
         ("9.0\t( ( ( [MAX 2 ) 9 ) ] )", r"got '9\.0'"),
-        ("9 ( ( ( [MAX 2 ) 9 ) ] )", r"got no tab"),
+        ("9 ( ( ( [MAX 2 ) 9 ) ] )", r"expected a value, a tab and an expression such as .*, got 1 fields"),
         ("9\t( ( ( [MAX 2 ) 9 ) ]", r"malformed brackets at position 0: '\(' is never closed"),
         ("9\t( ( ( [MOX 2 ) 9 ) ] )", r"word 0 of the expression, '\[MOX', is unknown"),
         ("9\t( ( ( [MAX 2 ) 19 ) ] )", r"word 2 of the expression, '19', is unknown"),
