@@ -1,12 +1,13 @@
-"""Propositional formulas over six variables and the seven relations between them, by truth tables.
+"""Propositional formulas and the seven relations between them, by truth tables.
 
-A formula is a text, `( a ( and ( not b ) ) )`. A truth table is an integer of 64 bits, one for each world: in
-world w, variable i is true if bit i of w is 1.
+A formula is a text, `( a ( and ( not b ) ) )`. A truth table over v variables is an integer of 2^v bits, one for
+each world: in world w, variable i is true if bit i of w is 1.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from ..structure.brackets import parse_brackets
 
@@ -14,17 +15,19 @@ VARIABLES = tuple("abcdef")
 CONNECTIVES = ("not", "and", "or")
 RELATIONS = ("=", "<", ">", "^", "|", "v", "#")
 
-_WORLDS = 2 ** len(VARIABLES)
-_ALL = 2**_WORLDS - 1
-_TABLES = {name: sum(1 << w for w in range(_WORLDS) if w >> i & 1) for i, name in enumerate(VARIABLES)}
+
+def every_world(variables: int) -> int:
+    """The truth table of what is always true."""
+    return (1 << 2**variables) - 1
 
 
-def truth_table(formula: str) -> int:
-    """The worlds in which a formula is true.
+def truth_table(formula: str, variables: Sequence[str] = VARIABLES) -> int:
+    """The worlds in which a formula over these variables is true.
 
     Raises:
         ValueError: malformed brackets, or no formula.
     """
+    tables = {name: _table(place, len(variables)) for place, name in enumerate(variables)}
     tree = parse_brackets(formula, labels=False)
     children: list[list[int]] = [[] for _ in tree.parent]
     for node, above in enumerate(tree.parent[:-1]):
@@ -33,12 +36,12 @@ def truth_table(formula: str) -> int:
     values: list[int | str | tuple[str, int]] = []
     for node, token in enumerate(tree.token):
         match [values[child] for child in children[node]]:
-            case [] if token in _TABLES:
-                values.append(_TABLES[token])
+            case [] if token in tables:
+                values.append(tables[token])
             case [] if token in CONNECTIVES:
                 values.append(token)
             case ["not", int(operand)]:
-                values.append(_ALL ^ operand)
+                values.append(every_world(len(variables)) ^ operand)
             case ["and" | "or" as connective, int(operand)]:
                 values.append((connective, operand))
             case [int(left), ("and", int(right))]:
@@ -52,10 +55,20 @@ def truth_table(formula: str) -> int:
     return values[-1]
 
 
-def relation(left: int, right: int) -> str:
+def _table(place: int, variables: int) -> int:
+    """The worlds in which the variable at this place is true: 2^place in a row are, as many before them are not."""
+    width = 2 ** (place + 1)
+    table = every_world(place) << width // 2
+    while width < 2**variables:
+        table |= table << width
+        width *= 2
+    return table
+
+
+def relation(left: int, right: int, variables: int = len(VARIABLES)) -> str:
     """Which of the seven relations of MacCartney's natural logic holds between two truth tables."""
     both, only_left, only_right = bool(left & right), bool(left & ~right), bool(right & ~left)
-    neither = (left | right) != _ALL
+    neither = (left | right) != every_world(variables)
     match both, only_left, only_right, neither:
         case True, False, False, True:
             return "="  # equivalence
@@ -84,7 +97,7 @@ def draw_pairs(count: int, size: int, rng: random.Random) -> list[tuple[str, str
         sides = [_draw(size, variables, rng), _draw(rng.randint(0, size), variables, rng)]
         rng.shuffle(sides)
         left, right = (truth_table(side) for side in sides)
-        if not {left, right} & {0, _ALL}:
+        if not {left, right} & {0, every_world(len(VARIABLES))}:
             pairs[sides[0], sides[1]] = relation(left, right)
     return [(label, *pair) for pair, label in pairs.items()]
 

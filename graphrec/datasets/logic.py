@@ -12,17 +12,16 @@ from torch_geometric.data import Data
 from ..structure.brackets import TreeRows, parse_brackets
 from ._base import Samples, TreeDataset, store
 from ._files import checksum, fault, raw_file, raw_folder, read_lines
-from ._propositions import RELATIONS, VARIABLES, relation, truth_table
+from ._propositions import CONNECTIVES, RELATIONS, relation, truth_table
 
 SPLITS = ("train", "test")
-VOCABULARY = ("", *VARIABLES, "not", "and", "or")
+MOST_VARIABLES = 20  # in one pair: truth tables have 2^20 rows then
 
 _WORD = re.compile(r"[^\s()]+")
-_NUMBER: dict[str | None, int] = {None: 0} | {word: i for i, word in enumerate(VOCABULARY) if i}
 
 
 class Logic(TreeDataset):
-    """Pairs of formulas over the variables a to f, labelled with one of seven relations.
+    """Pairs of propositional formulas, labelled with one of seven relations.
 
     `=` equivalence, `<` entailment, `>` reverse entailment, `^` negation, `|` alternation, `v` cover,
     `#` independence. The size of a pair is the number of operators in its larger formula; the paper trains on
@@ -34,6 +33,10 @@ class Logic(TreeDataset):
     `< TAB ( a ( and b ) ) TAB ( not ( not a ) )`, looked for in `root/logic`, `root`, or without root in
     `$GRAPHREC_DATA/logic`. They make up the folder `propositionallogic` of the paper's code,
     github.com/sleepinyourhat/vector-entailment.
+    There the variables are a to f; any names will do that Python would take for one, such as `p1` or `cat`. The
+    vocabulary holds the variables of all training files in the folder in the order of the alphabet, whatever
+    split and sizes are asked for, and then the connectives; a test set may have no others. (Where there are no
+    training files, it holds the variables of the files that are read.)
 
     Each sample is a `torch_geometric.data.Data` that holds both trees as one graph:
 
@@ -53,8 +56,8 @@ class Logic(TreeDataset):
 
     Raises:
         FileNotFoundError: there is no file for one of the sizes.
-        ValueError: no sizes; a relation that is unknown or does not hold, or a malformed formula, with file, line
-            and position.
+        ValueError: no sizes; a relation that is unknown or does not hold, a malformed formula, a variable that no
+            training file has, or more than 20 variables in one pair, with file, line and position.
     """
 
     def __init__(
@@ -71,30 +74,42 @@ class Logic(TreeDataset):
         folder = raw_folder("logic", root)
         mend = "Ask for other sizes, or place the files of github.com/sleepinyourhat/vector-entailment there."
         self._files = {size: raw_file(folder, f"{split}{size}", mend) for size in sizes}
+        numbered = [path for path in folder.glob("train*") if path.name.removeprefix("train").isdecimal()]
+        self._named = sorted(numbered) or list(self._files.values())  # the files that name the variables
         key = {"raw": checksum(*self._files.values()), "sizes": list(self._files)}
+        key["named"] = checksum(*self._named)
         super().__init__(split, key, transform)
 
     def make(self) -> dict[str, Samples]:
+        vocabulary = ["", *_variables(self._named), *CONNECTIVES]
+        number: dict[str | None, int] = {word or None: i for i, word in enumerate(vocabulary)}
         trees: list[TreeRows] = []
         relations: list[int] = []
         sizes: list[int] = []
         for size, path in self._files.items():
-            for label, left, right in _read(path):
+            for label, left, right in _read(path, vocabulary):
                 relations.append(label)
                 sizes.append(size)
                 trees += (left, right)
         lengths = torch.tensor([len(tree.parent) for tree in trees]).view(-1, 2)
-        per_node = {"token": torch.tensor([_NUMBER[token] for tree in trees for token in tree.token])}
+        per_node = {"token": torch.tensor([number[token] for tree in trees for token in tree.token])}
         per_sample = {
             "root_index": (lengths.cumsum(dim=1) - 1).flatten(),
             "y": torch.tensor(relations),
             "num_operators": torch.tensor(sizes),
         }
-        info = {"vocabulary": list(VOCABULARY), "classes": list(RELATIONS)}
+        info = {"vocabulary": vocabulary, "classes": list(RELATIONS)}
         return {self.split: store(trees, per_node, per_sample, info, trees_per_sample=2)}
 
 
-def _read(path: Path) -> list[tuple[int, TreeRows, TreeRows]]:
+def _variables(paths: Sequence[Path]) -> list[str]:
+    """The variables of the formulas in these files, sorted."""
+    formulas = (line.partition("\t")[2] for path in paths for _, line in read_lines(path))
+    return sorted({word for text in formulas for word in _WORD.findall(text)} - set(CONNECTIVES))
+
+
+def _read(path: Path, vocabulary: Sequence[str]) -> list[tuple[int, TreeRows, TreeRows]]:
+    known = frozenset(vocabulary)
     pairs = []
     for number, line in read_lines(path):
         parts = line.split("\t")
@@ -102,21 +117,35 @@ def _read(path: Path) -> list[tuple[int, TreeRows, TreeRows]]:
             raise fault(path, number, f"expected relation TAB formula TAB formula, got {len(parts) - 1} tabs")
         if parts[0] not in RELATIONS:
             raise fault(path, number, f"expected {' '.join(RELATIONS)} at position 0, got {parts[0]!r}")
+        variables: dict[str, None] = {}  # of this pair: no others bear on the relation
         for match in _WORD.finditer(line, len(parts[0])):
-            if match[0] not in _NUMBER:
-                what = f"expected a to f, not, and, or at position {match.start()}, got {match[0]!r}"
-                raise fault(path, number, what)
+            word = match[0]
+            if word not in known:
+                what = f"a variable that the training files have ({_list(vocabulary[1 : -len(CONNECTIVES)])})"
+                raise fault(path, number, f"expected {what} at position {match.start()}, got {word!r}")
+            if not word.isidentifier():
+                what = "expected a variable such as a or p1, not, and, or"
+                raise fault(path, number, f"{what} at position {match.start()}, got {word!r}")
+            if word not in CONNECTIVES:
+                variables[word] = None
+        if len(variables) > MOST_VARIABLES:
+            what = f"expected at most {MOST_VARIABLES} different variables in a pair, got {len(variables)}"
+            raise fault(path, number, what)
         formulas, worlds = [], []
         for side, formula in zip(("left", "right"), parts[1:], strict=True):
             try:
                 formulas.append(parse_brackets(formula, labels=False))
-                worlds.append(truth_table(formula))
+                worlds.append(truth_table(formula, list(variables)))
             except ValueError as error:
                 raise fault(path, number, f"{side} formula, {error}") from error
-        right = relation(*worlds)
+        right = relation(*worlds, len(variables))
         if parts[0] != right:
             raise fault(
                 path, number, f"expected {right} between these formulas at position 0, got {parts[0]!r}"
             )
         pairs.append((RELATIONS.index(parts[0]), *formulas))
     return pairs
+
+
+def _list(words: Sequence[str]) -> str:
+    return ", ".join(words[:10]) + (f" and {len(words) - 10} more" if len(words) > 10 else "")

@@ -1,5 +1,6 @@
 """Propositional logic: that relations are right, and that pairs are read as they are written."""
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -131,7 +132,10 @@ def test_what_is_no_formula_has_no_truth_table(text: str) -> None:
         ("?\ta\tb", r"expected = < > \^ \| v # at position 0, got '\?'"),
         ("nan\ta\tb", r"at position 0, got 'nan'"),
         ("=\ta", r"expected relation TAB formula TAB formula, got 1 tabs"),
-        ("=\ta\t( not g )", r"expected a to f, not, and, or at position 10, got 'g'"),
+        ("=\ta\t( not g )", r"expected # between these formulas at position 0"),
+        ("=\ta\t( not 1 )", r"expected a variable such as a or p1, not, and, or at position 10, got '1'"),
+        ("=\ta\t( a ( -> b ) )", r"expected a variable such as a or p1, .* at position 10, got '->'"),
+        ("=\ta\t( a ( xor b ) )", r"right formula, expected a formula, got '\( a \( xor b \) \)'"),
         ("=\t( not a\tb", r"left formula, malformed brackets at position 0: '\(' is never closed"),
         ("=\ta\t( a b )", r"right formula, expected a formula, got '\( a b \)'"),
         ("=\tnot\ta", r"left formula, expected a formula, got 'not'"),
@@ -180,3 +184,80 @@ def test_the_published_pairs_are_read_in_full(real_data: Callable[[str], Path]) 
     dataset = Logic(real_data("logic/train2"), sizes=[0, 1, 2])
     assert len(dataset) == 30 + 2319 + 12451
     assert set(dataset.y.tolist()) == set(range(len(RELATIONS)))
+
+
+NAMES = {"a": "cat", "b": "p10", "c": "p2", "d": "X_1", "e": "été", "f": "p1"}
+
+
+def renamed(line: str) -> str:
+    relation, formulas = line.split("\t", 1)
+    return f"{relation}\t" + re.sub(r"\b[a-f]\b", lambda name: NAMES[name[0]], formulas)
+
+
+@pytest.fixture
+def named(samples: Path, tmp_path: Path) -> Path:
+    """A folder with the drawn pairs, their variables by other names."""
+    for path in (samples / "logic").glob("t*"):
+        lines = [renamed(line) for line in path.read_text().splitlines()]
+        (tmp_path / path.name).write_text("\n".join(lines), encoding="utf-8")
+    return tmp_path
+
+
+def test_variables_may_have_any_names(samples: Path, named: Path) -> None:
+    variables = sorted(NAMES.values())
+    for split in ("train", "test"):
+        dataset, letters = Logic(named, split), Logic(samples, split)
+        assert dataset.vocabulary == ["", *variables, "not", "and", "or"]
+        assert letters.vocabulary == ["", *"abcdef", "not", "and", "or"]
+        words = [NAMES.get(letters.vocabulary[t], letters.vocabulary[t]) for t in letters.token.tolist()]
+        assert [dataset.vocabulary[token] for token in dataset.token.tolist()] == words
+        assert dataset.y.tolist() == letters.y.tolist()
+        assert dataset.edge_index.tolist() == letters.edge_index.tolist()
+
+
+def test_the_vocabulary_is_that_of_training_whatever_is_read(named: Path) -> None:
+    vocabulary = Logic(named).vocabulary
+    for size in range(5):
+        assert (
+            Logic(named, "test", [size]).vocabulary == Logic(named, "train", [size]).vocabulary == vocabulary
+        )
+    # The cache of the test set must not outlive a change of the training files.
+    with (named / "train4").open("a", encoding="utf-8") as file:
+        file.write("\n#\tcat\taardvark\n")
+    assert Logic(named, "test", [0]).vocabulary == ["", "X_1", "aardvark", *vocabulary[2:]]
+
+
+def test_a_variable_that_training_does_not_have_is_refused(named: Path) -> None:
+    (named / "test2").write_text("#\tcat\tp1\n#\tcat\t( not dog )\n")
+    message = r"a variable that the training files have \(X_1, cat, .*\) at position 12, got 'dog'"
+    with pytest.raises(ValueError, match=rf"test2, line 2: expected {message}"):
+        Logic(named, "test", [2])
+
+
+def test_without_training_files_the_test_set_names_its_variables(tmp_path: Path) -> None:
+    (tmp_path / "test0").write_text("#\tq\tp\n")
+    assert Logic(tmp_path, "test", [0]).vocabulary == ["", "p", "q", "not", "and", "or"]
+
+
+def test_a_pair_of_many_variables(tmp_path: Path) -> None:
+    def conjunction(names: list[str]) -> str:
+        text = names[0]
+        for name in names[1:]:
+            text = f"( {text} ( and {name} ) )"
+        return text
+
+    names = [f"v{i}" for i in range(21)]
+    (tmp_path / "train19").write_text(f"<\t{conjunction(names[:20])}\t( v3 ( and v19 ) )\n")
+    assert len(Logic(tmp_path, sizes=[19])) == 1
+    (tmp_path / "train20").write_text(f"<\t{conjunction(names)}\tv3\n")
+    with pytest.raises(ValueError, match=r"expected at most 20 different variables in a pair, got 21"):
+        Logic(tmp_path, sizes=[20])
+
+
+@pytest.mark.parametrize("variables", [1, 2, 3, 5])
+def test_truth_tables_by_enumeration(variables: int) -> None:
+    names = [f"v{i}" for i in range(variables)]
+    for place, name in enumerate(names):
+        table = truth_table(name, names)
+        assert [table >> w & 1 for w in range(2**variables)] == [w >> place & 1 for w in range(2**variables)]
+        assert relation(table, truth_table(f"( not {name} )", names), variables) == "^"
