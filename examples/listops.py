@@ -1,20 +1,27 @@
 """The value of nested lists such as [MAX 2 9 [MIN 4 7 ] 0 ]: a Tree-LSTM on ListOps.
 
-    python examples/listops.py --data FOLDER    # also tests on the public file FOLDER/listops/test_d8.tsv
-    python examples/listops.py                  # tests on expressions drawn here, needs no files
-    python examples/listops.py --quick          # few and shallow expressions, in seconds
+    python examples/listops.py            # the paper's grammar: MIN, MAX, MED, SM (sum modulo 10), needs no files
+    python examples/listops.py --quick    # few and shallow expressions, in seconds
+    python examples/listops.py --file NAME --operators MIN,MAX,FIRST,LAST --max-depth 8 --max-args 3
+                                          # another grammar; also tests on a file of --data, e.g. test_d8.tsv
 
 The words of an expression are the leaves of a binary tree, in which a list takes up its arguments one by
 one: ( ( ( [MAX 2 ) 9 ) ] ). The network sees words and tree and must say the value, a digit. A network that
 reads the words as a mere sequence must find out which bracket closes which, and does much worse.
 
+As in the paper, 100,000 different expressions are drawn and a tenth of them is held out, and of a training
+expression nothing is told but the value of the whole. They are learnt from the shortest to the longest: sums modulo
+10 are found at once with two arguments, and hardly ever with five.
+
 N. Nangia and S. Bowman, "ListOps: A Diagnostic Dataset for Latent Tree Learning", NAACL Student Research
-Workshop 2018. Its Tree-LSTM reaches 98.7 % with these trees, on lists that are deeper, longer and have other
-operators: MED and SM in place of FIRST and LAST.
+Workshop 2018. Its Tree-LSTM reaches 98.7 % with these trees.
 """
 
 from __future__ import annotations
 
+import argparse
+import sys
+from pathlib import Path
 from typing import Any
 
 import common
@@ -22,13 +29,17 @@ import learning
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
+from torch_geometric.loader import DataLoader
 
 import graphrec as gr
 from graphrec.datasets import ListOps, ListOpsGenerator
 
 PAPER = 98.7  # per cent, its table 2: the Tree-LSTM on the given trees
-OPERATORS = ("MIN", "MAX", "FIRST", "LAST")  # those of the public file, and so for training
-HELD_OUT = 2000  # expressions each for validation and for testing
+OPERATORS, DEPTH, ARGUMENTS = ("MIN", "MAX", "MED", "SM"), 20, 5  # the paper's grammar
+DRAWN, TESTED, VALIDATED = 100_000, 10_000, 1000  # expressions
+BATCH, BATCHES = 128, 500  # expressions in a batch, batches in an epoch
+# In each part of the training the most words of an expression that is learnt from.
+LIMITS = (4, 5, 6, 7, 10, *3 * [15], *6 * [25], *4 * [50], 100, 100, 10_000)
 
 
 class Evaluator(nn.Module):
@@ -52,24 +63,78 @@ class Evaluator(nn.Module):
         return self.classify(gr.readout.root(h, batch))
 
 
-def load(run: common.Run) -> tuple[learning.Samples, list[Any], list[str]]:
-    """Samples drawn for this run, the public test set (empty without the file), and the vocabulary."""
-    size, depth = (500, 3) if run.args.quick else (30_000, 8)
-    held_out = 100 if run.args.quick else HELD_OUT
-    drawn = ListOps(ListOpsGenerator(size + 2 * held_out, 0, OPERATORS, max_depth=depth, max_args=3))
-    public: list[Any] = []
-    if not run.args.quick:
-        try:
-            public = list(ListOps("test_d8.tsv", run.args.data))
-        except FileNotFoundError:
-            common.say("There is no listops/test_d8.tsv: testing on expressions drawn here alone.")
-    # Short expressions are few, and some of them are in the public file: not to be learnt from.
-    tested = {words(sample) for sample in public}
-    order = torch.randperm(len(drawn), generator=torch.Generator().manual_seed(0))
-    shuffled: list[Any] = [drawn[i] for i in order.tolist()]
-    kept = [sample for sample in shuffled if words(sample) not in tested]
-    splits = kept[2 * held_out :], kept[:held_out], kept[held_out : 2 * held_out]
-    return learning.Samples(*splits, batch_size=8 if run.args.quick else 128), public, drawn.vocabulary
+class Curriculum(learning.Samples):
+    """Samples that are learnt from by length, the short ones first; all epochs have equally many batches.
+
+    A batch holds samples of about the same depth: levels are full then, and there are few of them.
+
+    Args:
+        train, val, test: lists of samples.
+        batch_size: the most samples in a batch; of long ones there are fewer.
+        batches: per epoch.
+        epochs: over which the limits are spread.
+    """
+
+    MOST_WORDS = 4096  # in a batch
+
+    def __init__(
+        self, train: list[Any], val: list[Any], test: list[Any], batch_size: int, batches: int, epochs: int
+    ) -> None:
+        super().__init__(train, val, test, batch_size)
+        self.batches, self.epochs = batches, epochs
+        self.length = lengths(train)
+        self.height = torch.tensor([int(sample.level.max()) for sample in train])
+
+    def train_dataloader(self) -> DataLoader:
+        epoch = learning.epoch_of(self)
+        limit = LIMITS[min(epoch * len(LIMITS) // self.epochs, len(LIMITS) - 1)]
+        short = (self.length <= max(limit, int(self.length.min()))).nonzero().flatten()
+        draw = torch.Generator().manual_seed(self.run_seed + 1_000_003 * epoch)
+        chosen = short[torch.randint(len(short), (self.batches * self.batch_size,), generator=draw)]
+        made = self._cut(chosen[self.height[chosen].argsort()])
+        order = torch.randperm(len(made), generator=draw)[: self.batches]
+        return DataLoader(self.train, batch_sampler=[made[i] for i in order.tolist()], generator=draw)
+
+    def _cut(self, chosen: Tensor) -> list[list[int]]:
+        """Batches of samples that follow each other, at least as many as there are in an epoch."""
+        batches: list[list[int]] = [[]]
+        words = 0
+        for i, length in zip(chosen.tolist(), self.length[chosen].tolist(), strict=True):
+            if batches[-1] and (len(batches[-1]) == self.batch_size or words + length > self.MOST_WORDS):
+                batches.append([])
+                words = 0
+            batches[-1].append(i)
+            words += length
+        return batches
+
+
+def load(run: common.Run) -> tuple[Curriculum, list[Any], list[str]]:
+    """Samples drawn for this run, those of --file (empty without it), and the vocabulary."""
+    args = run.args
+    depth, most = (
+        (min(args.max_depth, 3), min(args.max_args, 3)) if args.quick else (args.max_depth, args.max_args)
+    )
+    drawn, tested, validated = (700, 100, 100) if args.quick else (DRAWN, TESTED, VALIDATED)
+    expressions = ListOps(ListOpsGenerator(drawn, 0, args.operators, max_depth=depth, max_args=most))
+    vocabulary = expressions.vocabulary
+    given: list[Any] = []
+    if args.file:
+        path = Path(args.file)
+        given = list(ListOps(str(path.resolve()) if path.is_file() else args.file, args.data))
+        used = {vocabulary[token] for sample in given for token in sample.token.tolist()}
+        unknown = sorted(word[1:] for word in used if word.startswith("[") and word[1:] not in args.operators)
+        if unknown:
+            sys.exit(
+                f"{args.file} has the operators {', '.join(unknown)}, too: name all of them with --operators."
+            )
+    # Short expressions are few, and some of them are in the file: not to be learnt from.
+    known = {words(sample) for sample in given}
+    order = torch.randperm(len(expressions), generator=torch.Generator().manual_seed(0))
+    shuffled: list[Any] = [expressions[i] for i in order.tolist()]
+    kept = [sample for sample in shuffled if words(sample) not in known]
+    splits = kept[tested + validated :], kept[tested : tested + validated], kept[:tested]
+    size, batches = (8, 30) if args.quick else (BATCH, BATCHES)
+    return Curriculum(*splits, size, batches, args.epochs), given, vocabulary
 
 
 def words(sample: Data) -> tuple[int, ...]:
@@ -77,11 +142,32 @@ def words(sample: Data) -> tuple[int, ...]:
     return tuple(sample.token.tolist())
 
 
+def lengths(samples: list[Any]) -> Tensor:
+    """`[G]`: how many words each expression has."""
+    return torch.tensor([int((sample.token > 0).sum()) for sample in samples])
+
+
 def depths(samples: list[Any], vocabulary: list[str]) -> Tensor:
     """`[G]`: how many lists are around the innermost one, itself counted."""
     opens = torch.tensor([word.startswith("[") for word in vocabulary]).long()
     closes = torch.tensor([word == "]" for word in vocabulary]).long()
     return torch.stack([(opens - closes)[s.token].cumsum(dim=0).max() for s in samples])
+
+
+def groups(samples: list[Any], vocabulary: list[str]) -> dict[str, list[tuple[str, Tensor]]]:
+    """Ways to group expressions: of each group its name and `[G]` bool, which belong to it."""
+    first = torch.stack([sample.token[0] for sample in samples])
+    found: dict[str, list[tuple[str, Tensor]]] = {
+        "outermost operator": [
+            (word[1:], first == token) for token, word in enumerate(vocabulary) if word.startswith("[")
+        ]
+    }
+    for name, number in {"depth of nesting": depths(samples, vocabulary), "words": lengths(samples)}.items():
+        found[name] = [
+            (str(low) if low == 1 else f"{low}–{2 * low - 1}", (low <= number) & (number < 2 * low))
+            for low in (2**k for k in range(12))
+        ]
+    return {name: [g for g in of_it if g[1].any()] for name, of_it in found.items()}
 
 
 def is_right(model: learning.Classifier, samples: list[Any]) -> Tensor:
@@ -93,35 +179,70 @@ def is_right(model: learning.Classifier, samples: list[Any]) -> Tensor:
     return torch.cat(right)
 
 
-def draw(right: Tensor, groups: dict[str, Tensor], title: str) -> Any:
+def draw(right: Tensor, ways: dict[str, list[tuple[str, Tensor]]], title: str, paper: float | None) -> Any:
     """Accuracy by each way of grouping the expressions, and below it how many there are in each group."""
-    fig = common.figure(4.6 * len(groups), 4.0)
-    top, bottom = fig.subplots(2, len(groups), sharex="col", sharey="row", height_ratios=(3, 1))
-    for over, under, (name, group) in zip(top, bottom, groups.items(), strict=True):
-        values, counts = group.unique(return_counts=True)
-        rate = torch.stack([100 * right[group == value].double().mean() for value in values])
-        over.axhline(
-            PAPER, color=common.COLOURS[3], lw=1.5, ls="--", label=f"the paper's, on all of its own: {PAPER}"
-        )
-        over.plot(values, rate, "o-", color=common.COLOURS[0], lw=2, label="Tree-LSTM (this run)")
+    fig = common.figure(11.5, 4.2)
+    widths = [len(found) for found in ways.values()]
+    top, bottom = fig.subplots(
+        2, len(ways), sharex="col", sharey="row", height_ratios=(3, 1), width_ratios=widths
+    )
+    for over, under, (name, found) in zip(top, bottom, ways.items(), strict=True):
+        names = [group for group, _ in found]
+        rate = [100 * right[member].double().mean().item() for _, member in found]
+        line = "o" if name == "outermost operator" else "o-"
+        over.plot(names, rate, line, color=common.COLOURS[0], lw=2, label="Tree-LSTM (this run)")
+        for place, value in enumerate(rate):
+            where = {"textcoords": "offset points", "ha": "center", "fontsize": 8}
+            over.annotate(f"{value:.1f}", (place, value), (0, 6), color=common.COLOURS[0], **where)
+        if paper is not None:
+            label = f"the paper's, on all of its own: {paper}"
+            over.axhline(paper, color=common.COLOURS[3], lw=1.5, ls="--", label=label)
         over.grid(axis="y", color="#E6E9EC")
-        under.bar(values, counts, 0.8 * float(values.diff().min()), color="#B9C2CA")
+        over.margins(y=0.15)
+        under.bar(names, [int(member.sum()) for _, member in found], color="#B9C2CA")
         under.set_xlabel(name)
+        under.tick_params(axis="x", labelsize=8)
         for ax in (over, under):
             ax.spines[["top", "right"]].set_visible(False)
-    bottom[0].xaxis.get_major_locator().set_params(integer=True)
     top[0].set_ylabel("right answers, %")
     bottom[0].set_ylabel("expressions")
-    top[0].legend(frameon=False, loc="lower left", fontsize=9)
+    top[-1].legend(frameon=False, loc="lower left", fontsize=9)
     fig.suptitle(title, fontsize=11)
     return fig
 
 
+def operators(text: str) -> tuple[str, ...]:
+    try:
+        return ListOpsGenerator(1, operators=tuple(text.split(","))).operators
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def arguments(text: str) -> int:
+    if common.count(text) < 2:
+        raise argparse.ArgumentTypeError("a list has 2 arguments or more, got 1")
+    return common.count(text)
+
+
 def main(argv: list[str] | None = None) -> None:
-    folder = "the folder of listops/test_d8.tsv; by default $GRAPHREC_DATA"
-    run = common.start(common.parser(__doc__, name="listops", epochs=3, data=folder), argv)
-    samples, public, vocabulary = load(run)
-    hidden = 32 if run.args.quick else 96
+    flags = common.parser(
+        __doc__, name="listops", epochs=len(LIMITS), data="the folder of --file; by default $GRAPHREC_DATA"
+    )
+    flags.add_argument(
+        "--file", help="expressions to test on, too, e.g. test_d8.tsv; none of them is learnt from"
+    )
+    flags.add_argument(
+        "--operators", type=operators, default=OPERATORS, help="e.g. MIN,MAX,FIRST,LAST; default: the paper's"
+    )
+    flags.add_argument(
+        "--max-depth", type=common.count, default=DEPTH, help=f"of lists and digits (default: {DEPTH})"
+    )
+    flags.add_argument(
+        "--max-args", type=arguments, default=ARGUMENTS, help=f"of a list (default: {ARGUMENTS})"
+    )
+    run = common.start(flags, argv)
+    samples, given, vocabulary = load(run)
+    hidden = 32 if run.args.quick else 128
     model = run.fit(
         "tree_lstm",
         lambda: learning.Classifier(Evaluator(len(vocabulary), hidden), 10, lr=4e-3),
@@ -129,23 +250,35 @@ def main(argv: list[str] | None = None) -> None:
         patience=run.args.epochs,  # the falling step size ends the training
     )
 
-    rows: list[list[object]] = [["Tree-LSTM of Nangia and Bowman", "their own", "10000", "", f"{PAPER:.1f}"]]
-    tests = {"drawn here, held out": samples.test} | ({"public, test_d8.tsv": public} if public else {})
+    args = run.args
+    as_in_the_paper = (set(args.operators), args.max_depth, args.max_args) == (
+        set(OPERATORS),
+        DEPTH,
+        ARGUMENTS,
+    )
+    paper = PAPER if as_in_the_paper and not args.quick else None
+    rows: list[list[object]] = []
+    if paper is not None:
+        rows.append(["Tree-LSTM of Nangia and Bowman", "their own, held out", TESTED, "", f"{paper:.1f}"])
+    details: list[list[object]] = []
+    tests = {"drawn here, held out": samples.test} | ({Path(args.file).name: given} if given else {})
     for name, tested in tests.items():
         right = is_right(model, tested)
         guess = torch.cat([s.y for s in tested]).bincount().max().item() / len(tested)
-        ours = 100 * right.double().mean().item()
-        rows.append(["Tree-LSTM (this run)", name, len(tested), f"{100 * guess:.1f}", f"{ours:.2f}"])
-        length = torch.tensor([int((s.token > 0).sum()) for s in tested])
-        groups = {
-            "depth of nesting": depths(tested, vocabulary),
-            "length in words, by tens": length // 10 * 10 + 5,
-        }
-        file = f"accuracy_{name.split(',')[0].replace(' ', '_')}.png"
-        draw(right, groups, f"ListOps, {name}").savefig(run.folder / file)
-    run.finish(
-        common.table(["accuracy in %", "test set", "expressions", "commonest value", "accuracy"], rows)
-    )
+        rows.append(["Tree-LSTM (this run)", name, len(tested), percent(guess), percent(right)])
+        ways = groups(tested, vocabulary)
+        for way, found in ways.items():
+            details += [[f"{name}: {way}", group, int(of.sum()), percent(right[of])] for group, of in found]
+        own = paper if tested is samples.test else None
+        draw(right, ways, f"ListOps, {name}", own).savefig(
+            run.folder / f"accuracy_{name.split(',')[0].replace(' ', '_')}.png"
+        )
+    first = common.table(["accuracy in %", "test set", "expressions", "commonest value", "accuracy"], rows)
+    run.finish(first + "\n\n" + common.table(["by", "", "expressions", "accuracy"], details))
+
+
+def percent(right: Tensor | float) -> str:
+    return f"{100 * torch.as_tensor(right).double().mean().item():.2f}"
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
-"""How two propositional formulas relate: a Tree-LSTM on pairs of formulas.
+"""How two propositional formulas relate: a Tree-LSTM and a recursive network on pairs of formulas.
 
     python examples/logic.py --data FOLDER    # the full data: FOLDER/logic/train0, test0, train1, ...
+    python examples/logic.py --cell recnn     # one of the two alone
     python examples/logic.py --quick          # too few pairs to learn much from, in seconds
 
 Given ((not a) and b) and (b or c), say which of seven relations holds: equivalence, entailment, its
-reverse, negation, alternation, cover or independence. One Tree-LSTM reads both formulas, which are one graph
+reverse, negation, alternation, cover or independence. One network reads both formulas, which are one graph
 here, and a small network compares their roots. What variables and operators mean is for it to find out. It
-trains on pairs of up to six operators and is tested on each size by itself.
+trains on pairs of up to six operators and is tested on each size that there is a file of, by itself: test0, …,
+test12.
 
 S. Bowman, C. Potts and C. Manning, "Recursive Neural Networks Can Learn Logical Semantics", CVSC 2015 (data);
 S. Bowman, C. Manning and C. Potts, "Tree-Structured Composition in Neural Networks without Tree-Structured
-Architectures", CoCo workshop 2015 (the Tree-LSTM).
+Architectures", CoCo workshop 2015 (its Tree-LSTM and TreeRNN are trained on up to six operators, too).
 """
 
 from __future__ import annotations
@@ -28,25 +30,32 @@ from torch_geometric.data import Data
 import graphrec as gr
 from graphrec.datasets import Logic
 
-PAPER = {4: 98.7, 6: 94.5}  # accuracy in per cent of the papers' Tree-LSTM, by size
+CELLS = {"tree-lstm": ("Tree-LSTM", gr.TreeLSTM), "recnn": ("RecNN", gr.RecNN)}
+# Accuracy in per cent of the paper's networks on its test sets, by size; its TreeRNN is the RecNN.
+PAPER = {
+    "tree-lstm": {4: 98.7, 6: 94.5, 8: 91.7, 10: 89.9, 12: 86.2},
+    "recnn": {6: 97.0, 8: 93.9, 10: 92.3, 12: 92.1},
+}
 LARGEST = 6  # the most operators in a formula to train on; the data have up to 12 to test on
+LR = {"tree-lstm": 4e-3, "recnn": 2e-3}
 QUICK = Path(__file__).parents[1] / "datasets"
 
 
 class Comparison(nn.Module):
-    """A Tree-LSTM over both formulas, and a comparison of their roots.
+    """A recursive network over both formulas, and a comparison of their roots.
 
     Args:
+        cell: of `CELLS`.
         words: the size of the vocabulary.
         classes: how many relations.
         hidden: the width of states.
         embedding: the width of word vectors.
     """
 
-    def __init__(self, words: int, classes: int, hidden: int, embedding: int = 32) -> None:
+    def __init__(self, cell: str, words: int, classes: int, hidden: int, embedding: int = 32) -> None:
         super().__init__()
         self.embed = nn.Embedding(words, embedding, padding_idx=0)  # 0 is no word: an inner node
-        self.tree = gr.TreeLSTM(embedding, hidden, arity=2)
+        self.tree = CELLS[cell][1](embedding, hidden, arity=2)
         wide = 2 * hidden
         self.compare = nn.Sequential(nn.Linear(2 * wide, wide), nn.ReLU(), nn.Linear(wide, classes))
 
@@ -97,68 +106,81 @@ def is_right(model: learning.Classifier, samples: learning.Samples) -> Tensor:
     return torch.cat(right)
 
 
-def draw(sizes: list[int], ours: list[float], guess: list[float], paper: dict[int, float]) -> Any:
-    """Accuracy by size, with the numbers of this run above its points, and those of the paper below."""
-    fig = common.figure(6.4, 4.0)
-    ax = fig.add_subplot()
-    ax.plot(sizes, ours, "o-", color=common.COLOURS[0], lw=2, label="Tree-LSTM (this run)")
-    for points, colour, above in ((dict(zip(sizes, ours, strict=True)), 0, 7), (paper, 3, -16)):
-        for size, value in points.items():
-            where = {"textcoords": "offset points", "ha": "center", "fontsize": 9}
-            ax.annotate(f"{value:.1f}", (size, value), (0, above), color=common.COLOURS[colour], **where)
-    if paper:
-        ax.plot(
-            paper.keys(), paper.values(), "D", color=common.COLOURS[3], ms=6, label="Tree-LSTM of the paper"
+def draw(sizes: list[int], ours: dict[str, list[float]], guess: list[float], paper: bool) -> Any:
+    """Accuracy by size; the numbers of this run stand above its points, those of the paper below."""
+    fig = common.figure(4.8 * len(ours) + 0.8, 4.0)
+    for ax, (cell, rates) in zip(
+        fig.subplots(1, len(ours), sharey=True, squeeze=False)[0], ours.items(), strict=True
+    ):
+        name = CELLS[cell][0]
+        published = {size: rate for size, rate in PAPER[cell].items() if paper and size in sizes}
+        ax.plot(sizes, rates, "o-", color=common.COLOURS[0], lw=2, label=f"{name} (this run)")
+        for points, colour, above in ((dict(zip(sizes, rates, strict=True)), 0, 7), (published, 3, -16)):
+            for size, value in points.items():
+                where = {"textcoords": "offset points", "ha": "center", "fontsize": 9}
+                ax.annotate(f"{value:.1f}", (size, value), (0, above), color=common.COLOURS[colour], **where)
+        if published:
+            ax.plot(
+                published.keys(),
+                published.values(),
+                "D",
+                color=common.COLOURS[3],
+                ms=6,
+                label=f"{name} of the paper",
+            )
+        ax.plot(sizes, guess, "s--", color="#8A939C", lw=1.5, label="commonest relation")
+        ax.set(
+            xlabel="operators in the larger formula", ylim=(0, 112), yticks=range(0, 101, 20), xticks=sizes
         )
-    ax.plot(sizes, guess, "s--", color="#8A939C", lw=1.5, label="commonest relation")
-    ax.set(
-        xlabel="operators in the larger formula",
-        ylabel="pairs judged rightly, %",
-        ylim=(0, 112),
-        yticks=range(0, 101, 20),
-    )
-    ax.set_xticks(sizes)
-    ax.grid(axis="y", color="#E6E9EC")
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, loc="lower left")
+        ax.grid(axis="y", color="#E6E9EC")
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.legend(frameon=False, loc="lower left")
+    fig.axes[0].set_ylabel("pairs judged rightly, %")
     return fig
 
 
 def main(argv: list[str] | None = None) -> None:
     folder = "the folder of logic/train0, …; by default $GRAPHREC_DATA"
-    run = common.start(common.parser(__doc__, name="logic", epochs=8, data=folder), argv)
+    flags = common.parser(__doc__, name="logic", epochs=8, data=folder)
+    flags.add_argument(
+        "--cell", choices=(*CELLS, "both"), default="both", help="what to train (default: both)"
+    )
+    run = common.start(flags, argv)
     samples, train = load(run)
     hidden = 24 if run.args.quick else 64
-    model = run.fit(
-        "tree_lstm",
-        lambda: learning.Classifier(
-            Comparison(len(train.vocabulary), train.num_classes, hidden), train.num_classes, lr=4e-3
-        ),
-        samples,
-        patience=run.args.epochs,  # the falling step size ends the training
-    )
-
-    paper = {} if run.args.quick else PAPER
-    right = is_right(model, samples)
     y = torch.cat([s.y for s in samples.test])
     size = torch.cat([s.num_operators for s in samples.test])
     sizes = size.unique().tolist()
-    ours = [100 * right[size == n].double().mean().item() for n in sizes]
-    guess = [100 * y[size == n].bincount().max().item() / int((size == n).sum()) for n in sizes]
-    rows: list[list[object]] = [
-        [
-            f"{n} operators",
-            int((size == n).sum()),
-            f"{g:.1f}",
-            f"{paper[n]:.1f}" if n in paper else "",
-            f"{a:.1f}",
-        ]
-        for n, g, a in zip(sizes, guess, ours, strict=True)
-    ]
-    all_guess = 100 * y.bincount().max().item() / len(y)
-    rows.append(["all", len(y), f"{all_guess:.1f}", "", f"{100 * right.double().mean():.1f}"])
-    draw(sizes, ours, guess, paper).savefig(run.folder / "accuracy.png")
-    header = ["accuracy in %", "pairs", "commonest relation", "the paper's", "Tree-LSTM (this run)"]
+    groups = [size == n for n in sizes] + [size >= 0]
+    rows: list[list[object]] = [[f"{n} operators"] for n in sizes] + [["all"]]
+    header = ["accuracy in % on test", "pairs", "commonest relation"]
+    guess = [100 * y[group].bincount().max().item() / int(group.sum()) for group in groups]
+    for row, group, rate in zip(rows, groups, guess, strict=True):
+        row += [int(group.sum()), f"{rate:.1f}"]
+
+    ours: dict[str, list[float]] = {}
+    for cell in CELLS if run.args.cell == "both" else [run.args.cell]:
+        model = run.fit(
+            cell.replace("-", "_"),
+            lambda cell=cell: learning.Classifier(
+                Comparison(cell, len(train.vocabulary), train.num_classes, hidden),
+                train.num_classes,
+                lr=LR[cell],
+            ),
+            samples,
+            patience=run.args.epochs,  # the falling step size ends the training
+        )
+        right = is_right(model, samples)
+        rates = [100 * right[group].double().mean().item() for group in groups]
+        ours[cell] = rates[:-1]
+        header += [f"{CELLS[cell][0]} (this run)"]
+        for row, rate in zip(rows, rates, strict=True):
+            row.append(f"{rate:.1f}")
+        if not run.args.quick:
+            header += ["the paper's"]
+            for row, n in zip(rows, [*sizes, None], strict=True):
+                row.append(f"{PAPER[cell][n]:.1f}" if n in PAPER[cell] else "")
+    draw(sizes, ours, guess[:-1], paper=not run.args.quick).savefig(run.folder / "accuracy.png")
     run.finish(common.table(header, rows))
 
 
