@@ -152,7 +152,7 @@ def main(argv: list[str] | None = None) -> None:
     size = torch.cat([s.num_operators for s in samples.test])
     sizes = size.unique().tolist()
     groups = [size == n for n in sizes] + [size >= 0]
-    rows: list[list[object]] = [[f"{n} operators"] for n in sizes] + [["all"]]
+    rows: list[list[object]] = [[name] for name in [*(f"{n} operators" for n in sizes), "all"]]
     header = ["accuracy in % on test", "pairs", "commonest relation"]
     guess = [100 * y[group].bincount().max().item() / int(group.sum()) for group in groups]
     for row, group, rate in zip(rows, groups, guess, strict=True):

@@ -138,11 +138,10 @@ def _read(path: Path, vocabulary: Sequence[str]) -> list[tuple[int, TreeRows, Tr
                 worlds.append(truth_table(formula, list(variables)))
             except ValueError as error:
                 raise fault(path, number, f"{side} formula, {error}") from error
-        right = relation(*worlds, len(variables))
-        if parts[0] != right:
-            raise fault(
-                path, number, f"expected {right} between these formulas at position 0, got {parts[0]!r}"
-            )
+        true = relation(worlds[0], worlds[1], len(variables))
+        if parts[0] != true:
+            what = f"expected {true} between these formulas at position 0, got {parts[0]!r}"
+            raise fault(path, number, what)
         pairs.append((RELATIONS.index(parts[0]), *formulas))
     return pairs
 
