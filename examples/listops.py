@@ -242,7 +242,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     run = common.start(flags, argv)
     samples, given, vocabulary = load(run)
-    hidden = 32 if run.args.quick else 128
+    hidden = 32 if run.args.quick else 96
     model = run.fit(
         "tree_lstm",
         lambda: learning.Classifier(Evaluator(len(vocabulary), hidden), 10, lr=4e-3),
