@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -62,6 +63,8 @@ class Cell(Resettable):
         inputs: D, the width of x, or None if the cell does not care.
         arity: how many slots a node has, or None if any number of edges may enter it.
         edges: the width of edge_attr, or None if the cell does not care.
+        reads_edges: what else the equations read of edges, of `"edge_attr"` and `"edge_weight"`, in a tuple; None: it
+            is not said. What is given in a call and no cell of a model reads is refused where all of them say.
         begins_with_x: whether the input is the state of round 0; see `before`.
         constants: the names of the state's fields that every step hands on as it got them; at a fixed point there is
             nothing to be found of these.
@@ -77,6 +80,7 @@ class Cell(Resettable):
     inputs: int | None = None
     arity: Any = None  # an int or None; Any, so that cells with slots can say int
     edges: Any = None  # as arity
+    reads_edges: Any = None  # a tuple of names or None
     relations: Any = None
     begins_with_x: bool = False
     constants: tuple[str, ...] = ()
@@ -91,6 +95,8 @@ class Cell(Resettable):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "forward" in vars(cls) and "reads_edges" not in vars(cls):
+            cls.reads_edges = None  # other equations, of which those before them have not spoken
         fields = {
             field
             for kind in (getattr(cls, "State", None), cls.Shown)
@@ -191,6 +197,16 @@ def check_cell(cell: Any) -> None:
     """Raise unless this is a cell."""
     if not isinstance(cell, Cell):
         raise TypeError(f"expected a graphrec.Cell, got {type(cell).__name__}.")
+
+
+def edges_read(cells: Iterable[Cell]) -> set[str] | None:
+    """What cells read of edges, of `"edge_attr"` and `"edge_weight"`; None where one of them does not say."""
+    found: set[str] = set()
+    for cell in cells:
+        if cell.reads_edges is None:
+            return None
+        found.update(cell.reads_edges, () if cell.edges is None else ("edge_attr",))
+    return found
 
 
 def check_edges(cell: Cell, s: Structure, edges: Tensor | None = None) -> None:

@@ -64,6 +64,8 @@ class GCNCell(Convolution):
     the weight of the edge to itself that each node is given.
     """
 
+    reads_edges = ("edge_weight",)
+
     class State(NamedTuple):
         """The hidden state; what is known of the degree."""
 
@@ -191,6 +193,8 @@ class SAGECell(Convolution):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
+    reads_edges = ()
+
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden)
         self.lin_l = nn.Linear(inputs, hidden)  # W_1, b
@@ -219,6 +223,8 @@ class GINCell(Convolution):
 
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
+
+    reads_edges = ()
 
     def __init__(
         self,

@@ -33,6 +33,7 @@ class DAGRNNCell(Cell):
     """
 
     State = NodeState
+    reads_edges = ()
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "relu") -> None:
         super().__init__(inputs, hidden)
@@ -68,6 +69,7 @@ class DAGNNCell(Cell):
     """
 
     State = NodeState
+    reads_edges = ()
 
     class Shown(NamedTuple):
         """The state, and its part of scores `[N, 1]`."""
@@ -121,6 +123,7 @@ class DVAECell(Cell):
     """
 
     State = NodeState
+    reads_edges = ()
 
     def __init__(self, inputs: int, hidden: int, edges: int | None = None) -> None:
         super().__init__(inputs, hidden)

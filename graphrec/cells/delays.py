@@ -47,6 +47,8 @@ class TDNNCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`, `u` `[N, D]`, the input, for later nodes to see.
     """
 
+    reads_edges = ()
+
     class State(NamedTuple):
         """The layer's output, and its input."""
 
@@ -95,6 +97,8 @@ class ARCell(Cell):
     computed one; State `y` `[N, Y]`, computed, and `seen` `[N, Y]`, what later nodes see.
     """
 
+    reads_edges = ()
+
     class State(NamedTuple):
         """The computed output, and what later nodes see of it."""
 
@@ -138,6 +142,8 @@ class NARXCell(Cell):
     Shapes: x `[N, D + Y + 1]`: x_t, the true y_t, and 1 where later nodes shall see that or 0 where they shall
     see the computed one; State `y` `[N, Y]`, computed, `seen` `[N, Y]`, what later nodes see, `u` `[N, D]`, x_t.
     """
+
+    reads_edges = ()
 
     class State(NamedTuple):
         """The computed output, what later nodes see of it, and the exogenous input."""

@@ -70,6 +70,8 @@ class GATCell(_Attention):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
+    reads_edges = ()
+
     class Shown(NamedTuple):
         """W h by heads `[N, K, H / K]`, and the two parts of scores `[N, K]`."""
 
@@ -124,6 +126,8 @@ class GATv2Cell(_Attention):
 
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
+
+    reads_edges = ()
 
     class Shown(NamedTuple):
         """W_1 h and W_2 h by heads, `[N, K, H / K]`."""

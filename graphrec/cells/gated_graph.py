@@ -62,6 +62,8 @@ class GGNNCell(_Gathering):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
+    reads_edges = ("edge_weight",)
+
     class Shown(NamedTuple):
         """W h where there is one relation; h, where there are several."""
 
@@ -116,6 +118,8 @@ class MPNNCell(_Gathering):
 
     Shapes: x `[N, D]`, edge_attr `[E, edges]`; State `h` `[N, H]`.
     """
+
+    reads_edges = ()
 
     def __init__(self, inputs: int, hidden: int, edges: int, network: nn.Module | None = None) -> None:
         super().__init__(inputs, hidden)

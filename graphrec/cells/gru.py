@@ -52,6 +52,7 @@ class GRUCell(Cell):
     State = GRUState
     arity = 1
     recurrent_layers = ("recurrent",)
+    reads_edges = ()
 
     def __init__(self, inputs: int, hidden: int, biases: int = 2) -> None:
         super().__init__(inputs, hidden)
@@ -94,6 +95,7 @@ class TextbookGRUCell(Cell):
     State = GRUState
     arity = 1
     recurrent_layers = ("gates", "candidate")
+    reads_edges = ()
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .cell import Cell, check_cell, check_edges, check_shows_its_state
+from .cell import Cell, check_cell, check_edges, check_shows_its_state, edges_read
 from .wrapping import Wrapping
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class PerKind(Cell):
             check_cell(cell)
         super().__init__(_common_inputs(cells))
         self.cells = nn.ModuleList(cells)
+        self.reads_edges = edges_read(cells)
         self.begins_with_x = any(cell.begins_with_x for cell in cells)
         self.constants = tuple(
             name for name in cells[0].constants if all(name in cell.constants for cell in cells)

@@ -31,6 +31,8 @@ class LayerNormSRNCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`. A node has one predecessor at most (slot 0).
     """
 
+    reads_edges = ()
+
     class State(NamedTuple):
         """The hidden units."""
 
@@ -75,6 +77,7 @@ class LayerNormLSTMCell(Cell):
     State = LSTMState
     arity = 1
     recurrent_layers = ("recurrent",)
+    reads_edges = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None) -> None:
         super().__init__(inputs, hidden)
@@ -121,6 +124,7 @@ class LayerNormGRUCell(Cell):
     State = GRUState
     arity = 1
     recurrent_layers = ("recurrent",)
+    reads_edges = ()
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden)

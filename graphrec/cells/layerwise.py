@@ -56,6 +56,7 @@ class ConvCell(Convolution):
         self.conv = conv
         self.after = after
         self.takes = _check_conv(conv)
+        self.reads_edges = tuple(name for name in self.takes if name != "edge_type")
         self.takes_pairs = _takes_pairs(conv)
 
     def initialize(self, x: Tensor, s: Structure) -> None:
@@ -173,5 +174,7 @@ def _check_conv(conv: Any) -> dict[str, bool]:
             f"expected a layer that is called as conv(x, edge_index), with edge_attr, edge_weight or edge_type where "
             f"it takes them, but {name} wants {wants}."
         )
-    # PyG gives edge_type a default where a layer has to have it all the same.
-    return {p.name: p.default is p.empty or p.name == "edge_type" for p in others if p.name in _OF_EDGES}
+    # Layers with edge_dim=None have no weights for features, though they take some. And PyG gives edge_type a default
+    # where a layer has to have it all the same.
+    known = [name for name in _OF_EDGES if name != "edge_attr" or getattr(conv, "edge_dim", 0) is not None]
+    return {p.name: p.default is p.empty or p.name == "edge_type" for p in others if p.name in known}

@@ -62,6 +62,7 @@ class LSTMCell(Cell):
     State = LSTMState
     arity = 1
     recurrent_layers = ("recurrent",)
+    reads_edges = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
@@ -114,6 +115,7 @@ class NoForgetLSTMCell(Cell):
     State = LSTMState
     arity = 1
     recurrent_layers = ("recurrent",)
+    reads_edges = ()
 
     def __init__(self, inputs: int, hidden: int, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
@@ -155,6 +157,7 @@ class PeepholeLSTMCell(Cell):
     State = LSTMState
     arity = 1
     recurrent_layers = ("recurrent",)
+    reads_edges = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
@@ -205,6 +208,7 @@ class CoupledLSTMCell(Cell):
     State = LSTMState
     arity = 1
     recurrent_layers = ("recurrent",)
+    reads_edges = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)

@@ -31,6 +31,8 @@ class RecNNCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
+    reads_edges = ()
+
     class State(NamedTuple):
         """The node's vector."""
 
@@ -71,6 +73,8 @@ class RNTNCell(Cell):
 
     Shapes: x `[N, D]`; State `h` `[N, H]`. A node has two slots.
     """
+
+    reads_edges = ()
 
     class State(NamedTuple):
         """The node's vector."""

@@ -37,6 +37,8 @@ class SecondOrderCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`. A node has one predecessor at most (slot 0).
     """
 
+    reads_edges = ()
+
     class State(NamedTuple):
         """The state neurons."""
 

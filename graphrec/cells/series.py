@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from .cell import Cell, check_shows_its_state
+from .cell import Cell, check_shows_its_state, edges_read
 
 if TYPE_CHECKING:
     from ..engine.inbox import Inbox
@@ -52,6 +52,7 @@ class SeriesCell(Cell):
                 )
         super().__init__(cells[0].inputs)
         self.cells = nn.ModuleList(cells)
+        self.reads_edges = edges_read(cells)
         self.arity = min((cell.arity for cell in cells if cell.arity is not None), default=None)
 
     @property

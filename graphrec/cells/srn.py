@@ -32,6 +32,8 @@ class SRNCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`. A node has one predecessor at most (slot 0).
     """
 
+    reads_edges = ()
+
     class State(NamedTuple):
         """The hidden units."""
 
@@ -82,6 +84,8 @@ class JordanCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`, `y` `[N, Y]`. A node has one predecessor at most (slot 0). An initial
     state is one of both, of which y alone matters.
     """
+
+    reads_edges = ()
 
     class State(NamedTuple):
         """The hidden units and the output."""

@@ -58,6 +58,7 @@ class StepCell(Cell):
     """
 
     arity = 1
+    reads_edges = ()
 
     def __init__(self, step: nn.Module, inputs: int | None = None, hidden: Any = None) -> None:
         if not isinstance(step, nn.Module):

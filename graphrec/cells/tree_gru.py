@@ -33,6 +33,8 @@ class TreeGRUCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
+    reads_edges = ()
+
     class State(NamedTuple):
         """The hidden state."""
 

@@ -34,6 +34,8 @@ class ChildSumTreeLSTMCell(Cell):
     Shapes: x `[N, D]`; State `h`, `c` `[N, H]` each.
     """
 
+    reads_edges = ()
+
     class State(NamedTuple):
         """The hidden state and the memory cell."""
 
@@ -80,6 +82,8 @@ class NaryTreeLSTMCell(Cell):
 
     Shapes: x `[N, D]`; State `h`, `c` `[N, H]` each.
     """
+
+    reads_edges = ()
 
     class State(NamedTuple):
         """The hidden state and the memory cell."""

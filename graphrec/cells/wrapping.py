@@ -23,6 +23,7 @@ class Wrapping(Cell):
         check_cell(cell)
         super().__init__(cell.inputs)
         self.cell = cell
+        self.reads_edges = cell.reads_edges
         self.arity, self.edges, self.relations = cell.arity, cell.edges, cell.relations
         self.begins_with_x, self.constants = cell.begins_with_x, cell.constants
 

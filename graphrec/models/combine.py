@@ -34,6 +34,8 @@ class Reversed(Model):
         model: called as `model(x, s)`.
     """
 
+    runs = ("model",)
+
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
@@ -65,6 +67,8 @@ class Bidirectional(Model):
     Raises:
         ValueError: an unknown merge.
     """
+
+    runs = ("along", "against")
 
     def __init__(self, along: nn.Module, against: nn.Module, merge: str | nn.Module = "cat") -> None:
         super().__init__()
@@ -114,6 +118,8 @@ class UpDown(Model):
         down: called as `down([x, up], s.reverse())`: its inputs are as wide as x and up's rows together.
     """
 
+    runs = ("up", "down")
+
     def __init__(self, up: nn.Module, down: nn.Module) -> None:
         super().__init__()
         for model in (up, down):
@@ -155,6 +161,8 @@ class Stacked(Model):
     Raises:
         ValueError: no layers, or a dropout that is no share.
     """
+
+    runs = ("layers",)
 
     def __init__(self, layers: Sequence[nn.Module], dropout: float = 0.0) -> None:
         super().__init__()

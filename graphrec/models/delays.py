@@ -37,6 +37,8 @@ class TDNN(Model, Passing):
         ValueError: a window below 2.
     """
 
+    runs = ("cell",)
+
     def __init__(self, inputs: int, hidden: int, window: int, activation: str | Activation = "tanh") -> None:
         super().__init__()
         if as_count("window", window) < 2:
@@ -205,6 +207,7 @@ class StateSpace(Model):
     """
 
     num_states = 1
+    runs = ("dynamics",)
 
     def __init__(self, inputs: int, hidden: int, outputs: int, activation: str | Activation = "tanh") -> None:
         super().__init__()

@@ -44,6 +44,8 @@ class GNN(Model, Passing):
         ValueError: no cells, cells that do not fit each other, an unknown jump.
     """
 
+    runs = ("cells",)
+
     def __init__(
         self, cells: Sequence[Cell], between: nn.Module | None = None, jump: str | None = None
     ) -> None:
@@ -146,6 +148,8 @@ class DAGNN(Model):
 
     Shapes: x `[N, D]`; result `[N, L H]`, all layers side by side, or `[N, 2 L H]` with both directions.
     """
+
+    runs = ("along", "against")
 
     def __init__(
         self, inputs: int, hidden: int, layers: int = 2, both: bool = True, edges: int | None = None

@@ -11,6 +11,7 @@ from torch_geometric.data import HeteroData
 
 from ..cells.weights import Resettable
 from ..structure import Over, Structure, as_structure
+from .edges import given_of_edges
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
@@ -23,9 +24,17 @@ class Model(Resettable):
 
     Attributes:
         num_states: how many states, one per layer and direction.
+        runs: the names of its cells and models, all that it runs over the structure; None: it is not said. So it is
+            known what of a call is read.
     """
 
     num_states: int = 0
+    runs: tuple[str, ...] | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "compute" in vars(cls) and "runs" not in vars(cls):
+            cls.runs = None  # it may run, or read, other things than the model that it is made of
 
     def forward(
         self,
@@ -34,25 +43,35 @@ class Model(Resettable):
         edge_attr: Tensor | None = None,
         initial: Any = None,
         return_states: bool = False,
+        edge_weight: Tensor | None = None,
     ) -> Any:
         """`[N, D] → [N, H]`, and if `return_states` what `with_states` returns.
 
         Args:
             x: `[N, D]`; with `HeteroData` also its `x_dict`, and the result is such a dictionary then.
             s: a Structure, a PyG `Data`, `HeteroData` or `Batch`, or an `edge_index` `[2, E]`.
-            edge_attr: `[E, ...]`, with an `edge_index` only; the others carry their own.
+            edge_attr: `[E, ...]`, with an `edge_index` only; the others carry their own. Where the model's cells read
+                weights and no features, `[E]` or `[E, 1]` are these, as the third argument of PyG's `GCNConv`.
             initial: a list of initial states, one per layer and direction, each as in `graphrec.run`; where there is
                 but one, also that alone; None: there are none.
             return_states: whether final states are wanted.
+            edge_weight: `[E]`, likewise.
+
+        Raises:
+            ValueError: features or weights of edges that no cell of the model reads.
         """
         if isinstance(x, Mapping):
             types, sizes, x = _by_type(x, s)
             h, final = (
-                self(x, s, edge_attr, initial, return_states=True) if return_states else (self(x, s), None)
+                self(x, s, edge_attr, initial, True)
+                if return_states
+                else (self(x, s, edge_attr, initial), None)
             )
             rows = dict(zip(types, h.split(sizes), strict=True))
             return (rows, final) if return_states else rows
-        structure = as_structure(s, x, edge_attr)
+        if isinstance(s, Tensor):
+            edge_attr, edge_weight = given_of_edges(self, edge_attr, edge_weight)
+        structure = as_structure(s, x, edge_attr, edge_weight)
         h, final = self.compute(x, structure, check_initial(self, initial), return_states)
         return (h, final) if return_states else h
 

@@ -36,6 +36,7 @@ class Recursive(Model, Passing):
     """
 
     num_states = 1
+    runs = ("cell",)
 
     def __init__(
         self,

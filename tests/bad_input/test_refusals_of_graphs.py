@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch_geometric.nn import GCNConv, SAGEConv
+from torch_geometric.nn import GATConv, GCNConv, SAGEConv
 
 import graphrec as gr
 
@@ -150,3 +150,97 @@ def test_edges_into_other_kinds_may_have_relations_that_a_kind_does_not_know():
     run(cells, s)
     known = kinds(gr.GGNNCell(D, H, relations=3), gr.GGNNCell(D, H))
     run(known, s)
+
+
+WEIGHTS = torch.tensor([0.5, 2.0, 1.5])
+FEATURES = torch.ones(3, 2)
+
+
+def rounds(*cells):
+    return gr.GNN(cells)
+
+
+def in_order(cell):
+    return gr.Recursive(cell)
+
+
+# Whoever calls a model with edge features, `model(x, edge_index, edge_attr)`, wants them read.
+DEAF = {
+    "GAT": (lambda: rounds(gr.GATCell(D, H)), "GATCell does not look at edge_attr, .* edges=..."),
+    "GATv2": (lambda: rounds(gr.GATv2Cell(D, H)), "GATv2Cell does not .* edges=..."),
+    "SAGE": (lambda: rounds(gr.SAGECell(D, H)), "SAGECell does not .*GINEConv"),
+    "GIN": (lambda: rounds(gr.GINCell(D, H)), "GINCell does not .*GINEConv"),
+    "two": (lambda: rounds(gr.SAGECell(D, H), gr.GINCell(H, H)), "SAGECell and GINCell"),
+    "DAGNN": (lambda: gr.DAGNN(D, H), "DAGNNCell does not .* edges=..."),
+    "DVAE": (lambda: in_order(gr.DVAECell(D, H)), "DVAECell does not .* edges=..."),
+    "DAG-RNN": (lambda: in_order(gr.DAGRNNCell(D, H)), "DAGRNNCell"),
+    "Tree-LSTM": (lambda: gr.TreeLSTM(D, H), "ChildSumTreeLSTMCell"),
+    "LSTM": (lambda: gr.LSTM(D, H), "LSTMCell"),
+    "kinds": (lambda: in_order(gr.PerKind([gr.SRNCell(D, H), gr.SRNCell(D, H)])), "PerKind"),
+    "residual": (lambda: in_order(gr.ResidualCell(gr.SRNCell(D, H))), "ResidualCell"),
+    "series": (lambda: in_order(gr.SeriesCell([gr.SRNCell(D, H), gr.SRNCell(H, H)])), "SeriesCell"),
+    "step": (lambda: in_order(gr.StepCell(torch.nn.GRUCell(D, H))), "StepCell"),
+    "layer": (lambda: gr.Layerwise(SAGEConv(D, D)), "ConvCell"),
+    "layer without edge_dim": (lambda: gr.Layerwise(GATConv(D, D)), "ConvCell"),
+    "stacked": (lambda: gr.Stacked([gr.TreeGRU(D, H), gr.SRN(H, H)]), "TreeGRUCell and SRNCell"),
+    "both directions": (lambda: gr.Bidirectional(gr.SRN(D, H), gr.GRU(D, H)), "SRNCell and GRUCell"),
+    "up and down": (lambda: gr.UpDown(gr.SRN(D, H), gr.SRN(D + H, H)), "SRNCell"),
+    "delays": (lambda: gr.TDNN(D, H, 2), "TDNNCell"),
+}
+
+
+@pytest.mark.parametrize(("make", "text"), DEAF.values(), ids=DEAF)
+def test_features_and_weights_of_a_call_that_no_cell_reads(make, text):
+    model, x, edges = make(), torch.zeros(3, D), torch.tensor([[0, 1], [1, 2]])
+    with pytest.raises(ValueError, match=text):
+        model(x, edges, FEATURES[:2])
+    with pytest.raises(ValueError, match=f"{text.split()[0]}.*does not look at edge_weight.*GCNCell"):
+        model(x, edges, edge_weight=WEIGHTS[:2])
+
+
+@pytest.mark.parametrize(
+    ("edge_attr", "edge_weight", "text"),
+    [
+        (FEATURES, None, r"reads a weight per edge, \[E\] or \[E, 1\], .* got edge_attr of shape \(3, 2\)"),
+        (WEIGHTS, WEIGHTS, "beside edge_weight"),
+        (None, WEIGHTS.long(), r"floating-point .*\.float\(\)"),
+        (None, WEIGHTS[:2], "expected 3, got 2"),
+    ],
+)
+def test_weights_that_are_none(edge_attr, edge_weight, text):
+    with pytest.raises((TypeError, ValueError), match=text):
+        rounds(gr.GCNCell(D, H))(torch.zeros(3, D), torch.tensor(RING), edge_attr, edge_weight=edge_weight)
+
+
+@pytest.mark.parametrize("s", [graph(), graph().to_pyg()])
+def test_what_a_structure_carries_is_its_own(s):
+    with pytest.raises(TypeError, match=r"edge_weight goes with an edge_index.*replace\(edge_weight=...\)"):
+        rounds(gr.GCNCell(D, H))(torch.zeros(3, D), s, edge_weight=WEIGHTS)
+    carried = graph(edge_attr=FEATURES, edge_weight=WEIGHTS)  # nobody need read it
+    model = rounds(gr.SAGECell(D, H))
+    assert torch.equal(model(torch.ones(3, D), carried), model(torch.ones(3, D), s))
+
+
+class Features(gr.SRNCell):
+    """Of other equations nothing is known, so that nothing is refused."""
+
+    def forward(self, x, inbox, own):
+        return self.State(x + inbox.sum(inbox.edge_attr[:, :1] * inbox.h))
+
+
+class OfItsOwn(gr.Recursive):
+    def compute(self, x, s, initial, return_states):
+        return x + s.edge_attr.sum(), []
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        gr.Recursive(Features(D, D), "sync", 2),
+        gr.Stacked([gr.Recursive(gr.SRNCell(D, D), "sync", 1), gr.Recursive(Features(D, D), "sync", 2)]),
+        OfItsOwn(gr.SRNCell(D, D)),
+    ],
+)
+def test_cells_and_models_of_a_user_read_what_they_like(model):
+    x, edges = torch.ones(3, D), torch.tensor(RING)
+    assert not torch.equal(model(x, edges, FEATURES), model(x, edges, 3 * FEATURES))

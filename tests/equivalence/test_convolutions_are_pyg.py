@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch_geometric.nn as pyg
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
 import graphrec as gr
 from tests.tolerances import GRADCHECK, assert_all_close, assert_close
@@ -110,6 +111,26 @@ def test_a_round_is_the_layer(name: str, graph: Graph) -> None:
             are_not_last_loops(graph.edge_index), 0
         )
     assert_all_close(ours, theirs)
+
+
+WEIGHING = {
+    "GCN": (gr.GCNCell(D, H), pyg.GCNConv(D, H)),
+    "GCN-weighted": (gr.GCNCell(D, H, weighted=True), pyg.GCNConv(D, H)),
+    "layer": (gr.ConvCell(pyg.GraphConv(D, D)), pyg.GraphConv(D, D)),
+}
+
+
+@pytest.mark.parametrize(("cell", "conv"), WEIGHING.values(), ids=WEIGHING)
+def test_weights_are_given_as_they_are_to_the_layer(cell: gr.Cell, conv: nn.Module) -> None:
+    """As the third argument, whatever it is called, by name, and with the data."""
+    (cell.conv if isinstance(cell, gr.ConvCell) else cell).load_state_dict(conv.state_dict())
+    edges, x = GRAPHS[0].edge_index, torch.randn(N, D)
+    weight = torch.rand(edges.shape[1])
+    model, expected = gr.GNN([cell]), conv(x, edges, weight)
+    assert_close(model(x, edges, weight), expected)
+    assert_close(model(x, edges, weight.unsqueeze(1)), expected)
+    assert_close(model(x, edges, edge_weight=weight), expected)
+    assert_close(model(x, Data(x=x, edge_index=edges, edge_weight=weight)), expected)
 
 
 def are_not_last_loops(edge_index: Tensor) -> Tensor:
