@@ -14,7 +14,7 @@ from torch_geometric.data import Data, InMemoryDataset
 
 from ..structure.brackets import TreeRows
 from ..transforms import AddLevels
-from ._files import cache_folder, make_folder, written_at_once
+from ._files import cache_folder, make_folder, remove_leftovers, written_at_once
 
 FORMAT = 1  # part of every cache key: raise it when what is stored changes
 
@@ -96,6 +96,7 @@ class TreeDataset(InMemoryDataset):
             for name, samples in self.make().items():
                 with written_at_once(folder / f"{name}.pt") as path:
                     torch.save((samples.data.to_dict(), samples.slices, samples.info), path)
+        remove_leftovers(folder / f"{split}.pt")
         self._data, self.slices, self.info = _load(folder / f"{split}.pt")
 
     @property

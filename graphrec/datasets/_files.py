@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import shutil
@@ -9,9 +10,15 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows: files of killed writers stay
+    fcntl = None
+
+PART = ".part"  # what the names of temporary files end in
 TIMEOUT = 60  # seconds without an answer after which a download is given up
 
 
@@ -109,17 +116,52 @@ def make_folder(folder: Path) -> None:
 def written_at_once(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when all has gone well.
 
-    Nobody sees half a file: neither a process that reads at the same time, nor one after a crash.
+    Nobody sees half a file: neither a process that reads at the same time, nor one after a crash. What a process that
+    was killed has left of such a file, the next one to write it or to read it removes.
     """
     make_folder(path.parent)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
-    os.close(handle)
-    temporary = Path(name)
+    remove_leftovers(path)
+    handle, temporary = _locked_temporary(path)
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of `path` that nobody writes any more; those that are being written are left alone.
+
+    A living writer holds a lock on its file, which ends with it however it ends. Process ids would tell less: they are
+    given out again, and mean nothing on another machine or in another container.
+    """
+    for temporary in path.parent.glob(f"{glob.escape(path.name)}.????????{PART}"):
+        with (
+            suppress(OSError),
+            temporary.open("r+b") as file,
+        ):  # gone by now, not ours, or a system without locks
+            if _lock(file.fileno(), wait=False):
+                temporary.unlink()
+
+
+def _locked_temporary(path: Path) -> tuple[int, Path]:
+    """A new file beside `path`, and the handle that holds its lock."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=PART)
+        with suppress(OSError):
+            _lock(handle, wait=True)
+        if os.path.exists(name):
+            return handle, Path(name)
+        os.close(handle)  # somebody tidied up before it was locked
+
+
+def _lock(handle: int, *, wait: bool) -> bool:
+    """Lock an open file; whether it is locked now. OSError: somebody else has the lock, or there are no locks here."""
+    if fcntl is None:
+        return False
+    fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    return True
 
 
 def download(url: str, path: Path, sha256: str) -> None:

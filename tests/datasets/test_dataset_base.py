@@ -92,6 +92,14 @@ def test_a_damaged_cache_says_which_file_to_delete(cache: Path) -> None:
     assert len(Few(3)) == 3
 
 
+def test_what_a_killed_writer_has_left_goes_when_samples_are_read(cache: Path) -> None:
+    Few(3)
+    (path,) = cache.rglob("all.pt")
+    path.with_name("all.pt.abcd1234.part").touch()
+    Few(3)
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_a_transform_is_applied_to_each_sample() -> None:
     def mark(data: Data) -> Data:
         data.marked = True

@@ -2,18 +2,24 @@
 
 import hashlib
 import http.server
+import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from graphrec.datasets import _files
 from graphrec.datasets._files import (
     download,
     fault,
     raw_file,
     raw_folder,
     read_lines,
+    remove_leftovers,
     source_files,
     written_at_once,
 )
@@ -88,6 +94,96 @@ def test_writing_happens_at_once_or_not_at_all(tmp_path: Path) -> None:
         fail_half_way()
     assert path.read_text() == "first"
     assert list(path.parent.iterdir()) == [path]
+
+
+WRITER = """
+import runpy, sys
+from pathlib import Path
+written_at_once = runpy.run_path(sys.argv[1])["written_at_once"]  # without torch, which takes seconds to import
+with written_at_once(Path(sys.argv[2])) as temporary:
+    temporary.write_bytes(b"theirs")
+    print(temporary, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@contextmanager
+def writer(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that is in the middle of writing a file."""
+    command = [sys.executable, "-c", WRITER, _files.__file__, path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        yield process
+
+
+def write(path: Path, text: str) -> None:
+    with written_at_once(path) as temporary:
+        temporary.write_text(text)
+
+
+def test_what_killed_writers_leave_goes_with_the_next_one(tmp_path: Path) -> None:
+    path, other = tmp_path / "train.pt", tmp_path / "train.pt.b"
+    with writer(path) as first, writer(path) as second, writer(other) as third:
+        for process in (first, second, third):
+            process.kill()
+    assert len(list(tmp_path.iterdir())) == 3
+    write(path, "mine")
+    (left,) = (found for found in tmp_path.iterdir() if found != path)
+    assert left.name.startswith("train.pt.b."), "what belongs to another file is left to its own writer"
+    write(other, "mine")
+    assert sorted(tmp_path.iterdir()) == [path, other]
+
+
+def test_what_the_living_write_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "train.pt"
+    with writer(path) as process, written_at_once(path) as temporary:  # in this process and in another
+        temporary.write_text("mine")
+        before = sorted(tmp_path.iterdir())
+        assert len(before) == 2
+        remove_leftovers(path)
+        write(path, "third")
+        assert sorted(tmp_path.iterdir()) == [path, *before]
+        process.communicate("go on")
+        assert process.returncode == 0
+        assert path.read_text() == "theirs"
+    assert path.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_tidied_away_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, real = [], tempfile.mkstemp
+
+    def tidied(**place: object) -> tuple[int, str]:
+        handle, name = real(**place)  # type: ignore[call-overload]
+        made.append(name)
+        if len(made) == 1:
+            Path(name).unlink()
+        return handle, name
+
+    monkeypatch.setattr(tempfile, "mkstemp", tidied)
+    write(tmp_path / "file", "whole")
+    assert (tmp_path / "file").read_text() == "whole"
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("locks", ["none", "refused"])
+def test_where_there_are_no_locks_files_are_written_and_none_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: str
+) -> None:
+    def refuse(handle: int, how: int) -> None:
+        raise OSError("no locks available")
+
+    if locks == "none":
+        monkeypatch.setattr("graphrec.datasets._files.fcntl", None)
+    else:
+        monkeypatch.setattr("fcntl.flock", refuse)
+    left = tmp_path / "file.abcd1234.part"
+    left.touch()
+    write(tmp_path / "file", "whole")
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "file", left]
 
 
 def test_an_unwritable_cache_is_explained(tmp_path: Path) -> None:
