@@ -1,5 +1,7 @@
 """Pictures of structures and of their schedules; needs matplotlib, which is imported when something is drawn.
 
+The extra `viz` installs it: `pip install 'graphrec[viz]'`.
+
 Belongs here: where nodes are placed, and how they are drawn. Does not: data sets, models, whole figures.
 """
 

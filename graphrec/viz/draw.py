@@ -50,8 +50,10 @@ def draw_tree(
 
     Raises:
         CycleError: the structure has a cycle; draw a schedule of it in sync mode instead.
+        ImportError: matplotlib is not installed.
         ValueError: values, labels or sizes that are not one per node.
     """
+    _check_matplotlib()
     if not isinstance(structure, Structure):
         structure = from_pyg(structure)
     shown = _per_node("values", values, structure)
@@ -99,6 +101,7 @@ def draw_schedule(
     nodes of a lower rank lead back. Arguments and result as in `draw_tree`; labels are the nodes' numbers by default,
     and in sync mode stand only before the first round.
     """
+    _check_matplotlib()
     check_schedule(plan)
     structure = plan.structure
     shown = _per_node("values", values, structure)
@@ -142,6 +145,13 @@ def draw_schedule(
     ax.spines[["left", "top", "right", "bottom"]].set_visible(False)
     ax.tick_params(length=0)
     return nodes
+
+
+def _check_matplotlib() -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError("drawing needs matplotlib: pip install 'graphrec[viz]'.") from error
 
 
 def _per_node(name: str, given: Tensor | Sequence[float] | None, structure: Structure) -> Tensor | None:

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -118,3 +120,15 @@ def test_refusals(ax):
 def test_matplotlib_is_imported_by_drawing_only():
     check = "import sys, graphrec.viz; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", check], timeout=300).returncode == 0
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    plan = gr.schedule(SENTENCE)
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # as where it is not installed
+    for draw in (lambda: viz.draw_tree(SENTENCE), lambda: viz.draw_schedule(plan)):
+        with pytest.raises(ImportError, match=r"drawing needs matplotlib: pip install 'graphrec\[viz\]'"):
+            draw()
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert any(need.startswith("matplotlib") for need in extras["optional-dependencies"]["viz"])
