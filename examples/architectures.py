@@ -218,6 +218,7 @@ def invent(path: Path, count: int = 400) -> None:
     common.write_text(path, "".join(lines))
 
 
+@common.reading()
 def load(run: common.Run) -> tuple[learning.Samples, Standardise]:
     """The samples, and what their accuracies were standardised with.
 

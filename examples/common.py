@@ -3,7 +3,8 @@
 An example reads, in this order:
 
     run = common.start(common.parser(__doc__, name="logic", epochs=20))  # flags and folder; resumes or not
-    data = learning.Samples(train, val, test, batch_size=32)  # three data sets
+    with common.reading():  # a file that is not there ends the example with one line
+        data = learning.Samples(train, val, test, batch_size=32)  # three data sets
     model = run.fit("tree", lambda: learning.Classifier(Network(), 7), data)  # trained, best weights loaded
     scores = run.test(model, data)  # {"accuracy": 0.81, "loss": 0.64}
     run.finish(common.table(header, rows))  # printed, and kept in the folder
@@ -14,21 +15,29 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import lightning as L
 import torch
 from learning import Drawn, Learner, Samples
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.plugins.io import TorchCheckpointIO
+from run_files import (
+    NAMES,
+    AtomicCheckpointIO,
+    finished,
+    flags_in,
+    load_best,
+    progress,
+    write_text,
+)
 
 Made = TypeVar("Made", bound=Learner)
 
@@ -64,7 +73,23 @@ def start(flags: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> 
         # Steps of a small network are over before a second thread has started, and on a busy machine threads that
         # wait for each other make an epoch last minutes.
         torch.set_num_threads(1)
-    return Run(flags.parse_args(argv))
+    args = flags.parse_args(argv)
+    if getattr(args, "data", None) is not None and not args.data.expanduser().exists():
+        sys.exit(f"--data names {args.data}, which is not there.")  # before an earlier run is replaced
+    return Run(args)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Around the reading of data, or before a function that reads them: what is wrong with files or folders ends the
+    example with one line, which names the flag where the data sets name their argument."""
+    try:
+        yield
+    except (OSError, ValueError, ImportError) as error:
+        said = " ".join(str(error).split())
+        for theirs, ours in (("root=...", "--data FOLDER"), ("neither root nor", "neither --data nor")):
+            said = said.replace(theirs, ours)
+        sys.exit(said)
 
 
 class Run:
@@ -114,7 +139,7 @@ class Run:
         last, best, done = folder / "last.ckpt", folder / "best.ckpt", folder / "done.json"
         weights = sum(p.numel() for p in model.parameters())
         if done.exists():
-            say(f"\n{name}: trained already, {json.loads(done.read_text())['epochs']} epochs.")
+            say(f"\n{name}: trained already, {finished(done).epochs} epochs.")
         else:
             say(f"\n{name}: {weights:,} weights, {data.size}.")
             better: dict[str, Any] = {"monitor": monitor, "mode": mode}
@@ -130,6 +155,9 @@ class Run:
             )
             before = progress(last)
             if before.epochs:
+                load_best(
+                    model, best
+                )  # of use at the end alone, but a damaged file is told of before the work
                 say(f"Resuming from {last}, after {before.epochs} epoch{'s' * (before.epochs != 1)}.")
             begin = time.perf_counter()
             # Lightning does not remember that it has stopped early: it would train on.
@@ -138,12 +166,12 @@ class Run:
                 trainer.fit(model, datamodule=data, ckpt_path=ckpt, weights_only=True)
                 if trainer.interrupted:
                     sys.exit(130)
-            trained = progress(last).epochs
+            trained = progress(last)
             seconds = time.perf_counter() - begin
-            write_text(done, json.dumps({"epochs": trained, "seconds": round(seconds, 1)}))
-            say(f"{name}: {trained} epochs, {seconds:.0f} s.")
-        model.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
-        model.epochs, _, model.best_score = progress(last)
+            write_text(done, json.dumps({**trained._asdict(), "seconds": round(seconds, 1)}))
+            say(f"{name}: {trained.epochs} epochs, {seconds:.0f} s.")
+        load_best(model, best)
+        model.epochs, _, model.best_score = finished(done)
         return model.eval()
 
     def test(self, model: Learner, data: Samples | Drawn) -> dict[str, float]:
@@ -162,28 +190,29 @@ class Run:
         results, flags = self.folder / "results.txt", self.folder / "flags.json"
         now = {name: str(value) for name, value in vars(self.args).items() if name not in ("out", "fresh")}
         now["GRAPHREC_DATA"] = os.environ.get("GRAPHREC_DATA", "")
-        checkpoints = sorted(self.folder.glob("*/last.ckpt"))
-        if checkpoints and not flags.exists():
+        models = sorted({path.parent for name in NAMES for path in self.folder.glob(f"*/{name}")})
+        if models and not flags.exists():
             sys.exit(
-                f"{self.folder}/ holds checkpoints, {checkpoints[0]}, but no flags.json, so an example has not "
-                f"made them: name another folder with --out."
+                f"{models[0]}/ holds a training, but {flags} is missing, so an example has not made it: name another "
+                f"folder with --out, or delete {self.folder}/."
             )
-        if checkpoints:
+        if models:
             anew = None
             if self.args.fresh:
                 anew = "as asked"
             elif results.exists():
                 anew = "it has finished"
-            elif json.loads(flags.read_text()) != now:
+            elif flags_in(flags) != now:
                 anew = "its flags were others"
             if anew is None:
                 say(f"Going on with the run in {self.folder}/, which was interrupted (--fresh starts anew).")
                 return
             say(f"Replacing the run in {self.folder}/: {anew}.")
         results.unlink(missing_ok=True)
-        for checkpoint in checkpoints:  # only what a run has written
-            for name in ("done.json", "best.ckpt", "last.ckpt"):
-                checkpoint.with_name(name).unlink(missing_ok=True)
+        for model in models:  # only what a run has written, or was writing when it was killed
+            for name in NAMES:
+                (model / name).unlink(missing_ok=True)
+                (model / f"{name}.part").unlink(missing_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         write_text(flags, json.dumps(now, indent=1))
 
@@ -213,39 +242,6 @@ def make_trainer(*, callbacks: Sequence[Callback] = (), **options: Any) -> L.Tra
         "callbacks": [*callbacks, TQDMProgressBar(leave=True) if bar else EpochLines()],
     }
     return L.Trainer(**settings | options)
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoints appear whole or not at all; Lightning's own are cut where /tmp is another file system."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.with_name(f"{path.name}.part").open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(file.name, path)
-
-
-class Progress(NamedTuple):
-    """How far a training has come: complete epochs, how many of them since the best one, and its score."""
-
-    epochs: int
-    waited: int
-    score: float
-
-
-def progress(last: Path) -> Progress:
-    """The progress of a training, by its last checkpoint."""
-    if not last.exists():
-        return Progress(0, 0, math.nan)
-    saved = torch.load(last, map_location="cpu", weights_only=True)
-    callbacks = saved["callbacks"].items()
-    waited = max(state["wait_count"] for name, state in callbacks if name.startswith("EarlyStopping"))
-    # The score with which a goal was reached is known to the checkpoints only.
-    kept = (state["best_model_score"] for name, state in callbacks if name.startswith("ModelCheckpoint"))
-    return Progress(saved["epoch"] + 1, waited, next(float(score) for score in kept if score is not None))
 
 
 def is_better(score: float, than: float | None, mode: str) -> bool:
@@ -291,14 +287,6 @@ def figure(width: float, height: float) -> Any:
 def say(text: str) -> None:
     """Print at once, also into a pipe."""
     print(text, flush=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
 
 
 def count(text: str) -> int:

@@ -279,7 +279,9 @@ def draw_surprise(characters: list[str], bits: dict[str, Tensor], columns: int =
 def main(argv: list[str] | None = None) -> None:
     flags = common.parser(__doc__, name="docstrings", epochs=8, data="another folder of Python code")
     run = common.start(flags, argv)
-    splits = [Docstrings(run.args.data, s, 60 if run.args.quick else 300) for s in ("train", "val", "test")]
+    with common.reading():
+        size = 60 if run.args.quick else 300
+        splits = [Docstrings(run.args.data, split, size) for split in ("train", "val", "test")]
     vocabulary, symbols = splits[0].vocabulary, len(splits[0].vocabulary)
     parts: list[Any] = [split[: 400 if run.args.quick else None] for split in splits]
     samples = Texts(*parts, batch_size=16)

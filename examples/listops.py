@@ -108,6 +108,7 @@ class Curriculum(learning.Samples):
         return batches
 
 
+@common.reading()
 def load(run: common.Run) -> tuple[Curriculum, list[Any], list[str]]:
     """Samples drawn for this run, those of --file (empty without it), and the vocabulary."""
     args = run.args

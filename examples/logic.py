@@ -86,6 +86,7 @@ def there(root: Path | None, split: str, sizes: Iterable[int]) -> list[int]:
     return found
 
 
+@common.reading()
 def load(run: common.Run) -> tuple[learning.Samples, Logic]:
     """The samples, of which a twentieth of the training pairs choose the epoch, and the training set."""
     root = QUICK if run.args.quick else run.args.data

@@ -180,8 +180,9 @@ def draw(model: learning.Classifier, data: PythonFunctions, sample: Any) -> Any:
 def main(argv: list[str] | None = None) -> None:
     flags = common.parser(__doc__, name="python_functions", epochs=8, data="another folder of Python code")
     run = common.start(flags, argv)
-    data = PythonFunctions(run.args.data, "train")
-    splits: list[Any] = [data, PythonFunctions(run.args.data, "val"), PythonFunctions(run.args.data, "test")]
+    with common.reading():
+        data, *held_out = (PythonFunctions(run.args.data, split) for split in ("train", "val", "test"))
+    splits: list[Any] = [data, *held_out]
     if run.args.quick:
         splits = [split[:: 1 + len(split) // 200] for split in splits]
     samples = learning.Samples(*splits, batch_size=16)

@@ -86,6 +86,7 @@ def accuracies(p: Tensor, y: Tensor, is_root: Tensor) -> tuple[float, float, flo
     return tuple(100 * r.double().mean().item() for r in right)  # type: ignore[return-value]
 
 
+@common.reading()
 def load(run: common.Run) -> tuple[list[learning.Samples], SST, str]:
     """The samples for each network, the training set, and what is reported on.
 

@@ -103,7 +103,8 @@ def main(argv: list[str] | None = None) -> None:
     folder, quick = run.args.data, run.args.quick
     if quick and folder is None:
         folder = Path(sysconfig.get_path("stdlib"), "asyncio")
-    splits: list[Any] = [TokenRoles(folder, split) for split in ("train", "val", "test")]
+    with common.reading():
+        splits: list[Any] = [TokenRoles(folder, split) for split in ("train", "val", "test")]
     path, code, statements = token_pictures.passage(splits[2])
     if quick:
         splits = [split[:: 1 + len(split) // 500] for split in splits]

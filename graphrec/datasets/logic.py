@@ -72,7 +72,10 @@ class Logic(TreeDataset):
         if not sizes:
             raise ValueError("sizes must name at least one size, got none.")
         folder = raw_folder("logic", root)
-        mend = "Ask for other sizes, or place the files of github.com/sleepinyourhat/vector-entailment there."
+        mend = (
+            "Ask for other sizes, place the files of github.com/sleepinyourhat/vector-entailment there, or name their "
+            "folder with root=...."
+        )
         self._files = {size: raw_file(folder, f"{split}{size}", mend) for size in sizes}
         numbered = [path for path in folder.glob("train*") if path.name.removeprefix("train").isdecimal()]
         self._named = sorted(numbered) or list(self._files.values())  # the files that name the variables

@@ -1,6 +1,10 @@
 """What the examples share: tables, flags, the order of samples, and going on after `kill -9`."""
 
+import importlib
 import json
+import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,8 +13,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch_geometric.data import Data
+
+from graphrec.datasets import ENAS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+READERS = sorted(
+    path.stem
+    for path in EXAMPLES.glob("*.py")
+    if "run.args.data" in path.read_text() and path.stem != "listops"
+)  # listops draws what it learns from
 
 # A run of three small models, told to kill itself when a line of its output says so.
 SCRIPT = """
@@ -197,7 +209,11 @@ def run(tmp_path, folder, *flags, fatal="", **environment):
 
 
 # Raised while torch_geometric is imported, before an example can say anything about it.
-ALLOWED = ["-W", "ignore:`torch.jit.script` is deprecated:DeprecationWarning"]
+ALLOWED = [
+    argument
+    for category in ("DeprecationWarning", "FutureWarning")  # the latter from torch 2.14 on
+    for argument in ("-W", f"ignore:`torch.jit.script` is deprecated:{category}")
+]
 
 
 def scores_in(said):
@@ -270,9 +286,147 @@ def test_checkpoints_of_others_are_left_alone(common, tmp_path):
     precious = tmp_path / "project" / "last.ckpt"
     precious.parent.mkdir()
     precious.write_text("precious")
-    with pytest.raises(SystemExit, match=r"no flags\.json"):
+    with pytest.raises(SystemExit, match=r"flags\.json is missing"):
         common.start(common.parser("A test.", name="test", epochs=1), ["--out", str(tmp_path), "--fresh"])
     assert precious.read_text() == "precious"
+
+
+def small_run(common, learning, folder, *flags):
+    """A run of one model, two epochs long, to its end or as far as the files of an earlier one let it go."""
+    draw = torch.Generator().manual_seed(0)
+    data = [Data(x=row[None], y=(row.sum() > 0).long()[None]) for row in torch.randn(12, 3, generator=draw)]
+    samples = learning.Samples(data[:8], data[8:10], data[10:], batch_size=8)
+
+    class Network(torch.nn.Linear):
+        def forward(self, batch):
+            return super().forward(batch.x)
+
+    run = common.start(common.parser("A test.", name="test", epochs=2), ["--out", str(folder), *flags])
+    return run.fit("tree", lambda: learning.Classifier(Network(3, 2), 2), samples)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a run whose model is trained, and which was killed before it had finished; and a copy."""
+    folder, copy = (tmp_path_factory.mktemp("run") / name for name in ("run", "copy"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES)
+        small_run(importlib.import_module("common"), importlib.import_module("learning"), folder)
+    assert {path.name for path in folder.rglob("*.*")} == {
+        "flags.json",
+        "done.json",
+        "best.ckpt",
+        "last.ckpt",
+    }
+    return folder, shutil.copytree(folder, copy)
+
+
+@pytest.fixture
+def folder(trained):
+    """That folder as it was, in its place, which checkpoints of Lightning remember."""
+    place, copy = trained
+    shutil.rmtree(place)
+    return shutil.copytree(copy, place)
+
+
+def damage(path, how):
+    path.unlink() if how == "missing" else os.truncate(path, path.stat().st_size // 2 if how == "cut" else 0)
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "missing"])
+@pytest.mark.parametrize("is_done", [True, False])
+@pytest.mark.parametrize(
+    ("file", "mend"),
+    [
+        ("best.ckpt", "Delete the folder {0}/tree to train tree once more"),
+        ("last.ckpt", "Delete it to train tree"),
+    ],
+)
+def test_damaged_checkpoints_are_named_and_what_is_trained_is_kept(
+    common, learning, folder, capsys, file, mend, how, is_done
+):
+    path = folder / "tree" / file
+    damage(path, how)
+    if not is_done:
+        (folder / "tree" / "done.json").unlink()
+    if file == "best.ckpt" or (how != "missing" and not is_done):
+        what = "missing" if how == "missing" else "damaged"
+        with pytest.raises(SystemExit) as stopped:
+            small_run(common, learning, folder)
+        said = str(stopped.value)
+        assert said.startswith(f"{path} is {what} (")
+        assert f"{mend.format(folder)}" in said
+        assert said.endswith(", or start all anew with --fresh.")
+        assert "\n" not in said
+        shutil.rmtree(path.parent) if file == "best.ckpt" else path.unlink()
+    model = small_run(common, learning, folder)
+    assert model.epochs == 2
+    assert 0 <= model.best_score <= 1
+    assert "Going on with the run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("how", ["cut", "empty"])
+@pytest.mark.parametrize(
+    ("file", "remedy"),
+    [
+        ("tree/done.json", "Delete it to go on after the last epoch"),
+        ("flags.json", "another folder with --out"),
+    ],
+)
+def test_damaged_notes_of_a_run_are_named(common, learning, folder, capsys, file, remedy, how):
+    damage(folder / file, how)
+    with pytest.raises(
+        SystemExit, match=rf"{file} is damaged .*{remedy}, or start all anew with --fresh\."
+    ) as said:
+        small_run(common, learning, folder)
+    assert "\n" not in str(said.value)
+    (folder / "tree" / "done.json").unlink()
+    small_run(common, learning, folder, *["--fresh"] * (file == "flags.json"))
+    assert ("Resuming" in capsys.readouterr().out) == (file != "flags.json")
+
+
+def test_what_was_trained_with_other_flags_is_not_taken_up(common, learning, folder, capsys):
+    (folder / "tree" / "last.ckpt").unlink()
+    (folder / "tree" / "best.ckpt.part").touch()
+    small_run(common, learning, folder, "--seed", "1")
+    said = capsys.readouterr().out
+    assert "its flags were others" in said
+    assert "trained already" not in said
+    assert not list(folder.rglob("*.part"))
+
+
+def test_errors_of_data_sets_are_told_in_the_words_of_examples(common, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAPHREC_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(SystemExit) as stopped, common.reading():
+        ENAS()
+    assert str(stopped.value).endswith("which is not there: correct it, unset it, or give --data FOLDER.")
+    with (
+        pytest.raises(SystemExit, match=r"or give neither --data nor GRAPHREC_DATA to download it\."),
+        common.reading(),
+    ):
+        ENAS(tmp_path)
+    for error in (OSError("a\n  b"), ValueError("a b"), ConnectionError("a b"), ImportError("a b")):
+        with pytest.raises(SystemExit, match=r"^a b$"), common.reading():
+            raise error
+    with pytest.raises(KeyError), common.reading():
+        raise KeyError("a fault of the example's own")
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_example_stops_with_one_line_when_its_files_are_not_there(common, tmp_path, name):
+    example = importlib.import_module(name)
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as stopped:
+        example.main(["--data", str(tmp_path / "nowhere"), "--out", str(out)])
+    assert str(stopped.value) == f"--data names {tmp_path}/nowhere, which is not there."
+    assert not out.exists()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit) as stopped:
+        example.main(["--data", str(tmp_path / "empty"), "--out", str(out)])
+    said = str(stopped.value)
+    assert f"{tmp_path}/empty" in said
+    assert "--data" in said
+    assert not re.search(r"\broot\b|\n", said.replace(str(tmp_path), ""))
 
 
 @pytest.mark.parametrize(
