@@ -1,4 +1,4 @@
-"""What `mutag.py` compares: three networks over molecules, each a few lines around rounds of graphrec."""
+"""What `mutag.py` compares: three networks over molecules or other graphs, each a few lines around rounds."""
 
 from __future__ import annotations
 
@@ -18,25 +18,29 @@ class GIN(nn.Module):
         atoms, bonds: how many kinds there are; GIN looks at no bonds.
         hidden: the width of states.
         dropout: of what the layers say.
+        classes: of graphs.
         rounds: how many.
     """
 
-    def __init__(self, atoms: int, bonds: int, hidden: int, dropout: float, rounds: int = 4) -> None:
+    def __init__(
+        self, atoms: int, bonds: int, hidden: int, dropout: float, classes: int = 2, rounds: int = 4
+    ) -> None:
         super().__init__()
         widths = [atoms] + [hidden] * (rounds - 1)
         self.rounds = gr.GNN([gr.GINCell(width, hidden, _perceptron(width, hidden)) for width in widths])
-        self.answers: Any = nn.ModuleList(nn.Linear(width, 2) for width in [*widths, hidden])
+        self.answers: Any = nn.ModuleList(nn.Linear(width, classes) for width in [*widths, hidden])
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, batch: Any) -> Tensor:
-        """`[G, 2]`: logits of harmless and mutagenic."""
+        """`[G, C]`: logits of the classes, on MUTAG of harmless and mutagenic."""
         sums = [gr.readout.sum(h, batch) for h in self._states(batch)]
         said = [self.dropout(answer(h)) for answer, h in zip(self.answers, sums, strict=True)]
         return torch.stack(said).sum(0)
 
     def shares(self, batch: Any) -> Tensor:
-        """`[N]`: what each atom adds to the logit of mutagenic, less that of harmless; biases are left out."""
-        across = [answer.weight[1] - answer.weight[0] for answer in self.answers]
+        """`[N]`: what each atom adds to the logit of the last class (mutagenic), less the mean of the others'; biases
+        are left out."""
+        across = [answer.weight[-1] - answer.weight[:-1].mean(0) for answer in self.answers]
         return torch.stack([h @ w for w, h in zip(across, self._states(batch), strict=True)]).sum(0)
 
     def _states(self, batch: Any) -> list[Tensor]:
@@ -57,26 +61,35 @@ def _perceptron(inputs: int, hidden: int) -> nn.Module:
 class MPNN(nn.Module):
     """Gilmer et al.'s network: three rounds with shared weights, a matrix for each bond, and set2set at the end."""
 
-    def __init__(self, atoms: int, bonds: int, hidden: int, dropout: float) -> None:
+    def __init__(self, atoms: int, bonds: int, hidden: int, dropout: float, classes: int = 2) -> None:
         super().__init__()
-        self.rounds = gr.Recursive(gr.MPNNCell(atoms, hidden, edges=bonds), mode="sync", rounds=3)
+        self.embed, width = _embedding(atoms, hidden)
+        self.rounds = gr.Recursive(gr.MPNNCell(width, hidden, edges=bonds), mode="sync", rounds=3)
         self.read = Set2Set(hidden, processing_steps=3)
-        self.answer = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * hidden, 2))
+        self.answer = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * hidden, classes))
 
     def forward(self, batch: Any) -> Tensor:
-        """`[G, 2]`."""
-        return self.answer(gr.readout.set2set(self.rounds(batch.x, batch), batch, self.read))
+        """`[G, C]`."""
+        h = self.rounds(self.embed(batch.x), batch)
+        return self.answer(gr.readout.set2set(h, batch, self.read))
 
 
 class GGNN(nn.Module):
     """Li et al.'s network: four rounds with shared weights, a matrix for each kind of bond, and the gated readout."""
 
-    def __init__(self, atoms: int, bonds: int, hidden: int, dropout: float) -> None:
+    def __init__(self, atoms: int, bonds: int, hidden: int, dropout: float, classes: int = 2) -> None:
         super().__init__()
-        self.rounds = gr.Recursive(gr.GGNNCell(atoms, hidden, relations=bonds), mode="sync", rounds=4)
-        self.read = gr.readout.Gated(hidden, atoms)
-        self.answer = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, 2))
+        self.embed, width = _embedding(atoms, hidden)
+        self.rounds = gr.Recursive(gr.GGNNCell(width, hidden, relations=bonds), mode="sync", rounds=4)
+        self.read = gr.readout.Gated(hidden, width)
+        self.answer = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, classes))
 
     def forward(self, batch: Any) -> Tensor:
-        """`[G, 2]`."""
-        return self.answer(self.read(self.rounds(batch.x, batch), batch, batch.x))
+        """`[G, C]`."""
+        x = self.embed(batch.x)
+        return self.answer(self.read(self.rounds(x, batch), batch, x))
+
+
+def _embedding(inputs: int, hidden: int) -> tuple[nn.Module, int]:
+    """In both of these networks a state begins as its input, which may be no wider; and the width it then has."""
+    return (nn.Identity(), inputs) if inputs <= hidden else (nn.Linear(inputs, hidden), hidden)

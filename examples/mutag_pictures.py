@@ -1,4 +1,4 @@
-"""The pictures that mutag.py draws: how an epoch is chosen, each fold's result, molecules as a network sees them."""
+"""The pictures that mutag.py draws: how an epoch is chosen, each fold's result, graphs as a network sees them."""
 
 from __future__ import annotations
 
@@ -85,47 +85,59 @@ def _draw_folds(ax: Any, results: Mapping[str, Mapping[str, Tensor]]) -> None:
     ax.set_xlim(-0.5, len(columns) - 0.2)
 
 
-def draw_molecules(molecules: Sequence[Any], shares: Sequence[Tensor], sure: Sequence[float]) -> Any:
-    """Three molecules in a row, in one scale; each atom in the colour of what it adds to the answer.
+def draw_graphs(
+    graphs: Sequence[Any],
+    shares: Sequence[Tensor],
+    sure: Sequence[float],
+    answers: tuple[str, str] = ANSWERS,
+    molecules: bool = True,
+) -> Any:
+    """Three graphs in a row, in one scale; each node in the colour of what it adds to the answer.
 
     Args:
-        molecules: samples; hydrogen is not in the data.
-        shares: for each `[N]`, what the atoms add.
-        sure: how probable the network thinks it that each is mutagenic.
+        graphs: samples with edges; of molecules without hydrogen, which is not in the data.
+        shares: for each `[N]`, what the nodes add.
+        sure: how probable the network thinks it that each is of the last class.
+        answers: what the other classes and the last one are called.
+        molecules: whether kinds of nodes and edges are atoms and bonds.
     """
-    limit = max(share.abs().max().item() for share in shares)
-    places = [_places(molecule) for molecule in molecules]
-    widest, highest = torch.stack([at.amax(0) for at in places]).amax(0).tolist()
-    rows = -(-len(molecules) // 3)
+    limit = max((share.abs().max().item() for share in shares), default=1.0)
+    places = [_places(graph) for graph in graphs]
+    widest, highest = torch.stack([torch.ones(2), *(at.amax(0) for at in places)]).amax(0).tolist()
+    rows = max(1, -(-len(graphs) // 3))
     fig = common.figure(12.4, (highest / widest * 3.6 + 0.5) * rows)
     panels = fig.subplots(rows, 3, squeeze=False).ravel()
     for ax in panels:
         ax.set_axis_off()
         ax.set(xlim=(-widest - 0.6, widest + 0.6), ylim=(-highest - 0.6, highest + 0.6), aspect="equal")
     dots = None
-    for ax, molecule, at, share, p in zip(panels, molecules, places, shares, sure, strict=False):
-        dots = _draw_molecule(ax, molecule, at, share, limit)
-        wrong = (p > 0.5) != bool(molecule.y)
-        title = f"{ANSWERS[int(molecule.y)]} (GIN: {100 * p:.0f} % mutagenic)"
-        ax.set_title(title, fontsize=10, color=AUTHORS if wrong else INK)
-    fig.colorbar(dots, ax=panels.tolist(), shrink=0.6, label="adds to the answer “mutagenic”")
+    last = max((int(graph.y) for graph in graphs), default=0)
+    for ax, graph, at, share, p in zip(panels, graphs, places, shares, sure, strict=False):
+        dots = _draw_graph(ax, graph, at, share, limit, molecules)
+        is_last = int(graph.y) == last
+        title = f"{answers[is_last]} (GIN: {100 * p:.0f} % {answers[1]})"
+        ax.set_title(title, fontsize=10, color=AUTHORS if (p > 0.5) != is_last else INK)
+    if dots is not None:
+        fig.colorbar(dots, ax=panels.tolist(), shrink=0.6, label=f"adds to the answer “{answers[1]}”")
     return fig
 
 
-def _places(molecule: Any) -> Tensor:
-    """`[N, 2]`: where to draw the atoms: around 0, bonds of length 1 on average, and wider than high."""
-    graph = nx.Graph(molecule.edge_index.t().tolist())
-    layout = nx.kamada_kawai_layout(graph)
-    at = torch.tensor([layout[atom].tolist() for atom in sorted(graph)])
-    a, b = at[molecule.edge_index]
+def _places(sample: Any) -> Tensor:
+    """`[N, 2]`: where to draw the nodes: around 0, edges of length 1 on average, and wider than high."""
+    graph = nx.Graph(sample.edge_index.t().tolist())
+    graph.add_nodes_from(range(sample.num_nodes))
+    layout = nx.kamada_kawai_layout(graph) if nx.is_connected(graph) else nx.spring_layout(graph, seed=0)
+    at = torch.tensor([layout[node].tolist() for node in sorted(graph)])
+    a, b = at[sample.edge_index]
     at = (at - at.mean(0)) / (a - b).norm(dim=1).mean()
     at = at @ torch.linalg.svd(at, full_matrices=False)[2].T
     return at - (at.amax(0) + at.amin(0)) / 2
 
 
-def _draw_molecule(ax: Any, molecule: Any, at: Tensor, share: Tensor, limit: float) -> Any:
-    for (a, b), kind in zip(molecule.edge_index.t().tolist(), molecule.edge_type.tolist(), strict=True):
-        if a > b:  # each bond is there in both directions
+def _draw_graph(ax: Any, sample: Any, at: Tensor, share: Tensor, limit: float, molecule: bool) -> Any:
+    kinds = sample.edge_type.tolist() if molecule else [SINGLE] * sample.num_edges
+    for (a, b), kind in zip(sample.edge_index.t().tolist(), kinds, strict=True):
+        if molecule and a > b:  # each bond is there in both directions
             continue
         along = at[b] - at[a]
         aside = 0.09 * torch.stack([-along[1], along[0]]) / along.norm()
@@ -134,7 +146,9 @@ def _draw_molecule(ax: Any, molecule: Any, at: Tensor, share: Tensor, limit: flo
             ax.plot(*(at[[a, b]] + offset * aside).T, color="#7B8794", lw=1.3, ls=style, zorder=1)
     look: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "edgecolors": INK}
     dots = ax.scatter(*at.T, c=share, s=170, linewidths=0.8, zorder=2, **look)
-    for (x, y), kind, value in zip(at.tolist(), molecule.node_type.tolist(), share.tolist(), strict=True):
+    if not molecule:
+        return dots
+    for (x, y), kind, value in zip(at.tolist(), sample.node_type.tolist(), share.tolist(), strict=True):
         ink = "white" if abs(value) > 0.6 * limit else "black"
         ax.text(x, y, ATOMS[kind], ha="center", va="center_baseline", fontsize=8, color=ink, zorder=3)
     return dots

@@ -1,6 +1,6 @@
 """Sequences, trees and graphs with labels, each an `InMemoryDataset` of PyG whose trees and DAGs know their levels.
 
-MUTAG and Cora are PyG's own data sets, found and checked.
+MUTAG, Cora and other folders in the forms of TUDataset and Planetoid are PyG's own data sets, found and checked.
 
 Problems over sequences that one draws anew at will are functions, which return inputs, structure and targets; series
 are functions, too.
@@ -14,7 +14,7 @@ from .circuits import CircuitFiles, Circuits
 from .dates import Dates
 from .docstrings import Docstrings
 from .folds import stratified_folds
-from .graphs import cora, mutag
+from .graphs import cora, mutag, planetoid, tudataset
 from .listops import ListOps
 from .logic import Logic
 from .long_lags import adding_problem, temporal_order
@@ -44,6 +44,8 @@ __all__ = [
     "mackey_glass",
     "mutag",
     "narma",
+    "planetoid",
     "stratified_folds",
     "temporal_order",
+    "tudataset",
 ]
