@@ -66,20 +66,30 @@ def raw_file(folder: Path, file: str, mend: str) -> Path:
     raise FileNotFoundError(f"expected the file {file} in {folder}, which holds: {there}. {mend}")
 
 
+def read_text(path: Path) -> str:
+    """The text of a file, without the byte-order mark that some editors begin it with.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        byte = f"{error.object[error.start]:#04x}"
+        what = f"expected UTF-8 text, got the byte {byte} of a binary file or another encoding"
+        raise fault(path, line, what) from error
+
+
 def read_lines(path: Path) -> list[tuple[int, str]]:
     """The lines that are not blank, each with its number, counted from 1.
 
     Raises:
         ValueError: not UTF-8, or no lines at all.
     """
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        what = f"expected UTF-8 text, got the byte {error.object[error.start]:#04x}"
-        raise fault(path, line, what) from error
     # Only line feeds end a line: the treebank has other Unicode line separators inside its words.
-    lines = [(number, line.rstrip()) for number, line in enumerate(text.split("\n"), start=1)]
+    lines = [(number, line.rstrip()) for number, line in enumerate(read_text(path).split("\n"), start=1)]
     lines = [(number, line) for number, line in lines if line]
     if not lines:
         raise ValueError(f"{path}: expected one sample per line, got an empty file. Replace it.")

@@ -64,6 +64,20 @@ def test_lines_are_numbered_and_end_at_line_feeds_only(tmp_path: Path) -> None:
     assert read_lines(path) == [(1, "one"), (3, "two\u2028still\u0085two"), (4, "three")]
 
 
+def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_bytes(b"\xef\xbb\xbfone\n\xef\xbb\xbftwo\n")
+    assert read_lines(path) == [(1, "one"), (2, "\ufefftwo")], "only at the beginning is it a mark"
+    path.write_bytes(b"\xef\xbb\xbfone\n\xff\n")
+    with pytest.raises(
+        ValueError, match=r"text, line 2: expected UTF-8 text, got the byte 0xff of a binary file"
+    ):
+        read_lines(path)
+    path.write_bytes(b"\xef\xbb\xbf")
+    with pytest.raises(ValueError, match=r"expected one sample per line, got an empty file"):
+        read_lines(path)
+
+
 def test_a_file_without_lines_or_not_in_utf8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_bytes(b"\n\n")
