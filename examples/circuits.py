@@ -2,7 +2,7 @@
 
     python examples/circuits.py                      # minutes on one core; circuits are drawn and built here
     python examples/circuits.py --quick              # small circuits and networks: seconds
-    python examples/circuits.py --netlist mine.bench # one network, and what it says of a circuit of yours (or .aag)
+    python examples/circuits.py --netlist mine.bench # one network, on a circuit of yours (or .aag, .aig)
 
 All circuits are and-inverter graphs. Inputs are 0 or 1, evenly and on their own; by simulation it is known how often
 each gate is 1 and which gates are equal. Networks learn both from random circuits of 40 to 120 gates, and are tested
@@ -296,7 +296,7 @@ def predict(run: common.Run, scale: Scale) -> str:
     said = {name: teacher.network.say(batch).one, INDEPENDENT: models.independent(batch).one}
     rows = [
         [netlist.names[gate], *(one[gate].item() for one in said.values()), batch.y[gate].item()]
-        for gate in netlist.outputs
+        for gate in netlist.outputs or netlist.bad  # ABC writes one or the other
     ]
     errors = [(one - batch.y).abs().mean().item() for one in said.values()]
     rows.append([f"mean error of all {len(netlist):,} gates", *errors, "–"])
@@ -323,7 +323,7 @@ def readable_path(text: str) -> Path:
 def main(argv: list[str] | None = None) -> None:
     flags = common.parser(__doc__, name="circuits", epochs=9)
     flags.add_argument(
-        "--netlist", type=readable_path, help="train one network and predict for this .bench or .aag"
+        "--netlist", type=readable_path, help="train one network and predict for this .bench, .aag or .aig"
     )
     run = common.start(flags, argv)
     scale = Scale()

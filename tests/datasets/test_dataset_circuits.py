@@ -311,13 +311,14 @@ def test_the_shared_folder_is_looked_into(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_missing_and_malformed_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(
-        FileNotFoundError, match=r"expected \.bench or \.aag files below .*, got none\. .* Circuits\(\)"
+        FileNotFoundError,
+        match=r"expected \.bench, \.aag or \.aig files below .*, got none\. .* Circuits\(\)",
     ):
         CircuitFiles()
     with pytest.raises(FileNotFoundError, match=rf"below {tmp_path}, got none"):
         CircuitFiles(tmp_path)
-    (tmp_path / "bad.bench").write_text("INPUT(a)\ny = AND(a)\n")
-    with pytest.raises(ValueError, match=r"bad\.bench, line 2: AND takes two or more fan-ins, got 1"):
+    (tmp_path / "bad.bench").write_text("INPUT(a)\ny = NOT(a, a)\n")
+    with pytest.raises(ValueError, match=r"bad\.bench, line 2: NOT takes one fan-in, got 2"):
         CircuitFiles(tmp_path)
     with pytest.raises(ValueError, match=r"pairs must be 0 or more and patterns 1 or more, got 1 and 0"):
         CircuitFiles(tmp_path, pairs=1, patterns=0)

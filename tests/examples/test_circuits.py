@@ -248,7 +248,12 @@ def test_medians_by_hand(example, small):
         ("a.bench", "INPUT(a)\nINPUT(b)\ny = MAJ(a, b)\n", "line 3"),
         ("a.aag", "aag 3 2 0 1 1\n2\n4\n6\n6 2 8\n", "line 5"),
         ("a.bench", "INPUT(a)\nOUTPUT(y)\ny = vdd\n", "constants"),
-        ("a.v", "module a;", ".bench or .aag"),
+        (
+            "a.v",
+            "module a;",
+            "expected AIGER, which begins with 'aag ' or 'aig ', or a name that ends in .bench",
+        ),
+        ("a.aig", "aig 3 2 0 1 1\n6\n\x02", "byte 17"),
         ("a.bench", None, "No such file"),
     ],
 )

@@ -5,7 +5,8 @@ A *literal* is 2v for variable v and 2v + 1 for its complement; 0 and 1 are the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,15 +22,27 @@ class Literals:
         inputs: one even literal each.
         latches: an even literal, what it reads, and its reset.
         ands: an even literal, and both fan-ins.
-        outputs: literals.
+        outputs, bad, constraints, fairness: literals.
+        justice: literals of each property.
         names: of some literals, all different.
+        symbols: names of outputs and properties, by their places, such as `"o0"`.
     """
 
     inputs: list[int] = field(default_factory=list)
     latches: list[tuple[int, int, int | None]] = field(default_factory=list)
     ands: list[tuple[int, int, int]] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
+    bad: list[int] = field(default_factory=list)
+    constraints: list[int] = field(default_factory=list)
+    justice: list[list[int]] = field(default_factory=list)
+    fairness: list[int] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
+    symbols: dict[str, str] = field(default_factory=dict)
+
+    def shown(self) -> Iterator[tuple[str, int]]:
+        """Place and literal of each output, bad state, constraint and fairness constraint."""
+        parts = (("o", self.outputs), ("b", self.bad), ("c", self.constraints), ("f", self.fairness))
+        return ((f"{letter}{place}", one) for letter, part in parts for place, one in enumerate(part))
 
     def netlist(self) -> Netlist:
         """The circuit: inputs, latches and ANDs, then a NOT per complemented literal and a constant that is read.
@@ -46,19 +59,30 @@ class Literals:
             [Kind.INPUT] * len(self.inputs) + [Kind.LATCH] * len(self.latches) + [Kind.AND] * len(self.ands)
         )
         reads = [(read,) for _, read, _ in self.latches] + [(left, right) for _, left, right in self.ands]
-        used = dict.fromkeys(literal for fanins in [*reads, self.outputs] for literal in fanins)
+        shown = [self.outputs, self.bad, self.constraints, *self.justice, self.fairness]
+        used = dict.fromkeys(literal for fanins in [*reads, *shown] for literal in fanins)
         known = set(heads)
         extra = [literal for literal in used if literal not in known]
         kinds += [_CONSTANTS.get(literal, Kind.NOT) for literal in extra]
         number = {literal: gate for gate, literal in enumerate([*heads, *extra])}
         fanins = [()] * len(self.inputs) + [tuple(number[literal] for literal in fanins) for fanins in reads]
         fanins += [() if literal in _CONSTANTS else (number[literal ^ 1],) for literal in extra]
+        names = self._all_names([*heads, *extra])
+        # A symbol that is the name of a gate says no more than that.
+        is_name = {
+            place for place, literal in self.shown() if self.symbols.get(place) == names[number[literal]]
+        }
         return Netlist(
-            names=self._all_names([*heads, *extra]),
+            names=names,
             kinds=tuple(kinds),
             fanins=tuple(fanins),
             outputs=tuple(number[literal] for literal in self.outputs),
             resets=tuple(reset for _, _, reset in self.latches),
+            bad=tuple(number[literal] for literal in self.bad),
+            constraints=tuple(number[literal] for literal in self.constraints),
+            justice=tuple(tuple(number[literal] for literal in some) for some in self.justice),
+            fairness=tuple(number[literal] for literal in self.fairness),
+            symbols=tuple((place, name) for place, name in self.symbols.items() if place not in is_name),
         )
 
     def _all_names(self, literals: Sequence[int]) -> tuple[str, ...]:
@@ -101,6 +125,11 @@ def literals(netlist: Netlist) -> Literals:
         read = lowering.literal[netlist.fanins[latch][0]]
         aig.latches.append((lowering.literal[latch], read, reset))
     aig.outputs = [lowering.literal[gate] for gate in netlist.outputs]
+    aig.bad = [lowering.literal[gate] for gate in netlist.bad]
+    aig.constraints = [lowering.literal[gate] for gate in netlist.constraints]
+    aig.justice = [[lowering.literal[gate] for gate in some] for some in netlist.justice]
+    aig.fairness = [lowering.literal[gate] for gate in netlist.fairness]
+    aig.symbols = dict(netlist.symbols)
     # Where several gates have a literal in common, one that is no alias has its name first.
     direct = sorted(range(len(netlist)), key=lambda gate: netlist.kinds[gate] in (Kind.BUF, Kind.NOT))
     for gate in direct:
@@ -136,16 +165,15 @@ class _Lowering:
     def compute(self, kind: Kind, gate: int, fanins: list[int]) -> None:
         """Write the ANDs of a gate; the last of them is the one that `literal` names."""
         if kind in (Kind.XOR, Kind.XNOR):
-            while len(fanins) > 2:
-                left, right = self._both_and_neither(*fanins[:2])
-                fanins = [*fanins[2:], self._and(left, right)]
-            left, right = self._both_and_neither(*fanins)
+            queue = deque(fanins)
+            while len(queue) > 2:
+                queue.append(self._and(*self._both_and_neither(queue.popleft(), queue.popleft())))
+            left, right = self._both_and_neither(*queue)
         else:
-            if kind in (Kind.OR, Kind.NOR):
-                fanins = [literal ^ 1 for literal in fanins]
-            while len(fanins) > 2:
-                fanins = [*fanins[2:], self._and(*fanins[:2])]
-            left, right = fanins
+            queue = deque(literal ^ (kind in (Kind.OR, Kind.NOR)) for literal in fanins)
+            while len(queue) > 2:
+                queue.append(self._and(queue.popleft(), queue.popleft()))
+            left, right = queue
         self.aig.ands.append((self.literal[gate] & ~1, left, right))
 
     def _both_and_neither(self, left: int, right: int) -> tuple[int, int]:

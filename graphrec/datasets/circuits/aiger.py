@@ -1,7 +1,7 @@
-"""Circuits in ASCII AIGER, the format of and-inverter graphs.
+"""Circuits in AIGER, the format of and-inverter graphs, ASCII (`.aag`) and binary (`.aig`).
 
-Source: A. Biere, "The AIGER And-Inverter Graph (AIG) format version 20071012", Johannes Kepler University Linz, 2007;
-resets of latches are those of version 1.9.
+Sources: A. Biere, "The AIGER And-Inverter Graph (AIG) format version 20071012", Johannes Kepler University Linz, 2007;
+A. Biere, K. Heljanko and S. Wieringa, "AIGER 1.9 And Beyond", Johannes Kepler University Linz, 2011.
 """
 
 from __future__ import annotations
@@ -10,34 +10,52 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ._text import fault, read_text
+from ._text import fault, quoted
 from .aig import Literals, literals
 from .netlist import CombinationalCycleError, Kind, Netlist
 
-_SYMBOL = re.compile(r"([ilo])(\d+) (.+)")
-_LETTERS = {"i": "inputs", "l": "latches", "o": "outputs"}
+_MARK = b"\xef\xbb\xbf"  # the byte-order mark of UTF-8
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_SYMBOL = re.compile(rb"([ilobcjf])([0-9]{1,18}) (.+)")
+_LETTERS = {
+    "i": "inputs", "l": "latches", "o": "outputs", "b": "bad states", "c": "constraints",
+    "j": "justice properties", "f": "fairness constraints",
+}  # fmt: skip
+
+
+def is_aiger(data: bytes) -> bool:
+    """Whether a file that begins so is AIGER, by its header."""
+    return data.removeprefix(_MARK)[:4] in (b"aag ", b"aig ")
 
 
 def read_aiger(path: str | Path) -> Netlist:
-    """The circuit in an `.aag` file; see `parse_aiger`."""
-    return parse_aiger(read_text(path), str(path))
+    """The circuit in a file, ASCII or binary, whatever its name; see `parse_aiger`."""
+    return parse_aiger(Path(path).read_bytes(), str(path))
 
 
-def parse_aiger(text: str, source: str = "") -> Netlist:
-    """The circuit that a text in ASCII AIGER describes.
+def parse_aiger(text: str | bytes, source: str = "") -> Netlist:
+    """The circuit that AIGER describes.
 
-    The header `aag M I L O A` gives the highest variable and the numbers of inputs, latches, outputs and ANDs; these
-    follow, one per line, then symbols and comments. A complemented literal becomes a NOT, one for all who read it.
-    Inputs and latches are called by their symbols. The symbol of an output is the name of the AND, NOT or constant
-    that it shows, if no other has it. See `Literals.netlist` for the other names, and the order.
+    The header `aag M I L O A B C J F` gives the highest variable and the numbers of inputs, latches, outputs, ANDs, bad
+    states, invariant constraints, justice properties and fairness constraints; of the last four, those that are 0 may
+    be missing at its end. These follow, then symbols and comments. In binary files (`aig`) inputs are only counted, and
+    ANDs are differences of literals, 7 bits to a byte.
+
+    A complemented literal becomes a NOT, one for all who read it. Inputs and latches are called by their symbols. The
+    symbol of an output, a bad state or a constraint is the name of the AND, NOT or constant that it shows, if no other
+    has it; else it is kept in `symbols`. See `Literals.netlist` for the other names, and the order.
+
+    ABC writes a circuit that has a latch not reset to 0 with its outputs as bad states, and no outputs. They are not
+    moved back here: `outputs` is what the file calls outputs.
 
     Args:
-        text: what the file holds.
+        text: what the file holds; if binary, bytes.
         source: what errors call it.
 
     Raises:
         ValueError: a malformed header, line or symbol, a literal out of range, an odd one on the left, one that is
-            defined twice or not at all, a text cut off, a cycle of ANDs: with the line.
+            defined twice or not at all, a file cut off, a cycle of ANDs: with the line; from the first AND of a
+            binary file on with the byte, counted from 0.
     """
     return _Reader(text, source).netlist()
 
@@ -67,15 +85,22 @@ def format_aiger(netlist: Netlist) -> str:
             )
     aig = literals(netlist)
     counts = [len(part) for part in (aig.inputs, aig.latches, aig.outputs, aig.ands)]
-    lines = [" ".join(map(str, ["aag", counts[0] + counts[1] + counts[3], *counts]))]
+    properties = [len(part) for part in (aig.bad, aig.constraints, aig.justice, aig.fairness)]
+    while properties and not properties[-1]:
+        properties.pop()
+    lines = [" ".join(map(str, ["aag", counts[0] + counts[1] + counts[3], *counts, *properties]))]
     lines += map(str, aig.inputs)
     for latch, read, reset in aig.latches:
         # 0 is what a latch without reset has; its own literal stands for either value.
         lines.append(f"{latch} {read}" + ("" if reset == 0 else f" {latch if reset is None else reset}"))
-    lines += map(str, aig.outputs)
+    lines += map(str, [*aig.outputs, *aig.bad, *aig.constraints])
+    lines += [str(len(some)) for some in aig.justice] + [str(one) for some in aig.justice for one in some]
+    lines += map(str, aig.fairness)
     lines += [" ".join(map(str, gate)) for gate in aig.ands]
-    for letter, gates in (("i", netlist.inputs), ("l", netlist.latches), ("o", netlist.outputs)):
-        lines += [f"{letter}{place} {netlist.names[gate]}" for place, gate in enumerate(gates)]
+    parts = (netlist.inputs, netlist.latches, netlist.outputs, netlist.bad, netlist.constraints)
+    named = zip("ilobcf", [*parts, netlist.fairness], strict=True)
+    symbols = {f"{letter}{place}": netlist.names[g] for letter, part in named for place, g in enumerate(part)}
+    lines += [f"{place} {name}" for place, name in (symbols | aig.symbols).items()]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -83,48 +108,51 @@ _ALLOWED = {Kind.INPUT, Kind.CONST0, Kind.CONST1, Kind.LATCH, Kind.NOT, Kind.AND
 
 
 class _Reader:
-    """Goes through the lines of one text."""
+    """Goes through the bytes of one file."""
 
-    def __init__(self, text: str, source: str) -> None:
-        self.lines = text.split("\n")
+    def __init__(self, text: str | bytes, source: str) -> None:
+        self.data = text.encode() if isinstance(text, str) else text
+        self.is_text = isinstance(text, str)
         self.source = source
+        self.at = len(_MARK) if self.data.startswith(_MARK) else 0
+        self.begin = 0  # of what is being read
         self.line = 0
+        self.by_bytes = False  # how errors say where
         self.highest = 0
         self.defined: dict[int, int] = {}  # literal: line
         self.used: list[tuple[int, int]] = []  # line, literal
         self.aig = Literals()
 
     def netlist(self) -> Netlist:
-        self.highest, inputs, latches, outputs, ands = self._header()
+        binary, counts = self._header()
+        self.highest, inputs, latches, outputs, ands, bad, constraints, justice, fairness = counts
         aig = self.aig
-        for place in range(inputs):
-            (literal,) = self._numbers(f"input {place + 1} of {inputs}", "one literal", (1,))
-            self._define(literal)
-            aig.inputs.append(literal)
+        if binary:
+            aig.inputs = list(range(2, 2 * inputs + 2, 2))
+        else:
+            aig.inputs = [self._define(literal) for literal in self._column("input", inputs, "one literal")]
         for place in range(latches):
             what = f"latch {place + 1} of {latches}"
-            literal, read, *reset = self._numbers(
-                what, "its literal, what it reads and maybe a reset", (2, 3)
-            )
-            self._define(literal)
-            self._use(read)
-            aig.latches.append((literal, read, self._reset(literal, reset)))
-        for place in range(outputs):
-            (literal,) = self._numbers(f"output {place + 1} of {outputs}", "one literal", (1,))
-            self._use(literal)
-            aig.outputs.append(literal)
-        for place in range(ands):
-            literal, left, right = self._numbers(f"AND {place + 1} of {ands}", "three literals", (3,))
-            self._define(literal)
-            self._use(left)
-            self._use(right)
-            aig.ands.append((literal, left, right))
-        for line, literal in self.used:
-            if literal > 1 and literal & ~1 not in self.defined:
-                self.line = line
-                what = f"expected the literal of an input, a latch or an AND, got {literal}"
-                raise self._fault(f"{what}, which no line defines", f"Define {literal & ~1}, or correct it")
-        self.line = 1 + inputs + latches + outputs + ands
+            if binary:
+                literal = 2 * (inputs + place + 1)
+                read, *reset = self._numbers(what, "what it reads and maybe a reset", (1, 2))
+            else:
+                literal, read, *reset = self._numbers(
+                    what, "its literal, what it reads and maybe a reset", (2, 3)
+                )
+                self._define(literal)
+            aig.latches.append((literal, self._use(read), self._reset(literal, reset)))
+        aig.outputs = self._reads("output", outputs)
+        aig.bad = self._reads("bad state", bad)
+        aig.constraints = self._reads("constraint", constraints)
+        sizes = list(self._column("justice property", justice, "how many literals it has"))
+        for place, size in enumerate(sizes):
+            aig.justice.append(self._reads(f"justice property {place + 1} of {justice}, literal", size))
+        aig.fairness = self._reads("fairness constraint", fairness)
+        if binary:
+            self._binary_ands(2 * (inputs + latches + 1), ands)
+        else:
+            self._ascii_ands(ands)
         self._symbols()
         try:
             return aig.netlist()
@@ -134,46 +162,94 @@ class _Reader:
             self.line = next(heads[gate] for gate in error.cycle if gate < len(heads))
             raise self._fault(str(error), "Correct a literal, or put a latch in the cycle") from error
 
-    def _header(self) -> list[int]:
-        self.line = 1
-        word, *numbers = self.lines[0].split() or [""]
-        if word == "aig":
-            raise self._fault(
-                "expected ASCII AIGER (aag), got binary (aig)", "Convert it with aigtoaig x.aig x.aag"
-            )
-        if word != "aag" or len(numbers) < 5 or not all(number.isdecimal() for number in numbers):
-            raise self._fault(
-                f"expected the header 'aag M I L O A', got {self.lines[0]!r}",
-                "Correct the header, or replace the file",
-            )
-        counts = [int(number) for number in numbers]
-        if any(counts[5:]):
-            what = f"expected inputs, latches, outputs and ANDs only, got {self.lines[0]!r}"
-            raise self._fault(what, "Take out the bad states, constraints, justice and fairness of AIGER 1.9")
-        highest, inputs, latches, _, ands = counts[:5]
-        if highest < inputs + latches + ands:
-            what = f"expected M of {inputs + latches + ands} or more (I + L + A), got {highest}"
+    def _header(self) -> tuple[bool, list[int]]:
+        """Whether the file is binary, and the nine numbers."""
+        written = self._next_line() or ""
+        word, *parts = written.split() or [""]
+        known = word in ("aag", "aig") and 5 <= len(parts) <= 9
+        if not known or not all(_NUMBER.fullmatch(part) for part in parts):
+            what = "expected the header 'aag M I L O A' or 'aig M I L O A', then maybe B, C, J and F"
+            raise self._fault(f"{what}, got {quoted(written)}", "Correct the header, or replace the file")
+        if word == "aig" and self.is_text:
+            what = "expected ASCII AIGER (aag) in a str, got binary (aig)"
+            raise self._fault(what, "Give bytes, or the file to read_aiger")
+        counts = [int(part) for part in parts] + [0] * (9 - len(parts))
+        needed = counts[1] + counts[2] + counts[4]
+        if counts[0] < needed or (word == "aig" and counts[0] > needed):
+            what = f"expected M of {needed}{'' if word == 'aig' else ' or more'} (I + L + A), got {counts[0]}"
             raise self._fault(what, "Correct the header")
-        return counts[:5]
+        return word == "aig", counts
+
+    def _next_line(self) -> str | None:
+        """The next line, None after the last; bytes that are no UTF-8 are written out."""
+        if self.at >= len(self.data):
+            self.line, self.begin = self.line + 1, len(self.data)
+            return None
+        end = self.data.find(b"\n", self.at)
+        end = len(self.data) if end < 0 else end
+        self.line, self.begin, self.at = self.line + 1, self.at, end + 1
+        return self.data[self.begin : end].rstrip().decode("utf-8", "backslashreplace")
 
     def _numbers(self, what: str, expected: str, counts: tuple[int, ...]) -> list[int]:
         """The numbers on the next line."""
-        self.line += 1
-        at_end = self.line > len(self.lines) or (self.line == len(self.lines) and not self.lines[-1])
-        if at_end:
-            raise self._fault(
-                f"expected {what}, got the end of the text",
-                "The file is cut off: replace it, or correct the header",
-            )
-        written = self.lines[self.line - 1]
+        written = self._next_line()
+        if written is None:
+            raise self._cut_off(f"expected {what}")
         parts = written.split()
-        if len(parts) not in counts or not all(part.isdecimal() for part in parts):
-            raise self._fault(
-                f"expected {what}, {expected}, got {written!r}", "Correct the line, or the header's counts"
-            )
+        if len(parts) not in counts or not all(_NUMBER.fullmatch(part) for part in parts):
+            what = f"expected {what}, {expected}, got {quoted(written)}"
+            raise self._fault(what, "Correct the line, or the header's counts")
         return [int(part) for part in parts]
 
-    def _define(self, literal: int) -> None:
+    def _column(self, what: str, count: int, expected: str) -> Iterator[int]:
+        """The numbers on the next lines, one each."""
+        for place in range(count):
+            yield self._numbers(f"{what} {place + 1} of {count}", expected, (1,))[0]
+
+    def _reads(self, what: str, count: int) -> list[int]:
+        return [self._use(literal) for literal in self._column(what, count, "one literal")]
+
+    def _ascii_ands(self, count: int) -> None:
+        for place in range(count):
+            literal, left, right = self._numbers(f"AND {place + 1} of {count}", "three literals", (3,))
+            self.aig.ands.append((self._define(literal), self._use(left), self._use(right)))
+        for line, literal in self.used:
+            if literal > 1 and literal & ~1 not in self.defined:
+                self.line = line
+                what = f"expected the literal of an input, a latch or an AND, got {literal}"
+                raise self._fault(f"{what}, which no line defines", f"Define {literal & ~1}, or correct it")
+
+    def _binary_ands(self, first: int, count: int) -> None:
+        """Each AND is the difference of its literal to the larger fan-in, and of that to the other."""
+        self.by_bytes = True
+        for place, literal in enumerate(range(first, first + 2 * count, 2)):
+            left = literal - self._difference("first", (place, count, literal), 1, literal)
+            right = left - self._difference("second", (place, count, literal), 0, left)
+            self.aig.ands.append((literal, left, right))
+
+    def _difference(self, which: str, gate: tuple[int, int, int], least: int, most: int) -> int:
+        """A number in bytes of 7 bits, the lowest first; the top bit of each says whether another follows."""
+        place, count, literal = gate
+        self.begin = self.at
+        value = shift = 0
+        more = True
+        while more and value <= most:
+            if self.at >= len(self.data):
+                raise self._cut_off(
+                    f"expected the {which} difference of AND {place + 1} of {count} ({literal})"
+                )
+            byte = self.data[self.at]
+            value |= (byte & 127) << shift
+            more = byte > 127
+            self.at, shift = self.at + 1, shift + 7
+        if not least <= value <= most:
+            what = f"expected the {which} difference of AND {place + 1} of {count} ({literal}) from {least} to {most}"
+            raise self._fault(
+                f"{what}, got {value}{' or more' * more}", "Replace the file, or correct the header"
+            )
+        return value
+
+    def _define(self, literal: int) -> int:
         self._check_range(literal)
         if literal & 1 or literal == 0:
             got = f"the odd literal {literal}" if literal & 1 else "0, which is a constant"
@@ -184,10 +260,12 @@ class _Reader:
             what = f"expected a new literal, got {literal}, which line {self.defined[literal]} defines"
             raise self._fault(what, "Correct one of them")
         self.defined[literal] = self.line
+        return literal
 
-    def _use(self, literal: int) -> None:
+    def _use(self, literal: int) -> int:
         self._check_range(literal)
         self.used.append((self.line, literal))
+        return literal
 
     def _check_range(self, literal: int) -> None:
         if literal > 2 * self.highest + 1:
@@ -202,42 +280,56 @@ class _Reader:
 
     def _symbols(self) -> None:
         aig = self.aig
-        ports = {"i": aig.inputs, "l": [latch for latch, _, _ in aig.latches]}
-        shown: list[tuple[int, str]] = []  # outputs come last: inputs and latches have their names first
+        shown = dict(aig.shown())
+        ports = {f"i{place}": literal for place, literal in enumerate(aig.inputs)}
+        ports |= {f"l{place}": latch for place, (latch, _, _) in enumerate(aig.latches)}
         taken: set[str] = set()
-        counts = {"i": len(aig.inputs), "l": len(aig.latches), "o": len(aig.outputs)}
-        for letter, place, name in self._symbol_lines(counts):
-            if letter == "o":
-                shown.append((aig.outputs[place], name))
-                continue
-            literal = ports[letter][place]
-            if name in taken or literal in aig.names:
-                what = f"expected one new name for {letter}{place}, got {name!r} again"
+        for place, name in self._symbol_lines():
+            again = place in aig.symbols or (place in ports and (name in taken or ports[place] in aig.names))
+            if again:
+                what = f"expected one new name for {place}, got {quoted(name)} again"
                 raise self._fault(what, "Rename one of them")
-            aig.names[literal] = name
-            taken.add(name)
-        is_port = {*ports["i"], *ports["l"]}
-        for literal, name in shown:
-            if literal not in aig.names and literal not in is_port and name not in taken:
+            if place in ports:
+                aig.names[ports[place]] = name
+                taken.add(name)
+            else:
+                aig.symbols[place] = name
+        # Inputs and latches have their names first.
+        unnamed = set(shown.values()) - set(ports.values()) - set(aig.names)
+        for place, name in aig.symbols.items():
+            literal = shown.get(place)
+            if literal in unnamed and name not in taken:
                 aig.names[literal] = name
+                unnamed.remove(literal)
                 taken.add(name)
 
-    def _symbol_lines(self, counts: dict[str, int]) -> Iterator[tuple[str, int, str]]:
-        """Letter, place and name of each symbol that is left."""
-        while self.line < len(self.lines) and self.lines[self.line].rstrip() != "c":
-            written = self.lines[self.line].rstrip()
-            self.line += 1
-            if not written:
-                continue
-            symbol = _SYMBOL.fullmatch(written)
-            if not symbol:
-                what = f"expected a symbol such as 'i0 name', or c before a comment, got {written!r}"
+    def _symbol_lines(self) -> Iterator[tuple[str, str]]:
+        """Place and name of each symbol that is left, such as `("i0", "enable")`; what follows a c is comment."""
+        aig = self.aig
+        parts = (aig.inputs, aig.latches, aig.outputs, aig.bad, aig.constraints, aig.justice, aig.fairness)
+        counts = dict(zip(_LETTERS, map(len, parts), strict=True))
+        while (written := self._next_line()) is not None:
+            symbol = _SYMBOL.fullmatch(self.data[self.begin : self.at].rstrip())
+            if not symbol and written.startswith("c"):  # ABC goes on in the same line
+                return
+            if not symbol and written:
+                what = f"expected a symbol such as 'i0 name', or c before a comment, got {quoted(written)}"
                 raise self._fault(what, "Correct the line, or the header's counts")
-            letter, place = symbol[1], int(symbol[2])
-            if place >= counts[letter]:
-                what = f"expected a place below {counts[letter]}, the number of {_LETTERS[letter]}, got {written!r}"
-                raise self._fault(what, "Correct the line")
-            yield letter, place, symbol[3].strip()
+            if symbol:
+                letter, place = symbol[1].decode(), int(symbol[2])
+                if place >= counts[letter]:
+                    what = f"expected a place below {counts[letter]}, the number of {_LETTERS[letter]}"
+                    raise self._fault(f"{what}, got {quoted(written)}", "Correct the line")
+                try:
+                    yield f"{letter}{place}", symbol[3].decode().strip()
+                except UnicodeDecodeError as error:
+                    what = f"expected a name in UTF-8, got {quoted(written)}"
+                    raise self._fault(what, "Convert the names to UTF-8") from error
+
+    def _cut_off(self, what: str) -> ValueError:
+        mend = "The file is cut off: replace it, or correct the header"
+        return self._fault(f"{what}, got the end of the file", mend)
 
     def _fault(self, what: str, mend: str) -> ValueError:
-        return fault(self.source, self.line, what, mend)
+        place = f"byte {self.begin}" if self.by_bytes else f"line {self.line}"
+        return fault(self.source, place, what, mend)

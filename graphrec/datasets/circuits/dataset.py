@@ -13,7 +13,7 @@ from .._files import checksum, raw_folder
 from ._samples import store_circuits
 from ._split import SPLITS, split_of, wiring
 from .aig import to_aig
-from .aiger import read_aiger
+from .aiger import is_aiger, read_aiger
 from .bench import read_bench
 from .drawn import random_aig, random_datapath, random_sequential
 from .netlist import Netlist
@@ -21,7 +21,7 @@ from .simulation import EXHAUSTIVE, PATTERNS
 
 FAMILIES = ("random", "arithmetic", "sequential")
 
-_READERS = {".bench": read_bench, ".aag": read_aiger}
+_ENDINGS = (".bench", ".aag", ".aig")
 
 
 class Circuits(TreeDataset):
@@ -135,17 +135,22 @@ class Circuits(TreeDataset):
 
 
 class CircuitFiles(TreeDataset):
-    """Circuits from files in the `.bench` and the ASCII AIGER format (`.aag`).
+    """Circuits from files in the `.bench` format and in AIGER, ASCII (`.aag`) or binary (`.aig`).
 
-    Such are the benchmarks ISCAS-85 and ISCAS-89, see `parse_bench`, and EPFL and ITC-99 converted to one of
-    these formats. Files are looked for in `root/circuits`, `root`, or without root in `$GRAPHREC_DATA/circuits`, and in
+    Such are the benchmarks ISCAS-85, ISCAS-89 and ITC-99, EPFL's and IWLS', and what ABC writes, see `parse_bench` and
+    `parse_aiger`. Files are looked for in `root/circuits`, `root`, or without root in `$GRAPHREC_DATA/circuits`, and in
     all folders below. Samples are as those of `Circuits`, in the order of their names, which are the paths within
     the folder; the only split is `"all"`. With more than 14 inputs (and latches, for pairs) patterns are drawn:
     probabilities are estimates then, and pairs equal as far as patterns tell.
 
+    Samples have all gates of a file, whether or not it has outputs: ABC's have bad states in their place, which are
+    those of `netlist(name).bad`.
+
     Args:
         root: where the files are, see above.
         sequential: whether to take the circuits with latches, or those without; samples of one data set are alike.
+        reset: what latches show at first where the file does not say it: 0, 1, or None for drawn values; only DFF and
+            DFFRSE of the `.bench` format do not, see `parse_bench`.
         aig: whether circuits become and-inverter graphs, see `to_aig`.
         pairs: how many pairs of each circuit at most.
         patterns: how many are drawn.
@@ -166,28 +171,29 @@ class CircuitFiles(TreeDataset):
         patterns: int = PATTERNS,
         seed: int = 0,
         transform: Callable[[Data], Data] | None = None,
+        reset: int | None = 0,
     ) -> None:
         if pairs < 0 or patterns < 1:
             raise ValueError(f"pairs must be 0 or more and patterns 1 or more, got {pairs} and {patterns}.")
         self.folder = raw_folder("circuits", root)
-        self._files = sorted(path for path in self.folder.rglob("*") if path.suffix.lower() in _READERS)
+        self._files = sorted(path for path in self.folder.rglob("*") if path.suffix.lower() in _ENDINGS)
         if not self._files:
             raise FileNotFoundError(
-                f"expected .bench or .aag files below {self.folder}, got none. Place some there, name their folder "
-                f"with root=..., or draw circuits: Circuits()."
+                f"expected .bench, .aag or .aig files below {self.folder}, got none. Place some there, name their "
+                f"folder with root=..., or draw circuits: Circuits()."
             )
         self._sequential, self._aig = sequential, aig
-        self._pairs, self._patterns, self._seed = pairs, patterns, seed
+        self._pairs, self._patterns, self._seed, self._reset = pairs, patterns, seed, reset
         key = {
             "paths": [self._name(path) for path in self._files],
             "raw": checksum(*self._files),
-            "options": [sequential, aig, pairs, patterns, seed],
+            "options": [sequential, aig, pairs, patterns, seed, reset],
         }
         super().__init__("all", key, transform)
 
     def netlist(self, name: str) -> Netlist:
         """The circuit of the sample that has a name, read again."""
-        read = read_circuit(self.folder / name)
+        read = read_circuit(self.folder / name, self._reset)
         return to_aig(read) if self._aig else read
 
     def make(self) -> dict[str, Samples]:
@@ -205,13 +211,24 @@ class CircuitFiles(TreeDataset):
         return path.relative_to(self.folder).as_posix()
 
 
-def read_circuit(path: str | Path) -> Netlist:
-    """The circuit in a file, by the ending of its name: `.bench` or `.aag`.
+def read_circuit(path: str | Path, reset: int | None = 0) -> Netlist:
+    """The circuit in a file: AIGER, ASCII or binary, by its header, whatever its name; `.bench` by the name.
+
+    Args:
+        path: the file.
+        reset: what latches show in the first clock cycle where the file does not say it, see `parse_bench`.
 
     Raises:
-        ValueError: another ending, or a malformed file, with file and line.
+        ValueError: neither of them, or a malformed file, with file and line.
     """
-    ending = Path(path).suffix.lower()
-    if ending not in _READERS:
-        raise ValueError(f"expected a name that ends in {' or '.join(_READERS)}, got {path}.")
-    return _READERS[ending](path)
+    path = Path(path)
+    with path.open("rb") as file:
+        begin = file.read(8)
+    ending = path.suffix.lower()
+    if is_aiger(begin) or ending in (".aag", ".aig"):
+        return read_aiger(path)
+    if ending != ".bench":
+        raise ValueError(
+            f"expected AIGER, which begins with 'aag ' or 'aig ', or a name that ends in .bench, got {path}."
+        )
+    return read_bench(path, reset)

@@ -83,10 +83,15 @@ class Netlist:
         outputs: the numbers of gates whose values are shown to the outside.
         resets: for each latch, in the order in which they are listed, what it shows in the first clock cycle: 0, 1,
             or None for either. By default 0 for all.
+        bad: gates that are 1 in bad states, which a model checker is to reach (this and the next three: AIGER 1.9).
+        constraints: gates that are to be 1 in all clock cycles.
+        justice: for each property, gates that are each to be 1 again and again.
+        fairness: gates that are to be so for all justice properties.
+        symbols: names of outputs and of these, other than those of gates: place and name, such as `("o0", "carry")`.
 
     Raises:
         ValueError: texts, kinds and fan-ins that are not N; a name that is empty or comes twice; a wrong number of
-            fan-ins; a fan-in or an output that is not there; resets that do not fit the latches.
+            fan-ins; a fan-in, an output or one of a property that is not there; resets that do not fit the latches.
         CombinationalCycleError: a cycle without a latch; names it. A ValueError, too.
     """
 
@@ -95,6 +100,11 @@ class Netlist:
     fanins: tuple[tuple[int, ...], ...]
     outputs: tuple[int, ...] = ()
     resets: tuple[int | None, ...] = ()
+    bad: tuple[int, ...] = ()
+    constraints: tuple[int, ...] = ()
+    justice: tuple[tuple[int, ...], ...] = ()
+    fairness: tuple[int, ...] = ()
+    symbols: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.resets:
@@ -107,8 +117,10 @@ class Netlist:
         return len(self.names)
 
     def __repr__(self) -> str:
-        latches = f", latches={len(self.latches)}" if self.latches else ""
-        return f"Netlist(gates={len(self)}, inputs={len(self.inputs)}, outputs={len(self.outputs)}{latches})"
+        counts = {"gates": len(self), "inputs": len(self.inputs), "outputs": len(self.outputs)}
+        for part in ("latches", "bad", "constraints", "justice", "fairness"):
+            counts |= {part: len(getattr(self, part))} if getattr(self, part) else {}
+        return f"Netlist({', '.join(f'{name}={count}' for name, count in counts.items())})"
 
     @cached_property
     def inputs(self) -> tuple[int, ...]:
@@ -205,10 +217,20 @@ class Netlist:
                 raise ValueError(
                     f"gate {self.names[gate]!r}: {kind.name} takes {kind.takes}, got {len(reads)}: correct its fan-ins."
                 )
-        for what, gates in (("fan-in", self.edges[0].tolist()), ("output", self.outputs)):
+        properties = (
+            *self.bad,
+            *self.constraints,
+            *(gate for some in self.justice for gate in some),
+            *self.fairness,
+        )
+        for what, gates in (
+            ("fan-ins", self.edges[0].tolist()),
+            ("outputs", self.outputs),
+            ("properties", properties),
+        ):
             bad = [gate for gate in gates if not 0 <= gate < size]
             if bad:
-                raise ValueError(f"{what}s must be gates 0 to {size - 1}, got {bad[0]}: correct it.")
+                raise ValueError(f"{what} must be gates 0 to {size - 1}, got {bad[0]}: correct it.")
         if len(self.resets) != len(self.latches) or not set(self.resets) <= {0, 1, None}:
             raise ValueError(
                 f"resets must be 0, 1 or None, one per latch ({len(self.latches)}), got {list(self.resets)}."
