@@ -33,7 +33,6 @@ from .cells import (
     NoForgetLSTMCell,
     PeepholeLSTMCell,
     PerKind,
-    PerRelation,
     RecNNCell,
     ResidualCell,
     RNTNCell,
@@ -92,7 +91,6 @@ from .schedule import (
 from .sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
 from .structure import (
     SYNTAX_FIELDS,
-    EdgeFeatures,
     Structure,
     batch,
     chain,
@@ -125,7 +123,6 @@ __all__ = [
     "NoFixedPointWarning",
     "NoFixedPointError",
     "FixedPoint",
-    "EdgeFeatures",
     "EmittingCell",
     "SAGECell",
     "MPNNCell",
@@ -156,7 +153,6 @@ __all__ = [
     "NoForgetLSTMCell",
     "PeepholeLSTMCell",
     "PerKind",
-    "PerRelation",
     "RMLP",
     "RNTN",
     "RNTNCell",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn import Linear
 
 from .cell import Cell
 
@@ -18,6 +19,17 @@ class NodeState(NamedTuple):
     """The hidden state."""
 
     h: Tensor
+
+
+class Given(NamedTuple):
+    """The rows of targets, or None where they have none; see `Cell.show_pair`."""
+
+    h: Any
+
+
+def as_pair(inputs: int | tuple[int, int]) -> tuple[int, int]:
+    """The widths of the rows of sources and of targets; -1: as wide as the first rows are."""
+    return inputs if isinstance(inputs, tuple) else (inputs, inputs)
 
 
 class Convolution(Cell):
@@ -38,7 +50,24 @@ class Convolution(Cell):
         return x[:, :0]
 
 
-class GCNCell(Convolution):
+class LinearConvolution(Convolution):
+    """One that reads x by linear layers of PyG, which find out how wide it is where that is left open (-1).
+
+    Attributes:
+        input_layers: the names of the layers that read sources and targets.
+    """
+
+    input_layers: tuple[str, ...]
+
+    @property
+    def inputs(self) -> Any:
+        """D, or a pair where sources and targets differ; None before the first run if it was left open."""
+        widths = [self.get_submodule(name).in_channels for name in self.input_layers]
+        known = tuple(None if width == -1 else width for width in widths)
+        return known[0] if known[0] == known[1] else known
+
+
+class GCNCell(LinearConvolution):
     """The graph convolutional network: a sum over neighbours and the node itself, normalised by their degrees.
 
     h_v = W h_v / d_v + sum_u a_uv W h_u / sqrt(d_u d_v) + b,   d_v = 1 + sum_u a_uv
@@ -49,7 +78,7 @@ class GCNCell(Convolution):
     the same names.
 
     Args:
-        inputs: D.
+        inputs: D, or -1: as wide as x is in the first run.
         hidden: H.
         weighted: whether there must be weights: `edge_weight`, or else edge features `[E]` or `[E, 1]`, which are
             taken for them.
@@ -65,6 +94,7 @@ class GCNCell(Convolution):
     """
 
     reads_edges = ("edge_weight",)
+    input_layers = ("lin", "lin")
 
     class State(NamedTuple):
         """The hidden state; what is known of the degree."""
@@ -88,7 +118,12 @@ class GCNCell(Convolution):
         normalize: bool = True,
         self_loops: bool | None = None,
     ) -> None:
-        super().__init__(inputs, hidden)
+        super().__init__(hidden=hidden)
+        if isinstance(inputs, tuple):
+            raise TypeError(
+                "degrees are those of one set of nodes, so that inputs must be one width, or -1: take SAGECell or "
+                "GATCell from one set of nodes to another."
+            )
         if self_loops and not normalize:
             raise ValueError(
                 "edges from nodes to themselves are added where degrees normalise sums: leave out self_loops, or "
@@ -96,13 +131,12 @@ class GCNCell(Convolution):
             )
         self.weighted, self.normalize = weighted, normalize
         self.self_loops = normalize if self_loops is None else self_loops
-        self.lin = nn.Linear(inputs, hidden, bias=False)  # W
+        self.lin = Linear(inputs, hidden, bias=False, weight_initializer="glorot")  # W
         self.bias = nn.Parameter(torch.empty(hidden))
         self.init_parameters()
 
     def init_parameters(self) -> None:
-        """W and b."""
-        nn.init.xavier_uniform_(self.lin.weight)
+        """b."""
         nn.init.zeros_(self.bias)
 
     def shapes(self) -> list[tuple[int, ...]]:
@@ -112,8 +146,8 @@ class GCNCell(Convolution):
     def check(self, structure: Structure) -> None:
         """Refuse edges without weights, where there should be some."""
         weight = structure.edge_weight if structure.edge_weight is not None else structure.edge_attr
-        if self.weighted and (not isinstance(weight, Tensor) or weight.numel() != structure.num_edges):
-            got = f"edge_attr of shape {tuple(weight.shape)}" if isinstance(weight, Tensor) else "none"
+        if self.weighted and (weight is None or weight.numel() != structure.num_edges):
+            got = "none" if weight is None else f"edge_attr of shape {tuple(weight.shape)}"
             raise ValueError(
                 f"the cell takes a weight per edge, edge_weight of shape [{structure.num_edges}], or edge_attr of that "
                 f"shape or [{structure.num_edges}, 1], got {got}: give them, or make the cell with weighted=False."
@@ -178,7 +212,7 @@ def _last_loops(s: Structure) -> tuple[Tensor, Tensor]:
     return s.cache["last_loops"]
 
 
-class SAGECell(Convolution):
+class SAGECell(LinearConvolution):
     """GraphSAGE with the mean aggregator.
 
     h_v = W_1 mean_u h_u + W_2 h_v + b
@@ -187,26 +221,33 @@ class SAGECell(Convolution):
     and 5, before the activation. Parameters are named as in PyG's `SAGEConv`.
 
     Args:
-        inputs: D.
+        inputs: D, or a pair, of sources and of targets; -1: as wide as x is in the first run.
         hidden: H.
 
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
     reads_edges = ()
+    input_layers = ("lin_l", "lin_r")
 
-    def __init__(self, inputs: int, hidden: int) -> None:
-        super().__init__(inputs, hidden)
-        self.lin_l = nn.Linear(inputs, hidden)  # W_1, b
-        self.lin_r = nn.Linear(inputs, hidden, bias=False)  # W_2
+    def __init__(self, inputs: int | tuple[int, int], hidden: int) -> None:
+        super().__init__(hidden=hidden)
+        of_source, of_target = as_pair(inputs)
+        self.lin_l = Linear(of_source, hidden)  # W_1, b
+        self.lin_r = Linear(of_target, hidden, bias=False)  # W_2
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
         """One step."""
         mean = inbox.sum_of("h") / inbox.degree.clamp(min=1).unsqueeze(-1)
-        return self.State(self.lin_l(mean) + self.lin_r(own.h))
+        h = self.lin_l(mean)
+        return self.State(h if own.h is None else h + self.lin_r(own.h))
+
+    def show_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
+        """Both their rows."""
+        return self.State(x_source), Given(x_target)
 
 
-class GINCell(Convolution):
+class GINCell(LinearConvolution):
     """The graph isomorphism network: a network over the sum of a node and its neighbours.
 
     h_v = MLP((1 + eps) h_v + sum_u h_u)                    (4.1)
@@ -215,7 +256,7 @@ class GINCell(Convolution):
     named as in PyG's `GINConv`.
 
     Args:
-        inputs: D.
+        inputs: D, or -1: as wide as x is in the first run.
         hidden: H.
         network: `[N, D] → [N, H]`; by default two layers with a ReLU between them.
         eps: its value at the beginning.
@@ -234,9 +275,11 @@ class GINCell(Convolution):
         eps: float = 0.0,
         train_eps: bool = False,
     ) -> None:
-        super().__init__(inputs, hidden)
+        super().__init__(hidden=hidden)
+        self.input_layers = ("nn.0", "nn.0") if network is None else ()
+        self.given_inputs = None if inputs == -1 else inputs
         if network is None:
-            network = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden))
+            network = nn.Sequential(Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden))
         self.nn = network
         self.initial_eps = eps
         if train_eps:
@@ -245,10 +288,25 @@ class GINCell(Convolution):
             self.register_buffer("eps", torch.empty(1))
         self.init_parameters()
 
+    @property
+    def inputs(self) -> Any:
+        """D, where it is known."""
+        return super().inputs if self.input_layers else self.given_inputs
+
     def init_parameters(self) -> None:
         """eps."""
         nn.init.constant_(self.eps, self.initial_eps)
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
         """One step."""
-        return self.State(self.nn((1 + self.eps) * own.h + inbox.sum_of("h")))
+        total = inbox.sum_of("h")
+        return self.State(self.nn(total if own.h is None else (1 + self.eps) * own.h + total))
+
+    def show_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
+        """Both their rows, which are added up."""
+        if x_target is not None and x_target.shape[1:] != x_source.shape[1:]:
+            raise ValueError(
+                f"the rows of sources and targets are added up, so that they must be of one width, got "
+                f"{x_source.shape[-1]} and {x_target.shape[-1]}: put a linear layer before one of them."
+            )
+        return self.State(x_source), Given(x_target)

@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch_geometric.nn import Linear
 
-from .convolutions import Convolution, NodeState
+from .convolutions import LinearConvolution, NodeState, as_pair
 
 if TYPE_CHECKING:
     from ..engine.inbox import Inbox
 
 
-class _Attention(Convolution):
+class _Attention(LinearConvolution):
     """K heads, side by side or averaged."""
 
-    def __init__(
-        self, inputs: int, hidden: int, heads: int, average: bool, slope: float, dropout: float
-    ) -> None:
-        super().__init__(inputs, hidden)
+    def __init__(self, hidden: int, heads: int, average: bool, slope: float, dropout: float) -> None:
+        super().__init__(hidden=hidden)
         if heads < 1 or (not average and hidden % heads):
             raise ValueError(
                 f"heads stand side by side in the state, so that hidden must be a multiple of their number: got "
@@ -30,17 +29,25 @@ class _Attention(Convolution):
         self.width = hidden if average else hidden // heads
         self.bias = nn.Parameter(torch.empty(hidden))
 
+    def _linear(self, inputs: int, bias: bool) -> Linear:
+        return Linear(inputs, self.heads * self.width, bias=bias, weight_initializer="glorot")
+
     def _by_head(self, rows: Tensor) -> Tensor:
         return rows.unflatten(-1, (self.heads, self.width))
 
-    def _attend(self, inbox: Inbox, own: Any, score: Tensor, own_score: Tensor) -> NodeState:
-        """h from z of sources and node, by the softmax of their scores, `[e, K]` and `[n, K]`."""
+    def _attend(self, inbox: Inbox, own: Any, score: Tensor, own_score: Tensor | None) -> NodeState:
+        """h from z of sources and node, by the softmax of their scores, `[e, K]` and `[n, K]`; None: sources alone."""
+        if own_score is None:
+            share = F.dropout(inbox.softmax(score), self.dropout, self.training)
+            return self._joined(inbox.sum_of("z", share))
         if inbox.is_loop is not None:  # the node itself is there in any case
             score = score.masked_fill(inbox.is_loop.unsqueeze(-1), -torch.inf)
         share, own_share = inbox.softmax_with_own(score, own_score)
         share = F.dropout(share, self.dropout, self.training)
         own_share = F.dropout(own_share, self.dropout, self.training)
-        h = inbox.sum_of("z", share) + own_share.unsqueeze(-1) * own.z
+        return self._joined(inbox.sum_of("z", share) + own_share.unsqueeze(-1) * own.z)
+
+    def _joined(self, h: Tensor) -> NodeState:
         return self.State((h.mean(1) if self.average else h.flatten(1)) + self.bias)
 
 
@@ -57,7 +64,7 @@ class GATCell(_Attention):
     PyG's `GATConv`.
 
     Args:
-        inputs: D.
+        inputs: D, or a pair, of sources and of targets, which have a W each then; -1: as wide as x is in the first run.
         hidden: H, all heads together; a multiple of `heads`, unless they are averaged.
         heads: K.
         average: whether heads are averaged (equation 6), each being H wide.
@@ -75,41 +82,59 @@ class GATCell(_Attention):
     class Shown(NamedTuple):
         """W h by heads `[N, K, H / K]`, and the two parts of scores `[N, K]`."""
 
-        z: Tensor
-        to_targets: Tensor
-        to_itself: Tensor
+        z: Any
+        to_targets: Any
+        to_itself: Any
 
     def __init__(
         self,
-        inputs: int,
+        inputs: int | tuple[int, int],
         hidden: int,
         heads: int = 1,
         average: bool = False,
         slope: float = 0.2,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(inputs, hidden, heads, average, slope, dropout)
-        self.lin = nn.Linear(inputs, heads * self.width, bias=False)  # W
+        super().__init__(hidden, heads, average, slope, dropout)
+        if isinstance(inputs, tuple):
+            self.lin_src, self.lin_dst = (self._linear(width, bias=False) for width in inputs)  # W of each
+            self.input_layers = ("lin_src", "lin_dst")
+        else:
+            self.lin = self._linear(inputs, bias=False)  # W
+            self.input_layers = ("lin", "lin")
         self.att_src = nn.Parameter(torch.empty(1, heads, self.width))  # a_1
         self.att_dst = nn.Parameter(torch.empty(1, heads, self.width))  # a_2
         self.init_parameters()
 
     def init_parameters(self) -> None:
-        """All."""
-        for weight in (self.lin.weight, self.att_src, self.att_dst):
+        """All but products."""
+        for weight in (self.att_src, self.att_dst):
             nn.init.xavier_uniform_(weight)
         nn.init.zeros_(self.bias)
 
     def show(self, state: Any) -> Shown:
         """What of scores and sums depends on one node."""
-        z = self._by_head(self.lin(state.h))
-        return self.Shown(z, (z * self.att_src).sum(-1), (z * self.att_dst).sum(-1))
+        of_source, of_target = self.input_layers
+        z = self._by_head(getattr(self, of_source)(state.h))
+        asked = z if of_source == of_target else self._by_head(getattr(self, of_target)(state.h))
+        return self.Shown(z, (z * self.att_src).sum(-1), (asked * self.att_dst).sum(-1))
+
+    def show_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
+        """What of scores and sums depends on one node; of targets that they have none of their own in the sum."""
+        of_source, of_target = self.input_layers
+        z = self._by_head(getattr(self, of_source)(x_source))
+        to_itself = None
+        if x_target is not None:
+            to_itself = (self._by_head(getattr(self, of_target)(x_target)) * self.att_dst).sum(-1)
+        return self.Shown(z, (z * self.att_src).sum(-1), None), self.Shown(None, None, to_itself)
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
         """One step."""
-        score = F.leaky_relu(inbox.to_targets + inbox.to_edges(own.to_itself), self.slope)
-        own_score = F.leaky_relu(own.to_targets + own.to_itself, self.slope)
-        return self._attend(inbox, own, score, own_score)
+        score = (
+            inbox.to_targets if own.to_itself is None else inbox.to_targets + inbox.to_edges(own.to_itself)
+        )
+        own_score = None if own.z is None else F.leaky_relu(own.to_targets + own.to_itself, self.slope)
+        return self._attend(inbox, own, F.leaky_relu(score, self.slope), own_score)
 
 
 class GATv2Cell(_Attention):
@@ -128,32 +153,31 @@ class GATv2Cell(_Attention):
     """
 
     reads_edges = ()
+    input_layers = ("lin_l", "lin_r")
 
     class Shown(NamedTuple):
         """W_1 h and W_2 h by heads, `[N, K, H / K]`."""
 
-        z: Tensor
-        asked: Tensor
+        z: Any
+        asked: Any
 
     def __init__(
         self,
-        inputs: int,
+        inputs: int | tuple[int, int],
         hidden: int,
         heads: int = 1,
         average: bool = False,
         slope: float = 0.2,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(inputs, hidden, heads, average, slope, dropout)
-        self.lin_l = nn.Linear(inputs, heads * self.width)  # W_1
-        self.lin_r = nn.Linear(inputs, heads * self.width)  # W_2
+        super().__init__(hidden, heads, average, slope, dropout)
+        self.lin_l, self.lin_r = (self._linear(width, bias=True) for width in as_pair(inputs))  # W_1, W_2
         self.att = nn.Parameter(torch.empty(1, heads, self.width))  # a
         self.init_parameters()
 
     def init_parameters(self) -> None:
-        """All but the biases of products."""
-        for weight in (self.lin_l.weight, self.lin_r.weight, self.att):
-            nn.init.xavier_uniform_(weight)
+        """All but products."""
+        nn.init.xavier_uniform_(self.att)
         nn.init.zeros_(self.bias)
 
     def show(self, state: Any) -> Shown:
@@ -163,7 +187,15 @@ class GATv2Cell(_Attention):
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
         """One step."""
         score = self._score(inbox.z + inbox.to_edges(own.asked))
-        return self._attend(inbox, own, score, self._score(own.z + own.asked))
+        own_score = None if own.z is None else self._score(own.z + own.asked)
+        return self._attend(inbox, own, score, own_score)
+
+    def show_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
+        """W_1 h of sources, W_2 h of targets, which have none of their own in the sum."""
+        if x_target is None:
+            raise ValueError("attention depends on both ends together: give rows of targets, too.")
+        z, asked = self._by_head(self.lin_l(x_source)), self._by_head(self.lin_r(x_target))
+        return self.Shown(z, None), self.Shown(None, asked)
 
     def _score(self, both: Tensor) -> Tensor:
         return (self.att * F.leaky_relu(both, self.slope)).sum(-1)

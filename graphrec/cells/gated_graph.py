@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from .cell import Cell
 from .convolutions import NodeState
-from .edges import Widths, edge_layer
 
 if TYPE_CHECKING:
     from ..engine.inbox import Inbox
@@ -24,7 +23,7 @@ class _Gathering(Cell):
     begins_with_x = True
 
     def __init__(self, inputs: int, hidden: int) -> None:
-        super().__init__(inputs, hidden)
+        super().__init__(None if inputs == -1 else inputs, hidden)
         if inputs > hidden:
             raise ValueError(
                 f"the state of round 0 is x padded with zeros, so that hidden must be {inputs} or more, got {hidden}: "
@@ -34,6 +33,10 @@ class _Gathering(Cell):
 
     def before(self, x: Tensor, s: Structure) -> NodeState:
         """h_0 = [x, 0]."""
+        if x.dim() != 2 or x.shape[1] > self.hidden:
+            raise ValueError(
+                f"x must have shape [{s.num_nodes}, D], D being {self.hidden} at most, got {tuple(x.shape)}."
+            )
         return self.State(F.pad(x, (0, self.hidden - x.shape[1])))
 
     def project(self, x: Tensor) -> Tensor:
@@ -53,7 +56,7 @@ class GGNNCell(_Gathering):
     `graphrec.GNN` with cells that share `rnn`.
 
     Args:
-        inputs: D, H at most.
+        inputs: D, H at most, or -1: as wide as x is.
         hidden: H.
         relations: how many there are.
 
@@ -109,9 +112,9 @@ class MPNNCell(_Gathering):
     for all rounds. Parameters are named as in PyG's `NNConv` and `torch.nn.GRUCell`.
 
     Args:
-        inputs: D, H at most.
+        inputs: D, H at most, or -1: as wide as x is.
         hidden: H.
-        edges: the width of the edges' features, or of those of each relation; see `PerRelation`.
+        edges: the width of the edges' features.
         network: A, `[E, edges] → [E, H * H]`; by default two layers with a ReLU between them.
 
     Raises:
@@ -122,14 +125,14 @@ class MPNNCell(_Gathering):
 
     reads_edges = ()
 
-    def __init__(self, inputs: int, hidden: int, edges: Widths, network: nn.Module | None = None) -> None:
+    def __init__(self, inputs: int, hidden: int, edges: int, network: nn.Module | None = None) -> None:
         super().__init__(inputs, hidden)
         self.edges = edges
         if network is None:
-            network = nn.Sequential(edge_layer(edges, hidden), nn.ReLU(), nn.Linear(hidden, hidden * hidden))
+            network = nn.Sequential(nn.Linear(edges, hidden), nn.ReLU(), nn.Linear(hidden, hidden * hidden))
         self.nn = network
 
-    def project_edges(self, edge_attr: Any) -> Tensor:
+    def project_edges(self, edge_attr: Tensor) -> Tensor:
         """A(e) of all edges, `[E, H, H]`."""
         return self.nn(edge_attr).unflatten(-1, (self.hidden, self.hidden))
 

@@ -5,7 +5,7 @@ Belongs here: loops and what they need. Does not: equations of cells (cells), or
 
 from .inbox import Inbox
 from .initial import per_graph, per_node
-from .run import reference_loop, rounds, run, run_first, run_sequence, steps
+from .run import reference_loop, rounds, run, run_between, run_first, run_sequence, steps
 
 __all__ = [
     "Inbox",
@@ -14,6 +14,7 @@ __all__ = [
     "reference_loop",
     "rounds",
     "run",
+    "run_between",
     "run_first",
     "run_sequence",
     "steps",

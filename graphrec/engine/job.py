@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..cells.cell import Cell, check_cell
-from ..cells.edges import check_edges
+from ..cells.cell import Cell, check_cell, check_edges
 from ..schedule import Schedule, check_schedule
 from .inbox import check_slots
 from .initial import check_initial
@@ -46,10 +45,21 @@ class Job:
     @cached_property
     def of_edges(self) -> dict[str, Tensor]:
         """What there is of `edge_attr` `[E, ...]`, as the cell projects it, and `edge_weight` `[E]`."""
-        structure = self.plan.structure
-        attr, weight = self.cell.edge_rows(structure), structure.edge_weight
+        attr, weight = self._projected_edges(), self.plan.structure.edge_weight
         found = {} if attr is None else {"edge_attr": attr}
         return found if weight is None else {**found, "edge_weight": weight.to(self.dtype)}
+
+    def _projected_edges(self) -> Tensor | None:
+        given = self.plan.structure.edge_attr
+        if given is None:
+            return None
+        projected = self.cell.project_edges(given)
+        if not isinstance(projected, Tensor) or projected.shape[:1] != given.shape[:1]:
+            got = tuple(projected.shape) if isinstance(projected, Tensor) else type(projected).__name__
+            raise ValueError(
+                f"{type(self.cell).__name__}.project_edges must return one row per edge, {given.shape[0]}, got {got}."
+            )
+        return projected
 
 
 def prepare(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Job, list[Tensor]]:
@@ -68,6 +78,20 @@ def prepare(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Job, l
         return Job(cell, plan, nodes, x.dtype, each_its_own=True), _check_before(cell, plan, before)
     fields, rows, each_its_own = check_initial(cell, plan, x, initial)
     return Job(cell, plan.with_initial(), rows, x.dtype, each_its_own), fields
+
+
+def prepare_pair(cell: Cell, plan: Schedule, x_source: Tensor, x_target: Tensor | None) -> tuple[Job, int]:
+    """The same for a round from one set of nodes to another; returns the job, and how many targets there are."""
+    _check_cell(cell, plan)
+    num_targets = plan.num_nodes - len(x_source)
+    of_source, of_target = cell.inputs if isinstance(cell.inputs, tuple) else (cell.inputs, cell.inputs)
+    _check_rows(cell, plan, "x_source", x_source, len(x_source), of_source)
+    if x_target is not None:
+        _check_rows(cell, plan, "x_target", x_target, num_targets, of_target)
+        if x_target.dtype != x_source.dtype:
+            raise TypeError(f"x_target must be {x_source.dtype} as x_source is, got {x_target.dtype}.")
+    check_edges(cell, plan.structure)
+    return Job(cell, plan, None, x_source.dtype), num_targets
 
 
 def check_state(job: Job, state: Any, num_nodes: int) -> None:
@@ -104,27 +128,36 @@ def _check_x(cell: Cell, plan: Schedule, x: Tensor) -> None:
             f"x must have one row per node: expected {plan.num_nodes} rows, got shape {tuple(x.shape)}. "
             f"Nodes without an input of their own get a row, too (zeros, for instance)."
         )
-    if cell.inputs is not None and (x.dim() != 2 or x.shape[1] != cell.inputs):
+    if isinstance(cell.inputs, tuple):
         raise ValueError(
-            f"x must have shape [{plan.num_nodes}, {cell.inputs}] for this cell, got {tuple(x.shape)}."
+            f"the cell reads rows of width {cell.inputs[0]} from sources and {cell.inputs[1]} of targets, two sets of "
+            f"nodes: call its model as model((x_source, x_target), edge_index)."
         )
+    _check_rows(cell, plan, "x", x, plan.num_nodes, cell.inputs)
+
+
+def _check_rows(cell: Cell, plan: Schedule, name: str, x: Any, count: int, width: int | None) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a tensor with one row per node, got {type(x).__name__}.")
+    if width is not None and (x.dim() != 2 or x.shape[1] != width):
+        raise ValueError(f"{name} must have shape [{count}, {width}] for this cell, got {tuple(x.shape)}.")
     if not x.is_floating_point():
         raise TypeError(
-            f"x must hold floating-point numbers, got {x.dtype}: embed ids first, or convert with .float()."
+            f"{name} must hold floating-point numbers, got {x.dtype}: embed ids first, or convert with .float()."
         )
     parameter = _first_parameter(cell)
     if parameter is not None and x.dtype != parameter.dtype and not torch.is_autocast_enabled(x.device.type):
         raise TypeError(
-            f"x is {x.dtype}, but the cell's parameters are {parameter.dtype}: convert one, "
-            f"x.to({parameter.dtype}) or cell.to({x.dtype})."
+            f"{name} is {x.dtype}, but the cell's parameters are {parameter.dtype}: convert one, "
+            f"{name}.to({parameter.dtype}) or cell.to({x.dtype})."
         )
     if parameter is not None and x.device != parameter.device:
         raise ValueError(
-            f"x is on {x.device}, but the cell's parameters are on {parameter.device}: move one with .to()."
+            f"{name} is on {x.device}, but the cell's parameters are on {parameter.device}: move one with .to()."
         )
     if x.device != plan.device:
         raise ValueError(
-            f"x is on {x.device}, but the schedule is on {plan.device}: schedule the structure there, "
+            f"{name} is on {x.device}, but the schedule is on {plan.device}: schedule the structure there, "
             f"graphrec.schedule(s.to('{x.device}'))."
         )
 

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .inbox import OF_EDGES, Own, SegmentInbox, gather_edges
+from ..schedule import Paths, Schedule
+from .inbox import OF_EDGES, Inbox, Own, SegmentInbox, gather_edges
 from .job import Job, check_state
 from .paths import send, send_and_sum
 
@@ -51,6 +52,55 @@ def run_rounds(job: Job, x: Tensor, initial: list[Tensor]) -> Iterator[Any]:
         check_state(job, new, plan.num_nodes)
         state = cell.State(*(getattr(new, name).to(job.dtype) for name in state._fields))
         yield state
+
+
+def run_pair(
+    job: Job, x_source: Tensor, x_target: Tensor | None, num_targets: int, with_sums: bool = True
+) -> Any:
+    """One round from one set of nodes to another: the new state of the targets, `[n, ·]`.
+
+    Args:
+        job: the run, over the structure of both sets, the targets first; see `structure.as_pair`.
+        x_source, x_target: `[S, D]` and `[n, D']`, the second None where targets have no rows of their own.
+        num_targets: n.
+        with_sums: whether fields may be added up without a row for each edge.
+    """
+    cell, plan = job.cell, job.plan
+    source, target = cell.show_pair(x_source, x_target)
+    paths = _paths_of_pair(plan, num_targets)
+
+    def look(name: str) -> Tensor:
+        if name in OF_EDGES:
+            return gather_edges(job.of_edges, name, plan.edge)
+        rows = getattr(source, name)
+        return send(rows, paths) if with_sums else rows.index_select(0, paths.source)
+
+    def total(name: str, weight: Tensor | None) -> Tensor:
+        return send_and_sum(getattr(source, name), paths, weight)
+
+    step = plan.steps[0]._replace(nodes=slice(0, num_targets))
+    like = x_source.new_zeros(num_targets, 0)
+    kind = SegmentInbox if with_sums else Inbox
+    inbox = kind(plan, step, source._fields, look, like, total=total if with_sums else None)
+
+    def look_own(name: str) -> Any:
+        rows = getattr(target, name)
+        return None if rows is None else _lent(rows)
+
+    new = cell(like, inbox, Own(target._fields, look_own))
+    check_state(job, new, num_targets)
+    return cell.State(*(getattr(new, name).to(job.dtype) for name in job.fields))
+
+
+def _paths_of_pair(plan: Schedule, num_targets: int) -> Paths:
+    """The edges from sources, counted from the first of these, to targets."""
+    cache = plan.structure.cache
+    if "pair" not in cache:
+        with torch.inference_mode(False):
+            num_sources = plan.num_nodes - num_targets
+            first = plan.first_edge[:num_targets]
+            cache["pair"] = Paths(plan.source - num_targets, plan.target, first, num_sources)
+    return cache["pair"]
 
 
 def _lent(rows: Tensor) -> Tensor:

@@ -17,9 +17,9 @@ from ..schedule import Schedule, schedule
 from .before import Before
 from .chains import Lowered, lower
 from .initial import per_node
-from .job import Job, prepare
+from .job import Job, prepare, prepare_pair
 from .reference import Visit, loop, reference_rounds, run_reference
-from .rounds import run_rounds
+from .rounds import run_pair, run_rounds
 from .segments import is_transformed, move, rows_or_zero
 from .swept import sweep
 from .tape import turn
@@ -93,6 +93,21 @@ def _or_before(empty: Tensor, rows: Tensor, initial: list[Tensor]) -> Tensor:
     shape = (-1, *[1] * (rows.dim() - 1))
     given = initial[0] if initial and initial[0].shape[0] in (1, len(rows)) else rows.new_zeros(())
     return torch.where(empty.view(shape), given, rows)
+
+
+def run_between(cell: Cell, plan: Schedule, x_source: Tensor, x_target: Tensor | None) -> Any:
+    """One round from one set of nodes to another, as layers of PyG are run over a relation between two node types.
+
+    Args:
+        cell: one that has `show_pair`.
+        plan: one round over both sets, the targets first; see `structure.as_pair`.
+        x_source, x_target: `[S, D]` and `[n, D']`; the second may be None where the cell says so, and n is then S.
+
+    Returns:
+        The targets' State, with fields `[n, ·]`.
+    """
+    job, num_targets = prepare_pair(cell, plan, x_source, x_target)
+    return run_pair(job, x_source, x_target, num_targets, with_sums=_may_be_swept())
 
 
 def rounds(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> list[Any]:

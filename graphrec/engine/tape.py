@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from .before import own_attributes
@@ -52,6 +53,8 @@ class Tape:
     def __init__(self, cell: nn.Module) -> None:
         if any(isinstance(p, StandIn) for p in cell.parameters()):
             raise NotSweepable("the cell runs inside a step of another cell, whose tape notes its products")
+        if any(is_lazy(p) for p in cell.parameters()):
+            raise NotSweepable("the widths of some weights are found in this run")
         self.parameters = [p for p in cell.parameters() if p.requires_grad]
         self.products: list[Product] = []  # of the step that is being recorded
         self.leaves: dict[int, Tensor] = {}  # parameters that are used other than as factors

@@ -13,10 +13,9 @@ from torch_geometric.nn import JumpingKnowledge, MessagePassing
 from .. import readout
 from ..cells import Cell, ConvCell, DAGNNCell
 from ..cells.cell import check_cell
-from ..cells.edges import Widths
-from ..engine import per_node, run
+from ..engine import per_node, run, run_between
 from ..schedule import schedule
-from ..structure import Structure, as_structure
+from ..structure import Structure, as_pair, as_structure
 from .hops import Hop, Passing
 from .model import Model, Over
 from .recursive import Recursive
@@ -31,6 +30,10 @@ class GNN(Model, Passing):
 
     Gilmer et al., *Neural message passing for quantum chemistry*, ICML 2017, equations (1) and (2). A cell whose
     round 0 is not its input (`SRNCell`, `ChildSumTreeLSTMCell`) reads x in every round and begins with zeros.
+
+    It stands where PyG's layers do; of one round also between two sets of nodes, with a row for each target, as
+    `model((x_source, x_target), edge_index)`, and so in `HeteroConv` and `to_hetero`. Cells made with -1 find out how
+    wide x is in the first run.
 
     Args:
         cells: one for each round, e.g. `[GCNCell(1433, 16), GCNCell(16, 7)]`; `[cell] * 3` are three rounds with
@@ -84,6 +87,22 @@ class GNN(Model, Passing):
         """`[N, H]` of the last round, or what `jump` makes of all."""
         rows = self.rounds(x, s)
         return (rows[-1] if self.jump is None else self.jump(rows)), []
+
+    def compute_pair(
+        self, x_source: Tensor, x_target: Tensor | None, edge_index: Any, **of_edges: Tensor | None
+    ) -> Tensor:
+        """One round from one set of nodes to another, `[n, H]`: a layer of `HeteroConv` or `to_hetero`."""
+        if len(self.cells) > 1:
+            raise ValueError(
+                f"rows of two sets of nodes, (x_source, x_target), are for one round, got a model of {len(self.cells)}."
+            )
+        if not isinstance(x_source, Tensor):
+            raise TypeError(f"x_source must be a tensor with a row per node, got {type(x_source).__name__}.")
+        # As in PyG, where targets have no rows of their own there are as many of them as there are sources.
+        targets = len(x_source if x_target is None else x_target)
+        plan = self.weighed(schedule(as_pair(edge_index, len(x_source), targets, **of_edges), "sync", 1))
+        h = run_between(self._cells[0], plan, x_source, x_target)[0]
+        return h if self.jump is None else self.jump([h])
 
     def rounds(self, x: Tensor, s: Over) -> list[Tensor]:
         """h of each round, `[N, ·]`, from the first one on."""
@@ -145,7 +164,7 @@ class DAGNN(Model):
         hidden: H.
         layers: L.
         both: whether there is a second network against the edges.
-        edges: the width of the edges' features, or of those of each relation, or None: they are not looked at.
+        edges: the width of the edges' features, or None: they are not looked at.
 
     Shapes: x `[N, D]`; result `[N, L H]`, all layers side by side, or `[N, 2 L H]` with both directions.
     """
@@ -153,7 +172,7 @@ class DAGNN(Model):
     runs = ("along", "against")
 
     def __init__(
-        self, inputs: int, hidden: int, layers: int = 2, both: bool = True, edges: Widths | None = None
+        self, inputs: int, hidden: int, layers: int = 2, both: bool = True, edges: int | None = None
     ) -> None:
         super().__init__()
         if layers < 1:
@@ -186,7 +205,7 @@ class DAGNN(Model):
         return directions
 
 
-def _layers(inputs: int, hidden: int, layers: int, edges: Widths | None) -> nn.ModuleList:
+def _layers(inputs: int, hidden: int, layers: int, edges: int | None) -> nn.ModuleList:
     widths = [inputs] + [hidden] * (layers - 1)
     return nn.ModuleList(Recursive(DAGNNCell(width, hidden, edges)) for width in widths)
 

@@ -11,7 +11,7 @@ from torch_geometric.data import HeteroData
 
 from ..cells.weights import Resettable
 from ..structure import Over, Structure, as_structure
-from .edges import given_of_edges
+from .calls import given_of_edges, structure_of_call
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
@@ -38,17 +38,19 @@ class Model(Resettable):
 
     def forward(
         self,
-        x: Tensor | Mapping[str, Tensor],
-        s: Over,
+        x: Tensor | Mapping[str, Tensor] | tuple[Tensor, Tensor | None],
+        s: Over | None = None,
         edge_attr: Tensor | None = None,
         initial: Any = None,
         return_states: bool = False,
         edge_weight: Tensor | None = None,
+        edge_index: Over | None = None,
     ) -> Any:
         """`[N, D] → [N, H]`, and if `return_states` what `with_states` returns.
 
         Args:
-            x: `[N, D]`; with `HeteroData` also its `x_dict`, and the result is such a dictionary then.
+            x: `[N, D]`; with `HeteroData` also its `x_dict`, and the result is such a dictionary then; a pair of rows
+                for a round from one set of nodes to another, see `graphrec.GNN`.
             s: a Structure, a PyG `Data`, `HeteroData` or `Batch`, or an `edge_index` `[2, E]`.
             edge_attr: `[E, ...]`, with an `edge_index` only; the others carry their own. Where the model's cells read
                 weights and no features, `[E]` or `[E, 1]` are these, as the third argument of PyG's `GCNConv`.
@@ -56,24 +58,54 @@ class Model(Resettable):
                 but one, also that alone; None: there are none.
             return_states: whether final states are wanted.
             edge_weight: `[E]`, likewise.
+            edge_index: another name of s, that of PyG's layers.
 
         Raises:
+            TypeError: no structure, or one by either name; rows and structure the other way round.
             ValueError: features or weights of edges that no cell of the model reads.
         """
+        over = structure_of_call(self, x, s, edge_index)
         if isinstance(x, Mapping):
-            types, sizes, x = _by_type(x, s)
+            types, sizes, x = _by_type(x, over)
+            given = {"edge_attr": edge_attr, "edge_weight": edge_weight, "initial": initial}
             h, final = (
-                self(x, s, edge_attr, initial, True)
+                self(x, over, **given, return_states=True)
                 if return_states
-                else (self(x, s, edge_attr, initial), None)
+                else (self(x, over, **given), None)
             )
             rows = dict(zip(types, h.split(sizes), strict=True))
             return (rows, final) if return_states else rows
-        if isinstance(s, Tensor):
+        if isinstance(over, Tensor):
             edge_attr, edge_weight = given_of_edges(self, edge_attr, edge_weight)
-        structure = as_structure(s, x, edge_attr, edge_weight)
+        if isinstance(x, tuple):
+            return self._compute_pair(
+                x, s, initial, return_states, edge_attr=edge_attr, edge_weight=edge_weight
+            )
+        structure = as_structure(over, x, edge_attr, edge_weight)
         h, final = self.compute(x, structure, check_initial(self, initial), return_states)
         return (h, final) if return_states else h
+
+    def _compute_pair(
+        self, x: tuple[Any, ...], s: Any, initial: Any, return_states: bool, **of_edges: Tensor | None
+    ) -> Tensor:
+        if len(x) != 2:
+            raise TypeError(f"expected rows of nodes, or a pair (x_source, x_target), got {len(x)} of them.")
+        if initial is not None or return_states:
+            raise TypeError("a round from one set of nodes to another has no states.")
+        return self.compute_pair(*x, s, **of_edges)
+
+    def compute_pair(
+        self, x_source: Tensor, x_target: Tensor | None, edge_index: Any, **of_edges: Tensor | None
+    ) -> Tensor:
+        """A round from one set of nodes to another; of graphrec's models `GNN` has it.
+
+        Raises:
+            TypeError: the model is none of one round.
+        """
+        raise TypeError(
+            f"{type(self).__name__} runs over one set of nodes, got a pair of rows (x_source, x_target): a layer from "
+            f"one set to another is graphrec.GNN([cell]), a round with a cell."
+        )
 
     def with_states(self, x: Tensor, s: Over, initial: Any = None) -> tuple[Tensor, list[Any]]:
         """The rows `[N, H]`, and the final state of each layer and direction, a State of `[G, H]` tensors.

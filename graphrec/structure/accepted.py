@@ -12,7 +12,7 @@ from torch_geometric.data import Data, HeteroData
 
 from .build import dag
 from .convert import PYG_NAMES, from_pyg
-from .structure import Structure
+from .structure import Structure, as_whole_numbers
 
 Over = Structure | Data | HeteroData | Tensor  # what models run over; a tensor is an `edge_index` `[2, E]`
 
@@ -59,12 +59,54 @@ def as_structure(
     )
 
 
+def as_pair(
+    edge_index: Any,
+    num_sources: int,
+    num_targets: int,
+    edge_attr: Tensor | None = None,
+    edge_weight: Tensor | None = None,
+) -> Structure:
+    """The structure of edges from one set of nodes to another, as layers of PyG take them: n targets, then S sources.
+
+    Args:
+        edge_index: `[2, E]`, the sources counted in the one set and the targets in the other. Remembered, as above.
+        num_sources, num_targets: S and n.
+        edge_attr, edge_weight: of the edges.
+    """
+    if not isinstance(edge_index, Tensor):
+        raise TypeError(
+            f"rows of two sets of nodes, (x_source, x_target), go with an edge_index tensor, got "
+            f"{type(edge_index).__name__}."
+        )
+    _check_of_edges(edge_attr=edge_attr, edge_weight=edge_weight)
+    parts = {"edge_index": edge_index, "edge_attr": edge_attr, "edge_weight": edge_weight}
+
+    def build(parts: dict[str, Any]) -> Structure:
+        edges = as_whole_numbers(parts["edge_index"], "edge_index must hold node ids as whole numbers")
+        if edges.dim() == 2 and edges.shape[0] == 2:
+            for number, (name, count) in enumerate((("source", num_sources), ("target", num_targets))):
+                odd = ((edges[number] < 0) | (edges[number] >= count)).nonzero().flatten()
+                if len(odd):
+                    raise ValueError(
+                        f"edge {int(odd[0])} names {name} {int(edges[number, odd[0]])}, but there are {count} {name}s, "
+                        f"as x_{name} has rows."
+                    )
+            edges = edges + torch.tensor([[num_targets], [0]], device=edges.device)
+        return dag(num_nodes=num_targets + num_sources, **{**parts, "edge_index": edges})
+
+    return _known(parts, (num_sources, num_targets), build)
+
+
 def _from_edges(edge_index: Tensor, num_nodes: int, **of_edges: Tensor | None) -> Structure:
+    _check_of_edges(**of_edges)
+    parts = {"edge_index": edge_index, **of_edges}
+    return _known(parts, num_nodes, lambda parts: dag(num_nodes=num_nodes, **parts))
+
+
+def _check_of_edges(**of_edges: Tensor | None) -> None:
     for name, values in of_edges.items():
         if values is not None and not isinstance(values, Tensor):
             raise TypeError(f"{name} must be a tensor with a row per edge, got {type(values).__name__}.")
-    parts = {"edge_index": edge_index, **of_edges}
-    return _known(parts, num_nodes, lambda parts: dag(num_nodes=num_nodes, **parts))
 
 
 def _from_data(data: Data) -> Structure:
@@ -80,7 +122,7 @@ def _from_data(data: Data) -> Structure:
     return _known(parts, int(data.num_nodes or 0), build)
 
 
-def _known(parts: dict[str, Any], num_nodes: int, build: Any) -> Structure:
+def _known(parts: dict[str, Any], num_nodes: Any, build: Any) -> Structure:
     """The structure of these tensors: the one of last time, if they are the same."""
     tensors = list(_tensors(parts))
     # Features that are being learned are part of a graph of autograd, and not to be kept.

@@ -1,12 +1,50 @@
-"""What a call gives of edges, and whether anyone reads it."""
+"""What a model is called with, and whether anyone reads it."""
 
 from __future__ import annotations
 
 from inspect import signature
+from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+from torch_geometric.data import Data, HeteroData
 
 from ..cells.cell import Cell, edges_read
+from ..structure import Structure
+
+
+def structure_of_call(model: nn.Module, x: Any, s: Any, edge_index: Any) -> Any:
+    """What a model was given to run over, by either name.
+
+    Raises:
+        TypeError: nothing, or by both names; rows and structure the other way round.
+    """
+    name, over = type(model).__name__, edge_index if s is None else s
+    if s is not None and edge_index is not None:
+        raise TypeError("s and edge_index are two names of what a model runs over: give it once.")
+    if isinstance(x, Structure | Data | HeteroData) and over is None:
+        raise TypeError(
+            f"{name} takes rows and what they belong to, model(x, s), got {type(x).__name__} alone."
+        )
+    is_number = isinstance(x, Tensor) and not x.is_floating_point()
+    is_swapped = is_number and isinstance(over, Tensor) and over.is_floating_point()
+    if is_swapped or isinstance(x, Structure | Data | HeteroData):
+        raise TypeError(
+            f"rows come first, and then what they belong to, model(x, s): {name} got {type(x).__name__} and "
+            f"{type(over).__name__}, the other way round."
+        )
+    if over is not None:
+        return over
+    if isinstance(x, PackedSequence | list) or (isinstance(x, Tensor) and x.dim() == 3):
+        got = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(
+            f"{name} runs over rows [N, D] and a structure, model(x, s), got {got} alone: graphrec.Sequences(model) is "
+            f"called as torch's layers are, with padded, packed or listed sequences."
+        )
+    raise TypeError(
+        f"{name} was called without a structure: model(x, s), where s is a Structure (graphrec.chain(len(x)), "
+        f"graphrec.tree(...)), PyG's Data, or an edge_index."
+    )
 
 
 def given_of_edges(
