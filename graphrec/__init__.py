@@ -33,6 +33,7 @@ from .cells import (
     NoForgetLSTMCell,
     PeepholeLSTMCell,
     PerKind,
+    PerRelation,
     RecNNCell,
     ResidualCell,
     RNTNCell,
@@ -91,6 +92,7 @@ from .schedule import (
 from .sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
 from .structure import (
     SYNTAX_FIELDS,
+    EdgeFeatures,
     Structure,
     batch,
     chain,
@@ -123,6 +125,7 @@ __all__ = [
     "NoFixedPointWarning",
     "NoFixedPointError",
     "FixedPoint",
+    "EdgeFeatures",
     "EmittingCell",
     "SAGECell",
     "MPNNCell",
@@ -153,6 +156,7 @@ __all__ = [
     "NoForgetLSTMCell",
     "PeepholeLSTMCell",
     "PerKind",
+    "PerRelation",
     "RMLP",
     "RNTN",
     "RNTNCell",

@@ -18,7 +18,7 @@ from .cells.weights import Resettable
 from .engine.inbox import Inbox, SegmentInbox
 from .engine.segments import rows_or_zero
 from .schedule import Schedule, Step, schedule
-from .structure import Structure, as_structure, default_slots
+from .structure import EdgeFeatures, Structure, as_structure, default_slots
 from .structure.structure import as_count
 
 
@@ -213,9 +213,13 @@ def with_readout(s: Structure) -> Structure:
     if relation is not None:
         named = s.relation_names
         new_relation = len(named) if named else int(relation.max()) + 1 if len(relation) else 0
+        if isinstance(s.edge_attr, EdgeFeatures) and new_relation < len(s.edge_attr.relations):
+            new_relation = len(s.edge_attr.relations)  # the last ones have no edges
         relation = torch.cat([relation, torch.full_like(nodes, new_relation)])
     edge_attr = s.edge_attr
-    if edge_attr is not None:
+    if isinstance(edge_attr, EdgeFeatures):
+        edge_attr = edge_attr.followed_by(s.num_nodes)
+    elif edge_attr is not None:
         edge_attr = torch.cat([edge_attr, edge_attr.new_zeros(s.num_nodes, *edge_attr.shape[1:])])
     edge_weight = s.edge_weight
     if edge_weight is not None:

@@ -7,6 +7,7 @@ from .cell import Cell
 from .convolutions import GCNCell, GINCell, SAGECell
 from .dags import DAGNNCell, DAGRNNCell, DVAECell
 from .delays import ARCell, NARXCell, TDNNCell
+from .edges import PerRelation
 from .emitting import EmittingCell
 from .gat import GATCell, GATv2Cell
 from .gated_graph import GGNNCell, MPNNCell
@@ -52,6 +53,7 @@ __all__ = [
     "NoForgetLSTMCell",
     "PeepholeLSTMCell",
     "PerKind",
+    "PerRelation",
     "RNTNCell",
     "RecNNCell",
     "ResidualCell",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
+from .edges import project_rows
 from .weights import Resettable
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # What an inbox has of its own; a state's fields must be called otherwise.
 _RESERVED = {
-    *("num_nodes", "num_edges", "target", "slot", "relation", "edge_attr", "edge_weight"),
+    *("num_nodes", "num_edges", "target", "slot", "relation", "edge_attr", "edge_weight", "structure"),
     *("is_loop", "degree", "message_mask", "sum", "mean", "max", "softmax", "softmax_with_own"),
     *("slots", "by_slot", "to_edges", "sum_of", "sum_by_relation"),
     *("has", "parts", "of_slot", "renamed", "replaced", "shown_by", "read_by"),
@@ -63,7 +63,8 @@ class Cell(Resettable):
         inputs: D, the width of x, or None if the cell does not care; of cells that have `show_pair` also a pair, the
             widths of sources and of targets.
         arity: how many slots a node has, or None if any number of edges may enter it.
-        edges: the width of edge_attr, or None if the cell does not care.
+        edges: the width of edge_attr, or of that of each relation (a list or a dictionary; None: it has none), or
+            None if the cell does not care.
         reads_edges: what else the equations read of edges, of `"edge_attr"` and `"edge_weight"`, in a tuple; None: it
             is not said. What is given in a call and no cell of a model reads is refused where all of them say.
         begins_with_x: whether the input is the state of round 0; see `before`.
@@ -113,9 +114,16 @@ class Cell(Resettable):
         """`[N, D] → [N, ·]`: all that needs no neighbour, done once for all nodes before the sweep."""
         return x
 
-    def project_edges(self, edge_attr: Tensor) -> Tensor:
-        """`[E, ...] → [E, ...]`: all that needs the edges' features alone, done once before the sweep."""
+    def project_edges(self, edge_attr: Any) -> Any:
+        """`[E, ...] → [E, ...]`: all that needs the edges' features alone, done once before the sweep.
+
+        Where `edges` has a width for each relation, edge_attr is a `graphrec.EdgeFeatures`; see `PerRelation`.
+        """
         return edge_attr
+
+    def edge_rows(self, s: Structure) -> Tensor | None:
+        """`[E, ...]`: what `project_edges` makes of a structure's features, or None where it is given none."""
+        return project_rows(self, s)
 
     def before(self, x: Tensor, s: Structure) -> Any:
         """The state before the run where none is given, a State of `[N, ·]` tensors; None: zero.
@@ -225,38 +233,3 @@ def edges_read(cells: Iterable[Cell]) -> set[str] | None:
             return None
         found.update(cell.reads_edges, () if cell.edges is None else ("edge_attr",))
     return found
-
-
-def check_edges(cell: Cell, s: Structure, edges: Tensor | None = None) -> None:
-    """Raise ValueError unless edges have the features and relations that a cell reads.
-
-    Args:
-        cell, s: what reads, and what is read.
-        edges: the numbers of those that count, `[e]`; None: all.
-    """
-    if cell.edges is not None:
-        if s.edge_attr is None:
-            raise ValueError(
-                f"the cell reads edge attributes of width {cell.edges}, but the structure has none: build it with "
-                f"edge_attr=...."
-            )
-        if s.edge_attr.shape[1:] != (cell.edges,):
-            raise ValueError(
-                f"edge_attr must have shape [{s.num_edges}, {cell.edges}] for this cell, got "
-                f"{tuple(s.edge_attr.shape)}."
-            )
-    if cell.relations is not None and cell.relations > 1:
-        if s.relation is None:
-            raise ValueError(
-                f"the cell has weights for {cell.relations} relations, but the structure has none: build it with "
-                f"relation=...."
-            )
-        numbers = torch.arange(s.num_edges, device=s.device) if edges is None else edges
-        relation = s.relation[numbers]
-        bad = numbers[(relation < 0) | (relation >= cell.relations)]
-        if len(bad):
-            edge = int(bad[0])
-            raise ValueError(
-                f"the cell has weights for the relations 0 to {cell.relations - 1}, but edge {edge} is of relation "
-                f"{int(s.relation[edge])}: make the cell with more relations, or correct the edge."
-            )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .activation import Activation, activation_function
 from .cell import Cell
 from .convolutions import NodeState
+from .edges import Widths, edge_layer
 from .gru import gated
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class DAGNNCell(Cell):
     Args:
         inputs: D.
         hidden: H.
-        edges: the width of the edges' features e, or None: they are not looked at.
+        edges: the width of the edges' features e, or of those of each relation, which has weights of its own then (see
+            `PerRelation`), or None: they are not looked at.
 
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
@@ -77,19 +79,19 @@ class DAGNNCell(Cell):
         h: Tensor
         score: Tensor
 
-    def __init__(self, inputs: int, hidden: int, edges: int | None = None) -> None:
+    def __init__(self, inputs: int, hidden: int, edges: Widths | None = None) -> None:
         super().__init__(inputs, hidden)
         self.edges = edges
         self.input = nn.Linear(inputs, 3 * hidden)  # of r, z, n
         self.recurrent = nn.Linear(hidden, 3 * hidden)
         self.score = nn.Linear(hidden, 1, bias=False)  # w_2
-        self.edge_score = None if edges is None else nn.Linear(edges, 1, bias=False)  # w_3
+        self.edge_score = None if edges is None else edge_layer(edges, 1, bias=False)  # w_3
 
     def project(self, x: Tensor) -> Tensor:
         """The GRU's products with x."""
         return self.input(x)
 
-    def project_edges(self, edge_attr: Tensor) -> Tensor:
+    def project_edges(self, edge_attr: Any) -> Tensor:
         """w_3 . e."""
         return edge_attr if self.edge_score is None else self.edge_score(edge_attr)
 
@@ -117,7 +119,8 @@ class DVAECell(Cell):
     Args:
         inputs: D.
         hidden: H.
-        edges: the width of the edges' features e, or None: they are not looked at.
+        edges: the width of the edges' features e, or of those of each relation, which has weights of its own then (see
+            `PerRelation`), or None: they are not looked at.
 
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
@@ -125,7 +128,7 @@ class DVAECell(Cell):
     State = NodeState
     reads_edges = ()
 
-    def __init__(self, inputs: int, hidden: int, edges: int | None = None) -> None:
+    def __init__(self, inputs: int, hidden: int, edges: Widths | None = None) -> None:
         super().__init__(inputs, hidden)
         self.edges = edges
         self.input = nn.Linear(inputs, 3 * hidden)  # of r, z, n
@@ -133,13 +136,13 @@ class DVAECell(Cell):
         self.gate = nn.Linear(hidden, hidden)  # g
         self.map = nn.Linear(hidden, hidden, bias=False)  # m
         # What g and m make of e, side by side.
-        self.edge = None if edges is None else nn.Linear(edges, 2 * hidden, bias=False)
+        self.edge = None if edges is None else edge_layer(edges, 2 * hidden, bias=False)
 
     def project(self, x: Tensor) -> Tensor:
         """The GRU's products with x."""
         return self.input(x)
 
-    def project_edges(self, edge_attr: Tensor) -> Tensor:
+    def project_edges(self, edge_attr: Any) -> Tensor:
         """The products with e."""
         return edge_attr if self.edge is None else self.edge(edge_attr)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .cell import Cell
 from .convolutions import NodeState
+from .edges import Widths, edge_layer
 
 if TYPE_CHECKING:
     from ..engine.inbox import Inbox
@@ -114,7 +115,7 @@ class MPNNCell(_Gathering):
     Args:
         inputs: D, H at most, or -1: as wide as x is.
         hidden: H.
-        edges: the width of the edges' features.
+        edges: the width of the edges' features, or of those of each relation; see `PerRelation`.
         network: A, `[E, edges] → [E, H * H]`; by default two layers with a ReLU between them.
 
     Raises:
@@ -125,14 +126,14 @@ class MPNNCell(_Gathering):
 
     reads_edges = ()
 
-    def __init__(self, inputs: int, hidden: int, edges: int, network: nn.Module | None = None) -> None:
+    def __init__(self, inputs: int, hidden: int, edges: Widths, network: nn.Module | None = None) -> None:
         super().__init__(inputs, hidden)
         self.edges = edges
         if network is None:
-            network = nn.Sequential(nn.Linear(edges, hidden), nn.ReLU(), nn.Linear(hidden, hidden * hidden))
+            network = nn.Sequential(edge_layer(edges, hidden), nn.ReLU(), nn.Linear(hidden, hidden * hidden))
         self.nn = network
 
-    def project_edges(self, edge_attr: Tensor) -> Tensor:
+    def project_edges(self, edge_attr: Any) -> Tensor:
         """A(e) of all edges, `[E, H, H]`."""
         return self.nn(edge_attr).unflatten(-1, (self.hidden, self.hidden))
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import prod
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .cell import Cell, check_cell, check_edges, check_shows_its_state, edges_read
+from .cell import Cell, check_cell, check_shows_its_state, edges_read
+from .edges import check_edges, project_rows, relation_widths
 from .wrapping import Wrapping
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ class PerKind(Cell):
         super().__init__(_common_inputs(cells))
         self.cells = nn.ModuleList(cells)
         self.reads_edges = edges_read(cells)
+        self._by_relation = any(relation_widths(cell.edges) is not None for cell in cells)
         self.begins_with_x = any(cell.begins_with_x for cell in cells)
         self.constants = tuple(
             name for name in cells[0].constants if all(name in cell.constants for cell in cells)
@@ -126,6 +130,53 @@ class PerKind(Cell):
         """As all cells."""
         for cell in self._parts:
             cell.initialize(x, s)
+        if self._projects_first(s):
+            none = s.slot.new_zeros(0)
+            with torch.no_grad():
+                rows = [project_rows(cell, s, none) for cell in self._parts]
+            self._edge_shapes = [None if part is None else part.shape[1:] for part in rows]
+
+    def edge_rows(self, s: Structure) -> Tensor | None:
+        """`[E, ·]`: what each cell makes of the edges into nodes of its kind, flat and as wide as the widest.
+
+        Features that are as wide for all edges are left as they are: each cell projects its own in its step.
+        """
+        if not self._projects_first(s):
+            return s.edge_attr
+        assert s.kind is not None
+        kind = s.kind[s.target]
+        edges = [(kind == number).nonzero().flatten() for number in range(len(self.cells))]
+        rows = [project_rows(cell, s, part) for cell, part in zip(self._parts, edges, strict=True)]
+        made = [
+            (part, flat.reshape(len(part), prod(flat.shape[1:])))
+            for part, flat in zip(edges, rows, strict=True)
+            if flat is not None
+        ]
+        if not made:
+            return None
+        width = max(flat.shape[1] for _, flat in made)
+        flat = torch.cat([F.pad(flat, (0, width - flat.shape[1])) for _, flat in made])
+        return flat.new_zeros(s.num_edges, width).index_copy(0, torch.cat([part for part, _ in made]), flat)
+
+    def _projects_first(self, s: Structure) -> bool:
+        return self._by_relation or not isinstance(s.edge_attr, Tensor)
+
+    def _reader(self, kind: int, s: Structure) -> Callable[[Tensor], Tensor]:
+        """What makes a cell's features of edges from their rows in `edge_rows`."""
+        cell = self._parts[kind]
+        if not self._projects_first(s):
+            return cell.project_edges
+
+        def read(rows: Tensor) -> Tensor:
+            shape = self._edge_shapes[kind]
+            if shape is None:
+                raise ValueError(
+                    f"the cell of kind {kind} reads inbox.edge_attr, which has another width in each relation: give it "
+                    f"edges, the widths."
+                )
+            return rows[:, : prod(shape)].reshape(len(rows), *shape)
+
+        return read
 
     @property
     def _parts(self) -> list[Any]:
@@ -143,7 +194,13 @@ class PerKind(Cell):
             own_now = self.State(*own_of_kind)
             if cell.Shown is not None:
                 own_now = SimpleNamespace(**{**cell.show(own_now)._asdict(), **own_now._asdict()})
-            states.append(cell(cell.project(x_of_kind), messages.read_by(cell), own_now))
+            states.append(
+                cell(
+                    cell.project(x_of_kind),
+                    messages.read_by(cell, self._reader(kind, inbox.structure)),
+                    own_now,
+                )
+            )
         return self.State(*map(torch.cat, zip(*states, strict=True)))
 
 

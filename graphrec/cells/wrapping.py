@@ -54,9 +54,13 @@ class Wrapping(Cell):
         """As the cell."""
         return self.cell.project(x)
 
-    def project_edges(self, edge_attr: Tensor) -> Tensor:
+    def project_edges(self, edge_attr: Any) -> Any:
         """As the cell."""
         return self.cell.project_edges(edge_attr)
+
+    def edge_rows(self, s: Structure) -> Tensor | None:
+        """As the cell."""
+        return self.cell.edge_rows(s)
 
     def before(self, x: Tensor, s: Structure) -> Any:
         """As the cell."""

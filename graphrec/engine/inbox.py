@@ -14,6 +14,7 @@ from .segments import segment_sum, spread
 
 if TYPE_CHECKING:
     from ..cells.cell import Cell
+    from ..structure import Structure
 
 # Fields of every inbox that are the edges' own, beside those of the sources' states.
 OF_EDGES = ("edge_attr", "edge_weight")
@@ -98,6 +99,11 @@ class Inbox(Looked):
         self._num_slots, self._distinct_slots = slots.num_slots, slots.distinct_slots
         self.num_nodes = step.nodes.stop - step.nodes.start
         self.num_edges = step.edges.stop - step.edges.start
+
+    @property
+    def structure(self) -> Structure:
+        """What the run is over."""
+        return self._plan.structure
 
     @property
     def target(self) -> Tensor:
@@ -283,14 +289,18 @@ class Inbox(Looked):
             cell.Shown._fields, lambda name: getattr(self if name in OF_EDGES else shown(), name)
         )
 
-    def read_by(self, cell: Cell) -> Inbox:
-        """The inbox as a cell reads it that is a part of another: with what it lets the sources and the edges show."""
+    def read_by(self, cell: Cell, of_edges: Callable[[Tensor], Tensor] | None = None) -> Inbox:
+        """The inbox as a cell reads it that is a part of another: with what it lets the sources and the edges show.
+
+        Args:
+            cell: the cell.
+            of_edges: from `edge_attr` as it is here to what the cell reads; by default its `project_edges`.
+        """
+        project = cell.project_edges if of_edges is None else of_edges
         other = self.shown_by(cell)
-        if not self.has("edge_attr"):
-            return other
         return other._with_fields(
             other._of_sources,
-            lambda name: cell.project_edges(self.edge_attr) if name == "edge_attr" else getattr(other, name),
+            lambda name: project(self.edge_attr) if name == "edge_attr" else getattr(other, name),
         )
 
     def _with_fields(self, names: tuple[str, ...], fetch: Fetch) -> Inbox:
@@ -391,7 +401,8 @@ def gather_edges(of_edges: dict[str, Tensor], name: str, edge: Tensor) -> Tensor
     """`[e, ...]`: features or weights of inbox edges; 0 or 1 for the virtual edge of an initial state, number -1."""
     if name not in of_edges:
         raise ValueError(
-            f"the cell reads inbox.{name}, but the structure has none: build it with {name}=...."
+            f"the cell reads inbox.{name}, but the structure has none, or none of one width for all edges: build it "
+            f"with {name}=...; for features by relation, give the cell edges, the width in each."
         )
     values, otherwise = of_edges[name], int(name == "edge_weight")
     if not values.shape[0]:

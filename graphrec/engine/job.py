@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..cells.cell import Cell, check_cell, check_edges
+from ..cells.cell import Cell, check_cell
+from ..cells.edges import check_edges
 from ..schedule import Schedule, check_schedule
 from .inbox import check_slots
 from .initial import check_initial
@@ -45,21 +46,10 @@ class Job:
     @cached_property
     def of_edges(self) -> dict[str, Tensor]:
         """What there is of `edge_attr` `[E, ...]`, as the cell projects it, and `edge_weight` `[E]`."""
-        attr, weight = self._projected_edges(), self.plan.structure.edge_weight
+        structure = self.plan.structure
+        attr, weight = self.cell.edge_rows(structure), structure.edge_weight
         found = {} if attr is None else {"edge_attr": attr}
         return found if weight is None else {**found, "edge_weight": weight.to(self.dtype)}
-
-    def _projected_edges(self) -> Tensor | None:
-        given = self.plan.structure.edge_attr
-        if given is None:
-            return None
-        projected = self.cell.project_edges(given)
-        if not isinstance(projected, Tensor) or projected.shape[:1] != given.shape[:1]:
-            got = tuple(projected.shape) if isinstance(projected, Tensor) else type(projected).__name__
-            raise ValueError(
-                f"{type(self.cell).__name__}.project_edges must return one row per edge, {given.shape[0]}, got {got}."
-            )
-        return projected
 
 
 def prepare(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Job, list[Tensor]]:

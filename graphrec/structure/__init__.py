@@ -8,12 +8,14 @@ from .batch import batch
 from .brackets import parse_brackets
 from .build import chain, chains, dag, grid, lagged
 from .convert import from_networkx, from_pyg, to_networkx, to_pyg
+from .features import EdgeFeatures
 from .structure import Structure, default_slots
 from .syntax import SYNTAX_FIELDS
 from .tree import tree
 
 __all__ = [
     "SYNTAX_FIELDS",
+    "EdgeFeatures",
     "Over",
     "Structure",
     "as_pair",

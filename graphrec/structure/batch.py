@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from .build import chains
+from .features import EdgeFeatures, join_features, split_by_relation
 from .structure import EDGE_FIELDS, Structure
 
 
@@ -59,7 +60,7 @@ def _running_count(sizes: list[int]) -> list[int]:
     return counts
 
 
-def _join(name: str, members: list[Structure], count: str) -> Tensor | None:
+def _join(name: str, members: list[Structure], count: str) -> Any:
     # A member without rows (a single node has no edges) need not say what its rows would have been.
     rows = [(i, getattr(m, name)) for i, m in enumerate(members) if getattr(m, count)]
     have = [value for _, value in rows if value is not None]
@@ -70,6 +71,8 @@ def _join(name: str, members: list[Structure], count: str) -> Tensor | None:
         raise ValueError(
             f"member {missing} of the batch has no {name} while others have: give it one, or drop it from all."
         )
+    if any(isinstance(value, EdgeFeatures) for value in have):
+        return join_features([_by_relation(member) for member in members])
     if len({(value.dtype, value.shape[1:]) for value in have}) > 1:
         widths = ", ".join(sorted({f"{list(value.shape[1:])} {value.dtype}" for value in have}))
         raise ValueError(f"{name} must have rows of one shape and dtype in all members, got {widths}.")
@@ -89,6 +92,13 @@ def _join_names(name: str, members: list[Structure]) -> tuple[str, ...] | None:
                 f"all with one list, e.g. graphrec.from_networkx(graph, {name}s=[...])."
             )
     return names[first]
+
+
+def _by_relation(member: Structure) -> EdgeFeatures:
+    """The features of edges, also where all are of one width."""
+    if isinstance(member.edge_attr, EdgeFeatures) or not member.num_edges:
+        return member.edge_attr or EdgeFeatures(0, ())
+    return split_by_relation(member.edge_attr, member.relation)
 
 
 def _join_levels(levels: list[Tensor | None]) -> Tensor | None:

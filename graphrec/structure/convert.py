@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data, HeteroData
 
+from .features import EdgeFeatures
 from .hetero import from_hetero
 from .structure import Structure, check_edge_index, default_slots
 
@@ -72,8 +73,10 @@ def to_pyg(structure: Structure) -> Data:
     N or E of them for values of nodes or edges.
 
     Raises:
-        ValueError: nodes of a graph that do not stand side by side, and no nodes in the last graph.
+        ValueError: nodes of a graph that do not stand side by side, and no nodes in the last graph; features of edges
+            that are of another width in each relation.
     """
+    _check_one_width(structure)
     graph, are_side_by_side = structure.graph, bool((structure.graph.diff() >= 0).all())
     if not are_side_by_side and int(graph.max()) + 1 < structure.num_graphs:
         raise ValueError(
@@ -139,6 +142,7 @@ def from_networkx(graph: nx.Graph) -> Structure:
 
 def to_networkx(structure: Structure) -> nx.DiGraph:
     """A `networkx.DiGraph` (a `MultiDiGraph` where edges are parallel), nodes 0 to N - 1; see `from_networkx`."""
+    _check_one_width(structure)
     pairs = structure.edge_index.t().tolist()
     parallel = len({tuple(pair) for pair in pairs}) < len(pairs)
     graph = nx.MultiDiGraph() if parallel else nx.DiGraph()
@@ -166,6 +170,14 @@ def to_networkx(structure: Structure) -> nx.DiGraph:
         for (source, target), values in zip(pairs, _rows(on_edges, len(pairs)), strict=True)
     )
     return graph
+
+
+def _check_one_width(structure: Structure) -> None:
+    if isinstance(structure.edge_attr, EdgeFeatures):
+        raise ValueError(
+            "edges have features of another width in each relation, which neither PyG's Data nor networkx' attributes "
+            "hold: keep them in a HeteroData, or leave them with s.replace(edge_attr=None)."
+        )
 
 
 def _first_nodes(structure: Structure) -> Tensor:

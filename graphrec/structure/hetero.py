@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,23 +17,22 @@ def from_hetero(data: HeteroData) -> Structure:
     """The structure of PyG's `HeteroData`, or of a batch of them.
 
     Nodes are numbered type by type, in the order of `data.node_types`, whose places are the kinds; edges stand type by
-    type in the order of `data.edge_types`, whose places are the relations. Reads `slot`, `edge_attr` and `edge_weight`
-    of edges where all types have them, and `batch` of nodes.
+    type in the order of `data.edge_types`, whose places are the relations. Reads `edge_attr` of edges, which becomes an
+    `EdgeFeatures` where it is of another width in each type or only some types have it; `slot` and `edge_weight` of
+    edges and `batch` of nodes, where all types have them.
 
     Raises:
-        ValueError: a value that some types carry and others do not, or of other widths; an edge type without edges'
-            index.
+        ValueError: a slot or a batch that some types carry and others do not; an edge type without an edge_index, or
+            with one that is none; a node type that does not say how many nodes there are.
     """
-    counts = [int(data[name].num_nodes or 0) for name in data.node_types]
+    counts = [_num_nodes(data, name) for name in data.node_types]
     first = dict(zip(data.node_types, torch.tensor([0, *counts]).cumsum(0).tolist(), strict=False))
     num_nodes = sum(counts)
     stores = [data[name] for name in data.edge_types]
     for name, store in zip(data.edge_types, stores, strict=True):
-        if "edge_index" not in store:
-            raise ValueError(f"edge type {name} has no edge_index: an edgeless one has shape [2, 0].")
-        _check_ends(
+        _check_edges(
             name,
-            store.edge_index,
+            store.get("edge_index"),
             counts[data.node_types.index(name[0])],
             counts[data.node_types.index(name[2])],
         )
@@ -40,13 +40,13 @@ def from_hetero(data: HeteroData) -> Structure:
         store.edge_index + torch.tensor([[first[name[0]]], [first[name[2]]]], device=store.edge_index.device)
         for name, store in zip(data.edge_types, stores, strict=True)
     ]
-    edge_index = torch.cat(edges, dim=1) if edges else torch.zeros(2, 0, dtype=torch.long)
-    sizes = torch.tensor([part.shape[1] for part in edges], device=edge_index.device)
+    edge_index = torch.cat(edges, dim=1) if edges else _no_edges(data)
+    sizes = torch.tensor([part.shape[1] for part in edges], dtype=torch.long, device=edge_index.device)
     kinds = torch.arange(len(counts), device=edge_index.device)
     slot = _of_all("slot", data.edge_types, stores)
     found: dict[str, Any] = {
         "slot": default_slots(edge_index[1], num_nodes) if slot is None else slot,
-        "edge_attr": _of_all("edge_attr", data.edge_types, stores),
+        "edge_attr": _edge_attr(data.edge_types, stores),
         "edge_weight": _of_all("edge_weight", data.edge_types, stores),
         "relation": torch.repeat_interleave(torch.arange(len(edges), device=edge_index.device), sizes),
         "kind": torch.repeat_interleave(kinds, torch.tensor(counts, device=edge_index.device)),
@@ -56,17 +56,75 @@ def from_hetero(data: HeteroData) -> Structure:
     if batch is not None:
         ends = [len(store["ptr"]) - 1 for store in nodes if "ptr" in store]
         found["graph"] = batch
-        found["num_graphs"] = max(ends) if ends else int(batch.max()) + 1
+        found["num_graphs"] = max(ends) if ends else int(batch.max()) + 1 if len(batch) else 0
     return Structure(num_nodes, edge_index, **found)
 
 
-def _check_ends(name: tuple[str, str, str], edge_index: Tensor, sources: int, targets: int) -> None:
+def _num_nodes(data: HeteroData, name: str) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what PyG guesses from edges, with a warning, is not asked for
+        count = data[name].num_nodes if data[name].can_infer_num_nodes else None
+    if count is None:
+        raise ValueError(
+            f"node type {name!r} does not say how many nodes it has: give it a row for each, data[{name!r}].x, or "
+            f"data[{name!r}].num_nodes (0, if there are none)."
+        )
+    return int(count)
+
+
+def _no_edges(data: HeteroData) -> Tensor:
+    like = next(
+        (value for store in data.node_stores for value in store.values() if isinstance(value, Tensor)), None
+    )
+    return torch.zeros(2, 0, dtype=torch.long, device=None if like is None else like.device)
+
+
+def _check_edges(name: tuple[str, str, str], edge_index: Any, sources: int, targets: int) -> None:
+    if edge_index is None:
+        raise ValueError(f"edge type {name} has no edge_index: an edgeless one has shape [2, 0].")
+    if not isinstance(edge_index, Tensor) or edge_index.dim() != 2 or edge_index.shape[0] != 2:
+        got = (
+            f"shape {tuple(edge_index.shape)}"
+            if isinstance(edge_index, Tensor)
+            else type(edge_index).__name__
+        )
+        raise ValueError(
+            f"the edge_index of edge type {name} must be a long tensor of shape [2, E] (sources, targets), got {got}."
+        )
+    if edge_index.dtype != torch.long:
+        raise TypeError(
+            f"the edge_index of edge type {name} must be of dtype torch.long, got {edge_index.dtype}: convert it with "
+            f".long()."
+        )
     for row, count, which in ((edge_index[0], sources, name[0]), (edge_index[1], targets, name[2])):
         if row.numel() and (int(row.min()) < 0 or int(row.max()) >= count):
             raise ValueError(
                 f"edge type {name} names node {int(row.max() if row.max() >= count else row.min())} of type "
-                f"{which!r}, which has the nodes 0 to {count - 1}."
+                f"{which!r}, which has {f'the nodes 0 to {count - 1}' if count else 'no nodes'}."
             )
+
+
+def _edge_attr(names: list[tuple[str, str, str]], stores: list[Any]) -> Tensor | list[Tensor | None] | None:
+    """One tensor, where all edges have features of one shape and dtype; a list with one for each type otherwise."""
+    values = [store.get("edge_attr") for store in stores]
+    for name, store, value in zip(names, stores, values, strict=True):
+        rows = store.edge_index.shape[1]
+        if value is not None and (not isinstance(value, Tensor) or value.dim() < 1 or len(value) != rows):
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(
+                f"the edge_attr of edge type {name} must have a row for each of {rows} edges, got {got}."
+            )
+    shapes = {
+        None if value is None else (value.shape[1:], value.dtype)
+        for store, value in zip(stores, values, strict=True)
+        if store.edge_index.shape[1]
+    }
+    if len(shapes) > 1:
+        return values
+    if not shapes:  # types without edges need not say what their features would have been
+        return next((value for value in values if value is not None), None)
+    there = [value for value in values if value is not None and len(value)]
+    return torch.cat(there) if there else None
 
 
 def _of_all(field: str, names: Iterable[Any], stores: list[Any]) -> Tensor | None:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from .features import EdgeFeatures, check_features, features_by_relation
+
 # Fields with one row per edge and one row per node; everything that copies a structure goes through these.
 EDGE_FIELDS = ("slot", "relation", "edge_attr", "edge_weight")
 NODE_FIELDS = ("kind", "past", "graph", "level", "level_reversed")
@@ -35,7 +37,9 @@ class Structure:
         slot: `[E]` long, which argument of its target an edge fills (left or right child, lag). By default the
             edges into a node fill its slots 0, 1, 2, … in the order in which they are listed.
         relation: `[E]` long, the type of each edge, or None.
-        edge_attr: `[E, ...]`, features of each edge, or None. May require grad.
+        edge_attr: `[E, ...]`, features of each edge, or None. May require grad. Where they are of another width in
+            each relation, an `EdgeFeatures`, which is made of a list of tensors, one with a row for each edge of its
+            relation, or None where a relation has no features.
         kind: `[N]` long, the type of each node, or None.
         graph: `[N]` long, the graph of a batch that each node belongs to.
         num_graphs: G.
@@ -55,7 +59,7 @@ class Structure:
     edge_index: Tensor
     slot: Tensor
     relation: Tensor | None = None
-    edge_attr: Tensor | None = None
+    edge_attr: Any = None
     kind: Tensor | None = None
     graph: Tensor = None  # type: ignore[assignment]  # where it is left out, all nodes are in graph 0
     num_graphs: int = 1
@@ -74,12 +78,17 @@ class Structure:
         for name in ("num_nodes", "num_graphs"):
             object.__setattr__(self, name, as_count(name, getattr(self, name)))
         check_edge_index(self.edge_index, self.num_nodes)
+        if isinstance(self.edge_attr, list | tuple):
+            _check_tensor("relation", self.relation, self.device)
+            object.__setattr__(self, "edge_attr", features_by_relation(self.relation, self.edge_attr))
         for name in (*EDGE_FIELDS, *NODE_FIELDS):
             _check_tensor(name, getattr(self, name), self.device)
         for name in EDGE_FIELDS:
             _check_rows(name, getattr(self, name), self.num_edges, "edge")
         for name in (*NODE_FIELDS, "tokens", "labels"):
             _check_rows(name, getattr(self, name), self.num_nodes, "node")
+        if isinstance(self.edge_attr, EdgeFeatures):
+            check_features(self.edge_attr, self.relation, self.device)
         _check_range("slot", self.slot, MOST_SLOTS)
         _check_range("past", self.past, MOST_SLOTS)
         _check_range("graph", self.graph, self.num_graphs)
@@ -159,6 +168,12 @@ class Structure:
         named = torch.zeros_like(self.slot) if self.relation is None else self.relation
         names = self.relation_names
         count = len(names) if names else int(named.max()) + 1 if len(named) else 1
+        features = self.edge_attr
+        if isinstance(features, EdgeFeatures):  # the last relations may have no edges
+            count = max(count, len(features.relations))
+            features = features.both_ways(count)
+        elif features is not None:
+            features = torch.cat([features, features])
         edge_index = torch.cat([self.edge_index, self.edge_index.flip(0)], dim=1)
         return replace(
             self,
@@ -166,7 +181,7 @@ class Structure:
             slot=default_slots(edge_index[1], self.num_nodes),
             relation=torch.cat([named, count + named]),
             relation_names=None if names is None else (*names, *(f"rev_{name}" for name in names)),
-            edge_attr=None if self.edge_attr is None else torch.cat([self.edge_attr, self.edge_attr]),
+            edge_attr=features,
             edge_weight=None if self.edge_weight is None else torch.cat([self.edge_weight, self.edge_weight]),
             level=None,
             level_reversed=None,
@@ -181,7 +196,7 @@ class Structure:
         moved = {
             f.name: getattr(self, f.name).to(device)
             for f in fields(self)
-            if isinstance(getattr(self, f.name), Tensor) and f.name != "level"
+            if isinstance(getattr(self, f.name), Tensor | EdgeFeatures) and f.name != "level"
         }
         known = self.known_level
         return replace(self, **moved, level=None if known is None else known.to(device))
@@ -294,7 +309,7 @@ def from_array(array: np.ndarray) -> Tensor:
 
 
 def _check_tensor(name: str, value: Any, device: torch.device) -> None:
-    if value is None:
+    if value is None or (name == "edge_attr" and isinstance(value, EdgeFeatures)):
         return
     if not isinstance(value, Tensor):
         raise TypeError(

@@ -1,5 +1,7 @@
 """What does not fit on graphs is refused before any work, with what was expected, what came, and how to mend it."""
 
+from collections import namedtuple
+
 import pytest
 import torch
 from torch_geometric.nn import GATConv, GCNConv, SAGEConv
@@ -18,6 +20,20 @@ def run(cell, s, rounds=1, x=None):
     return gr.run(cell, gr.schedule(s, "sync", rounds), torch.zeros(3, cell.inputs) if x is None else x)
 
 
+class Unprojected(gr.Cell):
+    """Says that it reads features by relation, and makes nothing of them."""
+
+    State = namedtuple("State", "h")
+    edges = (2, 7)
+
+    def forward(self, x, inbox, own):
+        return self.State(inbox.sum(inbox.edge_attr))
+
+
+class Blind(Unprojected):
+    edges = None
+
+
 def kinds(*cells):
     return gr.PerKind(cells)
 
@@ -27,7 +43,89 @@ class ReadsWeights(gr.SRNCell):
         return self.State(inbox.sum(inbox.edge_weight.unsqueeze(1) * inbox.h))
 
 
+def by_relation(*features):
+    """A ring whose edges are of the relations 0, 1, 1."""
+    return graph(relation=torch.tensor([0, 1, 1]), edge_attr=list(features))
+
+
+ONE, TWO = torch.zeros(1, 2), torch.zeros(2, 7)
+
 FAULTS = {
+    "a list of features without relations": (
+        lambda: graph(edge_attr=[ONE, TWO]),
+        ["features for each relation", "no relations", "relation=..."],
+    ),
+    "features for some edges of a relation": (
+        lambda: by_relation(ONE, torch.zeros(1, 7)),
+        ["edge_attr[1]", "2 edges of relation 1", "(1, 7)"],
+    ),
+    "features of a relation that are none": (
+        lambda: by_relation(ONE, "7"),
+        ["edge_attr[1] must be a tensor", "relation 1", "str"],
+    ),
+    "features whose edges are of another relation by now": (
+        lambda: by_relation(ONE, TWO).replace(relation=torch.tensor([1, 0, 1])),
+        ["edges are of relation 0", "1 have features"],
+    ),
+    "features by relation, which are no relations by now": (
+        lambda: by_relation(ONE, TWO).replace(relation=None),
+        ["features by relation, but no relations"],
+    ),
+    "members with features of different widths": (
+        lambda: gr.batch([by_relation(ONE, TWO), by_relation(ONE, torch.zeros(2, 6))]),
+        ["edge_attr of relation 1", "[6]", "[7]"],
+    ),
+    "one width for features of two": (
+        lambda: run(gr.MPNNCell(D, H, edges=2), by_relation(ONE, TWO)),
+        ["features of width 2 of edges of relation 1", "have features of width 7", "edges=[2, 7]"],
+    ),
+    "features that a cell does not expect": (
+        lambda: run(gr.DVAECell(D, H, edges=[2, None]), by_relation(ONE, TWO)),
+        ["no features of edges of relation 1", "have features of width 7", "edges=[2, 7]"],
+    ),
+    "features that are not there": (
+        lambda: run(gr.DVAECell(D, H, edges=[2, 7]), by_relation(ONE, None)),
+        ["features of width 7 of edges of relation 1", "have no features", "edges=[2, None]"],
+    ),
+    "no features at all, by relation": (
+        lambda: run(gr.DVAECell(D, H, edges=[2, 7]), graph(relation=torch.tensor([0, 1, 1]))),
+        ["edge attributes of width [2, 7]", "has none"],
+    ),
+    "more relations than widths": (
+        lambda: run(gr.DVAECell(D, H, edges=[2]), by_relation(ONE, TWO)),
+        ["edges of relation 1", "has 1"],
+    ),
+    "widths of no relation": (lambda: gr.DVAECell(D, H, edges=[None, None]), ["one at least"]),
+    "a cell that makes nothing of features by relation": (
+        lambda: run(Unprojected(D, H), by_relation(ONE, TWO)),
+        ["Unprojected.project_edges", "one row per edge, 3", "EdgeFeatures", "graphrec.PerRelation"],
+    ),
+    "a cell that reads them all the same": (
+        lambda: run(Blind(D, H), by_relation(ONE, TWO)),
+        ["reads inbox.edge_attr", "of one width", "edges"],
+    ),
+    "a kind's cell that reads them all the same": (
+        lambda: run(
+            kinds(Blind(D, H), gr.DVAECell(D, H, edges=[2, 7])),
+            by_relation(ONE, TWO).replace(kind=torch.tensor([0, 0, 1])),
+            x=torch.zeros(3, D),
+        ),
+        ["cell of kind 0", "edges, the widths"],
+    ),
+    "features by relation for a layer of PyG": (
+        lambda: gr.Recursive(gr.ConvCell(GATConv(D, D, edge_dim=2)), mode="sync", rounds=1)(
+            torch.zeros(3, D), by_relation(ONE, TWO)
+        ),
+        ["GATConv", "in each relation", "edge_attr=None"],
+    ),
+    "features by relation for PyG's Data": (
+        lambda: by_relation(ONE, TWO).to_pyg(),
+        ["another width in each relation", "HeteroData", "edge_attr=None"],
+    ),
+    "features by relation for networkx": (
+        lambda: gr.to_networkx(by_relation(ONE, TWO)),
+        ["another width in each relation"],
+    ),
     "a relation too many": (
         lambda: run(gr.GGNNCell(D, H, relations=2), graph(relation=torch.tensor([0, 2, 1]))),
         ["relations 0 to 1", "edge 1 is of relation 2", "more relations"],

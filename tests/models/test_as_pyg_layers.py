@@ -130,20 +130,80 @@ def test_a_dictionary_needs_hetero_data():
         gr.Recursive(gr.DAGRNNCell(4, 5))({"a": torch.zeros(1, 4)}, graph())
 
 
-def test_hetero_data_that_is_not_whole():
-    data = hetero()
-    data["paper", "cites", "paper"].edge_attr = torch.zeros(2, 1)
-    with pytest.raises(
-        ValueError, match=r"\('author', 'writes', 'paper'\) has no edge_attr, while other types"
-    ):
-        gr.from_pyg(data)
-    data["author", "writes", "paper"].edge_attr = torch.zeros(3, 2)
-    with pytest.raises(ValueError, match="one shape and dtype in all types"):
-        gr.from_pyg(data)
-    data = hetero()
-    data["author", "writes", "paper"].edge_index = torch.tensor([[0, 2], [0, 0]])
-    with pytest.raises(ValueError, match="names node 2 of type 'author', which has the nodes 0 to 1"):
-        gr.from_pyg(data)
+def without(data, *path):
+    del data[path[0]][path[1]]
+    return data
+
+
+def with_(data, kind, **values):
+    for name, value in values.items():
+        data[kind][name] = value
+    return data
+
+
+WRITES, CITES = ("author", "writes", "paper"), ("paper", "cites", "paper")
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (
+            lambda: with_(hetero(), CITES, slot=torch.tensor([0, 0])),
+            ValueError,
+            r"\('author', 'writes', 'paper'\) has no slot, while other types",
+        ),
+        (
+            lambda: with_(hetero(), WRITES, edge_index=torch.tensor([[0, 2], [0, 0]])),
+            ValueError,
+            "names node 2 of type 'author', which has the nodes 0 to 1",
+        ),
+        (
+            lambda: with_(hetero(), WRITES, edge_index=torch.tensor([0, 1])),
+            ValueError,
+            r"edge_index of edge type \('author', 'writes', 'paper'\) .* shape \[2, E\] .*, got shape \(2,\)",
+        ),
+        (
+            lambda: with_(hetero(), WRITES, edge_index=torch.zeros(3, 2).long()),
+            ValueError,
+            r"'writes'.*got shape \(3, 2\)",
+        ),
+        (lambda: with_(hetero(), WRITES, edge_index=[[0], [0]]), ValueError, "'writes'.*got list"),
+        (
+            lambda: with_(hetero(), WRITES, edge_index=torch.zeros(2, 3)),
+            TypeError,
+            "'writes'.*torch.long, got torch.float32: convert",
+        ),
+        (lambda: without(hetero(), WRITES, "edge_index"), ValueError, "'writes'.*has no edge_index"),
+        (
+            lambda: with_(hetero(), CITES, edge_attr=torch.zeros(5, 2)),
+            ValueError,
+            r"edge_attr of edge type \('paper', 'cites', 'paper'\) must have a row for each of 2 edges, got \(5, 2\)",
+        ),
+        (
+            lambda: without(hetero(), "author", "x"),
+            ValueError,
+            "node type 'author' does not say how many nodes it has",
+        ),
+    ],
+)
+def test_hetero_data_that_is_not_whole(make, error, message):
+    with pytest.raises(error, match=message):
+        gr.from_pyg(make())
+
+
+def test_hetero_data_of_little():
+    """No nodes of a type, no edges of any: a graph all the same."""
+    data = HeteroData()
+    data["paper"].x = torch.randn(2, 4, requires_grad=True)
+    data["author"].num_nodes = 0
+    s = gr.from_pyg(data)
+    assert (s.num_nodes, s.num_edges, s.kind.tolist(), s.device) == (2, 0, [0, 0], torch.device("cpu"))
+    model = gr.Recursive(gr.PerKind([gr.DAGRNNCell(4, 5), gr.LSTMCell(4, 5)][:1] * 2))
+    rows = model({"paper": data["paper"].x, "author": torch.zeros(0, 4)}, data)
+    assert rows["author"].shape == (0, 5)
+    assert torch.autograd.grad(rows["paper"].sum(), data["paper"].x)[0].abs().sum() > 0
+    both = gr.from_pyg(Batch.from_data_list([data, data]))
+    assert (both.num_nodes, both.num_graphs) == (4, 2)
 
 
 def test_subgraphs_of_neighbours():
