@@ -146,8 +146,8 @@ class GCNCell(LinearConvolution):
     def check(self, structure: Structure) -> None:
         """Refuse edges without weights, where there should be some."""
         weight = structure.edge_weight if structure.edge_weight is not None else structure.edge_attr
-        if self.weighted and (weight is None or weight.numel() != structure.num_edges):
-            got = "none" if weight is None else f"edge_attr of shape {tuple(weight.shape)}"
+        if self.weighted and (not isinstance(weight, Tensor) or weight.numel() != structure.num_edges):
+            got = f"edge_attr of shape {tuple(weight.shape)}" if isinstance(weight, Tensor) else "none"
             raise ValueError(
                 f"the cell takes a weight per edge, edge_weight of shape [{structure.num_edges}], or edge_attr of that "
                 f"shape or [{structure.num_edges}, 1], got {got}: give them, or make the cell with weighted=False."

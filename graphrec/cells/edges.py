@@ -124,7 +124,8 @@ def _of_one_width(features: EdgeFeatures, cell: Cell, device: torch.device) -> T
 def check_edges(cell: Cell, s: Structure, edges: Tensor | None = None) -> None:
     """Raise ValueError unless edges have the features and relations that a cell reads; arguments as in `read_edges`."""
     widths = relation_widths(cell.edges)
-    _check_relations(cell.relations if widths is None else len(widths), s, edges)
+    if widths is not None or (cell.relations or 0) > 1:
+        _check_relations(cell.relations if widths is None else len(widths), s, edges)
     if cell.edges is None:
         return
     if s.edge_attr is None and s.num_edges:
@@ -138,12 +139,12 @@ def check_edges(cell: Cell, s: Structure, edges: Tensor | None = None) -> None:
                 f"edge_attr must have shape [{s.num_edges}, {cell.edges}] for this cell, got "
                 f"{tuple(s.edge_attr.shape)}."
             )
-    elif s.relation is not None:
-        relation = s.relation if edges is None else s.relation[edges]
-        for number in torch.unique(relation).tolist():
+    elif s.edge_attr is not None:
+        relation = torch.zeros_like(s.slot) if s.relation is None else s.relation
+        for number in torch.unique(relation if edges is None else relation[edges]).tolist():
             wanted = cell.edges if widths is None else widths[number]
             if _shape(s.edge_attr, number) != (None if wanted is None else (wanted,)):
-                known = [_shape(s.edge_attr, r) for r in range(int(s.relation.max()) + 1)]
+                known = [_shape(s.edge_attr, r) for r in range(int(relation.max()) + 1)]
                 found = [None if shape is None else shape[0] if len(shape) == 1 else shape for shape in known]
                 raise ValueError(
                     f"the cell reads {_said(wanted)} of edges of relation {number}, but these have "
@@ -163,10 +164,10 @@ def _said(width: Any) -> str:
     return "no features" if width is None else f"features of width {width}"
 
 
-def _check_relations(count: int | None, s: Structure, edges: Tensor | None) -> None:
-    if count is None or count < 2 or not s.num_edges:
-        return
+def _check_relations(count: int, s: Structure, edges: Tensor | None) -> None:
     if s.relation is None:
+        if count == 1 or not s.num_edges:
+            return
         raise ValueError(
             f"the cell has weights for {count} relations, but the structure has none: build it with relation=...."
         )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch_geometric.nn import MessagePassing
 
+from ..structure.features import EdgeFeatures
 from .aggregation import taking_no_messages
 from .convolutions import Convolution, NodeState
 
@@ -80,6 +81,12 @@ class ConvCell(Convolution):
 
     def check(self, structure: Structure) -> None:
         """Refuse edges that do not carry what the layer needs, or carry more than it takes."""
+        reads = "edge_attr" in self.takes or ("edge_weight" in self.takes and structure.edge_weight is None)
+        if reads and isinstance(structure.edge_attr, EdgeFeatures):
+            raise ValueError(
+                f"{type(self.conv).__name__} takes one tensor of edges' features, but these are of another width in "
+                f"each relation: leave them out with s.replace(edge_attr=None), or use a cell with edges, the widths."
+            )
         told = self._of_edges(lambda name: getattr(structure, name))
         missing = [_OF_EDGES[name] for name, needed in self.takes.items() if needed and name not in told]
         if missing:

@@ -13,6 +13,7 @@ from torch_geometric.nn import JumpingKnowledge, MessagePassing
 from .. import readout
 from ..cells import Cell, ConvCell, DAGNNCell
 from ..cells.cell import check_cell
+from ..cells.edges import Widths
 from ..engine import per_node, run, run_between
 from ..schedule import schedule
 from ..structure import Structure, as_pair, as_structure
@@ -164,7 +165,7 @@ class DAGNN(Model):
         hidden: H.
         layers: L.
         both: whether there is a second network against the edges.
-        edges: the width of the edges' features, or None: they are not looked at.
+        edges: the width of the edges' features, or of those of each relation, or None: they are not looked at.
 
     Shapes: x `[N, D]`; result `[N, L H]`, all layers side by side, or `[N, 2 L H]` with both directions.
     """
@@ -172,7 +173,7 @@ class DAGNN(Model):
     runs = ("along", "against")
 
     def __init__(
-        self, inputs: int, hidden: int, layers: int = 2, both: bool = True, edges: int | None = None
+        self, inputs: int, hidden: int, layers: int = 2, both: bool = True, edges: Widths | None = None
     ) -> None:
         super().__init__()
         if layers < 1:
@@ -205,7 +206,7 @@ class DAGNN(Model):
         return directions
 
 
-def _layers(inputs: int, hidden: int, layers: int, edges: int | None) -> nn.ModuleList:
+def _layers(inputs: int, hidden: int, layers: int, edges: Widths | None) -> nn.ModuleList:
     widths = [inputs] + [hidden] * (layers - 1)
     return nn.ModuleList(Recursive(DAGNNCell(width, hidden, edges)) for width in widths)
 

@@ -93,7 +93,7 @@ FAULTS = {
     ),
     "more relations than widths": (
         lambda: run(gr.DVAECell(D, H, edges=[2]), by_relation(ONE, TWO)),
-        ["edges of relation 1", "has 1"],
+        ["relations 0 to 0", "edge 1 is of relation 1"],
     ),
     "widths of no relation": (lambda: gr.DVAECell(D, H, edges=[None, None]), ["one at least"]),
     "a cell that makes nothing of features by relation": (
