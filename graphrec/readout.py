@@ -19,6 +19,7 @@ from .engine.inbox import Inbox, SegmentInbox
 from .engine.segments import rows_or_zero
 from .schedule import Schedule, Step, schedule
 from .structure import EdgeFeatures, Structure, as_structure, default_slots
+from .structure.outside import outside
 from .structure.structure import as_count
 
 
@@ -270,7 +271,7 @@ def _inbox(h: Tensor, s: Structure | Data) -> tuple[Inbox, Schedule]:
     """The inbox of one more node per graph, and its schedule, whose edge v leaves node v."""
     structure = _structure(h, s)
     if "readout" not in structure.cache:
-        with torch.inference_mode(False):
+        with outside():
             structure.cache["readout"] = schedule(_readers(structure))
     plan = structure.cache["readout"]
     # Without graphs there are no readers, and no step of theirs.

@@ -18,6 +18,7 @@ from torch_geometric.data import Data
 
 from .schedule import levels
 from .structure import Structure, as_structure, chains
+from .structure.outside import outside
 from .structure.structure import as_whole_numbers, from_array
 
 
@@ -200,7 +201,7 @@ def packed_lengths(packed: PackedSequence) -> Tensor:
 @lru_cache(maxsize=16)
 def _chains(lengths: tuple[int, ...], device: torch.device) -> Structure:
     # Batches of one shape come again and again, and keep their schedule.
-    with torch.inference_mode(False):  # what is kept must be fit for training, too
+    with outside():
         return chains(lengths).to(device)
 
 

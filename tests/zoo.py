@@ -54,6 +54,7 @@ CELLS = [
     ),
     CellCase("SecondOrder", gr.SecondOrderCell, oracles.second_order),
     CellCase("LSTM", gr.LSTMCell, oracles.lstm),
+    CellCase("ProjectedLSTM", lambda d, h: gr.ProjectedLSTMCell(d, h + 1, h), oracles.projected_lstm),
     CellCase("NoForgetLSTM", gr.NoForgetLSTMCell, oracles.no_forget_lstm),
     CellCase("PeepholeLSTM", gr.PeepholeLSTMCell, oracles.peephole_lstm),
     CellCase("CoupledLSTM", gr.CoupledLSTMCell, oracles.coupled_lstm),

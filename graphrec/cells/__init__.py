@@ -15,7 +15,7 @@ from .gru import GRUCell, TextbookGRUCell
 from .kinds import GridCell, PerKind
 from .layer_norm import LayerNormGRUCell, LayerNormLSTMCell, LayerNormSRNCell
 from .layerwise import ConvCell
-from .lstm import CoupledLSTMCell, LSTMCell, NoForgetLSTMCell, PeepholeLSTMCell
+from .lstm import CoupledLSTMCell, LSTMCell, NoForgetLSTMCell, PeepholeLSTMCell, ProjectedLSTMCell
 from .recnn import RecNNCell, RNTNCell
 from .residual import ResidualCell
 from .second_order import SecondOrderCell
@@ -52,6 +52,7 @@ __all__ = [
     "NaryTreeLSTMCell",
     "NoForgetLSTMCell",
     "PeepholeLSTMCell",
+    "ProjectedLSTMCell",
     "PerKind",
     "PerRelation",
     "RNTNCell",

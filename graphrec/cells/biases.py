@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 
-def recurrent_layers(inputs: int, hidden: int, gates: int, biases: int) -> tuple[nn.Linear, nn.Linear]:
+def recurrent_layers(
+    inputs: int, hidden: int, gates: int, biases: int, fed_back: int | None = None
+) -> tuple[nn.Linear, nn.Linear]:
     """The products of x and of the state, for all gates one above the other.
 
     Args:
@@ -13,6 +15,7 @@ def recurrent_layers(inputs: int, hidden: int, gates: int, biases: int) -> tuple
         hidden: H.
         gates: how many.
         biases: 0, none; 1, with the product of x; 2, with each product, as in `torch.nn`.
+        fed_back: the width of the state that comes back; by default H.
 
     Raises:
         ValueError: another number of biases.
@@ -21,5 +24,5 @@ def recurrent_layers(inputs: int, hidden: int, gates: int, biases: int) -> tuple
         raise ValueError(f"biases must be 0, 1, or 2 as in torch.nn, got {biases!r}.")
     return (
         nn.Linear(inputs, gates * hidden, bias=biases > 0),
-        nn.Linear(hidden, gates * hidden, bias=biases > 1),
+        nn.Linear(hidden if fed_back is None else fed_back, gates * hidden, bias=biases > 1),
     )

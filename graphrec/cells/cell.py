@@ -39,6 +39,14 @@ class Fused(NamedTuple):
     b_ih: Tensor | None
     b_hh: Tensor | None
 
+    def weights(self) -> list[Tensor]:
+        """As torch's operators take them: with two biases or none."""
+        biases = [self.b_ih, self.b_hh]
+        like = next((bias for bias in biases if bias is not None), None)
+        if like is None:
+            return [self.w_ih, self.w_hh]
+        return [self.w_ih, self.w_hh, *(torch.zeros_like(like) if bias is None else bias for bias in biases)]
+
     def has_shapes(self, inputs: int, hidden: int) -> bool:
         """Whether the weights are those of a cell of these widths."""
         rows = {"lstm": 4, "gru": 3}.get(self.operator, 1) * hidden
@@ -199,7 +207,7 @@ def is_plain(cell: Cell, kind: type[Cell]) -> bool:
 
 def _is_changed(part: nn.Module) -> bool:
     return bool(
-        not vars(part).keys().isdisjoint(("forward", "project"))
+        any(name in part.__dict__ for name in ("forward", "project"))
         or part._compiled_call_impl is not None
         or part._forward_hooks
         or part._forward_pre_hooks

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import Linear
 
+from ..structure.outside import outside
 from .cell import Cell
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class GCNCell(LinearConvolution):
             return self.State(x, *self._degrees(s, weight.to(x.dtype)))
         key = ("gcn", x.dtype, self.normalize, self.self_loops)
         if key not in s.cache:
-            with torch.inference_mode(False):
+            with outside():
                 s.cache[key] = self._degrees(s, torch.ones(s.num_edges, dtype=x.dtype, device=x.device))
         return self.State(x, *s.cache[key])
 

@@ -91,6 +91,60 @@ class LSTMCell(Cell):
         return Fused("lstm", self.input.weight, self.recurrent.weight, self.input.bias, self.recurrent.bias)
 
 
+class ProjectedLSTMCell(Cell):
+    """Long short-term memory that shows less than it keeps: a projection of what comes out of the output gate.
+
+    i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
+    f_t = sigmoid(W_f x_t + U_f h_{t-1} + b_f)
+    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
+    o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
+    c_t = f_t * c_{t-1} + i_t * g_t
+    h_t = V (o_t * tanh(c_t))
+
+    Sak, Senior & Beaufays, *Long short-term memory recurrent neural network architectures for large scale acoustic
+    modeling*, Interspeech 2014, equations (7) to (12), without peepholes: `torch.nn.LSTM` with `proj_size`.
+
+    Args:
+        inputs: D.
+        hidden: H.
+        projection: P, from 1 to H - 1.
+        biases: as in `LSTMCell`.
+
+    Raises:
+        ValueError: a projection of another width.
+
+    Shapes: x `[N, D]`; State `h` `[N, P]`, `c` `[N, H]`. A node has one predecessor at most (slot 0).
+    """
+
+    State = LSTMState
+    arity = 1
+    recurrent_layers = ("recurrent",)
+
+    def __init__(self, inputs: int, hidden: int, projection: int, biases: int = 1) -> None:
+        super().__init__(inputs, hidden)
+        if not 0 < projection < hidden:
+            raise ValueError(
+                f"the projection must be narrower than the memory: expected 1 to {hidden - 1}, got {projection}."
+            )
+        self.width = projection
+        self.input, self.recurrent = recurrent_layers(inputs, hidden, 4, biases, projection)  # of i, f, g, o
+        self.projection = nn.Linear(hidden, projection, bias=False)  # V
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """h and c."""
+        return [(self.width,), (self.hidden,)]
+
+    def project(self, x: Tensor) -> Tensor:
+        """W x + b of all gates."""
+        return self.input(x)
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> LSTMState:
+        """One step."""
+        i, f, g, o = (x + self.recurrent(inbox.sum(inbox.h))).chunk(4, dim=-1)
+        c = torch.sigmoid(f) * inbox.sum(inbox.c) + torch.sigmoid(i) * torch.tanh(g)
+        return self.State(self.projection(torch.sigmoid(o) * torch.tanh(c)), c)
+
+
 class NoForgetLSTMCell(Cell):
     """Long short-term memory as it was at first: without forget gate, so that the memory cell only adds.
 

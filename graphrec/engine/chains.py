@@ -127,17 +127,15 @@ class _LSTM(Lowered):
 
     def _operator(self, tables: list[Tensor], w_ih: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """For each block h, `[steps, chains, H]`, and c behind it, `[1, chains, H]`."""
-        _, _, w_hh, *biases = self.fused
-        biases = [bias for bias in biases if bias is not None]
-        if len(biases) == 1:  # torch has two or none
-            biases.append(torch.zeros_like(biases[0]))
-        weights, training = [w_ih, w_hh, *biases], torch.is_grad_enabled()
+        weights, training = self.fused._replace(w_ih=w_ih).weights(), torch.is_grad_enabled()
         h, c = self._before()
         outputs, memories = [], []
         for table in tables:
             if (width := table.shape[1]) < h.shape[1]:
                 h, c = h[:, :width], c[:, :width]
-            output, h, c = torch.lstm(table, [h, c], weights, bool(biases), 1, 0.0, training, False, False)
+            output, h, c = torch.lstm(
+                table, [h, c], weights, len(weights) == 4, 1, 0.0, training, False, False
+            )
             outputs.append(output)
             memories.append(c)
         return outputs, memories

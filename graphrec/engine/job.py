@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ..cells.cell import Cell, check_cell
 from ..cells.edges import check_edges
-from ..schedule import Schedule, check_schedule
+from ..schedule import Schedule, check_schedule, schedule_seen_by
+from ..structure.outside import outside
 from .inbox import check_slots
 from .initial import check_initial
 
@@ -56,18 +57,20 @@ def prepare(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Job, l
     """Refuse bad input before any work is done; returns the job and the fields of the initial state."""
     _check_cell(cell, plan)
     _check_x(cell, plan, x)
-    check_slots(plan, cell)
-    check_edges(cell, plan.structure)
-    cell.check(plan.structure)
+    with outside():
+        check_slots(plan, cell)
+        check_edges(cell, plan.structure)
+        cell.check(plan.structure)
     cell.initialize(x, plan.structure)
     if initial is None:
+        plan = schedule_seen_by(x, plan)
         before = cell.before(x, plan.structure)
         if before is None:
             return Job(cell, plan, None, x.dtype), []
         nodes = torch.arange(plan.num_nodes, device=plan.device)
         return Job(cell, plan, nodes, x.dtype, each_its_own=True), _check_before(cell, plan, before)
     fields, rows, each_its_own = check_initial(cell, plan, x, initial)
-    return Job(cell, plan.with_initial(), rows, x.dtype, each_its_own), fields
+    return Job(cell, schedule_seen_by(x, plan.with_initial()), rows, x.dtype, each_its_own), fields
 
 
 def prepare_pair(cell: Cell, plan: Schedule, x_source: Tensor, x_target: Tensor | None) -> tuple[Job, int]:
@@ -145,7 +148,7 @@ def _check_rows(cell: Cell, plan: Schedule, name: str, x: Any, count: int, width
         raise ValueError(
             f"{name} is on {x.device}, but the cell's parameters are on {parameter.device}: move one with .to()."
         )
-    if x.device != plan.device:
+    if x.device != plan.device and not x.is_meta:  # (there shapes alone are run)
         raise ValueError(
             f"{name} is on {x.device}, but the schedule is on {plan.device}: schedule the structure there, "
             f"graphrec.schedule(s.to('{x.device}'))."

@@ -10,10 +10,10 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..schedule import Paths, Schedule
+from ..structure.outside import outside
 from .inbox import OF_EDGES, Inbox, Own, SegmentInbox, gather_edges
 from .job import Job, check_state
 from .paths import send, send_and_sum
@@ -45,10 +45,11 @@ def run_rounds(job: Job, x: Tensor, initial: list[Tensor]) -> Iterator[Any]:
             return send_and_sum(getattr(show(), name), plan.paths, weight)
 
         def look_own(name: str, state: Any = state, show: Any = show) -> Tensor:
-            return _lent(getattr(state if name in state._fields else show(), name))
+            return getattr(state if name in state._fields else show(), name).clone()
 
         inbox = SegmentInbox(plan, step, shows, look, x, total=total)
-        new = cell(_lent(x), inbox, Own(of_own, look_own))
+        # (A copy, as of the own state: the cell may write into it.)
+        new = cell(x.clone(), inbox, Own(of_own, look_own))
         check_state(job, new, plan.num_nodes)
         state = cell.State(*(getattr(new, name).to(job.dtype) for name in state._fields))
         yield state
@@ -85,7 +86,7 @@ def run_pair(
 
     def look_own(name: str) -> Any:
         rows = getattr(target, name)
-        return None if rows is None else _lent(rows)
+        return None if rows is None else rows.clone()
 
     new = cell(like, inbox, Own(target._fields, look_own))
     check_state(job, new, num_targets)
@@ -96,16 +97,11 @@ def _paths_of_pair(plan: Schedule, num_targets: int) -> Paths:
     """The edges from sources, counted from the first of these, to targets."""
     cache = plan.structure.cache
     if "pair" not in cache:
-        with torch.inference_mode(False):
+        with outside():
             num_sources = plan.num_nodes - num_targets
             first = plan.first_edge[:num_targets]
             cache["pair"] = Paths(plan.source - num_targets, plan.target, first, num_sources)
     return cache["pair"]
-
-
-def _lent(rows: Tensor) -> Tensor:
-    """The rows, which are copied should the cell write into them."""
-    return torch._lazy_clone(rows)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _round_0(job: Job, x: Tensor, initial: list[Tensor]) -> list[Tensor]:

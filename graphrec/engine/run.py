@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..cells.cell import Cell
 from ..schedule import Schedule, schedule
+from ..structure.outside import has_values
 from .before import Before
 from .chains import Lowered, lower
 from .initial import per_node
@@ -28,6 +29,7 @@ from .zero import NotSweepable
 _reference_only: ContextVar[bool] = ContextVar("reference_only", default=False)
 
 
+@torch.compiler.disable
 def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
     """Run a cell over a schedule.
 
@@ -55,6 +57,7 @@ def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
         return cell.State(*(_run(job, x, fields) if short is None else short.state()))
 
 
+@torch.compiler.disable
 def run_first(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Tensor:
     """Run a cell; returns the first field of the state alone, `[N, H]`, which may be had at less cost."""
     job, fields = prepare(cell, plan, x, initial)
@@ -63,13 +66,14 @@ def run_first(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Ten
         return _run(job, x, fields)[0] if short is None else short.h()
 
 
+@torch.compiler.disable
 def run_sequence(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> tuple[Tensor, Any]:
     """Run a cell; returns the first field of the state, `[N, H]`, and the final state of each graph, `[G, ·]`.
 
     The final state is that of the one node that no edge leaves; in a graph without nodes the initial one.
     """
     job, fields = prepare(cell, plan, x, initial)
-    ends = plan.ends
+    ends = job.plan.ends
     if ends.odd >= 0:
         raise ValueError(
             f"a final state is that of the one node that no edge leaves, but graph {ends.odd} has none or several of "
@@ -95,6 +99,7 @@ def _or_before(empty: Tensor, rows: Tensor, initial: list[Tensor]) -> Tensor:
     return torch.where(empty.view(shape), given, rows)
 
 
+@torch.compiler.disable
 def run_between(cell: Cell, plan: Schedule, x_source: Tensor, x_target: Tensor | None) -> Any:
     """One round from one set of nodes to another, as layers of PyG are run over a relation between two node types.
 
@@ -107,9 +112,10 @@ def run_between(cell: Cell, plan: Schedule, x_source: Tensor, x_target: Tensor |
         The targets' State, with fields `[n, ·]`.
     """
     job, num_targets = prepare_pair(cell, plan, x_source, x_target)
-    return run_pair(job, x_source, x_target, num_targets, with_sums=_may_be_swept())
+    return run_pair(job, x_source, x_target, num_targets, with_sums=_may_be_swept(x_source))
 
 
+@torch.compiler.disable
 def rounds(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> list[Any]:
     """Run a cell in sync mode; returns the states of all rounds, round 0 first, each as `run` returns the last one.
 
@@ -129,7 +135,7 @@ def _rounds(job: Job, x: Tensor, fields: list[Tensor]) -> Iterator[Any]:
     cell, plan = job.cell, job.plan
     placed = x if plan.in_order else x.index_select(0, plan.order)
     projected = _project(cell, placed)
-    loop = reference_rounds if not _may_be_swept() else run_rounds
+    loop = run_rounds if _may_be_swept(x) else reference_rounds
     for state in loop(job, projected, fields):
         yield state if plan.in_order else cell.State(*(field.index_select(0, plan.place) for field in state))
 
@@ -150,7 +156,7 @@ def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
 
 def _once(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
     cell = job.cell
-    if _may_be_swept() and job.plan.cycles is None and job.plan.edge_mask is None:
+    if _may_be_swept(x) and job.plan.cycles is None and job.plan.edge_mask is None:
         before = Before(cell)
         try:
             placed = x if job.plan.in_order else move(x, job.plan.order, job.plan.place)
@@ -162,11 +168,11 @@ def _once(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
 
 
 def _shorter(job: Job, x: Tensor, fields: list[Tensor]) -> Lowered | None:
-    return lower(job, x, fields) if _may_be_swept() and job.plan.edge_mask is None else None
+    return lower(job, x, fields) if _may_be_swept(x) and job.plan.edge_mask is None else None
 
 
-def _may_be_swept() -> bool:
-    return not _reference_only.get() and not is_transformed()
+def _may_be_swept(x: Tensor) -> bool:
+    return not _reference_only.get() and not is_transformed() and has_values(x)
 
 
 def _turn(cell: Cell) -> AbstractContextManager[Any]:
@@ -174,6 +180,7 @@ def _turn(cell: Cell) -> AbstractContextManager[Any]:
     return turn(cell) if torch.is_grad_enabled() or cell.training else nullcontext()
 
 
+@torch.compiler.disable
 def steps(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Generator[Visit, Any, None]:
     """The same loop from outside, step by step: for generation, for inspection. Arguments as in `run`.
 

@@ -13,6 +13,7 @@ from ..cells.weights import Resettable
 from ..engine import per_graph, per_node, run
 from ..schedule import schedule
 from ..structure import Structure, as_structure, lagged
+from ..structure.outside import outside
 from ..structure.structure import as_count
 from .hops import Passing
 from .model import Model, Over, run_inner
@@ -229,7 +230,7 @@ class StateSpace(Model):
 def _with_lags(structure: Structure, lags: int) -> Structure:
     key = ("lagged", lags)
     if key not in structure.cache:
-        with torch.inference_mode(False):  # what is kept must be fit for training, too
+        with outside():
             structure.cache[key] = lagged(structure, lags)
     return structure.cache[key]
 

@@ -36,6 +36,7 @@ class Model(Resettable):
         if "compute" in vars(cls) and "runs" not in vars(cls):
             cls.runs = None  # it may run, or read, other things than the model that it is made of
 
+    @torch.compiler.disable  # torch.compile compiles what stands around it
     def forward(
         self,
         x: Tensor | Mapping[str, Tensor] | tuple[Tensor, Tensor | None],

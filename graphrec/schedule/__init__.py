@@ -10,6 +10,7 @@ from .levels import CycleError, levels
 from .orders import Order, breadth_first, colouring
 from .plan import Schedule, Step, check_schedule
 from .rounds import FixedPoint, NoFixedPointError, NoFixedPointWarning
+from .valueless import schedule_seen_by
 from .views import Part, Paths
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "check_schedule",
     "levels",
     "schedule",
+    "schedule_seen_by",
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from ..structure.outside import outside
 from .levels import levels
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Chains:
     @cached_property
     def before(self) -> Tensor:
         """`[N - B]`: for each node behind the heads, in the order of `node`, the place of its predecessor."""
-        with torch.inference_mode(False):
+        with outside():
             back = torch.tensor(self.counts, device=self.node.device)
             later = torch.arange(self.num_chains, len(self.node), device=self.node.device)
             return later - torch.repeat_interleave(back[:-1], back[1:])
@@ -93,7 +94,7 @@ class Chains:
     @cached_property
     def blocks(self) -> Blocks:
         """The same in few blocks of equally long pieces."""
-        with torch.inference_mode(False):
+        with outside():
             return Blocks.of(self)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..structure import Structure
+from ..structure.outside import outside
 from .components import components
 from .levels import levels, longest_paths
 from .orders import Order, ranks
@@ -17,6 +18,7 @@ from .rounds import FixedPoint
 from .views import segment_layout
 
 
+@torch.compiler.disable
 def schedule(
     structure: Structure,
     mode: str = "async",
@@ -54,7 +56,7 @@ def schedule(
         return compile_ordered(structure, ranks(structure, order), rounds)
     key = ("schedule", mode, rounds, cycles, order)
     if key not in structure.cache:
-        with torch.inference_mode(False):  # what is kept must be fit for training, too
+        with outside():
             structure.cache[key] = _compiled(structure, mode, rounds, cycles, order)
     return structure.cache[key]
 
@@ -198,7 +200,7 @@ def _compile(
     nodes = level_bounds.tolist()
     first_edge, edges, fewest, most = segment_layout(torch.bincount(target, minlength=order.shape[0]), nodes)
     return Schedule(
-        structure=structure,
+        structure=structure.alone(),
         mode=mode,
         rounds=rounds,
         order=order,

@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from ..structure import Structure
+from ..structure.outside import outside
 from .levels import longest_paths
 
 
@@ -37,7 +38,7 @@ def components(structure: Structure) -> Components:
     Tarjan, *Depth-first search and linear graph algorithms*, SIAM J. Comput. 1 (1972), as scipy has it.
     """
     if "components" not in structure.cache:
-        with torch.inference_mode(False):
+        with outside():
             structure.cache["components"] = _components(structure)
     return structure.cache["components"]
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..structure import Structure
 from ..structure.cycles import name_cycle, walk_to_cycle
+from ..structure.outside import made_outside
 
 Ints = np.ndarray  # of int64
 
@@ -24,6 +25,7 @@ class CycleError(ValueError):
         self.cycle = cycle
 
 
+@made_outside
 def levels(structure: Structure) -> Tensor:
     """`[N]` long: the level of each node, 0 for nodes without incoming edges; computed once per structure.
 

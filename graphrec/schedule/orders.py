@@ -10,6 +10,7 @@ from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
 from ..structure import Structure
+from ..structure.outside import made_outside
 from ..structure.structure import as_whole_numbers
 from .components import adjacency
 
@@ -17,6 +18,7 @@ from .components import adjacency
 Order = Tensor | Callable[[Structure], Tensor]
 
 
+@made_outside
 def colouring(structure: Structure, seed: int = 0) -> Tensor:
     """`[N]` long: a colour for each node, from 0 on, such that no edge joins two of one colour.
 
@@ -45,6 +47,7 @@ def colouring(structure: Structure, seed: int = 0) -> Tensor:
     return colour
 
 
+@made_outside
 def breadth_first(structure: Structure, roots: Sequence[int] | Tensor) -> Tensor:
     """`[N]` long: how far each node is from the nearest root, along the edges.
 

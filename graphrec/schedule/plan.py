@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..structure import Structure
+from ..structure.outside import made_outside, outside
 from .chains import Chains
 from .rounds import FixedPoint
 from .views import Ends, Outbox, Part, Paths, Routes, parts_of, place_of_edge
@@ -185,19 +186,19 @@ class Schedule:
     @cached_property
     def outbox(self) -> Outbox:
         """The same edges seen from their sources; the reverse sweep collects gradients through it (async mode)."""
-        with torch.inference_mode(False):
+        with outside():
             return Outbox.of(self)
 
     @cached_property
     def routes(self) -> Routes:
         """The same edges as the reference loop posts states along them (async mode)."""
-        with torch.inference_mode(False):
+        with outside():
             return Routes.of(self)
 
     @cached_property
     def degree(self) -> Tensor:
         """`[N]` long: how many inbox edges each place has."""
-        with torch.inference_mode(False):
+        with outside():
             return torch.bincount(place_of_edge(self), minlength=self.num_nodes)
 
     @cached_property
@@ -209,7 +210,7 @@ class Schedule:
     def is_loop(self) -> Tensor | None:
         """`[E]` bool: whether an inbox edge leaves the node that it enters; None if none does."""
         s = self.structure
-        with torch.inference_mode(False):
+        with outside():
             loops = s.source == s.target
             return loops[self.edge.clamp(min=0)] & (self.edge >= 0) if bool(loops.any()) else None
 
@@ -221,13 +222,13 @@ class Schedule:
     @cached_property
     def chains(self) -> Chains | None:
         """The structure as chains side by side, if it is nothing else."""
-        with torch.inference_mode(False):
+        with outside():
             return Chains.of(self)
 
     @cached_property
     def ends(self) -> Ends:
         """The node at which each graph ends."""
-        with torch.inference_mode(False):
+        with outside():
             return Ends.of(self.structure)
 
     @property
@@ -250,7 +251,7 @@ class Schedule:
         cache, rounds = self.structure.cache, None if self.cycles is None else self.cycles.rounds
         key = ("with_initial", rounds)
         if key not in cache:
-            with torch.inference_mode(False):
+            with outside():
                 cache[key] = (
                     compile_async(self.structure, initial=True)
                     if rounds is None
@@ -303,6 +304,7 @@ class Schedule:
             mode += f", in a given order, sweeps={self.sweeps}"
         return f"Schedule({mode}, nodes={self.num_nodes}, edges={self.num_edges}, steps={len(self.steps)})"
 
+    @made_outside
     def __str__(self) -> str:
         """One line per step: which nodes it updates, and from how many edges."""
         lines = [repr(self)]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from ..structure.outside import outside
+
 if TYPE_CHECKING:
     from ..structure import Structure
     from .plan import Schedule
@@ -61,13 +63,13 @@ class Paths:
     @cached_property
     def order(self) -> Tensor:
         """`[E]`: the edges sorted by source."""
-        with torch.inference_mode(False):
+        with outside():
             return torch.argsort(self.source, stable=True)
 
     @cached_property
     def back(self) -> Paths:
         """The same edges from their targets to their sources."""
-        with torch.inference_mode(False):
+        with outside():
             count = torch.bincount(self.source, minlength=self.num_sources)
             first = torch.cumsum(count, 0) - count
             source, target = self.target[self.order], self.source[self.order]

@@ -12,6 +12,7 @@ from torch_geometric.data import Data, HeteroData
 
 from .build import dag
 from .convert import PYG_NAMES, from_pyg
+from .outside import is_ordinary, made_outside, outside
 from .structure import Structure, as_whole_numbers
 
 Over = Structure | Data | HeteroData | Tensor  # what models run over; a tensor is an `edge_index` `[2, E]`
@@ -27,8 +28,8 @@ def as_structure(
     """What models and readouts take beside a tensor with a row per node: a structure, PyG data, or an `edge_index`.
 
     Args:
-        source: the structure; that of PyG data, or of an `edge_index`, is remembered as long as its tensors are the
-            same and nothing is written into them.
+        source: the structure; that of PyG data, or of an `edge_index`, is remembered as long as that tensor is in use
+            and holds the same edges.
         rows: one per node.
         edge_attr, edge_weight: of the edges, `[E, ...]` and `[E]`, beside an `edge_index`.
     """
@@ -81,6 +82,7 @@ def as_pair(
     _check_of_edges(edge_attr=edge_attr, edge_weight=edge_weight)
     parts = {"edge_index": edge_index, "edge_attr": edge_attr, "edge_weight": edge_weight}
 
+    @made_outside
     def build(parts: dict[str, Any]) -> Structure:
         edges = as_whole_numbers(parts["edge_index"], "edge_index must hold node ids as whole numbers")
         if edges.dim() == 2 and edges.shape[0] == 2:
@@ -123,21 +125,35 @@ def _from_data(data: Data) -> Structure:
 
 
 def _known(parts: dict[str, Any], num_nodes: Any, build: Any) -> Structure:
-    """The structure of these tensors: the one of last time, if they are the same."""
-    tensors = list(_tensors(parts))
-    # Features that are being learned are part of a graph of autograd, and not to be kept.
-    if any(tensor.is_inference() or tensor.requires_grad for tensor in tensors):
+    """The structure of these tensors: the one of last time, if they hold the same numbers.
+
+    They are compared with copies, for not every way to write into a tensor is counted by torch (numpy, `.data`).
+    """
+    # Features that are being learned are part of a graph of autograd, and not to be kept; nor are those that belong
+    # to a transform.
+    if any(part.requires_grad or not is_ordinary(part) for part in _tensors(parts)):
         return build(parts)
-    edge_index = parts["edge_index"]
-    # The entry shares the tensors' memory, so that no others can come to lie there.
-    signature = (num_nodes, *((t.data_ptr(), tuple(t.shape), t.stride(), t._version) for t in tensors))
-    found = _remembered.get(edge_index)
-    if found is None or found[0] != signature:
-        with torch.inference_mode(False):
-            own = {name: part.detach() if isinstance(part, Tensor) else part for name, part in parts.items()}
-            found = (signature, build(own))
-        _remembered[edge_index] = found
-    return found[1]
+    with outside():
+        key, found = parts["edge_index"], None
+        known_nodes, known_parts, known = _remembered.get(key, (None, {}, None))
+        if known_nodes == num_nodes and known_parts.keys() == parts.keys():
+            same = all(_same(known_parts[name], part) for name, part in parts.items())
+            found = known if same else None
+        if found is None:
+            copies = {
+                name: part.clone() if isinstance(part, Tensor) else part for name, part in parts.items()
+            }
+            found = build(copies)
+            _remembered[key] = (num_nodes, copies, found)
+    return found
+
+
+def _same(known: Any, part: Any) -> bool:
+    if not isinstance(part, Tensor) or not isinstance(known, Tensor):
+        return known is part
+    if (known.dtype, known.device) != (part.dtype, part.device):
+        return False
+    return torch.equal(known, part)
 
 
 def _tensors(parts: dict[str, Any]) -> Iterator[Tensor]:

@@ -12,7 +12,8 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 
 from .build import chains
 from .features import EdgeFeatures, join_features, split_by_relation
-from .structure import EDGE_FIELDS, Structure
+from .outside import made_outside, outside
+from .structure import Structure
 
 
 def batch(structures: Sequence[Structure]) -> Structure:
@@ -36,13 +37,17 @@ def batch(structures: Sequence[Structure]) -> Structure:
             )
     first_node = _running_count([m.num_nodes for m in members])
     first_graph = _running_count([m.num_graphs for m in members])
-    carried: dict[str, Any] = {name: _join(name, members, "num_edges") for name in EDGE_FIELDS}
-    carried |= {name: _join(name, members, "num_nodes") for name in ("kind", "past")}
+    with outside():
+        edge_index = torch.cat([m.edge_index + n for m, n in zip(members, first_node, strict=True)], dim=1)
+        graph = torch.cat([m.graph + g for m, g in zip(members, first_graph, strict=True)])
+        carried: dict[str, Any] = {name: _join(name, members, "num_edges") for name in ("slot", "relation")}
+        carried |= {name: _join(name, members, "num_nodes") for name in ("kind", "past")}
+    carried |= {name: _join(name, members, "num_edges") for name in ("edge_attr", "edge_weight")}
     carried |= {f"{name}_names": _join_names(name, members) for name in ("relation", "kind")}
     return Structure(
         num_nodes=sum(m.num_nodes for m in members),
-        edge_index=torch.cat([m.edge_index + n for m, n in zip(members, first_node, strict=True)], dim=1),
-        graph=torch.cat([m.graph + g for m, g in zip(members, first_graph, strict=True)]),
+        edge_index=edge_index,
+        graph=graph,
         num_graphs=sum(m.num_graphs for m in members),
         level=_join_levels([m.known_level for m in members]),
         level_reversed=_join_levels([m.known_level_reversed for m in members]),
@@ -101,6 +106,7 @@ def _by_relation(member: Structure) -> EdgeFeatures:
     return split_by_relation(member.edge_attr, member.relation)
 
 
+@made_outside
 def _join_levels(levels: list[Tensor | None]) -> Tensor | None:
     known = [level for level in levels if level is not None]
     return torch.cat(known) if len(known) == len(levels) else None

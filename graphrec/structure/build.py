@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .outside import made_outside
 from .structure import Structure, as_count, as_whole_numbers, check_edge_index, default_slots
 
 
@@ -17,6 +18,7 @@ def chain(length: int) -> Structure:
     return chains([length])
 
 
+@made_outside
 def chains(lengths: Sequence[int] | Tensor, batch_first: bool = True) -> Structure:
     """A batch of sequences: graph b is a chain of `lengths[b]` nodes.
 
@@ -48,6 +50,7 @@ def chains(lengths: Sequence[int] | Tensor, batch_first: bool = True) -> Structu
     )
 
 
+@made_outside
 def lagged(lengths: Sequence[int] | Tensor | Structure, lags: int | Sequence[int]) -> Structure:
     """Sequences in which a node sees several earlier ones: the structure of delay networks.
 
@@ -92,6 +95,7 @@ def lagged(lengths: Sequence[int] | Tensor | Structure, lags: int | Sequence[int
     )
 
 
+@made_outside
 def grid(lengths: Sequence[int] | Tensor, layers: int) -> Structure:
     """A stack of `layers` sequences per graph: the structure of a stacked recurrent net.
 
@@ -126,6 +130,7 @@ def grid(lengths: Sequence[int] | Tensor, layers: int) -> Structure:
     )
 
 
+@made_outside
 def dag(
     edge_index: Tensor | Sequence[Sequence[int]],
     num_nodes: int | None = None,

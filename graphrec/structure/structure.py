@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+import weakref
 from dataclasses import dataclass, field, fields, replace
 from operator import index
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from .features import EdgeFeatures, check_features, features_by_relation
+from .outside import made_outside, outside, unwrapped
 
 # Fields with one row per edge and one row per node; everything that copies a structure goes through these.
 EDGE_FIELDS = ("slot", "relation", "edge_attr", "edge_weight")
@@ -71,10 +73,18 @@ class Structure:
     edge_weight: Tensor | None = None
     relation_names: tuple[str, ...] | None = None
     kind_names: tuple[str, ...] | None = None
-    # Derived things, built once: the reverse, and one schedule per mode.
+    # Derived things, built once: the reverse, and one schedule per mode. None of them refers to this structure, so
+    # that all of it is freed as soon as nobody uses it any more.
     cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        for name in ("edge_index", "slot", "relation", *NODE_FIELDS):
+            if isinstance(getattr(self, name), Tensor):
+                object.__setattr__(self, name, unwrapped(getattr(self, name), name))
+        with outside():
+            self._check()
+
+    def _check(self) -> None:
         for name in ("num_nodes", "num_graphs"):
             object.__setattr__(self, name, as_count(name, getattr(self, name)))
         check_edge_index(self.edge_index, self.num_nodes)
@@ -138,25 +148,40 @@ class Structure:
     @property
     def known_level_reversed(self) -> Tensor | None:
         """`[N]` long: the same in the reverse."""
-        reverse = self.cache.get("reverse")
+        reverse = self._known_reverse
         return reverse.known_level if self.level_reversed is None and reverse else self.level_reversed
 
     def reverse(self) -> Structure:
         """The same nodes and edges with information flowing the other way; everything carried stays in place.
 
-        `s.reverse().reverse() is s`, so both directions keep their schedules.
+        While s is in use, `s.reverse().reverse() is s`, so that both directions keep their schedules.
         """
-        if "reverse" not in self.cache:
-            with torch.inference_mode(False):  # what is kept must be fit for training, too
+        other = self._known_reverse
+        if other is None:
+            with outside():
                 other = replace(
                     self,
                     edge_index=self.edge_index.flip(0),
                     level=self.level_reversed,
                     level_reversed=self.level,
                 )
-            other.cache["reverse"] = self
+            other.cache["reverse of"] = weakref.ref(self)
             self.cache["reverse"] = other
-        return self.cache["reverse"]
+        return other
+
+    def alone(self) -> Structure:
+        """This structure without what is derived from it, for what is derived from it to refer to."""
+        other = object.__new__(Structure)
+        other.__dict__.update(self.__dict__, cache={k: v for k, v in self.cache.items() if k == "levels"})
+        return other
+
+    @property
+    def _known_reverse(self) -> Structure | None:
+        return self.cache.get("reverse") or self.cache.get("reverse of", _nothing)()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is derived is derived again where it is wanted, but for the levels, for which a graph must be walked.
+        return {**self.__dict__, "level": self.known_level, "cache": {}}
 
     def both_ways(self) -> Structure:
         """The same nodes, and every edge a second time, back from its target to its source.
@@ -165,21 +190,24 @@ class Structure:
         none are named), so that cells can tell the directions; its features and its weight are the edge's. Slots are
         counted anew. Where relations have names, R is how many there are, and those of the way back begin with `rev_`.
         """
-        named = torch.zeros_like(self.slot) if self.relation is None else self.relation
         names = self.relation_names
-        count = len(names) if names else int(named.max()) + 1 if len(named) else 1
         features = self.edge_attr
-        if isinstance(features, EdgeFeatures):  # the last relations may have no edges
-            count = max(count, len(features.relations))
+        with outside():
+            named = torch.zeros_like(self.slot) if self.relation is None else self.relation
+            count = len(names) if names else int(named.max()) + 1 if len(named) else 1
+            if isinstance(features, EdgeFeatures):  # the last relations may have no edges
+                count = max(count, len(features.relations))
+            edge_index = torch.cat([self.edge_index, self.edge_index.flip(0)], dim=1)
+            relation, slot = torch.cat([named, count + named]), default_slots(edge_index[1], self.num_nodes)
+        if isinstance(features, EdgeFeatures):
             features = features.both_ways(count)
         elif features is not None:
             features = torch.cat([features, features])
-        edge_index = torch.cat([self.edge_index, self.edge_index.flip(0)], dim=1)
         return replace(
             self,
             edge_index=edge_index,
-            slot=default_slots(edge_index[1], self.num_nodes),
-            relation=torch.cat([named, count + named]),
+            slot=slot,
+            relation=relation,
             relation_names=None if names is None else (*names, *(f"rev_{name}" for name in names)),
             edge_attr=features,
             edge_weight=None if self.edge_weight is None else torch.cat([self.edge_weight, self.edge_weight]),
@@ -242,6 +270,11 @@ class Structure:
         )
 
 
+def _nothing() -> None:
+    """What a reference to nothing says."""
+
+
+@made_outside
 def default_slots(target: Tensor, num_nodes: int) -> Tensor:
     """`[E]`: for each edge, how many edges listed before it enter the same target."""
     by_target = torch.argsort(target, stable=True)
@@ -293,6 +326,8 @@ def as_texts(name: str, values: Any) -> tuple[Any, ...]:
 
 def as_whole_numbers(values: Any, expected: str) -> Tensor:
     """A long tensor of what can be made one without loss; `expected` begins the error otherwise."""
+    if isinstance(values, Tensor):
+        values = unwrapped(values, expected.partition(" must")[0])
     try:
         numbers = from_array(values) if isinstance(values, np.ndarray) else torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:

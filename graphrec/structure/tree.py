@@ -14,6 +14,7 @@ from torch import Tensor
 from .brackets import TreeRows, parse_brackets, unescape
 from .build import dag
 from .cycles import name_cycle, walk_to_cycle
+from .outside import made_outside
 from .structure import Structure, as_texts, as_whole_numbers
 from .syntax import FIELD_NUMBER, SYNTAX_FIELDS, places, said, written
 
@@ -22,6 +23,7 @@ from .syntax import FIELD_NUMBER, SYNTAX_FIELDS, places, said, written
 MOST_REPEATED = 200_000
 
 
+@made_outside
 def tree(
     source: Any = None,
     *,

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence
 
 import graphrec as gr
-from tests.tolerances import assert_all_close
+from tests.tolerances import assert_all_close, assert_close
 from tests.trials import gradients
 
 KINDS = [nn.RNN, nn.LSTM, nn.GRU]
@@ -46,7 +46,56 @@ def in_torchs_order(model):
         return [weight for layer in model.all_weights for weight in layer]
     cells = [m for m in model.modules() if isinstance(m, gr.Cell)]
     parts = [(c.input.weight, c.recurrent.weight, c.input.bias, c.recurrent.bias) for c in cells]
+    parts = [
+        (*part, c.projection.weight if hasattr(c, "projection") else None)
+        for part, c in zip(parts, cells, strict=True)
+    ]
     return [weight for part in parts for weight in part if weight is not None]
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
+@given(layers=st.integers(1, 3), both=st.booleans(), bias=st.booleans(), begins=st.booleans())
+def test_projections(layers, both, bias, begins):
+    net = nn.LSTM(3, 4, layers, bias=bias, bidirectional=both, proj_size=2).double()
+    ours = gr.from_torch(net)
+    x = torch.randn(5, 2, 3, dtype=torch.float64, requires_grad=True)
+    initial = (initial_for(net, 2, 2)[0], initial_for(net, 2, 4)[1]) if begins else None
+    assert_all_close(
+        values_and_gradients(*ours(x, initial), x, initial, ours),
+        values_and_gradients(*net(x, initial), x, initial, net),
+    )
+    assert_all_close(gr.to_torch(ours).state_dict(), net.state_dict())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_state_dict_of_torchs_layer_is_loaded(kind):
+    """By itself and as a part of a larger module; and that of our own still is."""
+    options = {"num_layers": 2, "bidirectional": True}
+    net, other = kind(3, 4, **options), kind(3, 4, **options)
+    ours, x = gr.from_torch(net), torch.randn(5, 2, 3)
+    ours.load_state_dict(other.state_dict())
+    assert_close(ours(x)[0], other(x)[0])
+    whole, theirs = nn.ModuleDict({"rnn": ours}), nn.ModuleDict({"rnn": net})
+    whole.load_state_dict(theirs.state_dict())
+    assert_close(ours(x)[0], net(x)[0])
+    whole.load_state_dict(whole.state_dict())
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        ours.load_state_dict(kind(3, 5, **options).state_dict())
+    with pytest.raises(RuntimeError, match="Missing key"):
+        ours.load_state_dict(kind(3, 4).state_dict())
+
+
+def test_one_bias_is_the_sum_of_torchs_two():
+    net, ours = nn.LSTM(3, 4, batch_first=True), gr.Sequences(gr.LSTM(3, 4))
+    ours.load_state_dict(net.state_dict())
+    x = torch.randn(2, 5, 3)
+    assert_close(ours(x)[0], net(x)[0])
+
+
+def test_the_initial_state_goes_by_torchs_name():
+    net = nn.GRU(3, 4)
+    x, h = torch.randn(5, 2, 3), torch.randn(1, 2, 4)
+    assert_close(gr.from_torch(net)(x, hx=h)[0], net(x, hx=h)[0])
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
@@ -201,7 +250,13 @@ REFUSED = {
         TypeError,
         "torch has layers of",
     ),
-    "projections": (lambda: gr.from_torch(nn.LSTM(3, 4, proj_size=2)), ValueError, "without projections"),
+    "a GRU of two biases into one of one": (
+        lambda: gr.Sequences(gr.Recursive(gr.GRUCell(3, 4, biases=1))).load_state_dict(
+            nn.GRU(3, 4).state_dict()
+        ),
+        ValueError,
+        "bias_hh_l0 has no place in a GRUCell of one bias: make it with biases=2",
+    ),
     "a cell of torch's": (lambda: gr.from_torch(nn.LSTMCell(3, 4)), TypeError, "torch.nn.RNN, LSTM or GRU"),
     "a cell that torch has not": (
         lambda: gr.to_torch(gr.Recursive(gr.PeepholeLSTMCell(3, 4))),

@@ -82,6 +82,20 @@ def lstm(cell: Any, x: Tensor, inbox: Inbox) -> State:
     return o * tanh(c), c
 
 
+def projected_lstm(cell: Any, x: Tensor, inbox: Inbox) -> State:
+    """Sak, Senior & Beaufays (2014), equations (7) to (12), without peepholes: r_t = W_rm m_t is what comes back."""
+    W_ix, W_fx, W_cx, W_ox = cell.input.weight.chunk(4)
+    W_ir, W_fr, W_cr, W_or = cell.recurrent.weight.chunk(4)
+    b_i, b_f, b_c, b_o = cell.input.bias.chunk(4)
+    W_rm = cell.projection.weight
+    r, c = before(inbox, W_rm, W_ix)
+    i = sigmoid(W_ix @ x + W_ir @ r + b_i)
+    f = sigmoid(W_fx @ x + W_fr @ r + b_f)
+    c = f * c + i * tanh(W_cx @ x + W_cr @ r + b_c)
+    m = sigmoid(W_ox @ x + W_or @ r + b_o) * tanh(c)
+    return W_rm @ m, c
+
+
 def no_forget_lstm(cell: Any, x: Tensor, inbox: Inbox) -> State:
     """Hochreiter & Schmidhuber (1997), section 4: s_c(t) = s_c(t-1) + y_in g(net_c), y_c = y_out h(s_c)."""
     W_in, W_c, W_out = cell.input.weight.chunk(3)

@@ -1,0 +1,103 @@
+"""Where integers are kept: outside whatever torch is doing at the moment.
+
+Structures, schedules and what is remembered of them outlive the call in which they are made. Made of tensors that
+belong to a transform of torch.func, to a dispatch mode (fake tensors, tracing), to a default device without memory or
+to inference mode, they would be of no use afterwards, and worse than that from then on for every call that finds them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+from torch._ops import _len_torch_dispatch_stack_pre_dispatch
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils._python_dispatch import _disable_current_modes
+
+_functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
+
+
+_ORDINARY = nullcontext()
+
+Made = TypeVar("Made", bound=Callable[..., Any])
+
+
+def outside() -> AbstractContextManager[Any]:
+    """While this lasts, torch makes ordinary tensors: no transform, mode, default device or inference mode is on."""
+    is_ordinary = not (
+        torch.is_inference_mode_enabled()
+        or torch._C._len_torch_function_stack()
+        or torch._C._len_torch_dispatch_stack()
+        or _len_torch_dispatch_stack_pre_dispatch()
+        or _functorch.peek_interpreter_stack() is not None
+    )
+    return _ORDINARY if is_ordinary else _outside()
+
+
+@contextmanager
+def _outside() -> Iterator[None]:
+    with (
+        torch.inference_mode(False),
+        temporarily_clear_interpreter_stack(),
+        _disable_current_modes(),
+        torch._C.DisableTorchFunction(),
+    ):
+        yield
+
+
+def made_outside(function: Made) -> Made:
+    """A function of integers that runs `outside`, and that torch.compile leaves to Python."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with outside():
+            return function(*args, **kwargs)
+
+    return cast(Made, torch.compiler.disable(call))
+
+
+def has_values(tensor: Tensor) -> bool:
+    """Whether the numbers of a tensor can be read: not where it is on the meta device, or fake, as while tracing."""
+    return not (tensor.is_meta or isinstance(tensor, FakeTensor))
+
+
+def is_ordinary(tensor: Tensor) -> bool:
+    """Whether it belongs to no transform of torch.func, and its numbers can be read."""
+    return has_values(tensor) and not _functorch.is_functorch_wrapped_tensor(tensor)
+
+
+def unwrapped(tensor: Tensor, name: str) -> Tensor:
+    """A tensor of whole numbers without the wrappers of torch.func, which have nothing to say of such.
+
+    Raises:
+        ValueError: other numbers for each sample of `torch.func.vmap`, or numbers that cannot be read.
+    """
+    while _functorch.is_functorch_wrapped_tensor(tensor):
+        if _functorch.is_batchedtensor(tensor):
+            raise ValueError(
+                f"{name} differs from sample to sample of torch.func.vmap: one structure serves all of them; "
+                f"put different ones side by side with graphrec.batch."
+            )
+        tensor = _functorch.get_unwrapped(tensor)
+    if not has_values(tensor):
+        raise ValueError(
+            f"{name} has no values here (it is on the meta device, or fake, as inputs are while torch traces a "
+            f"program), but who depends on whom must be known: make the structure beforehand, of ordinary tensors, "
+            f"and let the traced program use it."
+        )
+    return tensor
+
+
+def seen_by(x: Tensor, tensor: Tensor) -> Tensor:
+    """An ordinary tensor in a form that can be used together with x, should that have no values."""
+    if x.is_meta:
+        return tensor.to("meta")
+    # (While a program is exported ordinary tensors are its constants.)
+    if isinstance(x, FakeTensor) and not torch.compiler.is_exporting():
+        return x.fake_mode.from_tensor(tensor)
+    return tensor
