@@ -205,18 +205,26 @@ def with_readout(s: Structure) -> Structure:
     relation where there are relations, and carry zeros where there are edge attributes, and weights of one where there
     are weights; give it a row of x.
     """
-    nodes = torch.arange(s.num_nodes, device=s.device)
-    graphs = torch.arange(s.num_graphs, device=s.device)
-    read = torch.stack([nodes, s.num_nodes + s.graph])
-    kind = torch.zeros_like(nodes) if s.kind is None else s.kind
-    new_kind = len(s.kind_names) if s.kind_names else int(kind.max()) + 1 if len(kind) else 1
-    relation = s.relation
-    if relation is not None:
-        named = s.relation_names
-        new_relation = len(named) if named else int(relation.max()) + 1 if len(relation) else 0
-        if isinstance(s.edge_attr, EdgeFeatures) and new_relation < len(s.edge_attr.relations):
-            new_relation = len(s.edge_attr.relations)  # the last ones have no edges
-        relation = torch.cat([relation, torch.full_like(nodes, new_relation)])
+    with outside():
+        nodes = torch.arange(s.num_nodes, device=s.device)
+        graphs = torch.arange(s.num_graphs, device=s.device)
+        kind = torch.zeros_like(nodes) if s.kind is None else s.kind
+        new_kind = len(s.kind_names) if s.kind_names else int(kind.max()) + 1 if len(kind) else 1
+        relation = s.relation
+        if relation is not None:
+            named = s.relation_names
+            new_relation = len(named) if named else int(relation.max()) + 1 if len(relation) else 0
+            if isinstance(s.edge_attr, EdgeFeatures) and new_relation < len(s.edge_attr.relations):
+                new_relation = len(s.edge_attr.relations)  # the last ones have no edges
+            relation = torch.cat([relation, torch.full_like(nodes, new_relation)])
+        numbers = {
+            "edge_index": torch.cat([s.edge_index, torch.stack([nodes, s.num_nodes + s.graph])], dim=1),
+            "slot": torch.cat([s.slot, _position(s.graph)]),
+            "relation": relation,
+            "kind": torch.cat([kind, torch.full_like(graphs, new_kind)]),
+            "past": None if s.past is None else torch.cat([s.past, torch.zeros_like(graphs)]),
+            "graph": torch.cat([s.graph, graphs]),
+        }
     edge_attr = s.edge_attr
     if isinstance(edge_attr, EdgeFeatures):
         edge_attr = edge_attr.followed_by(s.num_nodes)
@@ -227,14 +235,9 @@ def with_readout(s: Structure) -> Structure:
         edge_weight = torch.cat([edge_weight, edge_weight.new_ones(s.num_nodes)])
     return Structure(
         num_nodes=s.num_nodes + s.num_graphs,
-        edge_index=torch.cat([s.edge_index, read], dim=1),
-        slot=torch.cat([s.slot, _position(s.graph)]),
-        relation=relation,
+        **numbers,
         edge_attr=edge_attr,
         edge_weight=edge_weight,
-        kind=torch.cat([kind, torch.full_like(graphs, new_kind)]),
-        past=None if s.past is None else torch.cat([s.past, torch.zeros_like(graphs)]),
-        graph=torch.cat([s.graph, graphs]),
         num_graphs=s.num_graphs,
         tokens=None if s.tokens is None else (*s.tokens, *[None] * s.num_graphs),
         labels=None if s.labels is None else (*s.labels, *[None] * s.num_graphs),

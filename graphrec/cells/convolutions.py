@@ -172,8 +172,7 @@ class GCNCell(LinearConvolution):
         """1 / sqrt(d), and the weight of the edge to itself that each node is given, `[N]` each."""
         loop = weight.new_zeros(s.num_nodes)
         if self.self_loops:
-            nodes, last = _last_loops(s)
-            loop = torch.ones_like(loop).index_copy(0, nodes, weight.index_select(0, last))
+            loop = torch.cat([weight, weight.new_ones(1)]).index_select(0, _last_loop(s))
             weight = weight.masked_fill(s.source == s.target, 0)
         if not self.normalize:
             return torch.ones_like(loop), loop
@@ -202,15 +201,16 @@ class GCNCell(LinearConvolution):
         return weight.masked_fill(inbox.is_loop, 0)
 
 
-def _last_loops(s: Structure) -> tuple[Tensor, Tensor]:
-    """The nodes that have edges to themselves, and the last such edge of each."""
-    if "last_loops" not in s.cache:
-        with torch.inference_mode(False):
-            edges = (s.source == s.target).nonzero().flatten()
-            last = edges.new_full((s.num_nodes,), -1).scatter_reduce(0, s.target[edges], edges, "amax")
-            nodes = (last >= 0).nonzero().flatten()
-            s.cache["last_loops"] = nodes, last[nodes]
-    return s.cache["last_loops"]
+def _last_loop(s: Structure) -> Tensor:
+    """`[N]`: for each node the last edge from it to itself, or E."""
+    if "last_loop" not in s.cache:
+        with outside():
+            # (Numbers are made from the structure's own: it may be one without values.)
+            edges = torch.ones_like(s.target).cumsum(0) - 1
+            loops = edges.masked_fill(s.source != s.target, -1)
+            last = torch.full_like(s.graph, -1).scatter_reduce(0, s.target, loops, "amax")
+            s.cache["last_loop"] = last.masked_fill(last < 0, s.num_edges)
+    return s.cache["last_loop"]
 
 
 class SAGECell(LinearConvolution):

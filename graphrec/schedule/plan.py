@@ -217,7 +217,8 @@ class Schedule:
     @cached_property
     def parts(self) -> list[list[Part]]:
         """The nodes of each level by kind; raises ValueError where the structure has no kinds."""
-        return parts_of(self)
+        with outside():
+            return parts_of(self)
 
     @cached_property
     def chains(self) -> Chains | None:

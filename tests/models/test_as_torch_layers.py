@@ -41,14 +41,16 @@ def values_and_gradients(output, state, x, initial, model):
     return values | gradients(tuple(values.values()), inputs)
 
 
+def projection(cell):
+    return [cell.projection.weight] if isinstance(cell, gr.ProjectedLSTMCell) else []
+
+
 def in_torchs_order(model):
     if isinstance(model, nn.RNNBase):
         return [weight for layer in model.all_weights for weight in layer]
     cells = [m for m in model.modules() if isinstance(m, gr.Cell)]
-    parts = [(c.input.weight, c.recurrent.weight, c.input.bias, c.recurrent.bias) for c in cells]
     parts = [
-        (*part, c.projection.weight if hasattr(c, "projection") else None)
-        for part, c in zip(parts, cells, strict=True)
+        (c.input.weight, c.recurrent.weight, c.input.bias, c.recurrent.bias, *projection(c)) for c in cells
     ]
     return [weight for part in parts for weight in part if weight is not None]
 
@@ -267,7 +269,7 @@ REFUSED = {
     "directions that are summed": (
         lambda: gr.to_torch(gr.Bidirectional(gr.GRU(3, 4), gr.GRU(3, 4), "sum")),
         TypeError,
-        "concatenated, got Bidirectional",
+        "side by side, got Bidirectional",
     ),
     "layers of different cells": (
         lambda: gr.to_torch(gr.Stacked([gr.LSTM(3, 4), gr.GRU(4, 4)])),
