@@ -114,7 +114,7 @@ def aggregate(h: Tensor, s: Structure | Data, aggr: Aggregation | str) -> Tensor
         return sort(h, s, module.k)
     structure = _structure(h, s)
     if "sets" not in structure.cache:
-        with torch.inference_mode(False):
+        with outside():
             structure.cache["sets"] = Sets.of(structure.graph, structure.num_graphs)
     return aggregate_sets(module, h, structure.cache["sets"])
 

@@ -165,7 +165,7 @@ class GCNCell(LinearConvolution):
         key = ("gcn", x.dtype, self.normalize, self.self_loops)
         if key not in s.cache:
             with outside():
-                s.cache[key] = self._degrees(s, torch.ones(s.num_edges, dtype=x.dtype, device=x.device))
+                s.cache[key] = self._degrees(s, s.target.new_ones(s.num_edges, dtype=x.dtype))
         return self.State(x, *s.cache[key])
 
     def _degrees(self, s: Structure, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -177,7 +177,7 @@ class GCNCell(LinearConvolution):
         if not self.normalize:
             return torch.ones_like(loop), loop
         degree = loop.index_add(0, s.target, weight)
-        return torch.where(degree > 0, degree, torch.inf).rsqrt(), loop
+        return degree.masked_fill(degree <= 0, torch.inf).rsqrt(), loop
 
     def show(self, state: Any) -> Shown:
         """W h / sqrt(d)."""
