@@ -61,7 +61,7 @@ def prepare(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Job, l
         check_slots(plan, cell)
         check_edges(cell, plan.structure)
         cell.check(plan.structure)
-    cell.initialize(x, plan.structure)
+    cell.initialize(x, schedule_seen_by(x, plan).structure)
     if initial is None:
         plan = schedule_seen_by(x, plan)
         before = cell.before(x, plan.structure)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from .outside import made_outside
 from .structure import Structure, default_slots
 
 
@@ -25,29 +26,34 @@ def from_hetero(data: HeteroData) -> Structure:
         ValueError: a slot or a batch that some types carry and others do not; an edge type without an edge_index, or
             with one that is none; a node type that does not say how many nodes there are.
     """
+    numbers = _numbers(data)
+    stores = [data[name] for name in data.edge_types]
+    return Structure(
+        **numbers,
+        edge_attr=_edge_attr(data.edge_types, stores),
+        edge_weight=_of_all("edge_weight", data.edge_types, stores),
+    )
+
+
+@made_outside
+def _numbers(data: HeteroData) -> dict[str, Any]:
+    """All but what is carried by edges and may require grad."""
     counts = [_num_nodes(data, name) for name in data.node_types]
     first = dict(zip(data.node_types, torch.tensor([0, *counts]).cumsum(0).tolist(), strict=False))
-    num_nodes = sum(counts)
-    stores = [data[name] for name in data.edge_types]
-    for name, store in zip(data.edge_types, stores, strict=True):
-        _check_edges(
-            name,
-            store.get("edge_index"),
-            counts[data.node_types.index(name[0])],
-            counts[data.node_types.index(name[2])],
-        )
-    edges = [
-        store.edge_index + torch.tensor([[first[name[0]]], [first[name[2]]]], device=store.edge_index.device)
-        for name, store in zip(data.edge_types, stores, strict=True)
-    ]
+    edges = []
+    for name in data.edge_types:
+        index, (source, _, target) = data[name].get("edge_index"), name
+        sizes = [counts[data.node_types.index(end)] for end in (source, target)]
+        _check_edges(name, index, *sizes)
+        edges.append(index + torch.tensor([[first[source]], [first[target]]], device=index.device))
     edge_index = torch.cat(edges, dim=1) if edges else _no_edges(data)
     sizes = torch.tensor([part.shape[1] for part in edges], dtype=torch.long, device=edge_index.device)
     kinds = torch.arange(len(counts), device=edge_index.device)
-    slot = _of_all("slot", data.edge_types, stores)
+    slot = _of_all("slot", data.edge_types, [data[name] for name in data.edge_types])
     found: dict[str, Any] = {
-        "slot": default_slots(edge_index[1], num_nodes) if slot is None else slot,
-        "edge_attr": _edge_attr(data.edge_types, stores),
-        "edge_weight": _of_all("edge_weight", data.edge_types, stores),
+        "num_nodes": sum(counts),
+        "edge_index": edge_index,
+        "slot": default_slots(edge_index[1], sum(counts)) if slot is None else slot,
         "relation": torch.repeat_interleave(torch.arange(len(edges), device=edge_index.device), sizes),
         "kind": torch.repeat_interleave(kinds, torch.tensor(counts, device=edge_index.device)),
     }
@@ -57,7 +63,7 @@ def from_hetero(data: HeteroData) -> Structure:
         ends = [len(store["ptr"]) - 1 for store in nodes if "ptr" in store]
         found["graph"] = batch
         found["num_graphs"] = max(ends) if ends else int(batch.max()) + 1 if len(batch) else 0
-    return Structure(num_nodes, edge_index, **found)
+    return found
 
 
 def _num_nodes(data: HeteroData, name: str) -> int:

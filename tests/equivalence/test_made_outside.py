@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch._subclasses import FakeTensorMode
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, vmap
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
 
 import graphrec as gr
 from tests.tolerances import assert_all_close, assert_close
@@ -40,9 +40,18 @@ BUILDERS = {
     "both ways": lambda: gr.tree(BRACKETS).both_ways(),
     "with readout": lambda: gr.readout.with_readout(gr.tree(BRACKETS)),
     "networkx": lambda: gr.from_networkx(nx.DiGraph([(0, 1), (1, 2)])),
+    "hetero": lambda: gr.from_pyg(HETERO),
     "pyg": lambda: gr.from_pyg(Data(edge_index=PLAIN, num_nodes=5)),
 }
 PLAIN = torch.tensor(EDGES)
+HETERO = HeteroData(
+    {
+        "a": {"num_nodes": 2},
+        "b": {"num_nodes": 3},
+        ("a", "to", "b"): {"edge_index": torch.tensor([[0, 1], [2, 0]]), "edge_attr": torch.ones(2, 1)},
+        ("b", "to", "b"): {"edge_index": torch.tensor([[0], [1]])},
+    }
+)
 
 
 def schedules(s):
