@@ -11,6 +11,7 @@ from torch_geometric.data import HeteroData
 
 from ..cells.weights import Resettable
 from ..structure import Over, Structure, as_structure
+from ..structure.matrix import edges_of, is_matrix
 from .calls import given_of_edges, structure_of_call
 
 Kind = TypeVar("Kind", bound=nn.Module)
@@ -76,11 +77,13 @@ class Model(Resettable):
             )
             rows = dict(zip(types, h.split(sizes), strict=True))
             return (rows, final) if return_states else rows
-        if isinstance(over, Tensor):
+        if is_matrix(over) and edge_weight is None:
+            over, edge_weight = edges_of(over, *_sizes(x))
+        if isinstance(over, Tensor) and not is_matrix(over):
             edge_attr, edge_weight = given_of_edges(self, edge_attr, edge_weight)
         if isinstance(x, tuple):
             return self._compute_pair(
-                x, s, initial, return_states, edge_attr=edge_attr, edge_weight=edge_weight
+                x, over, initial, return_states, edge_attr=edge_attr, edge_weight=edge_weight
             )
         structure = as_structure(over, x, edge_attr, edge_weight)
         h, final = self.compute(x, structure, check_initial(self, initial), return_states)
@@ -128,6 +131,12 @@ class Model(Resettable):
     def final(self, states: list[Any]) -> Tensor:
         """`[G, H]`: the model's row at the end of each graph, both ends where it has two directions."""
         raise NotImplementedError(f"{type(self).__name__} has no states, and so no final row.")
+
+
+def _sizes(x: Any) -> tuple[int, int]:
+    """How many targets there are, and how many sources."""
+    source, target = x if isinstance(x, tuple) and len(x) == 2 else (x, x)
+    return len(source if target is None else target), len(source)
 
 
 def run_inner(

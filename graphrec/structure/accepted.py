@@ -11,7 +11,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from torch_geometric.data import Data, HeteroData
 
 from .build import dag
-from .convert import PYG_NAMES, from_pyg
+from .convert import PYG_NAMES, from_pyg, with_edges
+from .matrix import edges_of, is_matrix
 from .outside import is_ordinary, made_outside, outside
 from .structure import Structure, as_whole_numbers
 
@@ -29,13 +30,17 @@ def as_structure(
 
     Args:
         source: the structure; that of PyG data, or of an `edge_index`, is remembered as long as that tensor is in use
-            and holds the same edges.
+            and holds the same edges. Also a sparse matrix, a row for each target, whose numbers are weights.
         rows: one per node.
         edge_attr, edge_weight: of the edges, `[E, ...]` and `[E]`, beside an `edge_index`.
     """
     if not isinstance(rows, Tensor) or rows.dim() < 1:
         got = "a number" if isinstance(rows, Tensor) else type(rows).__name__
         raise TypeError(f"expected a tensor with one row per node, got {got}.")
+    if edge_weight is not None and is_matrix(source):
+        raise TypeError(
+            "a sparse adjacency matrix carries its own weights: leave out edge_weight, or give an edge_index."
+        )
     if edge_attr is not None and not isinstance(source, Tensor):
         raise TypeError(
             f"edge_attr, the third argument, goes with an edge_index; a {type(source).__name__} carries its own: use "
@@ -48,6 +53,8 @@ def as_structure(
         )
     if isinstance(source, Structure):
         return source
+    if is_matrix(source):
+        source, edge_weight = edges_of(source, rows.shape[0], rows.shape[0])
     if isinstance(source, Tensor):
         return _from_edges(source, rows.shape[0], edge_attr=edge_attr, edge_weight=edge_weight)
     if isinstance(source, HeteroData):
@@ -112,6 +119,7 @@ def _check_of_edges(**of_edges: Tensor | None) -> None:
 
 
 def _from_data(data: Data) -> Structure:
+    data = with_edges(data)
     names = ["edge_index", "batch", "ptr", *PYG_NAMES.values()]
     parts = {name: data[name] for name in names if name in data}
     texts = ("tokens", "labels", "relation_names", "kind_names")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from itertools import chain
 from typing import Any
@@ -13,6 +14,7 @@ from torch_geometric.data import Batch, Data, HeteroData
 
 from .features import EdgeFeatures
 from .hetero import from_hetero
+from .matrix import edges_of
 from .outside import made_outside, outside, unwrapped
 from .structure import Structure, check_edge_index, default_slots
 
@@ -32,8 +34,8 @@ PYG_NAMES = {
 def from_pyg(data: Data | HeteroData) -> Structure:
     """The structure of PyG's `Data` or `HeteroData`, or of a `Batch` of them.
 
-    Reads `edge_index`, `num_nodes`, `batch`, and where they are there `slot`, `edge_type` (relation), `edge_attr`,
-    `edge_weight`, `node_type` (kind), `past`, `level` and `level_reversed` (see `graphrec.transforms.AddLevels`), the
+    Reads `edge_index` (or a sparse `adj_t`, whose numbers are weights), `num_nodes`, `batch`, and where they are there
+    `slot`, `edge_type` (relation), `edge_attr`, `edge_weight`, `node_type` (kind), `past`, `level` and `level_reversed` (see `graphrec.transforms.AddLevels`), the
     lists of texts `tokens` and `labels`, and `relation_names` and `kind_names` as `to_pyg` writes them. Of `HeteroData`
     the node types are the kinds and the edge types the relations; nodes are numbered type by type, in the order of
     `data.node_types`.
@@ -42,6 +44,7 @@ def from_pyg(data: Data | HeteroData) -> Structure:
         return from_hetero(data)
     if not isinstance(data, Data):
         raise TypeError(f"expected PyG Data, HeteroData or Batch, got {type(data).__name__}.")
+    data = with_edges(data)
     if data.edge_index is None:
         raise ValueError(
             f"expected PyG data with an edge_index, got {data}: an edgeless graph has one of shape [2, 0]."
@@ -66,6 +69,18 @@ def from_pyg(data: Data | HeteroData) -> Structure:
         highest = int(data["batch"].max()) if data["batch"].numel() else 0
         found["num_graphs"] = len(data["ptr"]) - 1 if "ptr" in data else highest + 1
     return Structure(num_nodes, edge_index, **found)
+
+
+def with_edges(data: Data) -> Data:
+    """The same with an `edge_index` where it has a sparse `adj_t` in place of one, as `ToSparseTensor` leaves it."""
+    if data.edge_index is not None or "adj_t" not in data:
+        return data
+    count = int(data.num_nodes or 0)
+    data = copy.copy(data)
+    data.edge_index, weight = edges_of(data.adj_t, count, count)
+    if weight is not None:
+        data.edge_weight = weight
+    return data
 
 
 def to_pyg(structure: Structure) -> Data:

@@ -44,6 +44,11 @@ def _numbers(data: HeteroData) -> dict[str, Any]:
     for name in data.edge_types:
         index, (source, _, target) = data[name].get("edge_index"), name
         sizes = [counts[data.node_types.index(end)] for end in (source, target)]
+        if index is None and "adj_t" in data[name]:
+            raise ValueError(
+                f"edge type {name} has a sparse adj_t and no edge_index: make one of it with "
+                f"torch_geometric.utils.to_edge_index(adj_t)[0].flip(0), or leave out ToSparseTensor."
+            )
         _check_edges(name, index, *sizes)
         edges.append(index + torch.tensor([[first[source]], [first[target]]], device=index.device))
     edge_index = torch.cat(edges, dim=1) if edges else _no_edges(data)

@@ -9,6 +9,7 @@ import torch_geometric.nn as pyg
 from torch import nn
 from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.loader import DataLoader, NeighborLoader
+from torch_geometric.transforms import ToSparseTensor
 from torch_geometric.typing import WITH_PYG_LIB, WITH_TORCH_SPARSE
 from torch_geometric.utils import k_hop_subgraph
 
@@ -311,3 +312,43 @@ def test_edge_attr_of_the_wrong_length():
         model(torch.zeros(5, 3), EDGES, torch.zeros(6, 3))
     with pytest.raises(ValueError, match="reads edge attributes of width 2, but the structure has none"):
         model(torch.zeros(5, 3), EDGES)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse :UserWarning", "ignore:Converting sparse tensor:UserWarning")
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 1.0, 3.0])])
+def test_a_sparse_adjacency_matrix_is_read(layout, weights):
+    """A row for each target, as PyG has it; its numbers are weights."""
+    edges, x = torch.tensor([[0, 1, 2, 3], [3, 3, 0, 1]]), torch.randn(4, 3)
+    values = torch.ones(4) if weights is None else weights
+    matrix = torch.sparse_coo_tensor(edges.flip(0), values, (4, 4))
+    matrix = matrix if layout == torch.sparse_coo else matrix.to_sparse_csr()
+    conv, cell = pyg.GCNConv(3, 4), gr.GCNCell(3, 4)
+    cell.load_state_dict(conv.state_dict())
+    model = gr.GNN([cell])
+    assert_close(model(x, matrix), conv(x, matrix))
+    assert_close(model(x, matrix), model(x, edges, edge_weight=weights))
+    data = ToSparseTensor()(Data(x=x, edge_index=edges, edge_weight=weights))
+    assert_close(model(x, data), conv(x, data.adj_t))
+    assert_close(gr.readout.mean(x, data), x.mean(0, keepdim=True))
+    assert gr.from_pyg(data) == gr.from_pyg(data)
+    if weights is not None:
+        with pytest.raises(ValueError, match="does not look at edge_weight"):
+            gr.GNN([gr.GINCell(3, 4)])(x, matrix)
+        with pytest.raises(TypeError, match="carries its own weights"):
+            model(x, matrix, edge_weight=weights)
+
+
+def test_the_structure_of_a_sparse_matrix_is_remembered_until_it_changes():
+    edges, x = torch.tensor([[0, 1, 2], [3, 3, 0]]), torch.randn(4, 3)
+    matrix = torch.sparse_coo_tensor(edges.flip(0), torch.ones(3), (4, 4))
+    assert as_structure(matrix, x) is as_structure(matrix, x)
+    other = torch.sparse_coo_tensor(edges, torch.ones(3), (4, 4))
+    assert as_structure(other, x).edge_index.tolist() != as_structure(matrix, x).edge_index.tolist()
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (5, 5)])
+def test_a_sparse_matrix_of_another_size_is_refused(shape):
+    matrix = torch.sparse_coo_tensor(torch.tensor([[0], [1]]), torch.ones(1), shape)
+    with pytest.raises(ValueError, match=r"expected shape \[4, 4\], got \[\d, 5\]"):
+        gr.GNN([gr.GCNCell(3, 4)])(torch.randn(4, 3), matrix)
