@@ -2,14 +2,17 @@
 
 A readout is the inbox of one more node per graph that all nodes of the graph send to. `with_readout` makes that
 node a part of the structure; the functions here only look into its inbox. All take states `h` `[N, H]` and the
-structure (or PyG data) `s`, and keep a row for a graph without nodes: zero.
+structure (or PyG data) `s`, and keep a row for a graph without nodes: zero. With PyG's `HeteroData` h may also be what
+models return there, a dictionary with the rows of each node type, all of one width.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Data
 from torch_geometric.nn.aggr import Aggregation, Set2Set, SortAggregation
 from torch_geometric.nn.resolver import aggregation_resolver
 
@@ -18,18 +21,20 @@ from .cells.weights import Resettable
 from .engine.inbox import Inbox, SegmentInbox
 from .engine.segments import rows_or_zero
 from .schedule import Schedule, Step, schedule
-from .structure import EdgeFeatures, Structure, as_structure, default_slots
+from .structure import EdgeFeatures, Over, Structure, as_structure, default_slots, rows_by_type
 from .structure.outside import outside
 from .structure.structure import as_count
 
+Rows = Tensor | Mapping[str, Tensor]
 
-def root(h: Tensor, s: Structure | Data) -> Tensor:
+
+def root(h: Rows, s: Over) -> Tensor:
     """`[G, H]`: the state of each graph's root, the one node that no edge leaves.
 
     Raises:
         ValueError: a graph has nodes but no such node, or more than one.
     """
-    structure = _structure(h, s)
+    h, structure = _rows(h, s)
     roots = _is_root(structure).nonzero().flatten()
     count = torch.bincount(structure.graph[roots], minlength=structure.num_graphs)
     wanted = torch.bincount(structure.graph, minlength=structure.num_graphs).clamp(max=1)
@@ -44,48 +49,48 @@ def root(h: Tensor, s: Structure | Data) -> Tensor:
     return rows_or_zero(h, rows)
 
 
-def last(h: Tensor, s: Structure | Data) -> Tensor:
+def last(h: Rows, s: Over) -> Tensor:
     """`[G, H]`: the state of each graph's node with the highest number; in a chain the end, in a tree read from
     brackets the root.
     """
-    structure = _structure(h, s)
+    h, structure = _rows(h, s)
     numbers = torch.arange(structure.num_nodes, device=structure.device)
     rows = numbers.new_full((structure.num_graphs,), -1)
     return rows_or_zero(h, rows.scatter_reduce(0, structure.graph, numbers, "amax"))
 
 
-def sum(h: Tensor, s: Structure | Data) -> Tensor:
+def sum(h: Rows, s: Over) -> Tensor:
     """`[G, H]`: the sum over each graph's nodes."""
     inbox, _ = _inbox(h, s)
     return inbox.sum(inbox.h)
 
 
-def mean(h: Tensor, s: Structure | Data) -> Tensor:
+def mean(h: Rows, s: Over) -> Tensor:
     """`[G, H]`: the mean over each graph's nodes."""
     inbox, _ = _inbox(h, s)
     return inbox.mean(inbox.h)
 
 
-def max(h: Tensor, s: Structure | Data) -> Tensor:
+def max(h: Rows, s: Over) -> Tensor:
     """`[G, H]`: the maximum over each graph's nodes, feature by feature."""
     inbox, _ = _inbox(h, s)
     return inbox.max(inbox.h)
 
 
-def ends(h: Tensor, s: Structure | Data) -> Tensor:
+def ends(h: Rows, s: Over) -> Tensor:
     """`[G, H]`: the maximum over each graph's nodes that no edge leaves, feature by feature.
 
     In a DAG that is where all paths end; over `s.reverse()` it is where they begin. A graph that has nodes, but none
     such, has cycles, and gets zero.
     """
-    structure = _structure(h, s)
+    h, structure = _rows(h, s)
     at_end = _is_root(structure).nonzero().flatten()
     index = structure.graph[at_end].view(-1, *[1] * (h.dim() - 1)).expand(-1, *h.shape[1:])
     empty = h.new_zeros(structure.num_graphs, *h.shape[1:])
     return empty.scatter_reduce(0, index, h.index_select(0, at_end), "amax", include_self=False)
 
 
-def attention(h: Tensor, s: Structure | Data, score: nn.Module) -> Tensor:
+def attention(h: Rows, s: Over, score: nn.Module) -> Tensor:
     """`[G, H]`: the sum over each graph's nodes, weighted by the softmax of `score(h)` `[N, 1]` over the graph.
 
     r = sum_v a_v h_v,  a_v = exp(score(h_v)) / sum_{u in the graph of v} exp(score(h_u))
@@ -94,14 +99,18 @@ def attention(h: Tensor, s: Structure | Data, score: nn.Module) -> Tensor:
     return inbox.sum(inbox.softmax(score(inbox.h)) * inbox.h)
 
 
-def attention_weights(h: Tensor, s: Structure | Data, score: nn.Module) -> Tensor:
-    """`[N, 1]`: the weights a_v of `attention`."""
+def attention_weights(h: Rows, s: Over, score: nn.Module) -> Any:
+    """`[N, 1]`: the weights a_v of `attention`, by node types where h is."""
     inbox, plan = _inbox(h, s)
     weight = inbox.softmax(score(inbox.h))
-    return torch.empty_like(weight).index_copy(0, plan.edge, weight)
+    weight = torch.empty_like(weight).index_copy(0, plan.edge, weight)
+    if not isinstance(h, Mapping):
+        return weight
+    types, sizes, _ = rows_by_type(h, s)
+    return dict(zip(types, weight.split(sizes), strict=True))
 
 
-def aggregate(h: Tensor, s: Structure | Data, aggr: Aggregation | str) -> Tensor:
+def aggregate(h: Rows, s: Over, aggr: Aggregation | str) -> Tensor:
     """`[G, ·]`: any aggregation of `torch_geometric.nn.aggr`, by object or by the name that PyG knows it by.
 
     A graph's row is what the aggregation makes of its nodes alone, in the order of their numbers, whatever else is in
@@ -112,14 +121,14 @@ def aggregate(h: Tensor, s: Structure | Data, aggr: Aggregation | str) -> Tensor
     module = aggregation_resolver(aggr)
     if type(module) is SortAggregation:
         return sort(h, s, module.k)
-    structure = _structure(h, s)
+    h, structure = _rows(h, s)
     if "sets" not in structure.cache:
         with outside():
             structure.cache["sets"] = Sets.of(structure.graph, structure.num_graphs)
     return aggregate_sets(module, h, structure.cache["sets"])
 
 
-def set2set(h: Tensor, s: Structure | Data, module: Set2Set) -> Tensor:
+def set2set(h: Rows, s: Over, module: Set2Set) -> Tensor:
     """`[G, 2H]`: an LSTM that asks, and attention to all nodes that answers, in turn.
 
     Vinyals, Bengio & Kudlur, *Order matters: sequence to sequence for sets*, ICLR 2016, equations (3) to (7);
@@ -128,13 +137,13 @@ def set2set(h: Tensor, s: Structure | Data, module: Set2Set) -> Tensor:
     return aggregate(h, s, module)
 
 
-def sort(h: Tensor, s: Structure | Data, k: int) -> Tensor:
+def sort(h: Rows, s: Over, k: int) -> Tensor:
     """`[G, k H]`: the k nodes of each graph whose last feature is largest, in falling order, then zeros.
 
     Zhang, Cui, Neumann & Chen, *An end-to-end deep learning architecture for graph classification*, AAAI 2018,
     section 3.2.
     """
-    structure = _structure(h, s)
+    h, structure = _rows(h, s)
     if h.dim() != 2 or as_count("k", k) < 1:
         raise ValueError(f"sort takes h of shape [N, H] and a k of 1 or more, got {tuple(h.shape)} and {k}.")
     falling = torch.argsort(h.detach()[:, -1], descending=True, stable=True)
@@ -169,13 +178,16 @@ class Gated(Resettable):
         self.gate = nn.Linear(hidden + inputs, outputs or hidden)  # i
         self.value = nn.Linear(hidden + inputs, outputs or hidden)  # j
 
-    def forward(self, h: Tensor, s: Structure | Data, x: Tensor | None = None) -> Tensor:
+    def forward(self, h: Rows, s: Over, x: Rows | None = None) -> Tensor:
         """`[N, H]`, and x `[N, D]` → `[G, outputs]`."""
+        h, structure = _rows(h, s)
+        if isinstance(x, Mapping):
+            _, _, x = rows_by_type(x, s)
         if (x is None) != (self.inputs == 0) or (x is not None and x.shape != (h.shape[0], self.inputs)):
             wanted = f"x of shape [{h.shape[0]}, {self.inputs}]" if self.inputs else "no x"
             raise ValueError(f"this readout takes {wanted}, got {'none' if x is None else tuple(x.shape)}.")
         both = h if x is None else torch.cat([h, x], dim=-1)
-        return torch.tanh(sum(torch.sigmoid(self.gate(both)) * torch.tanh(self.value(both)), s))
+        return torch.tanh(sum(torch.sigmoid(self.gate(both)) * torch.tanh(self.value(both)), structure))
 
 
 class Attention(Resettable):
@@ -189,12 +201,12 @@ class Attention(Resettable):
         super().__init__()
         self.score = nn.Linear(hidden, 1)
 
-    def forward(self, h: Tensor, s: Structure | Data) -> Tensor:
+    def forward(self, h: Rows, s: Over) -> Tensor:
         """`[N, H] → [G, H]`."""
         return attention(h, s, self.score)
 
-    def weights(self, h: Tensor, s: Structure | Data) -> Tensor:
-        """`[N, H] → [N, 1]`: what share each node has in its graph's row."""
+    def weights(self, h: Rows, s: Over) -> Any:
+        """`[N, H] → [N, 1]`: what share each node has in its graph's row, by node types where h is."""
         return attention_weights(h, s, self.score)
 
 
@@ -246,13 +258,16 @@ def with_readout(s: Structure) -> Structure:
     )
 
 
-def _structure(h: Tensor, s: Structure | Data) -> Structure:
+def _rows(h: Rows, s: Over) -> tuple[Tensor, Structure]:
+    """The rows of all nodes, and their structure."""
+    if isinstance(h, Mapping):
+        _, _, h = rows_by_type(h, s)
     structure = as_structure(s, h)
     if h.shape[0] != structure.num_nodes:
         raise ValueError(
             f"h must have one row per node: expected {structure.num_nodes}, got shape {tuple(h.shape)}."
         )
-    return structure
+    return h, structure
 
 
 def _is_root(structure: Structure) -> Tensor:
@@ -270,9 +285,9 @@ class _Readers(SegmentInbox):
         return self._like.new_zeros(shape) + self._like.sum()
 
 
-def _inbox(h: Tensor, s: Structure | Data) -> tuple[Inbox, Schedule]:
+def _inbox(h: Rows, s: Over) -> tuple[Inbox, Schedule]:
     """The inbox of one more node per graph, and its schedule, whose edge v leaves node v."""
-    structure = _structure(h, s)
+    h, structure = _rows(h, s)
     if "readout" not in structure.cache:
         with outside():
             structure.cache["readout"] = schedule(_readers(structure))

@@ -7,10 +7,9 @@ from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import HeteroData
 
 from ..cells.weights import Resettable
-from ..structure import Over, Structure, as_structure
+from ..structure import Over, Structure, as_structure, rows_by_type
 from ..structure.matrix import edges_of, is_matrix
 from .calls import given_of_edges, structure_of_call
 
@@ -68,7 +67,7 @@ class Model(Resettable):
         """
         over = structure_of_call(self, x, s, edge_index)
         if isinstance(x, Mapping):
-            types, sizes, x = _by_type(x, over)
+            types, sizes, x = rows_by_type(x, over)
             given = {"edge_attr": edge_attr, "edge_weight": edge_weight, "initial": initial}
             h, final = (
                 self(x, over, **given, return_states=True)
@@ -149,25 +148,6 @@ def run_inner(
         return model(x, s, initial=initial, return_states=True)
     # Given only where there are some, so that a subclass with a forward(x, s) of its own can be a part.
     return (model(x, s) if all(state is None for state in initial) else model(x, s, initial=initial)), []
-
-
-def _by_type(x: Mapping[str, Tensor], s: Any) -> tuple[list[str], list[int], Tensor]:
-    """The node types, how many nodes there are of each, and the rows of all, `[N, D]`."""
-    if not isinstance(s, HeteroData):
-        raise TypeError(f"a dictionary of rows goes with PyG's HeteroData, got {type(s).__name__}.")
-    if set(x) != set(s.node_types):
-        raise ValueError(
-            f"x must have rows for the node types {', '.join(s.node_types)}, got {', '.join(x) or 'none'}."
-        )
-    types, sizes = list(s.node_types), [s[name].num_nodes for name in s.node_types]
-    for name, size in zip(types, sizes, strict=True):
-        if x[name].shape[0] != size or x[name].shape[1:] != x[types[0]].shape[1:]:
-            raise ValueError(
-                f"x must have rows of one width for all node types, got {tuple(x[name].shape)} for the {size} nodes of "
-                f"type {name!r} and {tuple(x[types[0]].shape)} for {types[0]!r}: put a linear layer per type before it "
-                f"(torch_geometric.nn.HeteroDictLinear)."
-            )
-    return types, sizes, torch.cat([x[name] for name in types])
 
 
 def count_states(model: nn.Module) -> int:

@@ -9,6 +9,7 @@ from .brackets import parse_brackets
 from .build import chain, chains, dag, grid, lagged
 from .convert import from_networkx, from_pyg, to_networkx, to_pyg
 from .features import EdgeFeatures
+from .hetero import rows_by_type
 from .structure import Structure, default_slots
 from .syntax import SYNTAX_FIELDS
 from .tree import tree
@@ -30,6 +31,7 @@ __all__ = [
     "grid",
     "lagged",
     "parse_brackets",
+    "rows_by_type",
     "to_networkx",
     "to_pyg",
     "tree",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -153,3 +153,26 @@ def _of_all(field: str, names: Iterable[Any], stores: list[Any]) -> Tensor | Non
             f"{field} must have rows of one shape and dtype in all types, got {sorted(map(str, shapes))}."
         )
     return torch.cat(list(have.values()))
+
+
+def rows_by_type(x: Mapping[str, Tensor], s: Any) -> tuple[list[str], list[int], Tensor]:
+    """The node types of HeteroData, how many nodes there are of each, and the rows of all, `[N, D]`, type by type.
+
+    Raises:
+        TypeError: something else than HeteroData. ValueError: not the rows of its nodes, of one width.
+    """
+    if not isinstance(s, HeteroData):
+        raise TypeError(f"a dictionary of rows goes with PyG's HeteroData, got {type(s).__name__}.")
+    if set(x) != set(s.node_types):
+        raise ValueError(
+            f"x must have rows for the node types {', '.join(s.node_types)}, got {', '.join(x) or 'none'}."
+        )
+    types, sizes = list(s.node_types), [s[name].num_nodes for name in s.node_types]
+    for name, size in zip(types, sizes, strict=True):
+        if x[name].shape[0] != size or x[name].shape[1:] != x[types[0]].shape[1:]:
+            raise ValueError(
+                f"x must have rows of one width for all node types, got {tuple(x[name].shape)} for the {size} nodes of "
+                f"type {name!r} and {tuple(x[types[0]].shape)} for {types[0]!r}: put a linear layer per type before it "
+                f"(torch_geometric.nn.HeteroDictLinear)."
+            )
+    return types, sizes, torch.cat([x[name] for name in types])
