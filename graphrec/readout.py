@@ -20,9 +20,9 @@ from .cells.aggregation import Sets, aggregate_sets
 from .cells.weights import Resettable
 from .engine.inbox import Inbox, SegmentInbox
 from .engine.segments import rows_or_zero
-from .schedule import Schedule, Step, schedule
+from .schedule import Schedule, Step, schedule, schedule_seen_by
 from .structure import EdgeFeatures, Over, Structure, as_structure, default_slots, rows_by_type
-from .structure.outside import outside
+from .structure.outside import made_outside, outside, seen_by
 from .structure.structure import as_count
 
 Rows = Tensor | Mapping[str, Tensor]
@@ -35,18 +35,7 @@ def root(h: Rows, s: Over) -> Tensor:
         ValueError: a graph has nodes but no such node, or more than one.
     """
     h, structure = _rows(h, s)
-    roots = _is_root(structure).nonzero().flatten()
-    count = torch.bincount(structure.graph[roots], minlength=structure.num_graphs)
-    wanted = torch.bincount(structure.graph, minlength=structure.num_graphs).clamp(max=1)
-    if bool((count != wanted).any()):
-        graph = int((count != wanted).nonzero()[0])
-        raise ValueError(
-            f"root needs one node per graph that no edge leaves, graph {graph} has {int(count[graph])}: "
-            f"use last, sum, mean, max or attention."
-        )
-    rows = roots.new_full((structure.num_graphs,), -1)
-    rows[structure.graph[roots]] = roots
-    return rows_or_zero(h, rows)
+    return rows_or_zero(h, seen_by(h, _root_of_each(structure)))
 
 
 def last(h: Rows, s: Over) -> Tensor:
@@ -54,9 +43,7 @@ def last(h: Rows, s: Over) -> Tensor:
     brackets the root.
     """
     h, structure = _rows(h, s)
-    numbers = torch.arange(structure.num_nodes, device=structure.device)
-    rows = numbers.new_full((structure.num_graphs,), -1)
-    return rows_or_zero(h, rows.scatter_reduce(0, structure.graph, numbers, "amax"))
+    return rows_or_zero(h, seen_by(h, _last_of_each(structure)))
 
 
 def sum(h: Rows, s: Over) -> Tensor:
@@ -84,8 +71,8 @@ def ends(h: Rows, s: Over) -> Tensor:
     such, has cycles, and gets zero.
     """
     h, structure = _rows(h, s)
-    at_end = _is_root(structure).nonzero().flatten()
-    index = structure.graph[at_end].view(-1, *[1] * (h.dim() - 1)).expand(-1, *h.shape[1:])
+    at_end, graph = (seen_by(h, part) for part in _all_roots(structure))
+    index = graph.view(-1, *[1] * (h.dim() - 1)).expand(-1, *h.shape[1:])
     empty = h.new_zeros(structure.num_graphs, *h.shape[1:])
     return empty.scatter_reduce(0, index, h.index_select(0, at_end), "amax", include_self=False)
 
@@ -146,16 +133,12 @@ def sort(h: Rows, s: Over, k: int) -> Tensor:
     h, structure = _rows(h, s)
     if h.dim() != 2 or as_count("k", k) < 1:
         raise ValueError(f"sort takes h of shape [N, H] and a k of 1 or more, got {tuple(h.shape)} and {k}.")
+    chosen, place, graph = (seen_by(h, part) for part in _first_of_each(structure, k))
     falling = torch.argsort(h.detach()[:, -1], descending=True, stable=True)
-    order = falling[torch.argsort(structure.graph[falling], stable=True)]
-    graph = structure.graph[order]
-    size = torch.bincount(graph, minlength=structure.num_graphs)
-    place = torch.arange(len(graph), device=graph.device) - (torch.cumsum(size, 0) - size)[graph]
-    chosen = place < k
+    order = falling[torch.argsort(graph[falling], stable=True)]
     best = h.index_select(0, order[chosen])
     empty = h.new_zeros(structure.num_graphs * k, h.shape[1])
-    filled = empty.index_copy(0, graph[chosen] * k + place[chosen], best)
-    return filled.view(structure.num_graphs, k * h.shape[1])
+    return empty.index_copy(0, place, best).view(structure.num_graphs, k * h.shape[1])
 
 
 class Gated(Resettable):
@@ -270,8 +253,46 @@ def _rows(h: Rows, s: Over) -> tuple[Tensor, Structure]:
     return h, structure
 
 
-def _is_root(structure: Structure) -> Tensor:
-    return torch.bincount(structure.source, minlength=structure.num_nodes) == 0
+@made_outside
+def _all_roots(structure: Structure) -> tuple[Tensor, Tensor]:
+    """The nodes that no edge leaves, and the graph of each."""
+    roots = (torch.bincount(structure.source, minlength=structure.num_nodes) == 0).nonzero().flatten()
+    return roots, structure.graph[roots]
+
+
+@made_outside
+def _root_of_each(structure: Structure) -> Tensor:
+    """`[G]`: the only root of each graph, -1 for a graph without nodes."""
+    roots, graph = _all_roots(structure)
+    count = torch.bincount(graph, minlength=structure.num_graphs)
+    wanted = torch.bincount(structure.graph, minlength=structure.num_graphs).clamp(max=1)
+    if bool((count != wanted).any()):
+        odd = int((count != wanted).nonzero()[0])
+        raise ValueError(
+            f"root needs one node per graph that no edge leaves, graph {odd} has {int(count[odd])}: "
+            f"use last, sum, mean, max or attention."
+        )
+    rows = roots.new_full((structure.num_graphs,), -1)
+    rows[graph] = roots
+    return rows
+
+
+@made_outside
+def _last_of_each(structure: Structure) -> Tensor:
+    """`[G]`: the node of each graph with the highest number, -1 for a graph without nodes."""
+    numbers = torch.arange(structure.num_nodes, device=structure.device)
+    rows = numbers.new_full((structure.num_graphs,), -1)
+    return rows.scatter_reduce(0, structure.graph, numbers, "amax")
+
+
+@made_outside
+def _first_of_each(structure: Structure, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of nodes sorted by graph the first k of each, their places in a table with k for each, and each node's graph."""
+    graph = structure.graph.sort().values
+    size = torch.bincount(graph, minlength=structure.num_graphs)
+    number = torch.arange(len(graph), device=graph.device) - (torch.cumsum(size, 0) - size)[graph]
+    chosen = (number < k).nonzero().flatten()
+    return chosen, graph[chosen] * k + number[chosen], structure.graph
 
 
 def _position(graph: Tensor) -> Tensor:
@@ -291,7 +312,7 @@ def _inbox(h: Rows, s: Over) -> tuple[Inbox, Schedule]:
     if "readout" not in structure.cache:
         with outside():
             structure.cache["readout"] = schedule(_readers(structure))
-    plan = structure.cache["readout"]
+    plan = schedule_seen_by(h, structure.cache["readout"])
     # Without graphs there are no readers, and no step of theirs.
     step = plan.steps[1] if structure.num_graphs else Step(0, slice(0, 0), slice(0, 0), 0, 0, 0)
 

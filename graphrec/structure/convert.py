@@ -35,10 +35,10 @@ def from_pyg(data: Data | HeteroData) -> Structure:
     """The structure of PyG's `Data` or `HeteroData`, or of a `Batch` of them.
 
     Reads `edge_index` (or a sparse `adj_t`, whose numbers are weights), `num_nodes`, `batch`, and where they are there
-    `slot`, `edge_type` (relation), `edge_attr`, `edge_weight`, `node_type` (kind), `past`, `level` and `level_reversed` (see `graphrec.transforms.AddLevels`), the
-    lists of texts `tokens` and `labels`, and `relation_names` and `kind_names` as `to_pyg` writes them. Of `HeteroData`
-    the node types are the kinds and the edge types the relations; nodes are numbered type by type, in the order of
-    `data.node_types`.
+    `slot`, `edge_type` (relation), `edge_attr`, `edge_weight`, `node_type` (kind), `past`, `level` and `level_reversed`
+    (see `graphrec.transforms.AddLevels`), the lists of texts `tokens` and `labels`, and `relation_names` and
+    `kind_names` as `to_pyg` writes them. Of `HeteroData` the node types are the kinds and the edge types the relations;
+    nodes are numbered type by type, in the order of `data.node_types`.
     """
     if isinstance(data, HeteroData):
         return from_hetero(data)

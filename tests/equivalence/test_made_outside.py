@@ -195,6 +195,47 @@ def test_edges_without_values_are_refused():
         gr.DAGNN(3, 4)(torch.randn(5, 3), edges)
 
 
+READOUTS = {
+    **{name: getattr(gr.readout, name) for name in ("root", "last", "sum", "mean", "max", "ends")},
+    "attention": lambda h, s: gr.readout.attention(h, s, lambda rows: rows.sum(-1, keepdim=True)),
+    "sort": lambda h, s: gr.readout.sort(h, s, 2),
+}
+each_readout = pytest.mark.parametrize("read", READOUTS.values(), ids=READOUTS.keys())
+
+
+def a_batch():
+    return gr.batch([gr.tree(BRACKETS), gr.chains([0]), gr.chain(3)])
+
+
+@each_readout
+def test_readouts_in_transforms(read):
+    h = torch.randn(2, 8, 3, dtype=torch.double)
+    s = a_batch()
+    together = vmap(jacrev(lambda rows: read(rows, s)))(h)
+    expected = [torch.autograd.functional.jacobian(lambda rows: read(rows, a_batch()), rows) for rows in h]
+    assert_close(together, torch.stack(expected))
+
+
+@each_readout
+@pytest.mark.parametrize("what", ["meta", "fake"])
+def test_readouts_without_values(read, what):
+    expected = read(torch.randn(8, 3), a_batch()).shape
+    with doing(what):
+        assert read(torch.randn(8, 3), a_batch()).shape == expected
+
+
+@each_readout
+def test_readouts_are_exported(read):
+    class Read(nn.Module):
+        def forward(self, h):
+            return read(h, s)
+
+    s, h = a_batch(), torch.randn(8, 3)
+    program = torch.export.export(Read(), (h,))
+    h = torch.randn(8, 3)
+    assert_close(program.module()(h), read(h, s))
+
+
 class Whole(nn.Module):
     """A model between layers of torch's, and a readout."""
 
