@@ -16,6 +16,7 @@ from .netlist import CombinationalCycleError, Kind, Netlist
 
 _MARK = b"\xef\xbb\xbf"  # the byte-order mark of UTF-8
 _NUMBER = re.compile(r"[0-9]{1,18}")
+_MOST_INPUTS = 10**7  # of a binary file, which has nothing of them but this number
 _SYMBOL = re.compile(rb"([ilobcjf])([0-9]{1,18}) (.+)")
 _LETTERS = {
     "i": "inputs", "l": "latches", "o": "outputs", "b": "bad states", "c": "constraints",
@@ -178,6 +179,9 @@ class _Reader:
         if counts[0] < needed or (word == "aig" and counts[0] > needed):
             what = f"expected M of {needed}{'' if word == 'aig' else ' or more'} (I + L + A), got {counts[0]}"
             raise self._fault(what, "Correct the header")
+        if word == "aig" and counts[1] > _MOST_INPUTS:
+            what = f"expected up to {_MOST_INPUTS:,} inputs, got {counts[1]:,}"
+            raise self._fault(what, "Correct the header, or write the file in ASCII")
         return word == "aig", counts
 
     def _next_line(self) -> str | None:
