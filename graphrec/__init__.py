@@ -76,6 +76,7 @@ from .models import (
     TreeLSTM,
     UpDown,
     VariationalDropout,
+    attention_weights,
     from_torch,
     to_torch,
 )
@@ -189,6 +190,7 @@ __all__ = [
     "TreeGRUCell",
     "TreeLSTM",
     "VariationalDropout",
+    "attention_weights",
     "batch",
     "chain",
     "chains",

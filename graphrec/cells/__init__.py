@@ -4,7 +4,7 @@ Belongs here: cells. Does not: anything that knows of order, batches, levels or 
 """
 
 from .cell import Cell
-from .convolutions import GCNCell, GINCell, SAGECell
+from .convolutions import GCNCell, GINCell
 from .dags import DAGNNCell, DAGRNNCell, DVAECell
 from .delays import ARCell, NARXCell, TDNNCell
 from .edges import PerRelation
@@ -18,6 +18,7 @@ from .layerwise import ConvCell
 from .lstm import CoupledLSTMCell, LSTMCell, NoForgetLSTMCell, PeepholeLSTMCell, ProjectedLSTMCell
 from .recnn import RecNNCell, RNTNCell
 from .residual import ResidualCell
+from .sage import SAGECell
 from .second_order import SecondOrderCell
 from .series import SeriesCell
 from .srn import JordanCell, SRNCell

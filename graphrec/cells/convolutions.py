@@ -1,4 +1,4 @@
-"""The graph convolution of Kipf & Welling (2017), and GraphSAGE and GIN, which weigh neighbours alike."""
+"""The graph convolution of Kipf & Welling (2017), and GIN, which weighs neighbours alike."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ def as_pair(inputs: int | tuple[int, int]) -> tuple[int, int]:
     return inputs if isinstance(inputs, tuple) else (inputs, inputs)
 
 
+def as_one(widths: Any) -> Any:
+    """The width of both, or the pair of widths where they differ."""
+    return widths[0] if isinstance(widths, tuple) and widths[0] == widths[1] else widths
+
+
 class Convolution(Cell):
     """What graph convolutions have in common: the input is the state of round 0.
 
@@ -64,8 +69,7 @@ class LinearConvolution(Convolution):
     def inputs(self) -> Any:
         """D, or a pair where sources and targets differ; None before the first run if it was left open."""
         widths = [self.get_submodule(name).in_channels for name in self.input_layers]
-        known = tuple(None if width == -1 else width for width in widths)
-        return known[0] if known[0] == known[1] else known
+        return as_one(tuple(None if width == -1 else width for width in widths))
 
 
 class GCNCell(LinearConvolution):
@@ -211,41 +215,6 @@ def _last_loop(s: Structure) -> Tensor:
             last = torch.full_like(s.graph, -1).scatter_reduce(0, s.target, loops, "amax")
             s.cache["last_loop"] = last.masked_fill(last < 0, s.num_edges)
     return s.cache["last_loop"]
-
-
-class SAGECell(LinearConvolution):
-    """GraphSAGE with the mean aggregator.
-
-    h_v = W_1 mean_u h_u + W_2 h_v + b
-
-    Hamilton, Ying & Leskovec, *Inductive representation learning on large graphs*, NIPS 2017, algorithm 1, lines 4
-    and 5, before the activation. Parameters are named as in PyG's `SAGEConv`.
-
-    Args:
-        inputs: D, or a pair, of sources and of targets; -1: as wide as x is in the first run.
-        hidden: H.
-
-    Shapes: x `[N, D]`; State `h` `[N, H]`.
-    """
-
-    reads_edges = ()
-    input_layers = ("lin_l", "lin_r")
-
-    def __init__(self, inputs: int | tuple[int, int], hidden: int) -> None:
-        super().__init__(hidden=hidden)
-        of_source, of_target = as_pair(inputs)
-        self.lin_l = Linear(of_source, hidden)  # W_1, b
-        self.lin_r = Linear(of_target, hidden, bias=False)  # W_2
-
-    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
-        """One step."""
-        mean = inbox.sum_of("h") / inbox.degree.clamp(min=1).unsqueeze(-1)
-        h = self.lin_l(mean)
-        return self.State(h if own.h is None else h + self.lin_r(own.h))
-
-    def show_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
-        """Both their rows."""
-        return self.State(x_source), Given(x_target)
 
 
 class GINCell(LinearConvolution):

@@ -15,10 +15,23 @@ if TYPE_CHECKING:
     from ..engine.inbox import Inbox
 
 
-class _Attention(LinearConvolution):
-    """K heads, side by side or averaged."""
+class Attention(LinearConvolution):
+    """K heads, side by side or averaged: what `GATCell` and `GATv2Cell` have in common."""
 
-    def __init__(self, hidden: int, heads: int, average: bool, slope: float, dropout: float) -> None:
+    reads_edges = ()
+
+    def __init__(
+        self,
+        inputs: int | tuple[int, int],
+        hidden: int,
+        heads: int,
+        average: bool,
+        slope: float,
+        dropout: float,
+        edges: int | None,
+        residual: bool,
+        self_loops: bool,
+    ) -> None:
         super().__init__(hidden=hidden)
         if heads < 1 or (not average and hidden % heads):
             raise ValueError(
@@ -26,7 +39,12 @@ class _Attention(LinearConvolution):
                 f"hidden={hidden}, heads={heads}."
             )
         self.heads, self.average, self.slope, self.dropout = heads, average, slope, dropout
+        self.edges, self.self_loops = edges, self_loops
         self.width = hidden if average else hidden // heads
+        self.lin_edge = None if edges is None else self._linear(edges, bias=False)  # W_e
+        self.res = None  # W_r
+        if residual:
+            self.res = Linear(as_pair(inputs)[1], hidden, bias=False, weight_initializer="glorot")
         self.bias = nn.Parameter(torch.empty(hidden))
 
     def _linear(self, inputs: int, bias: bool) -> Linear:
@@ -35,33 +53,65 @@ class _Attention(LinearConvolution):
     def _by_head(self, rows: Tensor) -> Tensor:
         return rows.unflatten(-1, (self.heads, self.width))
 
-    def _attend(self, inbox: Inbox, own: Any, score: Tensor, own_score: Tensor | None) -> NodeState:
-        """h from z of sources and node, by the softmax of their scores, `[e, K]` and `[n, K]`; None: sources alone."""
+    def scores(self, inbox: Inbox, own: Any) -> tuple[Tensor, Tensor | None]:
+        """e of sources `[e, K]`, and of the node itself `[n, K]`, or None where it is not among them."""
+        raise NotImplementedError
+
+    def attention(self, inbox: Inbox, own: Any) -> tuple[Tensor, Tensor | None]:
+        """The share that each source has `[e, K]`, and the node itself `[n, K]` or None; they add up to one."""
+        score, own_score = self.scores(inbox, own)
         if own_score is None:
-            share = F.dropout(inbox.softmax(score), self.dropout, self.training)
-            return self._joined(inbox.sum_of("z", share))
+            return inbox.softmax(score), None
         if inbox.is_loop is not None:  # the node itself is there in any case
             score = score.masked_fill(inbox.is_loop.unsqueeze(-1), -torch.inf)
-        share, own_share = inbox.softmax_with_own(score, own_score)
-        share = F.dropout(share, self.dropout, self.training)
-        own_share = F.dropout(own_share, self.dropout, self.training)
-        return self._joined(inbox.sum_of("z", share) + own_share.unsqueeze(-1) * own.z)
+        return inbox.softmax_with_own(score, own_score)
 
-    def _joined(self, h: Tensor) -> NodeState:
-        return self.State((h.mean(1) if self.average else h.flatten(1)) + self.bias)
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
+        """One step."""
+        share, own_share = self.attention(inbox, own)
+        h = inbox.sum_of("z", F.dropout(share, self.dropout, self.training))
+        if own_share is not None:
+            h = h + F.dropout(own_share, self.dropout, self.training).unsqueeze(-1) * own.z
+        h = h.mean(1) if self.average else h.flatten(1)
+        if self.res is not None:
+            h = h + self.res(own.h)
+        return self.State(h + self.bias)
+
+    def _adds_itself(self, own: Any) -> bool:
+        """Whether a node is a source of its own, which it is not where sources are another set of nodes."""
+        return self.self_loops and own.z is not None
+
+    def _with_edges(self, inbox: Inbox, values: Tensor, own: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """What scores are made of, with what edges have to say to it.
+
+        An edge from a node to itself has the mean of the features of those that come from others, as in PyG.
+        """
+        if self.lin_edge is None:
+            return values, own
+        features = inbox.edge_attr
+        values = values + features
+        if own is None:
+            return values, None
+        count = inbox.degree
+        if inbox.is_loop is not None:
+            features = features.masked_fill(inbox.is_loop.view(-1, *[1] * (features.dim() - 1)), 0)
+            count = inbox.sum((~inbox.is_loop).long())
+        count = count.clamp(min=1).view(-1, *[1] * (features.dim() - 1))
+        return values, own + inbox.sum(features) / count
 
 
-class GATCell(_Attention):
+class GATCell(Attention):
     """The graph attention network.
 
-    e_uv = LeakyReLU(a_1 . W h_u + a_2 . W h_v)                               (1), (3)
+    e_uv = LeakyReLU(a_1 . W h_u + a_2 . W h_v + a_3 . W_e e_uv)              (1), (3)
     h_v  = sum_u softmax_u(e_uv) W h_u + b,  u = v and all neighbours          (2), (4)
 
     for each of K heads, which stand side by side (5) or are averaged (6).
 
     Veličković, Cucurull, Casanova, Romero, Liò & Bengio, *Graph attention networks*, ICLR 2018, before the
-    activation. Edges from nodes to themselves count once, whether they are there or not. Parameters are named as in
-    PyG's `GATConv`.
+    activation. The features of edges are PyG's: where there are some, the edge from a node to itself has the mean of
+    those that enter it. Edges from nodes to themselves count once, whether they are there or not. Parameters are named
+    as in PyG's `GATConv`.
 
     Args:
         inputs: D, or a pair, of sources and of targets, which have a W each then; -1: as wide as x is in the first run.
@@ -70,6 +120,10 @@ class GATCell(_Attention):
         average: whether heads are averaged (equation 6), each being H wide.
         slope: of the LeakyReLU below zero.
         dropout: the share of attention that is dropped in training.
+        edges: the width of the edges' features e (PyG's `edge_dim`), or None: they are not looked at.
+        residual: whether W_r h_v is added.
+        self_loops: whether each node is among its sources; without, edges from nodes to themselves are edges like all
+            others.
 
     Raises:
         ValueError: heads that do not fit into `hidden`.
@@ -77,14 +131,19 @@ class GATCell(_Attention):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    reads_edges = ()
-
     class Shown(NamedTuple):
         """W h by heads `[N, K, H / K]`, and the two parts of scores `[N, K]`."""
 
         z: Any
         to_targets: Any
         to_itself: Any
+
+    class Asking(NamedTuple):
+        """What targets know of themselves that are no sources: their part of scores, and h."""
+
+        z: None
+        to_itself: Any
+        h: Any
 
     def __init__(
         self,
@@ -94,8 +153,11 @@ class GATCell(_Attention):
         average: bool = False,
         slope: float = 0.2,
         dropout: float = 0.0,
+        edges: int | None = None,
+        residual: bool = False,
+        self_loops: bool = True,
     ) -> None:
-        super().__init__(hidden, heads, average, slope, dropout)
+        super().__init__(inputs, hidden, heads, average, slope, dropout, edges, residual, self_loops)
         if isinstance(inputs, tuple):
             self.lin_src, self.lin_dst = (self._linear(width, bias=False) for width in inputs)  # W of each
             self.input_layers = ("lin_src", "lin_dst")
@@ -104,13 +166,21 @@ class GATCell(_Attention):
             self.input_layers = ("lin", "lin")
         self.att_src = nn.Parameter(torch.empty(1, heads, self.width))  # a_1
         self.att_dst = nn.Parameter(torch.empty(1, heads, self.width))  # a_2
+        self.att_edge = None if edges is None else nn.Parameter(torch.empty(1, heads, self.width))  # a_3
         self.init_parameters()
 
     def init_parameters(self) -> None:
         """All but products."""
-        for weight in (self.att_src, self.att_dst):
-            nn.init.xavier_uniform_(weight)
+        for weight in (self.att_src, self.att_dst, self.att_edge):
+            if weight is not None:
+                nn.init.xavier_uniform_(weight)
         nn.init.zeros_(self.bias)
+
+    def project_edges(self, edge_attr: Tensor) -> Tensor:
+        """a_3 . W_e e, `[E, K]`."""
+        if self.lin_edge is None or self.att_edge is None:
+            return edge_attr
+        return (self._by_head(self.lin_edge(edge_attr)) * self.att_edge).sum(-1)
 
     def show(self, state: Any) -> Shown:
         """What of scores and sums depends on one node."""
@@ -126,33 +196,35 @@ class GATCell(_Attention):
         to_itself = None
         if x_target is not None:
             to_itself = (self._by_head(getattr(self, of_target)(x_target)) * self.att_dst).sum(-1)
-        return self.Shown(z, (z * self.att_src).sum(-1), None), self.Shown(None, None, to_itself)
+        return self.Shown(z, (z * self.att_src).sum(-1), None), self.Asking(None, to_itself, x_target)
 
-    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
-        """One step."""
-        score = (
-            inbox.to_targets if own.to_itself is None else inbox.to_targets + inbox.to_edges(own.to_itself)
+    def scores(self, inbox: Inbox, own: Any) -> tuple[Tensor, Tensor | None]:
+        """LeakyReLU of the sums."""
+        score = inbox.to_targets
+        if own.to_itself is not None:
+            score = score + inbox.to_edges(own.to_itself)
+        own_score = own.to_targets + own.to_itself if self._adds_itself(own) else None
+        score, own_score = self._with_edges(inbox, score, own_score)
+        return F.leaky_relu(score, self.slope), None if own_score is None else F.leaky_relu(
+            own_score, self.slope
         )
-        own_score = None if own.z is None else F.leaky_relu(own.to_targets + own.to_itself, self.slope)
-        return self._attend(inbox, own, F.leaky_relu(score, self.slope), own_score)
 
 
-class GATv2Cell(_Attention):
+class GATv2Cell(Attention):
     """The graph attention network whose attention depends on both ends together.
 
-    e_uv = a . LeakyReLU(W_1 h_u + W_2 h_v)                                   (7)
+    e_uv = a . LeakyReLU(W_1 h_u + W_2 h_v + W_e e_uv)                        (7)
     h_v  = sum_u softmax_u(e_uv) W_1 h_u + b,  u = v and all neighbours
 
     Brody, Alon & Yahav, *How attentive are graph attention networks?*, ICLR 2022, equation (7), with W = [W_2, W_1].
     Otherwise as `GATCell`. Parameters are named as in PyG's `GATv2Conv`.
 
     Args:
-        inputs, hidden, heads, average, slope, dropout: as in `GATCell`.
+        inputs, hidden, heads, average, slope, dropout, edges, residual, self_loops: as in `GATCell`.
 
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    reads_edges = ()
     input_layers = ("lin_l", "lin_r")
 
     class Shown(NamedTuple):
@@ -160,6 +232,13 @@ class GATv2Cell(_Attention):
 
         z: Any
         asked: Any
+
+    class Asking(NamedTuple):
+        """What targets know of themselves that are no sources: W_2 h, and h."""
+
+        z: None
+        asked: Any
+        h: Any
 
     def __init__(
         self,
@@ -169,8 +248,11 @@ class GATv2Cell(_Attention):
         average: bool = False,
         slope: float = 0.2,
         dropout: float = 0.0,
+        edges: int | None = None,
+        residual: bool = False,
+        self_loops: bool = True,
     ) -> None:
-        super().__init__(hidden, heads, average, slope, dropout)
+        super().__init__(inputs, hidden, heads, average, slope, dropout, edges, residual, self_loops)
         self.lin_l, self.lin_r = (self._linear(width, bias=True) for width in as_pair(inputs))  # W_1, W_2
         self.att = nn.Parameter(torch.empty(1, heads, self.width))  # a
         self.init_parameters()
@@ -180,22 +262,27 @@ class GATv2Cell(_Attention):
         nn.init.xavier_uniform_(self.att)
         nn.init.zeros_(self.bias)
 
+    def project_edges(self, edge_attr: Tensor) -> Tensor:
+        """W_e e by heads, `[E, K, H / K]`."""
+        return edge_attr if self.lin_edge is None else self._by_head(self.lin_edge(edge_attr))
+
     def show(self, state: Any) -> Shown:
         """The two products."""
         return self.Shown(self._by_head(self.lin_l(state.h)), self._by_head(self.lin_r(state.h)))
-
-    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
-        """One step."""
-        score = self._score(inbox.z + inbox.to_edges(own.asked))
-        own_score = None if own.z is None else self._score(own.z + own.asked)
-        return self._attend(inbox, own, score, own_score)
 
     def show_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
         """W_1 h of sources, W_2 h of targets, which have none of their own in the sum."""
         if x_target is None:
             raise ValueError("attention depends on both ends together: give rows of targets, too.")
         z, asked = self._by_head(self.lin_l(x_source)), self._by_head(self.lin_r(x_target))
-        return self.Shown(z, None), self.Shown(None, asked)
+        return self.Shown(z, None), self.Asking(None, asked, x_target)
+
+    def scores(self, inbox: Inbox, own: Any) -> tuple[Tensor, Tensor | None]:
+        """a . LeakyReLU of the sums."""
+        both = inbox.z + inbox.to_edges(own.asked)
+        itself = own.z + own.asked if self._adds_itself(own) else None
+        both, itself = self._with_edges(inbox, both, itself)
+        return self._score(both), None if itself is None else self._score(itself)
 
     def _score(self, both: Tensor) -> Tensor:
         return (self.att * F.leaky_relu(both, self.slope)).sum(-1)

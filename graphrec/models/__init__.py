@@ -3,6 +3,7 @@
 Belongs here: modules called as `model(x, s)`. Does not: equations (cells), loops (engine).
 """
 
+from .attention import attention_weights
 from .combine import RMLP, Bidirectional, Reversed, Stacked, UpDown
 from .delays import AR, NARX, TDNN, StateSpace
 from .dropout import VariationalDropout
@@ -41,6 +42,7 @@ __all__ = [
     "TreeGRU",
     "TreeLSTM",
     "VariationalDropout",
+    "attention_weights",
     "from_torch",
     "to_torch",
 ]

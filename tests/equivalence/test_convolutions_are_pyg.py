@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,6 +14,7 @@ from torch_geometric.data import Data
 
 import graphrec as gr
 from tests.tolerances import GRADCHECK, assert_all_close, assert_close
+from tests.trials import gradients as of_parameters
 
 N, D, H = 13, 5, 6
 
@@ -44,11 +46,15 @@ GRAPHS = [
 ]
 
 
+EDGES = 3  # the width of the edges' features
+
+
 class Pair(NamedTuple):
     name: str
     cell: gr.Cell
     conv: nn.Module
-    edges: str | None = None  # where the edges' weights stand in the structure, if there are some
+    edges: str | None = None  # where the edges' weights or features stand in the structure, if there are some
+    width: int | None = None  # of features
 
 
 def pairs() -> list[Pair]:
@@ -82,7 +88,54 @@ def pairs() -> list[Pair]:
         Pair("GATv2", gr.GATv2Cell(D, H), pyg.GATv2Conv(D, H)),
         Pair("GATv2-heads", gr.GATv2Cell(D, H, heads=2), pyg.GATv2Conv(D, H // 2, heads=2)),
         Pair("GATv2-mean", gr.GATv2Cell(D, H, 2, average=True), pyg.GATv2Conv(D, H, heads=2, concat=False)),
+        *(
+            attention(*kind, *options)
+            for kind in (("GAT", gr.GATCell, pyg.GATConv), ("GATv2", gr.GATv2Cell, pyg.GATv2Conv))
+            for options in product((False, True), repeat=4)
+            if any(options[1:])
+        ),
+        *(
+            Pair(f"SAGE-{aggr}", gr.SAGECell(D, H, aggr), pyg.SAGEConv(D, H, aggr))
+            for aggr in ("sum", "add", "max", "min", "std", "softmax")
+        ),
+        Pair("SAGE-two", gr.SAGECell(D, H, ["mean", "max"]), pyg.SAGEConv(D, H, ["mean", "max"])),
+        Pair(
+            "SAGE-learned",
+            gr.SAGECell(D, H, pyg.SoftmaxAggregation(learn=True)),
+            pyg.SAGEConv(D, H, pyg.SoftmaxAggregation(learn=True)),
+        ),
+        Pair("SAGE-project", gr.SAGECell(D, H, "max", True), pyg.SAGEConv(D, H, "max", project=True)),
+        Pair("SAGE-normalize", gr.SAGECell(D, H, normalize=True), pyg.SAGEConv(D, H, normalize=True)),
+        Pair("SAGE-no-root", gr.SAGECell(D, H, root_weight=False), pyg.SAGEConv(D, H, root_weight=False)),
     ]
+
+
+def attention(
+    name: str, cell: Any, conv: Any, average: bool, edges: bool, residual: bool, loops: bool
+) -> Pair:
+    """With these options; `loops`: without the edges to themselves that nodes are given."""
+    width = EDGES if edges else None
+    words = [
+        "mean" * average,
+        "edges" * edges,
+        "residual" * residual,
+        "no-loops" * loops,
+    ]
+    return Pair(
+        "-".join([name, *filter(None, words)]),
+        cell(D, H, 2, average, edges=width, residual=residual, self_loops=not loops),
+        conv(
+            D,
+            H if average else H // 2,
+            2,
+            not average,
+            edge_dim=width,
+            residual=residual,
+            add_self_loops=not loops,
+        ),
+        "edge_attr" if edges else None,
+        EDGES,
+    )
 
 
 @pytest.mark.parametrize("graph", GRAPHS, ids=[graph.name for graph in GRAPHS])
@@ -95,7 +148,8 @@ def test_a_round_is_the_layer(name: str, graph: Graph) -> None:
         nn.init.normal_(parameter)
     cell.load_state_dict(conv.state_dict())  # the names are PyG's
     x = torch.randn(graph.num_nodes, D, dtype=torch.float64)
-    weight = torch.rand(graph.edge_index.shape[1], dtype=torch.float64) + 0.1 if pair.edges else None
+    shape = (graph.edge_index.shape[1],) if pair.width is None else (graph.edge_index.shape[1], pair.width)
+    weight = torch.rand(shape, dtype=torch.float64) + 0.1 if pair.edges else None
     model, s = gr.GNN([cell]), gr.dag(graph.edge_index, graph.num_nodes)
 
     def layer(x: Tensor, weight: Tensor | None) -> Tensor:
@@ -105,12 +159,81 @@ def test_a_round_is_the_layer(name: str, graph: Graph) -> None:
         return model(x, s if pair.edges is None else s.replace(**{pair.edges: weight}))
 
     ours, theirs = gradients(round_, cell, x, weight), gradients(layer, conv, x, weight)
-    if getattr(cell, "self_loops", False) and weight is not None:
+    if isinstance(cell, gr.GCNCell) and cell.self_loops and weight is not None:
         # torch gives to all that is written to one place the gradient of what is there in the end.
         theirs["weight of edges"] = theirs["weight of edges"].masked_fill(
             are_not_last_loops(graph.edge_index), 0
         )
     assert_all_close(ours, theirs)
+
+
+@pytest.mark.parametrize("graph", GRAPHS[1::2], ids=[graph.name for graph in GRAPHS[1::2]])
+@pytest.mark.parametrize("name", [pair.name for pair in pairs() if "GAT" in pair.name])
+def test_attention_weights_are_the_layers(name: str, graph: Graph) -> None:
+    torch.manual_seed(0)
+    pair = next(pair for pair in pairs() if pair.name == name)
+    cell, conv = pair.cell.double(), pair.conv.double()
+    cell.load_state_dict(conv.state_dict())
+    x = torch.randn(graph.num_nodes, D, dtype=torch.float64)
+    edge_attr = torch.randn(graph.edge_index.shape[1], EDGES, dtype=torch.float64) if pair.edges else None
+    rows, (edge_index, share) = gr.attention_weights(cell, x, graph.edge_index, edge_attr)
+    expected, (edges, shares) = conv(x, graph.edge_index, edge_attr, return_attention_weights=True)
+    assert torch.equal(edge_index, edges)
+    assert_close(rows, expected)
+    assert_close(share, shares)
+    ours = of_parameters((share,), dict(cell.named_parameters()))
+    assert_all_close(ours, of_parameters((shares,), dict(conv.named_parameters())))
+
+
+@pytest.mark.parametrize("cell", [gr.SAGECell(D, H), gr.ChildSumTreeLSTMCell(D, H)])
+def test_attention_weights_of_what_has_none(cell: gr.Cell) -> None:
+    with pytest.raises(TypeError, match="expected a GATCell or GATv2Cell, got"):
+        gr.attention_weights(cell, torch.zeros(4, D), torch.tensor([[0], [1]]))
+
+
+@pytest.mark.parametrize("aggr", ["lstm", pyg.GRUAggregation(D, D)])
+def test_aggregations_in_order_read_each_nodes_messages_alone(aggr: Any) -> None:
+    """PyG's read the padding behind them; where all nodes have equally many there is none."""
+    torch.manual_seed(0)
+    cell, conv = gr.SAGECell(D, H, aggr).double(), pyg.SAGEConv(D, H, aggr).double()
+    cell.load_state_dict(conv.state_dict())
+    x = torch.randn(4, D, dtype=torch.float64)
+    ring = torch.tensor([[0, 1, 2, 3, 2, 3, 0, 1], [1, 2, 3, 0, 0, 1, 2, 3]])
+    by_target = ring[:, torch.argsort(ring[1], stable=True)]
+    assert_all_close(
+        gradients(lambda x, _: gr.GNN([cell])(x, ring), cell, x, None),
+        gradients(lambda x, _: conv(x, by_target), conv, x, None),
+    )
+    uneven = torch.tensor([[0, 1, 2, 3], [1, 2, 2, 2]])
+    together = gr.GNN([cell])(x, uneven)
+    assert_close(together[1], gr.GNN([cell])(x[:2], uneven[:, :1])[1])
+    assert_close(together[2], conv(x, uneven)[2])
+
+
+def test_medians_of_no_messages_as_well() -> None:
+    cell, conv = gr.SAGECell(D, H, "median").double(), pyg.SAGEConv(D, H, "median").double()
+    cell.load_state_dict(conv.state_dict())
+    x = torch.randn(N, D, dtype=torch.float64)
+    model, edges = gr.GNN([cell]), GRAPHS[1].edge_index
+    assert_all_close(
+        gradients(lambda x, _: model(x, edges), cell, x, None),
+        gradients(lambda x, _: conv(x, edges), conv, x, None),
+    )
+    assert_close(model(x, edges[:, :0]), cell.lin_l.bias + cell.lin_r(x))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (lambda: gr.SAGECell(D, H, "mode"), ValueError, "mode"),
+        (lambda: gr.SAGECell(D, H, nn.Linear(2, 2)), TypeError, "expected an aggregation of .* got Linear"),
+        (lambda: gr.SAGECell(-1, H, "lstm"), ValueError, "width of x must be known"),
+        (lambda: gr.SAGECell(-1, H, project=True), ValueError, "width of x must be known"),
+    ],
+)
+def test_aggregations_that_are_none(make: Callable[[], Any], error: type, text: str) -> None:
+    with pytest.raises(error, match=text):
+        make()
 
 
 WEIGHING = {

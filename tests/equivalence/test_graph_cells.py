@@ -5,13 +5,23 @@ The oracles (`tests/oracles/graphs.py`) update one node after the other. Values 
 
 import pytest
 import torch
-from torch_geometric.nn import JumpingKnowledge
+import torch_geometric.nn as pyg
 
 import graphrec as gr
 from tests import oracles
 from tests.tolerances import assert_all_close, assert_close
 from tests.trials import Trial, assert_is_reference_loop, outcome, trial
-from tests.zoo import ACYCLIC, FAMILIES, GRAPH_CELLS, cases
+from tests.zoo import (
+    ACYCLIC,
+    FAMILIES,
+    GRAPH_CELLS,
+    cases,
+    caterpillar,
+    dag,
+    family,
+    isolated_nodes,
+    mixed_batch,
+)
 
 ORACLES = {
     "GCN": oracles.gcn,
@@ -83,6 +93,52 @@ def weighted(structure):
     return structure.replace(edge_weight=torch.ones(structure.num_edges))
 
 
+H, EDGES = 4, 2
+OPTIONS = {
+    "SAGE-max-project": (
+        lambda: gr.SAGECell(H, H, "max", project=True, normalize=True),
+        lambda: pyg.SAGEConv(H, H, "max", project=True, normalize=True),
+    ),
+    "SAGE-lstm": (lambda: gr.SAGECell(H, H, "lstm"), lambda: pyg.SAGEConv(H, H, "lstm")),
+    "SAGE-median": (
+        lambda: gr.SAGECell(H, H, "median", root_weight=False),
+        lambda: pyg.SAGEConv(H, H, "median", root_weight=False),
+    ),
+    "GAT": (
+        lambda: gr.GATCell(H, H, 2, edges=EDGES, residual=True),
+        lambda: pyg.GATConv(H, H // 2, 2, edge_dim=EDGES, residual=True),
+    ),
+    "GATv2": (
+        lambda: gr.GATv2Cell(H, H, 2, edges=EDGES, residual=True),
+        lambda: pyg.GATv2Conv(H, H // 2, 2, edge_dim=EDGES, residual=True),
+    ),
+    "GAT-no-loops": (
+        lambda: gr.GATCell(H, H, average=True, edges=EDGES, self_loops=False),
+        lambda: pyg.GATConv(H, H, concat=False, edge_dim=EDGES, add_self_loops=False),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "build", [isolated_nodes, caterpillar, dag, mixed_batch], ids=lambda build: build.__name__
+)
+@pytest.mark.parametrize(("make", "make_conv"), OPTIONS.values(), ids=OPTIONS)
+def test_options_in_dependency_order_are_those_of_pygs_layers(make, make_conv, build):
+    torch.manual_seed(0)
+    run = trial(lambda d, h: make(), family(build, None))
+    conv = make_conv().double()
+    conv.load_state_dict(run.cell.state_dict())
+    assert_is_reference_loop(run.outcome)
+    if "lstm" in str(conv.aggr) and build is not caterpillar:
+        return  # PyG's reads the padding where nodes of a level have unequally many messages
+    s = run.structure if run.cell.edges else run.structure.replace(edge_attr=None)
+    in_order = gr.Layerwise(conv)
+    inputs = {"x": run.x, **dict(conv.named_parameters())}
+    expected = h_and_gradients(in_order(run.x, s), inputs)
+    found = run.outcome()
+    assert_all_close({name: found[name] for name in expected}, expected)
+
+
 @pytest.mark.parametrize(("case", "structure"), cases(GRAPH_CELLS, FAMILIES))
 @pytest.mark.parametrize("sweeps", [1, 2])
 def test_in_a_given_order(case, structure, sweeps):
@@ -143,7 +199,7 @@ def test_jumping_knowledge_is_pygs(jump):
     s = gr.dag(torch.tensor([[0, 1, 2, 3], [1, 2, 0, 1]]), 4)
     x = torch.randn(4, 3)
     model = gr.GNN([gr.GCNCell(3, 4), gr.SAGECell(4, 4)], between=torch.nn.Tanh(), jump=jump)
-    jumping = JumpingKnowledge(jump, 4, 2)
+    jumping = pyg.JumpingKnowledge(jump, 4, 2)
     if jump == "lstm":
         jumping.load_state_dict(model.jump.state_dict())
     first = gr.GNN([model.cells[0]])(x, s)

@@ -271,6 +271,16 @@ def test_widths_that_are_found_in_the_first_run(name, mode):
         lazy(torch.randn(4, width + 7), *given[1:])
 
 
+@pytest.mark.parametrize("inputs", [(3, 9), (-1, 9), (-1, -1), -1])
+def test_widths_of_targets_that_nobody_reads(inputs):
+    model = gr.GNN([gr.SAGECell(inputs, H, root_weight=False)])
+    x, edges = (torch.randn(2, 3), torch.randn(4, 9)), torch.tensor([[0, 1], [3, 0]])
+    found = model(x, edges)
+    layer = model.cells[0].lin_l
+    assert_close(found[3], layer(x[0][0]))
+    assert_close(found[1], layer.bias)
+
+
 def test_widths_are_found_layer_by_layer():
     model = gr.GNN([gr.GCNCell(-1, 7), gr.SAGECell(-1, 5), gr.GATCell((-1, -1), 6)], between=nn.ReLU())
     model.reset_parameters()  # of what there is
