@@ -31,10 +31,26 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 import graphrec as gr
 from graphrec.datasets import PythonFunctions
-from graphrec.datasets._syntax import FIELDS, NODE_TYPES
+from graphrec.datasets._syntax import NODE_TYPES
 
 UNKNOWN = 2  # the number of the unknown word
 NAME = "<name>"  # what stands for the masked name
+
+
+class FieldTreeLSTMCell(gr.ChildSumTreeLSTMCell):
+    """A Child-Sum Tree-LSTM that knows the field of the parent in which a child stands, the relation of their edge.
+
+    h_k becomes r_k * h_k, with a weight r for each field and unit: an `else` counts otherwise than a body.
+    """
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__(inputs, hidden)
+        self.relations = len(gr.SYNTAX_FIELDS)
+        self.weight = nn.Embedding(self.relations, hidden)
+        nn.init.ones_(self.weight.weight)  # in the beginning it is the Tree-LSTM
+
+    def forward(self, x: Tensor, inbox: gr.Inbox, own: Any) -> Any:
+        return super().forward(x, inbox.replaced(h=inbox.h * self.weight(inbox.relation)), own)
 
 
 class NameSuggester(nn.Module):
@@ -54,12 +70,12 @@ class NameSuggester(nn.Module):
     def __init__(self, words: int, names: int, width: int, dropout: float = 0.4, forget: float = 0.2) -> None:
         super().__init__()
         self.kind = nn.Embedding(len(NODE_TYPES), width)
-        self.role = nn.Embedding(len(FIELDS), width)
+        self.role = nn.Embedding(len(gr.SYNTAX_FIELDS), width)
         self.word = nn.EmbeddingBag(words, width, mode="mean", padding_idx=0)
         for table in (self.kind, self.role, self.word):
             nn.init.normal_(table.weight, std=0.3)  # not 1: words that training hardly sees then say less
-        self.up = gr.TreeLSTM(width, width)
-        self.down = gr.Reversed(gr.TreeLSTM(2 * width, width))
+        self.up = gr.Recursive(FieldTreeLSTMCell(width, width))
+        self.down = gr.Reversed(gr.Recursive(FieldTreeLSTMCell(2 * width, width)))
         self.attention = gr.readout.Attention(2 * width)
         self.classify = nn.Linear(2 * width, names)
         self.dropout = nn.Dropout(dropout)
@@ -105,7 +121,7 @@ class MostFrequent(nn.Module):
 def without_edges(sample: Any) -> Data:
     """The same nodes, and nothing between them: a bag."""
     bag = sample.clone()
-    bag.edge_index, bag.slot = sample.edge_index[:, :0], sample.slot[:0]
+    bag.edge_index, bag.slot, bag.edge_type = sample.edge_index[:, :0], sample.slot[:0], sample.edge_type[:0]
     bag.level, bag.level_reversed = torch.zeros_like(sample.level), torch.zeros_like(sample.level)
     return bag
 

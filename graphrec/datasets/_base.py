@@ -16,7 +16,7 @@ from ..structure.brackets import TreeRows
 from ..transforms import AddLevels
 from ._files import cache_folder, make_folder, remove_leftovers, written_at_once
 
-FORMAT = 1  # part of every cache key: raise it when what is stored changes
+FORMAT = 2  # part of every cache key: raise it when what is stored changes
 
 
 class Samples(NamedTuple):
@@ -33,6 +33,7 @@ def store(
     per_sample: Mapping[str, Tensor | list[str]],
     info: dict[str, list[str]],
     trees_per_sample: int = 1,
+    per_child: Mapping[str, Tensor] | None = None,
 ) -> Samples:
     """Store trees with their features.
 
@@ -44,6 +45,8 @@ def store(
         per_node: tensors `[N, ...]` over the nodes of all trees.
         per_sample: tensors `[G * k]`, k values each, or lists of G texts.
         info: the meaning of words and classes, see `Samples`.
+        trees_per_sample: how many trees a sample has.
+        per_child: tensors `[N, ...]` as well, whose values belong to the edge from a node to its parent.
     """
     size = torch.tensor([len(tree.parent) for tree in trees])
     tree_start = torch.cumsum(size, 0) - size
@@ -64,6 +67,8 @@ def store(
     slices = {"edge_index": edge_start, "slot": edge_start, "level": node_start, "level_reversed": node_start}
     for name, value in per_node.items():
         data[name], slices[name] = value, node_start
+    for name, value in (per_child or {}).items():
+        data[name], slices[name] = value[child], edge_start
     for name, value in per_sample.items():
         data[name], slices[name] = value, torch.arange(count + 1) * (len(value) // count)
     if count > 1:

@@ -5,22 +5,19 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from ..structure.brackets import TreeRows
+from ..structure.syntax import FIELD_NUMBER, SYNTAX_FIELDS, listed, places
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 _HOLDS_STATEMENTS = ast.stmt | ast.ExceptHandler | ast.match_case
 
 
-def _listed(names: str) -> tuple[str, ...]:
-    return tuple(names.split())
-
-
-# Fixed lists, so that a number means the same under every version of Python; 0 is for what is not in them.
+# A fixed list, so that a number means the same under every version of Python; 0 is for what is not in it.
 # Name.Store is a Name that is assigned to; a plain Name is read. Constants are told apart by type.
-NODE_TYPES = _listed(
+NODE_TYPES = listed(
     """
     ? FunctionDef AsyncFunctionDef ClassDef Return Delete Assign TypeAlias AugAssign AnnAssign For AsyncFor
     While If With AsyncWith Match Raise Try TryStar Assert Import ImportFrom Global Nonlocal Expr Pass Break
@@ -36,19 +33,10 @@ NODE_TYPES = _listed(
     TypeVar ParamSpec TypeVarTuple
     """
 )
-FIELDS = _listed(
-    """
-    ? annotation args argtypes bases body bound cases cause cls comparators context_expr decorator_list
-    default_value defaults elt elts exc finalbody format_spec func generators guard handlers ifs items iter
-    key keys keywords kw_defaults kwarg kwd_patterns kwonlyargs left lower msg names op operand ops
-    optional_vars orelse pattern patterns posonlyargs returns right slice step subject target targets test
-    type type_params upper value values vararg
-    """
-)
+FIELDS = SYNTAX_FIELDS
 MASK = "<name>"
 
 _TYPE_NUMBER = {name: i for i, name in enumerate(NODE_TYPES)}
-_FIELD_NUMBER = {name: i for i, name in enumerate(FIELDS)}
 # A run of capitals, a word with or without a capital, or a number; other alphabets count as small letters.
 _SUBTOKEN = re.compile(r"[A-Z]+(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 _LONGEST_NUMBER = 4  # characters; longer numbers are rarely seen twice
@@ -103,9 +91,9 @@ def function_tree(function: FunctionNode, max_words: int) -> FunctionTree:
         rows.parent.append(above)
         rows.slot.append(slot)
         node_type.append(_TYPE_NUMBER.get(_type_name(node), 0))
-        field.append(_FIELD_NUMBER.get(role, 0))
+        field.append(FIELD_NUMBER.get(role, 0))
         words.append(_mask(_words(node), name)[:max_words])
-        stack += [(child, here, i, role) for i, (role, child) in enumerate(_children(node))]
+        stack += [(child, here, i, role) for i, (role, child) in enumerate(_children(node)) if child]
     last = len(rows.parent) - 1
     rows = TreeRows([last - p for p in reversed(rows.parent)], rows.slot[::-1], [], [])
     rows.parent[last] = -1
@@ -120,17 +108,14 @@ def _type_name(node: ast.AST) -> str:
     return name if context is None or isinstance(context, ast.Load) else f"{name}.{type(context).__name__}"
 
 
-def _children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    for role, value in ast.iter_fields(node):
-        values = value if isinstance(value, list) else [value]
-        if role == "body" and _begins_with_docstring(node):
-            values = values[1:]
-        for child in values:
-            if isinstance(child, ast.AST) and not isinstance(child, ast.expr_context):
-                yield role, child
+def _children(node: ast.AST) -> list[tuple[str, ast.AST | None]]:
+    found = [(field, child) for field, child in places(node) if not isinstance(child, ast.expr_context)]
+    if _begins_with_docstring(node):
+        found.remove(("body", node.body[0]))
+    return found
 
 
-def _begins_with_docstring(node: ast.AST) -> bool:
+def _begins_with_docstring(node: ast.AST) -> TypeGuard[FunctionNode | ast.ClassDef]:
     if not isinstance(node, FunctionNode | ast.ClassDef):
         return False
     first = node.body[0]
@@ -143,13 +128,15 @@ def _begins_with_docstring(node: ast.AST) -> bool:
 
 def _words(node: ast.AST) -> list[str]:
     """What a node says itself, its children aside."""
-    if isinstance(node, ast.Constant):
+    if isinstance(node, ast.Constant | ast.MatchSingleton):
         return _constant_words(node.value)
-    words = []
+    words = ["async"] if isinstance(node, ast.comprehension) and node.is_async else []
     for _, value in ast.iter_fields(node):
         for name in value if isinstance(value, list) else [value]:
             if isinstance(name, str):
                 words += split_name(name)
+    if isinstance(node, ast.FormattedValue) and node.conversion >= 0:
+        words.append(chr(node.conversion))  # !r
     return words
 
 

@@ -43,10 +43,12 @@ class PythonFunctions(TreeDataset):
 
     - `edge_index` `[2, E]`, from child to parent; the function itself is the last node;
     - `slot` `[E]`, which child;
+    - `edge_type` `[E]`, the relation: in which field of its parent the child stands, by its number in
+      `graphrec.SYNTAX_FIELDS`;
     - `level`, `level_reversed` `[N]`, see `graphrec.transforms.AddLevels`;
     - `node_type` `[N]` long, in `NODE_TYPES`: the class of the `ast` node; constants with their type
       (`Constant.str`), what is assigned to or deleted with its context (`Name.Store`); operators are nodes;
-    - `field` `[N]` long, in `FIELDS`: which field of its parent a node fills (`orelse`), 0 for the root;
+    - `field` `[N]` long: the same of each node, 0 for the root, for models without edges;
     - `subtoken` `[N, K]` long: the words of a node's identifiers, text or short number, in `vocabulary`; 0 is
       padding, 1 the masked name, 2 an unknown word;
     - `y` `[1]` long: the first word of the name, in `classes`;
@@ -129,9 +131,10 @@ class PythonFunctions(TreeDataset):
                 f"expected functions for the split {split!r}, got none: {self.folder} holds too few modules."
             )
         rows = [row + [0] * (self._max_words - len(row)) for f in members for row in f.subtokens]
+        field = torch.tensor([n for f in members for n in f.tree.field])
         per_node = {
             "node_type": torch.tensor([n for f in members for n in f.tree.node_type]),
-            "field": torch.tensor([n for f in members for n in f.tree.field]),
+            "field": field,
             "subtoken": torch.tensor(rows),
         }
         per_sample = {
@@ -141,4 +144,5 @@ class PythonFunctions(TreeDataset):
             "path": [f.path for f in members],
             "lines": torch.tensor([line for f in members for line in f.lines]),
         }
-        return store([f.tree.rows for f in members], per_node, per_sample, info)
+        trees = [f.tree.rows for f in members]
+        return store(trees, per_node, per_sample, info, per_child={"edge_type": field})
