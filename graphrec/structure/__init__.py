@@ -7,9 +7,10 @@ from .accepted import Over, as_pair, as_structure
 from .batch import batch
 from .brackets import parse_brackets
 from .build import chain, chains, dag, grid, lagged
-from .convert import from_networkx, from_pyg, to_networkx, to_pyg
+from .convert import from_pyg, to_pyg
 from .features import EdgeFeatures
 from .hetero import rows_by_type
+from .networkx import from_networkx, to_networkx
 from .structure import Structure, default_slots
 from .syntax import SYNTAX_FIELDS
 from .tree import tree

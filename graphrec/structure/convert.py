@@ -1,4 +1,4 @@
-"""To and from PyG and networkx."""
+"""To and from PyG."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import json
 from itertools import chain
 from typing import Any
 
-import networkx as nx
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data, HeteroData
 
-from .features import EdgeFeatures
+from .features import check_one_width
 from .hetero import from_hetero
 from .matrix import edges_of
-from .outside import made_outside, outside, unwrapped
+from .outside import outside, unwrapped
 from .structure import Structure, check_edge_index, default_slots
 
 # What a field of a structure is called on PyG's Data.
@@ -96,7 +95,7 @@ def to_pyg(structure: Structure) -> Data:
         ValueError: nodes of a graph that do not stand side by side, and no nodes in the last graph; features of edges
             that are of another width in each relation.
     """
-    _check_one_width(structure)
+    check_one_width(structure.edge_attr)
     graph, are_side_by_side = structure.graph, bool((structure.graph.diff() >= 0).all())
     if not are_side_by_side and int(graph.max()) + 1 < structure.num_graphs:
         raise ValueError(
@@ -118,87 +117,6 @@ def to_pyg(structure: Structure) -> Data:
         if are_side_by_side:
             data.ptr = _first_nodes(structure)
     return data
-
-
-@made_outside
-def from_networkx(graph: nx.Graph) -> Structure:
-    """The structure of a networkx graph; nodes are numbered in the order of `graph.nodes`.
-
-    An undirected edge becomes one edge in each direction. Reads from edges `slot`, `relation`, `edge_attr`
-    (a number or a list of numbers) and `weight` (a number, `edge_weight` in the structure; 1 where it is missing on
-    some, as networkx has it), from nodes `kind`, `past`, `token`, `label` and `graph`; each on all edges or nodes, or
-    on none (`token` and `label` may be missing on some).
-
-    Raises:
-        ValueError: a value that some edges or nodes carry and others do not.
-    """
-    directed = graph if graph.is_directed() else graph.to_directed()
-    number = {node: i for i, node in enumerate(directed.nodes)}
-    pairs = list(directed.edges(data=True))
-    edge_index = torch.tensor(
-        [[number[u] for u, _, _ in pairs], [number[v] for _, v, _ in pairs]], dtype=torch.long
-    )
-    on_edges = [values for _, _, values in pairs]
-    on_nodes = [values for _, values in directed.nodes(data=True)]
-    slot = _column(on_edges, "slot", "edge")
-    graph_of_node = _column(on_nodes, "graph", "node")
-    if graph_of_node is None:
-        graph_of_node = torch.zeros(len(number), dtype=torch.long)
-    graphs = int(graph_of_node.max()) + 1 if number else 1
-    return Structure(
-        num_nodes=len(number),
-        edge_index=edge_index,
-        slot=default_slots(edge_index[1], len(number)) if slot is None else slot,
-        relation=_column(on_edges, "relation", "edge"),
-        edge_attr=_with_dtype(_column(on_edges, "edge_attr", "edge"), graph.graph.get("edge_attr_dtype")),
-        edge_weight=_weights(on_edges, graph.graph.get("edge_weight_dtype")),
-        kind=_column(on_nodes, "kind", "node"),
-        past=_column(on_nodes, "past", "node"),
-        graph=graph_of_node,
-        num_graphs=graph.graph.get("num_graphs", graphs),
-        tokens=_texts(on_nodes, "token"),
-        labels=_texts(on_nodes, "label"),
-    )
-
-
-def to_networkx(structure: Structure) -> nx.DiGraph:
-    """A `networkx.DiGraph` (a `MultiDiGraph` where edges are parallel), nodes 0 to N - 1; see `from_networkx`."""
-    _check_one_width(structure)
-    pairs = structure.edge_index.t().tolist()
-    parallel = len({tuple(pair) for pair in pairs}) < len(pairs)
-    graph = nx.MultiDiGraph() if parallel else nx.DiGraph()
-    on_nodes: dict[str, Any] = {
-        "kind": structure.kind,
-        "past": structure.past,
-        "token": structure.tokens,
-        "label": structure.labels,
-    }
-    if structure.num_graphs != 1:
-        on_nodes["graph"] = structure.graph
-        graph.graph["num_graphs"] = structure.num_graphs
-    for name in ("edge_attr", "edge_weight"):
-        if getattr(structure, name) is not None:  # Python's numbers do not tell it
-            graph.graph[f"{name}_dtype"] = str(getattr(structure, name).dtype).removeprefix("torch.")
-    on_edges = {
-        "slot": structure.slot,
-        "relation": structure.relation,
-        "edge_attr": structure.edge_attr,
-        "weight": structure.edge_weight,
-    }
-    graph.add_nodes_from(zip(range(structure.num_nodes), _rows(on_nodes, structure.num_nodes), strict=True))
-    graph.add_edges_from(
-        (source, target, values)
-        for (source, target), values in zip(pairs, _rows(on_edges, len(pairs)), strict=True)
-    )
-    return graph
-
-
-def _check_one_width(structure: Structure) -> None:
-    if isinstance(structure.edge_attr, EdgeFeatures):
-        raise ValueError(
-            "edges have features of another width in each relation, which neither PyG's Data nor networkx' attributes "
-            "hold: keep them in a HeteroData, or leave them with s.replace(edge_attr=None)."
-        )
 
 
 def _first_nodes(structure: Structure) -> Tensor:
@@ -226,48 +144,3 @@ def _read_names(name: str, written: str | list[str]) -> tuple[str, ...]:
             f"{name} must be the same in all samples of a batch, got {', '.join(sorted(texts)):.200}."
         )
     return tuple(json.loads(texts.pop()))
-
-
-def _rows(columns: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = [{} for _ in range(count)]
-    for name, column in columns.items():
-        if column is not None:
-            for row, value in zip(
-                rows, column.tolist() if isinstance(column, Tensor) else column, strict=True
-            ):
-                if value is not None:
-                    row[name] = value
-    return rows
-
-
-def _column(rows: list[dict[str, Any]], name: str, what: str) -> Tensor | None:
-    values = [row[name] for row in rows if name in row]
-    if not values:
-        return None
-    if len(values) < len(rows):
-        raise ValueError(
-            f"{name} is given on {len(values)} of {len(rows)} {what}s: give it on every {what}, or on none."
-        )
-    return torch.tensor(values)
-
-
-def _weights(rows: list[dict[str, Any]], dtype: str | None) -> Tensor | None:
-    """Floating point, also where they are whole numbers."""
-    if not any("weight" in row for row in rows):
-        return None
-    weights = torch.tensor([float(row.get("weight", 1)) for row in rows], dtype=torch.float64)
-    return weights.to(torch.get_default_dtype() if dtype is None else getattr(torch, dtype))
-
-
-def _with_dtype(column: Tensor | None, name: str | None) -> Tensor | None:
-    """Numbers in the dtype that they once had, unless they have become others since: 0.5 is not made 0."""
-    if column is None or name is None:
-        return column
-    as_before = column.to(getattr(torch, name))
-    return as_before if torch.equal(as_before.to(column.dtype), column) else column
-
-
-def _texts(rows: list[dict[str, Any]], name: str) -> tuple[str | None, ...] | None:
-    if not any(name in row for row in rows):
-        return None
-    return tuple(row.get(name) for row in rows)

@@ -184,3 +184,12 @@ def check_features(features: EdgeFeatures, relation: Tensor | None, device: torc
                 f"{count} edges are of relation {number}, but {len(part.edges)} have features of that relation: give "
                 f"all of them some, or none."
             )
+
+
+def check_one_width(edge_attr: Tensor | EdgeFeatures | None) -> None:
+    """Raise ValueError for features that only a structure and HeteroData can hold."""
+    if isinstance(edge_attr, EdgeFeatures):
+        raise ValueError(
+            "edges have features of another width in each relation, which neither PyG's Data nor networkx' attributes "
+            "hold: keep them in a HeteroData, or leave them with s.replace(edge_attr=None)."
+        )

@@ -45,6 +45,10 @@ def shared(times: int, join):
     return below
 
 
+def networkx_graph(second: dict | None = None, **first) -> gr.Structure:
+    return gr.from_networkx(nx.DiGraph([("a", "b", first), ("b", "c", first if second is None else second)]))
+
+
 def named(*names: str) -> gr.Structure:
     return gr.dag([[0], [1]], relation=torch.tensor([1])).replace(relation_names=names)
 
@@ -199,6 +203,60 @@ STRUCTURES = {
     "slot on some networkx edges only": (
         lambda: gr.from_networkx(nx.DiGraph([(0, 1, {"slot": 0}), (1, 2)])),
         ["slot", "1 of 2", "every edge"],
+    ),
+    "something else for a networkx graph": (lambda: gr.from_networkx([1, 2]), ["networkx graph", "list"]),
+    "nothing as an edge attribute": (
+        lambda: networkx_graph(edge_attr=None),
+        ["edge_attr of edge ('a', 'b')", "a number or a list", "None"],
+    ),
+    "text as an edge attribute": (
+        lambda: networkx_graph(edge_attr="0.5"),
+        ["edge_attr of edge ('a', 'b')", "a number or a list", "'0.5'"],
+    ),
+    "edge attributes of two widths": (
+        lambda: networkx_graph({"edge_attr": [1.0]}, edge_attr=[1.0, 2.0]),
+        ["edge_attr of edge ('b', 'c')", "shape [2] as on edge ('a', 'b')", "[1.0]"],
+    ),
+    "an edge attribute that is ragged itself": (
+        lambda: networkx_graph(edge_attr=[[1.0], [1.0, 2.0]]),
+        ["edge_attr of edge ('a', 'b')", "a number or a list"],
+    ),
+    "arrays of two widths": (
+        lambda: networkx_graph({"edge_attr": np.zeros(3)}, edge_attr=np.zeros(2)),
+        ["edge_attr of edge ('b', 'c')", "shape [2]"],
+    ),
+    "a relation beyond 64 bits": (
+        lambda: networkx_graph(relation=2**70),
+        ["relation of edge ('a', 'b')", "whole number of 64 bits", "11805"],
+    ),
+    "half a slot": (lambda: networkx_graph(slot=0.5), ["slot of edge", "whole number", "0.5"]),
+    "a slot in a text": (lambda: networkx_graph(slot="0"), ["slot of edge", "whole number", "'0'"]),
+    "a relation that is yes or no": (lambda: networkx_graph(relation=True), ["relation of edge", "True"]),
+    "a relation in text and in number": (
+        lambda: networkx_graph({"relation": "reads"}, relation=1),
+        ["relation of edge ('b', 'c')", "a number as on others, or a text on all", "'reads'"],
+    ),
+    "a relation with another name": (
+        lambda: gr.from_networkx(nx.DiGraph([(0, 1, {"relation": "owns"})]), relations=["reads"]),
+        ["relation of edge (0, 1)", "relations=['reads']", "'owns'"],
+    ),
+    "kinds that no node has": (
+        lambda: gr.from_networkx(nx.path_graph(2), kinds=["a"]),
+        ["no node has a kind", "every node"],
+    ),
+    "a weight in a text": (
+        lambda: networkx_graph(weight="3"),
+        ["weight of edge ('a', 'b')", "number", "'3'"],
+    ),
+    "a weight beyond all floats": (lambda: networkx_graph(weight=10**400), ["weight of edge", "a number"]),
+    "no weight at all": (lambda: networkx_graph(weight=None), ["weight of edge", "None"]),
+    "a dtype that torch does not have": (
+        lambda: gr.from_networkx(nx.DiGraph([(0, 1, {"edge_attr": 1})], edge_attr_dtype="nonsense")),
+        ["edge_attr_dtype", "float32", "nonsense"],
+    ),
+    "names that are no list": (
+        lambda: gr.from_networkx(nx.DiGraph([(0, 1, {"relation": "a"})], relation_names=3)),
+        ["relation_names", "json", "3"],
     ),
     "a lag of nothing": (lambda: gr.lagged([3], 0), ["lags", "1 or more", "got 0"]),
     "a lag of nothing among others": (
