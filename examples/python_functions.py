@@ -215,8 +215,8 @@ def main(argv: list[str] | None = None) -> None:
     def suggester() -> learning.Classifier:
         return classifier(NameSuggester(data.num_subtokens, names, width))
 
-    tree = run.fit("tree", suggester, samples)
-    bag = run.fit("bag", suggester, bags)
+    tree = run.fit("tree", suggester, samples, monitor="val_loss")
+    bag = run.fit("bag", suggester, bags, monitor="val_loss")
     scores = {
         "most frequent names": run.test(classifier(MostFrequent(samples.train, names)), samples),
         "bag of nodes": run.test(bag, bags),
