@@ -10,8 +10,9 @@ one: ( ( ( [MAX 2 ) 9 ) ] ). The network sees words and tree and must say the va
 reads the words as a mere sequence must find out which bracket closes which, and does much worse.
 
 As in the paper, 100,000 different expressions are drawn and a tenth of them is held out, and of a training
-expression nothing is told but the value of the whole. They are learnt from the shortest to the longest: sums modulo
-10 are found at once with two arguments, and hardly ever with five.
+expression nothing is told but the value of the whole. Unlike there, whenever one is learnt from, its digits and
+operators are drawn anew, so that none is learnt by heart; and the shortest come first: sums modulo 10 are found at
+once with two arguments, and hardly ever with five.
 
 N. Nangia and S. Bowman, "ListOps: A Diagnostic Dataset for Latent Tree Learning", NAACL Student Research
 Workshop 2018. Its Tree-LSTM reaches 98.7 % with these trees.
@@ -20,6 +21,8 @@ Workshop 2018. Its Tree-LSTM reaches 98.7 % with these trees.
 from __future__ import annotations
 
 import argparse
+import copy
+import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,7 +42,7 @@ OPERATORS, DEPTH, ARGUMENTS = ("MIN", "MAX", "MED", "SM"), 20, 5  # the paper's 
 DRAWN, TESTED, VALIDATED = 100_000, 10_000, 1000  # expressions
 BATCH, BATCHES = 128, 500  # expressions in a batch, batches in an epoch
 # In each part of the training the most words of an expression that is learnt from.
-LIMITS = (4, 5, 6, 7, 10, *3 * [15], *6 * [25], *4 * [50], 100, 100, 10_000)
+LIMITS = (4, 5, 6, 7, 10, *3 * [15], *6 * [25], *6 * [50], *3 * [100], 10_000)
 
 
 class Evaluator(nn.Module):
@@ -63,6 +66,38 @@ class Evaluator(nn.Module):
         return self.classify(gr.readout.root(h, batch))
 
 
+class Refilled(torch.utils.data.Dataset):
+    """Expressions with other digits and operators in the same places, which make them new ones.
+
+    In the grammar these are drawn independently of the places, so that what comes out is drawn like what went in.
+
+    Args:
+        samples: of ListOps.
+        operators: the numbers of those to be drawn.
+        held_out: the words of expressions that must not come out.
+    """
+
+    def __init__(self, samples: list[Any], operators: list[int], held_out: set[tuple[int, ...]]) -> None:
+        self.samples, self.operators, self.held_out = samples, operators, held_out
+
+    def __getitem__(self, place: tuple[int, int]) -> Data:
+        """Sample i, filled by a seed."""
+        i, seed = place
+        draw = random.Random(seed)
+        sample = copy.copy(self.samples[i])
+        token = sample.token.tolist()
+        while True:
+            for node, number in enumerate(token):
+                if 0 < number <= 10:
+                    token[node] = draw.randint(1, 10)
+                elif number in self.operators:
+                    token[node] = draw.choice(self.operators)
+            if tuple(token) not in self.held_out:
+                break
+        sample.token, sample.y = torch.tensor(token), torch.tensor([ListOps.value(token)])
+        return sample
+
+
 class Curriculum(learning.Samples):
     """Samples that are learnt from by length, the short ones first; all epochs have equally many batches.
 
@@ -70,6 +105,7 @@ class Curriculum(learning.Samples):
 
     Args:
         train, val, test: lists of samples.
+        operators, held_out: see `Refilled`.
         batch_size: the most samples in a batch; of long ones there are fewer.
         batches: per epoch.
         epochs: over which the limits are spread.
@@ -78,9 +114,18 @@ class Curriculum(learning.Samples):
     MOST_WORDS = 4096  # in a batch
 
     def __init__(
-        self, train: list[Any], val: list[Any], test: list[Any], batch_size: int, batches: int, epochs: int
+        self,
+        train: list[Any],
+        val: list[Any],
+        test: list[Any],
+        operators: list[int],
+        held_out: set[tuple[int, ...]],
+        batch_size: int,
+        batches: int,
+        epochs: int,
     ) -> None:
         super().__init__(train, val, test, batch_size)
+        self.refilled: Any = Refilled(train, operators, held_out)
         self.batches, self.epochs = batches, epochs
         self.length = lengths(train)
         self.height = torch.tensor([int(sample.level.max()) for sample in train])
@@ -92,8 +137,11 @@ class Curriculum(learning.Samples):
         draw = torch.Generator().manual_seed(self.run_seed + 1_000_003 * epoch)
         chosen = short[torch.randint(len(short), (self.batches * self.batch_size,), generator=draw)]
         made = self._cut(chosen[self.height[chosen].argsort()])
-        order = torch.randperm(len(made), generator=draw)[: self.batches]
-        return DataLoader(self.train, batch_sampler=[made[i] for i in order.tolist()], generator=draw)
+        order = torch.randperm(len(made), generator=draw)[: self.batches].tolist()
+        # A seed for each: Lightning begins a loader twice, and is to find the same samples.
+        seeds = iter(torch.randint(2**62, (len(chosen),), generator=draw).tolist())
+        batches: Any = [[(i, next(seeds)) for i in made[batch]] for batch in order]
+        return DataLoader(self.refilled, batch_sampler=batches, generator=draw)
 
     def _cut(self, chosen: Tensor) -> list[list[int]]:
         """Batches of samples that follow each other, at least as many as there are in an epoch."""
@@ -133,9 +181,12 @@ def load(run: common.Run) -> tuple[Curriculum, list[Any], list[str]]:
     order = torch.randperm(len(expressions), generator=torch.Generator().manual_seed(0))
     shuffled: list[Any] = [expressions[i] for i in order.tolist()]
     kept = [sample for sample in shuffled if words(sample) not in known]
-    splits = kept[tested + validated :], kept[tested : tested + validated], kept[:tested]
+    test, val, train = kept[:tested], kept[tested : tested + validated], kept[tested + validated :]
+    held_out = known | {words(sample) for sample in test + val}
+    numbers = [vocabulary.index(f"[{name}") for name in args.operators]
     size, batches = (8, 30) if args.quick else (BATCH, BATCHES)
-    return Curriculum(*splits, size, batches, args.epochs), given, vocabulary
+    samples = Curriculum(train, val, test, numbers, held_out, size, batches, args.epochs)
+    return samples, given, vocabulary
 
 
 def words(sample: Data) -> tuple[int, ...]:
@@ -166,7 +217,7 @@ def groups(samples: list[Any], vocabulary: list[str]) -> dict[str, list[tuple[st
     for name, number in {"depth of nesting": depths(samples, vocabulary), "words": lengths(samples)}.items():
         found[name] = [
             (str(low) if low == 1 else f"{low}–{2 * low - 1}", (low <= number) & (number < 2 * low))
-            for low in (2**k for k in range(12))
+            for low in (2**k for k in range(int(number.max()).bit_length()))
         ]
     return {name: [g for g in of_it if g[1].any()] for name, of_it in found.items()}
 

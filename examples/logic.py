@@ -30,13 +30,14 @@ from torch_geometric.data import Data
 import graphrec as gr
 from graphrec.datasets import Logic
 
-CELLS = {"tree-lstm": ("Tree-LSTM", gr.TreeLSTM), "recnn": ("RecNN", gr.RecNN)}
-# Accuracy in per cent of the paper's networks on its test sets, by size; its TreeRNN is the RecNN.
+# By its name in --cell: what it is called here and in the paper, and its class.
+CELLS = {"tree-lstm": ("Tree-LSTM", "Tree-LSTM", gr.TreeLSTM), "recnn": ("RecNN", "TreeRNN", gr.RecNN)}
+# Accuracy in per cent of the paper's networks on its test sets, by size.
 PAPER = {
     "tree-lstm": {4: 98.7, 6: 94.5, 8: 91.7, 10: 89.9, 12: 86.2},
     "recnn": {6: 97.0, 8: 93.9, 10: 92.3, 12: 92.1},
 }
-LARGEST = 6  # the most operators in a formula to train on; the data have up to 12 to test on
+LARGEST, LAST = 6, 12  # the most operators in a formula to train on, and to test on
 LR = {"tree-lstm": 4e-3, "recnn": 2e-3}
 QUICK = Path(__file__).parents[1] / "datasets"
 
@@ -55,7 +56,7 @@ class Comparison(nn.Module):
     def __init__(self, cell: str, words: int, classes: int, hidden: int, embedding: int = 32) -> None:
         super().__init__()
         self.embed = nn.Embedding(words, embedding, padding_idx=0)  # 0 is no word: an inner node
-        self.tree = CELLS[cell][1](embedding, hidden, arity=2)
+        self.tree = CELLS[cell][2](embedding, hidden, arity=2)
         wide = 2 * hidden
         self.compare = nn.Sequential(nn.Linear(2 * wide, wide), nn.ReLU(), nn.Linear(wide, classes))
 
@@ -67,35 +68,35 @@ class Comparison(nn.Module):
         return self.compare(torch.cat([left, right, left - right, left * right], dim=1))
 
 
-def there(root: Path | None, split: str, sizes: Iterable[int]) -> list[int]:
-    """Those of the sizes that there is a file of.
+def there(root: Path | None, split: str, sizes: Iterable[int]) -> dict[int, Logic]:
+    """The pairs of those sizes that there is a file of, by size.
 
     Raises:
         FileNotFoundError: there is none; says where it was looked for, and where to get it.
     """
-    found, missing = [], None
+    found, missing = {}, None
     for size in sizes:
         try:
-            Logic(root, split, (size,))
+            found[size] = Logic(root, split, (size,))
         except FileNotFoundError as error:
             missing = missing or error
-            continue
-        found.append(size)
     if not found and missing is not None:
         raise missing
     return found
 
 
 @common.reading()
-def load(run: common.Run) -> tuple[learning.Samples, Logic]:
-    """The samples, of which a twentieth of the training pairs choose the epoch, and the training set."""
+def load(run: common.Run) -> tuple[learning.Samples, list[str], list[str]]:
+    """The samples, of which a twentieth of the training pairs choose the epoch; the vocabulary and the relations."""
     root = QUICK if run.args.quick else run.args.data
-    train = Logic(root, "train", there(root, "train", range(LARGEST + 1)))
-    test = Logic(root, "test", there(root, "test", range(13)))
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
+    sets = {"train": there(root, "train", range(LARGEST + 1)), "test": there(root, "test", range(LAST + 1))}
+    train, test = ([pair for pairs in found.values() for pair in pairs] for found in sets.values())
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0)).tolist()
     cut = len(train) // 20
     batch_size = 16 if run.args.quick else 256
-    return learning.Samples(train[order[cut:]], train[order[:cut]], test, batch_size), train
+    parts = [train[i] for i in order[cut:]], [train[i] for i in order[:cut]], test
+    any_size = next(iter(sets["train"].values()))  # all sizes have the same words
+    return learning.Samples(*parts, batch_size), any_size.vocabulary, any_size.classes
 
 
 def is_right(model: learning.Classifier, samples: learning.Samples) -> Tensor:
@@ -113,7 +114,7 @@ def draw(sizes: list[int], ours: dict[str, list[float]], guess: list[float], pap
     for ax, (cell, rates) in zip(
         fig.subplots(1, len(ours), sharey=True, squeeze=False)[0], ours.items(), strict=True
     ):
-        name = CELLS[cell][0]
+        name, named, _ = CELLS[cell]
         published = {size: rate for size, rate in PAPER[cell].items() if paper and size in sizes}
         ax.plot(sizes, rates, "o-", color=common.COLOURS[0], lw=2, label=f"{name} (this run)")
         for points, colour, above in ((dict(zip(sizes, rates, strict=True)), 0, 7), (published, 3, -16)):
@@ -127,7 +128,7 @@ def draw(sizes: list[int], ours: dict[str, list[float]], guess: list[float], pap
                 "D",
                 color=common.COLOURS[3],
                 ms=6,
-                label=f"{name} of the paper",
+                label=f"{named} of the paper",
             )
         ax.plot(sizes, guess, "s--", color="#8A939C", lw=1.5, label="commonest relation")
         ax.set(
@@ -147,7 +148,7 @@ def main(argv: list[str] | None = None) -> None:
         "--cell", choices=(*CELLS, "both"), default="both", help="what to train (default: both)"
     )
     run = common.start(flags, argv)
-    samples, train = load(run)
+    samples, vocabulary, relations = load(run)
     hidden = 24 if run.args.quick else 64
     y = torch.cat([s.y for s in samples.test])
     size = torch.cat([s.num_operators for s in samples.test])
@@ -164,8 +165,8 @@ def main(argv: list[str] | None = None) -> None:
         model = run.fit(
             cell.replace("-", "_"),
             lambda cell=cell: learning.Classifier(
-                Comparison(cell, len(train.vocabulary), train.num_classes, hidden),
-                train.num_classes,
+                Comparison(cell, len(vocabulary), len(relations), hidden),
+                len(relations),
                 lr=LR[cell],
             ),
             samples,
@@ -178,7 +179,7 @@ def main(argv: list[str] | None = None) -> None:
         for row, rate in zip(rows, rates, strict=True):
             row.append(f"{rate:.1f}")
         if not run.args.quick:
-            header += ["the paper's"]
+            header += [f"the paper's {CELLS[cell][1]}"]
             for row, n in zip(rows, [*sizes, None], strict=True):
                 row.append(f"{PAPER[cell][n]:.1f}" if n in PAPER[cell] else "")
     draw(sizes, ours, guess[:-1], paper=not run.args.quick).savefig(run.folder / "accuracy.png")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -81,6 +81,15 @@ class ListOps(TreeDataset):
             self._source = raw_file(raw_folder("listops", root), source, mend)
             key = {"raw": checksum(self._source), "form": form, "vocabulary": VOCABULARY}
             super().__init__(Path(source).stem, key, transform)
+
+    @staticmethod
+    def value(token: Sequence[int]) -> int:
+        """The value of an expression by the numbers of its words, such as `sample.token.tolist()`; 0s are no words.
+
+        Raises:
+            ValueError: these words are no expression.
+        """
+        return evaluate([VOCABULARY[number] for number in token if number])
 
     def make(self) -> dict[str, Samples]:
         if isinstance(self._source, ListOpsGenerator):

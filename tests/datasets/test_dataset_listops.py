@@ -84,6 +84,9 @@ def test_values_are_right_in_both_forms() -> None:
     assert values == [value_of_operators(sample, trees.vocabulary) for sample in trees]
     assert values == trees.y.tolist()
     assert len(set(values)) == 10
+    assert values == [ListOps.value(sample.token.tolist()) for sample in parses]
+    with pytest.raises(ValueError, match="expected one complete expression"):
+        ListOps.value(parses[0].token.tolist()[:-2])
 
 
 @pytest.mark.parametrize("form", ["parse", "operators"])

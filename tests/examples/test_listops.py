@@ -64,9 +64,11 @@ def test_short_expressions_are_learnt_from_first(small, tmp_path, monkeypatch):
         for batch in loader:
             words = (batch.token > 0).sum().item()
             assert batch.num_graphs == 1 or (batch.num_graphs <= small.BATCH and words <= 500)
-        seen = [i for batch in loader.batch_sampler for i in batch]
+        seen = [i for batch in loader.batch_sampler for i, _ in batch]
         assert int(samples.length[seen].max()) <= max(limit, 4)
-    assert seen == [i for batch in samples.train_dataloader().batch_sampler for i in batch]
+    assert seen == [i for batch in samples.train_dataloader().batch_sampler for i, _ in batch]
+    first, again = (next(iter(samples.train_dataloader())) for _ in range(2))
+    assert first.token.tolist() == again.token.tolist()
 
 
 def test_all_expressions_are_learnt_from_in_the_end(small, tmp_path, monkeypatch):
@@ -75,8 +77,56 @@ def test_all_expressions_are_learnt_from_in_the_end(small, tmp_path, monkeypatch
     monkeypatch.setattr(small.learning, "epoch_of", lambda data: samples.epochs - 1)
     seen = set()
     for samples.run_seed in range(10):
-        seen |= {i for batch in samples.train_dataloader().batch_sampler for i in batch}
+        seen |= {i for batch in samples.train_dataloader().batch_sampler for i, _ in batch}
     assert seen == set(range(len(samples.train)))
+
+
+def value_of(words):
+    """The value of an expression by itself."""
+    word = words.pop(0)
+    if word.isdigit():
+        return int(word)
+    values = []
+    while words[0] != "]":
+        values.append(value_of(words))
+    words.pop(0)
+    middle = sorted(values)[(len(values) - 1) // 2] + sorted(values)[len(values) // 2]
+    return {"[MIN": min(values), "[MAX": max(values), "[MED": middle // 2, "[SM": sum(values) % 10}[word]
+
+
+def test_expressions_are_filled_anew(small, tmp_path):
+    samples, _, vocabulary = loaded(small, tmp_path)
+    held_out = {small.words(sample) for sample in samples.val + samples.test}
+    assert len(held_out) == 150
+    filled = samples.refilled
+    seen = set()
+    for i, old in enumerate(samples.train[:200]):
+        for seed in range(3 * i, 3 * i + 3):
+            new = filled[i, seed]
+            words = [vocabulary[number] for number in new.token.tolist() if number]
+            assert value_of(words) == int(new.y)
+            assert words == []
+            assert new.edge_index is old.edge_index
+            assert filled[i, seed].token.tolist() == new.token.tolist()
+            seen.add(small.words(new))
+        shape = [
+            [("digit" if 0 < n <= 10 else n in filled.operators or n) for n in s.token] for s in (old, new)
+        ]
+        assert shape[0] == shape[1]
+    assert not seen & held_out
+    assert len(seen) > 500
+    used = {number for words in seen for number in words}
+    assert {vocabulary[number] for number in used} == {"", *"0123456789", "[MIN", "[MAX", "[MED", "[SM", "]"}
+
+
+def test_what_is_held_out_is_not_drawn_either(small, tmp_path):
+    samples, _, _ = loaded(small, tmp_path)
+    digits = [i for i, length in enumerate(samples.length.tolist()) if length == 1]
+    shown = {int(samples.refilled[i, seed].token) for i in digits for seed in range(200)}
+    held = {int(s.token) for s in samples.val + samples.test if s.num_nodes == 1}
+    assert digits
+    assert held
+    assert shown == set(range(1, 11)) - held
 
 
 def test_what_is_tested_is_not_learnt_from(small, tmp_path):
