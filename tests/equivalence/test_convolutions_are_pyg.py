@@ -185,6 +185,18 @@ def test_attention_weights_are_the_layers(name: str, graph: Graph) -> None:
     assert_all_close(ours, of_parameters((shares,), dict(conv.named_parameters())))
 
 
+def test_attention_weights_stand_where_the_edges_do() -> None:
+    """Also where the schedule has another order of nodes, that of their kinds."""
+    s = gr.dag(GRAPHS[1].edge_index, N)
+    x, cell = torch.randn(N, D), gr.GATCell(D, H)
+    kind = torch.arange(N) * 5 % 3
+    h, (edges, share) = gr.attention_weights(cell, x, s.replace(kind=kind))
+    rows, (edge_index, shares) = gr.attention_weights(cell, x, s)
+    assert torch.equal(edges, edge_index)
+    assert_close(h, rows)
+    assert_close(share, shares)
+
+
 @pytest.mark.parametrize("cell", [gr.SAGECell(D, H), gr.ChildSumTreeLSTMCell(D, H)])
 def test_attention_weights_of_what_has_none(cell: gr.Cell) -> None:
     with pytest.raises(TypeError, match="expected a GATCell or GATv2Cell, got"):
