@@ -31,6 +31,7 @@ SHAPES = (
     (500, 64, 128),
 )  # T, B, H
 SENTENCES = ((32, 128), (128, 128))  # how many, H
+LONG = ((1000, 900, 800, 700), 64)  # lengths, H
 NETS = {"SRN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}
 OURS = "graphrec"  # rows step by step, as torch has them
 BATCH_FIRST = "graphrec, batch first"  # rows sequence after sequence
@@ -47,6 +48,8 @@ def run(rounds: int, quick: bool, out: Path) -> list[Row]:
             lengths, origin = sentences(count)
             shape = f"{count} {origin}, H={hidden}"
             rows += time_all(net, shape, uneven(net, lengths, hidden), rounds)
+        lengths, hidden = LONG
+        rows += time_all(net, f"4 long ones, H={hidden}", uneven(net, list(lengths), hidden), rounds)
     try:
         for time, batch, hidden in SHAPES[:1] if quick else SHAPES[:2]:
             rows += time_all(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..cells.cell import Cell
 from ..schedule import Schedule, schedule
-from ..structure.outside import has_values
+from ..structure.outside import has_values, uncompiled
 from .before import Before
 from .chains import Lowered, lower
 from .initial import per_node
@@ -29,7 +29,7 @@ from .zero import NotSweepable
 _reference_only: ContextVar[bool] = ContextVar("reference_only", default=False)
 
 
-@torch.compiler.disable
+@uncompiled
 def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
     """Run a cell over a schedule.
 
@@ -57,7 +57,7 @@ def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
         return cell.State(*(_run(job, x, fields) if short is None else short.state()))
 
 
-@torch.compiler.disable
+@uncompiled
 def run_first(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Tensor:
     """Run a cell; returns the first field of the state alone, `[N, H]`, which may be had at less cost."""
     job, fields = prepare(cell, plan, x, initial)
@@ -66,7 +66,7 @@ def run_first(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Ten
         return _run(job, x, fields)[0] if short is None else short.h()
 
 
-@torch.compiler.disable
+@uncompiled
 def run_sequence(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> tuple[Tensor, Any]:
     """Run a cell; returns the first field of the state, `[N, H]`, and the final state of each graph, `[G, ·]`.
 
@@ -99,7 +99,7 @@ def _or_before(empty: Tensor, rows: Tensor, initial: list[Tensor]) -> Tensor:
     return torch.where(empty.view(shape), given, rows)
 
 
-@torch.compiler.disable
+@uncompiled
 def run_between(cell: Cell, plan: Schedule, x_source: Tensor, x_target: Tensor | None) -> Any:
     """One round from one set of nodes to another, as layers of PyG are run over a relation between two node types.
 
@@ -115,7 +115,7 @@ def run_between(cell: Cell, plan: Schedule, x_source: Tensor, x_target: Tensor |
     return run_pair(job, x_source, x_target, num_targets, with_sums=_may_be_swept(x_source))
 
 
-@torch.compiler.disable
+@uncompiled
 def rounds(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> list[Any]:
     """Run a cell in sync mode; returns the states of all rounds, round 0 first, each as `run` returns the last one.
 
@@ -180,7 +180,7 @@ def _turn(cell: Cell) -> AbstractContextManager[Any]:
     return turn(cell) if torch.is_grad_enabled() or cell.training else nullcontext()
 
 
-@torch.compiler.disable
+@uncompiled
 def steps(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Generator[Visit, Any, None]:
     """The same loop from outside, step by step: for generation, for inspection. Arguments as in `run`.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard, TypeVar
 
-import torch
 from torch import Tensor, nn
 
 from ..cells.weights import Resettable
 from ..structure import Over, Structure, as_structure, rows_by_type
 from ..structure.matrix import edges_of, is_matrix
+from ..structure.outside import uncompiled
 from .calls import given_of_edges, structure_of_call
 
 Kind = TypeVar("Kind", bound=nn.Module)
@@ -36,7 +36,7 @@ class Model(Resettable):
         if "compute" in vars(cls) and "runs" not in vars(cls):
             cls.runs = None  # it may run, or read, other things than the model that it is made of
 
-    @torch.compiler.disable  # torch.compile compiles what stands around it
+    @uncompiled
     def forward(
         self,
         x: Tensor | Mapping[str, Tensor] | tuple[Tensor, Tensor | None],

@@ -13,7 +13,7 @@ from ..cells import GRUCell, LSTMCell, ProjectedLSTMCell, SRNCell
 from ..cells.weights import Resettable
 from ..engine import per_graph
 from ..sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
-from ..structure.outside import has_values
+from ..structure.outside import has_values, uncompiled
 from .combine import Bidirectional, Stacked
 from .model import Model
 from .padded import are_torch_layers, run_padded
@@ -69,7 +69,7 @@ class Sequences(Resettable):
         states = self._join(final, alone)
         return (h.squeeze(1) if alone else h.transpose(0, 1) if self.batch_first else h), states
 
-    @torch.compiler.disable  # as torch's own layers
+    @uncompiled
     def _run(self, input: Any, hx: Any, lengths: Any) -> tuple[Any, Any]:
         if lengths is not None and not (isinstance(input, Tensor) and input.dim() > 2):
             raise ValueError("lengths belong to a padded tensor: a list or a PackedSequence knows its own.")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..structure import Structure
-from ..structure.outside import outside
+from ..structure.outside import outside, uncompiled
 from .components import components
 from .levels import levels, longest_paths
 from .orders import Order, ranks
@@ -18,7 +18,7 @@ from .rounds import FixedPoint
 from .views import segment_layout
 
 
-@torch.compiler.disable
+@uncompiled
 def schedule(
     structure: Structure,
     mode: str = "async",

@@ -50,6 +50,11 @@ def _outside() -> Iterator[None]:
         yield
 
 
+def uncompiled(function: Made) -> Made:
+    """A function that torch.compile leaves to Python, while it compiles what stands around it."""
+    return cast(Made, torch.compiler.disable(function))
+
+
 def made_outside(function: Made) -> Made:
     """A function of integers that runs `outside`, and that torch.compile leaves to Python."""
 
@@ -58,7 +63,7 @@ def made_outside(function: Made) -> Made:
         with outside():
             return function(*args, **kwargs)
 
-    return cast(Made, torch.compiler.disable(call))
+    return uncompiled(cast(Made, call))
 
 
 def has_values(tensor: Tensor) -> bool:
