@@ -93,7 +93,9 @@ class Sequences(Resettable):
             return to_padded(h, s, self.batch_first, time=time)[0], states
         return to_list(h, s), states
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+    def _load_from_state_dict(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, state_dict: dict[str, Any], prefix: str, *others: Any
+    ) -> None:
         # What torch's layers call their weights is understood, too. (The caller's dictionary has been copied.)
         if f"{prefix}weight_ih_l0" in state_dict:
             ours = renamed(state_dict, self.model, prefix, f"{prefix}model.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +21,22 @@ Over = Structure | Data | HeteroData | Tensor  # what models run over; a tensor 
 # PyG's layers are given the same edges again and again, and finding the order of a large graph takes longer than a
 # layer. An entry lives as long as the caller's edge_index.
 _remembered = WeakTensorKeyDictionary()
+
+
+class Known(NamedTuple):
+    """A structure, and what it was made of."""
+
+    num_nodes: Any
+    parts: dict[str, Any]
+    structure: Structure
+
+    def is_of(self, parts: dict[str, Any], num_nodes: Any) -> bool:
+        """Whether it would be made of these, too."""
+        return (
+            self.num_nodes == num_nodes
+            and self.parts.keys() == parts.keys()
+            and all(_same(self.parts[name], part) for name, part in parts.items())
+        )
 
 
 def as_structure(
@@ -142,18 +158,14 @@ def _known(parts: dict[str, Any], num_nodes: Any, build: Any) -> Structure:
     if any(part.requires_grad or not is_ordinary(part) for part in _tensors(parts)):
         return build(parts)
     with outside():
-        key, found = parts["edge_index"], None
-        known_nodes, known_parts, known = _remembered.get(key, (None, {}, None))
-        if known_nodes == num_nodes and known_parts.keys() == parts.keys():
-            same = all(_same(known_parts[name], part) for name, part in parts.items())
-            found = known if same else None
-        if found is None:
+        known = _remembered.get(parts["edge_index"])
+        if known is None or not known.is_of(parts, num_nodes):
             copies = {
                 name: part.clone() if isinstance(part, Tensor) else part for name, part in parts.items()
             }
-            found = build(copies)
-            _remembered[key] = (num_nodes, copies, found)
-    return found
+            known = Known(num_nodes, copies, build(copies))
+            _remembered[parts["edge_index"]] = known
+    return known.structure
 
 
 def _same(known: Any, part: Any) -> bool:

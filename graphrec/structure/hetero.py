@@ -42,7 +42,8 @@ def _numbers(data: HeteroData) -> dict[str, Any]:
     first = dict(zip(data.node_types, torch.tensor([0, *counts]).cumsum(0).tolist(), strict=False))
     edges = []
     for name in data.edge_types:
-        index, (source, _, target) = data[name].get("edge_index"), name
+        index: Any = data[name].get("edge_index")
+        source, _, target = name
         sizes = [counts[data.node_types.index(end)] for end in (source, target)]
         if index is None and "adj_t" in data[name]:
             raise ValueError(
