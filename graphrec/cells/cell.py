@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 # What an inbox has of its own; a state's fields must be called otherwise.
 _RESERVED = {
     *("num_nodes", "num_edges", "target", "slot", "relation", "edge_attr", "edge_weight", "structure"),
-    *("is_loop", "degree", "message_mask", "sum", "mean", "max", "softmax", "softmax_with_own"),
+    *(
+        "is_loop",
+        "degree",
+        "message_mask",
+        "sum",
+        "sum_unmasked",
+        "mean",
+        "max",
+        "softmax",
+        "softmax_with_own",
+    ),
     *("slots", "by_slot", "to_edges", "sum_of", "sum_by_relation"),
     *("has", "parts", "of_slot", "renamed", "replaced", "shown_by", "read_by"),
 }

@@ -97,7 +97,7 @@ class Attention(LinearConvolution):
             features = features.masked_fill(inbox.is_loop.view(-1, *[1] * (features.dim() - 1)), 0)
             count = inbox.sum((~inbox.is_loop).long())
         count = count.clamp(min=1).view(-1, *[1] * (features.dim() - 1))
-        return values, own + inbox.sum(features) / count
+        return values, own + inbox.sum_unmasked(features) / count
 
 
 class GATCell(Attention):

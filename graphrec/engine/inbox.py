@@ -147,9 +147,10 @@ class Inbox(Looked):
 
     def sum(self, values: Tensor) -> Tensor:
         """`[e, ...] → [n, ...]`: over each node's inbox."""
-        return self._sum(self._masked(values))
+        return self.sum_unmasked(self._masked(values))
 
-    def _sum(self, values: Tensor) -> Tensor:
+    def sum_unmasked(self, values: Tensor) -> Tensor:
+        """`[e, ...] → [n, ...]`: the same of what is no message, and so none of what an explainer masks."""
         degree = self._step.degree
         if values.dtype == torch.bool:
             values = values.long()  # as torch's own sum does
@@ -207,7 +208,7 @@ class Inbox(Looked):
         if self.num_edges == 0:
             return scores
         weight = torch.exp(scores - self.to_edges(self._max(scores.detach())))
-        return weight / self.to_edges(self._sum(weight))
+        return weight / self.to_edges(self.sum_unmasked(weight))
 
     def softmax_with_own(self, scores: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
         """`[e, ...], [n, ...] → [e, ...], [n, ...]`: weights that sum to one over each node's inbox and itself."""
@@ -217,7 +218,7 @@ class Inbox(Looked):
         highest, top = self._max(scores.detach()), own.detach()
         top = torch.where(received, torch.maximum(highest, top), top)
         weight, own_weight = torch.exp(scores - self.to_edges(top)), torch.exp(own - top)
-        total = self._sum(weight) + own_weight
+        total = self.sum_unmasked(weight) + own_weight
         return weight / self.to_edges(total), own_weight / total
 
     def slots(self, count: int) -> Tensor:

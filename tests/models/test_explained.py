@@ -81,6 +81,28 @@ def test_masked_layers_are_pygs(make, apply_sigmoid, loops, x):
     assert float((found - model(x, edges)).detach().abs().max()) > 1e-3
 
 
+@pytest.mark.parametrize("make", [(pyg.GATConv, gr.GATCell), (pyg.GATv2Conv, gr.GATv2Cell)])
+@pytest.mark.parametrize("loops", [False, True])
+def test_what_attention_reads_of_edges_is_not_masked(make, loops, x):
+    conv, cell = make[0](D, 2, heads=2, edge_dim=3).double(), make[1](D, H, heads=2, edges=3).double()
+    cell.load_state_dict(conv.state_dict())
+    edges = torch.cat([EDGES, torch.tensor([[2, 5], [2, 5]])], dim=1) if loops else EDGES
+    features, mask = torch.randn(edges.shape[1], 3).double(), torch.rand(edges.shape[1]).double()
+    found = []
+    for layer in (gr.GNN([cell]), conv):
+        set_masks(layer, mask, edges, apply_sigmoid=False)
+        found.append(layer(x, edges, features))
+    assert_close(*found)
+
+
+@pytest.mark.parametrize("aggr", ["mean", "sum", "max", "std"])
+def test_masks_of_what_is_aggregated(aggr, x):
+    conv, cell = pyg.SAGEConv(D, H, aggr=aggr).double(), gr.SAGECell(D, H, aggr=aggr).double()
+    cell.load_state_dict(conv.state_dict())
+    mask = torch.rand(EDGES.shape[1]).double()
+    assert_close(masked(gr.GNN([cell]), mask, x), masked(conv, mask, x))
+
+
 def in_rounds(cell):
     return lambda: gr.Recursive(cell(), mode="sync", rounds=2).double()
 
