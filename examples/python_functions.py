@@ -157,8 +157,9 @@ def show(model: learning.Classifier, data: PythonFunctions, sample: Any) -> str:
 
 
 def label(data: PythonFunctions, node_type: str, subtokens: list[int]) -> str:
-    """What a node says, in short."""
+    """What a node says, in short enough for a column of the picture."""
     words = " ".join(data.vocabulary[word].replace("<unknown>", "?") for word in subtokens if word)
+    words = textwrap.shorten(words, 16, placeholder=" …")
     short = {
         "Attribute": f".{words}",
         "Constant.str": f"“{words}”",
@@ -178,18 +179,21 @@ def draw(model: learning.Classifier, data: PythonFunctions, sample: Any) -> Any:
     labels = [label(data, NODE_TYPES[node_type], subtokens) for node_type, subtokens in nodes]
     guess = "   ".join(f"{name} {p:.0%}" for name, p in suggest(model, data, sample))
 
-    leaves = sample.num_nodes - len(sample.edge_index[1].unique())
-    fig = common.figure(13, 2.5 + 0.3 * leaves)
-    left, right = fig.subplots(1, 2, width_ratios=(2, 5))
+    code = masked_source(data, sample, lines=20)
+    leaves, depth = sample.num_nodes - len(sample.edge_index[1].unique()), int(sample.level_reversed.max())
+    heights = 0.2 + 0.16 * len(code.splitlines()), 0.4 + 0.34 * leaves
+    fig = common.figure(max(9, 1.5 * (depth + 1.5)), 1.2 + sum(heights))
+    above, below = fig.subplots(2, 1, height_ratios=heights)
     fig.suptitle(
-        f"Suggested: {guess}     Its name: {sample.name}", x=0.02, ha="left", fontsize=13, weight="bold"
+        f"Suggested: {guess}     Its name: {sample.name}", x=0.01, ha="left", fontsize=13, weight="bold"
     )
-    left.text(0, 1, masked_source(data, sample, lines=20), family="monospace", fontsize=8, va="top")
-    left.set_axis_off()
+    above.text(0, 1, code, family="monospace", fontsize=9, va="top")
+    above.set_axis_off()
     drawn = gr.viz.draw_tree(
-        gr.from_pyg(sample), share, labels, right, sizes=30 + 900 * share, sideways=True, cmap="YlOrBr"
+        gr.from_pyg(sample), share, labels, below, sizes=30 + 900 * share, sideways=True, cmap="YlOrBr"
     )
-    fig.colorbar(drawn, ax=left, location="bottom", label="share of the attention", shrink=0.8)
+    bar = fig.colorbar(drawn, ax=below, location="bottom", anchor=(0, 1), shrink=0.3, aspect=30, pad=0.02)
+    bar.set_label("share of the attention", loc="left")
     return fig
 
 
@@ -204,6 +208,11 @@ def main(argv: list[str] | None = None) -> None:
     samples = learning.Samples(*splits, batch_size=16)
     bags = learning.Samples(*([without_edges(s) for s in split] for split in splits), batch_size=16)
     names, width = data.num_classes, 32 if run.args.quick else 128
+
+    common.say(
+        f"To be learnt from {len(samples.train):,} functions in {data.folder}: the first word of a function's name, "
+        f"one of {names}, from its syntax tree. Two models: tree, and as its baseline bag, the same without edges."
+    )
 
     def classifier(network: nn.Module) -> learning.Classifier:
         metrics: dict[str, Metric] = {
@@ -235,7 +244,9 @@ def main(argv: list[str] | None = None) -> None:
         name, probability = suggest(tree, data, sample, 1)[0]
         return probability if name == data.classes[int(sample.y)] else 0.0
 
-    draw(tree, data, max(handy, key=certainty)).savefig(run.folder / "attention.png")
+    picture = run.folder / "attention.png"
+    draw(tree, data, max(handy, key=certainty)).savefig(picture)
+    common.say(f"What it attends to in the function of which it is surest: {picture}")
 
     columns = ["accuracy", "top-5 accuracy", "macro F1"]
     rows = [[name, *(score[column] for column in columns)] for name, score in scores.items()]

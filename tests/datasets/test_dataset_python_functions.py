@@ -14,6 +14,7 @@ import torch
 from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.loader import DataLoader
 
+import graphrec as gr
 from graphrec.datasets import PythonFunctions
 from graphrec.datasets._corpus import SPLITS, split_of
 from graphrec.datasets._syntax import FIELDS, MASK, NODE_TYPES, split_name
@@ -82,6 +83,7 @@ def test_a_sample_has_all_that_is_said_of_the_function(
         ("FunctionDef", [MASK]),
     ]
     fields = [FIELDS[field] for field in sample.field.tolist()]
+    assert gr.from_pyg(sample).relation.tolist() == sample.field[:-1].tolist()
     assert fields == ["args", "args", "left", "op", "right", "value", "body", "decorator_list", "?"]
     assert sample.edge_index.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7], [1, 8, 5, 5, 5, 6, 8, 8]]
     assert sample.slot.tolist() == [0, 0, 0, 1, 2, 0, 1, 2]

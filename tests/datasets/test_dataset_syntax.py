@@ -133,6 +133,19 @@ def test_constants_are_told_apart() -> None:
     ]  # fmt: skip
 
 
+def test_programs_that_differ_in_places_and_marks_alone_are_told_apart() -> None:
+    pairs = [
+        ("{**a, b: c}", "{b: a, **c}"),
+        ("[a async for a in b]", "[a for a in b]"),
+        ("f'{a!r}'", "f'{a}'"),
+        ("x[i:]", "x[:i]"),
+    ]
+    for one, other in pairs:
+        assert tree_of(f"async def f(): return {one}") != tree_of(f"async def f(): return {other}")
+    one, other = (tree_of(f"def f():\n match x:\n  case {value}: pass") for value in ("True", "None"))
+    assert one != other
+
+
 def test_what_is_assigned_to_is_told_from_what_is_read() -> None:
     tree = tree_of("def f(): a.b[c], *d = e; del g[h]")
     types = [NODE_TYPES[kind] for kind in tree.node_type]

@@ -1,5 +1,6 @@
 """The example on Python functions: its parts, and the whole of it on a small folder of code, killed and resumed."""
 
+import ast
 import itertools
 import os
 import signal
@@ -94,7 +95,7 @@ def test_without_edges_only_the_nodes_count(example, code):
     network = example.NameSuggester(data.num_subtokens, data.num_classes, width=6).eval()
     tree, bag = data[0], example.without_edges(data[0])
     assert tree.num_edges > 0
-    assert bag.num_edges == 0
+    assert bag.num_edges == len(bag.edge_type) == 0
     assert bag.num_nodes == tree.num_nodes
 
     def states(sample):
@@ -109,6 +110,32 @@ def test_without_edges_only_the_nodes_count(example, code):
     for a, b in alike:
         torch.testing.assert_close(states(bag)[a], states(bag)[b])
         assert not torch.allclose(states(tree)[a], states(tree)[b])
+
+
+def test_the_field_of_a_child_counts(example):
+    torch.manual_seed(0)
+    trees = [example.gr.tree(ast.parse(text)) for text in ("if a:\n b\nelse:\n c", "if a:\n b\n c")]
+    cell = example.FieldTreeLSTMCell(3, 4)
+    assert cell.relations == len(example.gr.SYNTAX_FIELDS)
+    plain = example.gr.ChildSumTreeLSTMCell(3, 4)
+    plain.load_state_dict(cell.state_dict(), strict=False)
+    x = torch.randn(trees[0].num_nodes, 3)
+
+    def roots(cell):
+        return [example.gr.run(cell, example.gr.schedule(s), x).h[-1] for s in trees]
+
+    torch.testing.assert_close(roots(cell), roots(plain))  # in the beginning
+    torch.testing.assert_close(*roots(plain))
+    torch.nn.init.normal_(cell.weight.weight)
+    assert not torch.allclose(*roots(cell), atol=1e-3)
+
+
+def test_labels_are_short(example):
+    class Data:
+        vocabulary = ("", "<name>", "<unknown>", "something", "else")
+
+    assert example.label(Data(), "Constant.str", [3, 3, 0, 0]) == "“something …”"
+    assert example.label(Data(), "Attribute", [4, 2]) == ".else ?"
 
 
 def test_a_batch_is_judged_as_its_members_alone(example, code):
