@@ -173,7 +173,7 @@ def draw_members(ax: Any, club: Club, where: Tensor, fill: Tensor, wrong: Tensor
         "sides", [COLOURS[0], "#9CC3DE", "#FFFFFF", "#EDB48B", COLOURS[1]]
     )
     ends = where[torch.stack([club.s.source, club.s.target])]
-    ax.plot(*ends.permute(2, 0, 1), color=FAINT, lw=0.6, zorder=1)
+    ax.plot(*ends.permute(2, 0, 1).numpy(), color=FAINT, lw=0.6, zorder=1)
     sizes = torch.full((len(where),), 130.0).index_fill(0, torch.tensor(LEADERS), 330.0)
     rings = [COLOURS[side] for side in club.side.tolist()]
     look: dict[str, Any] = {"cmap": shades, "vmin": 0, "vmax": 1, "edgecolors": rings, "linewidths": 2.0}
