@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import math
 import random
+from argparse import ArgumentParser
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -225,14 +226,17 @@ def load(run: common.Run) -> tuple[learning.Samples, Standardise]:
     A tenth of train is held out to choose the epoch by, so that the test set chooses nothing. The training set of
     the paper has been shuffled already.
     """
-    root, burn_in = run.args.data, 1000
+    root, burn_in, file = run.args.data, run.args.burn_in, run.args.file
     if run.args.quick:
-        root, burn_in = run.folder / "invented", 0
+        root, burn_in, file = run.folder / "invented", 0, None
         invent(root / FILE)
-    accuracy = torch.cat([sample.y for sample in ENAS(root, "train", burn_in)]).double()
+    plain = [ENAS(root, split, burn_in, file=file) for split in ("train", "test")]
+    if any(sample.num_nodes != VERTICES for part in plain for sample in part):
+        raise ValueError(f"expected architectures of {LAYERS} layers alone, as in {FILE}.")
+    accuracy = torch.cat([sample.y for sample in plain[0]]).double()
     scale = Standardise(accuracy.mean().item(), accuracy.std(correction=0).item())
     prepare = Compose([scale, Positions()])
-    train, test = (ENAS(root, split, burn_in, prepare) for split in ("train", "test"))
+    train, test = (ENAS(root, split, burn_in, prepare, file) for split in ("train", "test"))
     kept = len(train) - len(train) // 10
     return learning.Samples(train[:kept], train[kept:], test, 32 if run.args.quick else 128), scale
 
@@ -317,9 +321,19 @@ def draw_architecture(ax: Any, sample: Data) -> None:
     ax.set_axis_off()
 
 
-def main(argv: list[str] | None = None) -> None:
+def flags() -> ArgumentParser:
     folder = "the folder of nas/final_structures6.txt; by default $GRAPHREC_DATA"
-    run = common.start(common.parser(__doc__, name="architectures", epochs=15, data=folder), argv)
+    made = common.parser(__doc__, name="architectures", epochs=15, data=folder)
+    made.add_argument(
+        "--file", help="another file of six-layer architectures, by its name in --data or its path"
+    )
+    first = "lines left out at its beginning (default: 1000, as D-VAE does)"
+    made.add_argument("--burn-in", type=common.whole, default=1000, help=first)
+    return made
+
+
+def main(argv: list[str] | None = None) -> None:
+    run = common.start(flags(), argv)
     samples, scale = load(run)
     hidden = 16 if run.args.quick else 64
 

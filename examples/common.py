@@ -45,6 +45,15 @@ Made = TypeVar("Made", bound=Learner)
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 
 
+# What the errors of data sets call arguments, and what these are called here.
+WORDS = {
+    "root=...": "--data FOLDER",
+    "neither root nor": "neither --data nor",
+    "file=...": "--file",
+    "lower burn_in": "lower --burn-in",
+}
+
+
 def parser(doc: str | None, *, name: str, epochs: int, data: str | None = None) -> argparse.ArgumentParser:
     """The flags that all examples have; an example may add its own before `start`.
 
@@ -87,7 +96,7 @@ def reading() -> Iterator[None]:
         yield
     except (OSError, ValueError, ImportError) as error:
         said = " ".join(str(error).split())
-        for theirs, ours in (("root=...", "--data FOLDER"), ("neither root nor", "neither --data nor")):
+        for theirs, ours in WORDS.items():
             said = said.replace(theirs, ours)
         sys.exit(said)
 
@@ -289,10 +298,14 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more, got {text!r}")
+def whole(text: str, least: int = 0) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) < least:
+        raise argparse.ArgumentTypeError(f"expected a whole number, {least} or more, got {text!r}")
     return int(text)
+
+
+def count(text: str) -> int:
+    return whole(text, least=1)
 
 
 def _seed(text: str) -> int:

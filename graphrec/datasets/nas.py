@@ -37,7 +37,8 @@ class ENAS(TreeDataset):
     File: `final_structures6.txt`, one architecture per line, such as `[[1], [4, 0], [5, 0, 1]], 0.7302`: of each
     layer the operation, 0 to 5, and a bit for each vertex before the last one, the input first, that says whether a
     skip connection comes from there; then the accuracy. Looked for in `root/nas`, `root`, or without root in
-    `$GRAPHREC_DATA/nas`. With neither, it is downloaded into the user's cache.
+    `$GRAPHREC_DATA/nas`. With neither, it is downloaded into the user's cache. A file of this form under another name
+    is named by `file`, or is the only file there.
 
     From D-VAE's loader come the meaning of the bits, the edges, the numbers of the kinds, and the split: the first
     1,000 lines left out, the others shuffled with seed 0 by Python's `random`, the first nine tenths to train. The
@@ -61,6 +62,7 @@ class ENAS(TreeDataset):
         split: `"train"` or `"test"`.
         burn_in: so many architectures are left out at the beginning of the file.
         transform: applied to each sample when it is taken.
+        file: the file's name, or its path.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -74,16 +76,22 @@ class ENAS(TreeDataset):
         split: str = "train",
         burn_in: int = 1000,
         transform: Callable[[Data], Data] | None = None,
+        file: str | Path | None = None,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
         if not isinstance(burn_in, Integral) or burn_in < 0:
             raise ValueError(f"burn_in must be a whole number, 0 or more, got {burn_in!r}.")
-        folder = raw_folder("nas", root)
-        if folder == cache_folder() / "nas" and not (folder / FILE).is_file():
-            download(URL, folder / FILE, SHA256)
-        mend = f"Place {URL} there, or give neither root nor GRAPHREC_DATA to download it."
-        self._file = raw_file(folder, FILE, mend)
+        if file is None:
+            folder = raw_folder("nas", root)
+            if folder == cache_folder() / "nas" and not (folder / FILE).is_file():
+                download(URL, folder / FILE, SHA256)
+            neither = "or give neither root nor GRAPHREC_DATA to download it"
+            mend = f"Place {URL} there, name another with file=..., {neither}."
+            self._file = raw_file(folder, _only_file(folder), mend)
+        else:
+            mend = "Correct file=..., or name its folder with root=...."
+            self._file = raw_file(raw_folder("nas", root), str(Path(file).expanduser()), mend)
         self._burn_in = int(burn_in)
         super().__init__(split, {"raw": checksum(self._file), "burn_in": self._burn_in}, transform)
 
@@ -102,6 +110,12 @@ class ENAS(TreeDataset):
         random.Random(SEED).shuffle(architectures)
         count = int(0.9 * len(architectures))
         return {"train": _store(architectures[:count]), "test": _store(architectures[count:])}
+
+
+def _only_file(folder: Path) -> str:
+    """The name of the published file, or where it is not there and there is but one file, that one's."""
+    files = [path.name for path in folder.glob("[!.]*") if path.is_file()]
+    return files[0] if len(files) == 1 else FILE
 
 
 class _Architecture(NamedTuple):

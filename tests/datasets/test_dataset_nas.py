@@ -151,6 +151,26 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
             ENAS(tmp_path, burn_in=burn_in)  # pyright: ignore[reportArgumentType]
 
 
+def test_a_file_may_have_any_name(tmp_path: Path) -> None:
+    file_of(tmp_path, *drawn(10))
+    other = (tmp_path / "final_structures6.txt").rename(tmp_path / "mine")
+    expected = [write_line(sample) for sample in ENAS(file=other, burn_in=0)]
+    assert len(expected) == 9
+    for given in (ENAS(tmp_path, burn_in=0), ENAS(tmp_path, burn_in=0, file="mine")):
+        assert [write_line(sample) for sample in given] == expected
+    with pytest.raises(
+        FileNotFoundError, match=r"the file yours in .*, which holds: mine\. Correct file=\.\.\."
+    ):
+        ENAS(tmp_path, file="yours")
+    (tmp_path / "README").touch()
+    with pytest.raises(
+        FileNotFoundError, match=r"holds: README, mine\. .* name another with file=\.\.\., or give"
+    ):
+        ENAS(tmp_path)
+    file_of(tmp_path, *drawn(20))
+    assert len(ENAS(tmp_path, burn_in=0)) == 18, "the published name comes first"
+
+
 def test_without_a_file_it_is_fetched_once(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

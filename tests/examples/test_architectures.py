@@ -116,6 +116,25 @@ def test_errors_by_hand(example):
     assert row == [pytest.approx(v) for v in (3**0.5, 3**0.5, r, 4.5**0.5, 4.5**0.5)] + ["–"]
 
 
+def test_files_of_any_name_are_read_and_others_refused_in_one_line(example, tmp_path):
+    example.invent(tmp_path / "mine.txt", count=40)
+    flags = ["--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    run = example.common.start(example.flags(), [*flags, "--burn-in", "10"])
+    samples, _ = example.load(run)
+    assert [len(part) for part in (samples.train, samples.val, samples.test)] == [25, 2, 3]
+    with pytest.raises(
+        SystemExit, match=r"after the first 1000, got 0: lower --burn-in, or replace the file"
+    ):
+        example.main(flags)
+    with pytest.raises(
+        SystemExit, match=r"which holds: mine\.txt.*\. Correct --file, or name its folder with --data"
+    ):
+        example.main([*flags, "--file", "yours.txt"])
+    (tmp_path / "small.txt").write_text("[[1]], 0.5\n" * 4)
+    with pytest.raises(SystemExit, match=r"expected architectures of 6 layers alone"):
+        example.main([*flags, "--file", "small.txt", "--burn-in", "0"])
+
+
 @pytest.mark.slow
 def test_learns_without_a_download_and_repeats_itself(tmp_path, run_quick):
     said = [run_quick("architectures.py", tmp_path / name, "--epochs", "2") for name in ("a", "b")]
