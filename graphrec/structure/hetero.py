@@ -42,15 +42,14 @@ def _numbers(data: HeteroData) -> dict[str, Any]:
     first = dict(zip(data.node_types, torch.tensor([0, *counts]).cumsum(0).tolist(), strict=False))
     edges = []
     for name in data.edge_types:
-        index: Any = data[name].get("edge_index")
         source, _, target = name
         sizes = [counts[data.node_types.index(end)] for end in (source, target)]
-        if index is None and "adj_t" in data[name]:
+        if "edge_index" not in data[name] and "adj_t" in data[name]:
             raise ValueError(
                 f"edge type {name} has a sparse adj_t and no edge_index: make one of it with "
                 f"torch_geometric.utils.to_edge_index(adj_t)[0].flip(0), or leave out ToSparseTensor."
             )
-        _check_edges(name, index, *sizes)
+        index = _check_edges(name, data[name].get("edge_index"), *sizes)
         edges.append(index + torch.tensor([[first[source]], [first[target]]], device=index.device))
     edge_index = torch.cat(edges, dim=1) if edges else _no_edges(data)
     sizes = torch.tensor([part.shape[1] for part in edges], dtype=torch.long, device=edge_index.device)
@@ -91,7 +90,7 @@ def _no_edges(data: HeteroData) -> Tensor:
     return torch.zeros(2, 0, dtype=torch.long, device=None if like is None else like.device)
 
 
-def _check_edges(name: tuple[str, str, str], edge_index: Any, sources: int, targets: int) -> None:
+def _check_edges(name: tuple[str, str, str], edge_index: Any, sources: int, targets: int) -> Tensor:
     if edge_index is None:
         raise ValueError(f"edge type {name} has no edge_index: an edgeless one has shape [2, 0].")
     if not isinstance(edge_index, Tensor) or edge_index.dim() != 2 or edge_index.shape[0] != 2:
@@ -114,6 +113,7 @@ def _check_edges(name: tuple[str, str, str], edge_index: Any, sources: int, targ
                 f"edge type {name} names node {int(row.max() if row.max() >= count else row.min())} of type "
                 f"{which!r}, which has {f'the nodes 0 to {count - 1}' if count else 'no nodes'}."
             )
+    return edge_index
 
 
 def _edge_attr(names: list[tuple[str, str, str]], stores: list[Any]) -> Tensor | list[Tensor | None] | None:
