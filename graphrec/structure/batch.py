@@ -35,20 +35,21 @@ def batch(structures: Sequence[Structure]) -> Structure:
             raise TypeError(
                 f"batch takes structures, got {type(member).__name__}: build one with graphrec.tree, …"
             )
-    first_node = _running_count([m.num_nodes for m in members])
-    first_graph = _running_count([m.num_graphs for m in members])
+    nodes = [m.num_nodes for m in members]
+    edges = [m.num_edges for m in members]
+    graphs = [m.num_graphs for m in members]
     with outside():
-        edge_index = torch.cat([m.edge_index + n for m, n in zip(members, first_node, strict=True)], dim=1)
-        graph = torch.cat([m.graph + g for m, g in zip(members, first_graph, strict=True)])
-        carried: dict[str, Any] = {name: _join(name, members, "num_edges") for name in ("slot", "relation")}
-        carried |= {name: _join(name, members, "num_nodes") for name in ("kind", "past")}
-    carried |= {name: _join(name, members, "num_edges") for name in ("edge_attr", "edge_weight")}
+        edge_index = _numbered_on([m.edge_index for m in members], nodes, edges)
+        graph = _numbered_on([m.graph for m in members], graphs, nodes)
+        carried: dict[str, Any] = {name: _join(name, members, edges) for name in ("slot", "relation")}
+        carried |= {name: _join(name, members, nodes) for name in ("kind", "past")}
+    carried |= {name: _join(name, members, edges) for name in ("edge_attr", "edge_weight")}
     carried |= {f"{name}_names": _join_names(name, members) for name in ("relation", "kind")}
     return Structure(
-        num_nodes=sum(m.num_nodes for m in members),
+        num_nodes=sum(nodes),
         edge_index=edge_index,
         graph=graph,
-        num_graphs=sum(m.num_graphs for m in members),
+        num_graphs=sum(graphs),
         level=_join_levels([m.known_level for m in members]),
         level_reversed=_join_levels([m.known_level_reversed for m in members]),
         tokens=_join_texts([m.tokens for m in members], members),
@@ -57,22 +58,21 @@ def batch(structures: Sequence[Structure]) -> Structure:
     )
 
 
-def _running_count(sizes: list[int]) -> list[int]:
-    counts, total = [], 0
-    for size in sizes:
-        counts.append(total)
-        total += size
-    return counts
+def _numbered_on(numbers: list[Tensor], counts: list[int], columns: list[int]) -> Tensor:
+    """The numbers of all members, `[..., columns]` each, those of one counted on from the `counts` before it."""
+    joined = torch.cat(numbers, dim=-1)
+    first = torch.tensor([0, *counts[:-1]]).cumsum(0)
+    return joined + torch.repeat_interleave(first, torch.tensor(columns)).to(joined.device)
 
 
-def _join(name: str, members: list[Structure], count: str) -> Any:
+def _join(name: str, members: list[Structure], counts: list[int]) -> Any:
     # A member without rows (a single node has no edges) need not say what its rows would have been.
-    rows = [(i, getattr(m, name)) for i, m in enumerate(members) if getattr(m, count)]
-    have = [value for _, value in rows if value is not None]
+    rows = [(getattr(m, name), count) for m, count in zip(members, counts, strict=True)]
+    have = [value for value, count in rows if count and value is not None]
     if not have:
         return getattr(members[0], name)
-    if len(have) < len(rows):
-        missing = next(i for i, value in rows if value is None)
+    missing = next((i for i, (value, count) in enumerate(rows) if count and value is None), None)
+    if missing is not None:
         raise ValueError(
             f"member {missing} of the batch has no {name} while others have: give it one, or drop it from all."
         )

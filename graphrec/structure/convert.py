@@ -14,8 +14,7 @@ from torch_geometric.data import Batch, Data, HeteroData
 from .features import check_one_width
 from .hetero import from_hetero
 from .matrix import edges_of
-from .outside import outside, unwrapped
-from .structure import Structure, check_edge_index, default_slots
+from .structure import Structure
 
 # What a field of a structure is called on PyG's Data.
 PYG_NAMES = {
@@ -50,13 +49,6 @@ def from_pyg(data: Data | HeteroData) -> Structure:
         )
     num_nodes = int(data.num_nodes or 0)
     found: dict[str, Any] = {field: data[name] for field, name in PYG_NAMES.items() if name in data}
-    edge_index = data.edge_index
-    if isinstance(edge_index, Tensor):
-        edge_index = unwrapped(edge_index, "edge_index")
-    with outside():
-        check_edge_index(edge_index, num_nodes)
-        if "slot" not in found:
-            found["slot"] = default_slots(edge_index[1], num_nodes)
     for name in ("tokens", "labels"):
         if name in data:
             found[name] = _texts_of_nodes(data[name], isinstance(data, Batch))
@@ -67,7 +59,7 @@ def from_pyg(data: Data | HeteroData) -> Structure:
         found["graph"] = data.batch
         highest = int(data["batch"].max()) if data["batch"].numel() else 0
         found["num_graphs"] = len(data["ptr"]) - 1 if "ptr" in data else highest + 1
-    return Structure(num_nodes, edge_index, **found)
+    return Structure(num_nodes, data.edge_index, **found)
 
 
 def with_edges(data: Data) -> Data:

@@ -59,7 +59,7 @@ class Structure:
 
     num_nodes: int
     edge_index: Tensor
-    slot: Tensor
+    slot: Tensor = None  # type: ignore[assignment]  # where it is left out, those of `default_slots`
     relation: Tensor | None = None
     edge_attr: Any = None
     kind: Tensor | None = None
@@ -88,22 +88,30 @@ class Structure:
         for name in ("num_nodes", "num_graphs"):
             object.__setattr__(self, name, as_count(name, getattr(self, name)))
         check_edge_index(self.edge_index, self.num_nodes)
+        device = self.device
         if isinstance(self.edge_attr, list | tuple):
-            _check_tensor("relation", self.relation, self.device)
+            _check_tensor("relation", self.relation, device)
             object.__setattr__(self, "edge_attr", features_by_relation(self.relation, self.edge_attr))
-        for name in (*EDGE_FIELDS, *NODE_FIELDS):
-            _check_tensor(name, getattr(self, name), self.device)
-        for name in EDGE_FIELDS:
-            _check_rows(name, getattr(self, name), self.num_edges, "edge")
-        for name in (*NODE_FIELDS, "tokens", "labels"):
-            _check_rows(name, getattr(self, name), self.num_nodes, "node")
+        for names, rows, what in (
+            (EDGE_FIELDS, self.num_edges, "edge"),
+            ((*NODE_FIELDS, "tokens", "labels"), self.num_nodes, "node"),
+        ):
+            for name in names:
+                value = getattr(self, name)
+                if value is None:
+                    continue
+                if name not in ("tokens", "labels"):
+                    _check_tensor(name, value, device)
+                _check_rows(name, value, rows, what)
         if isinstance(self.edge_attr, EdgeFeatures):
-            check_features(self.edge_attr, self.relation, self.device)
+            check_features(self.edge_attr, self.relation, device)
         _check_range("slot", self.slot, MOST_SLOTS)
         _check_range("past", self.past, MOST_SLOTS)
         _check_range("graph", self.graph, self.num_graphs)
         for name in ("relation", "kind"):
             object.__setattr__(self, f"{name}_names", self._names_of(name))
+        if self.slot is None:
+            object.__setattr__(self, "slot", default_slots(self.edge_index[1], self.num_nodes))
         if self.graph is None:
             zeros = torch.zeros(self.num_nodes, dtype=torch.long, device=self.edge_index.device)
             object.__setattr__(self, "graph", zeros)
@@ -277,6 +285,8 @@ def _nothing() -> None:
 @made_outside
 def default_slots(target: Tensor, num_nodes: int) -> Tensor:
     """`[E]`: for each edge, how many edges listed before it enter the same target."""
+    if not len(target):
+        return target.clone()
     by_target = torch.argsort(target, stable=True)
     degree = torch.bincount(target, minlength=num_nodes)
     first = torch.cumsum(degree, 0) - degree
@@ -370,12 +380,12 @@ def _check_tensor(name: str, value: Any, device: torch.device) -> None:
 
 
 def _check_rows(name: str, value: Any, count: int, what: str) -> None:
-    if value is not None and len(value) != count:
+    if len(value) != count:
         raise ValueError(f"{name} must have one row per {what}: expected {count}, got {len(value)}.")
 
 
 def _check_whole_numbers(name: str, value: Any) -> None:
-    if value is not None and value.dtype != torch.long:
+    if value.dtype != torch.long:
         raise TypeError(f"{name} must be of dtype torch.long, got {value.dtype}: convert it with .long().")
 
 

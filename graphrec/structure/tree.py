@@ -59,9 +59,8 @@ def tree(
     if parents is not None or isinstance(source, Tensor | np.ndarray):
         s = _from_edge_index(source) if parents is None else _from_parents(parents)
         texts = {"tokens": tokens, "labels": None if isinstance(labels, bool) else labels}
-        return s.replace(
-            **{name: as_texts(name, given) for name, given in texts.items() if given is not None}
-        )
+        given = {name: as_texts(name, values) for name, values in texts.items() if values is not None}
+        return s.replace(**given) if given else s
     if tokens is not None or not isinstance(labels, bool):
         raise ValueError(
             "tokens and labels go with parents=[...] or an edge_index; other trees have their own: use "
@@ -213,12 +212,13 @@ _NO_MORE = object()
 
 
 def _from_rows(rows: TreeRows) -> Structure:
-    parent = torch.tensor(rows.parent)[:-1]  # all but the root, which is last
-    child = torch.arange(len(rows.parent) - 1)
+    count = len(rows.parent)
+    # Of all but the root, which is last, in one tensor: child, parent and slot.
+    edges = torch.tensor([range(count - 1), rows.parent[:-1], rows.slot[:-1]], dtype=torch.long)
     return Structure(
-        num_nodes=len(rows.parent),
-        edge_index=torch.stack([child, parent]),
-        slot=torch.tensor(rows.slot)[:-1],
+        num_nodes=count,
+        edge_index=edges[:2],
+        slot=edges[2],
         tokens=tuple(rows.token) if any(t is not None for t in rows.token) else None,
         labels=tuple(rows.label) if any(t is not None for t in rows.label) else None,
     )
@@ -228,15 +228,16 @@ def _from_parents(numbers: Sequence[int] | Tensor) -> Structure:
     parents = as_whole_numbers(numbers, "parents must be whole numbers, one per node, -1 for the root")
     if parents.dim() != 1 or parents.numel() == 0:
         raise ValueError(f"parents must name the parent of each node, got shape {tuple(parents.shape)}.")
-    count = parents.shape[0]
-    wrong = ((parents < -1) | (parents >= count)).nonzero()
-    if wrong.numel():
+    parent = parents.cpu().numpy()
+    count = len(parent)
+    wrong = np.flatnonzero((parent < -1) | (parent >= count))
+    if len(wrong):
         node = int(wrong[0])
         raise ValueError(
-            f"the parent of node {node} is {int(parents[node])}, but the nodes are 0 to {count - 1} (-1: the root)."
+            f"the parent of node {node} is {parent[node]}, but the nodes are 0 to {count - 1} (-1: the root)."
         )
-    child = (parents >= 0).nonzero().flatten()
-    return _from_edges(torch.stack([child, parents[child]]), count)
+    child = np.flatnonzero(parent >= 0)
+    return _from_edges(torch.from_numpy(np.array([child, parent[child]])), count)
 
 
 def _from_edge_index(numbers: Tensor | np.ndarray) -> Structure:
@@ -252,34 +253,36 @@ def _from_edge_index(numbers: Tensor | np.ndarray) -> Structure:
 
 def _from_edges(edge_index: Tensor, count: int | None = None) -> Structure:
     structure = dag(edge_index, count if count is not None or edge_index.numel() else 1)
-    given = torch.bincount(structure.source, minlength=structure.num_nodes)
-    if int(given.max()) > 1:
+    source, target = structure.edge_index.cpu().numpy()
+    given = np.bincount(source, minlength=structure.num_nodes)
+    if given.max() > 1:
         node = int(given.argmax())
-        above = structure.target[structure.source == node].tolist()
+        above = target[source == node].tolist()
         raise ValueError(
             f"node {node} has {len(above)} parents ({', '.join(map(str, above))}), a tree's nodes have one: "
             f"use graphrec.dag for a structure that shares nodes."
         )
-    roots = (given == 0).nonzero().flatten().tolist()
+    roots = np.flatnonzero(given == 0).tolist()
     if len(roots) > 1:
         raise ValueError(
             f"a tree has one root, got {len(roots)} (nodes {', '.join(map(str, roots[:5]))}"
             f"{', …' if len(roots) > 5 else ''}): build each tree on its own and join them with graphrec.batch."
         )
-    _check_all_hang_together(structure, roots)
+    _check_all_hang_together(source, target, roots, structure.num_nodes)
     return structure
 
 
-def _check_all_hang_together(structure: Structure, roots: list[int]) -> None:
+def _check_all_hang_together(source: np.ndarray, target: np.ndarray, roots: list[int], count: int) -> None:
     """With one parent at most, whoever does not reach the root goes round in a cycle."""
-    ancestor = torch.arange(structure.num_nodes)
-    ancestor[structure.source] = structure.target
+    ancestor = np.arange(count)
+    ancestor[source] = target
     parent = ancestor
-    for _ in range(structure.num_nodes.bit_length()):
+    for _ in range(count.bit_length()):
         ancestor = ancestor[ancestor]  # twice as far up at every turn
-    is_root = torch.bincount(structure.source, minlength=structure.num_nodes) == 0
-    lost = (~is_root[ancestor]).nonzero()
-    if lost.numel():
+    is_root = np.zeros(count, dtype=bool)
+    is_root[roots] = True
+    lost = np.flatnonzero(~is_root[ancestor])
+    if len(lost):
         cycle = walk_to_cycle(int(lost[0]), lambda node: int(parent[node]))
         raise ValueError(
             f"a tree has no cycle, but its parents go round: {name_cycle(cycle)} (roots: {roots})."
