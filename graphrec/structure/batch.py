@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from .build import chains
 from .features import EdgeFeatures, join_features, split_by_relation
 from .outside import made_outside, outside
 from .structure import Structure
+from .written import shown
 
 
 def batch(structures: Sequence[Structure]) -> Structure:
@@ -93,7 +93,7 @@ def _join_names(name: str, members: list[Structure]) -> tuple[str, ...] | None:
         if names[i] != names[first]:
             raise ValueError(
                 f"{name}_names must be the same in all members, for their numbers become those of one batch, but "
-                f"members {first} and {i} differ: {reprlib.repr(names[first])} and {reprlib.repr(names[i])}. Read "
+                f"members {first} and {i} differ: {shown(names[first])} and {shown(names[i])}. Read "
                 f"all with one list, e.g. graphrec.from_networkx(graph, {name}s=[...])."
             )
     return names[first]

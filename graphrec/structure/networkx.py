@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import reprlib
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from torch import Tensor
 from .features import check_one_width
 from .outside import made_outside
 from .structure import Structure, as_texts, default_slots
+from .written import shown, written
 
 
 @made_outside
@@ -58,7 +58,7 @@ def from_networkx(
     kind, kind_names = _kinds(nodes, "kind", kinds, graph.graph)
     tokens = _texts(nodes, "token")
     if tokens is None and nodes.names != list(range(len(nodes.names))):
-        tokens = tuple(map(str, nodes.names))
+        tokens = tuple(written(name, str) for name in nodes.names)
     return Structure(
         num_nodes=len(number),
         edge_index=edge_index,
@@ -138,9 +138,9 @@ class _Rows(NamedTuple):
 
     def fault(self, name: str, i: int, expected: str) -> ValueError:
         """That a value is of no use."""
-        got = reprlib.repr(self.attributes[i].get(name))
+        got = shown(self.attributes[i].get(name))
         return ValueError(
-            f"{name} of {self.what} {self.names[i]!r} must be {expected}, got {got}: mend it, or leave out {name}."
+            f"{name} of {self.what} {shown(self.names[i])} must be {expected}, got {got}: mend it, or leave out {name}."
         )
 
 
@@ -176,7 +176,7 @@ def _kinds(
     number = {text: i for i, text in enumerate(found)}
     for i, value in enumerate(values):
         if value not in number:
-            raise rows.fault(name, i, f"one of {name}s={reprlib.repr(list(found))}")
+            raise rows.fault(name, i, f"one of {name}s={shown(list(found))}")
     return torch.tensor([number[value] for value in values]), found
 
 
@@ -185,7 +185,7 @@ def _noted_names(name: str, noted: Any) -> Any:
         return json.loads(noted)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"the graph's {name} must be a list of names as json.dumps writes it, got {reprlib.repr(noted)}: mend it, "
+            f"the graph's {name} must be a list of names as json.dumps writes it, got {shown(noted)}: mend it, "
             f"or leave it out."
         ) from error
 
@@ -220,7 +220,7 @@ def _misfit(rows: _Rows, name: str, values: list[Any]) -> ValueError:
         except (TypeError, ValueError, RuntimeError, OverflowError):
             return rows.fault(name, i, "a number or a list of numbers")
         if shape is not None and found != shape:
-            return rows.fault(name, i, f"of shape {list(shape)} as on {rows.what} {rows.names[0]!r}")
+            return rows.fault(name, i, f"of shape {list(shape)} as on {rows.what} {shown(rows.names[0])}")
         shape = found
     return rows.fault(name, 0, "a number or a list of numbers, of one type on all")
 
@@ -254,7 +254,7 @@ def _texts(rows: _Rows, name: str) -> tuple[str | None, ...] | None:
     if not any(name in row for row in rows.attributes):
         return None
     found = (row.get(name) for row in rows.attributes)
-    return tuple(text if text is None else str(text) for text in found)
+    return tuple(text if text is None else written(text, str) for text in found)
 
 
 def _named(numbers: Tensor | None, names: tuple[str, ...] | None) -> list[Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 import weakref
 from dataclasses import dataclass, field, fields, replace
 from operator import index
@@ -15,6 +14,7 @@ from torch_geometric.data import Data
 
 from .features import EdgeFeatures, check_features, features_by_relation
 from .outside import made_outside, outside, unwrapped
+from .written import shown
 
 # Fields with one row per edge and one row per node; everything that copies a structure goes through these.
 EDGE_FIELDS = ("slot", "relation", "edge_attr", "edge_weight")
@@ -322,7 +322,9 @@ def as_count(name: str, value: Any) -> int:
             f"{name} must be a whole number, got {value!r} of type {type(value).__name__}."
         ) from error
     if count < 0:
-        raise ValueError(f"{name} must be 0 or more, got {count}.")
+        raise ValueError(f"{name} must be 0 or more, got {shown(count)}.")
+    if count >= 2**63:
+        raise ValueError(f"{name} must be a number of 64 bits, got {shown(count)}.")
     return count
 
 
@@ -330,7 +332,7 @@ def as_texts(name: str, values: Any) -> tuple[Any, ...]:
     """A tuple of the texts in a list of them; None stands for no text."""
     texts = None if isinstance(values, str) or not hasattr(values, "__iter__") else tuple(values)
     if texts is None or not all(text is None or isinstance(text, str) for text in texts):
-        raise TypeError(f"{name} must be a list of texts, got {reprlib.repr(values)}.")
+        raise TypeError(f"{name} must be a list of texts, got {shown(values)}.")
     return texts
 
 
@@ -341,7 +343,7 @@ def as_whole_numbers(values: Any, expected: str) -> Tensor:
     try:
         numbers = from_array(values) if isinstance(values, np.ndarray) else torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"{expected}: {error}") from error
+        raise TypeError(f"{expected} of 64 bits, got {shown(values)}: {error}") from error
     lossy = numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool
     if numbers.numel() and lossy:
         raise TypeError(f"{expected}, got dtype {numbers.dtype}.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import Any
+
+from .written import written
 
 
 def listed(names: str) -> tuple[str, ...]:
@@ -58,11 +59,3 @@ def said(node: ast.AST) -> str | None:
     elif (conversion := getattr(node, "conversion", -1)) >= 0:  # in an f-string, or in a t-string
         text += f"!{chr(conversion)}"
     return text or None
-
-
-def written(value: Any, write: Any = repr) -> str:
-    """A constant as Python writes it; whole numbers that are too long for that in base 16."""
-    try:
-        return write(value)
-    except ValueError:  # beyond sys.get_int_max_str_digits
-        return hex(value)

@@ -16,7 +16,8 @@ from .build import dag
 from .cycles import name_cycle, walk_to_cycle
 from .outside import made_outside
 from .structure import Structure, as_texts, as_whole_numbers
-from .syntax import FIELD_NUMBER, SYNTAX_FIELDS, places, said, written
+from .syntax import FIELD_NUMBER, SYNTAX_FIELDS, places, said
+from .written import written
 
 # Lists that stand in several places are read in each of them. This many nodes may come of that: 40 lists of which each
 # stands twice in the next are a tree of 2^40.
@@ -132,10 +133,13 @@ def _token(leaf: Any, write: Callable[[Any], str]) -> str:
 
 def _check_is_nested(source: Any) -> None:
     """Refuse lists that may just as well be parents or edges."""
+    if _is_nltk(source):
+        return
     if source and all(isinstance(number, Number) for number in source):
+        first = written(source[0], str)[:20]
         raise ValueError(
             f"a flat list of numbers may be the parents of nodes or their tokens: give parents as "
-            f"graphrec.tree(parents=[{source[0]}, …]), and tokens as texts, graphrec.tree(['{source[0]}', …])."
+            f"graphrec.tree(parents=[{first}, …]), and tokens as texts, graphrec.tree(['{first}', …])."
         )
     rows = [row for row in source if isinstance(row, list | tuple) and row and not _is_nltk(row)]
     if len(source) != 2 or len(rows) != 2 or len(rows[0]) != len(rows[1]):

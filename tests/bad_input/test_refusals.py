@@ -204,6 +204,17 @@ STRUCTURES = {
         lambda: gr.from_networkx(nx.DiGraph([(0, 1, {"slot": 0}), (1, 2)])),
         ["slot", "1 of 2", "every edge"],
     ),
+    "a number of nodes beyond all memory": (
+        lambda: gr.dag([[0], [1]], 10**5000),
+        ["num_nodes", "64 bits", "0x"],
+    ),
+    "a length beyond all memory": (lambda: gr.chain(10**5000), ["lengths", "64 bits", "very long"]),
+    "far fewer nodes than none": (lambda: gr.dag([[0], [1]], -(10**5000)), ["num_nodes", "0 or more", "-0x"]),
+    "a flat list of a very long number": (lambda: gr.tree([10**5000]), ["flat list", "parents=[0x"]),
+    "a slot of a very long number": (
+        lambda: gr.from_networkx(nx.DiGraph([(0, 10**5000, {"slot": 10**5000})])),
+        ["slot of edge a tuple of very long numbers", "64 bits", "0x"],
+    ),
     "something else for a networkx graph": (lambda: gr.from_networkx([1, 2]), ["networkx graph", "list"]),
     "nothing as an edge attribute": (
         lambda: networkx_graph(edge_attr=None),

@@ -26,6 +26,13 @@ def test_names_of_nodes_become_tokens():
     assert gr.from_networkx(nx.grid_2d_graph(1, 2)).tokens == ("(0, 0)", "(0, 1)")
 
 
+def test_names_and_tokens_of_any_length():
+    graph = nx.DiGraph([("a", 10**5000)])
+    assert gr.from_networkx(graph).tokens == ("a", hex(10**5000))
+    graph.nodes["a"]["token"] = 10**5000
+    assert gr.from_networkx(graph).tokens == (hex(10**5000), None)
+
+
 def test_names_that_are_numbers_in_order_say_nothing():
     assert gr.from_networkx(nx.path_graph(3)).tokens is None
 

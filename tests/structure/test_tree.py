@@ -131,6 +131,7 @@ def test_leaves_of_an_nltk_tree_may_be_pairs():
     assert s == gr.tree(tree.pformat(margin=1000))
     assert s.tokens == ("the/DT", "dog/NN", None, "barks/VBZ", "7", None)
     assert s.labels == (None, None, "NP", "V", None, "S")
+    assert gr.tree(nltk.Tree("S", [7, 8])).tokens == ("7", "8", None)  # no parents
     assert gr.tree([tree, "x"]).tokens == (*s.tokens, "x", None)
 
 

@@ -1,0 +1,21 @@
+"""Values as texts, also whole numbers of more digits than Python writes in base 10."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable
+from typing import Any
+
+
+def written(value: Any, write: Callable[[Any], str] = repr) -> str:
+    """A value as Python writes it; whole numbers that are too long for that in base 16."""
+    try:
+        return write(value)
+    except ValueError:  # beyond sys.get_int_max_str_digits
+        return hex(value) if isinstance(value, int) else f"a {type(value).__name__} of very long numbers"
+
+
+def shown(value: Any) -> str:
+    """A value for an error text: what is long is cut."""
+    text = written(value, reprlib.repr)
+    return text if len(text) <= 80 else f"{text[:60]} …"
