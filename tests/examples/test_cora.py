@@ -189,3 +189,18 @@ def test_learns_and_repeats_itself(example, tmp_path):
     assert "ms per epoch" in (tmp_path / "a" / "times.txt").read_text()
     assert (tmp_path / "a" / "accuracy.png").stat().st_size > 20_000
     assert (tmp_path / "a" / "states.png").stat().st_size > 20_000
+
+
+def test_takes_any_folder_of_papers(example, tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for path in invent(folder).glob("ind.cora.*"):
+        path.rename(path.with_name(path.name.replace("cora", "citeseer")))
+    index = folder / "ind.citeseer.test.index"
+    numbers = [int(line) for line in index.read_text().split()]
+    index.write_text("".join(f"{n + (n > numbers[50])}\n" for n in numbers))  # a gap among those tested
+    example.main(["--quick", "--epochs", "3", "--data", str(folder), "--out", str(tmp_path / "out")])
+    said = (tmp_path / "out" / "results.txt").read_text()
+    assert "on 100 papers of CiteSeer" in said
+    assert "published" not in said
+    assert (tmp_path / "out" / "states.png").stat().st_size > 20_000

@@ -184,3 +184,49 @@ def test_learns_and_repeats_itself(example, tmp_path):
     assert float(rows["GIN (this run)"][0]) > float(rows["commonest label"][0]) == 66.7
     assert (tmp_path / "a" / "choice.png").stat().st_size > 20_000
     assert (tmp_path / "a" / "molecules.png").stat().st_size > 20_000
+
+
+def other_graphs(folder: Path, *, described: bool) -> Path:
+    """Files of another data set: rings of three classes by their size, one graph without edges, and one in two parts.
+
+    Args:
+        folder: for the files.
+        described: whether nodes have labels and attributes and edges have attributes, or nothing has either.
+    """
+    edges, graphs, labels = [], [], []
+    for graph in range(1, 25):
+        first, size = len(graphs) + 1, 3 + graph % 3
+        ring = range(first, first + size)
+        if graph not in (7, 8):  # of which the latter has two nodes beside one edge
+            edges += [(v, first + (v - first + 1) % size) for v in ring]
+        if graph == 8:
+            edges.append((first, first + 1))
+        graphs += size * [graph]
+        labels.append(10 * (graph % 3))
+    edges += [(target, source) for source, target in edges]
+    parts = {"A": [f"{source}, {target}" for source, target in edges], "graph_indicator": graphs}
+    parts["graph_labels"] = labels
+    if described:
+        parts["node_labels"] = [v % 20 for v in range(len(graphs))]  # more than there are hidden units
+        parts["node_attributes"] = [f"{v / 100}, {-v / 100}" for v in range(len(graphs))]
+        parts["edge_attributes"] = [f"{(source + target) / 100}" for source, target in edges]
+    folder.mkdir()
+    for name, lines in parts.items():
+        (folder / f"RINGS_{name}.txt").write_text("".join(f"{line}\n" for line in lines))
+    return folder
+
+
+@pytest.mark.parametrize("described", [False, True])
+def test_takes_any_folder_of_graphs(example, tmp_path, described):
+    folder = other_graphs(tmp_path / "data", described=described)
+    samples, name = example.load(folder)
+    assert (name, len(samples)) == ("RINGS", 24)
+    assert {(s.x.shape[1], s.edge_attr.shape[1]) for s in samples} == {(22, 1) if described else (65, 1)}
+    if not described:
+        assert samples[0].x.argmax(1).tolist() == [2, 2, 2, 2]  # degrees
+        assert samples[7].x.argmax(1).tolist() == [1, 1, 0, 0, 0]
+    example.main(["--quick", "--epochs", "3", "--data", str(folder), "--out", str(tmp_path / "out")])
+    said = (tmp_path / "out" / "results.txt").read_text()
+    assert "on RINGS" in said
+    assert "published" not in said
+    assert (tmp_path / "out" / "graphs.png").stat().st_size > 20_000
