@@ -137,9 +137,10 @@ def _check_of_edges(**of_edges: Tensor | None) -> None:
 def _from_data(data: Data) -> Structure:
     data = with_edges(data)
     names = ["edge_index", "batch", "ptr", *PYG_NAMES.values()]
-    parts = {name: data[name] for name in names if name in data}
+    there = set(data.keys())  # PyG makes a list of them for each question whether one is among them
+    parts = {name: data[name] for name in names if name in there}
     texts = ("tokens", "labels", "relation_names", "kind_names")
-    if not isinstance(data.edge_index, Tensor) or any(name in data for name in texts):
+    if not isinstance(data.edge_index, Tensor) or not there.isdisjoint(texts):
         return from_pyg(data)
 
     def build(parts: dict[str, Any]) -> Structure:

@@ -67,12 +67,12 @@ def _numbered_on(numbers: list[Tensor], counts: list[int], columns: list[int]) -
 
 def _join(name: str, members: list[Structure], counts: list[int]) -> Any:
     # A member without rows (a single node has no edges) need not say what its rows would have been.
-    rows = [(getattr(m, name), count) for m, count in zip(members, counts, strict=True)]
-    have = [value for value, count in rows if count and value is not None]
+    with_rows = [getattr(m, name) for m, count in zip(members, counts, strict=True) if count]
+    have = [value for value in with_rows if value is not None]
     if not have:
         return getattr(members[0], name)
-    missing = next((i for i, (value, count) in enumerate(rows) if count and value is None), None)
-    if missing is not None:
+    if len(have) < len(with_rows):
+        missing = next(i for i, m in enumerate(members) if counts[i] and getattr(m, name) is None)
         raise ValueError(
             f"member {missing} of the batch has no {name} while others have: give it one, or drop it from all."
         )

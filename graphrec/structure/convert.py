@@ -48,12 +48,13 @@ def from_pyg(data: Data | HeteroData) -> Structure:
             f"expected PyG data with an edge_index, got {data}: an edgeless graph has one of shape [2, 0]."
         )
     num_nodes = int(data.num_nodes or 0)
-    found: dict[str, Any] = {field: data[name] for field, name in PYG_NAMES.items() if name in data}
+    there = set(data.keys())
+    found: dict[str, Any] = {field: data[name] for field, name in PYG_NAMES.items() if name in there}
     for name in ("tokens", "labels"):
-        if name in data:
+        if name in there:
             found[name] = _texts_of_nodes(data[name], isinstance(data, Batch))
     for name in ("relation_names", "kind_names"):
-        if name in data:
+        if name in there:
             found[name] = _read_names(name, data[name])
     if "batch" in data:
         found["graph"] = data.batch
