@@ -42,7 +42,7 @@ OPERATORS, DEPTH, ARGUMENTS = ("MIN", "MAX", "MED", "SM"), 20, 5  # the paper's 
 DRAWN, TESTED, VALIDATED = 100_000, 10_000, 1000  # expressions
 BATCH, BATCHES = 128, 500  # expressions in a batch, batches in an epoch
 # In each part of the training the most words of an expression that is learnt from.
-LIMITS = (4, 5, 6, 7, 10, 15, 15, 25, 25, 50, 50, 100)
+LIMITS = (4, 5, 6, 7, 10, *3 * [15], *6 * [25], *6 * [50], *3 * [100], 10_000)
 
 
 class Evaluator(nn.Module):

@@ -109,7 +109,7 @@ def is_right(model: learning.Classifier, samples: learning.Samples) -> Tensor:
 
 
 def draw(sizes: list[int], ours: dict[str, list[float]], guess: list[float], paper: bool) -> Any:
-    """Accuracy by size; the numbers of this run stand above its points, those of the paper below."""
+    """Accuracy by size, of this run and of the paper; the higher number stands above its point, the lower below."""
     fig = common.figure(4.8 * len(ours) + 0.8, 4.0)
     for ax, (cell, rates) in zip(
         fig.subplots(1, len(ours), sharey=True, squeeze=False)[0], ours.items(), strict=True
@@ -117,8 +117,10 @@ def draw(sizes: list[int], ours: dict[str, list[float]], guess: list[float], pap
         name, named, _ = CELLS[cell]
         published = {size: rate for size, rate in PAPER[cell].items() if paper and size in sizes}
         ax.plot(sizes, rates, "o-", color=common.COLOURS[0], lw=2, label=f"{name} (this run)")
-        for points, colour, above in ((dict(zip(sizes, rates, strict=True)), 0, 7), (published, 3, -16)):
+        here = dict(zip(sizes, rates, strict=True))
+        for points, others, colour in ((here, published, 0), (published, here, 3)):
             for size, value in points.items():
+                above = 7 if value >= others.get(size, 0) else -16
                 where = {"textcoords": "offset points", "ha": "center", "fontsize": 9}
                 ax.annotate(f"{value:.1f}", (size, value), (0, above), color=common.COLOURS[colour], **where)
         if published:
