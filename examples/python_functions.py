@@ -181,7 +181,7 @@ def draw(model: learning.Classifier, data: PythonFunctions, sample: Any) -> Any:
 
     code = masked_source(data, sample, lines=20)
     leaves, depth = sample.num_nodes - len(sample.edge_index[1].unique()), int(sample.level_reversed.max())
-    heights = 0.2 + 0.16 * len(code.splitlines()), 0.4 + 0.34 * leaves
+    heights = 0.2 + 0.16 * len(code.splitlines()), 0.28 * (leaves + 1)
     fig = common.figure(max(9, 1.5 * (depth + 1.5)), 1.2 + sum(heights))
     above, below = fig.subplots(2, 1, height_ratios=heights)
     fig.suptitle(
@@ -192,6 +192,7 @@ def draw(model: learning.Classifier, data: PythonFunctions, sample: Any) -> Any:
     drawn = gr.viz.draw_tree(
         gr.from_pyg(sample), share, labels, below, sizes=30 + 900 * share, sideways=True, cmap="YlOrBr"
     )
+    below.margins(0.08, 1 / (leaves + 1))
     bar = fig.colorbar(drawn, ax=below, location="bottom", anchor=(0, 1), shrink=0.3, aspect=30, pad=0.02)
     bar.set_label("share of the attention", loc="left")
     return fig
