@@ -252,4 +252,4 @@ def _lay_out(lengths: Sequence[int] | Tensor | np.ndarray) -> tuple[np.ndarray, 
 def _structure(size: np.ndarray, **parts: np.ndarray) -> Structure:
     """The structure whose parts these are; a small one is counted out faster by numpy than by torch."""
     tensors: dict[str, Any] = {name: torch.from_numpy(part) for name, part in parts.items()}
-    return Structure(num_nodes=len(parts["graph"]), num_graphs=len(size), **tensors)
+    return Structure.counted_out(num_nodes=len(parts["graph"]), num_graphs=len(size), **tensors)

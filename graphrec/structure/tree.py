@@ -219,8 +219,9 @@ def _from_rows(rows: TreeRows) -> Structure:
     count = len(rows.parent)
     # Of all but the root, which is last, in one tensor: child, parent and slot.
     edges = torch.tensor([range(count - 1), rows.parent[:-1], rows.slot[:-1]], dtype=torch.long)
-    return Structure(
+    return Structure.counted_out(
         num_nodes=count,
+        graph=torch.zeros(count, dtype=torch.long),
         edge_index=edges[:2],
         slot=edges[2],
         tokens=tuple(rows.token) if any(t is not None for t in rows.token) else None,
