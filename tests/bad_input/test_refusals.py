@@ -333,10 +333,6 @@ RUNS = {
         ["floating-point", "embed"],
     ),
     "x on another device": (lambda: gr.run(CELL, plan(), x_for(device="meta")), ["meta", "cpu", ".to()"]),
-    "schedule on another device": (
-        lambda: gr.run(gr.SRNCell(3, 4).to("meta"), plan(), x_for(device="meta")),
-        ["schedule is on cpu", "x is on meta", "s.to("],
-    ),
     "x that is no tensor": (lambda: gr.run(CELL, plan(), [[0.0] * 3] * 5), ["tensor", "list"]),
     "a structure for a schedule": (
         lambda: gr.run(CELL, gr.chain(5), x_for()),
@@ -855,3 +851,9 @@ def test_states_that_are_sent_must_fit(sent, error, message):
     next(loop)
     with pytest.raises(error, match=message):
         loop.send(sent)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_schedule_on_another_device():
+    with pytest.raises(ValueError, match=r"x is on cuda.*the schedule is on cpu: .*s\.to\("):
+        gr.run(gr.SRNCell(3, 4).to("cuda"), plan(), x_for(device="cuda"))
