@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
+from ..structure.structure import as_count
 from .edges import project_rows
 from .weights import Resettable
 
@@ -110,9 +111,18 @@ class Cell(Resettable):
     def __init__(self, inputs: int | None = None, hidden: int | None = None) -> None:
         super().__init__()
         if inputs is not None:
-            self.inputs = inputs
+            self.inputs = as_count("inputs", inputs)
         if hidden is not None:
-            self.hidden = hidden
+            self.hidden = as_count("hidden", hidden, 1)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """One step; see `forward`."""
+        if len(args) + len(kwargs) < 3:  # a structure, where an inbox and a state are wanted
+            raise TypeError(
+                f"{type(self).__name__} is a cell, one step of a run, which the engine calls with (x, inbox, own): "
+                f"graphrec.Recursive(cell) makes a model of it, and graphrec.run(cell, schedule, x) runs it."
+            )
+        return super().__call__(*args, **kwargs)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

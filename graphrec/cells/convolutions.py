@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import Linear
 
 from ..structure.outside import outside
+from ..structure.structure import as_count
 from .cell import Cell
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class Given(NamedTuple):
 
 def as_pair(inputs: int | tuple[int, int]) -> tuple[int, int]:
     """The widths of the rows of sources and of targets; -1: as wide as the first rows are."""
-    return inputs if isinstance(inputs, tuple) else (inputs, inputs)
+    of_source, of_target = inputs if isinstance(inputs, tuple) and len(inputs) == 2 else (inputs, inputs)
+    return as_count("inputs", of_source, -1), as_count("inputs", of_target, -1)
 
 
 def as_one(widths: Any) -> Any:
@@ -136,7 +138,7 @@ class GCNCell(LinearConvolution):
             )
         self.weighted, self.normalize = weighted, normalize
         self.self_loops = normalize if self_loops is None else self_loops
-        self.lin = Linear(inputs, hidden, bias=False, weight_initializer="glorot")  # W
+        self.lin = Linear(as_pair(inputs)[0], hidden, bias=False, weight_initializer="glorot")  # W
         self.bias = nn.Parameter(torch.empty(hidden))
         self.init_parameters()
 
@@ -247,6 +249,7 @@ class GINCell(LinearConvolution):
     ) -> None:
         super().__init__(hidden=hidden)
         self.input_layers = ("nn.0", "nn.0") if network is None else ()
+        inputs = as_pair(inputs)[0]
         self.given_inputs = None if inputs == -1 else inputs
         if network is None:
             network = nn.Sequential(Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden))

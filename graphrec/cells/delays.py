@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from ..engine.inbox import Inbox
 
 
-def _check_lags(name: str, lags: int, least: int) -> None:
-    if as_count(name, lags) < least:
-        raise ValueError(f"{name} must be {least} or more, got {lags}.")
-
-
 class TDNNCell(Cell):
     """A layer of a time-delay neural network: a tapped delay line of inputs, and a neuron over it.
 
@@ -57,7 +52,7 @@ class TDNNCell(Cell):
 
     def __init__(self, inputs: int, hidden: int, lags: int, activation: str | Activation = "tanh") -> None:
         super().__init__(inputs, hidden)
-        _check_lags("lags", lags, 1)
+        as_count("lags", lags, 1)
         self.seen = inputs
         self.arity: int = lags
         self.activation = activation_function(activation)
@@ -106,8 +101,8 @@ class ARCell(Cell):
         seen: Tensor
 
     def __init__(self, outputs: int, lags: int) -> None:
-        super().__init__(outputs + 1, outputs)
-        _check_lags("lags", lags, 1)
+        super().__init__(as_count("outputs", outputs, 1) + 1, outputs)
+        as_count("lags", lags, 1)
         self.arity: int = lags
         self.past = nn.Linear(lags * outputs, outputs)  # A_1 … A_K side by side, b
 
@@ -161,9 +156,9 @@ class NARXCell(Cell):
         output_lags: int,
         activation: str | Activation = "tanh",
     ) -> None:
-        super().__init__(inputs + outputs + 1, hidden)
-        _check_lags("input_lags", input_lags, 0)
-        _check_lags("output_lags", output_lags, 1)
+        super().__init__(as_count("inputs", inputs) + as_count("outputs", outputs, 1) + 1, hidden)
+        as_count("input_lags", input_lags, 0)
+        as_count("output_lags", output_lags, 1)
         self.exogenous, self.outputs = inputs, outputs
         self.input_lags, self.output_lags = input_lags, output_lags
         self.arity: int = max(input_lags, output_lags)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..structure.features import EdgeFeatures, split_by_relation
+from ..structure.structure import as_count
 from .weights import Resettable
 
 if TYPE_CHECKING:
@@ -34,11 +35,13 @@ class PerRelation(Resettable):
     def __init__(self, edges: Widths, outputs: int, bias: bool = True) -> None:
         super().__init__()
         self.edges = relation_widths(edges)
-        self.outputs = outputs
+        self.outputs = as_count("outputs", outputs, 1)
+        if self.edges is None:
+            raise TypeError(f"edges must be a list of widths, one for each relation, got {edges!r}.")
         self.layers = nn.ModuleDict(
             {
                 str(relation): nn.Linear(width, outputs, bias)
-                for relation, width in enumerate(self.edges or ())
+                for relation, width in enumerate(self.edges)
                 if width is not None
             }
         )
@@ -55,24 +58,26 @@ class PerRelation(Resettable):
 
 def edge_layer(edges: Any, outputs: int, bias: bool = True) -> nn.Module:
     """What makes rows of one width of edges' features: a linear layer, or one for each relation."""
-    return (
-        nn.Linear(edges, outputs, bias)
-        if relation_widths(edges) is None
-        else PerRelation(edges, outputs, bias)
-    )
+    if relation_widths(edges) is not None:
+        return PerRelation(edges, outputs, bias)
+    return nn.Linear(as_count("edges", edges), outputs, bias)
 
 
 def relation_widths(edges: Any) -> tuple[int | None, ...] | None:
     """The width of each relation's features; None where a cell reads such of one width, or none at all."""
     if isinstance(edges, Mapping):
-        edges = [edges.get(relation) for relation in range(max(edges, default=-1) + 1)]
+        highest = max((as_count("a relation in edges", relation) for relation in edges), default=-1)
+        edges = [edges.get(relation) for relation in range(highest + 1)]
     if not isinstance(edges, list | tuple):
         return None
     if all(width is None for width in edges):
         raise ValueError(
             "edges, the widths of features for each relation, must name one at least; None: there are none."
         )
-    return tuple(edges)
+    return tuple(
+        None if width is None else as_count(f"edges[{relation}]", width)
+        for relation, width in enumerate(edges)
+    )
 
 
 def read_edges(cell: Cell, s: Structure, edges: Tensor | None = None) -> Tensor | EdgeFeatures | None:

@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import Linear
 
+from ..structure.structure import as_count
 from .convolutions import LinearConvolution, NodeState, as_pair
+from .edges import PerRelation, relation_widths
 
 if TYPE_CHECKING:
     from ..engine.inbox import Inbox
@@ -28,12 +30,13 @@ class Attention(LinearConvolution):
         average: bool,
         slope: float,
         dropout: float,
-        edges: int | None,
+        edges: Any,
         residual: bool,
         self_loops: bool,
     ) -> None:
         super().__init__(hidden=hidden)
-        if heads < 1 or (not average and hidden % heads):
+        as_pair(inputs)
+        if as_count("heads", heads, 1) and not average and hidden % heads:
             raise ValueError(
                 f"heads stand side by side in the state, so that hidden must be a multiple of their number: got "
                 f"hidden={hidden}, heads={heads}."
@@ -41,7 +44,11 @@ class Attention(LinearConvolution):
         self.heads, self.average, self.slope, self.dropout = heads, average, slope, dropout
         self.edges, self.self_loops = edges, self_loops
         self.width = hidden if average else hidden // heads
-        self.lin_edge = None if edges is None else self._linear(edges, bias=False)  # W_e
+        self.lin_edge = None  # W_e
+        if relation_widths(edges) is not None:
+            self.lin_edge = PerRelation(edges, heads * self.width, bias=False)
+        elif edges is not None:
+            self.lin_edge = self._linear(as_count("edges", edges), bias=False)
         self.res = None  # W_r
         if residual:
             self.res = Linear(as_pair(inputs)[1], hidden, bias=False, weight_initializer="glorot")
@@ -153,7 +160,7 @@ class GATCell(Attention):
         average: bool = False,
         slope: float = 0.2,
         dropout: float = 0.0,
-        edges: int | None = None,
+        edges: Any = None,
         residual: bool = False,
         self_loops: bool = True,
     ) -> None:
@@ -176,7 +183,7 @@ class GATCell(Attention):
                 nn.init.xavier_uniform_(weight)
         nn.init.zeros_(self.bias)
 
-    def project_edges(self, edge_attr: Tensor) -> Tensor:
+    def project_edges(self, edge_attr: Any) -> Tensor:
         """a_3 . W_e e, `[E, K]`."""
         if self.lin_edge is None or self.att_edge is None:
             return edge_attr
@@ -248,7 +255,7 @@ class GATv2Cell(Attention):
         average: bool = False,
         slope: float = 0.2,
         dropout: float = 0.0,
-        edges: int | None = None,
+        edges: Any = None,
         residual: bool = False,
         self_loops: bool = True,
     ) -> None:
@@ -262,7 +269,7 @@ class GATv2Cell(Attention):
         nn.init.xavier_uniform_(self.att)
         nn.init.zeros_(self.bias)
 
-    def project_edges(self, edge_attr: Tensor) -> Tensor:
+    def project_edges(self, edge_attr: Any) -> Tensor:
         """W_e e by heads, `[E, K, H / K]`."""
         return edge_attr if self.lin_edge is None else self._by_head(self.lin_edge(edge_attr))
 

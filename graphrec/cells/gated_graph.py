@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..structure.structure import as_count
 from .cell import Cell
 from .convolutions import NodeState
 from .edges import Widths, edge_layer
@@ -76,9 +77,7 @@ class GGNNCell(_Gathering):
 
     def __init__(self, inputs: int, hidden: int, relations: int = 1) -> None:
         super().__init__(inputs, hidden)
-        if relations < 1:
-            raise ValueError(f"there must be one relation or more, got {relations}.")
-        self.relations = relations
+        self.relations: int = as_count("relations", relations, 1)
         self.weight = nn.Parameter(torch.empty(relations, hidden, hidden))  # W_r, transposed
         self.init_parameters()
 

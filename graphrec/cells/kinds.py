@@ -41,7 +41,8 @@ class PerKind(Cell):
             raise ValueError("expected a cell for each kind of node, got none.")
         for cell in cells:
             check_cell(cell)
-        super().__init__(_common_inputs(cells))
+        super().__init__()
+        self.inputs = _common_inputs(cells)
         self.cells = nn.ModuleList(cells)
         self.reads_edges = edges_read(cells)
         self._by_relation = any(relation_widths(cell.edges) is not None for cell in cells)

@@ -46,7 +46,7 @@ class LayerNormSRNCell(Cell):
         self.activation = activation_function(activation)
         self.input = nn.Linear(inputs, hidden, bias=False)  # W
         self.recurrent = nn.Linear(hidden, hidden, bias=False)  # U
-        self.norm = nn.LayerNorm(hidden)  # g, b
+        self.norm = nn.LayerNorm(self.hidden)  # g, b
 
     def project(self, x: Tensor) -> Tensor:
         """W x."""
@@ -83,9 +83,9 @@ class LayerNormLSTMCell(Cell):
         super().__init__(inputs, hidden)
         self.input = nn.Linear(inputs, 4 * hidden, bias=False)  # W of i, f, g, o
         self.recurrent = nn.Linear(hidden, 4 * hidden, bias=False)  # U of i, f, g, o
-        self.norm_recurrent = nn.LayerNorm(4 * hidden)  # alpha_1, beta_1
-        self.norm_input = nn.LayerNorm(4 * hidden)  # alpha_2, beta_2 + b
-        self.norm_memory = nn.LayerNorm(hidden)  # alpha_3, beta_3
+        self.norm_recurrent = nn.LayerNorm(4 * self.hidden)  # alpha_1, beta_1
+        self.norm_input = nn.LayerNorm(4 * self.hidden)  # alpha_2, beta_2 + b
+        self.norm_memory = nn.LayerNorm(self.hidden)  # alpha_3, beta_3
         self.forget_bias = forget_bias
         self.init_parameters()
 
@@ -130,10 +130,10 @@ class LayerNormGRUCell(Cell):
         super().__init__(inputs, hidden)
         self.input = nn.Linear(inputs, 3 * hidden, bias=False)  # W of r, z, n
         self.recurrent = nn.Linear(hidden, 3 * hidden, bias=False)  # U of r, z, n
-        self.norm_recurrent = nn.LayerNorm(2 * hidden)  # alpha_1, beta_1
-        self.norm_input = nn.LayerNorm(2 * hidden)  # alpha_2, beta_2
-        self.norm_candidate = nn.LayerNorm(hidden)  # alpha_3, beta_3
-        self.norm_reset = nn.LayerNorm(hidden)  # alpha_4, beta_4
+        self.norm_recurrent = nn.LayerNorm(2 * self.hidden)  # alpha_1, beta_1
+        self.norm_input = nn.LayerNorm(2 * self.hidden)  # alpha_2, beta_2
+        self.norm_candidate = nn.LayerNorm(self.hidden)  # alpha_3, beta_3
+        self.norm_reset = nn.LayerNorm(self.hidden)  # alpha_4, beta_4
 
     def project(self, x: Tensor) -> Tensor:
         """LN(W x) of both gates and LN(W_n x)."""

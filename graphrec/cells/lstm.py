@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..structure.structure import as_count
 from .biases import recurrent_layers
 from .cell import Cell, Fused, is_plain
 
@@ -122,7 +123,7 @@ class ProjectedLSTMCell(Cell):
 
     def __init__(self, inputs: int, hidden: int, projection: int, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
-        if not 0 < projection < hidden:
+        if not 0 < as_count("projection", projection, 1) < hidden:
             raise ValueError(
                 f"the projection must be narrower than the memory: expected 1 to {hidden - 1}, got {projection}."
             )

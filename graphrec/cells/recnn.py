@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor, nn
 
+from ..structure.structure import as_count
 from .activation import Activation, activation_function
 from .cell import Cell
 
@@ -42,7 +43,7 @@ class RecNNCell(Cell):
         self, inputs: int, hidden: int, arity: int = 2, activation: str | Activation = "tanh"
     ) -> None:
         super().__init__(inputs, hidden)
-        self.arity: int = arity
+        self.arity: int = as_count("arity", arity, 1)
         self.activation = activation_function(activation)
         self.input = nn.Linear(inputs, hidden)  # W, b
         self.recurrent = nn.Linear(arity * hidden, hidden, bias=False)  # U_1 … U_arity, side by side

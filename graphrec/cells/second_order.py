@@ -54,7 +54,7 @@ class SecondOrderCell(Cell):
     @property
     def weight(self) -> Tensor:
         """w, `[H, H, D]`: to state k, from state i, on input j."""
-        return self.pairs.weight.unflatten(1, (self.hidden, -1))
+        return self.pairs.weight.unflatten(1, (self.hidden, self.pairs.in_features // self.hidden))
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> State:
         """One step."""

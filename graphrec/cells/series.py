@@ -50,7 +50,8 @@ class SeriesCell(Cell):
                     f"cell {layer + 1} takes inputs of width {cell.inputs}, but the state of the cell below it has "
                     f"width {width}: make one of them fit."
                 )
-        super().__init__(cells[0].inputs)
+        super().__init__()
+        self.inputs = cells[0].inputs
         self.cells = nn.ModuleList(cells)
         self.reads_edges = edges_read(cells)
         self.arity = min((cell.arity for cell in cells if cell.arity is not None), default=None)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..structure.structure import as_count
 from .activation import Activation, activation_function
 from .biases import recurrent_layers
 from .cell import Cell, Fused, is_plain
@@ -104,7 +105,7 @@ class JordanCell(Cell):
         output: str | Activation = "linear",
     ) -> None:
         super().__init__(inputs, hidden)
-        self.outputs = outputs
+        self.outputs = as_count("outputs", outputs, 1)
         self.activation, self.output_activation = activation_function(activation), activation_function(output)
         self.input = nn.Linear(inputs, hidden)  # W, b
         self.feedback = nn.Linear(outputs, hidden, bias=False)  # U

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..structure.structure import as_count
 from .cell import Cell
 
 if TYPE_CHECKING:
@@ -74,10 +75,11 @@ class StepCell(Cell):
         if self._has_output:
             self._is_tuple = len(widths[1]) > 1 or hidden is None
         self._widths = _flat(widths)
-        if not 1 <= len(self._widths) <= 3 or not all(isinstance(width, int) for width in self._widths):
+        if not 1 <= len(self._widths) <= 3 or any(isinstance(width, list | tuple) for width in self._widths):
             raise TypeError(
                 f"a step must return one to three tensors, nested as H, (H, H) or (Y, (H, H)), got widths {widths!r}."
             )
+        self._widths = [as_count("hidden", width, 1) for width in self._widths]
         self.State = (One, Two, Three)[len(self._widths) - 1]
 
     def shapes(self) -> list[tuple[int, ...]]:

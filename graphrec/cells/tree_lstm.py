@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..structure.structure import as_count
 from .cell import Cell
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class NaryTreeLSTMCell(Cell):
 
     def __init__(self, inputs: int, hidden: int, arity: int = 2) -> None:
         super().__init__(inputs, hidden)
-        self.arity: int = arity
+        self.arity: int = as_count("arity", arity, 1)
         self.input = nn.Linear(inputs, 4 * hidden)  # W and b of i, o, u, f
         self.recurrent = nn.Linear(
             arity * hidden, (3 + arity) * hidden, bias=False

@@ -21,8 +21,8 @@ class Wrapping(Cell):
 
     def __init__(self, cell: Cell) -> None:
         check_cell(cell)
-        super().__init__(cell.inputs)
-        self.cell = cell
+        super().__init__()
+        self.inputs, self.cell = cell.inputs, cell
         self.reads_edges = cell.reads_edges
         self.arity, self.edges, self.relations = cell.arity, cell.edges, cell.relations
         self.begins_with_x, self.constants = cell.begins_with_x, cell.constants

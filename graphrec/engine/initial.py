@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..cells.cell import Cell
 from ..schedule import Schedule
+from ..structure.structure import check_layout
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ def _check_past(cell: Cell, plan: Schedule) -> None:
 
 def _check_rows(cell: Cell, x: Tensor, fields: list[Tensor], rows: dict[int, str]) -> None:
     for name, shape, value in zip(cell.State._fields, cell.shapes(), fields, strict=True):
+        check_layout(f"initial {name}", value)
         if value.dim() < 1 or value.shape[1:] != shape or value.shape[0] not in rows:
             allowed = " or ".join(f"{count} ({what})" for count, what in rows.items())
             raise ValueError(

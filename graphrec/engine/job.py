@@ -13,6 +13,7 @@ from ..cells.cell import Cell, check_cell
 from ..cells.edges import check_edges
 from ..schedule import Schedule, check_schedule, schedule_seen_by
 from ..structure.outside import outside
+from ..structure.structure import check_layout, check_no_batch
 from .inbox import check_slots
 from .initial import check_initial
 
@@ -69,6 +70,8 @@ def prepare(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Job, l
             return Job(cell, plan, None, x.dtype), []
         nodes = torch.arange(plan.num_nodes, device=plan.device)
         return Job(cell, plan, nodes, x.dtype, each_its_own=True), _check_before(cell, plan, before)
+    if cell.begins_with_x:
+        _check_width_is_kept(cell, cell.before(x, plan.structure))
     fields, rows, each_its_own = check_initial(cell, plan, x, initial)
     return Job(cell, schedule_seen_by(x, plan.with_initial()), rows, x.dtype, each_its_own), fields
 
@@ -116,6 +119,8 @@ def _check_cell(cell: Cell, plan: Schedule) -> None:
 def _check_x(cell: Cell, plan: Schedule, x: Tensor) -> None:
     if not isinstance(x, Tensor):
         raise TypeError(f"x must be a tensor with one row per node, got {type(x).__name__}.")
+    check_layout("x", x)
+    check_no_batch(x, plan.num_nodes, f"{plan.num_nodes} rows")
     if x.dim() < 1 or x.shape[0] != plan.num_nodes:
         raise ValueError(
             f"x must have one row per node: expected {plan.num_nodes} rows, got shape {tuple(x.shape)}. "
@@ -175,6 +180,14 @@ def _check_before(cell: Cell, plan: Schedule, before: Any) -> list[Tensor]:
                 f"width, or a cell for each round (graphrec.GNN)."
             )
     return list(before)
+
+
+def _check_width_is_kept(cell: Cell, before: Any) -> None:
+    if before is not None and [value.shape[1:] for value in before] != cell.shapes():
+        raise ValueError(
+            f"an initial state stands in place of x, which this cell turns from width {list(before[0].shape[1:])} into "
+            f"{list(cell.shapes()[0])}: give it as x."
+        )
 
 
 def _first_parameter(module: nn.Module) -> Tensor | None:

@@ -34,7 +34,8 @@ def send_and_sum(rows: Tensor, paths: Paths, weight: Tensor | None = None) -> Te
         weight: what each row is multiplied by, `[E]`, or `[E, K]`.
     """
     if weight is None:
-        return _SendAndSum.apply(rows.flatten(1).unsqueeze(1), None, paths).view(-1, *rows.shape[1:])
+        sums = _SendAndSum.apply(rows.flatten(1).unsqueeze(1), None, paths)
+        return sums.view(len(sums), *rows.shape[1:])
     # Under autocast a product is of another dtype than a weight that has been through an exponential.
     dtype = torch.promote_types(rows.dtype, weight.dtype)
     rows, weight = rows.to(dtype), weight.to(dtype)

@@ -13,6 +13,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import prod
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -128,8 +129,8 @@ class Gradients:
     def total(self) -> list[Tensor | None]:
         """One gradient per parameter of the tape, None where it was not used."""
         for (weight, bias, transposed), pairs in self._of_product.items():
-            grad = torch.cat([g.reshape(-1, g.shape[-1]) for _, g in pairs])
-            factor = torch.cat([x.reshape(-1, x.shape[-1]) for x, _ in pairs]).to(grad.dtype)
+            grad = torch.cat([_flat(g) for _, g in pairs])
+            factor = torch.cat([_flat(x) for x, _ in pairs]).to(grad.dtype)
             self._add(weight, grad.t() @ factor if transposed else factor.t() @ grad)
             if bias is not None:
                 self._add(bias, grad.sum(0))
@@ -138,6 +139,11 @@ class Gradients:
     def _add(self, number: int, grad: Tensor) -> None:
         grad = grad.to(self._tape.parameters[number].dtype)
         self._of_leaf[number] = grad if number not in self._of_leaf else self._of_leaf[number] + grad
+
+
+def _flat(rows: Tensor) -> Tensor:
+    """`[..., H] → [·, H]`, of any width, 0 too."""
+    return rows.reshape(prod(rows.shape[:-1]), rows.shape[-1])
 
 
 class StandIn(Tensor):

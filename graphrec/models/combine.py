@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..cells.activation import Activation
 from ..structure import Structure
-from .model import Model, count_states, run_inner
+from .model import Model, check_model, count_states, run_inner
 from .recursive import SRN
 
 
@@ -38,7 +38,7 @@ class Reversed(Model):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self.model = check_model(model)
         self.num_states = count_states(model)
 
     def compute(
@@ -75,8 +75,7 @@ class Bidirectional(Model):
         if not callable(merge) and merge not in _MERGES:
             raise ValueError(f"merge must be one of {', '.join(_MERGES)}, or a module, got {merge!r}.")
         for model in (along, against):
-            if not isinstance(model, nn.Module):
-                raise TypeError(f"expected two models (torch.nn.Module), got {type(model).__name__}.")
+            check_model(model)
         if along is against:
             raise ValueError("the two directions must be two models; the same one was given twice.")
         self.along = along
@@ -123,8 +122,7 @@ class UpDown(Model):
     def __init__(self, up: nn.Module, down: nn.Module) -> None:
         super().__init__()
         for model in (up, down):
-            if not isinstance(model, nn.Module):
-                raise TypeError(f"expected two models (torch.nn.Module), got {type(model).__name__}.")
+            check_model(model)
         self.up = up
         self.down = Reversed(down)
         self.num_states = count_states(up) + count_states(down)
@@ -167,15 +165,17 @@ class Stacked(Model):
     def __init__(self, layers: Sequence[nn.Module], dropout: float = 0.0) -> None:
         super().__init__()
         if isinstance(layers, nn.Module) and not isinstance(layers, nn.ModuleList | nn.Sequential):
+            check_model(layers)
             raise TypeError(
                 f"expected a list of layers, got one {type(layers).__name__}: put it into a list."
             )
+        if not hasattr(layers, "__iter__"):
+            raise TypeError(f"expected a list of layers, got {type(layers).__name__}.")
         layers = list(layers)
         if not layers:
             raise ValueError("expected at least one layer, got none.")
         for layer in layers:
-            if not isinstance(layer, nn.Module):
-                raise TypeError(f"expected layers (torch.nn.Module), got {type(layer).__name__}.")
+            check_model(layer)
         self.layers = nn.ModuleList(layers)
         self.dropout = check_share("dropout", dropout)
         self.num_states = sum(map(count_states, layers))
@@ -217,6 +217,8 @@ class RMLP(Stacked):
     """
 
     def __init__(self, inputs: int, widths: Sequence[int], activation: str | Activation = "tanh") -> None:
+        if not isinstance(widths, Sequence):
+            raise TypeError(f"widths must be a list, one for each layer, got {type(widths).__name__}.")
         sizes = [inputs, *widths]
         super().__init__([SRN(d, h, activation) for d, h in pairwise(sizes)])
 

@@ -17,6 +17,7 @@ from ..cells.edges import Widths
 from ..engine import per_node, run, run_between
 from ..schedule import schedule
 from ..structure import Structure, as_pair, as_structure
+from ..structure.structure import as_count
 from .hops import Hop, Passing
 from .model import Model, Over
 from .recursive import Recursive
@@ -176,8 +177,7 @@ class DAGNN(Model):
         self, inputs: int, hidden: int, layers: int = 2, both: bool = True, edges: Widths | None = None
     ) -> None:
         super().__init__()
-        if layers < 1:
-            raise ValueError(f"there must be one layer or more, got {layers}.")
+        layers = as_count("layers", layers, 1)
         self.along = _layers(inputs, hidden, layers, edges)
         self.against = _layers(inputs, hidden, layers, edges) if both else None
 

@@ -20,7 +20,7 @@ from ..structure import Structure, as_structure, chains
 from ..structure.structure import as_count
 from .combine import Bidirectional, Stacked
 from .decode import Pick, check_decoding, choose, greedy, sampler, search
-from .model import Model, Over, is_as_written
+from .model import Model, Over, check_model, is_as_written
 from .recursive import Recursive
 
 
@@ -48,6 +48,8 @@ class LanguageModel(Resettable):
         self, tokens: int, embedding: int, model: Model, hidden: int, end: int, dropout: float = 0.0
     ) -> None:
         super().__init__()
+        tokens, embedding = as_count("tokens", tokens, 1), as_count("embedding", embedding, 1)
+        hidden = as_count("hidden", hidden, 1)
         check_decoding(tokens, end, limit=1)
         _check_widths(_step_cell(model), embedding, hidden)
         self.end = end
@@ -140,6 +142,9 @@ class Seq2Seq(Resettable):
     ) -> None:
         super().__init__()
         check_cell(decoder)
+        source_tokens = as_count("source_tokens", source_tokens, 1)
+        target_tokens = as_count("target_tokens", target_tokens, 1)
+        embedding = as_count("embedding", embedding, 1)
         check_decoding(target_tokens, end, limit=1)
         _check_parts(encoder, decoder, embedding, bridge)
         if not 0 <= as_count("start", start) < target_tokens:
@@ -247,6 +252,7 @@ def _in_use(model: nn.Module) -> Iterator[None]:
 
 def _step_cell(model: nn.Module) -> Cell:
     """One node of a model, all layers of it, as a cell with the same weights."""
+    check_model(model)
     layers = list(model.layers) if is_as_written(model, Stacked) else [model]
     for layer in layers:
         # Another task is the same cell in use, as that of recurrent dropout.
@@ -275,7 +281,7 @@ def _as_lists(prefixes: Sequence[Sequence[int]]) -> list[list[int]]:
 
 
 def _check_parts(encoder: Any, decoder: Cell, embedding: int, bridge: nn.Module | None) -> None:
-    if not isinstance(encoder, Model) or not encoder.num_states:
+    if not isinstance(check_model(encoder), Model) or not encoder.num_states:
         raise TypeError(
             f"expected an encoder with a final state (a graphrec model), got {type(encoder).__name__}."
         )

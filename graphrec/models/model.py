@@ -7,6 +7,7 @@ from typing import Any, TypeGuard, TypeVar
 
 from torch import Tensor, nn
 
+from ..cells import Cell
 from ..cells.weights import Resettable
 from ..structure import Over, Structure, as_structure, rows_by_type
 from ..structure.matrix import edges_of, is_matrix
@@ -150,6 +151,22 @@ def run_inner(
     return (model(x, s) if all(state is None for state in initial) else model(x, s, initial=initial)), []
 
 
+def check_model(model: Any) -> Any:
+    """A module that is called as `model(x, s)`.
+
+    Raises:
+        TypeError: no module, or a cell, which is one step of a model.
+    """
+    if isinstance(model, Cell):
+        raise TypeError(
+            f"expected a model, got the cell {type(model).__name__}, which is one step of one: "
+            f"graphrec.Recursive(cell) makes a model of it."
+        )
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"expected a model (torch.nn.Module), got {type(model).__name__}.")
+    return model
+
+
 def count_states(model: nn.Module) -> int:
     """How many states a module has."""
     return model.num_states if isinstance(model, Model) else 0
@@ -172,6 +189,8 @@ def check_initial(model: Model, initial: Any) -> list[Any]:
         return [None] * model.num_states
     if model.num_states == 1 and not (isinstance(initial, list) and len(initial) == 1):
         return [initial]
+    if not model.num_states and initial != []:
+        raise ValueError(f"{type(model).__name__} has no states, and so takes no initial ones.")
     if not isinstance(initial, list | tuple) or len(initial) != model.num_states:
         got = f"{len(initial)} of them" if isinstance(initial, list | tuple) else type(initial).__name__
         raise ValueError(

@@ -15,7 +15,7 @@ from ..engine import per_graph
 from ..sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
 from ..structure.outside import has_values, uncompiled
 from .combine import Bidirectional, Stacked
-from .model import Model
+from .model import Model, check_model
 from .padded import are_torch_layers, run_padded
 from .recursive import Recursive
 from .torch_weights import cells_of, check_alike, has_bias, pairs, renamed
@@ -31,7 +31,7 @@ class Sequences(Resettable):
 
     def __init__(self, model: Model, batch_first: bool = True) -> None:
         super().__init__()
-        if not isinstance(model, Model):
+        if not isinstance(check_model(model), Model):
             raise TypeError(f"expected a graphrec model with states, got {type(model).__name__}.")
         self.model = model
         self.batch_first = batch_first

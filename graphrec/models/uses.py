@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from .. import readout as readouts
 from ..cells.weights import Resettable
 from ..structure import as_structure
-from .model import Over, count_states
+from ..structure.structure import as_count
+from .model import Over, check_model, count_states
 
 _READOUTS: dict[str, Any] = {"mean": readouts.mean, "root": readouts.root}
 
@@ -34,6 +35,7 @@ class SequenceToClass(Resettable):
 
     def __init__(self, model: nn.Module, hidden: int, classes: int, readout: Any = "last") -> None:
         super().__init__()
+        check_model(model)
         if not callable(readout) and readout not in ["last", *_READOUTS]:
             names = ", ".join(["last", *_READOUTS])
             raise ValueError(f"readout must be one of {names}, or a function, got {readout!r}.")
@@ -43,7 +45,7 @@ class SequenceToClass(Resettable):
             )
         self.model: Any = model
         self.readout = readout if callable(readout) else _READOUTS.get(readout)
-        self.output = nn.Linear(hidden, classes)
+        self.output = nn.Linear(as_count("hidden", hidden, 1), as_count("classes", classes, 1))
 
     def forward(self, x: Tensor, s: Over) -> Tensor:
         """`[N, D] → [G, C]`: logits."""
@@ -69,8 +71,8 @@ class SequenceToLabels(Resettable):
 
     def __init__(self, model: nn.Module, hidden: int, labels: int) -> None:
         super().__init__()
-        self.model = model
-        self.output = nn.Linear(hidden, labels)
+        self.model = check_model(model)
+        self.output = nn.Linear(as_count("hidden", hidden, 1), as_count("labels", labels, 1))
 
     def forward(self, x: Tensor, s: Over) -> Tensor:
         """`[N, D] → [N, L]`: logits."""

@@ -14,7 +14,7 @@ from .build import dag
 from .convert import PYG_NAMES, from_pyg, with_edges
 from .matrix import edges_of, is_matrix
 from .outside import is_ordinary, made_outside, outside
-from .structure import Structure, as_whole_numbers
+from .structure import Structure, as_whole_numbers, check_layout, check_no_batch
 
 Over = Structure | Data | HeteroData | Tensor  # what models run over; a tensor is an `edge_index` `[2, E]`
 
@@ -53,6 +53,7 @@ def as_structure(
     if not isinstance(rows, Tensor) or rows.dim() < 1:
         got = "a number" if isinstance(rows, Tensor) else type(rows).__name__
         raise TypeError(f"expected a tensor with one row per node, got {got}.")
+    check_layout("x", rows)
     if edge_weight is not None and is_matrix(source):
         raise TypeError(
             "a sparse adjacency matrix carries its own weights: leave out edge_weight, or give an edge_index."
@@ -72,6 +73,8 @@ def as_structure(
     if is_matrix(source):
         source, edge_weight = edges_of(source, rows.shape[0], rows.shape[0])
     if isinstance(source, Tensor):
+        if rows.dim() == 3 and source.numel() and rows.shape[0] <= int(source.max()) < rows.shape[1]:
+            check_no_batch(rows, rows.shape[1], "[N, F]")
         return _from_edges(source, rows.shape[0], edge_attr=edge_attr, edge_weight=edge_weight)
     if isinstance(source, HeteroData):
         return from_pyg(source)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.masked import MaskedTensor
 from torch_geometric.data import Data
 
 from .features import EdgeFeatures, check_features, features_by_relation
@@ -323,19 +324,54 @@ def check_edge_index(edge_index: Tensor, num_nodes: int) -> None:
         )
 
 
-def as_count(name: str, value: Any) -> int:
-    """How many there are of something, as an int; numpy's and torch's whole numbers are taken, too."""
+def as_count(name: str, value: Any, least: int = 0) -> int:
+    """How many there are of something, as an int; numpy's and torch's whole numbers are taken, too.
+
+    Raises:
+        TypeError, ValueError: no whole number, or one below the least.
+    """
     try:
+        if isinstance(value, bool):
+            raise TypeError("True and False are no numbers.")
         count = index(value)
     except TypeError as error:
         raise TypeError(
             f"{name} must be a whole number, got {value!r} of type {type(value).__name__}."
         ) from error
-    if count < 0:
-        raise ValueError(f"{name} must be 0 or more, got {shown(count)}.")
+    if count < least:
+        raise ValueError(f"{name} must be {least} or more, got {shown(count)}.")
     if count >= 2**63:
         raise ValueError(f"{name} must be a number of 64 bits, got {shown(count)}.")
     return count
+
+
+def check_layout(name: str, rows: Tensor) -> None:
+    """Raise TypeError unless a tensor has rows that lie side by side."""
+    if rows.is_nested:
+        raise TypeError(
+            f"{name} is a nested tensor: graphrec.from_list({name}.unbind()) makes rows and chains of its sequences."
+        )
+    if isinstance(rows, MaskedTensor):
+        raise TypeError(f"{name} is a masked tensor: fill what is hidden, {name}.to_tensor(0.0).")
+    if rows.layout != torch.strided:
+        raise TypeError(
+            f"{name} must be a dense tensor, got {rows.layout}: convert it with {name}.to_dense()."
+        )
+
+
+def check_no_batch(x: Tensor, num_nodes: int, expected: str) -> None:
+    """Raise ValueError if these are rows of several sets of nodes over one structure, `[B, N, F]`, or padded ones."""
+    if x.dim() != 3 or x.shape[0] == num_nodes:
+        return
+    how = (
+        "graphrec.Sequences(model) takes padded sequences [B, T, D], graphrec.from_padded makes rows of them"
+    )
+    if x.shape[1] == num_nodes:
+        how = (
+            f"{len(x)} times the rows of one structure are those of a batch, graphrec.batch([s] * {len(x)}) and "
+            f"x.flatten(0, 1), or run one after the other"
+        )
+    raise ValueError(f"x must have one row per node: expected {expected}, got shape {list(x.shape)}: {how}.")
 
 
 def as_texts(name: str, values: Any) -> tuple[Any, ...]:

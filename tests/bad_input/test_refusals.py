@@ -393,7 +393,7 @@ RUNS = {
         lambda: gr.SRN(3, 4)(None, gr.chain(3)),
         ["tensor with one row per node", "NoneType"],
     ),
-    "numbers for models": (lambda: gr.Bidirectional(1, 2), ["two models", "int"]),
+    "numbers for models": (lambda: gr.Bidirectional(1, 2), ["expected a model (torch.nn.Module)", "int"]),
     "edge attributes that are not there": (
         lambda: gr.run(ReadsAttributes(3, 3), plan(), x_for()),
         ["edge_attr", "none"],
@@ -695,7 +695,7 @@ CELLS = {
     ),
     "widths that are none": (
         lambda: gr.StepCell(torch.nn.GRUCell(3, 4), hidden="4"),
-        ["one to three tensors", "(Y, (H, H))", "'4'"],
+        ["hidden must be a whole number", "'4'"],
     ),
     "more tensors than widths": (
         lambda: gr.run(gr.StepCell(TurnsDouble(), hidden=3), plan(), x_for()),

@@ -183,7 +183,13 @@ FAULTS = {
         lambda: gr.GGNNCell(H + 1, H),
         ["hidden must be 5 or more, got 4", "linear layer"],
     ),
-    "no relations at all": (lambda: gr.GGNNCell(D, H, relations=0), ["one relation or more, got 0"]),
+    "an initial state of another width than x": (
+        lambda: gr.run(
+            gr.SAGECell(D, H), gr.schedule(graph(), "sync", 1), torch.zeros(3, D), torch.zeros(1, H)
+        ),
+        ["in place of x", "from width [3] into [4]"],
+    ),
+    "no relations at all": (lambda: gr.GGNNCell(D, H, relations=0), ["relations must be 1 or more, got 0"]),
     "heads that do not fit": (lambda: gr.GATCell(D, H, heads=3), ["multiple", "hidden=4, heads=3"]),
     "x of another width": (lambda: run(gr.GCNCell(D, H), graph(), x=torch.zeros(3, 5)), ["[3, 3]", "(3, 5)"]),
     "edge features that a kind reads": (

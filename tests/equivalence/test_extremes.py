@@ -11,7 +11,8 @@ from torch import nn
 import graphrec as gr
 from tests import oracles, user_cells
 from tests.tolerances import assert_close
-from tests.trials import assert_agrees_with_oracle, assert_is_reference_loop, trial
+from tests.trials import assert_agrees_with_oracle, assert_is_reference_loop, outcome, trial
+from tests.zoo import CELLS, GRAPH_CELLS, chain, family, tree
 
 
 def star(children):
@@ -75,3 +76,30 @@ def test_a_chain_of_a_hundred_thousand():
 def test_a_chain_of_a_hundred_thousand_through_the_reference_loop():
     with gr.reference_loop():
         assert_chain_is_torch_rnn(100_000)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")  # torch's own word for such a layer
+@pytest.mark.parametrize("case", CELLS + GRAPH_CELLS, ids=lambda case: case.name)
+@pytest.mark.parametrize("mode", ["async", "sync"])
+def test_inputs_of_no_width(case, mode):
+    """As torch's layers take them: the states are those of the biases."""
+    changes_the_width = case in GRAPH_CELLS and case.name not in ("GGNN", "MPNN")
+    if case.name == "AR" or (mode == "async" and changes_the_width):
+        return  # its inputs are its outputs
+    torch.manual_seed(0)
+    s = family(chain if case.arity == 1 else tree, case.arity)
+    cell = no_inputs(case)
+    x = torch.zeros(s.num_nodes, cell.inputs or 0, dtype=torch.float64, requires_grad=True)
+    plan = gr.schedule(s, mode, 1 if mode == "sync" else None)
+    assert_is_reference_loop(
+        lambda: outcome(gr.run(cell, plan, x), {"x": x, **dict(cell.named_parameters())})
+    )
+
+
+def no_inputs(case):
+    made = {"GGNN": gr.GGNNCell, "GIN": gr.GINCell, "GCN": gr.GCNCell, "SAGE": gr.SAGECell, "GAT": gr.GATCell}
+    if case in CELLS:
+        return case.make(0, 2).double()
+    if case.name == "MPNN":
+        return gr.MPNNCell(0, 2, edges=user_cells.EDGE_FEATURES).double()
+    return made.get(case.name, gr.GATv2Cell)(0, 2).double()

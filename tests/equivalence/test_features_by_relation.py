@@ -73,6 +73,8 @@ def of_one_layer(widths):
 CELLS = {
     "DVAE": (lambda widths: gr.DVAECell(D, H, widths), "edge"),
     "DAGNN": (lambda widths: gr.DAGNNCell(D, H, widths), "edge_score"),
+    "GAT": (lambda widths: gr.GATCell(H, H, edges=widths), "lin_edge"),
+    "GATv2": (lambda widths: gr.GATv2Cell(H, H, edges=widths), "lin_edge"),
     "MPNN": (of_one_layer, "nn.0"),
 }
 WAYS = {
@@ -268,6 +270,9 @@ class TestData:
         assert_close(gr.run(kinds, gr.schedule(s), x).h, gr.run(kinds, gr.schedule(parts), x).h)
         same = gr.DVAECell(D, H, 2).double()
         assert_close(gr.run(same, gr.schedule(s), x).h, gr.run(same, gr.schedule(parts), x).h)
+        two, both = gr.batch([s, s]), gr.batch([parts, s])  # relations by turns
+        x = torch.cat([x, x + 1])
+        assert_close(gr.run(same, gr.schedule(two), x).h, gr.run(same, gr.schedule(both), x).h)
 
     def test_both_ways(self):
         torch.manual_seed(0)

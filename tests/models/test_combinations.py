@@ -140,7 +140,7 @@ def test_the_state_space_form():
 
 REFUSED = {
     "no layers": (lambda: gr.Stacked([]), ValueError, "at least one layer"),
-    "a cell as a layer": (lambda: gr.Stacked([3]), TypeError, "expected layers .* got int"),
+    "a number as a layer": (lambda: gr.Stacked([3]), TypeError, "expected a model .* got int"),
     "dropout of all": (lambda: gr.Stacked([gr.SRN(2, 2)], dropout=1.5), ValueError, "from 0 to 1, got 1.5"),
     "states for another number of layers": (
         lambda: gr.Stacked([gr.SRN(2, 2), gr.SRN(2, 2)]).with_states(

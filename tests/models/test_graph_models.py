@@ -161,9 +161,9 @@ def test_up_and_down_have_the_states_of_both():
 
 
 def test_refusals():
-    with pytest.raises(TypeError, match=r"two models \(torch.nn.Module\), got int"):
+    with pytest.raises(TypeError, match=r"expected a model \(torch.nn.Module\), got int"):
         gr.UpDown(gr.GRU(D, H), 3)
-    with pytest.raises(ValueError, match="one layer or more, got 0"):
+    with pytest.raises(ValueError, match="layers must be 1 or more, got 0"):
         gr.DAGNN(D, H, layers=0)
     with pytest.raises(ValueError, match=r"edge attributes of width 2, but the structure has none"):
         gr.DAGNN(D, H, edges=EDGE)(torch.zeros(3, D), gr.chain(3))
