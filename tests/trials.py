@@ -47,7 +47,14 @@ class Trial:
 
     def run(self, *_: Any) -> Any:
         """The State; further arguments are ignored, for gradcheck."""
-        return gr.run(self.cell, self.plan, self.x, self.initial)
+        return gr.run(self.cell, self.plan, self.x, self.given)
+
+    @property
+    def given(self) -> Any:
+        """The initial state as `run` takes it, told that rows are one per graph where their number does not tell."""
+        if self.initial is None or len(self.initial[0]) != self.structure.num_graphs:
+            return self.initial
+        return gr.per_graph(self.initial)
 
     def outcome(self, run: Callable[[], Any] | None = None) -> dict[str, Tensor]:
         """Every field of the state, and the gradient of some function of it in every input."""
@@ -143,10 +150,10 @@ def states_of_nodes(run: Trial) -> list[oracles.State]:
     if run.initial is None:
         return [tuple(run.x.new_zeros(*shape) for shape in run.cell.shapes())] * run.structure.num_nodes
     rows = len(run.initial[0])
-    if rows == run.structure.num_nodes:
-        row = range(rows)
-    elif rows == run.structure.num_graphs:
+    if rows == run.structure.num_graphs:
         row = run.structure.graph.tolist()
+    elif rows == run.structure.num_nodes:
+        row = range(rows)
     else:
         row = [0] * run.structure.num_nodes
     return [tuple(field[r] for field in run.initial) for r in row]

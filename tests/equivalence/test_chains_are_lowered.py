@@ -108,11 +108,11 @@ def everything(run):
     inputs = run.inputs
 
     def first():
-        h = run_first(run.cell, run.plan, run.x, run.initial)
+        h = run_first(run.cell, run.plan, run.x, run.given)
         return {"h": h.detach(), **gradients((h,), inputs)}
 
     def sequence():
-        h, final = run_sequence(run.cell, run.plan, run.x, run.initial)
+        h, final = run_sequence(run.cell, run.plan, run.x, run.given)
         values = {"h": h.detach()} | {
             f"last {name}": value.detach() for name, value in final._asdict().items()
         }
@@ -149,11 +149,11 @@ def test_all_values_and_gradients_are_the_reference_loops(make, s, biases, initi
 def test_inference_is_the_reference_loops(make, initial, lengths, mode):
     run = trial(made(make, 2), gr.chains(lengths), initial)
     with mode():
-        h, final = run_sequence(run.cell, run.plan, run.x, run.initial)
-        found = {"first": run_first(run.cell, run.plan, run.x, run.initial), "h": h, **final._asdict()}
+        h, final = run_sequence(run.cell, run.plan, run.x, run.given)
+        found = {"first": run_first(run.cell, run.plan, run.x, run.given), "h": h, **final._asdict()}
         found |= {f"state {name}": field for name, field in run.run()._asdict().items()}
         with gr.reference_loop():
-            h, final = run_sequence(run.cell, run.plan, run.x, run.initial)
+            h, final = run_sequence(run.cell, run.plan, run.x, run.given)
             expected = {"first": h, "h": h, **final._asdict()}
             expected |= {f"state {name}": field for name, field in run.run()._asdict().items()}
         assert_all_close(found, expected)
@@ -165,7 +165,7 @@ def test_inference_is_the_reference_loops(make, initial, lengths, mode):
 @pytest.mark.parametrize("rows", [3, 1])
 def test_an_empty_chain_ends_as_it_began(make, rows):
     run = trial(made(make, 1), gr.chains([2, 0, 4]), {3: "per graph", 1: "for all"}[rows])
-    _, final = run_sequence(run.cell, run.plan, run.x, run.initial)
+    _, final = run_sequence(run.cell, run.plan, run.x, run.given)
     state = run.run()
     for last, field, before in zip(final, state, run.initial, strict=True):
         assert_close(last, torch.stack([field[1], before[1 % rows], field[5]]))
@@ -381,13 +381,13 @@ def test_torchs_operator_has_second_derivatives(s):
     run = trial(made(gr.LSTMCell, 2), s, "per graph")
 
     def second():
-        h, final = run_sequence(run.cell, run.plan, run.x, run.initial)
+        h, final = run_sequence(run.cell, run.plan, run.x, run.given)
         loss = sum(value.pow(2).sum() for value in (h, *final))
         first = torch.autograd.grad(loss, run.x, create_graph=True)
         return gradients(first, run.inputs)
 
     def batched():
-        h = run_first(run.cell, run.plan, run.x, run.initial)
+        h = run_first(run.cell, run.plan, run.x, run.given)
         upstream = torch.eye(h.numel(), dtype=h.dtype).view(-1, *h.shape)
         return {"jacobian": torch.autograd.grad(h, run.x, upstream, is_grads_batched=True)[0]}
 
@@ -412,8 +412,8 @@ def test_what_comes_out_may_be_written_into_and_what_goes_in_stays(make, s):
 
     def overwritten():
         state = run.run()
-        h, final = run_sequence(run.cell, run.plan, run.x, run.initial)
-        results = [state.h, run_first(run.cell, run.plan, run.x, run.initial), h, final.h]
+        h, final = run_sequence(run.cell, run.plan, run.x, run.given)
+        results = [state.h, run_first(run.cell, run.plan, run.x, run.given), h, final.h]
         return gradients(tuple(result.mul_(2).tanh_() for result in results), run.inputs)
 
     assert_is_reference_loop(overwritten)

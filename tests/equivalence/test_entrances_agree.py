@@ -50,7 +50,7 @@ def test_steps(case, structure, initial, mode, rounds):
 
     def step_by_step():
         fields = [torch.zeros_like(field) for field in run.run()]
-        for visit in gr.steps(run.cell, run.plan, run.x, run.initial):
+        for visit in gr.steps(run.cell, run.plan, run.x, run.given):
             fields = [f.index_copy(0, visit.nodes, new) for f, new in zip(fields, visit.state, strict=True)]
         return run.cell.State(*fields)
 

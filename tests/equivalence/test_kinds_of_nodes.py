@@ -98,7 +98,7 @@ def test_steps_tell_the_callers_numbers(mode, rounds):
     final = run.run().h
     h = torch.full_like(final, torch.nan)
     moved = False
-    for visit in gr.steps(run.cell, run.plan, run.x, run.initial):
+    for visit in gr.steps(run.cell, run.plan, run.x, run.given):
         assert torch.equal(s.kind[visit.nodes], s.kind[visit.nodes].sort().values)
         moved |= not torch.equal(visit.nodes, visit.nodes.sort().values)
         h = h.index_copy(0, visit.nodes, visit.state.h)

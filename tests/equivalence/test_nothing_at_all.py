@@ -61,12 +61,12 @@ def test_no_rows_and_gradients_of_zero(case, mode):
         for initial in (None, "per graph", "for all"):
             run = trial(case.make, s, initial)
             with gr.reference_loop():
-                assert_no_rows(run, gr.run(run.cell, plan, run.x, run.initial))
-            assert_no_rows(run, gr.run(run.cell, plan, run.x, run.initial))
-            assert run_first(run.cell, plan, run.x, run.initial).shape == (0, *run.cell.shapes()[0])
-            visits = list(gr.steps(run.cell, plan, run.x, run.initial))
+                assert_no_rows(run, gr.run(run.cell, plan, run.x, run.given))
+            assert_no_rows(run, gr.run(run.cell, plan, run.x, run.given))
+            assert run_first(run.cell, plan, run.x, run.given).shape == (0, *run.cell.shapes()[0])
+            visits = list(gr.steps(run.cell, plan, run.x, run.given))
             assert len(visits) == len(plan.steps)
-            _, final = run_sequence(run.cell, plan, run.x, run.initial)
+            _, final = run_sequence(run.cell, plan, run.x, run.given)
             for number, field in enumerate(final):
                 given = run.initial is not None and len(run.initial[0]) in (1, s.num_graphs)
                 expected = run.initial[number] if given else field.new_zeros(())
