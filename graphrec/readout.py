@@ -22,8 +22,8 @@ from .engine.inbox import Inbox, SegmentInbox
 from .engine.segments import rows_or_zero
 from .schedule import Schedule, Step, schedule, schedule_seen_by
 from .structure import EdgeFeatures, Over, Structure, as_structure, default_slots, rows_by_type
+from .structure.checks import as_count
 from .structure.outside import made_outside, outside, seen_by
-from .structure.structure import as_count
 
 Rows = Tensor | Mapping[str, Tensor]
 

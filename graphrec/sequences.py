@@ -18,8 +18,8 @@ from torch_geometric.data import Data
 
 from .schedule import levels
 from .structure import Structure, as_structure, chains
+from .structure.checks import as_whole_numbers, from_array
 from .structure.outside import outside
-from .structure.structure import as_whole_numbers, from_array
 
 
 class Rows(NamedTuple):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
-from ..structure.structure import as_count
+from ..structure.checks import as_count
 from .edges import project_rows
 from .weights import Resettable
 

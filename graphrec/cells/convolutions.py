@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import Linear
 
+from ..structure.checks import as_count
 from ..structure.outside import outside
-from ..structure.structure import as_count
 from .cell import Cell
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ..structure.checks import as_count
 from ..structure.features import EdgeFeatures, split_by_relation
-from ..structure.structure import as_count
 from .weights import Resettable
 
 if TYPE_CHECKING:

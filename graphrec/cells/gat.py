@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import Linear
 
-from ..structure.structure import as_count
+from ..structure.checks import as_count
 from .convolutions import LinearConvolution, NodeState, as_pair
 from .edges import PerRelation, relation_widths
 

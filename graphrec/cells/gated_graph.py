@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..structure.structure import as_count
+from ..structure.checks import as_count
 from .cell import Cell
 from .convolutions import NodeState
 from .edges import Widths, edge_layer

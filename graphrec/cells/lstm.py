@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..structure.structure import as_count
+from ..structure.checks import as_count
 from .biases import recurrent_layers
 from .cell import Cell, Fused, is_plain
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor, nn
 
-from ..structure.structure import as_count
+from ..structure.checks import as_count
 from .activation import Activation, activation_function
 from .cell import Cell
 

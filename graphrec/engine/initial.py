@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..cells.cell import Cell
 from ..schedule import Schedule
-from ..structure.structure import check_layout
+from ..structure.checks import check_layout
 
 
 @dataclass(frozen=True)

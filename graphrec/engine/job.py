@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from ..cells.cell import Cell, check_cell
 from ..cells.edges import check_edges
 from ..schedule import Schedule, check_schedule, schedule_seen_by
+from ..structure.checks import check_layout, check_no_batch
 from ..structure.outside import outside
-from ..structure.structure import check_layout, check_no_batch
 from .inbox import check_slots
 from .initial import check_initial
 

@@ -12,7 +12,7 @@ from ..cells.emitting import EmittingCell
 from ..engine import steps
 from ..schedule import schedule
 from ..structure import chains
-from ..structure.structure import as_count
+from ..structure.checks import as_count
 
 Pick = Callable[[Tensor], Tensor]  # `[G, V] → [G]`: logits to tokens
 _AT_ONCE = 32  # nodes of a sequence that are laid out before it is known whether it gets so long

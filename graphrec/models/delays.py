@@ -13,8 +13,8 @@ from ..cells.weights import Resettable
 from ..engine import per_graph, per_node, run
 from ..schedule import schedule
 from ..structure import Structure, as_structure, lagged
+from ..structure.checks import as_count
 from ..structure.outside import outside
-from ..structure.structure import as_count
 from .hops import Passing
 from .model import Model, Over, run_inner
 from .recursive import Recursive

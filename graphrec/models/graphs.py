@@ -17,7 +17,7 @@ from ..cells.edges import Widths
 from ..engine import per_node, run, run_between
 from ..schedule import schedule
 from ..structure import Structure, as_pair, as_structure
-from ..structure.structure import as_count
+from ..structure.checks import as_count
 from .hops import Hop, Passing
 from .model import Model, Over
 from .recursive import Recursive

@@ -17,7 +17,7 @@ from ..cells.weights import Resettable
 from ..engine import per_graph, run, run_first
 from ..schedule import schedule
 from ..structure import Structure, as_structure, chains
-from ..structure.structure import as_count
+from ..structure.checks import as_count
 from .combine import Bidirectional, Stacked
 from .decode import Pick, check_decoding, choose, greedy, sampler, search
 from .model import Model, Over, check_model, is_as_written

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .. import readout as readouts
 from ..cells.weights import Resettable
 from ..structure import as_structure
-from ..structure.structure import as_count
+from ..structure.checks import as_count
 from .model import Over, check_model, count_states
 
 _READOUTS: dict[str, Any] = {"mean": readouts.mean, "root": readouts.root}

@@ -10,8 +10,8 @@ from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
 from ..structure import Structure
+from ..structure.checks import as_whole_numbers
 from ..structure.outside import made_outside
-from ..structure.structure import as_whole_numbers
 from .components import adjacency
 
 # What `graphrec.schedule` takes: ranks, or a function that finds them.

@@ -11,10 +11,11 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from torch_geometric.data import Data, HeteroData
 
 from .build import dag
+from .checks import as_whole_numbers, check_layout, check_no_batch
 from .convert import PYG_NAMES, from_pyg, with_edges
 from .matrix import edges_of, is_matrix
 from .outside import is_ordinary, made_outside, outside
-from .structure import Structure, as_whole_numbers, check_layout, check_no_batch
+from .structure import Structure
 
 Over = Structure | Data | HeteroData | Tensor  # what models run over; a tensor is an `edge_index` `[2, E]`
 

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .checks import as_count, as_whole_numbers
 from .outside import made_outside
-from .structure import Structure, as_count, as_whole_numbers
+from .structure import Structure
 
 
 def chain(length: int) -> Structure:

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .checks import as_texts
 from .features import check_one_width
 from .outside import made_outside
-from .structure import Structure, as_texts, default_slots
+from .structure import Structure, default_slots
 from .written import shown, written
 
 

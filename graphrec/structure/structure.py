@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import MISSING, dataclass, field, fields, replace
-from operator import index
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.masked import MaskedTensor
 from torch_geometric.data import Data
 
+from .checks import (
+    MOST_SLOTS,
+    as_count,
+    as_texts,
+    check_edge_index,
+    check_range,
+    check_rows,
+    check_tensor,
+)
 from .features import EdgeFeatures, check_features, features_by_relation
 from .outside import made_outside, outside, unwrapped
-from .written import shown
 
 # Fields with one row per edge and one row per node; everything that copies a structure goes through these.
 EDGE_FIELDS = ("slot", "relation", "edge_attr", "edge_weight")
 NODE_FIELDS = ("kind", "past", "graph", "level", "level_reversed")
-
-# A slot and a node together fit one 64-bit number by which inboxes are sorted.
-MOST_SLOTS = 2**31
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +100,7 @@ class Structure:
         check_edge_index(self.edge_index, self.num_nodes)
         device = self.device
         if isinstance(self.edge_attr, list | tuple):
-            _check_tensor("relation", self.relation, device)
+            check_tensor("relation", self.relation, device)
             object.__setattr__(self, "edge_attr", features_by_relation(self.relation, self.edge_attr))
         for names, rows, what in (
             (EDGE_FIELDS, self.num_edges, "edge"),
@@ -109,13 +111,13 @@ class Structure:
                 if value is None:
                     continue
                 if name not in ("tokens", "labels"):
-                    _check_tensor(name, value, device)
-                _check_rows(name, value, rows, what)
+                    check_tensor(name, value, device)
+                check_rows(name, value, rows, what)
         if isinstance(self.edge_attr, EdgeFeatures):
             check_features(self.edge_attr, self.relation, device)
-        _check_range("slot", self.slot, MOST_SLOTS)
-        _check_range("past", self.past, MOST_SLOTS)
-        _check_range("graph", self.graph, self.num_graphs)
+        check_range("slot", self.slot, MOST_SLOTS)
+        check_range("past", self.past, MOST_SLOTS)
+        check_range("graph", self.graph, self.num_graphs)
         for name in ("relation", "kind"):
             object.__setattr__(self, f"{name}_names", self._names_of(name))
         if self.slot is None:
@@ -304,145 +306,6 @@ def default_slots(target: Tensor, num_nodes: int) -> Tensor:
     slot = torch.empty_like(target)
     slot[by_target] = torch.arange(target.shape[0], device=target.device) - first[target[by_target]]
     return slot
-
-
-def check_edge_index(edge_index: Tensor, num_nodes: int) -> None:
-    """Raise unless every edge joins two nodes that are there."""
-    if not isinstance(edge_index, Tensor) or edge_index.dim() != 2 or edge_index.shape[0] != 2:
-        got = tuple(edge_index.shape) if isinstance(edge_index, Tensor) else type(edge_index).__name__
-        raise ValueError(f"edge_index must be a long tensor of shape [2, E] (sources, targets), got {got}.")
-    _check_whole_numbers("edge_index", edge_index)
-    if edge_index.shape[1] == 0:
-        return
-    low, high = (int(v) for v in torch.aminmax(edge_index))
-    if low < 0 or high >= num_nodes:
-        bad = ((edge_index < 0) | (edge_index >= num_nodes)).any(0).nonzero()[0].item()
-        source, target = edge_index[:, int(bad)].tolist()
-        raise ValueError(
-            f"edge {bad} goes from node {source} to node {target}, but the nodes are 0 to {num_nodes - 1}: "
-            f"correct the edge or raise num_nodes."
-        )
-
-
-def as_count(name: str, value: Any, least: int = 0) -> int:
-    """How many there are of something, as an int; numpy's and torch's whole numbers are taken, too.
-
-    Raises:
-        TypeError, ValueError: no whole number, or one below the least.
-    """
-    try:
-        if isinstance(value, bool):
-            raise TypeError("True and False are no numbers.")
-        count = index(value)
-    except TypeError as error:
-        raise TypeError(
-            f"{name} must be a whole number, got {value!r} of type {type(value).__name__}."
-        ) from error
-    if count < least:
-        raise ValueError(f"{name} must be {least} or more, got {shown(count)}.")
-    if count >= 2**63:
-        raise ValueError(f"{name} must be a number of 64 bits, got {shown(count)}.")
-    return count
-
-
-def check_layout(name: str, rows: Tensor) -> None:
-    """Raise TypeError unless a tensor has rows that lie side by side."""
-    if rows.is_nested:
-        raise TypeError(
-            f"{name} is a nested tensor: graphrec.from_list({name}.unbind()) makes rows and chains of its sequences."
-        )
-    if isinstance(rows, MaskedTensor):
-        raise TypeError(f"{name} is a masked tensor: fill what is hidden, {name}.to_tensor(0.0).")
-    if rows.layout != torch.strided:
-        raise TypeError(
-            f"{name} must be a dense tensor, got {rows.layout}: convert it with {name}.to_dense()."
-        )
-
-
-def check_no_batch(x: Tensor, num_nodes: int, expected: str) -> None:
-    """Raise ValueError if these are rows of several sets of nodes over one structure, `[B, N, F]`, or padded ones."""
-    if x.dim() != 3 or x.shape[0] == num_nodes:
-        return
-    how = (
-        "graphrec.Sequences(model) takes padded sequences [B, T, D], graphrec.from_padded makes rows of them"
-    )
-    if x.shape[1] == num_nodes:
-        how = (
-            f"{len(x)} times the rows of one structure are those of a batch, graphrec.batch([s] * {len(x)}) and "
-            f"x.flatten(0, 1), or run one after the other"
-        )
-    raise ValueError(f"x must have one row per node: expected {expected}, got shape {list(x.shape)}: {how}.")
-
-
-def as_texts(name: str, values: Any) -> tuple[Any, ...]:
-    """A tuple of the texts in a list of them; None stands for no text."""
-    texts = None if isinstance(values, str) or not hasattr(values, "__iter__") else tuple(values)
-    if texts is None or not all(text is None or isinstance(text, str) for text in texts):
-        raise TypeError(f"{name} must be a list of texts, got {shown(values)}.")
-    return texts
-
-
-def as_whole_numbers(values: Any, expected: str) -> Tensor:
-    """A long tensor of what can be made one without loss; `expected` begins the error otherwise."""
-    if isinstance(values, Tensor):
-        values = unwrapped(values, expected.partition(" must")[0])
-    try:
-        numbers = from_array(values) if isinstance(values, np.ndarray) else torch.as_tensor(values)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"{expected} of 64 bits, got {shown(values)}: {error}") from error
-    lossy = numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool
-    if numbers.numel() and lossy:
-        raise TypeError(f"{expected}, got dtype {numbers.dtype}.")
-    return numbers.to(torch.long)
-
-
-def from_array(array: np.ndarray) -> Tensor:
-    """A tensor with the numbers of an array, which may be read-only, run backwards or have the other byte order."""
-    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
-
-
-def _check_tensor(name: str, value: Any, device: torch.device) -> None:
-    if value is None or (name == "edge_attr" and isinstance(value, EdgeFeatures)):
-        return
-    if not isinstance(value, Tensor):
-        raise TypeError(
-            f"{name} must be a tensor, got {type(value).__name__}: convert it with torch.tensor(...)."
-        )
-    if value.device != device:
-        raise ValueError(
-            f"{name} is on {value.device}, but edge_index is on {device}: move one of them with .to(...)."
-        )
-    if name == "edge_attr":
-        if value.dim() < 1:
-            raise ValueError("edge_attr must have one row per edge, got a single number.")
-        return
-    if name == "edge_weight":
-        if not value.is_floating_point():
-            raise TypeError(
-                f"edge_weight must be of a floating-point dtype, got {value.dtype}: convert it with .float()."
-            )
-    else:
-        _check_whole_numbers(name, value)
-    if value.dim() != 1:
-        raise ValueError(f"{name} must have one dimension, got shape {tuple(value.shape)}.")
-
-
-def _check_rows(name: str, value: Any, count: int, what: str) -> None:
-    if len(value) != count:
-        raise ValueError(f"{name} must have one row per {what}: expected {count}, got {len(value)}.")
-
-
-def _check_whole_numbers(name: str, value: Any) -> None:
-    if value.dtype != torch.long:
-        raise TypeError(f"{name} must be of dtype torch.long, got {value.dtype}: convert it with .long().")
-
-
-def _check_range(name: str, value: Tensor | None, count: int) -> None:
-    if value is None or not value.numel():
-        return
-    low, high = (int(v) for v in torch.aminmax(value))
-    if low < 0 or high >= count:
-        raise ValueError(f"{name} must hold numbers 0 to {count - 1}, got {low if low < 0 else high}.")
 
 
 def _same(a: Any, b: Any) -> bool:

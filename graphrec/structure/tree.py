@@ -13,9 +13,10 @@ from torch import Tensor
 
 from .brackets import TreeRows, parse_brackets, unescape
 from .build import dag
+from .checks import as_texts, as_whole_numbers
 from .cycles import name_cycle, walk_to_cycle
 from .outside import made_outside
-from .structure import Structure, as_texts, as_whole_numbers
+from .structure import Structure
 from .syntax import FIELD_NUMBER, SYNTAX_FIELDS, places, said
 from .written import written
 
