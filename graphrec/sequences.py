@@ -19,7 +19,7 @@ from torch_geometric.data import Data
 from .schedule import levels
 from .structure import Structure, as_structure, chains
 from .structure.checks import as_whole_numbers, from_array
-from .structure.outside import outside
+from .structure.outside import made_outside, outside, seen_by
 
 
 class Rows(NamedTuple):
@@ -64,7 +64,7 @@ def from_padded(x: Tensor, lengths: Sequence[int] | Tensor | None = None, batch_
     rows = by_sequence.reshape(batch * time, *x.shape[2:])
     if all(size == time for size in sizes):
         return Rows(rows, s)
-    return Rows(rows.index_select(0, s.graph * time + levels(s)), s)
+    return Rows(rows.index_select(0, seen_by(x, s.graph * time + levels(s))), s)
 
 
 def from_packed(packed: PackedSequence) -> Rows:
@@ -139,12 +139,12 @@ def to_padded(
     """
     s = as_structure(s, h)
     size, place = _layout(h, s)
-    longest = int(size.max()) if len(size) else 0
+    longest = _longest(size)
     time = longest if time is None else time
     if time < longest:
         raise ValueError(f"the longest sequence has {longest} nodes and does not fit into time={time}.")
     full = h.new_full((len(size) * time, *h.shape[1:]), padding_value)
-    padded = full.index_copy(0, s.graph * time + place, h).view(len(size), time, *h.shape[1:])
+    padded = full.index_copy(0, seen_by(h, s.graph * time + place), h).view(len(size), time, *h.shape[1:])
     return (padded if batch_first else padded.transpose(0, 1)), size
 
 
@@ -177,7 +177,7 @@ def to_packed(h: Tensor, s: Structure | Data, like: PackedSequence | None = None
     rows = _packed_rows(s, batch_sizes, inverse)
     node = torch.empty_like(rows)
     node[rows] = torch.arange(len(rows), device=rows.device)
-    return PackedSequence(h.index_select(0, node), batch_sizes, order, inverse)
+    return PackedSequence(h.index_select(0, seen_by(h, node)), batch_sizes, order, inverse)
 
 
 def to_list(h: Tensor, s: Structure | Data) -> list[Tensor]:
@@ -186,7 +186,7 @@ def to_list(h: Tensor, s: Structure | Data) -> list[Tensor]:
     size, place = _layout(h, s)
     node = torch.empty_like(place)
     node[(torch.cumsum(size, 0) - size)[s.graph] + place] = torch.arange(len(place), device=place.device)
-    return list(h.index_select(0, node).split(size.tolist())) if len(size) else []
+    return list(h.index_select(0, seen_by(h, node)).split(size.tolist())) if len(size) else []
 
 
 def packed_lengths(packed: PackedSequence) -> Tensor:
@@ -201,8 +201,10 @@ def packed_lengths(packed: PackedSequence) -> Tensor:
 @lru_cache(maxsize=16)
 def _chains(lengths: tuple[int, ...], device: torch.device) -> Structure:
     # Batches of one shape come again and again, and keep their schedule.
+    # (On the meta device nothing can be looked up.)
     with outside():
-        return chains(lengths).to(device)
+        s = chains(lengths)
+        return s if device.type == "meta" else s.to(device)
 
 
 def _check_lengths(lengths: Sequence[int] | Tensor, batch: int, time: int) -> list[int]:
@@ -221,6 +223,16 @@ def _layout(h: Tensor, s: Structure) -> tuple[Tensor, Tensor]:
     """The length of each sequence, `[B]`, and the position of each node in its own, `[N]`."""
     if h.shape[0] != s.num_nodes:
         raise ValueError(f"h must have one row per node: expected {s.num_nodes}, got shape {tuple(h.shape)}.")
+    return _sizes_and_places(s)
+
+
+@made_outside
+def _longest(size: Tensor) -> int:
+    return int(size.max()) if len(size) else 0
+
+
+@made_outside
+def _sizes_and_places(s: Structure) -> tuple[Tensor, Tensor]:
     size = torch.bincount(s.graph, minlength=s.num_graphs)
     place = levels(s)
     # In a chain every level has one node, and no edge leads from one into another.

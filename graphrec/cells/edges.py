@@ -138,6 +138,7 @@ def check_edges(cell: Cell, s: Structure, edges: Tensor | None = None) -> None:
             f"the cell reads edge attributes of width {cell.edges}, but the structure has none: build it with "
             f"edge_attr=...."
         )
+    _check_dtype(cell, s)
     if isinstance(s.edge_attr, Tensor) and widths is None:
         if s.edge_attr.shape[1:] != (cell.edges,):
             raise ValueError(
@@ -155,6 +156,23 @@ def check_edges(cell: Cell, s: Structure, edges: Tensor | None = None) -> None:
                     f"the cell reads {_said(wanted)} of edges of relation {number}, but these have "
                     f"{_said(found[number])}: make it with the widths of all relations, edges={found}."
                 )
+
+
+def _check_dtype(cell: Cell, s: Structure) -> None:
+    weight = next((p for p in cell.parameters() if p.is_floating_point()), None)
+    if weight is None or torch.is_autocast_enabled(weight.device.type):
+        return
+    given, widths = s.edge_attr, relation_widths(cell.edges)
+    read = [given]
+    if isinstance(given, EdgeFeatures):
+        parts = given.relations if widths is None else given.relations[: len(widths)]
+        read = [part.rows for part in parts if part is not None]
+    for rows in read:
+        if rows is not None and rows.dtype != weight.dtype:
+            raise TypeError(
+                f"edge_attr is {rows.dtype}, but the cell's parameters are {weight.dtype}: convert one, "
+                f"edge_attr.to({weight.dtype}) or cell.to({rows.dtype})."
+            )
 
 
 def _shape(features: Tensor | EdgeFeatures | None, relation: int) -> tuple[int, ...] | None:

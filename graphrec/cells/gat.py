@@ -80,7 +80,7 @@ class Attention(LinearConvolution):
         if own_share is not None:
             h = h + F.dropout(own_share, self.dropout, self.training).unsqueeze(-1) * own.z
         h = h.mean(1) if self.average else h.flatten(1)
-        if self.res is not None:
+        if self.res is not None and own.h is not None:  # (targets may have no rows of their own)
             h = h + self.res(own.h)
         return self.State(h + self.bias)
 

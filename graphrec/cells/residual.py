@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from .cell import Cell
 from .wrapping import Wrapping
 
 if TYPE_CHECKING:
@@ -25,8 +26,20 @@ class ResidualCell(Wrapping):
         cell: g, any cell; the first field of its state is h, other fields are left as it makes them (so the output of a
             `JordanCell` is made of what is added alone).
 
+    Raises:
+        ValueError: a cell whose nodes do not show their h.
+
     Shapes: those of the cell.
     """
+
+    def __init__(self, cell: Cell) -> None:
+        super().__init__(cell)
+        h = cell.State._fields[0]
+        if cell.Shown is not None and h not in cell.Shown._fields:
+            raise ValueError(
+                f"what is added to is the sum of the sources' {h}, but nodes of {type(cell).__name__} show others only "
+                f"{', '.join(cell.Shown._fields)}: add its rows outside of it, h + graphrec.GNN([cell])(h, s)."
+            )
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:
         """One step."""

@@ -63,7 +63,10 @@ def _of_part(part: nn.Module, name: str, seen: Seen) -> Iterator[Callable[..., o
 
 
 def _check_own(part: nn.Module, name: str) -> None:
-    own = [key for key, parameter in part._parameters.items() if parameter is not None]
+    # (PyG's explainers leave their masks on the module.)
+    own = [
+        key for key, weight in part._parameters.items() if weight is not None and not key.endswith("_mask")
+    ]
     draws = isinstance(part, Resettable) and type(part).init_parameters is not Resettable.init_parameters
     if own and not draws:
         raise TypeError(

@@ -13,6 +13,8 @@ from ..cells.wrapping import Wrapping
 from ..engine import run
 from ..schedule import schedule
 from ..structure import Over, as_structure
+from ..structure.matrix import edges_of, is_matrix
+from .calls import given_of_edges
 
 
 def attention_weights(
@@ -29,14 +31,19 @@ def attention_weights(
         x, s, edge_attr: as in a model's call.
 
     Raises:
-        TypeError: a cell without attention.
+        TypeError: a cell without attention. ValueError: features or weights of edges that the cell does not read.
     """
     check_cell(cell)
     if not isinstance(cell, Attention):
         raise TypeError(
             f"expected a GATCell or GATv2Cell, got {type(cell).__name__}, which has no attention weights."
         )
-    structure = as_structure(s, x, edge_attr)
+    edge_weight = None
+    if is_matrix(s):
+        s, edge_weight = edges_of(s, len(x), len(x))
+    if isinstance(s, Tensor):
+        edge_attr, edge_weight = given_of_edges(cell, edge_attr, edge_weight)
+    structure = as_structure(s, x, edge_attr, edge_weight)
     plan = schedule(structure, "sync", 1)
     watched = _Watched(cell)
     h = run(watched, plan, x).h

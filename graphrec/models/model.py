@@ -77,10 +77,7 @@ class Model(Resettable):
             )
             rows = dict(zip(types, h.split(sizes), strict=True))
             return (rows, final) if return_states else rows
-        if is_matrix(over) and edge_weight is None:
-            over, edge_weight = edges_of(over, *_sizes(x))
-        if isinstance(over, Tensor) and not is_matrix(over):
-            edge_attr, edge_weight = given_of_edges(self, edge_attr, edge_weight)
+        over, edge_attr, edge_weight = self._given(x, over, edge_attr, edge_weight)
         if isinstance(x, tuple):
             return self._compute_pair(
                 x, over, initial, return_states, edge_attr=edge_attr, edge_weight=edge_weight
@@ -88,6 +85,19 @@ class Model(Resettable):
         structure = as_structure(over, x, edge_attr, edge_weight)
         h, final = self.compute(x, structure, check_initial(self, initial), return_states)
         return (h, final) if return_states else h
+
+    def over(self, x: Tensor, s: Over) -> Structure:
+        """The structure that a call is about, for methods beside `forward`."""
+        over, edge_attr, edge_weight = self._given(x, s, None, None)
+        return as_structure(over, x, edge_attr, edge_weight)
+
+    def _given(self, x: Any, over: Any, edge_attr: Any, edge_weight: Any) -> tuple[Any, Any, Any]:
+        """What to run over, with the features and weights of its edges that the call gives, as the cells read them."""
+        if is_matrix(over) and edge_weight is None:
+            over, edge_weight = edges_of(over, *_sizes(x))
+        if isinstance(over, Tensor) and not is_matrix(over):
+            edge_attr, edge_weight = given_of_edges(self, edge_attr, edge_weight)
+        return over, edge_attr, edge_weight
 
     def _compute_pair(
         self, x: tuple[Any, ...], s: Any, initial: Any, return_states: bool, **of_edges: Tensor | None
@@ -191,6 +201,14 @@ def check_initial(model: Model, initial: Any) -> list[Any]:
         return [initial]
     if not model.num_states and initial != []:
         raise ValueError(f"{type(model).__name__} has no states, and so takes no initial ones.")
+    is_state = hasattr(initial, "_fields") or (
+        isinstance(initial, tuple) and len(initial) == model.num_states
+    )
+    if is_state and all(isinstance(field, Tensor) for field in initial):
+        raise ValueError(
+            f"{type(model).__name__} takes a list of {model.num_states} initial states, one per layer and direction, "
+            f"got the fields of one: [state, ...], or [tensor, ...] where states have one field."
+        )
     if not isinstance(initial, list | tuple) or len(initial) != model.num_states:
         got = f"{len(initial)} of them" if isinstance(initial, list | tuple) else type(initial).__name__
         raise ValueError(

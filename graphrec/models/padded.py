@@ -62,19 +62,44 @@ def run_padded(model: Any, x: Tensor, initial: Sequence[Any]) -> tuple[Tensor, l
     if isinstance(model, Reversed):
         h, states = run_padded(model.model, x.flip(0), initial)
         return h.flip(0), states
-    h, final = _operate(model.cell.fused(), x, initial[0])
+    h, final = _operate(model.cell, x, initial[0])
     return h, [model.cell.State(*final)]
 
 
-def _operate(fused: Fused, x: Tensor, initial: Any) -> tuple[Tensor, list[Tensor]]:
-    weights = fused.weights()
+def _operate(cell: Any, x: Tensor, initial: Any) -> tuple[Tensor, list[Tensor]]:
+    fused: Fused = cell.fused()
+    weights, names = fused.weights(), cell.State._fields
+    if x.shape[-1] != fused.w_ih.shape[1] or x.dtype != fused.w_ih.dtype:
+        raise ValueError(
+            f"expected rows of width {fused.w_ih.shape[1]} and {fused.w_ih.dtype}, got {x.shape[-1]} and {x.dtype}."
+        )
     if initial is None:
-        zero = x.new_zeros(x.shape[1], fused.w_hh.shape[1])
-        initial = [zero] * (2 if fused.operator == "lstm" else 1)
-    before = [field.unsqueeze(0) for field in initial]
+        initial = [x.new_zeros(x.shape[1], fused.w_hh.shape[1])] * len(names)
+    fields = [initial] if isinstance(initial, Tensor) else list(initial)
+    if len(fields) != len(names):
+        raise ValueError(
+            f"the initial state must have the fields of the cell's State ({', '.join(names)}), got {len(fields)}."
+        )
+    before = [_of_each(field, x, fused.w_hh.shape[1]).unsqueeze(0) for field in fields]
     h_and_c: Any = before if fused.operator == "lstm" else before[0]
     training = torch.is_grad_enabled()
     h, *final = _OPERATORS[fused.operator](
         x, h_and_c, weights, len(weights) == 4, 1, 0.0, training, False, False
     )
     return h, [field.squeeze(0) for field in final]
+
+
+def _of_each(field: Tensor, x: Tensor, hidden: int) -> Tensor:
+    """`[B, H]`: a field of the initial state, of which there may be one row for all; torch's operators trust shapes."""
+    if field.dim() != 2 or field.shape[1] != hidden or field.dtype != x.dtype:
+        raise ValueError(
+            f"an initial state must have rows of width {hidden} and {x.dtype}, got shape {tuple(field.shape)} and "
+            f"{field.dtype}."
+        )
+    if field.shape[0] != x.shape[1]:
+        if field.shape[0] != 1:
+            raise ValueError(
+                f"an initial state must have a row per sequence, {x.shape[1]}, or one for all, got {field.shape[0]}."
+            )
+        return field.expand(x.shape[1], -1).contiguous()
+    return field

@@ -15,7 +15,7 @@ from ..engine import per_graph
 from ..sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
 from ..structure.outside import has_values, uncompiled
 from .combine import Bidirectional, Stacked
-from .model import Model, check_model
+from .model import Model, check_initial, check_model
 from .padded import are_torch_layers, run_padded
 from .recursive import Recursive
 from .torch_weights import cells_of, check_alike, has_bias, pairs, renamed
@@ -64,7 +64,7 @@ class Sequences(Resettable):
     def _run_padded(self, input: Tensor, hx: Any) -> tuple[Tensor, Any]:
         alone = input.dim() == 2
         x = input.unsqueeze(1) if alone else input.transpose(0, 1) if self.batch_first else input
-        initial = self._split(hx, x.shape[1], alone) or [None] * self.model.num_states
+        initial = check_initial(self.model, self._split(hx, x.shape[1], alone))
         h, final = run_padded(self.model, x, initial)
         states = self._join(final, alone)
         return (h.squeeze(1) if alone else h.transpose(0, 1) if self.batch_first else h), states
@@ -97,7 +97,7 @@ class Sequences(Resettable):
         self, state_dict: dict[str, Any], prefix: str, *others: Any
     ) -> None:
         # What torch's layers call their weights is understood, too. (The caller's dictionary has been copied.)
-        if f"{prefix}weight_ih_l0" in state_dict:
+        if any(key.startswith((f"{prefix}weight_", f"{prefix}bias_")) for key in state_dict):
             ours = renamed(state_dict, self.model, prefix, f"{prefix}model.")
             state_dict.clear()
             state_dict.update(ours)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..cells import Cell, GRUCell, ProjectedLSTMCell
+from ..cells import Cell, GRUCell, LSTMCell, ProjectedLSTMCell, SRNCell
 from ..cells.cell import is_plain
 from .combine import Bidirectional, Stacked
 from .model import is_as_written
@@ -30,7 +30,7 @@ def renamed(state: dict[str, Any], model: nn.Module, prefix: str, within: str) -
     """
     names = {id(parameter): f"{within}{name}" for name, parameter in model.named_parameters()}
     found = dict(state)
-    for layer, directions in enumerate(cells_of(model)):
+    for layer, directions in enumerate(_named_cells(model)):
         for cell, suffix in zip(directions, ("", "_reverse"), strict=False):
             for theirs, ours in _named(cell, f"l{layer}{suffix}"):
                 value = found.pop(prefix + theirs, None)
@@ -45,12 +45,33 @@ def renamed(state: dict[str, Any], model: nn.Module, prefix: str, within: str) -
                         raise ValueError(
                             f"{prefix}{theirs} has no place in a GRUCell of one bias: make it with biases=2, as torch."
                         )
-                    found[names[id(cell.input.bias)]] = found[names[id(cell.input.bias)]] + value
+                    other = found.get(names[id(cell.input.bias)])
+                    if other is None:  # one of two alone says nothing of their sum
+                        found[prefix + theirs] = value
+                    else:
+                        found[names[id(cell.input.bias)]] = other + value
                 else:
                     raise ValueError(
                         f"{prefix}{theirs} has no place in a cell without biases: make it with biases=2."
                     )
     return found
+
+
+def _named_cells(model: Any) -> list[list[Any]]:
+    """The cells of each layer by their names, whatever hooks or parametrizations do to their rows."""
+    layers = list(model.layers) if isinstance(model, Stacked) else [model]
+    found = [
+        [layer.along, layer.against.model] if isinstance(layer, Bidirectional) else [layer]
+        for layer in layers
+    ]
+    cells = [[getattr(part, "cell", None) for part in parts] for parts in found]
+    for cell in (cell for parts in cells for cell in parts):
+        if not isinstance(cell, SRNCell | LSTMCell | GRUCell | ProjectedLSTMCell):
+            raise TypeError(
+                f"weights of torch's layers go into layers of SRNCell, LSTMCell, ProjectedLSTMCell and GRUCell, got "
+                f"{type(cell).__name__}."
+            )
+    return cells
 
 
 def pairs(cell: Any, module: nn.Module, name: str) -> list[tuple[Tensor, Tensor]]:

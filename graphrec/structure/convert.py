@@ -14,6 +14,7 @@ from torch_geometric.data import Batch, Data, HeteroData
 from .features import check_one_width
 from .hetero import from_hetero
 from .matrix import edges_of
+from .outside import outside, unwrapped
 from .structure import Structure
 
 # What a field of a structure is called on PyG's Data.
@@ -49,7 +50,12 @@ def from_pyg(data: Data | HeteroData) -> Structure:
         )
     num_nodes = int(data.num_nodes or 0)
     there = set(data.keys())
-    found: dict[str, Any] = {field: data[name] for field, name in PYG_NAMES.items() if name in there}
+    # Copied, but for what may require grad: a structure does not change when its data are written into.
+    found: dict[str, Any] = {
+        field: data[name] if field in ("edge_attr", "edge_weight") else _copy(name, data[name])
+        for field, name in PYG_NAMES.items()
+        if name in there
+    }
     for name in ("tokens", "labels"):
         if name in there:
             found[name] = _texts_of_nodes(data[name], isinstance(data, Batch))
@@ -57,10 +63,18 @@ def from_pyg(data: Data | HeteroData) -> Structure:
         if name in there:
             found[name] = _read_names(name, data[name])
     if "batch" in data:
-        found["graph"] = data.batch
+        found["graph"] = _copy("batch", data.batch)
         highest = int(data["batch"].max()) if data["batch"].numel() else 0
         found["num_graphs"] = len(data["ptr"]) - 1 if "ptr" in data else highest + 1
-    return Structure(num_nodes, data.edge_index, **found)
+    return Structure(num_nodes, _copy("edge_index", data.edge_index), **found)
+
+
+def _copy(name: str, value: Any) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    value = unwrapped(value, name)
+    with outside():
+        return value.clone()
 
 
 def with_edges(data: Data) -> Data:

@@ -12,6 +12,7 @@ from torch_geometric.data import HeteroData
 
 from .outside import made_outside
 from .structure import Structure, default_slots
+from .written import shown
 
 
 def from_hetero(data: HeteroData) -> Structure:
@@ -43,6 +44,11 @@ def _numbers(data: HeteroData) -> dict[str, Any]:
     edges = []
     for name in data.edge_types:
         source, _, target = name
+        if not {source, target} <= set(data.node_types):
+            raise ValueError(
+                f"edge type {name} joins node types that are not all there ({', '.join(data.node_types) or 'none'} "
+                f"are): give each its rows, data[type].x, or data[type].num_nodes."
+            )
         sizes = [counts[data.node_types.index(end)] for end in (source, target)]
         if "edge_index" not in data[name] and "adj_t" in data[name]:
             raise ValueError(
@@ -60,7 +66,9 @@ def _numbers(data: HeteroData) -> dict[str, Any]:
         "edge_index": edge_index,
         "slot": default_slots(edge_index[1], sum(counts)) if slot is None else slot,
         "relation": torch.repeat_interleave(torch.arange(len(edges), device=edge_index.device), sizes),
-        "kind": torch.repeat_interleave(kinds, torch.tensor(counts, device=edge_index.device)),
+        "kind": torch.repeat_interleave(
+            kinds, torch.tensor(counts, dtype=torch.long, device=edge_index.device)
+        ),
     }
     nodes = [data[name] for name in data.node_types]
     batch = _of_all("batch", data.node_types, nodes)
@@ -143,17 +151,24 @@ def _of_all(field: str, names: Iterable[Any], stores: list[Any]) -> Tensor | Non
     have = {name: store[field] for name, store in zip(names, stores, strict=True) if field in store}
     if not have:
         return None
-    if len(have) < len(stores):
-        missing = next(name for name in names if name not in have)
+    needed = [name for name, store in zip(names, stores, strict=True) if _has_rows(store)]
+    missing = next((name for name in needed if name not in have), None)
+    if missing is not None:
         raise ValueError(
             f"{missing} has no {field}, while other types have: give it one, or drop it from all."
         )
-    shapes = {(tuple(value.shape[1:]), value.dtype) for value in have.values()}
+    shapes = {f"{list(value.shape[1:])} of {value.dtype}" for value in have.values()}
     if len(shapes) > 1:
         raise ValueError(
-            f"{field} must have rows of one shape and dtype in all types, got {sorted(map(str, shapes))}."
+            f"{field} must have rows of one shape and dtype in all types, got {' and '.join(sorted(shapes))}."
         )
     return torch.cat(list(have.values()))
+
+
+def _has_rows(store: Any) -> bool:
+    """Whether a type has any edges, or nodes: those without need not say what their rows would have been."""
+    edge_index = store.get("edge_index")
+    return bool(edge_index.shape[1]) if isinstance(edge_index, Tensor) else bool(store.num_nodes)
 
 
 def rows_by_type(x: Mapping[str, Tensor], s: Any) -> tuple[list[str], list[int], Tensor]:
@@ -169,8 +184,20 @@ def rows_by_type(x: Mapping[str, Tensor], s: Any) -> tuple[list[str], list[int],
             f"x must have rows for the node types {', '.join(s.node_types)}, got {', '.join(x) or 'none'}."
         )
     types, sizes = list(s.node_types), [s[name].num_nodes for name in s.node_types]
+    if not types:
+        raise ValueError("expected HeteroData with node types, got none: rows of no nodes have no width.")
     for name, size in zip(types, sizes, strict=True):
-        if x[name].shape[0] != size or x[name].shape[1:] != x[types[0]].shape[1:]:
+        if not isinstance(x[name], Tensor) or x[name].dim() < 1:
+            raise TypeError(
+                f"x must have a tensor of rows for each node type, got {shown(x[name])} for {name!r}."
+            )
+        if x[name].shape[0] != size:
+            raise ValueError(
+                f"x must have a row for each node: expected {size} for node type {name!r}, got shape "
+                f"{tuple(x[name].shape)}."
+            )
+    for name, size in zip(types, sizes, strict=True):
+        if x[name].shape[1:] != x[types[0]].shape[1:]:
             raise ValueError(
                 f"x must have rows of one width for all node types, got {tuple(x[name].shape)} for the {size} nodes of "
                 f"type {name!r} and {tuple(x[types[0]].shape)} for {types[0]!r}: put a linear layer per type before it "

@@ -33,7 +33,11 @@ def edges_of(matrix: Any, num_targets: int, num_sources: int) -> tuple[Tensor, T
             f"a sparse adjacency matrix has a row for each target and a column for each source, and a number for each "
             f"edge: expected shape [{num_targets}, {num_sources}], got {list(shape)}."
         )
-    index, weight = to_edge_index(matrix)
+    if isinstance(matrix, Tensor) and matrix.layout == torch.sparse_coo:
+        entries = matrix.coalesce()  # (whose numbers keep their gradients, which to_edge_index loses)
+        index, weight = entries.indices().detach(), entries.values()
+    else:
+        index, weight = to_edge_index(matrix)
     index = index.flip(0)
     with outside():
         known = _remembered.get(matrix) if isinstance(matrix, Tensor) else None

@@ -177,18 +177,23 @@ def _kinds(
     number = {text: i for i, text in enumerate(found)}
     for i, value in enumerate(values):
         if value not in number:
-            raise rows.fault(name, i, f"one of {name}s={shown(list(found))}")
+            raise rows.fault(
+                name, i, f"one of the names {shown(list(found))}, given as {name}s= or by the graph"
+            )
     return torch.tensor([number[value] for value in values]), found
 
 
 def _noted_names(name: str, noted: Any) -> Any:
     try:
-        return json.loads(noted)
-    except (TypeError, ValueError) as error:
+        names = json.loads(noted)
+    except (TypeError, ValueError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(text, str) for text in names):
         raise ValueError(
             f"the graph's {name} must be a list of names as json.dumps writes it, got {shown(noted)}: mend it, "
             f"or leave it out."
-        ) from error
+        )
+    return names
 
 
 def _features(rows: _Rows, name: str, of_graph: dict[str, Any]) -> Tensor | None:

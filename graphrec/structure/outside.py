@@ -17,6 +17,7 @@ from torch import Tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch._ops import _len_torch_dispatch_stack_pre_dispatch
 from torch._subclasses.fake_tensor import FakeTensor
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _disable_current_modes
 
 _functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
@@ -72,8 +73,9 @@ def has_values(tensor: Tensor) -> bool:
 
 
 def is_ordinary(tensor: Tensor) -> bool:
-    """Whether it belongs to no transform of torch.func, and its numbers can be read."""
-    return has_values(tensor) and not _functorch.is_functorch_wrapped_tensor(tensor)
+    """Whether it belongs to no transform of torch.func, has no tangent, and its numbers can be read."""
+    may_be_dual = tensor.is_floating_point() and forward_ad._current_level >= 0
+    return has_values(tensor) and not may_be_dual and not _functorch.is_functorch_wrapped_tensor(tensor)
 
 
 def unwrapped(tensor: Tensor, name: str) -> Tensor:

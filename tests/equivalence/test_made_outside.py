@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 from torch._subclasses import FakeTensorMode
+from torch.autograd import forward_ad
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, vmap
 from torch_geometric.data import Data, HeteroData
 
@@ -378,3 +379,81 @@ def test_a_reverse_outlives_what_it_is_the_reverse_of():
     reverse = gr.tree(BRACKETS).reverse()
     assert reverse.reverse() == gr.tree(BRACKETS)
     assert reverse.reverse().reverse() is reverse
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_an_exported_layer_takes_one_initial_state_for_all(kind):
+    ours, x = gr.from_torch(kind(2, 5, batch_first=True)).eval(), torch.randn(3, 4, 2)
+    one = torch.randn(1, 5)
+    hx = [[one, one]] if kind is nn.LSTM else [one]
+    program = torch.export.export(ours, (x, hx))
+    assert_close(program.module()(x, hx)[0], ours(x, hx)[0])
+    for wrong, message in (
+        (
+            [[one.double()] * len(hx[0])] if kind is nn.LSTM else [one.double()],
+            "rows of width 5 and torch.float32",
+        ),
+        ([[torch.zeros(2, 5)] * 2] if kind is nn.LSTM else [torch.zeros(2, 5)], "a row per sequence"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            torch.export.export(ours, (x, wrong))
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
+def test_a_projected_lstm_is_exported_for_its_batch():
+    net = nn.LSTM(3, 5, proj_size=2, batch_first=True).eval()
+    x = torch.randn(2, 4, 3)
+    program = torch.export.export(gr.from_torch(net), (x,))
+    assert_close(program.module()(x)[0], net(x)[0])
+    assert gr.from_torch(net).to("meta")(x.to("meta"))[0].shape == (2, 4, 2)
+
+
+def test_tangents_of_weights_are_not_remembered():
+    model, x, weight = gr.GNN([gr.GCNCell(3, 5)]), torch.randn(5, 3), torch.rand(4)
+    model(x, PLAIN, edge_weight=weight)
+    with forward_ad.dual_level():
+        once, twice = (
+            forward_ad.unpack_dual(
+                model(x, PLAIN, edge_weight=forward_ad.make_dual(weight, k * torch.ones(4)))
+            ).tangent
+            for k in (1, 2)
+        )
+        assert once.abs().max() > 0.01
+        assert_close(twice, 2 * once)
+
+
+def test_a_structure_is_not_written_into_by_way_of_its_data():
+    data = Data(edge_index=PLAIN.clone(), num_nodes=5)
+    s = gr.from_pyg(data)
+    data.edge_index.zero_()
+    assert torch.equal(s.edge_index, PLAIN)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse :UserWarning")
+@pytest.mark.parametrize("layout", ["coo", "csr"])
+def test_gradients_of_a_sparse_matrix_of_weights(layout):
+    model, x = gr.GNN([gr.GCNCell(3, 4)]).double(), torch.randn(5, 3, dtype=torch.double)
+
+    def rows(weight, is_matrix):
+        if not is_matrix:
+            return model(x, PLAIN, edge_weight=weight)
+        matrix = torch.sparse_coo_tensor(PLAIN.flip(0), weight, (5, 5))
+        return model(x, matrix if layout == "coo" else matrix.to_sparse_csr())
+
+    weight = torch.rand(4, dtype=torch.double, requires_grad=True)
+    found, expected = (
+        torch.autograd.grad(rows(weight, is_matrix).pow(2).sum(), weight)[0] for is_matrix in (True, False)
+    )
+    assert_close(found, expected)
+
+
+def test_what_a_call_gives_counts_for_all_entrances():
+    matrix = torch.sparse_coo_tensor(PLAIN.flip(0), torch.rand(4), (5, 5))
+    x = torch.randn(5, 3)
+    for attempt in (
+        lambda: gr.GNN([gr.GATCell(3, 3)]).rounds(x, matrix),
+        lambda: gr.TreeLSTM(3, 4).state(x, matrix),
+        lambda: gr.DAGNN(3, 4).graphs(x, matrix),
+    ):
+        with pytest.raises(ValueError, match="does not look at edge_weight"):
+            attempt()

@@ -314,3 +314,24 @@ REFUSED = {
 def test_refusals(attempt, error, message):
     with pytest.raises(error, match=message):
         attempt()
+
+
+def test_weights_are_loaded_whatever_hooks_do():
+    net = nn.LSTM(3, 5)
+    ours = gr.from_torch(nn.LSTM(3, 5))
+    ours.model.register_forward_pre_hook(lambda *_: None)
+    ours.load_state_dict(net.state_dict())
+    x = torch.randn(4, 2, 3)
+    assert_close(ours(x)[0], net(x)[0])
+
+
+@pytest.mark.parametrize("left_out", ["weight_ih_l0", "bias_ih_l0"])
+@pytest.mark.parametrize("biases", [1, 2])
+def test_parts_of_a_state_dict_are_loaded(left_out, biases):
+    """A bias of two that are one here says nothing by itself."""
+    state = {name: value for name, value in nn.LSTM(3, 5).state_dict().items() if name != left_out}
+    ours = gr.Sequences(gr.Recursive(gr.LSTMCell(3, 5, biases=biases)))
+    found = ours.load_state_dict(state, strict=False)
+    assert_close(ours.model.cell.recurrent.weight, state["weight_hh_l0"])
+    assert len(found.missing_keys) == 1
+    assert found.unexpected_keys == (["bias_hh_l0"] if biases == 1 and left_out == "bias_ih_l0" else [])
