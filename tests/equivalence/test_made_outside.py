@@ -232,7 +232,7 @@ def test_readouts_are_exported(read):
             return read(h, s)
 
     s, h = a_batch(), torch.randn(8, 3)
-    program = torch.export.export(Read(), (h,))
+    program = torch.export.export(Read(), (h,), strict=False)
     h = torch.randn(8, 3)
     assert_close(program.module()(h), read(h, s))
 
@@ -308,14 +308,14 @@ class Held(nn.Module):
 @each_model
 def test_a_model_with_its_structure_is_exported(model, structure):
     held, x = Held(model(), structure()).eval(), torch.randn(5, 3)
-    program = torch.export.export(held, (x,))
+    program = torch.export.export(held, (x,), strict=False)
     x = torch.randn(5, 3)
     assert_close(program.module()(x), held(x))
 
 
 def test_edges_as_an_input_of_an_exported_program_are_refused():
     with pytest.raises(ValueError, match="edge_index has no values here"):
-        torch.export.export(gr.DAGNN(3, 4), (torch.randn(5, 3), PLAIN))
+        torch.export.export(gr.DAGNN(3, 4), (torch.randn(5, 3), PLAIN), strict=False)
 
 
 @pytest.mark.parametrize("cell", [gr.GCNCell, gr.SAGECell, gr.GINCell, gr.GATCell, gr.GGNNCell])
@@ -386,7 +386,7 @@ def test_an_exported_layer_takes_one_initial_state_for_all(kind):
     ours, x = gr.from_torch(kind(2, 5, batch_first=True)).eval(), torch.randn(3, 4, 2)
     one = torch.randn(1, 5)
     hx = [[one, one]] if kind is nn.LSTM else [one]
-    program = torch.export.export(ours, (x, hx))
+    program = torch.export.export(ours, (x, hx), strict=False)
     assert_close(program.module()(x, hx)[0], ours(x, hx)[0])
     for wrong, message in (
         (
@@ -396,14 +396,14 @@ def test_an_exported_layer_takes_one_initial_state_for_all(kind):
         ([[torch.zeros(2, 5)] * 2] if kind is nn.LSTM else [torch.zeros(2, 5)], "a row per sequence"),
     ):
         with pytest.raises(ValueError, match=message):
-            torch.export.export(ours, (x, wrong))
+            torch.export.export(ours, (x, wrong), strict=False)
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
 def test_a_projected_lstm_is_exported_for_its_batch():
     net = nn.LSTM(3, 5, proj_size=2, batch_first=True).eval()
     x = torch.randn(2, 4, 3)
-    program = torch.export.export(gr.from_torch(net), (x,))
+    program = torch.export.export(gr.from_torch(net), (x,), strict=False)
     assert_close(program.module()(x)[0], net(x)[0])
     assert gr.from_torch(net).to("meta")(x.to("meta"))[0].shape == (2, 4, 2)
 
