@@ -42,7 +42,7 @@ OPERATORS, DEPTH, ARGUMENTS = ("MIN", "MAX", "MED", "SM"), 20, 5  # the paper's 
 DRAWN, TESTED, VALIDATED = 100_000, 10_000, 1000  # expressions
 BATCH, BATCHES = 128, 500  # expressions in a batch, batches in an epoch
 # In each part of the training the most words of an expression that is learnt from.
-LIMITS = (4, 5, 6, 7, 10, *3 * [15], *6 * [25], *6 * [50], *3 * [100], 10_000)
+LIMITS = (4, 5, 6, 7, 10, *2 * [15], *4 * [25], *8 * [50], *4 * [100], 10_000)
 
 
 class Evaluator(nn.Module):
@@ -294,10 +294,10 @@ def main(argv: list[str] | None = None) -> None:
     )
     run = common.start(flags, argv)
     samples, given, vocabulary = load(run)
-    hidden = 32 if run.args.quick else 96
+    hidden = 32 if run.args.quick else 128
     model = run.fit(
         "tree_lstm",
-        lambda: learning.Classifier(Evaluator(len(vocabulary), hidden), 10, lr=4e-3),
+        lambda: learning.Classifier(Evaluator(len(vocabulary), hidden), 10, lr=3e-3),
         samples,
         patience=run.args.epochs,  # the falling step size ends the training
     )
