@@ -1,6 +1,7 @@
 """The value of nested lists such as [MAX 2 9 [MIN 4 7 ] 0 ]: a Tree-LSTM on ListOps.
 
-    python examples/listops.py            # the paper's grammar: MIN, MAX, MED, SM (sum modulo 10), needs no files
+    python examples/listops.py            # the paper's grammar: MIN, MAX, MED, SM (sum modulo 10); needs no files,
+                                          # and a quarter of an hour on one core
     python examples/listops.py --quick    # few and shallow expressions, in seconds
     python examples/listops.py --file NAME --operators MIN,MAX,FIRST,LAST --max-depth 8 --max-args 3
                                           # another grammar; also tests on a file of --data, e.g. test_d8.tsv
@@ -253,12 +254,12 @@ def draw(right: Tensor, ways: dict[str, list[tuple[str, Tensor]]], title: str, p
         over.margins(y=0.15)
         under.bar(names, [int(member.sum()) for _, member in found], color="#B9C2CA")
         under.set_xlabel(name)
-        under.tick_params(axis="x", labelsize=8)
+        under.tick_params(axis="x", labelsize=7)
         for ax in (over, under):
             ax.spines[["top", "right"]].set_visible(False)
     top[0].set_ylabel("right answers, %")
     bottom[0].set_ylabel("expressions")
-    top[-1].legend(frameon=False, loc="lower left", fontsize=9)
+    fig.legend(*top[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=2)
     fig.suptitle(title, fontsize=11)
     return fig
 
