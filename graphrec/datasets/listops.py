@@ -77,7 +77,9 @@ class ListOps(TreeDataset):
             key = {"drawn": asdict(source), "without": without, "form": form, "vocabulary": VOCABULARY}
             super().__init__("drawn", key, transform)
         else:
-            mend = "Place it there, name its folder with root=..., or draw: ListOps(ListOpsGenerator(10_000))."
+            mend = (
+                "Place it there, name its folder with root=..., or draw: ListOps(ListOpsGenerator(10_000))."
+            )
             self._source = raw_file(raw_folder("listops", root), source, mend)
             key = {"raw": checksum(self._source), "form": form, "vocabulary": VOCABULARY}
             super().__init__(Path(source).stem, key, transform)

@@ -177,9 +177,7 @@ def _kinds(
     number = {text: i for i, text in enumerate(found)}
     for i, value in enumerate(values):
         if value not in number:
-            raise rows.fault(
-                name, i, f"one of the names {shown(list(found))}, given as {name}s= or by the graph"
-            )
+            raise rows.fault(name, i, f"one of {name}s={shown(list(found))}, or of the graph's {name}_names")
     return torch.tensor([number[value] for value in values]), found
 
 
