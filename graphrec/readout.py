@@ -23,7 +23,7 @@ from .engine.segments import rows_or_zero
 from .schedule import Schedule, Step, schedule, schedule_seen_by
 from .structure import EdgeFeatures, Over, Structure, as_structure, default_slots, rows_by_type
 from .structure.checks import as_count
-from .structure.outside import has_values, made_outside, outside, seen_by
+from .structure.outside import has_values, is_exporting, made_outside, outside, seen_by
 
 Rows = Tensor | Mapping[str, Tensor]
 
@@ -108,7 +108,7 @@ def aggregate(h: Rows, s: Over, aggr: Aggregation | str) -> Tensor:
     module = aggregation_resolver(aggr)
     if type(module) is SortAggregation:
         return sort(h, s, module.k)
-    if isinstance(h, Tensor) and not (has_values(h) or torch.compiler.is_exporting()):
+    if isinstance(h, Tensor) and not (has_values(h) or is_exporting()):
         raise ValueError(
             f"PyG's aggregations read numbers, and h has none here (it is on the meta device, or fake), so that "
             f"{type(module).__name__} cannot be run: use a readout of graphrec's own, such as mean."

@@ -13,7 +13,7 @@ from ..cells import GRUCell, LSTMCell, ProjectedLSTMCell, SRNCell
 from ..cells.weights import Resettable
 from ..engine import per_graph
 from ..sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
-from ..structure.outside import has_values, uncompiled
+from ..structure.outside import has_values, is_exporting, uncompiled
 from .combine import Bidirectional, Stacked
 from .model import Model, check_initial, check_model
 from .padded import are_torch_layers, run_padded
@@ -56,7 +56,7 @@ class Sequences(Resettable):
             ValueError, TypeError: what is said in `graphrec.from_padded` and `graphrec.run`; initial states of
                 another shape; lengths for something that knows its own.
         """
-        is_traced = isinstance(input, Tensor) and (torch.compiler.is_exporting() or not has_values(input))
+        is_traced = isinstance(input, Tensor) and (is_exporting() or not has_values(input))
         if is_traced and lengths is None and input.dim() in (2, 3) and are_torch_layers(self.model):
             return self._run_padded(input, hx)
         return self._run(input, hx, lengths)

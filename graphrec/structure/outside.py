@@ -25,6 +25,9 @@ _functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
 
 _ORDINARY = nullcontext()
 
+# (Torch 2.6 does not tell programs that are exported from others that are traced.)
+is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+
 Made = TypeVar("Made", bound=Callable[..., Any])
 
 
@@ -105,6 +108,6 @@ def seen_by(x: Tensor, tensor: Tensor) -> Tensor:
     if x.is_meta:
         return tensor.to("meta")
     # (While a program is exported ordinary tensors are its constants.)
-    if isinstance(x, FakeTensor) and not torch.compiler.is_exporting():
+    if isinstance(x, FakeTensor) and not is_exporting():
         return x.fake_mode.from_tensor(tensor)
     return tensor
