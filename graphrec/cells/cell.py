@@ -53,11 +53,11 @@ class Fused(NamedTuple):
 
     def weights(self) -> list[Tensor]:
         """As torch's operators take them: with two biases or none."""
-        biases = [self.b_ih, self.b_hh]
-        like = next((bias for bias in biases if bias is not None), None)
-        if like is None:
+        b_ih, b_hh = self.b_ih, self.b_hh
+        if b_ih is None and b_hh is None:
             return [self.w_ih, self.w_hh]
-        return [self.w_ih, self.w_hh, *(torch.zeros_like(like) if bias is None else bias for bias in biases)]
+        b_ih = torch.zeros_like(b_hh) if b_ih is None else b_ih  # type: ignore[arg-type]
+        return [self.w_ih, self.w_hh, b_ih, torch.zeros_like(b_ih) if b_hh is None else b_hh]
 
     def has_shapes(self, inputs: int, hidden: int) -> bool:
         """Whether the weights are those of a cell of these widths."""
