@@ -4,61 +4,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ..schedule import Part, Schedule, Step
+from .edge_rows import OF_EDGES
+from .looked import Fetch, Looked
 from .segments import segment_sum, spread
+from .slots import slot_fault
 
 if TYPE_CHECKING:
     from ..cells.cell import Cell
     from ..structure import Structure
 
-# Fields of every inbox that are the edges' own, beside those of the sources' states.
-OF_EDGES = ("edge_attr", "edge_weight")
-
-Fetch = Callable[[str], Tensor]
 Total = Callable[[str, Tensor | None], Tensor]
-
-
-class Looked:
-    """Attributes that are looked up when first read, so that what a cell does not read costs nothing."""
-
-    def __init__(self, fields: tuple[str, ...], fetch: Fetch) -> None:
-        self._fields = fields
-        self._fetch = fetch
-        self._with_grad = torch.is_grad_enabled()
-
-    def __getattr__(self, name: str) -> Tensor:
-        if name.startswith("_") or name not in self._fields:
-            raise AttributeError(f"no field {name!r} here, there are {', '.join(self._fields)}.")
-        # What is fetched is kept, for others too: it must not lack a gradient because a cell looks without one first.
-        with torch.set_grad_enabled(self._with_grad):
-            value = self._fetch(name)
-        self.__dict__[name] = value
-        return value
-
-
-class Own(Looked):
-    """The nodes' previous state: zeros or the given initial state in async, the last round's in sync."""
-
-    def __iter__(self):
-        return (getattr(self, name) for name in self._fields)
-
-    def shown_by(self, cell: Cell) -> Any:
-        """The state, with the fields of what the cell's nodes show beside its own."""
-        if cell.Shown is None:
-            return self
-        shown = functools.cache(lambda: cell.show(self))
-        more = [name for name in cell.Shown._fields if name not in self._fields]
-        return Own(
-            (*self._fields, *more), lambda name: getattr(self if name in self._fields else shown(), name)
-        )
-
-    def __getitem__(self, index: int) -> Tensor:
-        return getattr(self, self._fields[index])
 
 
 class Inbox(Looked):
@@ -396,58 +357,3 @@ class _OneEach(Inbox):
         return (
             one if count == 1 else torch.cat([one, torch.zeros_like(one).repeat_interleave(count - 1, 1)], 1)
         )
-
-
-def gather_edges(of_edges: dict[str, Tensor], name: str, edge: Tensor) -> Tensor:
-    """`[e, ...]`: features or weights of inbox edges; 0 or 1 for the virtual edge of an initial state, number -1."""
-    if name not in of_edges:
-        raise ValueError(
-            f"the cell reads inbox.{name}, but the structure has none, or none of one width for all edges: build it "
-            f"with {name}=...; for features by relation, give the cell edges, the width in each."
-        )
-    values, otherwise = of_edges[name], int(name == "edge_weight")
-    if not values.shape[0]:
-        return values.new_full((edge.shape[0], *values.shape[1:]), otherwise)
-    return values.index_select(0, edge.clamp(min=0)).masked_fill(virtual_edges(edge, values), otherwise)
-
-
-def virtual_edges(edge: Tensor, like: Tensor) -> Tensor:
-    """`[e, 1, ...]`: which edges are those of an initial state."""
-    return (edge < 0).view(-1, *[1] * (like.dim() - 1))
-
-
-def slot_fault(plan: Schedule, count: int) -> str:
-    """What is wrong with the slots of a schedule, for a cell that has `count` of them."""
-    if plan.num_slots > count:
-        worst = int(plan.slot.argmax())
-        return (
-            f"the cell has {count} slot{'s' * (count != 1)}, but the structure fills slot {int(plan.slot[worst])} of "
-            f"node {_target_node(plan, worst)}: make the cell with an arity of at least {plan.num_slots}, or use one "
-            f"that sums its inbox."
-        )
-    twice = plan.slot.new_zeros(plan.num_edges, dtype=torch.bool)
-    node = _all_targets(plan)
-    twice[1:] = (node[1:] == node[:-1]) & (plan.slot[1:] == plan.slot[:-1])
-    edge = int(twice.nonzero()[0])
-    return (
-        f"two edges fill slot {int(plan.slot[edge])} of node {int(node[edge])}: give each its own with "
-        f"s.replace(slot=...), or use a cell that sums its inbox."
-    )
-
-
-def _all_targets(plan: Schedule) -> Tensor:
-    begins = torch.cat(
-        [plan.target.new_full((s.edges.stop - s.edges.start,), s.nodes.start) for s in plan.levels]
-    )
-    return plan.order[plan.target + begins]
-
-
-def _target_node(plan: Schedule, edge: int) -> int:
-    return int(_all_targets(plan)[edge])
-
-
-def check_slots(plan: Schedule, cell: Any) -> None:
-    """Raise if the structure has edges that the cell has no slot for."""
-    arity = getattr(cell, "arity", None)
-    if arity is not None and plan.num_edges and (plan.num_slots > arity or not plan.distinct_slots):
-        raise ValueError(slot_fault(plan, arity))

@@ -14,8 +14,8 @@ from ..cells.edges import check_edges
 from ..schedule import Schedule, check_schedule, schedule_seen_by
 from ..structure.checks import check_layout, check_no_batch
 from ..structure.outside import outside
-from .inbox import check_slots
 from .initial import check_initial
+from .slots import check_slots
 
 
 @dataclass(frozen=True)
@@ -126,12 +126,13 @@ def _check_x(cell: Cell, plan: Schedule, x: Tensor) -> None:
             f"x must have one row per node: expected {plan.num_nodes} rows, got shape {tuple(x.shape)}. "
             f"Nodes without an input of their own get a row, too (zeros, for instance)."
         )
-    if isinstance(cell.inputs, tuple):
+    width = cell.inputs
+    if isinstance(width, tuple):
         raise ValueError(
-            f"the cell reads rows of width {cell.inputs[0]} from sources and {cell.inputs[1]} of targets, two sets of "
-            f"nodes: call its model as model((x_source, x_target), edge_index)."
+            f"the cell reads rows of width {width[0]} from sources and {width[1]} of targets, two sets of nodes: call "
+            f"its model as model((x_source, x_target), edge_index)."
         )
-    _check_rows(cell, plan, "x", x, plan.num_nodes, cell.inputs)
+    _check_rows(cell, plan, "x", x, plan.num_nodes, width)
 
 
 def _check_rows(cell: Cell, plan: Schedule, name: str, x: Any, count: int, width: int | None) -> None:

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from ..schedule import Schedule, Step
 from .cycles import settle
-from .inbox import OF_EDGES, Fetch, Inbox, Own, gather_edges
+from .edge_rows import OF_EDGES, gather_edges
+from .inbox import Inbox
 from .job import Job, check_state
+from .looked import Fetch, Own
 
 Mail = list[Fetch]
 

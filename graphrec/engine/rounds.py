@@ -14,8 +14,10 @@ from torch import Tensor
 
 from ..schedule import Paths, Schedule
 from ..structure.outside import outside
-from .inbox import OF_EDGES, Inbox, Own, SegmentInbox, gather_edges
+from .edge_rows import OF_EDGES, gather_edges
+from .inbox import Inbox, SegmentInbox
 from .job import Job, check_state
+from .looked import Own
 from .paths import send, send_and_sum
 
 

@@ -18,8 +18,10 @@ from torch.autograd.graph import GradientEdge, _engine_run_backward, get_gradien
 from ..cells.cell import Cell
 from ..schedule import Schedule, Step
 from .derivatives import check_first_derivatives
-from .inbox import OF_EDGES, Inbox, Own, SegmentInbox, gather_edges, virtual_edges
+from .edge_rows import OF_EDGES, gather_edges, virtual_edges
+from .inbox import Inbox, SegmentInbox
 from .job import Job, check_state
+from .looked import Own
 from .segments import gather_sum
 from .tape import Gradients, Product, Tape, check_all_known, check_none_captured
 from .zero import NotSweepable, Zero

@@ -123,26 +123,26 @@ def test_a_cell_called_as_a_model(call):
 
 @pytest.mark.parametrize("model", [LSTM, gr.GNN([gr.SAGECell(3, 4)]), gr.Layerwise(SAGEConv(3, 3))])
 class TestRows:
-    def refused(self, model, x, s, error, message):
+    def assert_refused(self, model, x, s, error, message):
         for source in (s, s.edge_index, Data(edge_index=s.edge_index, num_nodes=s.num_nodes)):
             with pytest.raises(error, match=message):
                 model(x, source)
 
     def test_of_another_layout(self, model):
         s, x = gr.chain(4), torch.zeros(4, 3)
-        self.refused(
+        self.assert_refused(
             model, x.to_sparse(), s, TypeError, r"x must be a dense tensor, got torch.sparse_coo: .*to_dense"
         )
         nested = torch.nested.nested_tensor([x, x[:2]], layout=torch.jagged)
-        self.refused(model, nested, s, TypeError, r"nested tensor: graphrec.from_list\(x.unbind\(\)\)")
+        self.assert_refused(model, nested, s, TypeError, r"nested tensor: graphrec.from_list\(x.unbind\(\)\)")
         with pytest.warns(UserWarning, match="MaskedTensors is in prototype"):
             masked = torch.masked.masked_tensor(x, x == 0)
-        self.refused(model, masked, s, TypeError, r"masked tensor: .*x.to_tensor")
+        self.assert_refused(model, masked, s, TypeError, r"masked tensor: .*x.to_tensor")
 
     def test_of_several_signals_over_one_structure(self, model):
         s, x = gr.chain(4), torch.zeros(2, 4, 3)
         message = r"expected .*, got shape \[2, 4, 3\]: 2 times .*graphrec.batch\(\[s\] \* 2\)"
-        self.refused(model, x, s, ValueError, message)
+        self.assert_refused(model, x, s, ValueError, message)
 
     def test_that_are_padded(self, model):
         with pytest.raises(ValueError, match=r"graphrec.Sequences\(model\) takes padded sequences"):

@@ -102,9 +102,12 @@ def test_types_without_edges_need_no_weights():
 
 
 def test_a_mask_that_an_explainer_left_is_no_weight():
-    model = gr.GNN([gr.GCNCell(4, 4)])
-    set_masks(model, nn.Parameter(torch.zeros(3)), EDGES)
+    model, mask = gr.GNN([gr.GCNCell(4, 4)]), nn.Parameter(torch.full((3,), 0.5))
+    before = model.cells[0].lin.weight.clone()
+    set_masks(model, mask, EDGES)
     model.reset_parameters()
+    assert not torch.equal(model.cells[0].lin.weight, before)
+    assert mask.tolist() == [0.5] * 3
     clear_masks(model)
 
 
