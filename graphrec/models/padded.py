@@ -1,22 +1,20 @@
-"""Sequences of equal length, side by side in a padded tensor, as torch's own operators, layer by layer.
+"""Models that are torch's layers, as torch's operators on a padded tensor.
 
 For programs that torch traces, and for shapes without values: there are no rows to number, so that the batch may be of
-any size. Only models that are torch's layers can be run so; others run over the structure that their sizes make.
+any size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..cells import ProjectedLSTMCell
 from ..cells.cell import Fused
-from .combine import Bidirectional, Reversed, Stacked
-from .model import count_states, is_as_written
-from .recursive import Recursive
+from .combine import Stacked
+from .torch_weights import cells_of, check_alike
 
 _OPERATORS: dict[str, Any] = {
     "rnn_tanh": torch.rnn_tanh,
@@ -26,80 +24,62 @@ _OPERATORS: dict[str, Any] = {
 }
 
 
-def are_torch_layers(model: nn.Module) -> bool:
-    """Whether `run_padded` can run a model."""
-    if is_as_written(model, Stacked):
-        return all(map(are_torch_layers, model.layers))
-    if is_as_written(model, Bidirectional):
-        return are_torch_layers(model.along) and are_torch_layers(model.against)
-    if is_as_written(model, Reversed):
-        return are_torch_layers(model.model)
-    return is_as_written(model, Recursive) and model.mode == "async" and model.cell.fused() is not None
+def torch_layers(model: nn.Module) -> list[list[Any]] | None:
+    """The cells of each layer, one per direction, if torch has one operator for all of them."""
+    try:
+        cells = cells_of(model)
+        check_alike(cells)
+    except (TypeError, ValueError):
+        return None
+    return cells
 
 
-def run_padded(model: Any, x: Tensor, initial: Sequence[Any]) -> tuple[Tensor, list[Any]]:
-    """`[T, B, D] → [T, B, H]`, and the final states, one per layer and direction.
+def run_padded(
+    model: Any, cells: list[list[Any]], x: Tensor, fields: tuple[Tensor, ...] | None
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """`[T, B, D] → [T, B, H]`, and the fields of the final states.
 
     Args:
-        model: see `are_torch_layers`.
+        model, cells: see `torch_layers`.
         x: the inputs.
-        initial: for each layer and direction the fields of its state, `[B, H]` each, or None.
+        fields: of the initial states, `[layers * directions, B, ·]` each; None: zero.
+
+    Raises:
+        ValueError: rows or states of another width or dtype, or another number of fields: torch's operators trust
+            what they are given.
     """
-    states: list[Any] = []
-    if isinstance(model, Stacked):
-        for number, layer in enumerate(model.layers):
-            if number:
-                x = F.dropout(x, model.dropout, model.training)
-            here = initial[len(states) : len(states) + count_states(layer)]
-            x, final = run_padded(layer, x, here)
-            states += final
-        return x, states
-    if isinstance(model, Bidirectional):
-        first = count_states(model.along)
-        along, states = run_padded(model.along, x, initial[:first])
-        against, more = run_padded(model.against, x, initial[first:])
-        return model.merge(along, against), [*states, *more]
-    if isinstance(model, Reversed):
-        h, states = run_padded(model.model, x.flip(0), initial)
-        return h.flip(0), states
-    h, final = _operate(model.cell, x, initial[0])
-    return h, [model.cell.State(*final)]
-
-
-def _operate(cell: Any, x: Tensor, initial: Any) -> tuple[Tensor, list[Tensor]]:
-    fused: Fused = cell.fused()
-    weights, names = fused.weights(), cell.State._fields
-    if x.shape[-1] != fused.w_ih.shape[1] or x.dtype != fused.w_ih.dtype:
+    first, like = cells[0][0], cells[0][0].input.weight
+    if (x.shape[-1], x.dtype) != (first.inputs, like.dtype):
         raise ValueError(
-            f"expected rows of width {fused.w_ih.shape[1]} and {fused.w_ih.dtype}, got {x.shape[-1]} and {x.dtype}."
+            f"expected rows of width {first.inputs} and {like.dtype}, got {x.shape[-1]} and {x.dtype}."
         )
-    if initial is None:
-        initial = [x.new_zeros(x.shape[1], fused.w_hh.shape[1])] * len(names)
-    fields = [initial] if isinstance(initial, Tensor) else list(initial)
-    if len(fields) != len(names):
-        raise ValueError(
-            f"the initial state must have the fields of the cell's State ({', '.join(names)}), got {len(fields)}."
-        )
-    before = [_of_each(field, x, fused.w_hh.shape[1]).unsqueeze(0) for field in fields]
-    h_and_c: Any = before if fused.operator == "lstm" else before[0]
-    training = torch.is_grad_enabled()
-    h, *final = _OPERATORS[fused.operator](
-        x, h_and_c, weights, len(weights) == 4, 1, 0.0, training, False, False
+    states = sum(map(len, cells))
+    if fields is None:
+        fields = tuple(x.new_zeros(states, x.shape[1], *shape) for shape in first.shapes())
+    wanted = [(*shape, x.dtype) for shape in first.shapes()]
+    if [(field.shape[-1], field.dtype) for field in fields] != wanted:
+        got = [(field.shape[-1], field.dtype) for field in fields]
+        raise ValueError(f"expected initial states of widths and dtypes {wanted}, got {got}.")
+    weights = [weight for layer in cells for cell in layer for weight in _weights(cell)]
+    has_biases = len(_weights(first)) > 3
+    operator = "lstm" if len(fields) == 2 else first.fused().operator
+    dropout = model.dropout if isinstance(model, Stacked) else 0.0
+    h, *final = _OPERATORS[operator](
+        x,
+        fields if operator == "lstm" else fields[0],
+        weights,
+        has_biases,
+        len(cells),
+        dropout,
+        model.training,
+        len(cells[0]) == 2,
+        False,
     )
-    return h, [field.squeeze(0) for field in final]
+    return h, tuple(final)
 
 
-def _of_each(field: Tensor, x: Tensor, hidden: int) -> Tensor:
-    """`[B, H]`: a field of the initial state, of which there may be one row for all; torch's operators trust shapes."""
-    if field.dim() != 2 or field.shape[1] != hidden or field.dtype != x.dtype:
-        raise ValueError(
-            f"an initial state must have rows of width {hidden} and {x.dtype}, got shape {tuple(field.shape)} and "
-            f"{field.dtype}."
-        )
-    if field.shape[0] != x.shape[1]:
-        if field.shape[0] != 1:
-            raise ValueError(
-                f"an initial state must have a row per sequence, {x.shape[1]}, or one for all, got {field.shape[0]}."
-            )
-        return field.expand(x.shape[1], -1).contiguous()
-    return field
+def _weights(cell: Any) -> list[Tensor]:
+    if isinstance(cell, ProjectedLSTMCell):
+        fused = Fused("", cell.input.weight, cell.recurrent.weight, cell.input.bias, cell.recurrent.bias)
+        return [*fused.weights(), cell.projection.weight]
+    return cell.fused().weights()

@@ -15,8 +15,8 @@ from ..engine import per_graph
 from ..sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
 from ..structure.outside import has_values, is_exporting, uncompiled
 from .combine import Bidirectional, Stacked
-from .model import Model, check_initial, check_model
-from .padded import are_torch_layers, run_padded
+from .model import Model, check_model
+from .padded import run_padded, torch_layers
 from .recursive import Recursive
 from .torch_weights import cells_of, check_alike, has_bias, pairs, renamed
 
@@ -57,16 +57,19 @@ class Sequences(Resettable):
                 another shape; lengths for something that knows its own.
         """
         is_traced = isinstance(input, Tensor) and (is_exporting() or not has_values(input))
-        if is_traced and lengths is None and input.dim() in (2, 3) and are_torch_layers(self.model):
-            return self._run_padded(input, hx)
+        if is_traced and lengths is None and input.dim() in (2, 3) and not isinstance(hx, list):
+            cells = torch_layers(self.model)
+            if cells is not None:
+                return self._run_padded(cells, input, hx)
         return self._run(input, hx, lengths)
 
-    def _run_padded(self, input: Tensor, hx: Any) -> tuple[Tensor, Any]:
+    def _run_padded(self, cells: list[list[Any]], input: Tensor, hx: Any) -> tuple[Tensor, Any]:
         alone = input.dim() == 2
         x = input.unsqueeze(1) if alone else input.transpose(0, 1) if self.batch_first else input
-        initial = check_initial(self.model, self._split(hx, x.shape[1], alone))
-        h, final = run_padded(self.model, x, initial)
-        states = self._join(final, alone)
+        given = None if hx is None else self._fields(hx, x.shape[1], alone)
+        h, fields = run_padded(self.model, cells, x, given)
+        fields = tuple(field.squeeze(1) for field in fields) if alone else fields
+        states = fields[0] if len(fields) == 1 else fields
         return (h.squeeze(1) if alone else h.transpose(0, 1) if self.batch_first else h), states
 
     @uncompiled
@@ -107,6 +110,11 @@ class Sequences(Resettable):
         """Torch's initial state as a list of states, one per layer and direction."""
         if initial is None or isinstance(initial, list):
             return initial  # a list is what comes out where states differ in kind or width
+        fields = self._fields(initial, graphs, alone)
+        return [[field[i] for field in fields] for i in range(self.model.num_states)]
+
+    def _fields(self, initial: Any, graphs: int, alone: bool) -> tuple[Tensor, ...]:
+        """Torch's initial state, `[layers * directions, B, H]` each."""
         fields = initial if isinstance(initial, tuple) else (initial,)
         if not fields or not all(isinstance(field, Tensor) for field in fields):
             got = [type(field).__name__ for field in fields]
@@ -120,7 +128,7 @@ class Sequences(Resettable):
                     f"initial states must have shape [{self.model.num_states}, {graphs}, H] (layers times directions, "
                     f"sequences, hidden), got {tuple(field.shape)}."
                 )
-        return [[field[i] for field in fields] for i in range(len(fields[0]))]
+        return fields
 
     def _join(self, final: list[Any], alone: bool) -> Any:
         """A list of states as torch's final state; left as it is where they differ in kind or width."""

@@ -394,25 +394,40 @@ def test_an_exported_layer_takes_one_initial_state_for_all(kind):
     hx = [[one, one]] if kind is nn.LSTM else [one]
     program = torch.export.export(ours, (x, hx), strict=False)
     assert_close(program.module()(x, hx)[0], ours(x, hx)[0])
-    for wrong, message in (
-        (
-            [[one.double()] * len(hx[0])] if kind is nn.LSTM else [one.double()],
-            "rows of width 5 and torch.float32",
-        ),
-        ([[torch.zeros(2, 5)] * 2] if kind is nn.LSTM else [torch.zeros(2, 5)], "a row per sequence"),
+
+
+@needs_export
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_an_exported_layer_refuses_what_torchs_operator_would_trust(kind):
+    ours, x = gr.from_torch(kind(2, 5, batch_first=True)).eval(), torch.randn(3, 4, 2)
+
+    def states(*shape, dtype=torch.float32):
+        h = torch.zeros(*shape, dtype=dtype)
+        return (h, h) if kind is nn.LSTM else h
+
+    h = states(1, 3, 5)
+    for rows, hx in (
+        (x, states(1, 3, 4)),
+        (x, states(1, 3, 5, dtype=torch.float64)),
+        (x, states(1, 2, 5)),
+        (x, h[0] if kind is nn.LSTM else (h, h)),
+        (x[..., :1], h),
+        (x.double(), states(1, 3, 5, dtype=torch.float64)),
     ):
-        with pytest.raises(ValueError, match=message):
-            torch.export.export(ours, (x, wrong), strict=False)
+        with pytest.raises(ValueError, match=r"expected (rows|initial states) of width|must have shape"):
+            torch.export.export(ours, (rows, hx), strict=False)
 
 
 @needs_export
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
-def test_a_projected_lstm_is_exported_for_its_batch():
-    net = nn.LSTM(3, 5, proj_size=2, batch_first=True).eval()
+def test_a_projected_lstm_is_exported():
+    net = nn.LSTM(3, 5, 2, proj_size=2, bidirectional=True, batch_first=True).eval()
+    shapes = ({0: torch.export.Dim("batch", min=1, max=64)},)
     x = torch.randn(2, 4, 3)
-    program = torch.export.export(gr.from_torch(net), (x,), strict=False)
+    program = torch.export.export(gr.from_torch(net), (x,), dynamic_shapes=shapes, strict=False)
+    x = torch.randn(7, 4, 3)
     assert_close(program.module()(x)[0], net(x)[0])
-    assert gr.from_torch(net).to("meta")(x.to("meta"))[0].shape == (2, 4, 2)
+    assert gr.from_torch(net).to("meta")(x.to("meta"))[0].shape == (7, 4, 4)
 
 
 def test_tangents_of_weights_are_not_remembered():
