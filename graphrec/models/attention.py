@@ -12,9 +12,8 @@ from ..cells.gat import Attention
 from ..cells.wrapping import Wrapping
 from ..engine import run
 from ..schedule import schedule
-from ..structure import Over, as_structure
-from ..structure.matrix import edges_of, is_matrix
-from .calls import given_of_edges
+from ..structure import Over
+from .calls import structure_given
 
 
 def attention_weights(
@@ -38,12 +37,7 @@ def attention_weights(
         raise TypeError(
             f"expected a GATCell or GATv2Cell, got {type(cell).__name__}, which has no attention weights."
         )
-    edge_weight = None
-    if is_matrix(s):
-        s, edge_weight = edges_of(s, len(x), len(x))
-    if isinstance(s, Tensor):
-        edge_attr, edge_weight = given_of_edges(cell, edge_attr, edge_weight)
-    structure = as_structure(s, x, edge_attr, edge_weight)
+    structure = structure_given(cell, x, s, edge_attr)
     plan = schedule(structure, "sync", 1)
     watched = _Watched(cell)
     h = run(watched, plan, x).h

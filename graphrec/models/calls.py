@@ -10,7 +10,8 @@ from torch.nn.utils.rnn import PackedSequence
 from torch_geometric.data import Data, HeteroData
 
 from ..cells.cell import Cell, edges_read
-from ..structure import Structure
+from ..structure import Structure, as_structure
+from ..structure.matrix import edges_of, is_matrix
 
 
 def structure_of_call(model: nn.Module, x: Any, s: Any, edge_index: Any) -> Any:
@@ -47,7 +48,27 @@ def structure_of_call(model: nn.Module, x: Any, s: Any, edge_index: Any) -> Any:
     )
 
 
-def given_of_edges(
+def structure_given(
+    model: nn.Module, x: Tensor, over: Any, edge_attr: Tensor | None = None, edge_weight: Tensor | None = None
+) -> Structure:
+    """The structure of a call, with the features and weights of edges that it gives, as the model's cells read them."""
+    over, edge_attr, edge_weight = of_edges_given(model, x, over, edge_attr, edge_weight)
+    return as_structure(over, x, edge_attr, edge_weight)
+
+
+def of_edges_given(
+    model: nn.Module, x: Any, over: Any, edge_attr: Any, edge_weight: Any
+) -> tuple[Any, Any, Any]:
+    """What to run over, an edge_index where a sparse matrix was given, and features and weights of its edges."""
+    if is_matrix(over) and edge_weight is None:
+        source, target = x if isinstance(x, tuple) and len(x) == 2 else (x, x)
+        over, edge_weight = edges_of(over, len(source if target is None else target), len(source))
+    if isinstance(over, Tensor) and not is_matrix(over):
+        edge_attr, edge_weight = _as_read(model, edge_attr, edge_weight)
+    return over, edge_attr, edge_weight
+
+
+def _as_read(
     model: nn.Module, edge_attr: Tensor | None, edge_weight: Tensor | None
 ) -> tuple[Tensor | None, Tensor | None]:
     """What a call gives of edges, features and weights, as the model's cells read it.

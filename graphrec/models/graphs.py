@@ -18,6 +18,7 @@ from ..engine import per_node, run, run_between
 from ..schedule import schedule
 from ..structure import Structure, as_pair
 from ..structure.checks import as_count
+from .calls import structure_given
 from .hops import Hop, Passing
 from .model import Model, Over
 from .recursive import Recursive
@@ -108,7 +109,7 @@ class GNN(Model, Passing):
 
     def rounds(self, x: Tensor, s: Over) -> list[Tensor]:
         """h of each round, `[N, ·]`, from the first one on."""
-        structure = self.over(x, s)
+        structure = structure_given(self, x, s)
         plan = self.weighed(schedule(structure, "sync", 1))
         rows: list[Tensor] = []
         h, state = x, None
@@ -192,7 +193,7 @@ class DAGNN(Model):
 
         h_G = || over directions of max_{v without targets} [x_v, h^1_v, …, h^L_v]               (7)
         """
-        structure = self.over(x, s)
+        structure = structure_given(self, x, s)
         ends = [
             readout.ends(torch.cat([x, rows], dim=-1), direction)
             for rows, direction in self._directions(x, structure)

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from ..cells import Cell
 from ..cells.weights import Resettable
 from ..structure import Over, Structure, as_structure, rows_by_type
-from ..structure.matrix import edges_of, is_matrix
 from ..structure.outside import uncompiled
-from .calls import given_of_edges, structure_of_call
+from .calls import of_edges_given, structure_of_call
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
@@ -69,15 +68,11 @@ class Model(Resettable):
         over = structure_of_call(self, x, s, edge_index)
         if isinstance(x, Mapping):
             types, sizes, x = rows_by_type(x, over)
-            given = {"edge_attr": edge_attr, "edge_weight": edge_weight, "initial": initial}
-            h, final = (
-                self(x, over, **given, return_states=True)
-                if return_states
-                else (self(x, over, **given), None)
-            )
+            found = self(x, over, edge_attr, initial, return_states, edge_weight)
+            h = found[0] if return_states else found
             rows = dict(zip(types, h.split(sizes), strict=True))
-            return (rows, final) if return_states else rows
-        over, edge_attr, edge_weight = self._given(x, over, edge_attr, edge_weight)
+            return (rows, found[1]) if return_states else rows
+        over, edge_attr, edge_weight = of_edges_given(self, x, over, edge_attr, edge_weight)
         if isinstance(x, tuple):
             return self._compute_pair(
                 x, over, initial, return_states, edge_attr=edge_attr, edge_weight=edge_weight
@@ -85,19 +80,6 @@ class Model(Resettable):
         structure = as_structure(over, x, edge_attr, edge_weight)
         h, final = self.compute(x, structure, check_initial(self, initial), return_states)
         return (h, final) if return_states else h
-
-    def over(self, x: Tensor, s: Over) -> Structure:
-        """The structure that a call is about, for methods beside `forward`."""
-        over, edge_attr, edge_weight = self._given(x, s, None, None)
-        return as_structure(over, x, edge_attr, edge_weight)
-
-    def _given(self, x: Any, over: Any, edge_attr: Any, edge_weight: Any) -> tuple[Any, Any, Any]:
-        """What to run over, with the features and weights of its edges that the call gives, as the cells read them."""
-        if is_matrix(over) and edge_weight is None:
-            over, edge_weight = edges_of(over, *_sizes(x))
-        if isinstance(over, Tensor) and not is_matrix(over):
-            edge_attr, edge_weight = given_of_edges(self, edge_attr, edge_weight)
-        return over, edge_attr, edge_weight
 
     def _compute_pair(
         self, x: tuple[Any, ...], s: Any, initial: Any, return_states: bool, **of_edges: Tensor | None
@@ -141,12 +123,6 @@ class Model(Resettable):
     def final(self, states: list[Any]) -> Tensor:
         """`[G, H]`: the model's row at the end of each graph, both ends where it has two directions."""
         raise NotImplementedError(f"{type(self).__name__} has no states, and so no final row.")
-
-
-def _sizes(x: Any) -> tuple[int, int]:
-    """How many targets there are, and how many sources."""
-    source, target = x if isinstance(x, tuple) and len(x) == 2 else (x, x)
-    return len(source if target is None else target), len(source)
 
 
 def run_inner(

@@ -23,6 +23,7 @@ from ..cells.cell import check_cell
 from ..engine import run, run_first, run_sequence
 from ..schedule import FixedPoint, Schedule, check_mode, schedule
 from ..structure import Structure
+from .calls import structure_given
 from .hops import Hop, Passing
 from .model import Model, Over, check_initial
 
@@ -72,7 +73,7 @@ class Recursive(Model, Passing):
 
     def state(self, x: Tensor, s: Over, initial: Any = None) -> Any:
         """The whole state, e.g. `(h, c)`, `[N, H]` each; arguments as in `forward`."""
-        return run(*self._task(x, self.over(x, s)), check_initial(self, initial)[0])
+        return run(*self._task(x, structure_given(self, x, s)), check_initial(self, initial)[0])
 
     def step_cell(self) -> Cell:
         """The cell by which nodes can be run one after another."""

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from .. import readout as readouts
 from ..cells.weights import Resettable
-from ..structure import as_structure
 from ..structure.checks import as_count
+from .calls import structure_given
 from .model import Over, check_model, count_states
 
 _READOUTS: dict[str, Any] = {"mean": readouts.mean, "root": readouts.root}
@@ -49,7 +49,7 @@ class SequenceToClass(Resettable):
 
     def forward(self, x: Tensor, s: Over) -> Tensor:
         """`[N, D] → [G, C]`: logits."""
-        structure = as_structure(s, x)
+        structure = structure_given(self.model, x, s)
         if self.readout is None:
             _, states = self.model(x, structure, return_states=True)
             return self.output(self.model.final(states))
