@@ -18,20 +18,19 @@ from torch_geometric.nn import MessagePassing, aggr
 
 # What these make of a set depends on no other, and of an empty one they make something, too.
 _BY_ITSELF = {
-    *(
-        aggr.SumAggregation,
-        aggr.MeanAggregation,
-        aggr.MaxAggregation,
-        aggr.MinAggregation,
-        aggr.MulAggregation,
-    ),
-    *(aggr.VarAggregation, aggr.StdAggregation, aggr.SoftmaxAggregation, aggr.PowerMeanAggregation),
-    *(
-        aggr.AttentionalAggregation,
-        aggr.DeepSetsAggregation,
-        aggr.VariancePreservingAggregation,
-        aggr.Set2Set,
-    ),
+    aggr.AttentionalAggregation,
+    aggr.DeepSetsAggregation,
+    aggr.MaxAggregation,
+    aggr.MeanAggregation,
+    aggr.MinAggregation,
+    aggr.MulAggregation,
+    aggr.PowerMeanAggregation,
+    aggr.Set2Set,
+    aggr.SoftmaxAggregation,
+    aggr.StdAggregation,
+    aggr.SumAggregation,
+    aggr.VarAggregation,
+    aggr.VariancePreservingAggregation,
 }
 # These have no row for empty sets, or none where all are empty.
 _IF_NOT_EMPTY = {aggr.MedianAggregation, aggr.QuantileAggregation, aggr.MLPAggregation}

@@ -18,22 +18,11 @@ if TYPE_CHECKING:
     from ..structure import Structure
 
 # What an inbox has of its own; a state's fields must be called otherwise.
-_RESERVED = {
-    *("num_nodes", "num_edges", "target", "slot", "relation", "edge_attr", "edge_weight", "structure"),
-    *(
-        "is_loop",
-        "degree",
-        "message_mask",
-        "sum",
-        "sum_unmasked",
-        "mean",
-        "max",
-        "softmax",
-        "softmax_with_own",
-    ),
-    *("slots", "by_slot", "to_edges", "sum_of", "sum_by_relation"),
-    *("has", "parts", "of_slot", "renamed", "replaced", "shown_by", "read_by"),
-}
+_RESERVED = frozenset(
+    "num_nodes num_edges structure target slot relation edge_attr edge_weight is_loop degree message_mask "
+    "sum sum_of sum_unmasked sum_by_relation mean max softmax softmax_with_own to_edges slots by_slot "
+    "has parts of_slot renamed replaced shown_by read_by".split()
+)
 
 
 class Fused(NamedTuple):

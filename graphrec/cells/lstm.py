@@ -120,6 +120,7 @@ class ProjectedLSTMCell(Cell):
     State = LSTMState
     arity = 1
     recurrent_layers = ("recurrent",)
+    reads_edges = ()
 
     def __init__(self, inputs: int, hidden: int, projection: int, biases: int = 1) -> None:
         super().__init__(inputs, hidden)

@@ -282,6 +282,7 @@ DEAF = {
     "DAG-RNN": (lambda: in_order(gr.DAGRNNCell(D, H)), "DAGRNNCell"),
     "Tree-LSTM": (lambda: gr.TreeLSTM(D, H), "ChildSumTreeLSTMCell"),
     "LSTM": (lambda: gr.LSTM(D, H), "LSTMCell"),
+    "projected LSTM": (lambda: in_order(gr.ProjectedLSTMCell(D, H, 2)), "ProjectedLSTMCell"),
     "kinds": (lambda: in_order(gr.PerKind([gr.SRNCell(D, H), gr.SRNCell(D, H)])), "PerKind"),
     "residual": (lambda: in_order(gr.ResidualCell(gr.SRNCell(D, H))), "ResidualCell"),
     "series": (lambda: in_order(gr.SeriesCell([gr.SRNCell(D, H), gr.SRNCell(H, H)])), "SeriesCell"),
