@@ -4,7 +4,7 @@ States of nodes, updated from the states of their predecessors, in an order. The
 whom, the schedule in which order, the cell how, and the engine runs it.
 """
 
-from . import datasets, readout, transforms, viz
+from . import datasets, learning, readout, transforms, viz
 from .cells import (
     ARCell,
     Cell,
@@ -204,6 +204,7 @@ __all__ = [
     "from_torch",
     "grid",
     "lagged",
+    "learning",
     "levels",
     "per_graph",
     "per_node",

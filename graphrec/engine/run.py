@@ -21,6 +21,7 @@ from .initial import per_node
 from .job import Job, prepare, prepare_pair
 from .reference import Visit, loop, reference_rounds, run_reference
 from .rounds import run_pair, run_rounds
+from .rules import differentiated_by, rule_in_force
 from .segments import is_transformed, move, rows_or_zero
 from .swept import sweep
 from .tape import turn
@@ -51,6 +52,8 @@ def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
         ValueError, TypeError: x or the initial state of the wrong length, width, dtype or device, or a slot
             that the cell does not have. Nothing has been done then.
     """
+    if (ruled := _ruled(cell, plan, x, initial)) is not None:
+        return ruled
     job, fields = prepare(cell, plan, x, initial)
     with _turn(cell):
         short = _shorter(job, x, fields)
@@ -60,6 +63,8 @@ def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
 @uncompiled
 def run_first(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Tensor:
     """Run a cell; returns the first field of the state alone, `[N, H]`, which may be had at less cost."""
+    if (ruled := _ruled(cell, plan, x, initial)) is not None:
+        return ruled[0]
     job, fields = prepare(cell, plan, x, initial)
     with _turn(cell):
         short = _shorter(job, x, fields)
@@ -80,9 +85,10 @@ def run_sequence(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> 
             f"them: use a readout of all nodes, or run without asking for states."
         )
     with _turn(cell):
-        short = _shorter(job, x, fields)
+        state = _ruled(cell, plan, x, initial)
+        short = _shorter(job, x, fields) if state is None else None
         if short is None:
-            state = _run(job, x, fields)
+            state = _run(job, x, fields) if state is None else state
             first, final = state[0], [rows_or_zero(field, ends.node) for field in state]
         else:
             first, final = short.sequence()
@@ -129,6 +135,16 @@ def rounds(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> list[A
         raise ValueError("an async schedule has no rounds: make one with schedule(s, mode='sync', rounds=T).")
     with _turn(cell):
         return list(_rounds(job, x, fields))
+
+
+def _ruled(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> Any:
+    """The state as the rule in force runs the cell, or None where there is no rule."""
+    rule = rule_in_force()
+    if rule is None:
+        return None
+    prepare(cell, plan, x, initial)  # what is wrong is refused first
+    with differentiated_by(None):
+        return rule.run(cell, plan, x, initial)
 
 
 def _rounds(job: Job, x: Tensor, fields: list[Tensor]) -> Iterator[Any]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..cells import Cell
 from ..cells.weights import Resettable
+from ..engine.rules import differentiated_by
 from ..structure import Over, Structure, as_structure, rows_by_type
 from ..structure.outside import uncompiled
 from .calls import of_edges_given, structure_of_call
@@ -46,6 +47,7 @@ class Model(Resettable):
         return_states: bool = False,
         edge_weight: Tensor | None = None,
         edge_index: Over | None = None,
+        rule: Any = None,
     ) -> Any:
         """`[N, D] → [N, H]`, and if `return_states` what `with_states` returns.
 
@@ -60,11 +62,16 @@ class Model(Resettable):
             return_states: whether final states are wanted.
             edge_weight: `[E]`, likewise.
             edge_index: another name of s, that of PyG's layers.
+            rule: how the runs of this call are differentiated, see `graphrec.learning`; None: by autograd, or by the
+                rule of a call around this one.
 
         Raises:
             TypeError: no structure, or one by either name; rows and structure the other way round.
             ValueError: features or weights of edges that no cell of the model reads.
         """
+        if rule is not None:
+            with differentiated_by(rule):
+                return self(x, s, edge_attr, initial, return_states, edge_weight, edge_index)
         over = structure_of_call(self, x, s, edge_index)
         if isinstance(x, Mapping):
             types, sizes, x = rows_by_type(x, over)
