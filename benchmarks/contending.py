@@ -100,7 +100,7 @@ def time_all(net: str, shape: str, contenders: dict[str, Contender], rounds: int
 
 def _check_agreement(contenders: dict[str, Contender]) -> None:
     """All compute the same values and gradients; timings of different things would say nothing."""
-    with gr.reference_loop():
+    with gr.running_on("loop"):
         right = next(iter(contenders.values())).results()
     for name, contender in contenders.items():
         found = contender.results()

@@ -54,7 +54,7 @@ class ReferenceLoop(GraphRec):
     name = "graphrec, reference loop"
 
     def forward(self) -> Tensor:
-        with gr.reference_loop():
+        with gr.running_on("loop"):
             return super().forward()
 
 

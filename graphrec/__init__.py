@@ -5,6 +5,7 @@ whom, the schedule in which order, the cell how, and the engine runs it.
 """
 
 from . import datasets, learning, readout, transforms, viz
+from .backends import SlowPathWarning, explain, running_on
 from .cells import (
     ARCell,
     Cell,
@@ -47,7 +48,7 @@ from .cells import (
     TextbookGRUCell,
     TreeGRUCell,
 )
-from .engine import Inbox, per_graph, per_node, reference_loop, rounds, run, steps
+from .engine import Inbox, per_graph, per_node
 from .models import (
     AR,
     DAGNN,
@@ -80,6 +81,7 @@ from .models import (
     from_torch,
     to_torch,
 )
+from .runs import rounds, run, steps
 from .schedule import (
     CycleError,
     FixedPoint,
@@ -174,6 +176,7 @@ __all__ = [
     "Schedule",
     "SecondOrderCell",
     "Seq2Seq",
+    "SlowPathWarning",
     "SequenceToClass",
     "SequenceToLabels",
     "Sequences",
@@ -196,6 +199,7 @@ __all__ = [
     "chains",
     "dag",
     "datasets",
+    "explain",
     "from_list",
     "from_networkx",
     "from_packed",
@@ -209,9 +213,9 @@ __all__ = [
     "per_graph",
     "per_node",
     "readout",
-    "reference_loop",
     "rounds",
     "run",
+    "running_on",
     "schedule",
     "steps",
     "to_list",

@@ -18,7 +18,7 @@ from torch_geometric.nn.resolver import aggregation_resolver
 
 from .cells.aggregation import Sets, aggregate_sets
 from .cells.weights import Resettable
-from .engine.inbox import Inbox, SegmentInbox
+from .engine.inbox import Inbox
 from .engine.segments import rows_or_zero
 from .schedule import Schedule, Step, schedule, schedule_seen_by
 from .structure import EdgeFeatures, Over, Structure, as_structure, default_slots, rows_by_type
@@ -306,7 +306,7 @@ def _position(graph: Tensor) -> Tensor:
     return default_slots(graph, int(graph.max()) + 1 if len(graph) else 0)
 
 
-class _Readers(SegmentInbox):
+class _Readers(Inbox):
     """Its sums go to the user, so that even of nothing they are ordinary tensors, which a gradient passes."""
 
     def _zeros(self, *shape: int) -> Tensor:

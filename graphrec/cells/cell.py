@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
 # What an inbox has of its own; a state's fields must be called otherwise.
 _RESERVED = frozenset(
-    "num_nodes num_edges structure target slot relation edge_attr edge_weight is_loop degree message_mask "
-    "sum sum_of sum_unmasked sum_by_relation mean max softmax softmax_with_own to_edges slots by_slot "
-    "has parts of_slot renamed replaced shown_by read_by".split()
+    (
+        *("num_nodes", "num_edges", "structure", "target", "slot", "relation", "degree", "is_loop", "has"),
+        *("edge_attr", "edge_weight", "message_mask", "sum", "sum_of", "sum_unmasked", "sum_by_relation"),
+        *("mean", "max", "softmax", "softmax_with_own", "to_edges", "slots", "by_slot", "parts", "of_slot"),
+        *("renamed", "replaced", "shown_by", "read_by"),
+    )
 )
 
 

@@ -1,21 +1,10 @@
-"""How a cell is run over a schedule, forwards and backwards.
+"""The one loop in which a cell runs over a schedule, and what it needs.
 
-Belongs here: loops and what they need. Does not: equations of cells (cells), orders of nodes (schedule).
+Belongs here: the loop, inboxes, checks of what a run is given. Does not: equations of cells (cells), orders of nodes
+(schedule), faster ways to the same numbers (backends).
 """
 
 from .inbox import Inbox
 from .initial import per_graph, per_node
-from .run import reference_loop, rounds, run, run_between, run_first, run_sequence, steps
 
-__all__ = [
-    "Inbox",
-    "per_graph",
-    "per_node",
-    "reference_loop",
-    "rounds",
-    "run",
-    "run_between",
-    "run_first",
-    "run_sequence",
-    "steps",
-]
+__all__ = ["Inbox", "per_graph", "per_node"]

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ..schedule import FixedPoint, NoFixedPointError, NoFixedPointWarning
-from .derivatives import check_first_derivatives
 
 Fields = Sequence[Tensor]
 # From the state of a step's nodes, and what is to be done with each tensor that comes from elsewhere, to their next
@@ -169,7 +168,11 @@ class _Implicit(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         """Solve g = grads + J^T g, J being the derivative of a round by the state."""
-        check_first_derivatives(grads)
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "the gradient at a fixed point is found by iteration and has no derivative of its own, which "
+                "create_graph=True asks for: take a number of rounds, schedule(..., cycles='iterate', rounds=T)."
+            )
         task: _Task = ctx.task
 
         def once(g: Fields) -> Fields:

@@ -306,19 +306,6 @@ class Inbox(Looked):
         return total / count.view(-1, *[1] * (total.dim() - 1))
 
     def _sum_ragged(self, values: Tensor) -> Tensor:
-        return values.new_zeros(self.num_nodes, *values.shape[1:]).index_add(0, self.target, values)
-
-    def _to_edges_ragged(self, values: Tensor) -> Tensor:
-        return values.index_select(0, self.target)
-
-    def _zeros(self, *shape: int) -> Tensor:
-        return self._like.new_zeros(shape)
-
-
-class SegmentInbox(Inbox):
-    """An inbox that sums over segments of its edges, where others scatter."""
-
-    def _sum_ragged(self, values: Tensor) -> Tensor:
         return segment_sum(values, self._first_of_node, self.target)
 
     def _to_edges_ragged(self, values: Tensor) -> Tensor:
@@ -328,6 +315,9 @@ class SegmentInbox(Inbox):
     def _first_of_node(self) -> Tensor:
         first = self._plan.first_edge[self._step.nodes]
         return first - self._first_edge if self._first_edge else first
+
+    def _zeros(self, *shape: int) -> Tensor:
+        return self._like.new_zeros(shape)
 
 
 class _OneEach(Inbox):

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from ..cells.cell import Cell
 
 Fetch = Callable[[str], Tensor]
 
@@ -38,16 +33,6 @@ class Own(Looked):
 
     def __iter__(self):
         return (getattr(self, name) for name in self._fields)
-
-    def shown_by(self, cell: Cell) -> Any:
-        """The state, with the fields of what the cell's nodes show beside its own."""
-        if cell.Shown is None:
-            return self
-        shown = functools.cache(lambda: cell.show(self))
-        more = [name for name in cell.Shown._fields if name not in self._fields]
-        return Own(
-            (*self._fields, *more), lambda name: getattr(self if name in self._fields else shown(), name)
-        )
 
     def __getitem__(self, index: int) -> Tensor:
         return getattr(self, self._fields[index])

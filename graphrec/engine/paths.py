@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..schedule import Paths
+from .segments import is_plain_only
 
 # So many numbers fit a processor's cache.
 _CHUNK = 2**17
@@ -21,7 +22,7 @@ _CHUNK = 2**17
 
 def send(rows: Tensor, paths: Paths) -> Tensor:
     """`[S, ...] → [E, ...]`: to each edge the row of its source."""
-    if not rows.requires_grad or not torch.is_grad_enabled():
+    if not rows.requires_grad or not torch.is_grad_enabled() or is_plain_only(rows):
         return rows.index_select(0, paths.source)
     return _Send.apply(rows, paths)
 
@@ -33,6 +34,10 @@ def send_and_sum(rows: Tensor, paths: Paths, weight: Tensor | None = None) -> Te
         rows: `[S, H]`; or `[S, K, H]`, if there are K weights.
         weight: what each row is multiplied by, `[E]`, or `[E, K]`.
     """
+    if is_plain_only(rows):
+        sent = rows.index_select(0, paths.source)
+        sent = sent if weight is None else weight.unsqueeze(-1) * sent
+        return sent.new_zeros(len(paths.first), *sent.shape[1:]).index_add(0, paths.target, sent)
     if weight is None:
         sums = _SendAndSum.apply(rows.flatten(1).unsqueeze(1), None, paths)
         return sums.view(len(sums), *rows.shape[1:])

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from ..structure.outside import has_values
+
 
 def gather_sum(rows: Tensor, index: Tensor, first: Tensor) -> Tensor:
     """`[r, ...] → [n, ...]`: the sums of `rows[index[first[i] : first[i + 1]]]`, zero for empty segments."""
@@ -20,8 +22,8 @@ def gather_sum(rows: Tensor, index: Tensor, first: Tensor) -> Tensor:
 
 def segment_sum(values: Tensor, first: Tensor, target: Tensor) -> Tensor:
     """`[e, ...] → [n, ...]`: sums over consecutive rows; segment i begins at `first[i]` and is `target == i`."""
-    # An embedding bag is for embeddings, and our own function has no rule for transforms.
-    if not values.is_floating_point() or is_transformed():
+    # (An embedding bag is for embeddings.)
+    if not values.is_floating_point() or is_plain_only(values):
         return values.new_zeros(first.shape[0], *values.shape[1:]).index_add(0, target, values)
     if values.dim() == 2:
         return _SegmentSum.apply(values, first, target)
@@ -32,7 +34,7 @@ def segment_sum(values: Tensor, first: Tensor, target: Tensor) -> Tensor:
 
 def spread(rows: Tensor, first: Tensor, target: Tensor) -> Tensor:
     """`[n, ...] → [e, ...]`: the row of each edge's segment, `rows[target]`; arguments as in `segment_sum`."""
-    if not rows.requires_grad or not torch.is_grad_enabled() or is_transformed():
+    if not rows.requires_grad or not torch.is_grad_enabled() or is_plain_only(rows):
         return rows.index_select(0, target)
     return _Spread.apply(rows, first, target)
 
@@ -52,10 +54,12 @@ class _Spread(torch.autograd.Function):
         return segment_sum(grads[0], *ctx.saved_tensors), None, None
 
 
-def is_transformed() -> bool:
-    """Whether torch.func's transforms or forward-mode derivatives are at work: our own functions have no rules."""
+def is_plain_only(rows: Tensor) -> bool:
+    """Whether torch's own operators alone will do: under torch.func's transforms, in forward-mode derivatives, and
+    for tensors without values. Functions of our own have no rules for these.
+    """
     transforms = torch._C._functorch.peek_interpreter_stack()  # pyright: ignore[reportAttributeAccessIssue]
-    return transforms is not None or forward_ad._current_level >= 0
+    return transforms is not None or forward_ad._current_level >= 0 or not has_values(rows)
 
 
 class _SegmentSum(torch.autograd.Function):
@@ -88,7 +92,7 @@ def move(rows: Tensor, there: Tensor, back: Tensor) -> Tensor:
 
     What is named once more in `there`, and rows that it does not name, are padding: nothing may come of it.
     """
-    if torch.is_grad_enabled() and rows.requires_grad:
+    if torch.is_grad_enabled() and rows.requires_grad and not is_plain_only(rows):
         return _Move.apply(rows, there, back)
     return rows.index_select(0, there)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..cells.cell import check_cell
 from ..cells.gat import Attention
 from ..cells.wrapping import Wrapping
-from ..engine import run
+from ..runs import run
 from ..schedule import schedule
 from ..structure import Over
 from .calls import structure_given

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..cells.emitting import EmittingCell
-from ..engine import steps
+from ..runs import steps
 from ..schedule import schedule
 from ..structure import chains
 from ..structure.checks import as_count

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from ..cells import ARCell, NARXCell, SRNCell, TDNNCell
 from ..cells.activation import Activation
 from ..cells.weights import Resettable
-from ..engine import per_graph, per_node, run
+from ..engine import per_graph, per_node
+from ..runs import run
 from ..schedule import schedule
 from ..structure import Structure, as_structure, lagged
 from ..structure.checks import as_count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,9 @@ from ..structure import Structure
 from .combine import check_share
 from .delays import check_width
 from .recursive import Recursive
+
+# Two masks on one layer would multiply; threads that share a model mask one step after another.
+_one_at_a_time = threading.Lock()
 
 
 class VariationalDropout(Recursive):
@@ -40,7 +44,7 @@ class VariationalDropout(Recursive):
 
     def __init__(self, cell: Cell, dropout: float = 0.0, recurrent_dropout: float = 0.0) -> None:
         super().__init__(cell)
-        # In a tuple, so that it is no part of the module: its weights are the cell's. Kept, so that threads take turns.
+        # In a tuple, so that it is no part of the module: its weights are the cell's.
         self._masked = (_Masked(cell),)
         self.dropout = check_share("dropout", dropout)
         self.recurrent_dropout = check_share("recurrent_dropout", recurrent_dropout)
@@ -84,13 +88,16 @@ class _Masked(Wrapping):
     def _masking(self, mask: Tensor) -> Iterator[None]:
         """While this lasts, the inputs of the recurrent layers are masked."""
 
+        thread = threading.get_ident()
+
         def masked(layer: nn.Module, inputs: Any) -> Any:
-            return (inputs[0] * mask,)
+            return (inputs[0] * mask,) if threading.get_ident() == thread else None
 
         layers = [self.cell.get_submodule(name) for name in self.cell.recurrent_layers]
-        hooks = [layer.register_forward_pre_hook(masked) for layer in layers]
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
+        with _one_at_a_time:
+            hooks = [layer.register_forward_pre_hook(masked) for layer in layers]
+            try:
+                yield
+            finally:
+                for hook in hooks:
+                    hook.remove()

@@ -14,7 +14,8 @@ from .. import readout
 from ..cells import Cell, ConvCell, DAGNNCell
 from ..cells.cell import check_cell
 from ..cells.edges import Widths
-from ..engine import per_node, run, run_between
+from ..engine import per_node
+from ..runs import run, run_between
 from ..schedule import schedule
 from ..structure import Structure, as_pair
 from ..structure.checks import as_count

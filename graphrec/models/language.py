@@ -14,7 +14,8 @@ from ..cells import Cell, SeriesCell
 from ..cells.cell import check_cell
 from ..cells.emitting import EmittingCell
 from ..cells.weights import Resettable
-from ..engine import per_graph, run, run_first
+from ..engine import per_graph
+from ..runs import run, run_first
 from ..schedule import schedule
 from ..structure import Structure, as_structure, chains
 from ..structure.checks import as_count

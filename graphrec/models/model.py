@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, TypeGuard, TypeVar
 
 from torch import Tensor, nn
 
+from ..backends import running_on
 from ..cells import Cell
 from ..cells.weights import Resettable
-from ..engine.rules import differentiated_by
+from ..engine.rules import differentiated_by, rule_in_force
 from ..structure import Over, Structure, as_structure, rows_by_type
 from ..structure.outside import uncompiled
 from .calls import of_edges_given, structure_of_call
@@ -48,6 +50,7 @@ class Model(Resettable):
         edge_weight: Tensor | None = None,
         edge_index: Over | None = None,
         rule: Any = None,
+        backend: str | None = None,
     ) -> Any:
         """`[N, D] → [N, H]`, and if `return_states` what `with_states` returns.
 
@@ -64,13 +67,16 @@ class Model(Resettable):
             edge_index: another name of s, that of PyG's layers.
             rule: how the runs of this call are differentiated, see `graphrec.learning`; None: by autograd, or by the
                 rule of a call around this one.
+            backend: what is to do these runs, as in `graphrec.run`.
 
         Raises:
             TypeError: no structure, or one by either name; rows and structure the other way round.
             ValueError: features or weights of edges that no cell of the model reads.
         """
-        if rule is not None:
-            with differentiated_by(rule):
+        if rule is not None or backend is not None:
+            with ExitStack() as around:
+                around.enter_context(differentiated_by(rule_in_force() if rule is None else rule))
+                around.enter_context(running_on(backend))
                 return self(x, s, edge_attr, initial, return_states, edge_weight, edge_index)
         over = structure_of_call(self, x, s, edge_index)
         if isinstance(x, Mapping):

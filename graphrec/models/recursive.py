@@ -20,7 +20,7 @@ from ..cells import (
 )
 from ..cells.activation import Activation
 from ..cells.cell import check_cell
-from ..engine import run, run_first, run_sequence
+from ..runs import run, run_first, run_sequence
 from ..schedule import FixedPoint, Schedule, check_mode, schedule
 from ..structure import Structure
 from .calls import structure_given

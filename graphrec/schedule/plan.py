@@ -14,7 +14,7 @@ from ..structure import Structure
 from ..structure.outside import made_outside, outside
 from .chains import Chains
 from .rounds import FixedPoint
-from .views import Ends, Outbox, Part, Paths, Routes, parts_of, place_of_edge
+from .views import Ends, Part, Paths, Routes, parts_of, place_of_edge
 
 
 class Step(NamedTuple):
@@ -184,14 +184,8 @@ class Schedule:
         return self.order.device
 
     @cached_property
-    def outbox(self) -> Outbox:
-        """The same edges seen from their sources; the reverse sweep collects gradients through it (async mode)."""
-        with outside():
-            return Outbox.of(self)
-
-    @cached_property
     def routes(self) -> Routes:
-        """The same edges as the reference loop posts states along them (async mode)."""
+        """The same edges as the loop sends states along them (async mode)."""
         with outside():
             return Routes.of(self)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..structure import Structure
 from ..structure.outside import has_values, seen_by
 from .plan import Schedule
+from .views import Paths
 
 
 def schedule_seen_by(x: Tensor, plan: Schedule) -> Schedule:
@@ -31,6 +32,9 @@ def _seen_by(x: Tensor, value: Any) -> Any:
         return seen_by(x, value)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(_seen_by(x, part) for part in value))
+    if isinstance(value, Paths):
+        parts = (value.source, value.target, value.first)
+        return Paths(*(seen_by(x, part) for part in parts), value.num_sources)
     if isinstance(value, Schedule | Structure):
         value = copy.copy(value.alone() if isinstance(value, Structure) else value)
         value.__dict__.update({name: _seen_by(x, part) for name, part in vars(value).items()})

@@ -15,38 +15,6 @@ if TYPE_CHECKING:
     from .plan import Schedule
 
 
-class Outbox(NamedTuple):
-    """For each row of the state, the inbox edges that read it: what the reverse sweep collects gradients by.
-
-    Level 0 are the given rows, level k + 1 those that step k writes (async mode).
-
-    Attributes:
-        edge: `[E]`, the inbox edges, sorted by source row.
-        first: `[rows]`, where the edges of each row begin, counted from the first of its level.
-        only: `[rows]`, the last edge of each row, or E where it has none.
-        rows, bounds: where the rows of each level begin, and where its edges do.
-        most: for each level the largest number of edges that leave one of its rows.
-    """
-
-    edge: Tensor
-    first: Tensor
-    only: Tensor
-    rows: list[int]
-    bounds: list[int]
-    most: list[int]
-
-    @staticmethod
-    def of(plan: Schedule) -> Outbox:
-        """Read off a schedule."""
-        rows = plan.steps.row_bounds
-        count = torch.bincount(plan.source, minlength=rows[-1])
-        edge = torch.argsort(plan.source, stable=True)
-        only = torch.full_like(count, plan.num_edges)
-        only[plan.source] = torch.arange(plan.num_edges, device=plan.device)
-        first, bounds, _, most = segment_layout(count, rows)
-        return Outbox(edge, first, only, rows, bounds, most)
-
-
 class Paths:
     """E edges from S sources to n targets, and how gradients come back along them: all that a round needs.
 
@@ -85,6 +53,8 @@ class Routes(NamedTuple):
         readers: per level, the steps that read it, in ascending order.
         bounds: where in `row` each level begins.
         arrival: `[E]`, for each inbox edge, where in its step's mail it lies.
+        is_whole: for each level whether it sends each of its rows once, in their order, to its readers.
+        is_sorted: for each step whether its mail comes in the order of its inbox edges.
     """
 
     row: Tensor
@@ -92,6 +62,8 @@ class Routes(NamedTuple):
     readers: list[list[int]]
     bounds: list[int]
     arrival: Tensor
+    is_whole: list[bool]
+    is_sorted: list[bool]
 
     @staticmethod
     def of(plan: Schedule) -> Routes:
@@ -115,7 +87,18 @@ class Routes(NamedTuple):
             readers[sender].append(reader)
         per_level = torch.bincount(level, minlength=len(plan.steps) + 1)
         bounds = [0, *torch.cumsum(per_level, 0).tolist()]
-        return Routes((plan.source - rows[level])[sent], counts, readers, bounds, arrival)
+        row = (plan.source - rows[level])[sent]
+        is_whole = _count_up(row, torch.tensor(bounds, device=plan.device), rows.diff())
+        is_sorted = _count_up(arrival, edges, edges.diff())
+        return Routes(row, counts, readers, bounds, arrival, is_whole, is_sorted)
+
+
+def _count_up(numbers: Tensor, bounds: Tensor, sizes: Tensor) -> list[bool]:
+    """For each part of the numbers, from one bound to the next, whether they are 0, 1, 2, … up to its size."""
+    counts = bounds.diff()
+    part = torch.repeat_interleave(torch.arange(len(counts), device=bounds.device), counts)
+    wrong = numbers != torch.arange(len(numbers), device=bounds.device) - bounds[part]
+    return ((torch.bincount(part[wrong], minlength=len(counts)) == 0) & (counts == sizes)).tolist()
 
 
 class Part(NamedTuple):

@@ -16,12 +16,12 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 import graphrec as gr
-from graphrec.engine import run_first, run_sequence
+from graphrec.runs import run_first, run_sequence
 from tests.counting import Count
 from tests.tolerances import assert_all_close, assert_close
-from tests.trials import assert_is_reference_loop, gradients, outcome, trial
+from tests.trials import Trial, assert_is_plain, gradients, outcome, plain_operators, trial
 
-engine = importlib.import_module("graphrec.engine.run")
+runs = importlib.import_module("graphrec.runs")
 blocks = importlib.import_module("graphrec.schedule.chains")
 
 CELLS = {
@@ -84,22 +84,16 @@ def several_blocks():
 
 
 @pytest.fixture
-def general_ways(monkeypatch):
-    """The names of the general engines that a test has come to."""
-    taken = []
+def backends(monkeypatch):
+    """The names of the backends that a test has come to."""
+    taken, choose = [], runs.choose
 
-    def watch(name):
-        way = getattr(engine, name)
+    def noted(*arguments):
+        short = choose(*arguments)
+        taken.append("loop" if short is None else short.name)
+        return short
 
-        def noted(*arguments):
-            taken.append(name)
-            return way(*arguments)
-
-        monkeypatch.setattr(engine, name, noted)
-
-    watch("sweep")
-    watch("run_reference")
-    watch("run_rounds")
+    monkeypatch.setattr(runs, "choose", noted)
     return taken
 
 
@@ -139,7 +133,7 @@ def everything(run):
 def test_all_values_and_gradients_are_the_reference_loops(make, s, biases, initial, inputs, hidden):
     assert gr.schedule(s).chains is not None
     run = trial(made(make, biases), s, initial, inputs=inputs, hidden=hidden)
-    assert_is_reference_loop(lambda: everything(run))
+    assert_is_plain(lambda: everything(run))
 
 
 @every_cell
@@ -152,13 +146,13 @@ def test_inference_is_the_reference_loops(make, initial, lengths, mode):
         h, final = run_sequence(run.cell, run.plan, run.x, run.given)
         found = {"first": run_first(run.cell, run.plan, run.x, run.given), "h": h, **final._asdict()}
         found |= {f"state {name}": field for name, field in run.run()._asdict().items()}
-        with gr.reference_loop():
+        with plain_operators():
             h, final = run_sequence(run.cell, run.plan, run.x, run.given)
             expected = {"first": h, "h": h, **final._asdict()}
             expected |= {f"state {name}": field for name, field in run.run()._asdict().items()}
         assert_all_close(found, expected)
     # What inference has computed and kept is fit for training.
-    assert_is_reference_loop(lambda: everything(run))
+    assert_is_plain(lambda: everything(run))
 
 
 @every_cell
@@ -179,7 +173,7 @@ def test_gradients_that_are_not_asked_for(make, wanted):
     run.cell.requires_grad_(wanted == "weights")
     for field in run.initial:
         field.requires_grad_(wanted == "initial")
-    assert_is_reference_loop(lambda: everything(run))
+    assert_is_plain(lambda: everything(run))
 
 
 @every_cell
@@ -188,7 +182,7 @@ def test_float32(make):
     run.cell.float()
     run.x = run.x.detach().float().requires_grad_()
     run.initial = type(run.initial)(*(field.detach().float().requires_grad_() for field in run.initial))
-    assert_is_reference_loop(lambda: everything(run))
+    assert_is_plain(lambda: everything(run))
 
 
 @every_cell
@@ -202,12 +196,12 @@ def test_float32(make):
     ],
     ids=["equal", "reversed", "one lag", "by time"],
 )
-def test_the_short_way_is_taken(make, s, general_ways):
+def test_the_short_way_is_taken(make, s, backends):
     run = trial(made(make, 1), s)
     everything(run)
     with torch.no_grad():
         run.run()
-    assert general_ways == []
+    assert "loop" not in backends
 
 
 class OwnLSTM(gr.LSTMCell):
@@ -237,18 +231,20 @@ def with_other_part(cell):
 
 @every_cell
 @pytest.mark.parametrize("change", [with_hook, with_hooked_part, with_parametrization, with_other_part])
-def test_changed_cells_go_the_general_way(make, change, general_ways):
+def test_changed_cells_go_the_general_way(make, change, backends):
     run = trial(made(make, 2), gr.chains([3, 5]), "per graph")
     change(run.cell)
     run.run()
-    assert general_ways == ["sweep"]
-    assert_is_reference_loop(run.outcome)
+    assert backends == ["loop"]
+    assert_is_plain(run.outcome)
 
 
-def test_subclasses_go_the_general_way(general_ways):
+def test_subclasses_go_the_general_way_and_say_so_once(backends):
     run = trial(OwnLSTM, gr.chains([3, 5]))
+    with pytest.warns(gr.SlowPathWarning, match="OwnLSTM is a subclass of LSTMCell and runs in the loop"):
+        run.run()
     run.run()
-    assert general_ways == ["sweep"]
+    assert backends == ["loop", "loop"]
 
 
 TREE = gr.tree(parents=[2, 2, -1])
@@ -259,38 +255,59 @@ NOT_CHAINS = {
 
 
 @pytest.mark.parametrize("s", NOT_CHAINS.values(), ids=NOT_CHAINS)
-def test_other_structures_go_the_general_way(s, general_ways):
+def test_other_structures_go_the_general_way(s, backends):
     run = trial(gr.LSTMCell, s, "per graph")
     run.run()
-    assert general_ways == ["sweep"]
-    assert_is_reference_loop(run.outcome)
+    assert backends == ["loop"]
+    assert_is_plain(run.outcome)
 
 
-def test_rounds_go_the_general_way(general_ways):
+def test_rounds_go_the_general_way(backends):
     trial(gr.GRUCell, gr.chains([3, 2]), mode="sync", rounds=2).run()
-    assert general_ways == ["run_rounds"]
+    assert backends == ["loop"]
 
 
 @every_cell
-def test_the_reference_loop_is_asked_for(make, general_ways):
-    with gr.reference_loop():
+def test_the_reference_loop_is_asked_for(make, backends):
+    with plain_operators():
         trial(made(make, 1), gr.chains([3, 2])).run()
-    assert general_ways == ["run_reference"]
+    assert backends == ["loop"]
+
+
+def narrow(run):
+    return {
+        name: None if value is None else value.bfloat16()
+        for name, value in outcome(run.run(), run.inputs).items()
+    }
 
 
 @every_cell
-def test_autocast_goes_the_general_way(make, general_ways):
-    cell, s = make(3, 2, biases=1), gr.chains([3, 2])
+@some_chains
+def test_autocast_reaches_torchs_operators(make, s, backends):
+    run = as_dtype(trial(made(make, 2), s, "per graph", hidden=4), torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
-        gr.run(cell, gr.schedule(s), torch.randn(5, 3))
-    assert general_ways == ["sweep"]
+        found = run.run()
+        with plain_operators():
+            expected = narrow(run)
+    assert backends[0] == "torch"
+    assert {field.dtype for field in found} == {torch.float32}
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_all_close(narrow(run), expected)
 
 
 @every_cell
-def test_half_precision_goes_the_general_way(make, general_ways):
-    cell, s = make(3, 2, biases=1).bfloat16(), gr.chains([3, 2])
-    gr.run(cell, gr.schedule(s), torch.randn(5, 3).bfloat16())
-    assert general_ways == ["sweep"]
+@some_chains
+def test_half_precision_reaches_torchs_operators(make, s, backends):
+    run = as_dtype(trial(made(make, 2), s, "per graph", hidden=4), torch.bfloat16)
+    found = narrow(run)
+    assert backends == ["torch"]
+    with plain_operators():
+        assert_all_close(found, narrow(run))
+
+
+def as_dtype(run, dtype):
+    initial = type(run.initial)(*(field.detach().to(dtype).requires_grad_() for field in run.initial))
+    return Trial(run.cell.to(dtype), run.structure, run.x.detach().to(dtype).requires_grad_(), initial)
 
 
 class Named(torch.Tensor):
@@ -298,14 +315,14 @@ class Named(torch.Tensor):
 
 
 @every_cell
-def test_tensors_of_other_types_go_the_general_way(make, general_ways):
+def test_tensors_of_other_types_go_the_general_way(make, backends):
     cell, s = make(3, 2, biases=1), gr.chains([3, 2])
     gr.run(cell, gr.schedule(s), torch.randn(5, 3).as_subclass(Named))
-    assert general_ways == ["sweep"]
+    assert backends == ["loop"]
 
 
 @every_cell
-def test_transforms_go_the_general_way(make, general_ways):
+def test_transforms_go_the_general_way(make, backends):
     run = trial(made(make, 1), gr.chains([3, 2]))
     run.cell.requires_grad_(False)
 
@@ -313,7 +330,7 @@ def test_transforms_go_the_general_way(make, general_ways):
         return run_first(run.cell, run.plan, x).pow(2).sum()
 
     found = torch.func.grad(loss)(run.x.detach())
-    assert set(general_ways) == {"run_reference"}
+    assert "loop" in backends
     assert_close(found, torch.autograd.grad(loss(run.x), run.x)[0])
 
 
@@ -333,7 +350,7 @@ class RunsAnLSTM(gr.Cell):
 
 
 def test_a_cell_within_a_step_of_another():
-    assert_is_reference_loop(trial(RunsAnLSTM, gr.chains([3, 2, 4])).outcome)
+    assert_is_plain(trial(RunsAnLSTM, gr.chains([3, 2, 4])).outcome)
 
 
 def test_a_parametrization_that_is_cached():
@@ -344,7 +361,7 @@ def test_a_parametrization_that_is_cached():
         with parametrize.cached():
             return outcome(run.cell.State(run.run().h + run.run().h), run.inputs)
 
-    assert_is_reference_loop(twice)
+    assert_is_plain(twice)
 
 
 @every_cell
@@ -358,31 +375,18 @@ def test_a_graph_that_is_kept_gives_the_same_gradients_again(make, s):
     again = torch.autograd.grad(loss, inputs)
     for one, other in zip(once, again, strict=True):
         assert_close(one, other)
-    with pytest.raises(RuntimeError, match="second time"):
+    with pytest.raises(RuntimeError, match="a second time"):
         torch.autograd.grad(loss, inputs)
 
 
-@swept_cells
+@every_cell
 @some_chains
-def test_a_sweep_refuses_second_derivatives(make, s):
-    run = trial(made(make, 2), s)
-    _, final = run_sequence(run.cell, run.plan, run.x)
-    assert_second_derivatives_are_refused(run, run_first(run.cell, run.plan, run.x), *run.run(), *final)
-
-
-@some_chains
-def test_the_memory_of_all_nodes_refuses_second_derivatives(s):
-    run = trial(made(gr.LSTMCell, 2), s)
-    assert_second_derivatives_are_refused(run, run.run().c)
-
-
-@some_chains
-def test_torchs_operator_has_second_derivatives(s):
-    run = trial(made(gr.LSTMCell, 2), s, "per graph")
+def test_second_derivatives(make, s):
+    run = trial(made(make, 2), s, "per graph")
 
     def second():
         h, final = run_sequence(run.cell, run.plan, run.x, run.given)
-        loss = sum(value.pow(2).sum() for value in (h, *final))
+        loss = sum(value.pow(2).sum() for value in (h, *final, *run.run()))
         first = torch.autograd.grad(loss, run.x, create_graph=True)
         return gradients(first, run.inputs)
 
@@ -391,17 +395,8 @@ def test_torchs_operator_has_second_derivatives(s):
         upstream = torch.eye(h.numel(), dtype=h.dtype).view(-1, *h.shape)
         return {"jacobian": torch.autograd.grad(h, run.x, upstream, is_grads_batched=True)[0]}
 
-    assert_is_reference_loop(second)
-    assert_is_reference_loop(batched)
-
-
-def assert_second_derivatives_are_refused(run, *outputs):
-    for output in outputs:
-        with pytest.raises(RuntimeError, match="reference_loop"):
-            torch.autograd.grad(output.sum(), run.x, create_graph=True, retain_graph=True)
-        upstream = torch.ones(2, *output.shape, dtype=output.dtype)
-        with pytest.raises(RuntimeError, match="reference_loop"):
-            torch.autograd.grad(output, run.x, upstream, is_grads_batched=True, retain_graph=True)
+    assert_is_plain(second)
+    assert_is_plain(batched)
 
 
 @every_cell
@@ -416,7 +411,7 @@ def test_what_comes_out_may_be_written_into_and_what_goes_in_stays(make, s):
         results = [state.h, run_first(run.cell, run.plan, run.x, run.given), h, final.h]
         return gradients(tuple(result.mul_(2).tanh_() for result in results), run.inputs)
 
-    assert_is_reference_loop(overwritten)
+    assert_is_plain(overwritten)
     assert_all_close({name: tensor.detach() for name, tensor in run.inputs.items()}, given)
 
 
@@ -432,8 +427,8 @@ def test_gradients_that_come_back_expanded_or_strided(make):
         h = run_first(run.cell, run.plan, run.x)
         return {"turned": torch.autograd.grad(h, run.x, torch.arange(18.0).double().view(3, 6).t())[0]}
 
-    assert_is_reference_loop(compute)
-    assert_is_reference_loop(turned)
+    assert_is_plain(compute)
+    assert_is_plain(turned)
 
 
 @pytest.mark.parametrize("name", ["input.weight", "recurrent.weight", "input.bias"])
@@ -453,14 +448,14 @@ def test_what_is_read_before_padding_stays_out_of_it():
     def ends():
         return run_sequence(run.cell, run.plan, run.x)[1]._asdict()
 
-    assert_is_reference_loop(ends)
+    assert_is_plain(ends)
 
 
 @every_cell
 def test_a_projection_of_its_own_counts(make):
     run = trial(made(make, 1), gr.chains([2, 3]))
     run.cell.project = lambda x: 2 * run.cell.input(x)
-    assert_is_reference_loop(run.outcome)
+    assert_is_plain(run.outcome)
 
 
 def test_the_wrong_way_is_refused_before_anything_is_done():
@@ -490,10 +485,10 @@ def test_work_is_linear(make):
 
 @every_cell
 @pytest.mark.slow
-def test_a_chain_of_a_hundred_thousand(make, general_ways, monkeypatch):
+def test_a_chain_of_a_hundred_thousand(make, backends):
     run = trial(made(make, 1), gr.chains([100_000, 7]))
     found = outcome(run.run(), run.inputs)
-    assert general_ways == []
-    monkeypatch.setattr(engine, "lower", lambda *_: None)
-    assert_all_close(found, outcome(run.run(), run.inputs))
-    assert general_ways == ["sweep"]
+    assert "loop" not in backends
+    with gr.running_on("loop"):
+        assert_all_close(found, outcome(run.run(), run.inputs))
+    assert backends[-1] == "loop"

@@ -10,7 +10,6 @@ first node, which is what h0 and c0 are in torch: one row per sequence.
 there the equations stand in place of `torch.nn`.
 """
 
-from contextlib import nullcontext
 from functools import partial
 
 import pytest
@@ -83,11 +82,8 @@ def test_cells_are_the_layers_of_torch(name, biases, lengths, inputs, hidden, in
     expected = outputs, *(field[0] for field in last)
     inputs_of_both = {"x": run.x, **initial_state_of(run)}
     expected_gradients = gradients(expected, inputs_of_both | {name: w for name, (_, w) in weights.items()})
-    for loop in (
-        nullcontext,
-        gr.reference_loop,
-    ):  # as the engine likes, which may be torch's own; and the equations
-        with loop():
+    for backend in (None, "loop"):  # as the engine likes, which may be torch's own; and the equations
+        with gr.running_on(backend):
             state = run.run()
         actual = state.h, *(last_of_each(field, run.structure) for field in state)
         for ours, theirs in zip(actual, expected, strict=True):

@@ -1,9 +1,7 @@
 """Work and memory grow with nodes and edges, never with nodes × levels.
 
 Counted, not timed: all numbers that a forward and a backward pass write, on structures of doubling size whose
-depth doubles with them. Per node and edge that count may not grow. Besides, what is free is free: products with
-empty inboxes are not computed at all, and the gradient of a weight is one product, however many levels there
-were.
+depth doubles with them. Per node and edge that count may not grow.
 """
 
 from collections import namedtuple
@@ -15,6 +13,7 @@ import torch
 
 import graphrec as gr
 from tests.counting import Count
+from tests.trials import plain_operators
 from tests.zoo import CELLS
 
 SIZES = [32, 64, 128]
@@ -48,7 +47,7 @@ def long_reach(size):
 
 
 STRUCTURES = [chain, caterpillar, binary_tree, random_dag, long_reach]
-ENGINES = {"swept": nullcontext, "reference": gr.reference_loop}
+ENGINES = {"as it is": nullcontext, "plain": plain_operators}
 
 
 def count_of(cell, structure, initial=None):
@@ -212,57 +211,6 @@ def test_cycles_cost_their_own_rounds_alone():
     structures = [rings_in_a_row(size) for size in SIZES]
     counts = [written_in(gr.DAGRNNCell(3, 2), gr.schedule(s, cycles="iterate", rounds=3)) for s in structures]
     assert_linear(counts, [s.num_nodes + s.num_edges for s in structures])
-
-
-# Widths that no other product has, to know the products with U by.
-INPUTS, HIDDEN = 3, 7
-
-
-def rows_multiplied(structure, make):
-    """How many rows enter products with recurrent weights in a forward pass, by width of the result."""
-    cell = make(INPUTS, HIDDEN)
-    plan = gr.schedule(structure)
-    x = torch.randn(structure.num_nodes, INPUTS)
-    with Count() as count:
-        gr.run(cell, plan, x)
-    rows = {}
-    for product in count.products:
-        if product.inner != INPUTS:
-            rows[product.columns] = rows.get(product.columns, 0) + product.rows
-    return rows
-
-
-@pytest.mark.parametrize("build", [binary_tree, caterpillar, lambda n: gr.tree(parents=[-1] + [0] * (n - 1))])
-def test_empty_inboxes_cost_no_products(build):
-    s = build(64)
-    inner = s.target.unique().numel()
-    assert inner < s.num_nodes / 2 + 1
-    # U of i, o, u acts once for each inner node, U of the forget gates once for each edge.
-    assert rows_multiplied(s, gr.ChildSumTreeLSTMCell) == {3 * HIDDEN: inner, HIDDEN: s.num_edges}
-    # U of z and of n act once for each inner node, U of r once for each edge.
-    assert rows_multiplied(s, gr.TreeGRUCell) == {HIDDEN: 2 * inner + s.num_edges}
-
-
-@pytest.mark.parametrize("build", [binary_tree, caterpillar])
-def test_empty_slots_of_leaves_cost_no_products(build):
-    s = build(64)
-    inner = s.target.unique().numel()
-    assert rows_multiplied(s, gr.RecNNCell) == {HIDDEN: inner}
-    assert rows_multiplied(s, gr.NaryTreeLSTMCell) == {5 * HIDDEN: inner}
-
-
-@pytest.mark.parametrize("build", STRUCTURES)
-def test_a_weights_gradient_is_one_product_however_deep(build):
-    weight_products = []
-    for size in SIZES:
-        cell = gr.ChildSumTreeLSTMCell(INPUTS, HIDDEN)
-        count = count_of(cell, build(size))
-        shapes = {tuple(p.shape) for p in (cell.iou.weight, cell.forget.weight)}
-        weight_products.append([p for p in count.products if (p.rows, p.columns) in shapes])
-    for products, size in zip(weight_products, SIZES, strict=True):
-        s = build(size)
-        assert sorted((p.rows, p.columns) for p in products) == [(HIDDEN, HIDDEN), (3 * HIDDEN, HIDDEN)]
-        assert sum(p.inner for p in products) == s.target.unique().numel() + s.num_edges
 
 
 def test_what_is_counted_is_counted():

@@ -11,7 +11,7 @@ from torch import nn
 import graphrec as gr
 from tests import oracles, user_cells
 from tests.tolerances import assert_close
-from tests.trials import assert_agrees_with_oracle, assert_is_reference_loop, outcome, trial
+from tests.trials import assert_agrees_with_oracle, assert_is_plain, outcome, plain_operators, trial
 from tests.zoo import CELLS, GRAPH_CELLS, chain, family, tree
 
 
@@ -30,7 +30,7 @@ def test_a_thousand_children(make, oracle):
 
 @pytest.mark.parametrize("make", [user_cells.Mean, user_cells.Max, user_cells.Attention])
 def test_a_thousand_messages_gathered_otherwise(make):
-    assert_is_reference_loop(trial(make, star(1000)).outcome)
+    assert_is_plain(trial(make, star(1000)).outcome)
 
 
 def test_a_thousand_targets():
@@ -73,8 +73,8 @@ def test_a_chain_of_a_hundred_thousand():
 
 
 @pytest.mark.slow
-def test_a_chain_of_a_hundred_thousand_through_the_reference_loop():
-    with gr.reference_loop():
+def test_a_chain_of_a_hundred_thousand_through_the_loop():
+    with plain_operators():
         assert_chain_is_torch_rnn(100_000)
 
 
@@ -91,9 +91,7 @@ def test_inputs_of_no_width(case, mode):
     cell = no_inputs(case)
     x = torch.zeros(s.num_nodes, cell.inputs or 0, dtype=torch.float64, requires_grad=True)
     plan = gr.schedule(s, mode, 1 if mode == "sync" else None)
-    assert_is_reference_loop(
-        lambda: outcome(gr.run(cell, plan, x), {"x": x, **dict(cell.named_parameters())})
-    )
+    assert_is_plain(lambda: outcome(gr.run(cell, plan, x), {"x": x, **dict(cell.named_parameters())}))
 
 
 def no_inputs(case):

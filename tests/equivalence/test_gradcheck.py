@@ -36,29 +36,20 @@ def test_sync(case, structure):
 
 
 @pytest.mark.parametrize(("case", "structure"), cases(CELLS, CHECKED))
-def test_second_derivatives_of_the_reference_loop(case, structure):
-    with gr.reference_loop():
-        assert_gradcheck(gradgradcheck, trial(case.make, structure, "per graph"))
+def test_second_derivatives(case, structure):
+    assert_gradcheck(gradgradcheck, trial(case.make, structure, "per graph"))
 
 
 @pytest.mark.parametrize(("case", "structure"), cases(CELLS, [cyclic]))
-def test_second_derivatives_of_the_reference_loop_in_rounds(case, structure):
-    with gr.reference_loop():
-        assert_gradcheck(gradgradcheck, trial(case.make, structure, "per node", mode="sync", rounds=2))
-
-
-def test_the_swept_engine_refuses_to_be_differentiated_twice():
-    run = trial(gr.SRNCell, gr.chain(3))
-    with pytest.raises(RuntimeError, match=r"first derivatives only.*reference_loop"):
-        torch.autograd.grad(run.run().h.sum(), run.x, create_graph=True)
+def test_second_derivatives_in_rounds(case, structure):
+    assert_gradcheck(gradgradcheck, trial(case.make, structure, "per node", mode="sync", rounds=2))
 
 
 def test_second_derivatives_by_hand():
     """For one node h = tanh(W x + b): d2h/dx2 = -2 h (1 - h^2) W^2."""
     cell = gr.SRNCell(1, 1).double()
     x = torch.tensor([[0.3]], dtype=torch.float64, requires_grad=True)
-    with gr.reference_loop():
-        h = gr.run(cell, gr.schedule(gr.chain(1)), x).h
+    h = gr.run(cell, gr.schedule(gr.chain(1)), x).h
     (first,) = torch.autograd.grad(h, x, create_graph=True)
     (second,) = torch.autograd.grad(first, x)
     expected = -2 * h * (1 - h**2) * cell.input.weight**2

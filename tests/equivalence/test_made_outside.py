@@ -19,6 +19,7 @@ from torch_geometric.data import Data, HeteroData
 
 import graphrec as gr
 from tests.tolerances import assert_all_close, assert_close
+from tests.trials import plain_operators
 
 needs_export = pytest.mark.skipif(
     not hasattr(torch.compiler, "is_exporting"), reason="this torch does not say when it exports"
@@ -149,7 +150,7 @@ def test_transforms_over_structures_that_are_new(model, structure):
             {name: rows[k] for name, rows in together.items()}, dict(zip(parameters, found, strict=True))
         )
     fresh = structure()
-    with gr.reference_loop():
+    with plain_operators():
         expected = torch.autograd.functional.jacobian(lambda rows: model(rows, structure()), x[0])
     assert_close(jacrev(lambda rows: model(rows, fresh))(x[0]), expected)
 
@@ -160,7 +161,7 @@ def test_a_second_hessian_in_one_process():
         net = gr.from_torch(nn.GRU(2, hidden, batch_first=True)).double()
         x = torch.randn(1, 3, 2, dtype=torch.double)
         found = hessian(lambda x, net=net: net(x)[0].sum())(x)
-        with gr.reference_loop():
+        with plain_operators():
             assert_close(found, torch.autograd.functional.hessian(lambda x, net=net: net(x)[0].sum(), x))
 
 

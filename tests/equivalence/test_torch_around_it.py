@@ -17,7 +17,7 @@ from torch.nn.utils import parametrize
 import graphrec as gr
 from tests import user_cells
 from tests.tolerances import assert_close
-from tests.trials import assert_is_reference_loop, trial
+from tests.trials import assert_is_plain, plain_operators, trial
 from tests.zoo import dag, family, mixed_batch
 
 INPUTS, HIDDEN = 3, 2
@@ -36,8 +36,8 @@ def gradients_of(loss, module):
 
 
 def jacobian(x, model, s):
-    """Row by row, by the reference loop."""
-    with gr.reference_loop():
+    """Row by row, by torch's own operators."""
+    with plain_operators():
         return torch.autograd.functional.jacobian(lambda x: model(x, s), x)
 
 
@@ -47,7 +47,7 @@ def test_func_jacrev_and_hessian():
     assert expected.abs().max() > 0.01
     assert_close(torch.func.jacrev(lambda x: model(x, s))(x), expected)
     hessian = torch.func.hessian(lambda x: model(x, s).sum())(x)
-    with gr.reference_loop():
+    with plain_operators():
         assert_close(hessian, torch.autograd.functional.hessian(lambda x: model(x, s).sum(), x))
 
 
@@ -67,12 +67,9 @@ def test_forward_mode():
     assert_close(tangent, torch.tensordot(jacobian(x, model, s), direction, 2))
 
 
-def test_many_gradients_at_once_are_refused_by_name():
+def test_many_gradients_at_once():
     model, s, x = model_and_input()
-    with pytest.raises(RuntimeError, match="reference_loop"):
-        torch.autograd.functional.jacobian(lambda x: model(x, s), x, vectorize=True)
-    with gr.reference_loop():
-        at_once = torch.autograd.functional.jacobian(lambda x: model(x, s), x, vectorize=True)
+    at_once = torch.autograd.functional.jacobian(lambda x: model(x, s), x, vectorize=True)
     assert_close(at_once, jacobian(x, model, s))
 
 
@@ -91,7 +88,7 @@ def test_a_structure_seen_in_inference_mode_can_be_trained_on(initial):
     loss = everything()
     loss.backward()
     assert_close(loss.detach(), expected.clone())
-    with gr.reference_loop():
+    with plain_operators():
         everything().backward()
 
 
@@ -140,7 +137,7 @@ def test_parametrized_weights(cached):
             loss = model(x, s).sum() + model(x, s.reverse()).pow(2).sum()
         return gradients_of(loss, model)
 
-    assert_is_reference_loop(gradients)
+    assert_is_plain(gradients)
 
 
 class CollectsALoss(user_cells.UserCell):
@@ -164,7 +161,7 @@ def test_a_loss_that_a_cell_collects_gets_its_gradient():
         penalty = torch.stack(run.cell.penalties).sum()
         return gradients_of(h.sum() + penalty, run.cell)
 
-    assert_is_reference_loop(gradients)
+    assert_is_plain(gradients)
 
 
 class KeepsForever(user_cells.UserCell):
@@ -193,7 +190,7 @@ def test_what_a_cell_keeps_it_keeps_once():
         penalty = torch.stack([penalty for _, penalty in run.cell.kept]).sum()
         return gradients_of(h.sum() + penalty, run.cell)
 
-    assert_is_reference_loop(gradients)
+    assert_is_plain(gradients)
 
 
 class StraightThrough(torch.autograd.Function):
@@ -237,7 +234,7 @@ class LearntStart(user_cells.UserCell):
 @pytest.mark.parametrize("make", [OneBit, MapsItsWeight, LearntStart])
 def test_weights_used_past_their_stand_ins_get_their_gradients(make):
     run = trial(make, family(dag, None))
-    assert_is_reference_loop(run.outcome)
+    assert_is_plain(run.outcome)
 
 
 class ConstantBuffer(user_cells.UserCell):
@@ -291,7 +288,7 @@ class AsksOthers(user_cells.UserCell):
 
 def test_a_step_may_wait_for_other_threads():
     run = trial(AsksOthers, gr.chain(3))
-    assert_is_reference_loop(run.outcome)
+    assert_is_plain(run.outcome)
 
 
 @pytest.mark.parametrize("name", ["sum", "mean", "attention"])

@@ -45,6 +45,16 @@ class Job:
         """The names of the state's fields."""
         return self.cell.State._fields
 
+    @property
+    def message_fields(self) -> tuple[str, ...]:
+        """The names of what nodes show to their targets."""
+        return self.fields if self.cell.Shown is None else self.cell.Shown._fields
+
+    @cached_property
+    def own_fields(self) -> tuple[str, ...]:
+        """The names of what a node knows of itself: its state, and what it shows."""
+        return tuple(dict.fromkeys((*self.fields, *self.message_fields)))
+
     @cached_property
     def of_edges(self) -> dict[str, Tensor]:
         """What there is of `edge_attr` `[E, ...]`, as the cell projects it, and `edge_weight` `[E]`."""
@@ -105,6 +115,21 @@ def check_state(job: Job, state: Any, num_nodes: int) -> None:
                 f"{name}.forward must return {field} of shape {[num_nodes, *shape]} for {num_nodes} nodes, "
                 f"got {list(value.shape)}: is self.hidden (or shapes()) right?"
             )
+
+
+def check_sent(job: Job, sent: Any, state: Any) -> Any:
+    """A state that was sent in from outside of the loop, if it can stand for this one."""
+    if getattr(sent, "_fields", None) != job.fields:
+        raise TypeError(
+            f"send takes a state with the fields {', '.join(job.fields)}, as the visit has, got {type(sent).__name__}."
+        )
+    for name, value, like in zip(job.fields, sent, state, strict=True):
+        if (value.shape, value.dtype, value.device) != (like.shape, like.dtype, like.device):
+            raise ValueError(
+                f"the {name} that is sent must have shape {list(like.shape)}, {like.dtype} on {like.device}, got "
+                f"{list(value.shape)}, {value.dtype} on {value.device}."
+            )
+    return job.cell.State(*sent)
 
 
 def _check_cell(cell: Cell, plan: Schedule) -> None:

@@ -8,7 +8,7 @@ of weights after it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..cells.cell import Fused
 from ..schedule import Chains
-from .derivatives import check_first_derivatives
+from .lowered import Lowered
 
 # In place, which is why they are called as autograd calls them; both take the function's result.
 _THROUGH_TANH = torch.ops.aten.tanh_backward.grad_input
@@ -83,7 +83,13 @@ class Layout:
 
 
 class Equations:
-    """What a cell computes in the places of a layout; x and all results are in its order."""
+    """What a cell computes in the places of a layout; x and all results are in its order.
+
+    Attributes:
+        step: the same for one step, as torch's operator: `(x, h, w_ih, w_hh, b_ih, b_hh) → h`.
+    """
+
+    step: Callable[..., Tensor]
 
     def forward(
         self, layout: Layout, x: Tensor, initial: Tensor | None, weights: Fused
@@ -120,6 +126,7 @@ class SRN(Equations):
 
     def __init__(self, relu: bool) -> None:
         self._relu = relu
+        self.step = torch.rnn_relu_cell if relu else torch.rnn_tanh_cell
 
     def forward(
         self, layout: Layout, x: Tensor, initial: Tensor | None, weights: Fused
@@ -159,6 +166,8 @@ class GRU(Equations):
     A row of the gates holds n, r, z, u: the first three begin as products with x, the last three are added to by
     products with h_{t-1}.
     """
+
+    step = staticmethod(torch.gru_cell)
 
     def turn(self, w_ih: Tensor) -> Tensor:
         """r, z, n to n, r, z."""
@@ -250,23 +259,32 @@ class GRU(Equations):
         return gates[:, : 3 * hidden], rzu
 
 
-def sweep_chains(
-    equations: Equations, layout: Layout, x: Tensor, initial: Tensor | None, fused: Fused
-) -> Tensor:
-    """`[N, H]`: h of all nodes, in the caller's order.
+_EQUATIONS = {"rnn_tanh": SRN(relu=False), "rnn_relu": SRN(relu=True), "gru": GRU()}
 
-    Args:
-        equations, fused: the cell and its weights.
-        layout: how its rows are to lie.
-        x: `[N, D]`, in the caller's order.
-        initial: `[B, H]`, the state before each chain.
-    """
-    weights = fused[1:]
-    if torch.is_grad_enabled() and any(
-        tensor is not None and tensor.requires_grad for tensor in (x, initial, *weights)
-    ):
-        return _Sweep.apply(equations, layout, x, initial, *weights)
-    return layout.leave(equations.infer(layout, layout.enter(x), initial, fused))
+
+class ChainSweep(Lowered):
+    """The SRN and the GRU."""
+
+    name = "chain_sweep"
+
+    @staticmethod
+    def refuses(operator: str, x: Tensor) -> str | None:
+        """Why not, beside what no backend for chains takes; None: it does."""
+        if operator not in _EQUATIONS:
+            return "it is for the SRN and the GRU"
+        if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+            return f"it is for float32 and float64 on a CPU, x is {x.dtype} on {x.device}"
+        return "autocast is on" if torch.is_autocast_enabled("cpu") else None
+
+    def h(self) -> Tensor:
+        """`[N, H]`."""
+        equations, layout = _EQUATIONS[self.fused.operator], Layout(self.chains)
+        initial, weights = self.initial[0] if self.initial else None, self.fused[1:]
+        if torch.is_grad_enabled() and any(
+            tensor is not None and tensor.requires_grad for tensor in (self.x, initial, *weights)
+        ):
+            return _Sweep.apply(equations, layout, self.x, initial, *weights)
+        return layout.leave(equations.infer(layout, layout.enter(self.x), initial, self.fused))
 
 
 class _Sweep(torch.autograd.Function):
@@ -277,20 +295,22 @@ class _Sweep(torch.autograd.Function):
         ctx: Any, equations: Equations, layout: Layout, x: Tensor, initial: Tensor | None, *weights: Any
     ) -> Tensor:
         """`[N, H]`."""
-        x = layout.enter(x)
-        h, kept = equations.forward(layout, x, initial, Fused("", *weights))
+        h, kept = equations.forward(layout, layout.enter(x), initial, Fused("", *weights))
         ctx.equations, ctx.layout = equations, layout
-        ctx.save_for_backward(x, initial, *weights[:2], h, kept)
+        ctx.save_for_backward(x, initial, *weights, h, kept)
         # A copy in any case: h is kept, and the caller may write into his.
         return h.clone() if layout.stays else layout.leave(h)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         """The gradients of x, the initial state, the weights and the biases, where they are asked for."""
-        check_first_derivatives(grads)
-        x, initial, w_ih, w_hh, h, kept = ctx.saved_tensors
         equations, layout = ctx.equations, ctx.layout
-        of_x, of_initial, of_w_ih, of_w_hh, of_b_ih, of_b_hh = ctx.needs_input_grad[2:]
+        *inputs, h, kept = ctx.saved_tensors
+        needed = ctx.needs_input_grad[2:]
+        if must_be_plain(grads):
+            return None, None, *gradients_of(_stepwise, grads, needed, equations.step, layout.chains, *inputs)
+        x, initial, w_ih, w_hh = inputs[:4]
+        of_x, of_initial, of_w_ih, of_w_hh, of_b_ih, of_b_hh = needed
         initial_grad = torch.zeros_like(initial) if of_initial else None
         at_x, at_h = equations.backward(layout, layout.enter_copy(grads[0]), h, kept, w_hh, initial_grad)
         return (
@@ -298,11 +318,25 @@ class _Sweep(torch.autograd.Function):
             None,
             layout.leave(at_x @ equations.turn(w_ih)) if of_x else None,
             initial_grad,
-            equations.turn_back(at_x.t() @ x) if of_w_ih else None,
+            equations.turn_back(at_x.t() @ layout.enter(x)) if of_w_ih else None,
             layout.outer(at_h, h, initial) if of_w_hh else None,
             equations.turn_back(at_x.sum(0)) if of_b_ih else None,
             at_h.sum(0) if of_b_hh else None,
         )
+
+
+def _stepwise(
+    step: Callable[..., Tensor], chains: Chains, x: Tensor, initial: Tensor | None, *weights: Tensor | None
+) -> Tensor:
+    """`[N, H]`: the same in plain PyTorch, for derivatives of any order."""
+    w_hh = weights[1]
+    assert w_hh is not None
+    h = x.new_zeros(chains.num_chains, w_hh.shape[1]) if initial is None else initial
+    states = []
+    for rows in x.index_select(0, chains.node).split(chains.counts):
+        h = step(rows, h[: len(rows)], *weights)
+        states.append(h)
+    return torch.cat(states).index_select(0, chains.place)
 
 
 class Scan(torch.autograd.Function):
@@ -316,15 +350,16 @@ class Scan(torch.autograd.Function):
         for forget, add, new, earlier in steps:
             torch.addcmul(add, forget, earlier, out=new)
         ctx.layout = layout
-        ctx.save_for_backward(f, c, initial)
+        ctx.save_for_backward(f, u, initial, c)
         return c.clone()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         """The same scan from the other end."""
-        check_first_derivatives(grads)
         layout: Layout = ctx.layout
-        f, c, initial = ctx.saved_tensors
+        f, u, initial, c = ctx.saved_tensors
+        if must_be_plain(grads):
+            return None, *gradients_of(_scan, grads, ctx.needs_input_grad[1:], layout.chains, f, u, initial)
         of_u, of_f, of_initial = grads[0].clone(), torch.empty_like(f), torch.zeros_like(initial)
         views = (
             *map(layout.steps, (of_u, of_f, f)),
@@ -335,3 +370,32 @@ class Scan(torch.autograd.Function):
             torch.mul(add, earlier, out=of_forget)
             of_earlier.addcmul_(add, forget)
         return None, of_f, of_u, of_initial
+
+
+def _scan(chains: Chains, f: Tensor, u: Tensor, initial: Tensor) -> Tensor:
+    """`[N, H]`: the same in plain PyTorch."""
+    c, states = initial, []
+    for forget, add in zip(f.split(chains.counts), u.split(chains.counts), strict=True):
+        c = add + forget * c[: len(add)]
+        states.append(c)
+    return torch.cat(states)
+
+
+def must_be_plain(grads: Sequence[Tensor | None]) -> bool:
+    """Whether a backward pass is to be differentiable itself, or takes many gradients at once."""
+    functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
+    return torch.is_grad_enabled() or any(
+        grad is not None and (functorch.is_legacy_batchedtensor(grad) or functorch.is_batchedtensor(grad))
+        for grad in grads
+    )
+
+
+def gradients_of(
+    function: Callable[..., Tensor], grads: Sequence[Tensor], needed: Sequence[bool], *inputs: Any
+) -> list[Tensor | None]:
+    """The gradients of a function of plain PyTorch in its last inputs, where they are needed, to any order."""
+    tensors = inputs[-len(needed) :]
+    with torch.enable_grad():
+        wanted = [tensor for tensor, is_needed in zip(tensors, needed, strict=True) if is_needed]
+        found = iter(torch.autograd.grad(function(*inputs), wanted, grads[0], create_graph=True))
+    return [next(found) if is_needed else None for is_needed in needed]

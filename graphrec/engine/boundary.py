@@ -1,0 +1,69 @@
+"""What each step is given from outside of the loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ..schedule import Step
+from .edge_rows import gather_edges
+from .looked import Own
+from .validate import Job
+
+
+class Boundary:
+    """x, what there is of edges, and the initial state, as each step reads them.
+
+    Each is put in order and cut up once: a slice per step would cost N per level on the way back. A step gets a
+    copy, in case the cell writes into it.
+
+    Args:
+        job: the run.
+        x: `[N, ...]`, projected, in the order of the plan's places.
+        initial: per field `[K, ...]` (see `Job.initial_row`), or nothing.
+    """
+
+    def __init__(self, job: Job, x: Tensor, initial: list[Tensor]) -> None:
+        self._job, self._like, self._initial = job, x[:0], initial
+        steps = job.plan.levels
+        self._node_counts = [step.nodes.stop - step.nodes.start for step in steps]
+        self._edge_counts = [step.edges.stop - step.edges.start for step in steps]
+        self._x = x.split(self._node_counts) if job.plan.num_nodes == len(x) else (x,)
+        self._own: dict[str, tuple[Tensor, ...]] = {}
+        self._of_edges: dict[str, tuple[Tensor, ...]] = {}
+
+    def x(self, step: Step) -> Tensor:
+        """`[n, ...]`: the step's rows of x."""
+        return self._x[self._level(step)].clone()
+
+    def of_edges(self, name: str, step: Step) -> Tensor:
+        """`[e, ...]`: features or weights of the step's inbox edges."""
+        if name not in self._of_edges:
+            rows = gather_edges(self._job.of_edges, name, self._job.plan.edge)
+            self._of_edges[name] = rows.split(self._edge_counts)
+        return self._of_edges[name][self._level(step)].clone()
+
+    def given(self) -> Any:
+        """The state of the given rows, whose fields are looked up."""
+        return Own(self._job.fields, lambda name: self._initial_rows(name, self._job.plan.given))
+
+    def own(self, step: Step) -> Any:
+        """The initial state of the step's nodes (async mode), whose fields are looked up."""
+        return Own(self._job.fields, lambda name: self._own_rows(name)[step.number])
+
+    def _own_rows(self, name: str) -> tuple[Tensor, ...]:
+        if name not in self._own:
+            self._own[name] = self._initial_rows(name, self._job.plan.order).split(self._node_counts)
+        return self._own[name]
+
+    def _initial_rows(self, name: str, nodes: Tensor) -> Tensor:
+        job, index = self._job, self._job.fields.index(name)
+        if job.initial_row is None:
+            return self._like.new_zeros(nodes.shape[0], *job.shapes[index], dtype=job.dtype)
+        if job.each_its_own and job.plan.in_order and len(nodes) == job.plan.num_nodes:
+            return self._initial[index]
+        return self._initial[index].index_select(0, job.initial_row[nodes])
+
+    def _level(self, step: Step) -> int:
+        return 0 if self._job.plan.mode == "sync" else step.number

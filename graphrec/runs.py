@@ -1,0 +1,197 @@
+"""The entrances: a run is checked, and handed to the rule or the backend that is to do it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .backends import choose, running_on
+from .cells.cell import Cell
+from .engine.boundary import Boundary
+from .engine.initial import per_node
+from .engine.loop import Visit, loop
+from .engine.loop import run_between as loop_between
+from .engine.rules import differentiated_by, rule_in_force
+from .engine.segments import move, rows_or_zero
+from .engine.validate import Job, prepare, prepare_pair
+from .schedule import Schedule, schedule
+from .structure.outside import uncompiled
+
+
+@uncompiled
+def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None, backend: str | None = None) -> Any:
+    """Run a cell over a schedule.
+
+    Args:
+        cell: the equations.
+        plan: the order, from `graphrec.schedule`.
+        x: `[N, D]`, one row per node in the structure's numbering.
+        initial: the state that stands before the run, a State (or a tensor, where it has one field) with a row
+            per graph, `[G, H]`, or per node, `[N, H]`, or one for all, `[1, H]`; where there are as many graphs as
+            nodes, `per_graph` or `per_node` of it say which. In async mode it is the state
+            of a virtual predecessor of every node that has none (as `h0` in torch), joined by an edge in slot 0;
+            in sync mode it is round 0. Without it nodes without predecessors have an empty inbox, and round 0
+            is zero.
+        backend: what is to run it, `"loop"` or one that `graphrec.explain` names; None: the fastest that can.
+
+    Returns:
+        The cell's State with fields `[N, H]`, in the structure's numbering; in sync mode that of the last round.
+
+    Raises:
+        ValueError, TypeError: x or the initial state of the wrong length, width, dtype or device, or a slot
+            that the cell does not have; a backend that does not take this run. Nothing has been done then.
+    """
+    if backend is not None:
+        with running_on(backend):
+            return run(cell, plan, x, initial)
+    job, fields = prepare(cell, plan, x, initial)
+    if (found := _by_rule(cell, plan, x, initial)) is not None:
+        return found
+    short = choose(job, x, fields)
+    return cell.State(*(_run(job, x, fields) if short is None else short.state()))
+
+
+@uncompiled
+def run_first(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Tensor:
+    """Run a cell; returns the first field of the state alone, `[N, H]`, which may be had at less cost."""
+    job, fields = prepare(cell, plan, x, initial)
+    if (found := _by_rule(cell, plan, x, initial)) is not None:
+        return found[0]
+    short = choose(job, x, fields)
+    return _run(job, x, fields)[0] if short is None else short.h()
+
+
+@uncompiled
+def run_sequence(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> tuple[Tensor, Any]:
+    """Run a cell; returns the first field of the state, `[N, H]`, and the final state of each graph, `[G, ·]`.
+
+    The final state is that of the one node that no edge leaves; in a graph without nodes the initial one.
+    """
+    job, fields = prepare(cell, plan, x, initial)
+    ends = job.plan.ends
+    if ends.odd >= 0:
+        raise ValueError(
+            f"a final state is that of the one node that no edge leaves, but graph {ends.odd} has none or several of "
+            f"them: use a readout of all nodes, or run without asking for states."
+        )
+    state = _by_rule(cell, plan, x, initial)
+    short = choose(job, x, fields) if state is None else None
+    if short is None:
+        state = _run(job, x, fields) if state is None else state
+        first, final = state[0], [rows_or_zero(field, ends.node) for field in state]
+    else:
+        first, final = short.sequence()
+    if not ends.everywhere:
+        given = [] if job.each_its_own else fields
+        final = [_or_initial(ends.node < 0, rows, given[i : i + 1]) for i, rows in enumerate(final)]
+    return first, cell.State(*final)
+
+
+def _or_initial(empty: Tensor, rows: Tensor, initial: list[Tensor]) -> Tensor:
+    """The rows, but those of graphs without nodes from the initial state: their own, the one for all, or zero."""
+    shape = (-1, *[1] * (rows.dim() - 1))
+    given = initial[0] if initial and initial[0].shape[0] in (1, len(rows)) else rows.new_zeros(())
+    return torch.where(empty.view(shape), given, rows)
+
+
+@uncompiled
+def run_between(cell: Cell, plan: Schedule, x_source: Tensor, x_target: Tensor | None) -> Any:
+    """One round from one set of nodes to another, as layers of PyG are run over a relation between two node types.
+
+    Args:
+        cell: one that has `show_pair`.
+        plan: one round over both sets, the targets first; see `structure.as_pair`.
+        x_source, x_target: `[S, D]` and `[n, D']`; the second may be None where the cell says so, and n is then S.
+
+    Returns:
+        The targets' State, with fields `[n, ·]`.
+    """
+    job, num_targets = prepare_pair(cell, plan, x_source, x_target)
+    return loop_between(job, x_source, x_target, num_targets)
+
+
+@uncompiled
+def rounds(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> list[Any]:
+    """Run a cell in sync mode; returns the states of all rounds, round 0 first, each as `run` returns the last one.
+
+    Arguments as in `run`. For those who read more than the last round, such as jumping knowledge (Xu et al., 2018).
+
+    Raises:
+        ValueError: a schedule in async mode, which has no rounds.
+    """
+    job, fields = prepare(cell, plan, x, initial)
+    if plan.mode != "sync":
+        raise ValueError("an async schedule has no rounds: make one with schedule(s, mode='sync', rounds=T).")
+    return list(_rounds(job, x, fields))
+
+
+@uncompiled
+def steps(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Generator[Visit, Any, None]:
+    """The same loop from outside, step by step: for generation, for inspection. Arguments as in `run`.
+
+    Yields:
+        A `Visit` after each step: `number`, `nodes`, `inbox` and the new `state` of these nodes. Send another State
+        of theirs (`loop.send(state)`), and later nodes will read that one: so a decoder chooses what it has said.
+    """
+    job, fields = prepare(cell, plan, x, initial)
+    return loop(job, _project(job, x), fields)
+
+
+def _by_rule(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> Any:
+    """The state as the rule in force runs the cell, or None where there is no rule."""
+    rule = rule_in_force()
+    if rule is None:
+        return None
+    with differentiated_by(None):
+        return rule.run(cell, plan, x, initial)
+
+
+def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
+    if (
+        not job.plan.num_nodes
+    ):  # in every order the same: a round over no nodes, which has shapes and gradients
+        job = replace(job, plan=schedule(job.plan.structure, mode="sync", rounds=1))
+    if job.plan.mode == "sync":
+        return deque(_rounds(job, x, fields), maxlen=1)[0]
+    state = _sweep(job, x, fields)
+    for _ in range(1, job.plan.sweeps or 1):
+        job, fields = prepare(job.cell, job.plan, x, per_node(state))
+        state = _sweep(job, x, fields)
+    return state
+
+
+def _sweep(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
+    """The fields of the state, `[N, ...]` each, in the structure's numbering, every node having been updated once."""
+    states = [visit.state for visit in loop(job, _project(job, x), fields)]
+    return tuple(_as_numbered(job.plan, torch.cat(field)) for field in zip(*states, strict=True))
+
+
+def _rounds(job: Job, x: Tensor, fields: list[Tensor]) -> Iterator[Any]:
+    """The states of all rounds, round 0 first."""
+    cell, plan = job.cell, job.plan
+    projected = _project(job, x)
+    yield cell.State(*(_as_numbered(plan, field) for field in Boundary(job, projected, fields).given()))
+    for visit in loop(job, projected, fields):
+        yield cell.State(*(_as_numbered(plan, field) for field in visit.state))
+
+
+def _as_numbered(plan: Schedule, rows: Tensor) -> Tensor:
+    return rows if plan.in_order else move(rows, plan.place, plan.order)
+
+
+def _project(job: Job, x: Tensor) -> Tensor:
+    """`[N, ...]`: what the cell makes of x, in the order of the plan's places."""
+    cell, plan = job.cell, job.plan
+    placed = x if plan.in_order else move(x, plan.order, plan.place)
+    projected = cell.project(placed)
+    if not isinstance(projected, Tensor) or projected.dim() < 1 or projected.shape[0] != x.shape[0]:
+        got = tuple(projected.shape) if isinstance(projected, Tensor) else type(projected).__name__
+        raise ValueError(
+            f"{type(cell).__name__}.project must return a tensor with one row per node, {x.shape[0]}, got {got}."
+        )
+    return projected
