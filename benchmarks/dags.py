@@ -85,7 +85,7 @@ def convolutions(s: gr.Structure, x: Tensor) -> dict[str, Contender]:
     conv = pyg.GraphConv(x.shape[1], x.shape[1])
     with torch.no_grad():
         conv.lin_rel.weight *= 0.5  # sums along hundreds of levels should stay numbers
-    ours = gr.Layerwise(conv)
+    ours = gr.Levelwise(conv)
     gr.schedule(s)  # kept on the structure
     level, edges = gr.levels(s), s.edge_index
     nodes = [(level == number).nonzero().flatten() for number in range(int(level.max()) + 1)]

@@ -1,4 +1,4 @@
-"""Child-Sum Tree-LSTM on sentiment trees: graphrec, its reference loop, and the peers.
+"""Child-Sum Tree-LSTM on sentiment trees: graphrec and the peers.
 
 One layer, from the inputs of all nodes to their states: input projections and the gradients of the inputs are
 in the timing. Graphs and schedules are made beforehand; DyNet makes its graph at every run.
@@ -46,16 +46,6 @@ class GraphRec(TorchContender):
 
     def forward(self) -> Tensor:
         return self.model(self.x, self.structure)
-
-
-class ReferenceLoop(GraphRec):
-    """The same layer by plain PyTorch and autograd, one level after the other."""
-
-    name = "graphrec, reference loop"
-
-    def forward(self) -> Tensor:
-        with gr.running_on("loop"):
-            return super().forward()
 
 
 class Projection:
@@ -112,7 +102,7 @@ def run(rounds: int, quick: bool, out: Path) -> list[Row]:
 
 
 def _contenders(layer: Layer, forest: Forest, complain: bool) -> list[Contender]:
-    contenders: list[Contender] = [GraphRec(layer, forest.structure), ReferenceLoop(layer, forest.structure)]
+    contenders: list[Contender] = [GraphRec(layer, forest.structure)]
     for peer in PEERS:
         try:
             contenders.append(peer(layer))
@@ -142,13 +132,11 @@ def _layer(structure: gr.Structure, hidden: int) -> Layer:
 
 def _check_agreement(contenders: list[Contender]) -> None:
     """All compute the same values and gradients; timings of different things would say nothing."""
-    right = next(c for c in contenders if c.name == ReferenceLoop.name).results()
-    for contender in contenders:
-        if contender.name == ReferenceLoop.name:
-            continue
+    right = contenders[0].results()
+    for contender in contenders[1:]:
         off = _difference(contender.results(), right)
         differs = ", ".join(f"{name} {value:.0e}" for name, value in off.items())
-        print(f"  {contender.name:<18} off the reference loop by {differs}")
+        print(f"  {contender.name:<18} off graphrec by {differs}")
         if not max(off.values()) <= TOLERANCE:  # so that NaN is refused too
             raise RuntimeError(f"{contender.name} computes something else: {differs} (at most {TOLERANCE}).")
 

@@ -290,7 +290,7 @@ def networks(hidden: int) -> dict[str, tuple[str, Callable[[], Gates]]]:
         "DAGNN cells": ("1", partial(in_order, gr.DAGNNCell)),
         "Tree-LSTM cells": ("1", partial(in_order, gr.ChildSumTreeLSTMCell)),
         "D-VAE cells, up and down": ("2", up_down),
-        "PyG's SAGEConv": ("1", lambda: lifted(gr.Layerwise(pyg.SAGEConv(hidden, hidden), nn.Tanh()))),
+        "PyG's SAGEConv": ("1", lambda: lifted(gr.Levelwise(pyg.SAGEConv(hidden, hidden), nn.Tanh()))),
         f"D-VAE cells, {ROUNDS} rounds": (
             f"{ROUNDS}",
             lambda: Gates(Rounds(per_kind(gr.DVAECell, D, hidden)), hidden),

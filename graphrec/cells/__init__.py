@@ -14,7 +14,7 @@ from .gated_graph import GGNNCell, MPNNCell
 from .gru import GRUCell, TextbookGRUCell
 from .kinds import GridCell, PerKind
 from .layer_norm import LayerNormGRUCell, LayerNormLSTMCell, LayerNormSRNCell
-from .layerwise import ConvCell
+from .levelwise import ConvCell
 from .lstm import CoupledLSTMCell, LSTMCell, NoForgetLSTMCell, PeepholeLSTMCell, ProjectedLSTMCell
 from .recnn import RecNNCell, RNTNCell
 from .residual import ResidualCell

@@ -7,7 +7,7 @@ from .attention import attention_weights
 from .combine import RMLP, Bidirectional, Reversed, Stacked, UpDown
 from .delays import AR, NARX, TDNN, StateSpace
 from .dropout import VariationalDropout
-from .graphs import DAGNN, GNN, Layerwise
+from .graphs import DAGNN, GNN, Levelwise
 from .language import LanguageModel, Seq2Seq
 from .model import Model
 from .recursive import GRU, LSTM, RNTN, SRN, RecNN, Recursive, TreeGRU, TreeLSTM
@@ -17,7 +17,7 @@ from .uses import SequenceToClass, SequenceToLabels
 __all__ = [
     "DAGNN",
     "GNN",
-    "Layerwise",
+    "Levelwise",
     "AR",
     "Bidirectional",
     "GRU",

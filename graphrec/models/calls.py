@@ -95,7 +95,7 @@ def _as_read(
     if edge_weight is not None and "edge_weight" not in read:
         raise ValueError(
             f"{_names(cells)} does not look at edge_weight: take a cell that weighs its messages (GCNCell, GGNNCell, "
-            f"or a layer of PyG that does, graphrec.Layerwise(GraphConv(...))), or leave it out."
+            f"or a layer of PyG that does, graphrec.Levelwise(GraphConv(...))), or leave it out."
         )
     return edge_attr, edge_weight
 
@@ -128,5 +128,5 @@ def _who_reads_features(cells: list[Cell]) -> str:
         return "make the cell with edges=..., their width"
     return (
         "take a cell that does (GATCell, MPNNCell, DVAECell, ... with edges=...), or a layer of PyG that does, e.g. "
-        "graphrec.Layerwise(GINEConv(...))"
+        "graphrec.Levelwise(GINEConv(...))"
     )

@@ -141,7 +141,7 @@ def _jump(mode: str, cells: list[Cell]) -> nn.Module:
     return JumpingKnowledge(mode, widths[0], len(cells))
 
 
-class Layerwise(Recursive):
+class Levelwise(Recursive):
     """Any convolution of PyG on a DAG in dependency order: each node reads what the layer made of its sources.
 
     See `ConvCell`. Where there are L levels and the layer costs as much as the edges that it is shown, one level after

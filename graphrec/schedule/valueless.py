@@ -33,8 +33,8 @@ def _seen_by(x: Tensor, value: Any) -> Any:
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(_seen_by(x, part) for part in value))
     if isinstance(value, Paths):
-        parts = (value.source, value.target, value.first)
-        return Paths(*(seen_by(x, part) for part in parts), value.num_sources)
+        source, target, first = (seen_by(x, part) for part in (value.source, value.target, value.first))
+        return Paths(source, target, first, value.num_sources)
     if isinstance(value, Schedule | Structure):
         value = copy.copy(value.alone() if isinstance(value, Structure) else value)
         value.__dict__.update({name: _seen_by(x, part) for name, part in vars(value).items()})

@@ -121,7 +121,7 @@ def test_a_cell_called_as_a_model(call):
         call()
 
 
-@pytest.mark.parametrize("model", [LSTM, gr.GNN([gr.SAGECell(3, 4)]), gr.Layerwise(SAGEConv(3, 3))])
+@pytest.mark.parametrize("model", [LSTM, gr.GNN([gr.SAGECell(3, 4)]), gr.Levelwise(SAGEConv(3, 3))])
 class TestRows:
     def assert_refused(self, model, x, s, error, message):
         for source in (s, s.edge_index, Data(edge_index=s.edge_index, num_nodes=s.num_nodes)):

@@ -211,15 +211,15 @@ FAULTS = {
         ["GCNCell is a cell for graphs", "graphrec.GNN"],
     ),
     "a cycle for a convolution in order": (
-        lambda: gr.Layerwise(SAGEConv(D, D))(torch.zeros(3, D), graph()),
+        lambda: gr.Levelwise(SAGEConv(D, D))(torch.zeros(3, D), graph()),
         ["0 → 1 → 2 → 0", "cycles='iterate'"],
     ),
     "a convolution that changes the width": (
-        lambda: gr.Layerwise(SAGEConv(D, H))(torch.zeros(2, D), gr.chain(2)),
+        lambda: gr.Levelwise(SAGEConv(D, H))(torch.zeros(2, D), gr.chain(2)),
         ["SAGEConv turns width 3 into (4,)", "equal widths"],
     ),
     "a convolution that keeps its edges": (
-        lambda: gr.Layerwise(GCNConv(D, D, cached=True)),
+        lambda: gr.Levelwise(GCNConv(D, D, cached=True)),
         ["cached=False"],
     ),
     "an unknown way with cycles": (
@@ -287,8 +287,8 @@ DEAF = {
     "residual": (lambda: in_order(gr.ResidualCell(gr.SRNCell(D, H))), "ResidualCell"),
     "series": (lambda: in_order(gr.SeriesCell([gr.SRNCell(D, H), gr.SRNCell(H, H)])), "SeriesCell"),
     "step": (lambda: in_order(gr.StepCell(torch.nn.GRUCell(D, H))), "StepCell"),
-    "layer": (lambda: gr.Layerwise(SAGEConv(D, D)), "ConvCell"),
-    "layer without edge_dim": (lambda: gr.Layerwise(GATConv(D, D)), "ConvCell"),
+    "layer": (lambda: gr.Levelwise(SAGEConv(D, D)), "ConvCell"),
+    "layer without edge_dim": (lambda: gr.Levelwise(GATConv(D, D)), "ConvCell"),
     "stacked": (lambda: gr.Stacked([gr.TreeGRU(D, H), gr.SRN(H, H)]), "TreeGRUCell and SRNCell"),
     "both directions": (lambda: gr.Bidirectional(gr.SRN(D, H), gr.GRU(D, H)), "SRNCell and GRUCell"),
     "up and down": (lambda: gr.UpDown(gr.SRN(D, H), gr.SRN(D + H, H)), "SRNCell"),

@@ -132,7 +132,7 @@ def test_options_in_dependency_order_are_those_of_pygs_layers(make, make_conv, b
     if "lstm" in str(conv.aggr) and build is not caterpillar:
         return  # PyG's reads the padding where nodes of a level have unequally many messages
     s = run.structure if run.cell.edges else run.structure.replace(edge_attr=None)
-    in_order = gr.Layerwise(conv)
+    in_order = gr.Levelwise(conv)
     inputs = {"x": run.x, **dict(conv.named_parameters())}
     expected = h_and_gradients(in_order(run.x, s), inputs)
     found = run.outcome()

@@ -122,7 +122,7 @@ def test_layers_in_order(make, x):
     conv = make(D, D).double()
     alone = copy.deepcopy(conv)
     mask = torch.rand(DAG.shape[1], dtype=torch.float64)
-    assert_close(masked(gr.Layerwise(conv), mask, x, DAG), loop_over_masks(alone, mask, x))
+    assert_close(masked(gr.Levelwise(conv), mask, x, DAG), loop_over_masks(alone, mask, x))
     assert conv.explain is None
     assert conv._edge_mask is None
 
@@ -136,7 +136,7 @@ MODELS = {
     "slots": lambda: gr.RecNN(D, H, arity=3).double(),
     "both ways": lambda: gr.Bidirectional(gr.TreeGRU(D, H), gr.TreeGRU(D, H)).double(),
     "rounds": lambda: gr.GNN([gr.SAGECell(D, H), gr.GCNCell(H, H)], between=nn.Tanh(), jump="cat").double(),
-    "in order": lambda: gr.Layerwise(pyg.SAGEConv(D, D)).double(),
+    "in order": lambda: gr.Levelwise(pyg.SAGEConv(D, D)).double(),
 }
 
 

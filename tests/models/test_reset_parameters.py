@@ -103,7 +103,7 @@ def test_weights_drawn_anew_are_those_of_a_new_model(make):
 @pytest.mark.parametrize(
     ("model", "name"),
     [
-        (gr.Layerwise(pyg.GATConv(D, D)), "cell.conv.att_src"),
+        (gr.Levelwise(pyg.GATConv(D, D)), "cell.conv.att_src"),
         (gr.GNN([gr.SAGECell(D, D)] * 2, jump="lstm"), "jump.lstm.weight_hh_l0"),
     ],
     ids=["layers", "jumps"],

@@ -66,7 +66,7 @@ def test_any_aggregation_in_order(name, build):
     s = build(None).replace(edge_attr=None, relation=None)
     conv = SAGEConv(H, H, aggr=ALL[name]()).double().eval()
     conv.of_none = name in OF_NONE
-    model = gr.Layerwise(conv).eval()
+    model = gr.Levelwise(conv).eval()
     x = torch.rand(s.num_nodes, H, dtype=torch.float64, requires_grad=True)
     inputs = {"x": x, **dict(conv.named_parameters())}
     ours, expected = model(x, s), level_by_level(conv, x, s)
@@ -99,7 +99,7 @@ def test_no_messages_and_no_nodes(name, mode):
 
 def test_the_layer_itself_stays_as_it_is():
     conv = SAGEConv(H, H, aggr="lstm")
-    model = gr.Layerwise(conv)
+    model = gr.Levelwise(conv)
     before = list(model.state_dict())
     model(torch.rand(3, H), gr.chain(3))
     assert isinstance(conv.aggr_module, aggr.LSTMAggregation)

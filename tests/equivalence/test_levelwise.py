@@ -56,7 +56,7 @@ def assert_is_loop_over_masks(conv, s, told):
     torch.manual_seed(0)
     conv = conv.double()
     x = torch.randn(s.num_nodes, H, dtype=torch.float64, requires_grad=True)
-    model = gr.Layerwise(conv)
+    model = gr.Levelwise(conv)
     ours = model(x, s)
     expected = over_masks(conv, x, s, told)
     assert_close(ours, expected)
@@ -101,7 +101,7 @@ def test_rows_go_through_a_module_when_they_leave_the_layer(build):
     conv, whole = pyg.SAGEConv(H, H), Squashed(H, H)
     whole.load_state_dict(conv.state_dict())
     x = torch.randn(s.num_nodes, H)
-    assert_close(gr.Layerwise(conv, nn.Tanh())(x, s), over_masks(whole, x, s, {}))
+    assert_close(gr.Levelwise(conv, nn.Tanh())(x, s), over_masks(whole, x, s, {}))
 
 
 def test_cost_is_linear_in_depth():
@@ -120,7 +120,7 @@ def test_cost_is_linear_in_depth():
         return count.written
 
     def ours(x, s):
-        return gr.Layerwise(conv)(x.requires_grad_(), s).sum().backward()
+        return gr.Levelwise(conv)(x.requires_grad_(), s).sum().backward()
 
     assert written(128, ours) < 2.2 * written(64, ours)
     assert written(128, lambda x, s: over_masks(conv, x, s, {})) > 3 * written(
@@ -131,12 +131,12 @@ def test_cost_is_linear_in_depth():
 def test_an_initial_state_may_come_with_the_first_run():
     s, conv = gr.dag([[0, 1], [1, 2]], 3), pyg.SAGEConv(H, H)
     x, initial = torch.randn(3, H), torch.randn(1, H)
-    h = gr.Layerwise(conv)(x, s, initial=initial)
-    used = gr.Layerwise(conv)
+    h = gr.Levelwise(conv)(x, s, initial=initial)
+    used = gr.Levelwise(conv)
     used(x, s)
     assert_close(h, used(x, s, initial=initial))
     assert not torch.allclose(h, used(x, s))
-    lazy = gr.Layerwise(pyg.SAGEConv(-1, H))
+    lazy = gr.Levelwise(pyg.SAGEConv(-1, H))
     assert lazy(x, s, initial=initial).shape == (3, H)
 
 
@@ -156,7 +156,7 @@ def test_a_convolution_without_a_width_is_no_part_of_another_cell():
 )
 def test_layers_that_cannot_be_run_in_order(make, error, message):
     with pytest.raises(error, match=message):
-        gr.Layerwise(make())
+        gr.Levelwise(make())
 
 
 @pytest.mark.parametrize(
@@ -175,4 +175,4 @@ def test_layers_that_cannot_be_run_in_order(make, error, message):
 )
 def test_structures_that_a_layer_cannot_run_over(conv, s, message):
     with pytest.raises(ValueError, match=message):
-        gr.Layerwise(conv)(torch.randn(3, H), s)
+        gr.Levelwise(conv)(torch.randn(3, H), s)

@@ -75,7 +75,7 @@ class ConvCell(Convolution):
         if not hasattr(self, "hidden"):
             raise ValueError(
                 "a ConvCell is as wide as its input, which it is told in its first run: it cannot be one of several "
-                "cells before that. Use graphrec.Layerwise, or layers of PyG in torch_geometric.nn.Sequential."
+                "cells before that. Use graphrec.Levelwise, or layers of PyG in torch_geometric.nn.Sequential."
             )
         return super().shapes()
 
