@@ -16,6 +16,8 @@ import graphrec as gr
 from tests.tolerances import assert_all_close, assert_close
 
 D, H = 3, 4
+# Dynamo asks tensors that are no leaves for .grad, and torch warns it of that.
+TORCHS_OWN = "ignore:The .grad attribute of a Tensor that is not a leaf"
 CHAINS = gr.chains([3, 2])
 TREE = gr.tree(parents=[2, 2, 4, 4, -1])
 DAG = gr.dag([[0, 1, 0, 2, 3], [1, 2, 2, 4, 4]], 5)
@@ -83,6 +85,7 @@ def gradients(net, value):
     return {name: parameter.grad for name, parameter in net.named_parameters()}
 
 
+@pytest.mark.filterwarnings(TORCHS_OWN)
 def test_compiled(family):
     net, x, right = family
     torch.compiler.reset()
@@ -90,6 +93,7 @@ def test_compiled(family):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings(TORCHS_OWN)
 def test_compiled_by_inductor(family):
     net, x, right = family
     torch.compiler.reset()
