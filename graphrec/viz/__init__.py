@@ -1,11 +1,13 @@
-"""Pictures of structures and of their schedules; needs matplotlib, which is imported when something is drawn.
+"""Pictures of structures, of their schedules, and of gradients over distance.
 
-The extra `viz` installs it: `pip install 'graphrec[viz]'`.
+They need matplotlib, which is imported when something is drawn. The extra `viz` installs it:
+`pip install 'graphrec[viz]'`.
 
 Belongs here: where nodes are placed, and how they are drawn. Does not: data sets, models, whole figures.
 """
 
 from .draw import draw_schedule, draw_tree
+from .gradient_flow import draw_gradient_flow, gradient_flow
 from .layout import layered, place, tidy
 
-__all__ = ["draw_schedule", "draw_tree", "layered", "place", "tidy"]
+__all__ = ["draw_gradient_flow", "draw_schedule", "draw_tree", "gradient_flow", "layered", "place", "tidy"]

@@ -53,7 +53,7 @@ def draw_tree(
         ImportError: matplotlib is not installed.
         ValueError: values, labels or sizes that are not one per node.
     """
-    _check_matplotlib()
+    check_matplotlib()
     if not isinstance(structure, Structure):
         structure = from_pyg(structure)
     shown = _per_node("values", values, structure)
@@ -101,7 +101,7 @@ def draw_schedule(
     nodes of a lower rank lead back. Arguments and result as in `draw_tree`; labels are the nodes' numbers by default,
     and in sync mode stand only before the first round.
     """
-    _check_matplotlib()
+    check_matplotlib()
     check_schedule(plan)
     structure = plan.structure
     shown = _per_node("values", values, structure)
@@ -147,7 +147,8 @@ def draw_schedule(
     return nodes
 
 
-def _check_matplotlib() -> None:
+def check_matplotlib() -> None:
+    """Raise ImportError unless matplotlib is installed."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:

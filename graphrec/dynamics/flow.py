@@ -1,0 +1,119 @@
+"""Gradients over distance: the measured norms, the rate fitted to them, and what they mean in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+VANISHED = 1e-3  # of a gradient, the share whose distance the report names
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GradientFlow:
+    """The norms of derivatives between P pairs of nodes; `print` it for a report.
+
+    Attributes:
+        measured: what the norms are of, in words.
+        target, source: `[P]` long, the nodes t and k of each pair.
+        distance: `[P]` long, how many hops lead from k to t by the shortest path; 0 where they are one node.
+        norm: `[P]`, not negative.
+    """
+
+    measured: str
+    target: Tensor
+    source: Tensor
+    distance: Tensor
+    norm: Tensor
+
+    @property
+    def distances(self) -> Tensor:
+        """`[D]` long: the distances that occur, in ascending order."""
+        return self.distance.unique()
+
+    def quantile(self, q: float) -> Tensor:
+        """`[D]`: this quantile of the norms at each of the `distances`; 0.5 is the median."""
+        return torch.stack([norms.quantile(q) for norms in self._by_distance()])
+
+    def _by_distance(self) -> tuple[Tensor, ...]:
+        sizes = self.distance.unique(return_counts=True)[1]
+        return self.norm[self.distance.argsort()].split(sizes.tolist())
+
+    @property
+    def rate(self) -> float:
+        """By which factor the norm changes per hop.
+
+        The least-squares line through the logarithms of the medians over the distances has the slope log(rate). Zeros
+        and numbers that are not finite have no place on it. The rate is 0 where nothing goes further than the target
+        itself, and nan where no pair is a hop or more apart.
+        """
+        hops, median = (
+            self.distances.double().numpy(force=True),
+            self.quantile(0.5).double().numpy(force=True),
+        )
+        if len(hops) < 2:
+            return math.nan
+        on_line = np.isfinite(median) & (median > 0)
+        if on_line.sum() < 2:
+            return 0.0
+        return math.exp(np.polyfit(hops[on_line], np.log(median[on_line]), 1)[0])
+
+    @property
+    def verdict(self) -> str:
+        """`"vanish"` or `"explode"` if over the longest distance the rate makes a factor of 10, else `"last"`.
+
+        Where the median at the longest distance is 0, `"vanish"`; where no pair is a hop or more apart,
+        `"nothing flows"`.
+        """
+        rate = self.rate
+        if math.isnan(rate):
+            return "nothing flows"
+        if self.quantile(0.5)[-1] == 0:
+            return "vanish"
+        change = math.log(rate) * int(self.distance.max())
+        return "vanish" if change < -math.log(10) else "explode" if change > math.log(10) else "last"
+
+    def __str__(self) -> str:
+        """The verdict, the rate and what it comes to, and the measured norms."""
+        return f"{self._in_words()}\n\n{self._table()}"
+
+    def __repr__(self) -> str:
+        return f"GradientFlow({len(self.norm)} pairs, rate {self.rate:.3g}: {self.verdict})"
+
+    def _in_words(self) -> str:
+        rate, verdict, median = self.rate, self.verdict, self.quantile(0.5)
+        if verdict == "nothing flows":
+            return "Nothing flows: no node that was asked about depends on another one."
+        begin, changes = (
+            f"Gradients {verdict}: the {self.measured}",
+            f"changes by a factor of {rate:.3g} per hop",
+        )
+        if median[-1] == 0:
+            first = int(self.distances[int(median.nonzero().max()) + 1])
+            before = f" {changes} and" if rate else ""
+            return f"{begin}{before} is 0 from {first} hop{'s' * (first > 1)} on."
+        if verdict == "vanish":
+            return f"{begin} {changes}; after {_hops(rate, VANISHED)} hops {VANISHED:g} is left."
+        if verdict == "explode":
+            times = 1 / VANISHED
+            return f"{begin} {changes}; after {_hops(rate, times)} hops it is {times:g} times as large."
+        reach = int(self.distance.max())
+        return f"{begin} {changes}; after {reach} hops, the most there are here, {rate**reach:.2g} is left."
+
+    def _table(self) -> str:
+        """Quantiles at distances that about double from row to row, and at the longest."""
+        hops, pairs = self.distances.tolist(), [len(norms) for norms in self._by_distance()]
+        columns = [hops, pairs, *(self.quantile(q).tolist() for q in (0.1, 0.5, 0.9))]
+        lines = [f"{'hops':>6}  {'pairs':>6}  {'10 %':>8}  {'median':>8}  {'90 %':>8}"]
+        for d, count, low, median, high in zip(*columns, strict=True):
+            if d.bit_count() < 2 or d == hops[-1]:
+                lines.append(f"{d:>6}  {count:>6}  {low:>8.2g}  {median:>8.2g}  {high:>8.2g}")
+        return "\n".join(lines)
+
+
+def _hops(rate: float, change: float) -> int:
+    """After how many hops such a change is reached."""
+    return math.ceil(math.log(change) / math.log(rate))
