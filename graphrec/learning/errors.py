@@ -32,7 +32,7 @@ class WithErrorsSentBack(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *errors: Tensor | None) -> tuple[Any, ...]:
+    def backward(ctx: Any, *errors: Tensor | None) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         with (
             torch.enable_grad()
         ):  # the graphs of the steps are there, and are kept for autograd to go on with

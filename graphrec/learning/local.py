@@ -18,10 +18,12 @@ from ..schedule import Schedule
 from .rule import Rule
 from .walk import by_node, check_is_walk, walk
 
-_ACTIVATIONS: frozenset[Callable[..., Any]] = frozenset(
-    [torch.tanh, torch.sigmoid, torch.relu, torch.Tensor.tanh, torch.Tensor.sigmoid, torch.Tensor.relu]
-    + [F.relu, F.gelu, F.silu, F.elu, F.selu, F.leaky_relu, F.softplus, F.hardtanh, F.softsign, F.mish]
-)
+# fmt: off
+_ACTIVATIONS: frozenset[Callable[..., Any]] = frozenset((
+    torch.tanh, torch.sigmoid, torch.relu, torch.Tensor.tanh, torch.Tensor.sigmoid, torch.Tensor.relu, F.relu, F.gelu,
+    F.silu, F.elu, F.selu, F.leaky_relu, F.softplus, F.hardtanh, F.softsign, F.mish,
+))
+# fmt: on
 
 
 class LocalRun:

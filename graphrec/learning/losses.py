@@ -41,7 +41,7 @@ def backward(loss: Callable[[Any], Tensor], output: Any, model: nn.Module, x: An
             "the loss does not depend on what the model returns, and so has no gradient: compute it from the argument "
             "of the loss function, whose parameters must not all be frozen."
         )
-    torch.autograd.backward(*map(list, zip(*reached, strict=True)))
+    torch.autograd.backward([v for v, _ in reached], [grad for _, grad in reached])
     return value.detach()
 
 

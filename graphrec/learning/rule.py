@@ -50,8 +50,8 @@ class Rule:
         if not counted.runs:
             raise ValueError(
                 f"no run of {type(model).__name__} was handed to {type(self).__name__}: all rounds at once "
-                f"(graphrec.rounds, as for jumping knowledge), rounds between two sets of nodes, and modules that are no "
-                f"graphrec models are differentiated by autograd alone. Leave out the rule, model(x, s)."
+                f"(graphrec.rounds, as for jumping knowledge), rounds between two sets of nodes, and modules that are "
+                f"no graphrec models are differentiated by autograd alone. Leave out the rule, model(x, s)."
             )
         return backward(loss, output, model, x)
 

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..engine import per_graph
 from ..engine.rules import differentiated_by
-from ..models import Model, Recursive, Reversed
+from ..models import Model
 from ..models.model import check_initial
 from .bptt import BPTT
 from .episodes import Episodes
 from .losses import backward, check_is_function
 from .rule import Rule
+from .stream_checks import cells_in_time, checked_mask
 
 
 class Call(NamedTuple):
@@ -75,7 +76,7 @@ class Stream:
         optimizer: torch.optim.Optimizer | None = None,
         initial: Any = None,
     ) -> None:
-        self._cells = _cells_in_time(model)
+        self._cells = cells_in_time(model)
         self.model, self.rule, self.optimizer = model, BPTT() if rule is None else rule, optimizer
         if not isinstance(self.rule, Rule):
             raise TypeError(f"rule must be a graphrec.learning.Rule, got {type(rule).__name__}.")
@@ -96,7 +97,7 @@ class Stream:
             TypeError: begins is no such mask.
         """
         self._check_x(x)
-        begins = _checked_mask("begins", begins, x.shape[:2], x.device)
+        begins = checked_mask("begins", begins, x.shape[:2], x.device)
         old = self._state
         if old is None:
             begins[:, 0] = True
@@ -149,7 +150,7 @@ class Stream:
             )
         begins = self._state.begins
         self._state = self._state._replace(
-            begins=begins | _checked_mask("mask", mask, begins.shape, begins.device)
+            begins=begins | checked_mask("mask", mask, begins.shape, begins.device)
         )
 
     @property
@@ -169,8 +170,8 @@ class Stream:
             )
         if state.layers != self._layers:
             raise ValueError(
-                f"the state is that of a model with other layers: it has {state.layers}, the model {self._layers}. Take "
-                f"the state of an equal model, or begin anew with reset()."
+                f"the state is that of a model with other layers: it has {state.layers}, the model {self._layers}. "
+                f"Take the state of an equal model, or begin anew with reset()."
             )
         self._state = state
 
@@ -225,47 +226,3 @@ class Stream:
                 f"{self.rule} sends errors back every {self.rule.every} steps, so a call takes a multiple of "
                 f"{self.rule.every} steps, got {x.shape[1]}."
             )
-
-
-def _cells_in_time(model: Any) -> list[Any]:
-    """The cells whose states a stream carries on, in the order of the model's states.
-
-    Raises:
-        TypeError, ValueError: a model in which they are not all, or do not all run forward in time.
-    """
-    name = type(model).__name__
-    if not isinstance(model, Model) or not model.num_states:
-        what = "a model with states" if isinstance(model, nn.Module) else "a model"
-        raise TypeError(
-            f"a stream takes {what}, e.g. graphrec.LSTM(D, H) or graphrec.Stacked([...]), got {name}: apply a readout "
-            f"to what the stream returns."
-        )
-    parts = [part for _, part in model.named_modules(remove_duplicate=False)]
-    layers = [part for part in parts if isinstance(part, Recursive)]
-    if any(isinstance(part, Reversed) for part in parts) or len(layers) != model.num_states:
-        raise ValueError(
-            f"{name} does not run forward in time alone: a layer that runs backward begins at the end, which a stream "
-            f"without end does not have."
-        )
-    for layer in layers:
-        if (
-            layer.mode != "async"
-            or layer.cycles != "error"
-            or layer.order is not None
-            or layer.cell.begins_with_x
-        ):
-            raise ValueError(
-                f"a stream goes on from the state of the step before, and {type(layer.cell).__name__} runs in rounds, in "
-                f"a given order, or from its own input: take a cell for sequences, in async mode."
-            )
-    return [layer.cell for layer in layers]
-
-
-def _checked_mask(name: str, mask: Tensor | None, shape: Any, device: torch.device) -> Tensor:
-    """A copy of a mask of this shape; of none at all where it is None."""
-    if mask is None:
-        return torch.zeros(shape, dtype=torch.bool, device=device)
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != shape:
-        got = f"{mask.dtype} {tuple(mask.shape)}" if isinstance(mask, Tensor) else type(mask).__name__
-        raise TypeError(f"{name} must be a bool tensor of shape {list(shape)}, got {got}.")
-    return mask.to(device, copy=True)

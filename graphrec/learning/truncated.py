@@ -49,8 +49,8 @@ class TruncatedBPTT(Rule):
         self.every = as_count("every", every, 1)
         if self.every > self.depth:
             raise ValueError(
-                f"every must be at most depth, as errors are sent back through depth levels every so many, and some would "
-                f"never be sent otherwise: got every={self.every}, depth={self.depth}."
+                f"every must be at most depth: every so many levels errors go back through depth of them, and some "
+                f"would never be sent, got every={self.every}, depth={self.depth}."
             )
         self.lookback = self.every * (-(-self.depth // self.every) - 1)
 
