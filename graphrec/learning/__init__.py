@@ -3,6 +3,19 @@
 Belongs here: rules, and what they say of a model. Does not: the loop (engine), equations of cells (cells).
 """
 
+from .bptt import BPTT
+from .local import LocalGradients, LocalRun, local_gradients
 from .rule import Rule
+from .stream import Stream, StreamState
+from .truncated import TruncatedBPTT
 
-__all__ = ["Rule"]
+__all__ = [
+    "BPTT",
+    "LocalGradients",
+    "LocalRun",
+    "Rule",
+    "Stream",
+    "StreamState",
+    "TruncatedBPTT",
+    "local_gradients",
+]

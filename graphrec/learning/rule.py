@@ -7,14 +7,24 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..cells.cell import Cell
 from ..engine.rules import differentiated_by
 from ..schedule import Schedule
+from .losses import backward, check_is_function
 
 
 class Rule:
-    """A way of differentiating a run: given to a call, `model(x, s, rule=rule)`, or asked for gradients itself."""
+    """A way of differentiating a run: given to a call, `model(x, s, rule=rule)`, or asked for gradients itself.
 
-    def run(self, cell: Any, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
+    Attributes:
+        lookback: how many steps before a call of a `Stream` the losses of that call reach, in each run.
+        every: of how many steps a call of a `Stream` must be a multiple where there is a lookback.
+    """
+
+    lookback: int = 0
+    every: int = 1
+
+    def run(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
         """The state that `graphrec.run` returns for the same arguments, with this rule's gradients on the way back."""
         raise NotImplementedError(f"{type(self).__name__} has no run(cell, plan, x, initial).")
 
@@ -24,9 +34,44 @@ class Rule:
         Args:
             model: called as `model(x, s)`; every run in it is differentiated by this rule.
             s, x: what it is called with.
-            loss: from what the model returns to a number.
+            loss: from what the model returns to a number. It may have parameters of its own, which get their
+                gradients, too, but reads nothing of the model and of x besides what the model returns.
+
+        Raises:
+            TypeError: a loss that is no function, or returns no tensor.
+            ValueError: a loss that is no scalar, does not depend on what the model returns, or reads parameters of
+                the model or x besides; a model without a run that could be handed to the rule.
         """
-        with differentiated_by(self):
-            value = loss(model(x, s))
-        value.backward()
-        return value.detach()
+        check_is_function(loss)
+        _check_has_cells(self, model)
+        counted = _Counted(self)
+        with differentiated_by(counted):
+            output = model(x, s)
+        if not counted.runs:
+            raise ValueError(
+                f"no run of {type(model).__name__} was handed to {type(self).__name__}: all rounds at once "
+                f"(graphrec.rounds, as for jumping knowledge), rounds between two sets of nodes, and modules that are "
+                f"no graphrec models are differentiated by autograd alone. Leave out the rule, model(x, s)."
+            )
+        return backward(loss, output, model, x)
+
+
+class _Counted(Rule):
+    """A rule, and how many runs were handed to it."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule, self.runs = rule, 0
+
+    def run(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
+        self.runs += 1
+        return self.rule.run(cell, plan, x, initial)
+
+
+def _check_has_cells(rule: Rule, model: nn.Module) -> None:
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"expected a model (torch.nn.Module), got {type(model).__name__}.")
+    if not any(isinstance(part, Cell) for part in model.modules()):
+        raise ValueError(
+            f"{type(rule).__name__} differentiates runs of cells, and {type(model).__name__} has no cell: make a model "
+            f"of one, graphrec.Recursive(cell), or use autograd, loss.backward()."
+        )

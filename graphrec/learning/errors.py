@@ -1,0 +1,124 @@
+"""Errors dL/dH of a run's steps, sent back by the steps' own derivatives, so far and no further.
+
+Each step of the run has been computed from leaves in place of its sources' states, so that a vector-Jacobian product
+goes back by one hop exactly. `computed` and `read` are flat lists: the fields of each step's state, and the leaf that
+later steps have read in place of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ..schedule import Schedule
+
+Errors = Sequence[Tensor | None]
+SendBack = Callable[[Sequence[Tensor], Errors], Errors]
+
+
+class WithErrorsSentBack(torch.autograd.Function):
+    """The states themselves; on the way back, the errors of the losses and those that are sent back to them."""
+
+    @staticmethod
+    def forward(ctx: Any, send_back: SendBack, *computed: Tensor) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*computed)
+        ctx.send_back = send_back
+        return tuple(state.view_as(state) for state in computed)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *errors: Tensor | None) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        with (
+            torch.enable_grad()
+        ):  # the graphs of the steps are there, and are kept for autograd to go on with
+            return None, *ctx.send_back(ctx.saved_tensors, errors)
+
+
+def by_hops(read: Sequence[Tensor], depth: int) -> SendBack:
+    """All errors at once, `depth - 1` hops: (1 + J' + ... + J'^(h-1)) dL/dH, J being dH/dH of all nodes."""
+
+    def send_back(computed: Sequence[Tensor], errors: Errors) -> Errors:
+        error = [torch.zeros_like(c) if e is None else e for c, e in zip(computed, errors, strict=True)]
+        total = error
+        for _ in range(depth - 1):
+            error = torch.autograd.grad(
+                computed, read, error, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            total = [t + e for t, e in zip(total, error, strict=True)]
+        return total
+
+    return send_back
+
+
+def by_windows(
+    read: Sequence[Tensor], step: Sequence[int], sources: Sequence[Sequence[int]], depth: int, every: int
+) -> SendBack:
+    """The errors of `every` steps together, from the last of these on through `depth` steps.
+
+    Args:
+        read: the leaves.
+        step: of which step each is.
+        sources: for each step those that it reads.
+        depth, every: h and k.
+    """
+    fields: list[list[int]] = [[] for _ in sources]
+    for index, number in enumerate(step):
+        fields[number].append(index)
+
+    def send_back(computed: Sequence[Tensor], errors: Errors) -> Errors:
+        total = list(errors)
+        for start in range(0, len(sources), every):
+            stop = min(start + every, len(sources))
+            first = max(0, stop - depth)
+            arrived: dict[int, Tensor] = {}  # in this window, from later steps
+            for number in range(stop - 1, first - 1, -1):
+                here = {
+                    i: _sum(errors[i] if number >= start else None, arrived.pop(i, None))
+                    for i in fields[number]
+                }
+                here = {i: error for i, error in here.items() if error is not None}
+                before = [i for source in sources[number] if source >= first for i in fields[source]]
+                if here and before:
+                    sent = torch.autograd.grad(
+                        [computed[i] for i in here],
+                        [read[i] for i in before],
+                        list(here.values()),
+                        retain_graph=True,
+                        allow_unused=True,
+                    )
+                    for i, error in zip(before, sent, strict=True):
+                        if error is not None:
+                            arrived[i] = _sum(arrived.get(i), error)
+                            total[i] = _sum(total[i], error)
+        return total
+
+    return send_back
+
+
+def _sum(one: Tensor | None, other: Tensor | None) -> Any:
+    return one if other is None else other if one is None else one + other
+
+
+def sources_of_steps(plan: Schedule, nodes: Sequence[Tensor]) -> list[list[int]]:
+    """For each step the earlier steps whose states it reads; a round reads the round before.
+
+    Args:
+        plan: the schedule.
+        nodes: for each step the nodes that it updates.
+    """
+    if plan.mode == "sync":
+        return [[number - 1] if number else [] for number in range(len(nodes))]
+    sizes = torch.tensor([len(here) for here in nodes], device=plan.device)
+    level = torch.empty(plan.num_nodes, dtype=torch.long, device=plan.device)
+    level[torch.cat(list(nodes))] = torch.repeat_interleave(sizes)
+    s = plan.structure
+    pairs = torch.stack([level[s.target], level[s.source]]).unique(dim=1)
+    sources: list[list[int]] = [[] for _ in nodes]
+    for number, source in pairs[:, pairs[1] < pairs[0]].t().tolist():
+        sources[number].append(source)
+    return sources

@@ -1,0 +1,166 @@
+"""The local gradients of backpropagation: dL/dh and dL/dz of every node, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from ..cells.cell import Cell
+from ..engine import run
+from ..engine.rules import differentiated_by
+from ..schedule import Schedule
+from .rule import Rule
+from .walk import by_node, check_is_walk, walk
+
+# fmt: off
+_ACTIVATIONS: frozenset[Callable[..., Any]] = frozenset((
+    torch.tanh, torch.sigmoid, torch.relu, torch.Tensor.tanh, torch.Tensor.sigmoid, torch.Tensor.relu, F.relu, F.gelu,
+    F.silu, F.elu, F.selu, F.leaky_relu, F.softplus, F.hardtanh, F.softsign, F.mish,
+))
+# fmt: on
+
+
+class LocalRun:
+    """One run, and what its local gradients are asked of.
+
+    Attributes:
+        names: what gradients there are: the fields of the state, and `"z"`, the argument of the cell's activation
+            (tanh, logistic, relu, or another of torch's). Where a step has several, these are `"z0"`, `"z1"`, ... in
+            the order in which the cell computes them.
+    """
+
+    def __init__(self, plan: Schedule, nodes: list[Tensor], tensors: dict[str, list[Tensor]]) -> None:
+        self._plan, self._nodes, self._tensors = plan, nodes, tensors
+        self.names = tuple(tensors)
+
+    def of(self, loss: Tensor) -> dict[str, Tensor]:
+        """By name, the derivatives of one loss by each node's h, c, z, ..., `[N, ·]` in the caller's order.
+
+        A node's gradient is the total one: by all paths from it to the loss. Ask for as many losses as you like: with
+        loss L_t, a function of node t alone, `of(L_t)["z"][k]` is delta_{t,k}. In sync mode `[T, N, ·]`, by round.
+
+        Raises:
+            ValueError: nothing that requires a gradient has part in the run, or in the loss.
+        """
+        flat = [tensor for rows in self._tensors.values() for tensor in rows]
+        asked = [tensor for tensor in flat if tensor.requires_grad]
+        if not asked or not loss.requires_grad:
+            raise ValueError(
+                "there is no gradient to tell: neither the cell's parameters nor x require one, or the loss does not "
+                "depend on this run."
+            )
+        grads = torch.autograd.grad(loss, asked, retain_graph=True, allow_unused=True, materialize_grads=True)
+        found = iter(grads)
+        return {
+            name: self._placed([next(found) if t.requires_grad else torch.zeros_like(t) for t in rows])
+            for name, rows in self._tensors.items()
+        }
+
+    def _placed(self, rows: list[Tensor]) -> Tensor:
+        if self._plan.mode == "async":
+            return by_node(self._plan, self._nodes, rows)
+        rounds = zip(self._nodes, rows, strict=True)
+        return torch.stack([by_node(self._plan, [nodes], [row]) for nodes, row in rounds])
+
+
+class LocalGradients:
+    """The runs of a `with` block; see `local_gradients`.
+
+    Attributes:
+        runs: a `LocalRun` for each, in order: of a stack, layer by layer.
+    """
+
+    def __init__(self) -> None:
+        self.runs: list[LocalRun] = []
+
+    def of(self, loss: Tensor) -> dict[str, Tensor]:
+        """The local gradients of the block's one run; see `LocalRun.of`.
+
+        Raises:
+            ValueError: there was no run, or more than one.
+        """
+        if len(self.runs) != 1:
+            raise ValueError(
+                f"there are {len(self.runs)} runs: ask one of them, local.runs[i].of(loss)."
+                if self.runs
+                else "no run took place in the block: call the model in it, and without a rule."
+            )
+        return self.runs[0].of(loss)
+
+
+@contextmanager
+def local_gradients() -> Iterator[LocalGradients]:
+    """While this lasts, runs keep what local gradients are asked of.
+
+        with graphrec.learning.local_gradients() as local:
+            h = model(x, s)
+        delta = local.of(loss(h))["z"]      # dL/dz, [N, H]; also ["h"], and ["c"] of an LSTM
+
+    They take a step at a time, and keep the graphs of all steps as long as `local` is there. For `gradients` of a
+    rule, wrap the call; the loss is then a function of what the model returned within.
+
+    Raises:
+        ValueError: when run: cycles that are iterated, several sweeps in a given order.
+    """
+    local = LocalGradients()
+    with differentiated_by(_Recorder(local)):
+        yield local
+
+
+class _Recorder(Rule):
+    """Plain autograd, step by step, with a note of each step's state and activations."""
+
+    def __init__(self, local: LocalGradients) -> None:
+        self._local = local
+
+    def run(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
+        check_is_walk("local_gradients", plan)
+        with differentiated_by(None):
+            if not plan.num_nodes:
+                state = run(cell, plan, x, initial)
+                self._local.runs.append(_recorded(plan, [plan.order], [state], [[]]))
+                return state
+            nodes, states, arguments = [], [], []
+            loop = walk(cell, plan, x, initial, lambda state: state)
+            while True:
+                with _Arguments() as seen:
+                    visit = next(loop, None)
+                if visit is None:
+                    break
+                nodes.append(visit.nodes)
+                states.append(visit.state)
+                arguments.append(seen.arguments)
+        self._local.runs.append(_recorded(plan, nodes, states, arguments))
+        return cell.State(*(by_node(plan, nodes, rows) for rows in map(list, zip(*states, strict=True))))
+
+
+class _Arguments(TorchFunctionMode):
+    """While this lasts, a note is made of the argument of every activation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arguments: list[Tensor] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _ACTIVATIONS:
+            self.arguments.append(args[0] if args else kwargs["input"])
+        return func(*args, **(kwargs or {}))
+
+
+def _recorded(
+    plan: Schedule, nodes: list[Tensor], states: list[Any], arguments: list[list[Tensor]]
+) -> LocalRun:
+    """The run, whose activations have names where every step has as many, with a row per node."""
+    fields = {name: [getattr(state, name) for state in states] for name in states[0]._fields}
+    is_alike = len(set(map(len, arguments))) == 1
+    by_call = map(list, zip(*arguments, strict=True)) if is_alike else []
+    sizes = [len(here) for here in nodes]
+    of_nodes = [rows for rows in by_call if [len(z) for z in rows] == sizes]
+    names = ["z"] if len(of_nodes) == 1 else [f"z{i}" for i in range(len(of_nodes))]
+    return LocalRun(plan, nodes, fields | dict(zip(names, of_nodes, strict=True)))

@@ -1,0 +1,228 @@
+"""Endless streams: a model that goes on where the last call has stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..engine import per_graph
+from ..engine.rules import differentiated_by
+from ..models import Model
+from ..models.model import check_initial
+from .bptt import BPTT
+from .episodes import Episodes
+from .losses import backward, check_is_function
+from .rule import Rule
+from .stream_checks import cells_in_time, checked_mask
+
+
+class Call(NamedTuple):
+    """A call that later losses still reach: inputs `[B, T, D]`, where streams begin anew `[B, T]`, and each layer's
+    state before it, a State of `[B, ·]` tensors."""
+
+    x: Tensor
+    begins: Tensor
+    start: list[Any]
+
+
+class StreamState(NamedTuple):
+    """Where streams stand: to be stored, and given to `Stream.resume`.
+
+    Attributes:
+        layers: for each layer its cell, and the shape of each field of its state.
+        calls: the calls that later losses still reach.
+        start: each layer's state, a State of `[B, ·]` tensors.
+        begins: `[B]` bool, the streams that begin anew with the next call.
+    """
+
+    layers: list[tuple[str, dict[str, tuple[int, ...]]]]
+    calls: list[Call]
+    start: list[Any]
+    begins: Tensor
+
+
+class Stream:
+    """A model over sequences without end, B of them side by side, given some steps at a time.
+
+        stream = graphrec.learning.Stream(model, graphrec.learning.TruncatedBPTT(20, every=5))
+        for x, y in chunks:                          # x [B, 5, D]
+            loss = mse_loss(head(stream(x)), y)      # [B, 5, H]: each stream goes on where it stopped
+            loss.backward()
+
+    The state with which a call begins is a constant to autograd. Where the rule reaches further back than that, the
+    earlier calls within its reach are run once more, with the weights of today, from the state with which the earliest
+    of them began: so losses send their errors into earlier calls, and memory is bounded by the reach and two calls,
+    however long the streams. As long as weights do not change, the gradients of all calls add up to those of one run
+    over whole sequences, if calls end where the rule sends errors back.
+
+    Args:
+        model: of `Recursive`, `LSTM`, ..., `Stacked` or others made of these, all running forward in time.
+        rule: how calls are differentiated; None: `BPTT()`, each call by itself.
+        optimizer: for `step`, of torch.
+        initial: the state with which streams begin, as in a call of the model, with one row for all; it may be a
+            parameter. None: zero.
+
+    Raises:
+        TypeError, ValueError: a model that has no state to go on from, or runs backward in time or in rounds.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        rule: Rule | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
+        initial: Any = None,
+    ) -> None:
+        self._cells = cells_in_time(model)
+        self.model, self.rule, self.optimizer = model, BPTT() if rule is None else rule, optimizer
+        if not isinstance(self.rule, Rule):
+            raise TypeError(f"rule must be a graphrec.learning.Rule, got {type(rule).__name__}.")
+        self._initial = None if initial is None else self._checked(check_initial(model, initial))
+        self._state: StreamState | None = None
+
+    def __call__(self, x: Tensor, begins: Tensor | None = None) -> Tensor:
+        """The model's rows for the next T steps of all streams, `[B, T, D] → [B, T, H]`.
+
+        Args:
+            x: the inputs.
+            begins: `[B, T]` bool, the steps at which a stream begins anew, from the initial state; they need not be
+                first ones. No gradient passes from there to earlier steps.
+
+        Raises:
+            ValueError: another number of streams than in the last call; no steps, or a number of them that is no
+                multiple of the rule's `every`.
+            TypeError: begins is no such mask.
+        """
+        self._check_x(x)
+        begins = checked_mask("begins", begins, x.shape[:2], x.device)
+        old = self._state
+        if old is None:
+            begins[:, 0] = True
+            calls = [Call(x, begins, self._initial_states(x, len(x)))]
+        else:
+            begins[:, 0] |= old.begins
+            calls = [*old.calls, Call(x, begins, old.start)]
+        episodes = Episodes.of(torch.cat([call.begins for call in calls], dim=1))
+        rows = torch.cat([call.x for call in calls], dim=1)
+        first = self._initial_states(x, episodes.count)
+        initial = [
+            per_graph(episodes.begin_with(*states)) for states in zip(calls[0].start, first, strict=True)
+        ]
+        with differentiated_by(self.rule):
+            h, final = self.model(rows.flatten(0, 1), episodes.structure, initial=initial, return_states=True)
+        start = [type(state)(*(field.detach() for field in episodes.last(state))) for state in final]
+        self._state = StreamState(
+            self._layers, self._within_reach(calls), start, torch.zeros_like(begins[:, 0])
+        )
+        return h.unflatten(0, rows.shape[:2])[:, -x.shape[1] :]
+
+    def step(self, x: Tensor, loss: Callable[[Tensor], Tensor], begins: Tensor | None = None) -> Tensor:
+        """One step of learning: a call, the gradients of a loss of its rows `[B, T, H]`, and a step of the optimizer.
+
+        Without an optimizer gradients are added to `.grad`, as `Rule.gradients` does, which says what is refused.
+
+        Returns:
+            the loss, `[]`, detached.
+        """
+        check_is_function(loss)
+        if self.optimizer is not None:
+            self.optimizer.zero_grad()
+        value = backward(loss, self(x, begins), self.model, x)
+        if self.optimizer is not None:
+            self.optimizer.step()
+        return value
+
+    def reset(self, mask: Tensor | None = None) -> None:
+        """Let streams begin anew with the next call: those of a mask `[B]` bool, or all, of which there may be others.
+
+        Raises:
+            ValueError, TypeError: another mask; a mask before the first call.
+        """
+        if mask is None:
+            self._state = None
+            return
+        if self._state is None:
+            raise ValueError(
+                "there are no streams yet, so none can begin anew: reset() takes a mask after a call."
+            )
+        begins = self._state.begins
+        self._state = self._state._replace(
+            begins=begins | checked_mask("mask", mask, begins.shape, begins.device)
+        )
+
+    @property
+    def state(self) -> StreamState | None:
+        """Where the streams stand; None before the first call."""
+        return self._state
+
+    def resume(self, state: StreamState) -> None:
+        """Go on from where streams of an equal model stood.
+
+        Raises:
+            TypeError, ValueError: no such state, or one of another model.
+        """
+        if not isinstance(state, StreamState):
+            raise TypeError(
+                f"expected a StreamState, stream.state of an equal model, got {type(state).__name__}."
+            )
+        if state.layers != self._layers:
+            raise ValueError(
+                f"the state is that of a model with other layers: it has {state.layers}, the model {self._layers}. "
+                f"Take the state of an equal model, or begin anew with reset()."
+            )
+        self._state = state
+
+    @property
+    def _layers(self) -> list[tuple[str, dict[str, tuple[int, ...]]]]:
+        return [
+            (type(cell).__name__, dict(zip(cell.State._fields, cell.shapes(), strict=True)))
+            for cell in self._cells
+        ]
+
+    def _within_reach(self, calls: list[Call]) -> list[Call]:
+        """The last of these calls, as many as later losses can reach, in all layers one after the other."""
+        reach = self.rule.lookback * len(self._cells)
+        while calls and sum(call.x.shape[1] for call in calls[1:]) >= reach:
+            calls = calls[1:]
+        return [call._replace(x=call.x.detach()) for call in calls]
+
+    def _initial_states(self, x: Tensor, count: int) -> list[Any]:
+        if self._initial is None:
+            zero = [[x.new_zeros(1, *shape) for shape in cell.shapes()] for cell in self._cells]
+            states = [cell.State(*fields) for cell, fields in zip(self._cells, zero, strict=True)]
+        else:
+            states = self._initial
+        return [type(state)(*(field.expand(count, *field.shape[1:]) for field in state)) for state in states]
+
+    def _checked(self, initial: list[Any]) -> list[Any]:
+        states = []
+        for cell, given in zip(self._cells, initial, strict=True):
+            fields = [given] if isinstance(given, Tensor) else list(given)
+            wanted = [(1, *shape) for shape in cell.shapes()]
+            if [tuple(field.shape) for field in fields] != wanted:
+                raise ValueError(
+                    f"initial states of a stream have one row for all streams, of {type(cell).__name__} of shapes "
+                    f"{wanted}, got {[tuple(field.shape) for field in fields]}."
+                )
+            states.append(cell.State(*fields))
+        return states
+
+    def _check_x(self, x: Any) -> None:
+        if not isinstance(x, Tensor) or x.dim() != 3 or not x.shape[1]:
+            got = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+            raise ValueError(
+                f"a stream takes x of shape [B, T, D], T steps (1 or more) of B streams, got {got}."
+            )
+        if self._state is not None and len(self._state.begins) != len(x):
+            raise ValueError(
+                f"there are {len(self._state.begins)} streams, which go on with this call, got x for {len(x)}: give as "
+                f"many rows, in the same order, or call reset() first, so that others begin."
+            )
+        if self.rule.lookback and x.shape[1] % self.rule.every:
+            raise ValueError(
+                f"{self.rule} sends errors back every {self.rule.every} steps, so a call takes a multiple of "
+                f"{self.rule.every} steps, got {x.shape[1]}."
+            )
