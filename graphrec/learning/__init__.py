@@ -3,6 +3,7 @@
 Belongs here: rules, and what they say of a model. Does not: the loop (engine), equations of cells (cells).
 """
 
+from .rtrl import RTRL
 from .rule import Rule
 
-__all__ = ["Rule"]
+__all__ = ["RTRL", "Rule"]
