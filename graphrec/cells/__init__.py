@@ -8,6 +8,7 @@ from .convolutions import GCNCell, GINCell
 from .dags import DAGNNCell, DAGRNNCell, DVAECell
 from .delays import ARCell, NARXCell, TDNNCell
 from .edges import PerRelation
+from .elementwise import DiagonalSRNCell, ElementwiseLSTMCell, LRUCell
 from .emitting import EmittingCell
 from .gat import GATCell, GATv2Cell
 from .gated_graph import GGNNCell, MPNNCell
@@ -15,6 +16,7 @@ from .gru import GRUCell, TextbookGRUCell
 from .kinds import GridCell, PerKind
 from .layer_norm import LayerNormGRUCell, LayerNormLSTMCell, LayerNormSRNCell
 from .layerwise import ConvCell
+from .leaky import LeakySRNCell
 from .lstm import CoupledLSTMCell, LSTMCell, NoForgetLSTMCell, PeepholeLSTMCell, ProjectedLSTMCell
 from .recnn import RecNNCell, RNTNCell
 from .residual import ResidualCell
@@ -35,6 +37,8 @@ __all__ = [
     "DAGNNCell",
     "DAGRNNCell",
     "DVAECell",
+    "DiagonalSRNCell",
+    "ElementwiseLSTMCell",
     "EmittingCell",
     "GATCell",
     "GATv2Cell",
@@ -44,10 +48,12 @@ __all__ = [
     "GRUCell",
     "GridCell",
     "JordanCell",
+    "LRUCell",
     "LSTMCell",
     "LayerNormGRUCell",
     "LayerNormLSTMCell",
     "LayerNormSRNCell",
+    "LeakySRNCell",
     "MPNNCell",
     "NARXCell",
     "NaryTreeLSTMCell",

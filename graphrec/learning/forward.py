@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ..cells import Cell
@@ -15,6 +15,10 @@ from ..schedule import Schedule
 from .refusals import check_first_step, check_run
 from .rule import Rule
 from .traced import Trace, Traced
+
+if TYPE_CHECKING:
+    from .online import Online
+    from .reach import Reach
 
 
 class ForwardRule(Rule):
@@ -54,8 +58,25 @@ class ForwardRule(Rule):
         traced = self.traced(cell, plan, x, initial)
         fields = _fields(initial)
         weights = traced.trace.function.weights
-        task = _Task(self, traced, plan, initial, len(fields))
+        task = ForwardRun(self, traced, plan, initial, len(fields))
         return cell.State(*_Forwards.apply(task, x, *fields, *weights.values()))
+
+    def online(self, model: nn.Module) -> Online:
+        """This rule learning while the model runs, step by step; the model is one run, or its cell. See `Online`."""
+        from .online import Online
+
+        return Online(self, model)
+
+    def reach(self, model: nn.Module, s: Any, x: Tensor, **given: Any) -> Reach:
+        """What this rule's gradients of each parameter are, before training; nothing is trained for it.
+
+        Args:
+            model: called as `model(x, s, **given)`, with its readout, so that its parameters are named, too.
+            s, x, given: what it is called with.
+        """
+        from .reach import reach
+
+        return reach(self, model, s, x, **given)
 
     def traced(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Traced:
         """The cell with this rule's trace, if it can be run with it."""
@@ -69,12 +90,17 @@ class ForwardRule(Rule):
         return traced
 
 
-class _Task:
+class ForwardRun:
     """A run to be differentiated, and by what."""
 
     def __init__(self, rule: ForwardRule, traced: Traced, plan: Schedule, initial: Any, num_fields: int):
         self.rule, self.traced, self.plan, self.initial = rule, traced, plan, initial
-        self.num_fields = num_fields
+        self.num_fields, self.num_weights = num_fields, len(traced.trace.function.weights)
+
+    @property
+    def verdict(self) -> str:
+        """Of the rule, on the weights of this run."""
+        return self.rule.verdict(self.traced.cell)
 
     def state(self, x: Tensor) -> tuple[Tensor, ...]:
         return tuple(run(self.traced.cell, self.plan, x, self.initial))
@@ -110,7 +136,7 @@ class _Forwards(torch.autograd.Function):
     """A run without a graph; its gradient is a second run of the same schedule, with traces."""
 
     @staticmethod
-    def forward(ctx: Any, task: _Task, x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, task: ForwardRun, x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
         """The fields of the state."""
         ctx.task = task
         ctx.save_for_backward(x, *others)  # and so a change of weights in between is noticed

@@ -72,8 +72,7 @@ class Layout:
         if not self.size:
             return step.x.new_zeros(*shape, 0)
         number = torch.arange(self.size, device=step.x.device)
-        start = self.begin().to(step.x)
-        own = torch.zeros_like(start) if sensitivity is None else start
+        own = self.begin().to(step.x)
 
         def along(q: Tensor, sources: Tensor | None, own: Tensor) -> Tensor:
             direction = (number == q).to(step.x.dtype).expand(self.units, -1)

@@ -81,14 +81,16 @@ def check_size(name: str, layout: Layout, limit: int) -> None:
         )
 
 
-def check_units(name: str, cell: Cell, function: StepFunction, units: int, sources: bool, why: str) -> None:
-    """Raise ValueError unless a step's weights (and sources) act on their own unit alone."""
-    if function.width % units or not has_rows_for_units(function.weights, units):
+def check_units(name: str, function: StepFunction, why: str) -> int:
+    """How many units a cell has, U; raises ValueError where its weights have no part for each of them."""
+    cell = function.cell
+    units = getattr(cell, "hidden", 0)
+    if not units or function.width % units or not has_rows_for_units(function.weights, units):
         raise ValueError(
-            f"{name} needs a cell whose weights belong to its {units} units row by row, which {type(cell).__name__} "
-            f"has not: {why}"
+            f"{name} needs a cell of `hidden` units, each with its own rows of all weights, which "
+            f"{type(cell).__name__} is not: {why}"
         )
-    _ = sources
+    return units
 
 
 def check_first_step(rule: ForwardRule, traced: Traced, plan: Schedule, x: Tensor, initial: Any) -> None:
@@ -99,6 +101,7 @@ def check_first_step(rule: ForwardRule, traced: Traced, plan: Schedule, x: Tenso
         for visit in loop:
             assert traced.step is not None
             _check_derivatives(name, of_cell, traced.step)
+            _check_independence(name, of_cell, traced)
             if visit.inbox.num_edges or visit.number == _TRIED:
                 break
     except RuntimeError as error:
@@ -118,12 +121,25 @@ def _check_derivatives(name: str, of_cell: str, step: LocalStep) -> None:
                 f"{of_cell} reads a tensor that requires a gradient and is none of its parameters, which {name} would "
                 f"not reach: make it an nn.Parameter of the cell, or learn with BPTT."
             )
-    forwards, backwards = step.both_ways()
-    if not torch.allclose(forwards, backwards, rtol=1e-3, atol=1e-3 * float(forwards.abs()) + 1e-30):
+    forwards, backwards, scale = step.both_ways()
+    if (forwards - backwards).abs() > 1e3 * torch.finfo(scale.dtype).eps * scale:
         raise ValueError(
             f"the step of {of_cell} has other derivatives forwards (torch.func.jvp) than backwards (vjp), as where it "
             f"computes under torch.no_grad: write .detach() there, or learn with BPTT."
         )
+
+
+def _check_independence(name: str, of_cell: str, traced: Traced) -> None:
+    """Raise ValueError unless units are independent of each other, if the trace takes them for that."""
+    trace, step = traced.trace, traced.step
+    assert step is not None
+    if trace.layout.units == 1 or not step.across_units(trace.layout, trace.with_sources).any():
+        return
+    raise ValueError(
+        f"{name} takes the {trace.layout.units} units of {of_cell} for independent of each other "
+        f"{'in a step' if trace.with_sources else 'but for what they read of the sources'}, and they are not: "
+        f"{trace.otherwise}"
+    )
 
 
 _TRIED = 1

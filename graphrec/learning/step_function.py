@@ -141,24 +141,60 @@ class LocalStep:
         still = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
         return self.along(still, sources, torch.zeros_like(self.own))
 
-    def both_ways(self) -> tuple[Tensor, Tensor]:
-        """u' (J v) and (J' u)' v for random u and v, `[]` each, of the weights and sources: equal but for round-off."""
-        weights = {name: torch.randn_like(weight) for name, weight in self.weights.items()}
-        sources = torch.randn_like(self.sources)
+    def both_ways(self) -> tuple[Tensor, Tensor, Tensor]:
+        """u' (J v) and (J' u)' v for random u and v, `[]` each, of the weights and sources: equal but for round-off.
+
+        Beside them ||J v|| ||u||, by which round-off is measured.
+        """
+        weights = {name: _drawn(weight) for name, weight in self.weights.items()}
+        sources = _drawn(self.sources)
         after = self.along(weights, sources, torch.zeros_like(self.own))
-        chosen = torch.randn_like(after)
+        chosen = _drawn(after)
 
         def step(weights: Weights, sources: Tensor) -> Tensor:
             return self.function(weights, self.x, sources, self.own, self.inbox)
 
         of_weights, of_sources = vjp(step, self.weights, self.sources)[1](chosen)
         back = sum((of_weights[name] * weights[name]).sum() for name in weights)
-        return (after * chosen).sum(), back + (of_sources * sources).sum()
+        return (after * chosen).sum(), back + (of_sources * sources).sum(), after.norm() * chosen.norm()
+
+    def across_units(self, layout: Any, with_sources: bool) -> Tensor:
+        """`[p, n, F, U]`: what weights (and sources) of some units change in other ones; zero if units are independent.
+
+        Args:
+            layout: the weights by unit.
+            with_sources: whether the sources' states change with the weights.
+        """
+        units, like = layout.units, self.x
+        table = _drawn(like.new_empty(units, layout.size))
+        sources = _drawn(self.sources).view(-1, layout.fields, units) * with_sources
+
+        def of_unit(unit: Tensor) -> Tensor:
+            weights = layout.by_name(table * unit.unsqueeze(1))
+            after = self.along(weights, (sources * unit).flatten(1), torch.zeros_like(self.own))
+            return after.view(-1, layout.fields, units) * (1 - unit)
+
+        some = torch.linspace(0, units - 1, min(units, 8), device=like.device).long()
+        return vmap(of_unit)(torch.eye(units, dtype=like.dtype, device=like.device)[some])
+
+    def to_weights(self, grad: Tensor) -> Tensor:
+        """`[n, P]`: each node's own part of the gradient of the weights from that of its new state `[n, K]`."""
+        back = vjp(
+            lambda weights: self.function(weights, self.x, self.sources, self.own, self.inbox), self.weights
+        )[1]
+
+        def of_node(node: Tensor) -> Tensor:
+            of_weights = back(grad * node.unsqueeze(1))[0]
+            return torch.cat([of_weights[name].flatten() for name in self.weights])
+
+        return vmap(of_node)(torch.eye(len(grad), dtype=grad.dtype, device=grad.device))
 
     def own_units(self, units: int) -> Tensor:
         """`[e, F, F, U]`: how fields of each target's unit depend on fields of the same unit of a source."""
         fields = self.function.width // units
-        shape = (-1, fields, units)
+        shape = (len(self.sources), fields, units)
+        if not len(self.sources):
+            return self.x.new_zeros(0, fields, fields, units)
         back = vjp(
             lambda sources: self.function(self.weights, self.x, sources, self.own, self.inbox), self.sources
         )[1]
@@ -178,3 +214,9 @@ class LocalStep:
             lambda x: self.function(self.weights, x, self.sources, self.own, self.inbox), self.x
         )[1]
         return back(grad)[0]
+
+
+def _drawn(like: Tensor) -> Tensor:
+    """Random numbers, always the same ones, and none of torch's own are used up."""
+    generator = torch.Generator(like.device).manual_seed(0)
+    return torch.randn(like.shape, dtype=like.dtype, device=like.device, generator=generator)

@@ -26,9 +26,13 @@ class Trace:
 
     Attributes:
         names: of what is sent, one tensor for each node.
+        with_sources: whether units are taken for independent of other units of the sources, too.
+        otherwise: what to do about a cell whose units are not independent as they should be.
     """
 
     names: tuple[str, ...]
+    with_sources: bool = True
+    otherwise: str = "set elementwise to False."
 
     def __init__(self, function: StepFunction, layout: Layout) -> None:
         self.function, self.layout = function, layout
