@@ -60,6 +60,10 @@ CELLS = [
     CellCase("CoupledLSTM", gr.CoupledLSTMCell, oracles.coupled_lstm),
     CellCase("GRU", gr.GRUCell, oracles.gru),
     CellCase("TextbookGRU", gr.TextbookGRUCell, oracles.textbook_gru),
+    CellCase("DiagonalSRN", gr.DiagonalSRNCell, oracles.diagonal_srn),
+    CellCase("LRU", gr.LRUCell, oracles.lru),
+    CellCase("ElementwiseLSTM", gr.ElementwiseLSTMCell, oracles.elementwise_lstm),
+    CellCase("LeakySRN", lambda d, h: gr.LeakySRNCell(d, h, alpha=0.3), oracles.leaky_srn),
     # Wider than the others: two numbers that are normalised are 1 and -1.
     CellCase("LayerNormSRN", lambda d, h: gr.LayerNormSRNCell(d, h + 2), oracles.layer_norm_srn),
     CellCase("LayerNormLSTM", lambda d, h: gr.LayerNormLSTMCell(d, h + 2), oracles.layer_norm_lstm),

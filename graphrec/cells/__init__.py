@@ -8,12 +8,14 @@ from .convolutions import GCNCell, GINCell
 from .dags import DAGNNCell, DAGRNNCell, DVAECell
 from .delays import ARCell, NARXCell, TDNNCell
 from .edges import PerRelation
+from .elementwise import DiagonalSRNCell, ElementwiseLSTMCell, LRUCell
 from .emitting import EmittingCell
 from .gat import GATCell, GATv2Cell
 from .gated_graph import GGNNCell, MPNNCell
 from .gru import GRUCell, TextbookGRUCell
 from .kinds import GridCell, PerKind
 from .layer_norm import LayerNormGRUCell, LayerNormLSTMCell, LayerNormSRNCell
+from .leaky import LeakySRNCell
 from .levelwise import ConvCell
 from .lstm import CoupledLSTMCell, LSTMCell, NoForgetLSTMCell, PeepholeLSTMCell, ProjectedLSTMCell
 from .recnn import RecNNCell, RNTNCell
@@ -35,6 +37,8 @@ __all__ = [
     "DAGNNCell",
     "DAGRNNCell",
     "DVAECell",
+    "DiagonalSRNCell",
+    "ElementwiseLSTMCell",
     "EmittingCell",
     "GATCell",
     "GATv2Cell",
@@ -44,10 +48,12 @@ __all__ = [
     "GRUCell",
     "GridCell",
     "JordanCell",
+    "LRUCell",
     "LSTMCell",
     "LayerNormGRUCell",
     "LayerNormLSTMCell",
     "LayerNormSRNCell",
+    "LeakySRNCell",
     "MPNNCell",
     "NARXCell",
     "NaryTreeLSTMCell",

@@ -86,6 +86,9 @@ class Cell(Resettable):
         Shown: the type of what nodes show to their targets, or None if that is their state; see `show`.
         recurrent_layers: the names of the layers that multiply the predecessor's h, for those who would mask it
             there; see `graphrec.VariationalDropout`.
+        elementwise: whether the step is one of `hidden` units that do not see each other: unit u of the new state
+            depends on unit u of the sources' states alone, and on rows u, H + u, 2 H + u and so on of each weight; see
+            `graphrec.learning.RTRL`.
     """
 
     State: Any
@@ -99,6 +102,7 @@ class Cell(Resettable):
     begins_with_x: bool = False
     constants: tuple[str, ...] = ()
     recurrent_layers: tuple[str, ...] = ()
+    elementwise: bool = False
 
     def __init__(self, inputs: int | None = None, hidden: int | None = None) -> None:
         super().__init__()

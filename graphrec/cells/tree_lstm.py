@@ -36,6 +36,7 @@ class ChildSumTreeLSTMCell(Cell):
     """
 
     reads_edges = ()
+    recurrent_layers = ("iou", "forget")
 
     class State(NamedTuple):
         """The hidden state and the memory cell."""
@@ -85,6 +86,7 @@ class NaryTreeLSTMCell(Cell):
     """
 
     reads_edges = ()
+    recurrent_layers = ("recurrent",)
 
     class State(NamedTuple):
         """The hidden state and the memory cell."""

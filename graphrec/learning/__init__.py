@@ -4,18 +4,35 @@ Belongs here: rules, and what they say of a model. Does not: the loop (engine), 
 """
 
 from .bptt import BPTT
+from .eprop import EProp
+from .forward import ForwardRule
 from .local import LocalGradients, LocalRun, local_gradients
+from .online import Online
+from .reach import Reach
+from .rflo import RFLO, FeedbackLinear
+from .rtrl import RTRL
 from .rule import Rule
+from .snap import SnAp1
 from .stream import Stream, StreamState
 from .truncated import TruncatedBPTT
+from .uoro import UORO
 
 __all__ = [
     "BPTT",
+    "EProp",
+    "FeedbackLinear",
+    "ForwardRule",
     "LocalGradients",
     "LocalRun",
+    "Online",
+    "RFLO",
+    "RTRL",
+    "Reach",
     "Rule",
+    "SnAp1",
     "Stream",
     "StreamState",
     "TruncatedBPTT",
+    "UORO",
     "local_gradients",
 ]

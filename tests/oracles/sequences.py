@@ -163,6 +163,41 @@ def textbook_gru(cell: Any, x: Tensor, inbox: Inbox) -> State:
     return (z * h + (1 - z) * candidate,)
 
 
+def diagonal_srn(cell: Any, x: Tensor, inbox: Inbox) -> State:
+    """Li et al. (2018), equation (2): h_t = sigma(W x_t + u * h_{t-1} + b)."""
+    W, u, b = cell.input.weight, cell.recurrent, cell.input.bias
+    (h,) = before(inbox, W)
+    return (tanh(W @ x + torch.diag(u) @ h + b),)
+
+
+def lru(cell: Any, x: Tensor, inbox: Inbox) -> State:
+    """Orvieto et al. (2023), equations (5) to (8), in complex numbers: x_k = Lambda x_{k-1} + gamma * (B u_k)."""
+    B = torch.complex(*cell.input.weight.chunk(2))
+    Lambda = torch.exp(torch.complex(-torch.exp(cell.nu), torch.exp(cell.theta)))
+    (h,) = before(inbox, cell.input.weight)
+    h = torch.diag(Lambda) @ torch.complex(*h.chunk(2)) + torch.exp(cell.log_gamma) * (B @ (x + 0j))
+    return (torch.cat([h.real, h.imag]),)
+
+
+def elementwise_lstm(cell: Any, x: Tensor, inbox: Inbox) -> State:
+    """The LSTM with a diagonal U for each gate."""
+    W_i, W_f, W_g, W_o = cell.input.weight.chunk(4)
+    U_i, U_f, U_g, U_o = map(torch.diag, cell.recurrent.chunk(4))
+    b_i, b_f, b_g, b_o = cell.input.bias.chunk(4)
+    h, c = before(inbox, W_i, W_i)
+    i, f = sigmoid(W_i @ x + U_i @ h + b_i), sigmoid(W_f @ x + U_f @ h + b_f)
+    g, o = tanh(W_g @ x + U_g @ h + b_g), sigmoid(W_o @ x + U_o @ h + b_o)
+    c = f * c + i * g
+    return o * tanh(c), c
+
+
+def leaky_srn(cell: Any, x: Tensor, inbox: Inbox) -> State:
+    """Murray (2019), equation (1): h(t+1) = h(t) + (1 / tau) (-h(t) + phi(W h(t) + W_in x(t+1)))."""
+    W, W_in, b = cell.recurrent.weight, cell.input.weight, cell.input.bias
+    (h,) = before(inbox, W)
+    return (h + cell.alpha * (-h + tanh(W @ h + W_in @ x + b)),)
+
+
 def layer_norm(a: Tensor, of: nn.LayerNorm) -> Tensor:
     """Ba et al. (2016), equation (4): g / sigma * (a - mu) + b (with what torch adds to the variance)."""
     mu = a.sum() / len(a)

@@ -1,0 +1,56 @@
+"""The leaky simple recurrent network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from .activation import Activation
+from .srn import SRNCell
+
+if TYPE_CHECKING:
+    from ..engine.inbox import Inbox
+
+
+class LeakySRNCell(SRNCell):
+    """A simple recurrent network whose units move a part of the way to their new value: leaky integrators.
+
+    h_t = (1 - alpha) h_{t-1} + alpha f(W x_t + U h_{t-1} + b)
+
+    Jaeger, Lukosevicius, Popovici & Siewert, *Optimization and applications of echo state networks with
+    leaky-integrator neurons*, Neural Networks 20 (2007); Murray (2019), equation (1), with alpha = 1 / tau. With
+    alpha = 1 it is the SRN.
+
+    Args:
+        inputs: D.
+        hidden: H.
+        alpha: in (0, 1].
+        activation, biases: as in `SRNCell`.
+
+    Raises:
+        ValueError: another alpha.
+
+    Shapes: as `SRNCell`.
+    """
+
+    reads_edges = ()
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        alpha: float = 0.5,
+        activation: str | Activation = "tanh",
+        biases: int = 1,
+    ) -> None:
+        super().__init__(inputs, hidden, activation, biases)
+        if not 0 < alpha <= 1:
+            raise ValueError(f"alpha must lie in (0, 1], the part of the way that units move, got {alpha}.")
+        self.alpha = alpha
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:
+        """One step."""
+        before = inbox.sum(inbox.h)
+        after = self.activation(x + self.recurrent(before))
+        return self.State((1 - self.alpha) * before + self.alpha * after)

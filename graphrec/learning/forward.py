@@ -1,0 +1,157 @@
+"""Rules that go forwards: what a gradient needs of the past travels along with the states."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from ..cells import Cell
+from ..engine import run, steps
+from ..schedule import Schedule
+from .refusals import check_first_step, check_run
+from .rule import Rule
+from .traced import Trace, Traced
+
+if TYPE_CHECKING:
+    from .online import Online
+    from .reach import Reach
+
+
+class ForwardRule(Rule):
+    """A rule whose traces travel along the schedule as states do: nothing is kept of steps that nobody reads any more.
+
+    dL/dtheta = sum_v dL/dstate_v dstate_v/dtheta, where dL/dstate_v is that of the readout alone, without the paths
+    through other states, and the rule has the second factor, exactly or roughly. So it differentiates a run: the way
+    back is the same schedule again, forwards. Or it learns while it runs: see `Online`.
+
+    x has the gradient of what each row does to its own node's state, and not of what that does to later nodes.
+    `reach` names the parameters behind it.
+    """
+
+    def __init__(self) -> None:
+        self._tried: WeakKeyDictionary[Cell, tuple[bool, int]] = WeakKeyDictionary()
+
+    def trace(self, cell: Cell, with_initial: bool = False) -> Trace:
+        """What this rule sends along with the states of a cell.
+
+        Raises:
+            ValueError: a cell that the rule is not for, or too large for it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no trace(cell).")
+
+    def verdict(self, cell: Cell) -> str:
+        """In words, how this rule's gradients of a cell's weights differ from the true ones; empty: they do not."""
+        raise NotImplementedError(f"{type(self).__name__} has no verdict(cell).")
+
+    def run(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
+        """The state that `graphrec.run` returns for the same arguments, with this rule's gradients on the way back.
+
+        Raises:
+            ValueError: a schedule in rounds, with cycles or in a given order; a cell with batch normalisation or
+                dropout in training, one that begins with x, or one that torch.func cannot differentiate; edge
+                features that require a gradient.
+        """
+        traced = self.traced(cell, plan, x, initial)
+        fields = _fields(initial)
+        weights = traced.trace.function.weights
+        task = ForwardRun(self, traced, plan, initial, len(fields))
+        return cell.State(*_Forwards.apply(task, x, *fields, *weights.values()))
+
+    def online(self, model: nn.Module) -> Online:
+        """This rule learning while the model runs, step by step; the model is one run, or its cell. See `Online`."""
+        from .online import Online
+
+        return Online(self, model)
+
+    def reach(self, model: nn.Module, s: Any, x: Tensor, **given: Any) -> Reach:
+        """What this rule's gradients of each parameter are, before training; nothing is trained for it.
+
+        Args:
+            model: called as `model(x, s, **given)`, with its readout, so that its parameters are named, too.
+            s, x, given: what it is called with.
+        """
+        from .reach import reach
+
+        return reach(self, model, s, x, **given)
+
+    def traced(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Traced:
+        """The cell with this rule's trace, if it can be run with it."""
+        check_run(self, cell, plan, x, initial)
+        with_initial = torch.is_grad_enabled() and any(field.requires_grad for field in _fields(initial))
+        traced = Traced(cell, self.trace(cell, with_initial))
+        tried = (cell.training, len(traced.trace.function.weights))
+        if self._tried.get(cell) != tried:
+            check_first_step(self, traced, plan, x.detach(), initial)
+            self._tried[cell] = tried
+        return traced
+
+
+class ForwardRun:
+    """A run to be differentiated, and by what."""
+
+    def __init__(self, rule: ForwardRule, traced: Traced, plan: Schedule, initial: Any, num_fields: int):
+        self.rule, self.traced, self.plan, self.initial = rule, traced, plan, initial
+        self.num_fields, self.num_weights = num_fields, len(traced.trace.function.weights)
+
+    @property
+    def verdict(self) -> str:
+        """Of the rule, on the weights of this run."""
+        return self.rule.verdict(self.traced.cell)
+
+    def state(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(run(self.traced.cell, self.plan, x, self.initial))
+
+    def gradients(self, x: Tensor, grads: tuple[Tensor, ...], with_x: bool) -> list[Tensor | None]:
+        """Of x, of the fields of the initial state and of the weights."""
+        traced, trace, function = self.traced, self.traced.trace, self.traced.trace.function
+        grad = function.flat(grads)
+        of_x = torch.zeros_like(x) if with_x else None
+        of_initial = torch.zeros_like(grad) if trace.layout.initial_size else None
+        total = x.new_zeros(trace.layout.units, trace.layout.size)
+        for visit in steps(traced, self.plan, x, traced.begin(self.initial)):
+            here = grad[visit.nodes]
+            added, at_nodes = trace.gradient(here, traced.parts(visit.state)[1])
+            total += added
+            if of_initial is not None:
+                of_initial[visit.nodes] = at_nodes
+            if of_x is not None and traced.step is not None:
+                of_x[visit.nodes] = traced.step.to_x(here)
+        by_name = trace.layout.by_name(total)
+        return [of_x, *self._initial(of_initial), *(by_name[name] for name in function.weights)]
+
+    def _initial(self, of_initial: Tensor | None) -> list[Tensor | None]:
+        if of_initial is None:
+            return [None] * self.num_fields
+        rows, structure = len(_fields(self.initial)[0]), self.plan.structure
+        row = structure.graph if rows > 1 else torch.zeros_like(structure.graph)
+        summed = of_initial.new_zeros(rows, of_initial.shape[1]).index_add(0, row, of_initial)
+        return list(self.traced.trace.function.state(summed))
+
+
+class _Forwards(torch.autograd.Function):
+    """A run without a graph; its gradient is a second run of the same schedule, with traces."""
+
+    @staticmethod
+    def forward(ctx: Any, task: ForwardRun, x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+        """The fields of the state."""
+        ctx.task = task
+        ctx.save_for_backward(x, *others)  # and so a change of weights in between is noticed
+        return task.state(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Forwards."""
+        x, *others = ctx.saved_tensors
+        found = ctx.task.gradients(x, grads, ctx.needs_input_grad[1])
+        wanted = ctx.needs_input_grad[1:]
+        return None, *(grad if needed else None for grad, needed in zip(found, wanted, strict=True))
+
+
+def _fields(initial: Any) -> list[Tensor]:
+    given = getattr(initial, "state", initial)
+    return [] if given is None else [given] if isinstance(given, Tensor) else list(given)

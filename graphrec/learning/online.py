@@ -1,0 +1,146 @@
+"""Learning while running: the gradient after every step, and streams without end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..cells import Cell
+from ..engine import per_graph, steps
+from ..schedule import schedule
+from ..structure import Over, Structure, as_structure
+
+if TYPE_CHECKING:
+    from .forward import ForwardRule
+    from .traced import Trace
+
+
+class Moment(NamedTuple):
+    """One step that has been learnt from.
+
+    Attributes:
+        number: of the step in this piece, from 0.
+        nodes: `[n]` long, the nodes that it updated.
+        state: their new state, a State of `[n, ·]` tensors.
+        loss: `[]`, or None where there was none.
+    """
+
+    number: int
+    nodes: Tensor
+    state: Any
+    loss: Tensor | None
+
+
+class Online:
+    """A run that adds to `.grad` after every step, for an optimiser to step at once; states are carried on.
+
+    After a step the gradients are those of its loss in all weights, through the whole past, if the rule is RTRL and
+    the weights have not changed since; memory does not grow with the number of steps. A loss's own parameters, of a
+    readout for instance, get theirs by autograd.
+
+        online = RTRL().online(cell)
+        for x, target in pieces:                      # of one stream, or of G of them side by side
+            for moment in online.steps(s, x, lambda state, nodes: error(readout(state.h), target[nodes])):
+                optimiser.step()
+                optimiser.zero_grad()
+
+    Args:
+        rule: one that goes forwards.
+        model: a cell, or a model that is one run of one (its `step_cell()`).
+
+    Attributes:
+        carried: the state after the last piece, with what the rule sends along, a row for each graph; None at the
+            beginning.
+    """
+
+    def __init__(self, rule: ForwardRule, model: nn.Module) -> None:
+        made = model if isinstance(model, Cell) else getattr(model, "step_cell", None)
+        if made is None:
+            raise TypeError(
+                f"online learning is of one cell, or of a model that is one run of it (graphrec.Recursive), got "
+                f"{type(model).__name__}: for models of several runs use rule.gradients(model, s, x, loss)."
+            )
+        self.rule = rule
+        self.cell: Cell = made if isinstance(made, Cell) else made()
+        self.carried: Any = None
+
+    def reset(self) -> None:
+        """Begin anew, with a zero state."""
+        self.carried = None
+
+    def steps(self, s: Over, x: Tensor, loss: Callable[[Any, Tensor], Tensor | None]) -> Iterator[Moment]:
+        """Run over the next piece of each stream and learn from every step.
+
+        Args:
+            s: a graph for each stream, with one node that no edge leaves, from which the next piece goes on; of the
+                last piece it need not be so.
+            x: `[N, D]`.
+            loss: from a step's State, `[n, ·]` each, and its nodes `[n]` to a number; or None: nothing to learn here.
+
+        Raises:
+            ValueError: another number of streams than in the last piece.
+        """
+        structure = as_structure(s, x)
+        self._check(structure)
+        plan, x = schedule(structure), x.detach()
+        before = None if self.carried is None else per_graph(self.carried)
+        own = None if before is None else self.cell.State(*self.carried[: len(self.cell.State._fields)])
+        traced = self.rule.traced(self.cell, plan, x, None if own is None else per_graph(own))
+        last = _Last(structure, self.carried)
+        for visit in steps(traced, plan, x, before):
+            state, sent = traced.parts(visit.state)
+            value = self._learn(traced.trace, self.cell.State(*state), sent, visit.nodes, loss)
+            last.keep(visit.nodes, visit.state)
+            yield Moment(visit.number, visit.nodes, state, value)
+        self.carried = last.state
+
+    def _learn(
+        self, trace: Trace, state: Any, sent: Any, nodes: Tensor, loss: Callable[[Any, Tensor], Tensor | None]
+    ) -> Tensor | None:
+        fields = self.cell.State(*(field.detach().requires_grad_() for field in state))
+        with torch.enable_grad():
+            value = loss(fields, nodes)
+        if value is None:
+            return None
+        value.backward()
+        grads = [torch.zeros_like(field) if field.grad is None else field.grad for field in fields]
+        table, _ = trace.gradient(trace.function.flat(grads), sent)
+        weights = trace.function.weights
+        for name, grad in trace.layout.by_name(table).items():
+            weight = weights[name]
+            weight.grad = grad.clone() if weight.grad is None else weight.grad + grad
+        return value.detach()
+
+    def _check(self, structure: Structure) -> None:
+        if self.carried is not None and len(self.carried[0]) != structure.num_graphs:
+            raise ValueError(
+                f"the last piece was of {len(self.carried[0])} streams, this one is of {structure.num_graphs}: give a "
+                f"graph for each (an empty one where nothing comes), or begin anew with reset()."
+            )
+
+
+class _Last:
+    """The states of the nodes that no edge leaves, one for each graph."""
+
+    def __init__(self, structure: Structure, before: Any) -> None:
+        self._graph = structure.graph
+        out = torch.bincount(structure.source, minlength=structure.num_nodes)
+        self._is_last = out == 0
+        self._num_graphs, self._before = structure.num_graphs, before
+        self.state: Any = before
+
+    def keep(self, nodes: Tensor, state: Any) -> None:
+        chosen = self._is_last[nodes]
+        if not chosen.any():
+            return
+        graph = self._graph[nodes[chosen]]
+        if self.state is None:
+            self.state = type(state)(
+                *(field.new_zeros(self._num_graphs, *field.shape[1:]) for field in state)
+            )
+        self.state = type(state)(
+            *(kept.index_copy(0, graph, field[chosen]) for kept, field in zip(self.state, state, strict=True))
+        )

@@ -1,0 +1,220 @@
+"""A cell's step as a function that `torch.func` differentiates: of weights, sources and the node's own past."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jvp, vjp, vmap
+
+from ..cells import Cell
+
+Weights = dict[str, Tensor]
+
+
+class StepFunction:
+    """One step of a cell over n nodes and e edges, with all that it reads as arguments, `project` included.
+
+    States are flat here: `[n, K]`, the fields of a state side by side.
+
+    Args:
+        cell: the equations.
+        cut: names of layers whose inputs count as constants.
+
+    Attributes:
+        weights: the cell's parameters that are trained, by name.
+        width: K.
+    """
+
+    def __init__(self, cell: Cell, cut: tuple[str, ...] = ()) -> None:
+        self.cell, self.cut = cell, cut
+        self._shapes = cell.shapes()
+        self._sizes = [torch.Size(shape).numel() for shape in self._shapes]
+        self.width = sum(self._sizes)
+        self._step = _Step(cell)
+        self._places = _places(cell)
+
+    @property
+    def weights(self) -> Weights:
+        """Looked up anew each time: an optimiser may have changed them since the last step."""
+        return {name: weight for name, weight in self.cell.named_parameters() if weight.requires_grad}
+
+    def sources(self, inbox: Any) -> Tensor:
+        """`[e, K]`: the states in an inbox."""
+        return self.flat([getattr(inbox, name) for name in self.cell.State._fields])
+
+    def flat(self, fields: Any) -> Tensor:
+        """`[n, K]`, from the fields of a state."""
+        parts = zip(fields, self._sizes, strict=True)
+        return torch.cat([field.reshape(len(field), size) for field, size in parts], dim=1)
+
+    def state(self, flat: Tensor) -> Any:
+        """A State, from `[n, K]`."""
+        parts = flat.split(self._sizes, dim=1)
+        return self.cell.State(
+            *(part.reshape(len(flat), *shape) for part, shape in zip(parts, self._shapes, strict=True))
+        )
+
+    def __call__(self, weights: Weights, x: Tensor, sources: Tensor, own: Tensor, inbox: Any) -> Tensor:
+        """`[n, K]`: the new states, from `x` `[n, D]`, `sources` `[e, K]` and `own` `[n, K]`."""
+        names = self.cell.State._fields
+        fields = dict(zip(names, self.state(sources), strict=True))
+        seen = inbox.renamed({name: name for name in names}).replaced(**fields)
+        placed = {f"cell.{place}": weights[name] for place, name in self._places.items() if name in weights}
+        with self._cutting():
+            made = functional_call(self._step, placed, (x, seen, self.state(own)), tie_weights=False)
+        return self.flat(made)
+
+    @contextmanager
+    def _cutting(self) -> Iterator[None]:
+        layers = [self.cell.get_submodule(name) for name in self.cut]
+        hooks = [layer.register_forward_pre_hook(_constant) for layer in layers]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def _places(cell: Cell) -> dict[str, str]:
+    """Where each parameter stands, by its name among those of the cell: tied ones in several places.
+
+    A module that has two names has one place: `functional_call` would put it back wrongly where both are named.
+    """
+    name_of = {weight: name for name, weight in cell.named_parameters()}
+    return {
+        f"{path}.{name}" if path else name: name_of[weight]
+        for path, part in cell.named_modules()
+        for name, weight in part._parameters.items()
+        if weight is not None
+    }
+
+
+def _constant(layer: nn.Module, inputs: Any) -> Any:
+    return (inputs[0].detach(),)
+
+
+class _Step(nn.Module):
+    def __init__(self, cell: Cell) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x: Tensor, inbox: Any, own: Any) -> Any:
+        cell = self.cell
+        if cell.Shown is not None:
+            own = SimpleNamespace(**{**cell.show(own)._asdict(), **own._asdict()})
+        return cell(cell.project(x), inbox.read_by(cell), own)
+
+
+class LocalStep:
+    """A step at its arguments, ready to be differentiated there.
+
+    Args:
+        function: the step.
+        x, inbox, own: what the engine gives a cell; the inbox and `own` may have more fields than the cell's.
+    """
+
+    def __init__(self, function: StepFunction, x: Tensor, inbox: Any, own: Any) -> None:
+        self.function, self.x, self.inbox = function, x, inbox
+        self.weights = {name: weight.detach() for name, weight in function.weights.items()}
+        self.sources = function.sources(inbox)
+        self.own = function.flat([getattr(own, name) for name in function.cell.State._fields])
+
+    def value(self) -> Tensor:
+        """`[n, K]`: the new states."""
+        return self.function(self.weights, self.x, self.sources, self.own, self.inbox)
+
+    def along(self, weights: Weights, sources: Tensor, own: Tensor) -> Tensor:
+        """`[n, K]`: the derivative of the new states in one direction, given by a tangent for each argument."""
+
+        def step(weights: Weights, sources: Tensor, own: Tensor) -> Tensor:
+            return self.function(weights, self.x, sources, own, self.inbox)
+
+        return jvp(step, (self.weights, self.sources, self.own), (weights, sources, own))[1]
+
+    def along_sources(self, sources: Tensor) -> Tensor:
+        """`[n, K]`: the same where nothing but the sources changes."""
+        still = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
+        return self.along(still, sources, torch.zeros_like(self.own))
+
+    def both_ways(self) -> tuple[Tensor, Tensor, Tensor]:
+        """u' (J v) and (J' u)' v for random u and v, `[]` each, of the weights and sources: equal but for round-off.
+
+        Beside them ||J v|| ||u||, by which round-off is measured.
+        """
+        weights = {name: _drawn(weight) for name, weight in self.weights.items()}
+        sources = _drawn(self.sources)
+        after = self.along(weights, sources, torch.zeros_like(self.own))
+        chosen = _drawn(after)
+
+        def step(weights: Weights, sources: Tensor) -> Tensor:
+            return self.function(weights, self.x, sources, self.own, self.inbox)
+
+        of_weights, of_sources = vjp(step, self.weights, self.sources)[1](chosen)
+        back = sum((of_weights[name] * weights[name]).sum() for name in weights)
+        return (after * chosen).sum(), back + (of_sources * sources).sum(), after.norm() * chosen.norm()
+
+    def across_units(self, layout: Any, with_sources: bool) -> Tensor:
+        """`[p, n, F, U]`: what weights (and sources) of some units change in other ones; zero if units are independent.
+
+        Args:
+            layout: the weights by unit.
+            with_sources: whether the sources' states change with the weights.
+        """
+        units, like = layout.units, self.x
+        table = _drawn(like.new_empty(units, layout.size))
+        sources = _drawn(self.sources).view(-1, layout.fields, units) * with_sources
+
+        def of_unit(unit: Tensor) -> Tensor:
+            weights = layout.by_name(table * unit.unsqueeze(1))
+            after = self.along(weights, (sources * unit).flatten(1), torch.zeros_like(self.own))
+            return after.view(-1, layout.fields, units) * (1 - unit)
+
+        some = torch.linspace(0, units - 1, min(units, 8), device=like.device).long()
+        return vmap(of_unit)(torch.eye(units, dtype=like.dtype, device=like.device)[some])
+
+    def to_weights(self, grad: Tensor) -> Tensor:
+        """`[n, P]`: each node's own part of the gradient of the weights from that of its new state `[n, K]`."""
+        back = vjp(
+            lambda weights: self.function(weights, self.x, self.sources, self.own, self.inbox), self.weights
+        )[1]
+
+        def of_node(node: Tensor) -> Tensor:
+            of_weights = back(grad * node.unsqueeze(1))[0]
+            return torch.cat([of_weights[name].flatten() for name in self.weights])
+
+        return vmap(of_node)(torch.eye(len(grad), dtype=grad.dtype, device=grad.device))
+
+    def own_units(self, units: int) -> Tensor:
+        """`[e, F, F, U]`: how fields of each target's unit depend on fields of the same unit of a source."""
+        fields = self.function.width // units
+        shape = (len(self.sources), fields, units)
+        if not len(self.sources):
+            return self.x.new_zeros(0, fields, fields, units)
+        back = vjp(
+            lambda sources: self.function(self.weights, self.x, sources, self.own, self.inbox), self.sources
+        )[1]
+
+        def row(field: Tensor, unit: Tensor) -> Tensor:
+            chosen = torch.outer(field, unit).flatten().expand(len(self.x), -1)
+            return (back(chosen)[0].view(shape) * unit).sum(-1)
+
+        one_of = torch.eye(fields, dtype=self.x.dtype, device=self.x.device)
+        unit = torch.eye(units, dtype=self.x.dtype, device=self.x.device)
+        over_units = vmap(row, in_dims=(None, 0), out_dims=-1)
+        return vmap(over_units, in_dims=(0, None), out_dims=1)(one_of, unit)
+
+    def to_x(self, grad: Tensor) -> Tensor:
+        """`[n, D]`: the gradient of x from that of the new states `[n, K]`, their sources held as they are."""
+        back = vjp(lambda x: self.function(self.weights, x, self.sources, self.own, self.inbox), self.x)[1]
+        return back(grad)[0]
+
+
+def _drawn(like: Tensor) -> Tensor:
+    """Random numbers, always the same ones, and none of torch's own are used up."""
+    generator = torch.Generator(like.device).manual_seed(0)
+    return torch.randn(like.shape, dtype=like.dtype, device=like.device, generator=generator)

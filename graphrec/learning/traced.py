@@ -1,0 +1,120 @@
+"""A cell whose nodes send, beside their states, what a forward rule must know of the way there."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..cells import Cell
+from ..cells.wrapping import Wrapping
+from ..engine.initial import Initial
+from ..structure import Structure
+from .layout import Layout
+from .step_function import LocalStep, StepFunction
+
+
+class Trace:
+    """What a rule sends along with states, and how gradients follow from it.
+
+    Args:
+        function: the step.
+        layout: the weights.
+
+    Attributes:
+        names: of what is sent, one tensor for each node.
+        with_sources: whether units are taken for independent of other units of the sources, too.
+        otherwise: what to do about a cell whose units are not independent as they should be.
+    """
+
+    names: tuple[str, ...]
+    with_sources: bool = True
+    otherwise: str = "set elementwise to False."
+
+    def __init__(self, function: StepFunction, layout: Layout) -> None:
+        self.function, self.layout = function, layout
+
+    def begin(self) -> tuple[Tensor, ...]:
+        """What an initial state sends, without a dimension for nodes."""
+        raise NotImplementedError
+
+    def after(self, step: LocalStep, inbox: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The new states `[n, K]`, and what they send."""
+        raise NotImplementedError
+
+    def gradient(self, grad: Tensor, sent: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """What n nodes add to the gradient of the weights, `[U, Q]`, and to that of their initial states, `[n, K]`.
+
+        Args:
+            grad: dL/dstate, `[n, K]`, of the paths that do not lead through other states.
+            sent: what these nodes send.
+        """
+        raise NotImplementedError
+
+
+class Traced(Wrapping):
+    """A cell with a trace as a part of its state. It projects step by step: those weights count as well.
+
+    Attributes:
+        step: the last step.
+    """
+
+    Shown = None
+
+    def __init__(self, cell: Cell, trace: Trace) -> None:
+        super().__init__(cell)
+        self.begins_with_x = False
+        self.trace = trace
+        self.step: LocalStep | None = None
+
+    @property
+    def State(self) -> Any:
+        """The cell's fields, and the trace's."""
+        return _state_type((*self.cell.State._fields, *self.trace.names))
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Those of both."""
+        return [*self.cell.shapes(), *(tuple(part.shape) for part in self.trace.begin())]
+
+    def project(self, x: Tensor) -> Tensor:
+        """x as it is."""
+        return x
+
+    def project_edges(self, edge_attr: Any) -> Any:
+        """Features as they are."""
+        return edge_attr
+
+    def edge_rows(self, s: Structure) -> Tensor | None:
+        """Features as they are."""
+        return s.edge_attr
+
+    def begin(self, initial: Any) -> Any:
+        """An initial state of the cell, with what it sends."""
+        if initial is None:
+            return None
+        given = initial.state if isinstance(initial, Initial) else initial
+        fields = [given] if isinstance(given, Tensor) else list(given)
+        rows = len(fields[0])
+        sent = [part.to(fields[0]).expand(rows, *part.shape) for part in self.trace.begin()]
+        state = self.State(*(field.detach() for field in fields), *sent)
+        return Initial(state, initial.rows) if isinstance(initial, Initial) else state
+
+    def parts(self, state: Any) -> tuple[Any, tuple[Tensor, ...]]:
+        """The cell's state, and what is sent with it."""
+        count = len(self.cell.State._fields)
+        return self.cell.State(*state[:count]), tuple(state[count:])
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, inbox: Any, own: Any) -> Any:
+        """One step."""
+        self.step = LocalStep(self.trace.function, x, inbox, own)
+        flat, sent = self.trace.after(self.step, inbox)
+        return self.State(*self.trace.function.state(flat), *sent)
+
+
+@cache
+def _state_type(fields: tuple[str, ...]) -> Any:
+    return namedtuple("State", fields)
