@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from ..engine import steps
+from ..runs import steps
 from ..schedule import Schedule, schedule
 from ..structure import Structure, from_pyg
 from ..structure.checks import as_count

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..cells import Cell
-from ..engine import steps
 from ..models import Recursive
+from ..runs import steps
 from ..schedule import Schedule
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from ..cells.cell import Cell
-from ..engine import run
 from ..engine.rules import differentiated_by
+from ..runs import run
 from ..schedule import Schedule
 from .rule import Rule
 

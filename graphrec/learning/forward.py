@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ..cells import Cell
-from ..engine import run, steps
+from ..runs import run, steps
 from ..schedule import Schedule
 from .refusals import check_first_step, check_run
 from .rule import Rule
@@ -146,7 +146,7 @@ class _Forwards(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Forwards."""
-        x, *others = ctx.saved_tensors
+        x = ctx.saved_tensors[0]
         found = ctx.task.gradients(x, grads, ctx.needs_input_grad[1])
         wanted = ctx.needs_input_grad[1:]
         return None, *(grad if needed else None for grad, needed in zip(found, wanted, strict=True))

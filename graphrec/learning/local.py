@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..cells.cell import Cell
-from ..engine import run
 from ..engine.rules import differentiated_by
+from ..runs import run
 from ..schedule import Schedule
 from .rule import Rule
 from .walk import by_node, check_is_walk, walk

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..cells import Cell
-from ..engine import per_graph, steps
+from ..engine import per_graph
+from ..runs import steps
 from ..schedule import schedule
 from ..structure import Over, Structure, as_structure
 

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from ..cells import Cell
-from ..engine import steps
+from ..runs import steps
 from ..schedule import Schedule
 from .layout import Layout, has_rows_for_units
 from .step_function import LocalStep, StepFunction
@@ -105,8 +105,9 @@ def check_first_step(rule: ForwardRule, traced: Traced, plan: Schedule, x: Tenso
                 break
     except RuntimeError as error:
         raise ValueError(
-            f"{name} differentiates steps by torch.func, which cannot go through {of_cell}: {str(error).splitlines()[0]} Write the step without random numbers, "
-            f".item() and writing in place, or learn with BPTT."
+            f"{name} differentiates steps by torch.func, which cannot go through {of_cell}: "
+            f"{str(error).splitlines()[0]} Write the step without random numbers, "
+            ".item() and writing in place, or learn with BPTT."
         ) from error
     finally:
         loop.close()

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..cells.cell import Cell
-from ..engine import run
 from ..engine.rules import differentiated_by
+from ..runs import run
 from ..schedule import Schedule
 from ..structure.checks import as_count
 from .errors import WithErrorsSentBack, by_hops, by_windows, sources_of_steps

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..cells.cell import Cell
-from ..engine import steps
-from ..engine.reference import Visit
+from ..engine.loop import Visit
+from ..runs import steps
 from ..schedule import Schedule
 
 

@@ -62,7 +62,9 @@ class Summed(nn.Module):
 
 
 def x_for(model, count):
-    first = next((part.inputs for part in model.modules() if isinstance(getattr(part, "inputs", None), int)), H)
+    first = next(
+        (part.inputs for part in model.modules() if isinstance(getattr(part, "inputs", None), int)), H
+    )
     return torch.randn(count, first, dtype=torch.float64)
 
 
