@@ -221,6 +221,11 @@ class Stream:
                 f"there are {len(self._state.begins)} streams, which go on with this call, got x for {len(x)}: give as "
                 f"many rows, in the same order, or call reset() first, so that others begin."
             )
+        if self._state is not None and any(call.x.shape[2] != x.shape[2] for call in self._state.calls):
+            width = self._state.calls[0].x.shape[2]
+            raise ValueError(
+                f"the streams' earlier steps have inputs of width {width}, got x of width {x.shape[2]}."
+            )
         if self.rule.lookback and x.shape[1] % self.rule.every:
             raise ValueError(
                 f"{self.rule} sends errors back every {self.rule.every} steps, so a call takes a multiple of "

@@ -67,7 +67,7 @@ def test_each_losss_own_local_gradients_follow_the_recursion(network, s):
 @structures
 def test_weights_gradients_are_sums_of_local_ones(network, s):
     model, *_ = network
-    x, loss, _ = problem(s)
+    x = torch.randn(s.num_nodes, D).double()
     with local_gradients() as local:
         h = model.model(x, s)
     each = [local.of(0.5 * loss_of_node)["z"] for loss_of_node in (model.output(h) - 1).pow(2).sum(1)]
@@ -110,7 +110,6 @@ def test_an_lstms_memory_cells_have_local_gradients():
     flat = [tensor for step in states for tensor in step]
     grads = torch.autograd.grad(sum(step[0].pow(2).sum() for step in states), flat)
     h, c, f, i, g, o = (torch.cat(grads[n::6]) for n in range(6))
-    # z4 is the argument of the tanh that c goes through, and of nothing else: it is c, before f takes it on.
     assert_all_close(
         {name: found[name] for name in ("h", "c", "z0", "z1", "z2", "z3")},
         {"h": h, "c": c, "z0": f, "z1": i, "z2": g, "z3": o},
@@ -155,7 +154,8 @@ def test_a_loss_may_have_weights_of_its_own():
     model, head, s, x = gr.GRU(D, H), nn.Linear(H, 1), gr.chain(4), torch.randn(4, D)
     head(model(x, s)).sum().backward()
     expected = gradients_of(model), gradients_of(head)
-    model.zero_grad(), head.zero_grad()
+    model.zero_grad()
+    head.zero_grad()
     BPTT().gradients(model, s, x, lambda h: head(h).sum())
     assert_all_close(gradients_of(model), expected[0])
     assert_all_close(gradients_of(head), expected[1])
@@ -170,7 +170,7 @@ def test_a_stack_has_a_run_for_each_layer():
     u, w = (model.layers[1].cell.recurrent.weight, model.layers[1].cell.input.weight)
     dz = (1 - h**2) * above
     assert_close(above, (1 + torch.cat([dz[1:], torch.zeros(1, H)]) @ u).detach())
-    first = gr.SRN.forward(model.layers[0], x, s)
+    first = model.layers[0](x, s)
     later = torch.zeros(5, H).double()
     for k in reversed(range(4)):
         later[k] = (

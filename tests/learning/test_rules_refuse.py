@@ -1,0 +1,121 @@
+"""What a rule cannot differentiate it refuses, before a gradient has been added."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import graphrec as gr
+from graphrec.learning import BPTT, TruncatedBPTT, local_gradients
+
+S, X = gr.chain(4), torch.randn(4, 3)
+LEARNT = torch.zeros(4, 3, requires_grad=True)
+X_MADE = LEARNT * 2  # as inputs are that an embedding makes
+RULES = {"BPTT": BPTT(), "TruncatedBPTT": TruncatedBPTT(2)}
+
+
+@pytest.fixture
+def model():
+    return gr.SequenceToLabels(gr.SRN(3, 4), 4, 2)
+
+
+def of_weights(model):
+    return lambda y: y.sum() + 0.1 * sum(p.pow(2).sum() for p in model.parameters())
+
+
+def of_one_weight(model):
+    return lambda y: y.sum() + model.model.cell.recurrent.weight.abs().max()
+
+
+def of_the_input(model):
+    return lambda y: (y.sum(1) - X_MADE.sum(1)).sum()
+
+
+LOSSES = {
+    "no function": (lambda m: torch.zeros(()), TypeError, "must be a function.*got Tensor"),
+    "no tensor": (lambda m: lambda y: 1.5, TypeError, "tensor of one number, got float"),
+    "one for each node": (lambda m: lambda y: y.sum(1), ValueError, r"shape \[4\]: take its sum or mean"),
+    "detached": (lambda m: lambda y: y.detach().sum(), ValueError, "no gradient.*detach"),
+    "of something else": (lambda m: lambda y: LEARNT.sum(), ValueError, "does not depend on what the model"),
+    "weight decay": (
+        of_weights,
+        ValueError,
+        r"model\.cell\.input\.weight.*optimiser \(weight_decay=\.\.\.\)",
+    ),
+    "a penalty": (of_one_weight, ValueError, r"reads model\.cell\.recurrent\.weight of SequenceToLabels"),
+    "the input": (of_the_input, ValueError, "reads x of"),
+}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@pytest.mark.parametrize(("make", "error", "said"), LOSSES.values(), ids=LOSSES)
+def test_losses(model, rule, make, error, said):
+    with pytest.raises(error, match=f"(?s){said}"):
+        rule.gradients(model, S, X_MADE, make(model))
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_a_loss_that_is_no_function_is_refused_before_the_run(model):
+    ran = []
+    model.register_forward_hook(lambda *_: ran.append(True))
+    with pytest.raises(TypeError):
+        BPTT().gradients(model, S, X, torch.zeros(()))
+    assert not ran
+
+
+class Linear(nn.Linear):
+    def forward(self, x, s):
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_models_without_a_run(rule):
+    with pytest.raises(ValueError, match="Linear has no cell: make a model of one"):
+        rule.gradients(Linear(3, 4), S, X, lambda y: y.sum())
+    with pytest.raises(TypeError, match="expected a model"):
+        rule.gradients("SRN", S, X, lambda y: y.sum())
+
+    class Unused(Linear):
+        def __init__(self):
+            super().__init__(3, 4)
+            self.cell = gr.SRNCell(3, 4)
+
+    with pytest.raises(ValueError, match=r"no run of Unused was handed to .*Leave out the rule"):
+        rule.gradients(Unused(), S, X, lambda y: y.sum())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"depth": 0}, ValueError, "depth must be 1 or more, got 0"),
+        ({"depth": 2.5}, TypeError, "depth must be a whole number"),
+        ({"depth": 3, "every": 0}, ValueError, "every must be 1 or more, got 0"),
+        ({"depth": 3, "every": 4}, ValueError, "every must be at most depth.*every=4, depth=3"),
+    ],
+)
+def test_numbers_of_truncation(arguments, error, said):
+    with pytest.raises(error, match=said):
+        TruncatedBPTT(**arguments)
+
+
+def test_what_is_not_walked_step_by_step():
+    circle = gr.dag([[0, 1], [1, 0]])
+    iterated = gr.Recursive(gr.SRNCell(3, 4), cycles="iterate", rounds=3)
+    swept = gr.Recursive(gr.SRNCell(3, 4), order=gr.colouring, rounds=2)
+    for model, said in ((iterated, "iterated within a step: use BPTT"), (swept, "one sweep.*got 2")):
+        with pytest.raises(ValueError, match=f"TruncatedBPTT.*{said}"):
+            model(X[:2], circle, rule=TruncatedBPTT(2))
+        with pytest.raises(ValueError, match=f"local_gradients.*{said}"), local_gradients():
+            model(X[:2], circle)
+
+
+def test_local_gradients_of_nothing():
+    with local_gradients() as local:
+        pass
+    with pytest.raises(ValueError, match="no run took place in the block"):
+        local.of(X.sum())
+    with local_gradients() as local:
+        h = gr.SRN(3, 4).requires_grad_(False)(X, S)
+    with pytest.raises(ValueError, match="no gradient to tell"):
+        local.of(h.sum())
