@@ -26,7 +26,8 @@ def cache(tmp_path_factory):
 @pytest.fixture
 def example(request, monkeypatch) -> ModuleType:
     """The example that a file of tests is named after."""
-    monkeypatch.syspath_prepend(EXAMPLES)
+    for folder in (EXAMPLES, EXAMPLES / "computation"):
+        monkeypatch.syspath_prepend(folder)
     return importlib.import_module(request.path.stem.removeprefix("test_"))
 
 
