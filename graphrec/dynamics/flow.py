@@ -36,7 +36,8 @@ class GradientFlow:
 
     def quantile(self, q: float) -> Tensor:
         """`[D]`: this quantile of the norms at each of the `distances`; 0.5 is the median."""
-        return torch.stack([norms.quantile(q) for norms in self._by_distance()])
+        found = torch.stack([norms.quantile(q) for norms in self._by_distance()])
+        return found.nan_to_num(torch.inf, torch.inf)  # between two infinite norms torch finds nan
 
     def _by_distance(self) -> tuple[Tensor, ...]:
         sizes = self.distance.unique(return_counts=True)[1]
@@ -47,8 +48,8 @@ class GradientFlow:
         """By which factor the norm changes per hop.
 
         The least-squares line through the logarithms of the medians over the distances has the slope log(rate). Zeros
-        and numbers that are not finite have no place on it. The rate is 0 where nothing goes further than the target
-        itself, and nan where no pair is a hop or more apart.
+        and infinite numbers have no place on it. Where it has no more than one point, the rate is 0 or infinite, as the
+        norms are; where no pair is a hop or more apart, nan.
         """
         hops, median = (
             self.distances.double().numpy(force=True),
@@ -58,21 +59,21 @@ class GradientFlow:
             return math.nan
         on_line = np.isfinite(median) & (median > 0)
         if on_line.sum() < 2:
-            return 0.0
+            return 0.0 if median[-1] == 0 else math.inf
         return math.exp(np.polyfit(hops[on_line], np.log(median[on_line]), 1)[0])
 
     @property
     def verdict(self) -> str:
         """`"vanish"` or `"explode"` if over the longest distance the rate makes a factor of 10, else `"last"`.
 
-        Where the median at the longest distance is 0, `"vanish"`; where no pair is a hop or more apart,
-        `"nothing flows"`.
+        Where the median at the longest distance is 0 or infinite, `"vanish"` or `"explode"`, too; where no pair is a
+        hop or more apart, `"nothing flows"`.
         """
-        rate = self.rate
+        rate, farthest = self.rate, self.quantile(0.5)[-1].item()
         if math.isnan(rate):
             return "nothing flows"
-        if self.quantile(0.5)[-1] == 0:
-            return "vanish"
+        if farthest in (0, math.inf):
+            return "explode" if farthest else "vanish"
         change = math.log(rate) * int(self.distance.max())
         return "vanish" if change < -math.log(10) else "explode" if change > math.log(10) else "last"
 
@@ -91,10 +92,10 @@ class GradientFlow:
             f"Gradients {verdict}: the {self.measured}",
             f"changes by a factor of {rate:.3g} per hop",
         )
-        if median[-1] == 0:
-            first = int(self.distances[int(median.nonzero().max()) + 1])
-            before = f" {changes} and" if rate else ""
-            return f"{begin}{before} is 0 from {first} hop{'s' * (first > 1)} on."
+        if median[-1] in (0, math.inf):
+            first = int(self.distances[int((median != median[-1]).nonzero().max()) + 1])
+            before = f" {changes} and" if 0 < rate < math.inf else ""
+            return f"{begin}{before} is {median[-1]:.0f} from {first} hop{'s' * (first > 1)} on."
         if verdict == "vanish":
             return f"{begin} {changes}; after {_hops(rate, VANISHED)} hops {VANISHED:g} is left."
         if verdict == "explode":

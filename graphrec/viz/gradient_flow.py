@@ -72,11 +72,14 @@ def draw_gradient_flow(flows: GradientFlow | Mapping[str, GradientFlow], ax: Axe
 
         ax = pyplot.gca()
     ax.set_yscale("log", nonpositive="mask")
-    for (name, flow), colour in zip(by_name.items(), cycle(COLOURS), strict=False):
+    # Every other line is dashed, so that one on top of another lets it be seen.
+    for (name, flow), colour, style in zip(by_name.items(), cycle(COLOURS), cycle(("-", "--")), strict=False):
         low, median, high = (flow.quantile(q).numpy(force=True) for q in (0.1, 0.5, 0.9))
         hops = flow.distances.numpy(force=True)
         ax.fill_between(hops, low, high, color=colour, alpha=0.18, lw=0)
-        ax.plot(hops, median, color=colour, lw=1.8, marker="o", ms=3 if len(hops) < 20 else 0, label=name)
+        ax.plot(
+            hops, median, style, color=colour, lw=1.8, marker="o" if len(hops) < 20 else "", ms=3, label=name
+        )
     ax.set_xlabel("hops from the target back to the source")
     ax.set_ylabel(", ".join({flow.measured: None for flow in by_name.values()}))
     ax.grid(color="#E6E9EC")
