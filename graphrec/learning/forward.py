@@ -144,7 +144,7 @@ class _Forwards(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Forwards."""
         x = ctx.saved_tensors[0]
         found = ctx.task.gradients(x, grads, ctx.needs_input_grad[1])

@@ -88,7 +88,7 @@ class Online:
         self._check(structure)
         plan, x = schedule(structure), x.detach()
         before = None if self.carried is None else per_graph(self.carried)
-        own = None if before is None else self.cell.State(*self.carried[: len(self.cell.State._fields)])
+        own = None if self.carried is None else self.cell.State(*self.carried[: len(self.cell.State._fields)])
         traced = self.rule.traced(self.cell, plan, x, None if own is None else per_graph(own))
         last = _Last(structure, self.carried)
         for visit in steps(traced, plan, x, before):

@@ -62,7 +62,7 @@ class Traced(Wrapping):
         step: the last step.
     """
 
-    Shown = None
+    Shown = None  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
 
     def __init__(self, cell: Cell, trace: Trace) -> None:
         super().__init__(cell)
