@@ -26,12 +26,13 @@ class Layout:
     Attributes:
         fields: F = K / U, how many numbers of the state each unit has.
         size: Q.
+        shapes: of each weight, by name.
     """
 
     def __init__(self, function: StepFunction, units: int, with_initial: bool) -> None:
         self.units, self.fields = units, function.width // units
         weights = function.weights
-        self._shapes = {name: weight.shape for name, weight in weights.items()}
+        self.shapes = {name: weight.shape for name, weight in weights.items()}
         self._like = next(iter(weights.values()), torch.zeros(()))
         self._sizes = [weight.numel() // units for weight in weights.values()]
         self.initial_size = self.fields if with_initial else 0
@@ -39,7 +40,7 @@ class Layout:
 
     def table(self, by_name: Weights) -> Tensor:
         """`[U, Q]`, from a tensor for each weight (without the initial state's part)."""
-        parts = [_rows_of_units(by_name[name], self.units) for name in self._shapes]
+        parts = [_rows_of_units(by_name[name], self.units) for name in self.shapes]
         return torch.cat(parts, dim=1) if parts else self._like.new_zeros(self.units, 0)
 
     def by_name(self, table: Tensor) -> Weights:
@@ -47,7 +48,7 @@ class Layout:
         parts = table.split([*self._sizes, self.initial_size], dim=1)
         return {
             name: _from_rows(part, shape, self.units)
-            for (name, shape), part in zip(self._shapes.items(), parts[:-1], strict=True)
+            for (name, shape), part in zip(self.shapes.items(), parts[:-1], strict=True)
         }
 
     def initial(self, table: Tensor) -> Tensor:

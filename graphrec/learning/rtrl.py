@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..cells import Cell
+from .by_hand import derived, push
 from .forward import ForwardRule
 from .layout import Layout
 from .refusals import check_size
@@ -24,8 +25,8 @@ class RTRL(ForwardRule):
     dL/dtheta = sum_v dL/dstate_v S_v
 
     Williams & Zipser, *A learning algorithm for continually running fully recurrent neural networks*, Neural
-    Computation 1 (1989), equations (1) to (8), for any cell, on chains, trees and DAGs. Its gradients are those of
-    BPTT, to round-off, and memory does not grow with the length of a stream.
+    Computation 1 (1989), equations (1) to (8), for any cell, on chains, trees and DAGs. For the plain
+    SRN, LSTM and GRU the step is derived by hand. Its gradients are those of BPTT, to round-off, and memory does not grow with the length of a stream.
 
     The cost: K P numbers for each node of a step, K being the width of the whole state and P the number of weights,
     and K^2 P operations for each edge: O(H^4) for an SRN of H units. A cell with an elementwise recurrence
@@ -63,6 +64,10 @@ class Sensitivities(Trace):
 
     def after(self, step: LocalStep, inbox: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
         """By the chain rule."""
+        by_hand = derived(step.function.cell) if self.layout.units == 1 else None
+        if by_hand is not None:
+            state, sensitivity = push(by_hand, step.function.cell, self.layout, step.x, inbox)
+            return state, (sensitivity,)
         return step.value(), (self.layout.push(step, inbox.sensitivity),)
 
     def gradient(self, grad: Tensor, sent: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
