@@ -5,8 +5,8 @@ import torch
 
 
 def test_the_echo_is_the_bit_of_so_many_steps_ago(example):
-    bits, echo = example.draw(50, seed=3)
-    assert bits.shape == (example.STREAMS, 50, 1)
+    bits, echo = example.draw(48, seed=3)
+    assert bits.shape == (example.STREAMS, 48, 1)
     assert torch.equal(echo[:, example.LAG :] * 2 - 1, bits[:, : -example.LAG, 0])
     parts = [part for part, _ in example.calls(3, 48)]
     assert len(parts) == 48 // example.CALL
