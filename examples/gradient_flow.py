@@ -137,13 +137,13 @@ def draw(sequences: dict[str, Sequence], trees: dict[str, Leaves]) -> Any:
     fig = common.figure(11.5, 4.8)
     left, right = fig.subplots(1, 2, width_ratios=(1.25, 1))
     viz.draw_gradient_flow({name: one.flow for name, one in sequences.items()}, left)
-    left.set_title("sequences: the state at the end, and a state before", fontsize=11)
+    left.set_title("sequences: how the last state depends on earlier ones", fontsize=11)
     left.set(xlabel="hops from the end back", ylabel=r"spectral norm of $\partial s_t / \partial s_k$")
     right.set_yscale("log")
     for (name, leaves), colour in zip(trees.items(), (common.COLOURS[3], common.COLOURS[0]), strict=True):
         far = int(leaves.hops.max())
         right.plot(leaves.norm.tolist(), color=colour, lw=1.8, label=f"{name}: up to {far} hops")
-    right.set_title("Tree-LSTM: the root's state, and a leaf's", fontsize=11)
+    right.set_title("Tree-LSTM: how the root depends on each leaf", fontsize=11)
     right.set(
         xlabel="leaf, from left to right", ylabel=r"spectral norm of $\partial s_{root} / \partial s_{leaf}$"
     )
