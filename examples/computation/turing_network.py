@@ -98,8 +98,10 @@ class TuringNetwork:
         return self._configurations(self.states(tape, exact), exact)
 
     def states(self, tape: str = "", exact: bool = False) -> Iterator[Sequence[float | Fraction]]:
-        """The states of the network, h_1, h_2, … without end, of H units each; arguments and errors as of `run`,
-        but for steps that need more cells: nobody watches the stacks here."""
+        """The states of the network, h_1, h_2, … without end, of H units each; arguments as of `run`.
+
+        Only the input is checked: past a step for which `run` raises TapeFull the states in float64 are wrong.
+        """
         machine = self.machine
         machine.check(tape)
         if len(tape) - 1 > self.cells and not exact:
@@ -111,6 +113,7 @@ class TuringNetwork:
         return self._fractions(x) if exact else self._floats(x)
 
     def _floats(self, first: list[Fraction]) -> Iterator[list[float]]:
+        """h_t for x_1 = first and no other input, by graphrec, block after block."""
         plan = gr.schedule(gr.chain(BLOCK))
         x = torch.zeros(BLOCK, self._inputs, dtype=torch.float64)
         x[0] = torch.tensor([float(value) for value in first], dtype=torch.float64)
@@ -122,6 +125,7 @@ class TuringNetwork:
             x = torch.zeros_like(x)
 
     def _fractions(self, first: list[Fraction]) -> Iterator[list[Fraction]]:
+        """The same, by the equation h_t = σ(W x_t + U h_{t-1} + b) with the cell's weights as fractions."""
         weights = torch.cat([self.cell.input.weight, self.cell.recurrent.weight], dim=1).tolist()
         bias = [Fraction(b) for b in self.cell.input.bias.tolist()]
         rows = [[(j, Fraction(w)) for j, w in enumerate(row) if w] for row in weights]
@@ -137,7 +141,7 @@ class TuringNetwork:
         self, states: Iterator[Sequence[float | Fraction]], exact: bool
     ) -> Iterator[Configuration]:
         head = 0
-        # A step of the machine is two of the network: the configuration, and its change.
+        # A step of the machine is two of the network, so that states are taken in pairs.
         for step, (configuration, change) in enumerate(zip(states, states, strict=False), 1):
             state, symbol = self._read(configuration)
             stacks = {side: decode(configuration[self._number[Stack(side)]], self.base) for side in SIDES}

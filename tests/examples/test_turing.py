@@ -109,7 +109,7 @@ def test_stacks_are_fractions_with_odd_digits(turing, base):
 
 
 @pytest.mark.parametrize(
-    "value", [0.5, 1.0, -0.25, 0.25 + 0.125, 0.75 + 2**-53, Fraction(1, 3), Fraction(1, 12)]
+    "value", [0.5, 9 / 16, 1 / 16, 1.0, -0.25, 0.25 + 0.125, 0.75 + 2**-53, Fraction(1, 3), Fraction(1, 12)]
 )
 def test_what_is_no_stack_is_refused(turing, value):
     with pytest.raises(ValueError, match="is no stack: expected a fraction with odd digits in base 4"):
@@ -156,7 +156,7 @@ def test_busy_beavers_of_two_to_four_states(turing, text, steps, ones, exact):
     assert list(turing.TuringNetwork(machine).run(exact=exact)) == plain
 
 
-@pytest.mark.parametrize("seed", range(80))
+@pytest.mark.parametrize("seed", range(50))
 def test_any_machine_goes_through_the_same_configurations(turing, seed):
     machine, tape = random_machine(turing, seed)
     network, plain = turing.TuringNetwork(machine), list(islice(turing.simulate(machine, tape), 100))
@@ -175,13 +175,13 @@ def test_any_machine_goes_through_the_same_configurations(turing, seed):
 
 def test_random_machines_are_of_all_sorts(turing):
     halted, overflows = 0, set()
-    for seed in range(80):
+    for seed in range(50):
         machine, tape = random_machine(turing, seed)
         last = list(islice(turing.simulate(machine, tape), 100))[-1]
         halted += last.state == "Z"
         overflow = first_overflow(machine, tape, turing.TuringNetwork(machine).cells, 99)
         overflows.add(overflow and overflow[1])
-    assert 10 < halted < 70
+    assert 10 < halted < 40
     assert overflows == {None, "L", "R"}
 
 
