@@ -144,9 +144,9 @@ class _Forwards(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Forwards."""
-        x, *others = ctx.saved_tensors
+        x = ctx.saved_tensors[0]
         found = ctx.task.gradients(x, grads, ctx.needs_input_grad[1])
         wanted = ctx.needs_input_grad[1:]
         return None, *(grad if needed else None for grad, needed in zip(found, wanted, strict=True))

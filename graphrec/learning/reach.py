@@ -48,8 +48,9 @@ def reach(rule: ForwardRule, model: nn.Module, s: Any, x: Tensor, **given: Any) 
         if node is None or (node, wrong) in seen:
             continue
         seen.add((node, wrong))
-        if hasattr(node, "variable"):
-            found.setdefault(node.variable, set()).add(wrong)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None:
+            found.setdefault(leaf, set()).add(wrong)
             continue
         into = [source for source, _ in node.next_functions]
         task = getattr(node, "task", None)
@@ -89,5 +90,7 @@ def _sorted(model: nn.Module, found: dict[Tensor, set[str]]) -> Reach:
 def _tensors(result: Any) -> list[Tensor]:
     if isinstance(result, Tensor):
         return [result]
-    parts = result.values() if isinstance(result, dict) else result if isinstance(result, list | tuple) else ()
+    parts = (
+        result.values() if isinstance(result, dict) else result if isinstance(result, list | tuple) else ()
+    )
     return [tensor for part in parts for tensor in _tensors(part)]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
@@ -106,8 +105,9 @@ def check_first_step(rule: ForwardRule, traced: Traced, plan: Schedule, x: Tenso
                 break
     except RuntimeError as error:
         raise ValueError(
-            f"{name} differentiates steps by torch.func, which cannot go through {of_cell}: {str(error).splitlines()[0]} Write the step without random numbers, "
-            f".item() and writing in place, or learn with BPTT."
+            f"{name} differentiates steps by torch.func, which cannot go through {of_cell}: "
+            f"{str(error).splitlines()[0]} Write the step without random numbers and "
+            f"without writing in place, or learn with BPTT."
         ) from error
     finally:
         loop.close()

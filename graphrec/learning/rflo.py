@@ -52,7 +52,7 @@ class FeedbackLinear(nn.Linear):
         super().__init__(inputs, outputs, bias)
         self.register_buffer("feedback", torch.empty_like(self.weight).uniform_(-1, 1) / inputs**0.5)
 
-    def forward(self, h: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """y; the second term is zero, and has a gradient."""
-        back = F.linear(h, self.feedback)
-        return F.linear(h.detach(), self.weight, self.bias) + (back - back.detach())
+        back = F.linear(input, self.feedback)
+        return F.linear(input.detach(), self.weight, self.bias) + (back - back.detach())
