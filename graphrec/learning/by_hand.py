@@ -37,7 +37,7 @@ class Unit(NamedTuple):
 def srn(cell: Any, a: Tensor, u: Tensor, before: Tensor) -> Unit:
     """h = f(a + u)."""
     z = a + u
-    h, slope = jvp(cell.activation, (z,), (torch.ones_like(z),))  # pyright: ignore[reportAssignmentType]
+    h, slope = jvp(cell.activation, (z,), (torch.ones_like(z),))[:2]
     of_gate = slope[:, None, None]
     return Unit(h[:, None], of_gate, of_gate, torch.zeros_like(of_gate))
 

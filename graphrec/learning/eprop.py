@@ -33,7 +33,7 @@ class EProp(ForwardRule):
         if not cell.elementwise and not cell.recurrent_layers:
             raise ValueError(
                 f"{name} takes a cell that names its recurrent_layers, or is elementwise, got {type(cell).__name__}: "
-                f'say which layers multiply the sources\' states, recurrent_layers = ("...",).'
+                f'say which layers multiply the states of sources, recurrent_layers = ("...",).'
             )
         function = StepFunction(cell, cut=cell.recurrent_layers)
         return _Eligibility(function, Layout(function, check_units(name, function, _OTHERWISE), with_initial))

@@ -66,32 +66,40 @@ class Online:
             )
         self.rule = rule
         self.cell: Cell = made if isinstance(made, Cell) else made()
-        self.carried: Any = None
+        self._num_fields = len(self.cell.State._fields)
+        self.reset()
 
     def reset(self) -> None:
         """Begin anew, with a zero state."""
-        self.carried = None
+        self.carried: Any = None
+        self._split = -1
 
     def steps(self, s: Over, x: Tensor, loss: Callable[[Any, Tensor], Tensor | None]) -> Iterator[Moment]:
         """Run over the next piece of each stream and learn from every step.
 
         Args:
-            s: a graph for each stream, with one node that no edge leaves, from which the next piece goes on; of the
-                last piece it need not be so.
+            s: a graph for each stream. The next piece goes on from the one node that no edge leaves.
             x: `[N, D]`.
             loss: from a step's State, `[n, ·]` each, and its nodes `[n]` to a number; or None: nothing to learn here.
 
         Raises:
-            ValueError: another number of streams than in the last piece.
+            ValueError: another number of streams than in the last piece, or one that ended in several nodes; a cell
+                that reads `own`, where a state is carried on.
         """
         structure = as_structure(s, x)
         self._check(structure)
         plan, x = schedule(structure), x.detach()
         before = None if self.carried is None else per_graph(self.carried)
-        own = None if self.carried is None else self.cell.State(*self.carried[: len(self.cell.State._fields)])
-        traced = self.rule.traced(self.cell, plan, x, None if own is None else per_graph(own))
+        own = None if self.carried is None else per_graph(self.cell.State(*self.carried[: self._num_fields]))
+        traced = self.rule.traced(self.cell, plan, x, own)
         last = _Last(structure, self.carried)
+        self._split = last.split
         for visit in steps(traced, plan, x, before):
+            if own is not None and traced.step is not None and traced.step.reads_own():
+                raise ValueError(
+                    f"{type(self.cell).__name__} reads the node's own previous state, whose sensitivities are not "
+                    f"carried on: begin each piece anew with reset()."
+                )
             state, sent = traced.parts(visit.state)
             value = self._learn(traced.trace, self.cell.State(*state), sent, visit.nodes, loss)
             last.keep(visit.nodes, visit.state)
@@ -116,6 +124,11 @@ class Online:
         return value.detach()
 
     def _check(self, structure: Structure) -> None:
+        if self._split >= 0:
+            raise ValueError(
+                f"graph {self._split} of the last piece had several nodes that no edge leaves, and so no state to "
+                f"go on from: begin anew with reset()."
+            )
         if self.carried is not None and len(self.carried[0]) != structure.num_graphs:
             raise ValueError(
                 f"the last piece was of {len(self.carried[0])} streams, this one is of {structure.num_graphs}: give a "
@@ -130,8 +143,10 @@ class _Last:
         self._graph = structure.graph
         out = torch.bincount(structure.source, minlength=structure.num_nodes)
         self._is_last = out == 0
-        self._num_graphs, self._before = structure.num_graphs, before
+        self._num_graphs = structure.num_graphs
         self.state: Any = before
+        ends = torch.bincount(structure.graph[self._is_last], minlength=structure.num_graphs)
+        self.split = int((ends > 1).long().argmax()) if bool((ends > 1).any()) else -1
 
     def keep(self, nodes: Tensor, state: Any) -> None:
         chosen = self._is_last[nodes]

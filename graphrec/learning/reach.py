@@ -48,8 +48,9 @@ def reach(rule: ForwardRule, model: nn.Module, s: Any, x: Tensor, **given: Any) 
         if node is None or (node, wrong) in seen:
             continue
         seen.add((node, wrong))
-        if (variable := getattr(node, "variable", None)) is not None:
-            found.setdefault(variable, set()).add(wrong)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None:
+            found.setdefault(leaf, set()).add(wrong)
             continue
         into = [source for source, _ in node.next_functions]
         task = getattr(node, "task", None)

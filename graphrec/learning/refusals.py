@@ -106,8 +106,8 @@ def check_first_step(rule: ForwardRule, traced: Traced, plan: Schedule, x: Tenso
     except RuntimeError as error:
         raise ValueError(
             f"{name} differentiates steps by torch.func, which cannot go through {of_cell}: "
-            f"{str(error).splitlines()[0]} Write the step without random numbers, "
-            ".item() and writing in place, or learn with BPTT."
+            f"{str(error).splitlines()[0]} Write the step without random numbers and "
+            f"without writing in place, or learn with BPTT."
         ) from error
     finally:
         loop.close()

@@ -25,9 +25,9 @@ class RTRL(ForwardRule):
     dL/dtheta = sum_v dL/dstate_v S_v
 
     Williams & Zipser, *A learning algorithm for continually running fully recurrent neural networks*, Neural
-    Computation 1 (1989), equations (1) to (8), for any cell, on chains, trees and DAGs. For the plain
-    SRN, LSTM and GRU the step is derived by hand. Its gradients are those of BPTT, to round-off, and memory does not
-    grow with the length of a stream.
+    Computation 1 (1989), equations (1) to (8), for any cell, on chains, trees and DAGs; for the plain SRN, LSTM and
+    GRU the step is derived by hand. Its gradients are those of BPTT, to round-off, and memory does not grow with the
+    length of a stream.
 
     The cost: K P numbers for each node of a step, K being the width of the whole state and P the number of weights,
     and K^2 P operations for each edge: O(H^4) for an SRN of H units. A cell with an elementwise recurrence

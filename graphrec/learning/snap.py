@@ -25,8 +25,9 @@ class SnAp1(ForwardRule):
     to, over all fields of the state (h and c of an LSTM).
 
     Menick, Elsen, Evci, Osindero, Simonyan & Graves, *A practical sparse approximation for real time recurrent
-    learning*, ICLR 2021, section 3. Exact where the recurrence is elementwise, and for one step. It keeps a number
-    for each weight and field, and a step costs K times as much as the cell's, backwards.
+    learning*, ICLR 2021, section 3; there a field that a weight does not reach within one step (c, by the output gate)
+    has no entry, while here a unit is kept whole. So it is exact where the recurrence is elementwise, and for one
+    step. It keeps a number for each weight and field, and a step costs K times as much as the cell's, backwards.
     """
 
     def trace(self, cell: Cell, with_initial: bool = False) -> Trace:

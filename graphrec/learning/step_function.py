@@ -189,6 +189,11 @@ class LocalStep:
 
         return vmap(of_node)(torch.eye(len(grad), dtype=grad.dtype, device=grad.device))
 
+    def reads_own(self) -> bool:
+        """Whether the new states depend on the nodes' own previous ones."""
+        still = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
+        return bool(self.along(still, torch.zeros_like(self.sources), _drawn(self.own)).any())
+
     def own_units(self, units: int) -> Tensor:
         """`[e, F, F, U]`: how fields of each target's unit depend on fields of the same unit of a source."""
         fields = self.function.width // units

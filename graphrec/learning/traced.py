@@ -62,8 +62,6 @@ class Traced(Wrapping):
         step: the last step.
     """
 
-    Shown = None  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
-
     def __init__(self, cell: Cell, trace: Trace) -> None:
         super().__init__(cell)
         self.begins_with_x = False
@@ -74,6 +72,11 @@ class Traced(Wrapping):
     def State(self) -> Any:
         """The cell's fields, and the trace's."""
         return _state_type((*self.cell.State._fields, *self.trace.names))
+
+    @property
+    def Shown(self) -> Any:
+        """None: states travel whole, and are shown within the step."""
+        return None
 
     def shapes(self) -> list[tuple[int, ...]]:
         """Those of both."""
