@@ -1,6 +1,6 @@
 """Learning forwards: how close the gradients of five rules are to the true ones while a network learns by each.
 
-    python examples/learning_rules.py            # three networks, six rules: a few minutes
+    python examples/learning_rules.py            # three networks, five rules: a few minutes
     python examples/learning_rules.py --quick    # one network, few steps: seconds
 
 At each step a network says which of two symbols it was shown four steps before. RTRL finds the true gradient while

@@ -72,12 +72,15 @@ def gru(cell: Any, a: Tensor, u: Tensor, before: Tensor) -> Unit:
 
 
 Derived = Callable[[Any, Tensor, Tensor, Tensor], Unit]
+_ELEMENTWISE = (torch.tanh, torch.sigmoid, torch.relu)
 _BY_HAND: dict[type, Derived] = {SRNCell: srn, LSTMCell: lstm, GRUCell: gru}
 
 
 def derived(cell: Cell) -> Derived | None:
     """The cell's step by hand, or None where it has none."""
     kind = type(cell)
+    if isinstance(cell, SRNCell) and cell.activation not in _ELEMENTWISE:
+        return None  # a function of the user's may read all units
     return _BY_HAND[kind] if kind in _BY_HAND and is_plain(cell, kind) else None
 
 

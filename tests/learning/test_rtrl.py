@@ -68,8 +68,8 @@ def sent_by(cell: gr.Cell, run) -> list[Tensor]:
     return [visit.state.sensitivity for visit in gr.steps(traced, run.plan, run.x, traced.begin(run.given))]
 
 
-@pytest.mark.parametrize("activation", ["logistic", "relu", torch.sin])
-def test_the_srn_by_hand_takes_any_activation(activation):
+@pytest.mark.parametrize("activation", ["logistic", "relu", torch.sin, lambda z: z.softmax(dim=-1)])
+def test_srns_may_have_any_activation(activation):
     cell = gr.SRNCell(3, 4, activation).double()
     x, plan, named = torch.randn(6, 3).double(), gr.schedule(gr.chain(6)), dict(cell.named_parameters())
     assert_all_close(gradients(RTRL().run(cell, plan, x), named), gradients(gr.run(cell, plan, x), named))
