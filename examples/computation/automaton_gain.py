@@ -7,18 +7,18 @@ k; it loses its own signal if a leads away from k, and a half; and the gain mult
 
 One neuron, of the state that the automaton is in, must stay high (above 1/2), and all others low (below 1/2).
 
-*By fan-in alone*, after Omlin and Giles. Let all low signals be low or less and the high one be high or more, and let
-at most r states lead to another on one symbol. A neuron that must be low now adds up r low signals at most; one that
-must become high has the high one, and may lose its own low one. So both bounds hold forever if
+*By fan-in alone*, after Omlin and Giles. Let no low signal exceed `low`, let the high one be at least `high`, and let
+at most r states lead to the same one on any symbol. A neuron that must become low adds up r low signals at most; one
+that must become high receives the high signal, and may lose its own low one. So both bounds hold forever if
 
     f(gain (r low - 1/2)) <= low < 1/2    and    f(gain (high - low - 1/2)) >= high > 1/2
 
-*By the automaton itself*: a bound for each neuron after each of its transitions, instead of two for all. The bounds
-after transition (c, a) are the widest that one step on a makes of those after any transition that ends in c.
+*By the automaton itself*: a bound for each neuron after each transition, instead of two bounds for all. Those after
+transition (c, a), from state c on symbol a, are the widest that one step on a makes of the bounds after any transition
+that ends in c.
 
 Bounds that a step maps into themselves are an invariant, by induction over the string. They remain one at every
-larger gain, which drives all signals further away from 1/2: so the gains that are found to be enough have a least
-element, and bisection finds it.
+larger gain, which drives all signals further away from 1/2: so bisection finds the least gain that has such bounds.
 
 C. Omlin and C. Giles, "Constructing deterministic finite-state automata in recurrent neural networks", Journal of the
 ACM 43, 1996.
@@ -63,8 +63,8 @@ def bounds_by_fan_in(fan_in: int, gain: float) -> Bounds | None:
 def bounds_by_transition(automaton: Automaton, gain: float) -> Bounds | None:
     """The bounds after each transition; None where there are none.
 
-    Of a string that may begin in any state, or of one that has not begun yet: so for n states and m symbols there are
-    R = n + n m rows, first each state as a start, then the transitions (0, 0), (0, 1), …
+    A string may begin in any state. So for n states and m symbols there are R = n + n m rows: first each state as a
+    start, where signals are 0 and 1, then the transitions (0, 0), (0, 1), …
 
     Returns:
         `low` `[R, n]`, zero for the neuron that must be high, and `high` `[R]`.
@@ -113,7 +113,10 @@ def invariant(step: Callable[[Bounds], Bounds], bounds: Bounds) -> Bounds | None
 
 
 def fan_in(automaton: Automaton) -> int:
-    """The most states that a symbol leads to one state, if not all: then no neuron but that one is in question."""
+    """How many states at most lead to the same one on one symbol.
+
+    Where all n do, that one is always the next, and its neuron never has to become low: this does not count.
+    """
     states = range(len(automaton.step))
     columns = list(zip(*automaton.step, strict=True))
     counts = [column.count(state) for column in columns for state in states]
@@ -141,10 +144,10 @@ def bracket(
 
 
 def gain_by_fan_in(fan_in: int) -> float:
-    """The least gain that Omlin's and Giles's bounds hold at."""
+    """The least gain at which the bounds by fan-in hold, to within 0.001."""
     return bracket(lambda gain: bounds_by_fan_in(fan_in, gain) is not None)[1]
 
 
 def stable_gain(automaton: Automaton) -> float:
-    """The least gain at which the automaton's own bounds hold: enough for strings of any length."""
+    """The least gain at which the automaton's own bounds hold, to within 0.001: enough for strings of any length."""
     return bracket(lambda gain: bounds_by_transition(automaton, gain) is not None)[1]

@@ -9,9 +9,12 @@ With delta(x_i, u_j) = x_k, the next state k of state i on symbol j, the weights
     w_iij = -gain   if k ≠ i       and itself off
     b_k   = -gain / 2              neither: low
 
-Signals are never quite 0 and 1, and each step may move them on towards 1/2. Above a certain gain they stay apart
-forever (`automaton_gain.py` computes it, in two ways); below it they meet, sooner or later, and the network loses its
-place. The example looks for the largest gain at which it misjudges one of its long strings, and shows all three.
+Signals are never quite 0 and 1, and each step may move them further towards 1/2. From a certain gain on they stay
+apart forever: `automaton_gain.py` computes such a gain in two ways, of which the second is the sharper. Not far below
+it signals meet on some strings, and the network loses its place. The example looks for a gain at which it misjudges
+one of its long strings, and shows all three.
+
+Of Tomita's languages the first, 1*, is left out: its network errs only where signals are equal to the last bit.
 
 C. Omlin and C. Giles, "Constructing deterministic finite-state automata in recurrent neural networks", Journal of the
 ACM 43, 1996.
@@ -195,6 +198,8 @@ def main(argv: list[str] | None = None) -> None:
     flags.add_argument("--out", type=Path, default=Path("runs", "automaton_network"), help="where results go")
     flags.add_argument("--symbols", type=int, default=10_000, help="in a string (default: 10,000)")
     args = flags.parse_args(argv)
+    if args.symbols < 1000:
+        flags.error(f"--symbols must be 1000 or more, for signals to have time to drift, got {args.symbols}")
     args.out.mkdir(parents=True, exist_ok=True)
 
     named = {"parity": PARITY} | {f"Tomita {i}": Tomita(i, [1], 1).automaton for i in range(2, 8)}

@@ -197,6 +197,8 @@ def test_gains_that_are_none_are_refused(example):
             example.network_of(example.PARITY, gain)
     with pytest.raises(ValueError, match=r"a gain of 2\.0 is not enough: give a larger one"):
         example.automaton_gain.bracket(lambda gain: gain > 3, enough=2.0)
+    with pytest.raises(SystemExit):
+        example.main(["--symbols", "10"])
     assert example.automaton_gain.bracket(lambda gain: gain > 3, enough=8.0, within=2.0) == (2.0, 4.0)
 
 
