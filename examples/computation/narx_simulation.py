@@ -27,7 +27,8 @@ N + 1 ticks after the last one, and the output is the sum of all, of which one u
     y(k)       = sum_i (h_i(k) - low) + marker (h_{N+1}(k) - low) / (f(on) - low)
 
 H. Siegelmann, B. Horne and C. Giles, "Computational capabilities of recurrent NARX neural networks", IEEE Trans.
-Systems, Man, and Cybernetics B 27, 1997: N + 1 hidden units, 2N output lags, N + 1 ticks for a step.
+Systems, Man, and Cybernetics B 27, 1997. An activation f that is saturated on the right serves as -f(-z), with the
+signs of all states reversed.
 """
 
 from __future__ import annotations

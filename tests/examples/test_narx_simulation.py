@@ -56,7 +56,7 @@ def test_every_state_is_that_of_the_fully_connected_network(example, name, units
         assert_close(simulation.states(simulation(u, start)), expected)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_each_step_is_right_whatever_the_weights(example, name, data):
@@ -147,7 +147,7 @@ def half_tanh(example, on: float):
 
 def test_the_marker_stays_over_a_long_run(example):
     f = half_tanh(example, on=1.5)
-    assert (example.compare(1, f, steps=2000).y[:, 0] - f.marker).abs().max() < 1e-14
+    assert (example.compare(1, f, steps=600).y[:, 0] - f.marker).abs().max() < 1e-14
 
 
 def test_round_off_of_the_marker_is_multiplied_by_the_factor(example):
