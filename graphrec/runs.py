@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
@@ -112,6 +112,7 @@ def run_between(cell: Cell, plan: Schedule, x_source: Tensor, x_target: Tensor |
         The targets' State, with fields `[n, ·]`.
     """
     job, num_targets = prepare_pair(cell, plan, x_source, x_target)
+    _refuse_rule("a round between two sets of nodes")
     return loop_between(job, x_source, x_target, num_targets)
 
 
@@ -127,7 +128,13 @@ def rounds(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> list[A
     job, fields = prepare(cell, plan, x, initial)
     if plan.mode != "sync":
         raise ValueError("an async schedule has no rounds: make one with schedule(s, mode='sync', rounds=T).")
-    return list(_rounds(job, x, fields))
+    _refuse_rule("graphrec.rounds")
+    projected = _project(job, x)
+    states = [
+        Boundary(job, projected, fields).given(),
+        *(visit.state for visit in loop(job, projected, fields)),
+    ]
+    return [cell.State(*(_as_numbered(plan, field) for field in state)) for state in states]
 
 
 @uncompiled
@@ -151,13 +158,21 @@ def _by_rule(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> Any:
         return rule.run(cell, plan, x, initial)
 
 
+def _refuse_rule(what: str) -> None:
+    rule = rule_in_force()
+    if rule is not None:
+        raise ValueError(
+            f"{rule} does not differentiate {what}, whose gradients are autograd's: leave out the rule, model(x, s)."
+        )
+
+
 def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
-    if (
-        not job.plan.num_nodes
-    ):  # in every order the same: a round over no nodes, which has shapes and gradients
+    if not job.plan.num_nodes:
+        # In every order the same: a round over no nodes, which has shapes and gradients.
         job = replace(job, plan=schedule(job.plan.structure, mode="sync", rounds=1))
     if job.plan.mode == "sync":
-        return deque(_rounds(job, x, fields), maxlen=1)[0]
+        last = deque(loop(job, _project(job, x), fields), maxlen=1)[0]
+        return tuple(_as_numbered(job.plan, field) for field in last.state)
     state = _sweep(job, x, fields)
     for _ in range(1, job.plan.sweeps or 1):
         job, fields = prepare(job.cell, job.plan, x, per_node(state))
@@ -169,15 +184,6 @@ def _sweep(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
     """The fields of the state, `[N, ...]` each, in the structure's numbering, every node having been updated once."""
     states = [visit.state for visit in loop(job, _project(job, x), fields)]
     return tuple(_as_numbered(job.plan, torch.cat(field)) for field in zip(*states, strict=True))
-
-
-def _rounds(job: Job, x: Tensor, fields: list[Tensor]) -> Iterator[Any]:
-    """The states of all rounds, round 0 first."""
-    cell, plan = job.cell, job.plan
-    projected = _project(job, x)
-    yield cell.State(*(_as_numbered(plan, field) for field in Boundary(job, projected, fields).given()))
-    for visit in loop(job, projected, fields):
-        yield cell.State(*(_as_numbered(plan, field) for field in visit.state))
 
 
 def _as_numbered(plan: Schedule, rows: Tensor) -> Tensor:

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 
 from ..cells.cell import Cell, Fused
-from ..engine.segments import is_plain_only
+from ..engine.plain import is_plain_only
 from ..engine.validate import Job
 from ..schedule import Chains
 from .chain_sweep import ChainSweep
@@ -27,7 +28,7 @@ NAMES = (LOOP, *(backend.name for backend in BACKENDS))
 
 _forced: ContextVar[str | None] = ContextVar("backend", default=None)
 _noted: ContextVar[list[Choice] | None] = ContextVar("noted", default=None)
-_warned: set[type] = set()
+_warned: WeakSet[type] = WeakSet()
 
 
 class SlowPathWarning(UserWarning):
@@ -189,8 +190,10 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
     """
     if x is None:
         cell = next((part for part in model.modules() if isinstance(part, Cell)), None)
-        if cell is None or not isinstance(cell.inputs, int):
-            raise ValueError("the model does not say how wide its input is: give x, explain(model, s, x).")
+        if cell is None or not isinstance(cell.inputs, int) or not hasattr(s, "num_nodes"):
+            raise ValueError(
+                "model and structure do not say what shape the input has: give x, explain(model, s, x)."
+            )
         like = next(iter(model.parameters()), torch.zeros(()))
         x = like.new_zeros(s.num_nodes, cell.inputs)
     choices: list[Choice] = []

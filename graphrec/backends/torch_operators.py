@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from ..engine.segments import move
-from .chain_sweep import Layout, Scan
+from .layout import Layout
 from .lowered import Lowered
+from .scan import Scan
 
 # Far beyond what any gate's argument comes to, and far from overflow.
 _SHUT = 1e30
@@ -22,10 +23,7 @@ class TorchOperators(Lowered):
 
     @staticmethod
     def refuses(operator: str, x: Tensor) -> str | None:
-        """Why not, beside what no backend for chains takes; None: it does."""
-        is_narrow = x.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled(x.device.type)
-        if x.device.type == "cpu" and not is_narrow and operator != "lstm":
-            return "on a CPU the sweep over chains is faster"
+        """Nothing beside what no backend for chains takes."""
         return None
 
     def h(self) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -231,6 +232,13 @@ def _is_changed(part: nn.Module) -> bool:
         or part._backward_hooks
         or part._backward_pre_hooks
     )
+
+
+def with_shown(cell: Cell, state: Any) -> Any:
+    """A state as a cell's `own`: with the fields of what its nodes show beside its own."""
+    if cell.Shown is None:
+        return state
+    return SimpleNamespace(**{**cell.show(state)._asdict(), **state._asdict()})
 
 
 def check_shows_its_state(cell: Any) -> None:

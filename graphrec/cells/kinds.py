@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .cell import Cell, check_cell, check_shows_its_state, edges_read
+from .cell import Cell, check_cell, check_shows_its_state, edges_read, with_shown
 from .edges import check_edges, project_rows, relation_widths
 from .wrapping import Wrapping
 
@@ -192,9 +191,7 @@ class PerKind(Cell):
         cells, states = self._parts, []
         for (kind, messages), x_of_kind, own_of_kind in zip(parts, rows, owns, strict=True):
             cell = cells[kind]
-            own_now = self.State(*own_of_kind)
-            if cell.Shown is not None:
-                own_now = SimpleNamespace(**{**cell.show(own_now)._asdict(), **own_now._asdict()})
+            own_now = with_shown(cell, self.State(*own_of_kind))
             states.append(
                 cell(
                     cell.project(x_of_kind),

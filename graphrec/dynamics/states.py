@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..cells import Cell
+from ..learning.walk import by_node, walk
 from ..models import Recursive
-from ..runs import steps
 from ..schedule import Schedule
 
 
@@ -84,17 +84,15 @@ class Run(NamedTuple):
 
 def run_with_offsets(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> Run:
     """Run a cell; arguments as in `graphrec.run`."""
-    loop, state = steps(cell, plan, x, initial), None
-    nodes, states, offsets = [], [], []
-    while True:
-        try:
-            visit = loop.send(state)
-        except StopIteration:
-            break
-        zeros = cell.State(*(torch.zeros_like(field, requires_grad=True) for field in visit.state))
-        state = cell.State(*(field + zero for field, zero in zip(visit.state, zeros, strict=True)))
-        nodes.append(visit.nodes)
-        states.append(state)
+    states, offsets = [], []
+
+    def with_offset(state: Any) -> Any:
+        zeros = cell.State(*(torch.zeros_like(field, requires_grad=True) for field in state))
+        states.append(cell.State(*(field + zero for field, zero in zip(state, zeros, strict=True))))
         offsets.append(zeros)
-    row = torch.cat(nodes).argsort()
-    return Run(cell.State(*(torch.cat(field)[row] for field in zip(*states, strict=True))), offsets, row)
+        return states[-1]
+
+    for _ in walk(cell, plan, x, initial, with_offset):
+        pass
+    state = cell.State(*(by_node(plan, list(rows)) for rows in zip(*states, strict=True)))
+    return Run(state, offsets, plan.place)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
 
 from ..schedule import Step
-from .edge_rows import gather_edges
-from .looked import Own
+from .edge_rows import OF_EDGES, gather_edges
+from .looked import Fetch, Own
 from .validate import Job
 
 
@@ -29,16 +31,33 @@ class Boundary:
         steps = job.plan.levels
         self._node_counts = [step.nodes.stop - step.nodes.start for step in steps]
         self._edge_counts = [step.edges.stop - step.edges.start for step in steps]
-        self._x = x.split(self._node_counts) if job.plan.num_nodes == len(x) else (x,)
+        self._x = x
         self._own: dict[str, tuple[Tensor, ...]] = {}
         self._of_edges: dict[str, tuple[Tensor, ...]] = {}
 
     def x(self, step: Step) -> Tensor:
         """`[n, ...]`: the step's rows of x."""
-        return self._x[self._level(step)].clone()
+        return self._parts_of_x[self._level(step)].clone()
 
-    def of_edges(self, name: str, step: Step) -> Tensor:
-        """`[e, ...]`: features or weights of the step's inbox edges."""
+    @cached_property
+    def _parts_of_x(self) -> tuple[Tensor, ...]:
+        return self._x.split(self._node_counts)
+
+    def beside(self, read: Fetch, step: Step, border: Callable[[Tensor], Tensor] | None = None) -> Fetch:
+        """What reads a field of the step's inbox, `[e, ...]`: of the edges here, and of their sources by `read`.
+
+        What is read here comes in across a border, if there is one.
+        """
+
+        def look(name: str) -> Tensor:
+            if name not in OF_EDGES:
+                return read(name)
+            rows = self._rows_of_edges(name, step)
+            return rows if border is None else border(rows)
+
+        return look
+
+    def _rows_of_edges(self, name: str, step: Step) -> Tensor:
         if name not in self._of_edges:
             rows = gather_edges(self._job.of_edges, name, self._job.plan.edge)
             self._of_edges[name] = rows.split(self._edge_counts)

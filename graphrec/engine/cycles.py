@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..schedule import FixedPoint, NoFixedPointError, NoFixedPointWarning
+from .plain import must_be_plain
 
 Fields = Sequence[Tensor]
 # From the state of a step's nodes, and what is to be done with each tensor that comes from elsewhere, to their next
@@ -168,10 +169,11 @@ class _Implicit(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         """Solve g = grads + J^T g, J being the derivative of a round by the state."""
-        if torch.is_grad_enabled():
+        if must_be_plain(grads):
             raise RuntimeError(
-                "the gradient at a fixed point is found by iteration and has no derivative of its own, which "
-                "create_graph=True asks for: take a number of rounds, schedule(..., cycles='iterate', rounds=T)."
+                "the gradient at a fixed point is found by iteration, one at a time, and has no derivative of its own, "
+                "which create_graph=True, is_grads_batched=True or vectorize=True ask for: take a number of rounds, "
+                "schedule(..., cycles='iterate', rounds=T)."
             )
         task: _Task = ctx.task
 

@@ -45,6 +45,12 @@ def _said(state: Any, rows: str) -> Initial:
     return state
 
 
+def initial_fields(initial: Any) -> list[Any]:
+    """What an initial state holds, field by field, in whichever form it was given; nothing, where it is None."""
+    given = initial.state if isinstance(initial, Initial) else initial
+    return [given] if isinstance(given, Tensor) else list(given) if isinstance(given, list | tuple) else []
+
+
 def check_initial(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[list[Tensor], Tensor, bool]:
     """The fields of the initial state, each node's row of them, `[N]`, and whether node v has row v.
 
@@ -52,8 +58,8 @@ def check_initial(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[
         TypeError, ValueError: a state that is none of this cell's, or has other rows than x; as many rows as there
             are graphs and nodes, unless it is said which they are, or is the same.
     """
-    given, said = (initial.state, initial.rows) if isinstance(initial, Initial) else (initial, None)
-    fields = _fields(cell, given)
+    said = initial.rows if isinstance(initial, Initial) else None
+    fields = _fields(cell, initial)
     _check_past(cell, plan)
     structure, count = plan.structure, fields[0].shape[0]
     wanted = {
@@ -77,18 +83,11 @@ def check_initial(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[
 
 
 def _fields(cell: Cell, initial: Any) -> list[Tensor]:
-    names = cell.State._fields
-    given = (
-        [initial]
-        if isinstance(initial, Tensor)
-        else list(initial)
-        if isinstance(initial, list | tuple)
-        else []
-    )
+    names, given = cell.State._fields, initial_fields(initial)
     if not given or not all(isinstance(value, Tensor) for value in given):
         raise TypeError(
             f"the initial state must be a State({', '.join(names)}) of tensors, or a tensor where it has one field, "
-            f"got {type(initial).__name__}."
+            f"got {type(getattr(initial, 'state', initial)).__name__}."
         )
     if len(given) != len(names):
         raise ValueError(

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..schedule import Step
 from .boundary import Boundary
 from .cycles import settle
-from .edge_rows import OF_EDGES
 from .inbox import Inbox
-from .looked import Fetch, Own
+from .looked import Own
 from .messages import Levels, Message, Rounds
 from .validate import Job, check_sent, check_state
 
@@ -48,36 +48,35 @@ def loop(job: Job, x: Tensor, initial: list[Tensor]) -> Generator[Visit, Any, No
     cell, plan = job.cell, job.plan
     boundary = Boundary(job, x, initial)
     messages = Rounds(plan) if plan.mode == "sync" else Levels(plan)
-    previous = Message(cell, boundary.given())
+    previous = Message(boundary.given(), cell)
     messages.send(0, previous)
     for step in plan.steps:
         if plan.cycles is not None and plan.cycles.steps[step.number]:
             inbox, state = _iterate(job, step, boundary, messages, x)
         else:
-            read = messages.receive(step)
-
-            def look(name: str, step: Any = step, read: Fetch = read) -> Tensor:
-                return boundary.of_edges(name, step) if name in OF_EDGES else read(name)
-
-            own = previous if plan.mode == "sync" else Message(cell, boundary.own(step))
+            own = previous if plan.mode == "sync" else Message(boundary.own(step), cell)
+            look = boundary.beside(messages.receive(step), step)
             inbox = Inbox(plan, step, job.message_fields, look, x, total=messages.total)
             state = _new_state(job, inbox, boundary.x(step), own)
         sent = yield Visit(step.number, plan.nodes(step), inbox, state)
         if sent is not None:
             state = check_sent(job, sent, state)
-        previous = Message(cell, state)
+        previous = Message(state, cell)
         messages.send(step.number + 1, previous)
 
 
 def _new_state(job: Job, inbox: Inbox, x: Tensor, own: Message) -> Any:
     # (The cell may write into what it reads of its own.)
-    fields = Own(job.own_fields, lambda name: own.read(name).clone())
-    state = job.cell(x, inbox, fields)
+    return _checked(job, inbox, x, Own(job.own_fields, lambda name: own.read(name).clone()))
+
+
+def _checked(job: Job, inbox: Inbox, x: Tensor, own: Own) -> Any:
+    state = job.cell(x, inbox, own)
     check_state(job, state, inbox.num_nodes)
     return job.cell.State(*(getattr(state, name).to(job.dtype) for name in job.fields))
 
 
-def _iterate(job: Job, step: Any, boundary: Boundary, messages: Any, like: Tensor) -> tuple[Inbox, Any]:
+def _iterate(job: Job, step: Step, boundary: Boundary, messages: Any, like: Tensor) -> tuple[Inbox, Any]:
     """The inbox of the last round, and the state after it, of nodes that depend on themselves."""
     cell, plan, cycles = job.cell, job.plan, job.plan.cycles
     assert cycles is not None
@@ -85,13 +84,13 @@ def _iterate(job: Job, step: Any, boundary: Boundary, messages: Any, like: Tenso
     with_grad, receive = torch.is_grad_enabled(), messages.receive_in_rounds(step)
 
     def once(state: Any, border: Callable[[Tensor], Tensor]) -> Any:
-        own = Message(cell, state)
-        read = receive(own, border)
+        own = Message(state, cell)
+        read = boundary.beside(receive(own, border), step, border)
 
         def look(name: str) -> Tensor:
             # What is kept must not lack a gradient because this round has none.
             with torch.set_grad_enabled(with_grad):
-                return border(boundary.of_edges(name, step)) if name in OF_EDGES else read(name)
+                return read(name)
 
         inbox = Inbox(plan, step, job.message_fields, look, like)
         last[:] = [inbox]
@@ -113,20 +112,14 @@ def run_between(job: Job, x_source: Tensor, x_target: Tensor | None, num_targets
     cell, plan = job.cell, job.plan
     source, target = cell.show_pair(x_source, x_target)
     messages = Rounds.between(plan, num_targets)
-    messages.send(0, Message.shown(source))
+    messages.send(0, Message(source))
     step = plan.steps[0]._replace(nodes=slice(0, num_targets))
-    boundary = Boundary(job, x_source.new_zeros(num_targets, 0), [])
-    read = messages.receive(step)
-
-    def look(name: str) -> Tensor:
-        return boundary.of_edges(name, step) if name in OF_EDGES else read(name)
+    nothing = x_source.new_zeros(num_targets, 0)
+    look = Boundary(job, nothing, []).beside(messages.receive(step), step)
 
     def look_own(name: str) -> Any:
         rows = getattr(target, name)
         return None if rows is None else rows.clone()
 
-    like = x_source.new_zeros(num_targets, 0)
-    inbox = Inbox(plan, step, source._fields, look, like, total=messages.total)
-    new = cell(like, inbox, Own(target._fields, look_own))
-    check_state(job, new, num_targets)
-    return cell.State(*(getattr(new, name).to(job.dtype) for name in job.fields))
+    inbox = Inbox(plan, step, source._fields, look, nothing, total=messages.total)
+    return _checked(job, inbox, nothing, Own(target._fields, look_own))

@@ -24,22 +24,15 @@ class Message:
     """What nodes show to their targets: their state, or what their cell makes of it when it is first read.
 
     Args:
-        cell: the cell.
         state: a State, or anything that has its fields.
+        cell: whose `show` makes something else of it; None: it is shown as it is.
     """
 
-    def __init__(self, cell: Cell, state: Any) -> None:
+    def __init__(self, state: Any, cell: Cell | None = None) -> None:
         self.state = state
-        self._show = functools.cache(lambda: state if cell.Shown is None else cell.show(state))
-        self._shows = () if cell.Shown is None else cell.Shown._fields
+        self._shows = () if cell is None or cell.Shown is None else cell.Shown._fields
+        self._show = functools.cache(lambda: state if cell is None else cell.show(state))
         self._with_grad = torch.is_grad_enabled()
-
-    @staticmethod
-    def shown(fields: Any) -> Message:
-        """What was shown already."""
-        message = object.__new__(Message)
-        message.state, message._shows = fields, ()
-        return message
 
     def read(self, name: str) -> Tensor:
         """A field of the state."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..schedule import Paths
-from .segments import is_plain_only
+from .plain import is_plain_only
 
 # So many numbers fit a processor's cache.
 _CHUNK = 2**17

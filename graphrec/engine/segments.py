@@ -7,9 +7,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd import forward_ad
 
-from ..structure.outside import has_values
+from .plain import is_plain_only
 
 
 def gather_sum(rows: Tensor, index: Tensor, first: Tensor) -> Tensor:
@@ -52,14 +51,6 @@ class _Spread(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         """Every row gets the sum of its segment's gradients."""
         return segment_sum(grads[0], *ctx.saved_tensors), None, None
-
-
-def is_plain_only(rows: Tensor) -> bool:
-    """Whether torch's own operators alone will do: under torch.func's transforms, in forward-mode derivatives, and
-    for tensors without values. Functions of our own have no rules for these.
-    """
-    transforms = torch._C._functorch.peek_interpreter_stack()  # pyright: ignore[reportAttributeAccessIssue]
-    return transforms is not None or forward_ad._current_level >= 0 or not has_values(rows)
 
 
 class _SegmentSum(torch.autograd.Function):

@@ -104,21 +104,12 @@ def _sum(one: Tensor | None, other: Tensor | None) -> Any:
     return one if other is None else other if one is None else one + other
 
 
-def sources_of_steps(plan: Schedule, nodes: Sequence[Tensor]) -> list[list[int]]:
-    """For each step the earlier steps whose states it reads; a round reads the round before.
-
-    Args:
-        plan: the schedule.
-        nodes: for each step the nodes that it updates.
-    """
+def sources_of_steps(plan: Schedule) -> list[list[int]]:
+    """For each step the earlier steps whose states it reads; a round reads the round before."""
     if plan.mode == "sync":
-        return [[number - 1] if number else [] for number in range(len(nodes))]
-    sizes = torch.tensor([len(here) for here in nodes], device=plan.device)
-    level = torch.empty(plan.num_nodes, dtype=torch.long, device=plan.device)
-    level[torch.cat(list(nodes))] = torch.repeat_interleave(sizes)
-    s = plan.structure
-    pairs = torch.stack([level[s.target], level[s.source]]).unique(dim=1)
-    sources: list[list[int]] = [[] for _ in nodes]
-    for number, source in pairs[:, pairs[1] < pairs[0]].t().tolist():
-        sources[number].append(source)
+        return [[number - 1] if number else [] for number in range(len(plan.steps))]
+    sources: list[list[int]] = [[] for _ in plan.steps]
+    for number, readers in enumerate(plan.routes.readers[1:]):  # (the first are those of given rows)
+        for reader in readers:
+            sources[reader].append(number)
     return sources

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ..cells import Cell
+from ..engine.initial import initial_fields
 from ..runs import run, steps
 from ..schedule import Schedule
 from .refusals import check_first_step, check_run
@@ -56,7 +57,7 @@ class ForwardRule(Rule):
                 features that require a gradient.
         """
         traced = self.traced(cell, plan, x, initial)
-        fields = _fields(initial)
+        fields = initial_fields(initial)
         weights = traced.trace.function.weights
         task = ForwardRun(self, traced, plan, initial, len(fields))
         return cell.State(*_Forwards.apply(task, x, *fields, *weights.values()))
@@ -81,7 +82,9 @@ class ForwardRule(Rule):
     def traced(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Traced:
         """The cell with this rule's trace, if it can be run with it."""
         check_run(self, cell, plan, x, initial)
-        with_initial = torch.is_grad_enabled() and any(field.requires_grad for field in _fields(initial))
+        with_initial = torch.is_grad_enabled() and any(
+            field.requires_grad for field in initial_fields(initial)
+        )
         traced = Traced(cell, self.trace(cell, with_initial))
         tried = (cell.training, len(traced.trace.function.weights))
         if self._tried.get(cell) != tried:
@@ -126,7 +129,7 @@ class ForwardRun:
     def _initial(self, of_initial: Tensor | None) -> list[Tensor | None]:
         if of_initial is None:
             return [None] * self.num_fields
-        rows, structure = len(_fields(self.initial)[0]), self.plan.structure
+        rows, structure = len(initial_fields(self.initial)[0]), self.plan.structure
         row = structure.graph if rows > 1 else torch.zeros_like(structure.graph)
         summed = of_initial.new_zeros(rows, of_initial.shape[1]).index_add(0, row, of_initial)
         return list(self.traced.trace.function.state(summed))
@@ -150,8 +153,3 @@ class _Forwards(torch.autograd.Function):
         found = ctx.task.gradients(x, grads, ctx.needs_input_grad[1])
         wanted = ctx.needs_input_grad[1:]
         return None, *(grad if needed else None for grad, needed in zip(found, wanted, strict=True))
-
-
-def _fields(initial: Any) -> list[Tensor]:
-    given = getattr(initial, "state", initial)
-    return [] if given is None else [given] if isinstance(given, Tensor) else list(given)

@@ -35,8 +35,8 @@ class LocalRun:
             the order in which the cell computes them.
     """
 
-    def __init__(self, plan: Schedule, nodes: list[Tensor], tensors: dict[str, list[Tensor]]) -> None:
-        self._plan, self._nodes, self._tensors = plan, nodes, tensors
+    def __init__(self, plan: Schedule, tensors: dict[str, list[Tensor]]) -> None:
+        self._plan, self._tensors = plan, tensors
         self.names = tuple(tensors)
 
     def of(self, loss: Tensor) -> dict[str, Tensor]:
@@ -64,9 +64,8 @@ class LocalRun:
 
     def _placed(self, rows: list[Tensor]) -> Tensor:
         if self._plan.mode == "async":
-            return by_node(self._plan, self._nodes, rows)
-        rounds = zip(self._nodes, rows, strict=True)
-        return torch.stack([by_node(self._plan, [nodes], [row]) for nodes, row in rounds])
+            return by_node(self._plan, rows)
+        return torch.stack([by_node(self._plan, [row]) for row in rows])
 
 
 class LocalGradients:
@@ -124,20 +123,19 @@ class _Recorder(Rule):
         with differentiated_by(None):
             if not plan.num_nodes:
                 state = run(cell, plan, x, initial)
-                self._local.runs.append(_recorded(plan, [plan.order], [state], [[]]))
+                self._local.runs.append(_recorded(plan, [state], [[]]))
                 return state
-            nodes, states, arguments = [], [], []
+            states, arguments = [], []
             loop = walk(cell, plan, x, initial, lambda state: state)
             while True:
                 with _Arguments() as seen:
                     visit = next(loop, None)
                 if visit is None:
                     break
-                nodes.append(visit.nodes)
                 states.append(visit.state)
                 arguments.append(seen.arguments)
-        self._local.runs.append(_recorded(plan, nodes, states, arguments))
-        return cell.State(*(by_node(plan, nodes, rows) for rows in map(list, zip(*states, strict=True))))
+        self._local.runs.append(_recorded(plan, states, arguments))
+        return cell.State(*(by_node(plan, rows) for rows in map(list, zip(*states, strict=True))))
 
 
 class _Arguments(TorchFunctionMode):
@@ -153,14 +151,12 @@ class _Arguments(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _recorded(
-    plan: Schedule, nodes: list[Tensor], states: list[Any], arguments: list[list[Tensor]]
-) -> LocalRun:
+def _recorded(plan: Schedule, states: list[Any], arguments: list[list[Tensor]]) -> LocalRun:
     """The run, whose activations have names where every step has as many, with a row per node."""
     fields = {name: [getattr(state, name) for state in states] for name in states[0]._fields}
     is_alike = len(set(map(len, arguments))) == 1
     by_call = map(list, zip(*arguments, strict=True)) if is_alike else []
-    sizes = [len(here) for here in nodes]
+    sizes = [len(state[0]) for state in states]
     of_nodes = [rows for rows in by_call if [len(z) for z in rows] == sizes]
     names = ["z"] if len(of_nodes) == 1 else [f"z{i}" for i in range(len(of_nodes))]
-    return LocalRun(plan, nodes, fields | dict(zip(names, of_nodes, strict=True)))
+    return LocalRun(plan, fields | dict(zip(names, of_nodes, strict=True)))

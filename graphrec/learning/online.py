@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..cells import Cell
 from ..engine import per_graph
 from ..runs import steps
-from ..schedule import schedule
+from ..schedule import Schedule, schedule
 from ..structure import Over, Structure, as_structure
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Online:
     def reset(self) -> None:
         """Begin anew, with a zero state."""
         self.carried: Any = None
-        self._split = -1
+        self._odd = -1
 
     def steps(self, s: Over, x: Tensor, loss: Callable[[Any, Tensor], Tensor | None]) -> Iterator[Moment]:
         """Run over the next piece of each stream and learn from every step.
@@ -92,8 +92,7 @@ class Online:
         before = None if self.carried is None else per_graph(self.carried)
         own = None if self.carried is None else per_graph(self.cell.State(*self.carried[: self._num_fields]))
         traced = self.rule.traced(self.cell, plan, x, own)
-        last = _Last(structure, self.carried)
-        self._split = last.split
+        last, self._odd = _Last(plan, self.carried), plan.ends.odd
         for visit in steps(traced, plan, x, before):
             if own is not None and traced.step is not None and traced.step.reads_own():
                 raise ValueError(
@@ -124,9 +123,9 @@ class Online:
         return value.detach()
 
     def _check(self, structure: Structure) -> None:
-        if self._split >= 0:
+        if self._odd >= 0:
             raise ValueError(
-                f"graph {self._split} of the last piece had several nodes that no edge leaves, and so no state to "
+                f"graph {self._odd} of the last piece had several nodes that no edge leaves, and so no state to "
                 f"go on from: begin anew with reset()."
             )
         if self.carried is not None and len(self.carried[0]) != structure.num_graphs:
@@ -137,16 +136,14 @@ class Online:
 
 
 class _Last:
-    """The states of the nodes that no edge leaves, one for each graph."""
+    """The states of the nodes at which graphs end, one for each graph."""
 
-    def __init__(self, structure: Structure, before: Any) -> None:
-        self._graph = structure.graph
-        out = torch.bincount(structure.source, minlength=structure.num_nodes)
-        self._is_last = out == 0
-        self._num_graphs = structure.num_graphs
+    def __init__(self, plan: Schedule, before: Any) -> None:
+        ends, structure = plan.ends.node, plan.structure
+        self._graph, self._num_graphs = structure.graph, structure.num_graphs
+        self._is_last = torch.zeros_like(self._graph, dtype=torch.bool)
+        self._is_last[ends[ends >= 0]] = True
         self.state: Any = before
-        ends = torch.bincount(structure.graph[self._is_last], minlength=structure.num_graphs)
-        self.split = int((ends > 1).long().argmax()) if bool((ends > 1).any()) else -1
 
     def keep(self, nodes: Tensor, state: Any) -> None:
         chosen = self._is_last[nodes]

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from ..cells import Cell
+from ..engine.initial import initial_fields
 from ..runs import steps
 from ..schedule import Schedule
 from .layout import Layout, has_rows_for_units
@@ -45,8 +46,7 @@ def check_run(rule: ForwardRule, cell: Cell, plan: Schedule, x: Tensor, initial:
             raise ValueError(
                 f"{name} has no gradient for edges, but {what} requires one: detach it, or use BPTT."
             )
-    given = getattr(initial, "state", initial)
-    fields = [] if given is None else [given] if isinstance(given, Tensor) else list(given)
+    fields = initial_fields(initial)
     if any(field.requires_grad for field in fields) and len(fields[0]) not in (1, plan.structure.num_graphs):
         raise ValueError(
             f"{name} has a gradient for initial states with a row for each graph or one for all, got {len(fields[0])} "

@@ -49,9 +49,8 @@ class Rule:
             output = model(x, s)
         if not counted.runs:
             raise ValueError(
-                f"no run of {type(model).__name__} was handed to {type(self).__name__}: all rounds at once "
-                f"(graphrec.rounds, as for jumping knowledge), rounds between two sets of nodes, and modules that are "
-                f"no graphrec models are differentiated by autograd alone. Leave out the rule, model(x, s)."
+                f"no run of {type(model).__name__} was handed to {type(self).__name__}: modules that are no graphrec "
+                f"models are differentiated by autograd alone. Leave out the rule, model(x, s)."
             )
         return backward(loss, output, model, x)
 

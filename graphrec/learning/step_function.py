@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import SimpleNamespace
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -12,6 +10,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp, vjp, vmap
 
 from ..cells import Cell
+from ..cells.cell import with_shown
+from ..cells.hooks import inputs_changed
 
 Weights = dict[str, Tensor]
 
@@ -65,19 +65,9 @@ class StepFunction:
         fields = dict(zip(names, self.state(sources), strict=True))
         seen = inbox.renamed({name: name for name in names}).replaced(**fields)
         placed = {f"cell.{place}": weights[name] for place, name in self._places.items() if name in weights}
-        with self._cutting():
+        with inputs_changed(self.cell, self.cut, torch.Tensor.detach) if self.cut else nullcontext():
             made = functional_call(self._step, placed, (x, seen, self.state(own)), tie_weights=False)
         return self.flat(made)
-
-    @contextmanager
-    def _cutting(self) -> Iterator[None]:
-        layers = [self.cell.get_submodule(name) for name in self.cut]
-        hooks = [layer.register_forward_pre_hook(_constant) for layer in layers]
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
 
 
 def _places(cell: Cell) -> dict[str, str]:
@@ -94,10 +84,6 @@ def _places(cell: Cell) -> dict[str, str]:
     }
 
 
-def _constant(layer: nn.Module, inputs: Any) -> Any:
-    return (inputs[0].detach(),)
-
-
 class _Step(nn.Module):
     def __init__(self, cell: Cell) -> None:
         super().__init__()
@@ -105,9 +91,7 @@ class _Step(nn.Module):
 
     def forward(self, x: Tensor, inbox: Any, own: Any) -> Any:
         cell = self.cell
-        if cell.Shown is not None:
-            own = SimpleNamespace(**{**cell.show(own)._asdict(), **own._asdict()})
-        return cell(cell.project(x), inbox.read_by(cell), own)
+        return cell(cell.project(x), inbox.read_by(cell), with_shown(cell, own))
 
 
 class LocalStep:

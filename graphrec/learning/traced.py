@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..cells import Cell
 from ..cells.wrapping import Wrapping
-from ..engine.initial import Initial
+from ..engine.initial import Initial, initial_fields
 from ..structure import Structure
 from .layout import Layout
 from .step_function import LocalStep, StepFunction
@@ -98,8 +98,7 @@ class Traced(Wrapping):
         """An initial state of the cell, with what it sends."""
         if initial is None:
             return None
-        given = initial.state if isinstance(initial, Initial) else initial
-        fields = [given] if isinstance(given, Tensor) else list(given)
+        fields = initial_fields(initial)
         rows = len(fields[0])
         sent = [part.to(fields[0]).expand(rows, *part.shape) for part in self.trace.begin()]
         state = self.State(*(field.detach() for field in fields), *sent)

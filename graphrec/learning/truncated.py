@@ -66,21 +66,17 @@ class TruncatedBPTT(Rule):
             return self._run(cell, plan, x, initial)
 
     def _run(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> Any:
-        nodes, states, read = [], [], []
+        read = []
 
         def handed_on(state: Any) -> Any:
             read.append([field.detach().requires_grad_(field.requires_grad) for field in state])
             return cell.State(*read[-1])
 
-        for visit in walk(cell, plan, x, initial, handed_on):
-            nodes.append(visit.nodes)
-            states.append(list(visit.state))
-        self._send_errors_back(plan, nodes, states, read)
-        return cell.State(*(by_node(plan, nodes, rows) for rows in map(list, zip(*states, strict=True))))
+        states = [list(visit.state) for visit in walk(cell, plan, x, initial, handed_on)]
+        self._send_errors_back(plan, states, read)
+        return cell.State(*(by_node(plan, rows) for rows in map(list, zip(*states, strict=True))))
 
-    def _send_errors_back(
-        self, plan: Schedule, nodes: list[Tensor], states: list[list[Tensor]], read: list[list[Tensor]]
-    ) -> None:
+    def _send_errors_back(self, plan: Schedule, states: list[list[Tensor]], read: list[list[Tensor]]) -> None:
         """Put states in place of those of all steps through which errors go back as this rule has it."""
         at = [
             (step, i)
@@ -92,9 +88,7 @@ class TruncatedBPTT(Rule):
         send_back = (
             by_hops(leaves, self.depth)
             if self.every == 1
-            else by_windows(
-                leaves, [step for step, _ in at], sources_of_steps(plan, nodes), self.depth, self.every
-            )
+            else by_windows(leaves, [step for step, _ in at], sources_of_steps(plan), self.depth, self.every)
         )
         if at:
             tied: Any = WithErrorsSentBack.apply(send_back, *(states[step][i] for step, i in at))

@@ -41,8 +41,6 @@ def walk(
             return
 
 
-def by_node(plan: Schedule, nodes: list[Tensor], rows: list[Tensor]) -> Tensor:
+def by_node(plan: Schedule, rows: list[Tensor]) -> Tensor:
     """`[N, ...]` in the caller's order, of the rows of all steps; in sync mode of the last round."""
-    if plan.mode == "sync":
-        nodes, rows = nodes[-1:], rows[-1:]
-    return torch.cat(rows).index_select(0, torch.argsort(torch.cat(nodes)))
+    return torch.cat(rows[-1:] if plan.mode == "sync" else rows).index_select(0, plan.place)

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..cells import Cell
+from ..cells.hooks import inputs_changed
 from ..cells.wrapping import Wrapping
 from ..schedule import Schedule
 from ..structure import Structure
 from .combine import check_share
 from .delays import check_width
 from .recursive import Recursive
-
-# Two masks on one layer would multiply; threads that share a model mask one step after another.
-_one_at_a_time = threading.Lock()
 
 
 class VariationalDropout(Recursive):
@@ -81,23 +76,5 @@ class _Masked(Wrapping):
 
     def forward(self, x: Tensor, inbox: Any, own: Any) -> Any:
         x, mask = x[:, : -self.width], x[:, -self.width :]
-        with self._masking(mask):
+        with inputs_changed(self.cell, self.cell.recurrent_layers, lambda h: h * mask):
             return self.cell(x, inbox, own)
-
-    @contextmanager
-    def _masking(self, mask: Tensor) -> Iterator[None]:
-        """While this lasts, the inputs of the recurrent layers are masked."""
-
-        thread = threading.get_ident()
-
-        def masked(layer: nn.Module, inputs: Any) -> Any:
-            return (inputs[0] * mask,) if threading.get_ident() == thread else None
-
-        layers = [self.cell.get_submodule(name) for name in self.cell.recurrent_layers]
-        with _one_at_a_time:
-            hooks = [layer.register_forward_pre_hook(masked) for layer in layers]
-            try:
-                yield
-            finally:
-                for hook in hooks:
-                    hook.remove()

@@ -1,6 +1,5 @@
 """The example on approximation: data against Taylor series, rollouts against a plain loop, errors by hand."""
 
-import importlib
 from itertools import combinations
 from pathlib import Path
 
@@ -11,13 +10,6 @@ import torch
 from tests.tolerances import assert_close
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture
-def example(monkeypatch):
-    monkeypatch.syspath_prepend(EXAMPLES)
-    monkeypatch.syspath_prepend(EXAMPLES / "computation")
-    return importlib.import_module("approximation")
 
 
 def product(a, b, k):

@@ -27,13 +27,18 @@ def problem(s: gr.Structure):
     return x, lambda y: 0.5 * (y - wanted).pow(2).sum(), lambda y: y - wanted
 
 
+def recorded(model, x, s):
+    """What local gradients are asked of, the states and the outputs."""
+    with local_gradients() as local:
+        h = model.model(x, s)
+    return local, h, model.output(h)
+
+
 @structures
 def test_local_gradients_follow_the_recursion(network, s):
     model, u, v = network
     x, loss, slope = problem(s)
-    with local_gradients() as local:
-        h = model.model(x, s)
-    y = model.output(h)
+    local, h, y = recorded(model, x, s)
     found = local.of(loss(y))
     assert local.runs[0].names == ("h", "z")
 
@@ -49,9 +54,7 @@ def test_each_losss_own_local_gradients_follow_the_recursion(network, s):
     """delta_{t,t} = diag(f'(z_t)) V' L'(y_t), delta_{t,k} = diag(f'(z_k)) U' (sum of delta_{t,m} over targets m)."""
     model, u, v = network
     x, _, slope = problem(s)
-    with local_gradients() as local:
-        h = model.model(x, s)
-    y = model.output(h)
+    local, h, y = recorded(model, x, s)
     wanted = (y - slope(y)).detach()
     for t in range(s.num_nodes):
         found = local.of(0.5 * (y[t] - wanted[t]).pow(2).sum())["z"]
