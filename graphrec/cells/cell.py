@@ -67,8 +67,7 @@ class Cell(Resettable):
     """How one node's state follows from its input and its inbox.
 
     A subclass sets `State`, a NamedTuple type of `[N, ·]` tensors, and `self.hidden`, their width, and writes
-    `forward`. It knows nothing of order, levels, batches or time; write it as its paper does, in plain PyTorch:
-    the engine sees to it that weights get their gradients at once, and that empty inboxes cost nothing.
+    `forward`. It knows nothing of order, levels, batches or time; write it as its paper does, in plain PyTorch.
 
     Attributes:
         State: the type of the state, e.g. `namedtuple("State", "h c")`.

@@ -257,7 +257,7 @@ class Schedule:
     def masked(self, edge_mask: Tensor) -> Schedule:
         """This schedule, all that an edge brings to its target multiplied by a number: what explainers ask.
 
-        The reference loop and rounds see to it. What only scores messages, a softmax, is left as it is.
+        The loop sees to it. What only scores messages, a softmax, is left as it is.
         """
         if not len(edge_mask):
             return self

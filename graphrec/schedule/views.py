@@ -45,7 +45,7 @@ class Paths:
 
 
 class Routes(NamedTuple):
-    """Which rows of a new state go to which later steps: what the reference loop posts its states by.
+    """Which rows of a new state go to which later steps: along which the loop sends its states.
 
     Attributes:
         row: `[E]`, the source of each edge as a row of its own level, sorted by source level and reading step.

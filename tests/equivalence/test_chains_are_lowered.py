@@ -1,7 +1,7 @@
 """Chains of the SRN, the GRU and the LSTM go a shorter way, and it leads to the same numbers.
 
-Wherever a structure is a batch of chains and the cell is one of torch's, the engine runs neither the sweep nor the
-reference loop, but sweeps derived by hand and torch's own operator. Compared with the reference loop: values of all
+Wherever a structure is a batch of chains and the cell is one of torch's, a backend runs it: sweeps derived by hand, or
+torch's own operators. Compared with the loop, by torch's plain operators: values of all
 nodes and at the ends, and gradients of x, of all weights and of the initial state, for chains of any lengths in any
 numbering. Everything that is unusual goes the general way.
 """
@@ -40,7 +40,6 @@ some_chains = pytest.mark.parametrize(
     ],
     ids=["equal", "any", "equal by time", "any by time"],
 )
-swept_cells = pytest.mark.parametrize("make", [CELLS[name] for name in ("SRN", "SRN-relu", "GRU")])
 every_cell = pytest.mark.parametrize("make", CELLS.values(), ids=CELLS)
 initial_states = st.sampled_from([None, "per graph", "per node", "for all"])
 equal_lengths = st.builds(lambda count, length: [length] * count, st.integers(1, 4), st.integers(1, 5))
@@ -130,7 +129,7 @@ def everything(run):
 @example(s=gr.chains([9, 9]).reverse(), biases=0, initial="per node", inputs=2, hidden=3)
 @example(s=gr.chains([4] * 3, batch_first=False), biases=2, initial="per graph", inputs=2, hidden=2)
 @example(s=gr.chains([4] * 3, batch_first=False).reverse(), biases=2, initial="for all", inputs=2, hidden=2)
-def test_all_values_and_gradients_are_the_reference_loops(make, s, biases, initial, inputs, hidden):
+def test_all_values_and_gradients_are_the_loops(make, s, biases, initial, inputs, hidden):
     assert gr.schedule(s).chains is not None
     run = trial(made(make, biases), s, initial, inputs=inputs, hidden=hidden)
     assert_is_plain(lambda: everything(run))
@@ -140,7 +139,7 @@ def test_all_values_and_gradients_are_the_reference_loops(make, s, biases, initi
 @pytest.mark.parametrize("initial", [None, "per graph"])
 @pytest.mark.parametrize("lengths", [[4, 4], [3, 1, 0, 5]])
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
-def test_inference_is_the_reference_loops(make, initial, lengths, mode):
+def test_inference_is_the_loops(make, initial, lengths, mode):
     run = trial(made(make, 2), gr.chains(lengths), initial)
     with mode():
         h, final = run_sequence(run.cell, run.plan, run.x, run.given)
@@ -268,7 +267,7 @@ def test_rounds_go_the_general_way(backends):
 
 
 @every_cell
-def test_the_reference_loop_is_asked_for(make, backends):
+def test_the_loop_is_asked_for(make, backends):
     with plain_operators():
         trial(made(make, 1), gr.chains([3, 2])).run()
     assert backends == ["loop"]

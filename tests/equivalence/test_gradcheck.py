@@ -1,8 +1,7 @@
 """The gradients are those that finite differences find, in float64, in everything that requires grad.
 
-`gradcheck` for every cell on a chain, a tree, a DAG, a batch, and in rounds on a graph with cycles, through
-the swept engine; `gradgradcheck` through the reference loop, which is differentiable to any order. The swept
-engine has first derivatives only and says so.
+`gradcheck` and, for second derivatives, `gradgradcheck` for every cell on a chain, a tree, a DAG, a batch, and in
+rounds on a graph with cycles.
 """
 
 import pytest

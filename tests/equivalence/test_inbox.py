@@ -1,6 +1,6 @@
 """The inbox's methods are their plain definitions, node by node, whatever the degrees of the nodes in a step.
 
-The engines have shortcuts for inboxes that are empty, or full, or of equal size; a cell sees no difference.
+The loop has shortcuts for inboxes that are empty, or full, or of equal size; a cell sees no difference.
 """
 
 from collections import namedtuple
@@ -10,7 +10,7 @@ import torch
 
 import graphrec as gr
 from tests.tolerances import assert_all_close, assert_close
-from tests.trials import gradients
+from tests.trials import gradients, plain_operators
 from tests.zoo import FAMILIES, family
 
 SLOTS = 12  # more than any family fills
@@ -77,19 +77,20 @@ class Looking(gr.Cell):
         return self.State(x)
 
 
-def look_into(structure, mode, engine, look, initial=None):
+def look_into(structure, mode, operators, look, initial=None):
     """Call `look` with every inbox that a cell sees; a node's state is its row of `rows`."""
     plan = gr.schedule(structure, mode, 2 if mode == "sync" else None)
     x = rows(structure.num_nodes)
-    if engine == "reference":
-        for visit in gr.steps(Looking(look), plan, x, initial):
-            assert visit.inbox.num_nodes == len(visit.nodes)
+    if operators == "plain":
+        with plain_operators():
+            for visit in gr.steps(Looking(look), plan, x, initial):
+                assert visit.inbox.num_nodes == len(visit.nodes)
     else:
         gr.run(Looking(look), plan, x.requires_grad_(), initial)
 
 
 every_family = pytest.mark.parametrize("build", FAMILIES)
-every_engine = pytest.mark.parametrize("engine", ["swept", "reference"])
+both_operators = pytest.mark.parametrize("operators", ["own", "plain"])
 
 
 def mode_of(build):
@@ -98,9 +99,9 @@ def mode_of(build):
 
 @pytest.mark.parametrize("shape", [(), (2,), (2, 3)], ids=str)
 @pytest.mark.parametrize("name", METHODS)
-@every_engine
+@both_operators
 @every_family
-def test_methods(build, engine, name, shape):
+def test_methods(build, operators, name, shape):
     method, definition = METHODS[name]
     seen = 0
 
@@ -112,13 +113,13 @@ def test_methods(build, engine, name, shape):
         assert_close(actual + 0, expected)
         assert_all_close(gradients((actual,), {"v": values}), gradients((expected,), {"v": values}))
 
-    look_into(family(build, None), mode_of(build), engine, look)
+    look_into(family(build, None), mode_of(build), operators, look)
     assert seen
 
 
-@every_engine
+@both_operators
 @every_family
-def test_what_belongs_to_an_edge_is_its_own(build, engine):
+def test_what_belongs_to_an_edge_is_its_own(build, operators):
     """Relation, attribute, weight and slot are those of the edge, and h is its source's state."""
     s = family(build, None)
     s = s.replace(
@@ -137,13 +138,13 @@ def test_what_belongs_to_an_edge_is_its_own(build, engine):
         if mode_of(build) == "async":
             assert torch.equal(inbox.h[:, 0].detach() / 2, s.source[edge].double())
 
-    look_into(s, mode_of(build), engine, look)
+    look_into(s, mode_of(build), operators, look)
     assert sorted(set(seen)) == list(range(s.num_edges))
 
 
-@every_engine
+@both_operators
 @pytest.mark.parametrize("edges", [[[0, 1], [1, 2]], [[], []]])
-def test_the_edge_of_an_initial_state_weighs_one(edges, engine):
+def test_the_edge_of_an_initial_state_weighs_one(edges, operators):
     s = gr.dag(edges, 3)
     s = s.replace(edge_attr=torch.full((s.num_edges, 2), 3.0), edge_weight=torch.full((s.num_edges,), 3.0))
     of_edges = []
@@ -151,23 +152,23 @@ def test_the_edge_of_an_initial_state_weighs_one(edges, engine):
     def look(inbox):
         of_edges.extend(zip(inbox.edge_weight.tolist(), inbox.edge_attr.tolist(), strict=True))
 
-    look_into(s, "async", engine, look, torch.zeros(1, 2, dtype=torch.float64))
+    look_into(s, "async", operators, look, torch.zeros(1, 2, dtype=torch.float64))
     real = s.num_edges
     assert sorted(of_edges) == [(1, [0, 0])] * (3 - real) + [(3, [3, 3])] * real
 
 
-@every_engine
-def test_softmax_of_large_scores(engine):
+@both_operators
+def test_softmax_of_large_scores(operators):
     def look(inbox):
         scores = torch.full((inbox.num_edges, 1), 1e4, dtype=torch.float64)
         assert torch.isfinite(inbox.softmax(scores)).all()
 
-    look_into(gr.tree(parents=[3, 3, 3, -1]), "async", engine, look)
+    look_into(gr.tree(parents=[3, 3, 3, -1]), "async", operators, look)
 
 
 @pytest.mark.parametrize("degrees", [[2, 2], [2, 3]], ids=["equal degrees", "unequal degrees"])
-@every_engine
-def test_values_that_tie_for_the_maximum_share_its_gradient(engine, degrees):
+@both_operators
+def test_values_that_tie_for_the_maximum_share_its_gradient(operators, degrees):
     target = torch.repeat_interleave(torch.arange(2), torch.tensor(degrees)) + 5
     s = gr.dag(torch.stack([torch.arange(len(target)), target]), 7)
 
@@ -179,7 +180,7 @@ def test_values_that_tie_for_the_maximum_share_its_gradient(engine, degrees):
                 grad[:, 0], 1 / torch.repeat_interleave(torch.tensor(degrees), torch.tensor(degrees)).double()
             )
 
-    look_into(s, "async", engine, look)
+    look_into(s, "async", operators, look)
 
 
 def test_unknown_fields_are_named():
@@ -187,4 +188,4 @@ def test_unknown_fields_are_named():
         with pytest.raises(AttributeError, match="no field 'c' here, there are h"):
             _ = inbox.c
 
-    look_into(gr.chain(2), "async", "swept", look)
+    look_into(gr.chain(2), "async", "own", look)

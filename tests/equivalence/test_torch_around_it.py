@@ -1,6 +1,6 @@
 """What torch offers around a module works around a model: transforms, modes, threads, parametrizations, pickles.
 
-The swept engine replaces parameters and has a backward of its own; here is what could come across that.
+Here are single habits; `test_every_family_within_torch.py` has every family of models in torch's main tools.
 """
 
 import pickle
@@ -204,7 +204,7 @@ class StraightThrough(torch.autograd.Function):
 
 
 class OneBit(user_cells.UserCell):
-    """Its weight goes through a function of the user's, which asks no stand-in."""
+    """Its weight goes through a function of the user's."""
 
     def forward(self, x, inbox, own):
         return self.State(torch.tanh(x + inbox.sum(inbox.h) @ StraightThrough.apply(self.U.weight)))
@@ -232,13 +232,13 @@ class LearntStart(user_cells.UserCell):
 
 
 @pytest.mark.parametrize("make", [OneBit, MapsItsWeight, LearntStart])
-def test_weights_used_past_their_stand_ins_get_their_gradients(make):
+def test_weights_that_go_through_something_else_get_their_gradients(make):
     run = trial(make, family(dag, None))
     assert_is_plain(run.outcome)
 
 
 class ConstantBuffer(user_cells.UserCell):
-    """Cannot be swept, and reads a buffer that takes no memory of its own."""
+    """Writes into a sum, and reads a buffer that takes no memory of its own."""
 
     def __init__(self, inputs, hidden):
         super().__init__(inputs, hidden)
@@ -310,7 +310,7 @@ def test_readouts_are_transformed(name):
 
 
 class CountsItsSteps(user_cells.UserCell):
-    """Cannot be swept, and has a buffer."""
+    """Changes a buffer in every step."""
 
     def __init__(self, inputs, hidden):
         super().__init__(inputs, hidden)
@@ -323,7 +323,7 @@ class CountsItsSteps(user_cells.UserCell):
         return self.State(torch.tanh(self.U(h)))
 
 
-def test_a_run_that_begins_again_changes_buffers_once():
+def test_each_step_changes_buffers_once():
     run = trial(CountsItsSteps, gr.chain(4))
     run.run()
     assert run.cell.steps == 4

@@ -109,7 +109,7 @@ def test_no_edges_and_no_nodes():
     assert model((rows(S, D), rows(0, E)), none).shape == (0, H)
 
 
-def test_transforms_and_the_reference_loop_see_the_same():
+def test_transforms_and_plain_operators_see_the_same():
     torch.manual_seed(0)
     for name in LAYERS:
         _, model = same_weights(name, D)
