@@ -17,7 +17,8 @@ from .boundary import Boundary
 from .cycles import settle
 from .inbox import Inbox
 from .looked import Own
-from .messages import Levels, Message, Rounds
+from .messages import Levels, Message, Rounds, Rows
+from .plain import is_plain_only
 from .validate import Job, check_sent, check_state
 
 
@@ -47,7 +48,7 @@ def loop(job: Job, x: Tensor, initial: list[Tensor]) -> Generator[Visit, Any, No
     """
     cell, plan = job.cell, job.plan
     boundary = Boundary(job, x, initial)
-    messages = Rounds(plan) if plan.mode == "sync" else Levels(plan)
+    messages = _messages(job, x)
     previous = Message(boundary.given(), cell)
     messages.send(0, previous)
     for step in plan.steps:
@@ -63,6 +64,13 @@ def loop(job: Job, x: Tensor, initial: list[Tensor]) -> Generator[Visit, Any, No
             state = check_sent(job, sent, state)
         previous = Message(state, cell)
         messages.send(step.number + 1, previous)
+
+
+def _messages(job: Job, x: Tensor) -> Any:
+    if job.plan.mode == "sync":
+        return Rounds(job.plan)
+    has_rows = job.plan.cycles is None and not torch.is_grad_enabled() and not is_plain_only(x)
+    return Rows(job.plan) if has_rows else Levels(job.plan)
 
 
 def _new_state(job: Job, inbox: Inbox, x: Tensor, own: Message) -> Any:

@@ -142,5 +142,41 @@ class Levels:
         return read
 
 
+class Rows:
+    """Async mode without gradients: new states stand in one tensor for each field, from which every inbox is a gather.
+
+    (With gradients each such write would cost all rows on the way back.)
+    """
+
+    total = None
+
+    def __init__(self, plan: Schedule) -> None:
+        self._plan, self._bounds = plan, plan.steps.row_bounds
+        self._sent: list[Message] = []
+        self._rows: dict[str, Tensor] = {}
+
+    def send(self, level: int, message: Message) -> None:
+        """Level 0 are the given rows, k + 1 those of step k."""
+        self._sent.append(message)
+        for name in self._rows:
+            self._write(name, level, message)
+
+    def receive(self, step: Step) -> Fetch:
+        """What reads a field, `[e, ...]`."""
+
+        def read(name: str) -> Tensor:
+            if name not in self._rows:  # only what is read is kept
+                field = self._sent[-1].read_shown(name)
+                self._rows[name] = field.new_empty(self._plan.num_rows, *field.shape[1:])
+                for level, message in enumerate(self._sent):
+                    self._write(name, level, message)
+            return self._rows[name].index_select(0, self._plan.source[step.edges])
+
+        return read
+
+    def _write(self, name: str, level: int, message: Message) -> None:
+        self._rows[name][self._bounds[level] : self._bounds[level + 1]] = message.read_shown(name)
+
+
 def _across(border: Border, letter: Fetch) -> Fetch:
     return lambda name: border(letter(name))

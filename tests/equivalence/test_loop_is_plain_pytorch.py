@@ -7,6 +7,7 @@ the edge attributes, of the initial state, and of tensors that a cell has from e
 """
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,6 +46,16 @@ def test_async(case, structure, initial):
 @pytest.mark.parametrize(("case", "structure"), cases(ALL_CELLS, [tree, mixed_batch]))
 def test_async_with_other_forms_of_initial_state(case, structure, initial):
     assert_ways_agree(trial(case.make, structure, initial))
+
+
+@pytest.mark.parametrize("initial", [None, "per graph"])
+@pytest.mark.parametrize(("case", "structure"), cases(ALL_CELLS, ACYCLIC))
+def test_without_gradients_states_are_read_from_rows(case, structure, initial):
+    run = trial(case.make, structure, initial)
+    expected = run.run()
+    with torch.no_grad():
+        found = run.run()
+    assert_all_close(found._asdict(), {name: value.detach() for name, value in expected._asdict().items()})
 
 
 @pytest.mark.parametrize("initial", [None, "per node"])
