@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor
@@ -28,9 +29,9 @@ class Boundary:
 
     def __init__(self, job: Job, x: Tensor, initial: list[Tensor]) -> None:
         self._job, self._like, self._initial = job, x[:0], initial
-        steps = job.plan.levels
-        self._node_counts = [step.nodes.stop - step.nodes.start for step in steps]
-        self._edge_counts = [step.edges.stop - step.edges.start for step in steps]
+        steps = job.plan.steps
+        self._node_counts = [stop - start for start, stop in pairwise(steps.node_bounds)]
+        self._edge_counts = [stop - start for start, stop in pairwise(steps.edge_bounds)]
         self._x = x
         self._own: dict[str, tuple[Tensor, ...]] = {}
         self._of_edges: dict[str, tuple[Tensor, ...]] = {}

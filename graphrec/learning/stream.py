@@ -14,6 +14,7 @@ from ..models import Model
 from ..models.model import check_initial
 from .bptt import BPTT
 from .episodes import Episodes
+from .forward import ForwardRule
 from .losses import backward, check_is_function
 from .rule import Rule
 from .stream_checks import cells_in_time, checked_mask
@@ -80,6 +81,11 @@ class Stream:
         self.model, self.rule, self.optimizer = model, BPTT() if rule is None else rule, optimizer
         if not isinstance(self.rule, Rule):
             raise TypeError(f"rule must be a graphrec.learning.Rule, got {type(rule).__name__}.")
+        if isinstance(self.rule, ForwardRule):
+            raise TypeError(
+                f"a stream hands on states alone, and {type(rule).__name__} has sensitivities to hand on, too: use "
+                f"rule.online(cell), which does."
+            )
         self._initial = None if initial is None else self._checked(check_initial(model, initial))
         self._state: StreamState | None = None
 

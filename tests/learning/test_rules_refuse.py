@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import graphrec as gr
+from graphrec.engine.rules import differentiated_by
 from graphrec.learning import BPTT, TruncatedBPTT, local_gradients
 
 S, X = gr.chain(4), torch.randn(4, 3)
@@ -119,3 +120,13 @@ def test_local_gradients_of_nothing():
         h = gr.SRN(3, 4).requires_grad_(False)(X, S)
     with pytest.raises(ValueError, match="no gradient to tell"):
         local.of(h.sum())
+
+
+def test_what_no_rule_differentiates_says_so():
+    cell, plan = gr.SRNCell(3, 4), gr.schedule(S, mode="sync", rounds=2)
+    layer, pair = gr.GNN([gr.SAGECell(3, 4)]), (torch.randn(2, 3), torch.randn(1, 3))
+    with differentiated_by(BPTT()):
+        with pytest.raises(ValueError, match=r"BPTT\(\) does not differentiate graphrec.rounds"):
+            gr.rounds(cell, plan, X)
+        with pytest.raises(ValueError, match="does not differentiate a round between two sets of nodes"):
+            layer(pair, torch.tensor([[0, 1], [0, 0]]))

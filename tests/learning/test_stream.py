@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import graphrec as gr
-from graphrec.learning import BPTT, Stream, TruncatedBPTT
+from graphrec.learning import BPTT, RTRL, Stream, TruncatedBPTT
 from tests.learning.networks import gradients_of
 from tests.tolerances import assert_all_close, assert_close
 
@@ -233,6 +233,11 @@ def test_what_a_stream_refuses(use, said):
     with pytest.raises((ValueError, TypeError), match=f"(?s){said}"):
         use(stream)
     assert stream.state is before  # nothing has been done
+
+
+def test_sensitivities_are_not_lost_between_calls():
+    with pytest.raises(TypeError, match=r"RTRL has sensitivities to hand on, too: use rule.online\(cell\)"):
+        Stream(gr.LSTM(D, H), RTRL())
 
 
 NO_STREAMS = {

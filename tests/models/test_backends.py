@@ -1,0 +1,64 @@
+"""Backends have names: which runs is said, one can be forced, and none is taken for what it does not run."""
+
+import pytest
+import torch
+
+import graphrec as gr
+from tests.tolerances import assert_close
+
+CHAINS = gr.chains([4, 2])
+# Two nodes read the same one: no chain, though each has one source.
+FORK = gr.dag([[0, 0], [1, 2]], 3, slot=torch.zeros(2, dtype=torch.long))
+
+
+@pytest.mark.parametrize("make", [gr.SRN, gr.LSTM, gr.GRU])
+@pytest.mark.parametrize("s", [CHAINS, gr.chains([3, 3]), CHAINS.reverse()], ids=["any", "equal", "reversed"])
+def test_each_backend_that_takes_a_run_computes_it(make, s):
+    model, x = make(3, 4).double(), torch.randn(s.num_nodes, 3, dtype=torch.float64)
+    expected = model(x, s, backend="loop")
+    assert_close(model(x, s, backend="torch"), expected)
+    assert_close(gr.run(model.cell, gr.schedule(s), x, backend="torch").h, expected)
+    if make is not gr.LSTM:
+        assert_close(model(x, s, backend="chain_sweep"), expected)
+
+
+@pytest.mark.parametrize(
+    ("model", "s", "backend", "said"),
+    [
+        (gr.LSTM(3, 4), CHAINS, "chain_sweep", "does not run LSTMCell here: it is for the SRN and the GRU"),
+        (
+            gr.LSTM(3, 4),
+            FORK,
+            "torch",
+            "does not run LSTMCell here: the structure is not made of chains alone",
+        ),
+        (gr.TreeLSTM(3, 4), CHAINS, "torch", "ChildSumTreeLSTMCell is none of torch's operators"),
+        (gr.LSTM(3, 4), CHAINS, "dgl", "no backend 'dgl': choose among 'loop', 'chain_sweep', 'torch'"),
+    ],
+)
+def test_a_forced_backend_runs_or_raises(model, s, backend, said):
+    with pytest.raises(ValueError, match=said):
+        model(torch.randn(s.num_nodes, 3), s, backend=backend)
+
+
+def test_explain_says_what_ran_each_cell():
+    model = gr.Stacked(
+        [gr.Bidirectional(gr.LSTM(3, 4), gr.GRU(3, 4)), gr.Recursive(gr.PeepholeLSTMCell(8, 4))]
+    )
+    model.train()
+    said = gr.explain(model, CHAINS)
+    assert [choice.backend for choice in said] == ["torch", "chain_sweep", "loop"]
+    assert str(said).splitlines() == [
+        "LSTMCell (6 nodes, 4 steps): torch; not chain_sweep: it is for the SRN and the GRU",
+        "GRUCell (6 nodes, 4 steps): chain_sweep",
+        "PeepholeLSTMCell (6 nodes, 4 steps): loop; not chain_sweep, torch: PeepholeLSTMCell is none of torch's "
+        "operators",
+    ]
+    assert all(part.training for part in model.modules())
+
+
+def test_explain_over_edges_alone_needs_an_input():
+    model, edges = gr.GNN([gr.GCNCell(3, 4)]), torch.tensor([[0], [1]])
+    with pytest.raises(ValueError, match=r"give x, explain\(model, s, x\)"):
+        gr.explain(model, edges)
+    assert [choice.backend for choice in gr.explain(model, edges, torch.randn(2, 3))] == ["loop"]
