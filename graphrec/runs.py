@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .backends import choose, running_on
+from .backends import check_loop_may_run, choose, running_on
 from .cells.cell import Cell
 from .engine.boundary import Boundary
 from .engine.initial import per_node
 from .engine.loop import Visit, loop
 from .engine.loop import run_between as loop_between
+from .engine.messages import Rows
+from .engine.plain import is_plain_only
 from .engine.rules import differentiated_by, rule_in_force
 from .engine.segments import move, rows_or_zero
 from .engine.validate import Job, prepare, prepare_pair
@@ -129,6 +131,7 @@ def rounds(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> list[A
     if plan.mode != "sync":
         raise ValueError("an async schedule has no rounds: make one with schedule(s, mode='sync', rounds=T).")
     _refuse_rule("graphrec.rounds")
+    check_loop_may_run("all rounds at once")
     projected = _project(job, x)
     states = [
         Boundary(job, projected, fields).given(),
@@ -146,6 +149,7 @@ def steps(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Generat
         of theirs (`loop.send(state)`), and later nodes will read that one: so a decoder chooses what it has said.
     """
     job, fields = prepare(cell, plan, x, initial)
+    check_loop_may_run("steps one by one")
     return loop(job, _project(job, x), fields)
 
 
@@ -182,7 +186,9 @@ def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
 
 def _sweep(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
     """The fields of the state, `[N, ...]` each, in the structure's numbering, every node having been updated once."""
-    states = [visit.state for visit in loop(job, _project(job, x), fields)]
+    has_rows = job.plan.cycles is None and not torch.is_grad_enabled() and not is_plain_only(x)
+    visits = loop(job, _project(job, x), fields, Rows(job.plan) if has_rows else None)
+    states = [visit.state for visit in visits]
     return tuple(_as_numbered(job.plan, torch.cat(field)) for field in zip(*states, strict=True))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,6 +69,14 @@ def running_on(backend: str | None) -> Iterator[None]:
         _forced.reset(token)
 
 
+def check_loop_may_run(what: str) -> None:
+    """Raise ValueError where another backend was asked for than the loop."""
+    if _forced.get() not in (None, LOOP):
+        raise ValueError(
+            f"backend {_forced.get()!r} does not run {what}, which only the loop does: leave backend out."
+        )
+
+
 def choose(job: Job, x: Tensor, initial: list[Tensor]) -> Lowered | None:
     """A run by a backend that takes it, the fastest; None: it is the loop's.
 
@@ -117,6 +126,13 @@ def _operator(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Fused | None,
     """The operator that a cell is on chains; or why this run is none for backends over chains."""
     if job.plan.edge_mask is not None:
         return None, "messages are masked"
+    if job.plan.mode != "async" or job.plan.cycles is not None or job.plan.sweeps is not None:
+        return (
+            None,
+            "it runs in rounds"
+            if job.plan.mode != "async"
+            else "it runs more than once, or in a given order",
+        )
     if is_plain_only(x):
         return None, "a transform of torch.func, a forward-mode derivative, or an input without values"
     fused = job.cell.fused()
@@ -159,8 +175,16 @@ def _warn_of_subclass(job: Job, kind: type[Cell]) -> None:
         f"{type(job.cell).__name__} is a subclass of {kind.__name__} and runs in the loop, step by step, which on long "
         f"chains is many times slower than the backend of {kind.__name__}: graphrec.explain(model, s) says what runs.",
         SlowPathWarning,
-        stacklevel=5,
+        stacklevel=_frames_inside(),
     )
+
+
+def _frames_inside() -> int:
+    """How many calls lead from the user's line to the one that warns."""
+    frame, count = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] in ("graphrec", "torch"):
+        frame, count = frame.f_back, count + 1
+    return count
 
 
 class Explanation(tuple[Choice, ...]):

@@ -147,6 +147,6 @@ class TorchOperators(Lowered):
         gates = x @ fused.w_ih[: 3 * h.shape[1]].t() + earlier @ fused.w_hh[: 3 * h.shape[1]].t()
         for bias in (fused.b_ih, fused.b_hh):
             gates = gates if bias is None else gates + bias[: 3 * h.shape[1]]
-        i, f, g = gates.chunk(3, dim=-1)
+        i, f, g = gates.to(self.x.dtype).chunk(3, dim=-1)
         c = Scan.apply(layout, torch.sigmoid(f), torch.sigmoid(i) * torch.tanh(g), initial)
         return move(c, chains.place, chains.node)

@@ -19,6 +19,10 @@ def cell_of(model: Any) -> Cell:
     Raises:
         TypeError: neither a cell nor a `Recursive`. ValueError: a model that runs in another mode.
     """
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError(
+            "derivatives are measured, which inference mode does without: leave torch.inference_mode() for that."
+        )
     if isinstance(model, Cell):
         return model
     if not isinstance(model, Recursive):

@@ -17,8 +17,7 @@ from .boundary import Boundary
 from .cycles import settle
 from .inbox import Inbox
 from .looked import Own
-from .messages import Levels, Message, Rounds, Rows
-from .plain import is_plain_only
+from .messages import Levels, Message, Messages, Rounds
 from .validate import Job, check_sent, check_state
 
 
@@ -38,21 +37,26 @@ class Visit(NamedTuple):
     state: Any
 
 
-def loop(job: Job, x: Tensor, initial: list[Tensor]) -> Generator[Visit, Any, None]:
+def loop(
+    job: Job, x: Tensor, initial: list[Tensor], messages: Messages | None = None
+) -> Generator[Visit, Any, None]:
     """Run a cell step by step; a state that is sent in takes the place of the one that was seen last.
 
     Args:
         job: the run.
         x: `[N, ...]`, projected, in the order of the plan's places.
         initial: per field `[K, ...]` (see `Job.initial_row`), or nothing.
+        messages: how states reach their readers; by default so that none is kept that nobody will read any more.
     """
     cell, plan = job.cell, job.plan
     boundary = Boundary(job, x, initial)
-    messages = _messages(job, x)
+    if messages is None:
+        messages = Rounds(plan) if plan.mode == "sync" else Levels(plan)
     previous = Message(boundary.given(), cell)
     messages.send(0, previous)
     for step in plan.steps:
         if plan.cycles is not None and plan.cycles.steps[step.number]:
+            assert isinstance(messages, Levels)
             inbox, state = _iterate(job, step, boundary, messages, x)
         else:
             own = previous if plan.mode == "sync" else Message(boundary.own(step), cell)
@@ -66,13 +70,6 @@ def loop(job: Job, x: Tensor, initial: list[Tensor]) -> Generator[Visit, Any, No
         messages.send(step.number + 1, previous)
 
 
-def _messages(job: Job, x: Tensor) -> Any:
-    if job.plan.mode == "sync":
-        return Rounds(job.plan)
-    has_rows = job.plan.cycles is None and not torch.is_grad_enabled() and not is_plain_only(x)
-    return Rows(job.plan) if has_rows else Levels(job.plan)
-
-
 def _new_state(job: Job, inbox: Inbox, x: Tensor, own: Message) -> Any:
     # (The cell may write into what it reads of its own.)
     return _checked(job, inbox, x, Own(job.own_fields, lambda name: own.read(name).clone()))
@@ -84,7 +81,7 @@ def _checked(job: Job, inbox: Inbox, x: Tensor, own: Own) -> Any:
     return job.cell.State(*(getattr(state, name).to(job.dtype) for name in job.fields))
 
 
-def _iterate(job: Job, step: Step, boundary: Boundary, messages: Any, like: Tensor) -> tuple[Inbox, Any]:
+def _iterate(job: Job, step: Step, boundary: Boundary, messages: Levels, like: Tensor) -> tuple[Inbox, Any]:
     """The inbox of the last round, and the state after it, of nodes that depend on themselves."""
     cell, plan, cycles = job.cell, job.plan, job.plan.cycles
     assert cycles is not None

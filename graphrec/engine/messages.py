@@ -145,7 +145,7 @@ class Levels:
 class Rows:
     """Async mode without gradients: new states stand in one tensor for each field, from which every inbox is a gather.
 
-    (With gradients each such write would cost all rows on the way back.)
+    For runs that keep all states. (With gradients each write would cost all rows on the way back.)
     """
 
     total = None
@@ -180,3 +180,6 @@ class Rows:
 
 def _across(border: Border, letter: Fetch) -> Fetch:
     return lambda name: border(letter(name))
+
+
+Messages = Rounds | Levels | Rows

@@ -13,7 +13,7 @@ from .rflo import RFLO, FeedbackLinear
 from .rtrl import RTRL
 from .rule import Rule
 from .snap import SnAp1
-from .stream import Stream, StreamState
+from .stream import Stream
 from .truncated import TruncatedBPTT
 from .uoro import UORO
 
@@ -31,7 +31,6 @@ __all__ = [
     "Rule",
     "SnAp1",
     "Stream",
-    "StreamState",
     "TruncatedBPTT",
     "UORO",
     "local_gradients",

@@ -30,9 +30,6 @@ class BPTT(Rule):
     In a `Stream` each call is differentiated as a whole, and the state that it begins with is a constant.
     """
 
-    def __repr__(self) -> str:
-        return "BPTT()"
-
     def run(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
         """As `graphrec.run`."""
         with differentiated_by(None):

@@ -79,6 +79,8 @@ _BY_HAND: dict[type, Derived] = {SRNCell: srn, LSTMCell: lstm, GRUCell: gru}
 def derived(cell: Cell) -> Derived | None:
     """The cell's step by hand, or None where it has none."""
     kind = type(cell)
+    if len(list(cell.parameters())) < len(list(cell.named_parameters(remove_duplicate=False))):
+        return None  # a weight that acts in two places has the derivatives of both
     if isinstance(cell, SRNCell) and cell.activation not in _ELEMENTWISE:
         return None  # a function of the user's may read all units
     return _BY_HAND[kind] if kind in _BY_HAND and is_plain(cell, kind) else None

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ..schedule import Schedule
+from .first_order import check_first_order
 
 Errors = Sequence[Tensor | None]
 SendBack = Callable[[Sequence[Tensor], Errors], Errors]
@@ -31,12 +31,10 @@ class WithErrorsSentBack(torch.autograd.Function):
         return tuple(state.view_as(state) for state in computed)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *errors: Tensor | None) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        with (
-            torch.enable_grad()
-        ):  # the graphs of the steps are there, and are kept for autograd to go on with
-            return None, *ctx.send_back(ctx.saved_tensors, errors)
+    def backward(ctx: Any, *errors: Tensor | None) -> tuple[Any, ...]:
+        check_first_order("TruncatedBPTT", errors)
+        # The graphs of the steps are kept, for autograd to go on with.
+        return None, *ctx.send_back(ctx.saved_tensors, errors)
 
 
 def by_hops(read: Sequence[Tensor], depth: int) -> SendBack:

@@ -7,12 +7,12 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from ..cells import Cell
 from ..engine.initial import initial_fields
 from ..runs import run, steps
 from ..schedule import Schedule
+from .first_order import check_first_order, check_untransformed
 from .refusals import check_first_step, check_run
 from .rule import Rule
 from .traced import Trace, Traced
@@ -36,6 +36,12 @@ class ForwardRule(Rule):
     def __init__(self) -> None:
         self._tried: WeakKeyDictionary[Cell, tuple[bool, int]] = WeakKeyDictionary()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_tried": None}  # what was tried are cells of this process
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update({**state, "_tried": WeakKeyDictionary()})
+
     def trace(self, cell: Cell, with_initial: bool = False) -> Trace:
         """What this rule sends along with the states of a cell.
 
@@ -56,6 +62,7 @@ class ForwardRule(Rule):
                 dropout in training, one that begins with x, or one that torch.func cannot differentiate; edge
                 features that require a gradient.
         """
+        check_untransformed(type(self).__name__, x)
         traced = self.traced(cell, plan, x, initial)
         fields = initial_fields(initial)
         weights = traced.trace.function.weights
@@ -146,9 +153,9 @@ class _Forwards(torch.autograd.Function):
         return task.state(x)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Forwards."""
+        check_first_order(type(ctx.task.rule).__name__, grads)
         x = ctx.saved_tensors[0]
         found = ctx.task.gradients(x, grads, ctx.needs_input_grad[1])
         wanted = ctx.needs_input_grad[1:]

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from ..cells import Cell
-from ..engine.initial import initial_fields
+from ..engine.initial import Initial, initial_fields
 from ..runs import steps
 from ..schedule import Schedule
 from .layout import Layout, has_rows_for_units
@@ -35,6 +35,11 @@ def check_run(rule: ForwardRule, cell: Cell, plan: Schedule, x: Tensor, initial:
             f"{name} is for cells that begin with zero or with the initial state that is given, but {of_cell} begins "
             f"with x: learn this with BPTT."
         )
+    if torch.is_autocast_enabled(x.device.type):
+        raise ValueError(
+            f"{name} compares derivatives there and back, which differ under autocast: run it outside, "
+            f"torch.autocast({x.device.type!r}, enabled=False), or learn with BPTT."
+        )
     check_modules(name, cell)
     features = plan.structure.edge_attr
     if features is not None and not isinstance(features, Tensor):
@@ -47,7 +52,9 @@ def check_run(rule: ForwardRule, cell: Cell, plan: Schedule, x: Tensor, initial:
                 f"{name} has no gradient for edges, but {what} requires one: detach it, or use BPTT."
             )
     fields = initial_fields(initial)
-    if any(field.requires_grad for field in fields) and len(fields[0]) not in (1, plan.structure.num_graphs):
+    is_per_node = isinstance(initial, Initial) and initial.rows == "node"
+    is_per_node = is_per_node or (bool(fields) and len(fields[0]) not in (1, plan.structure.num_graphs))
+    if is_per_node and any(field.requires_grad for field in fields):
         raise ValueError(
             f"{name} has a gradient for initial states with a row for each graph or one for all, got {len(fields[0])} "
             f"rows, one for each node: detach them, or use BPTT."

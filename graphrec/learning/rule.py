@@ -24,6 +24,9 @@ class Rule:
     lookback: int = 0
     every: int = 1
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     def run(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
         """The state that `graphrec.run` returns for the same arguments, with this rule's gradients on the way back."""
         raise NotImplementedError(f"{type(self).__name__} has no run(cell, plan, x, initial).")
@@ -60,6 +63,9 @@ class _Counted(Rule):
 
     def __init__(self, rule: Rule) -> None:
         self.rule, self.runs = rule, 0
+
+    def __repr__(self) -> str:
+        return repr(self.rule)
 
     def run(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
         self.runs += 1

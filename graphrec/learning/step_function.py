@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import nullcontext
 from typing import Any
 
@@ -32,16 +33,18 @@ class StepFunction:
 
     def __init__(self, cell: Cell, cut: tuple[str, ...] = ()) -> None:
         self.cell, self.cut = cell, cut
+        self.names = tuple(name for name, weight in cell.named_parameters() if weight.requires_grad)
         self._shapes = cell.shapes()
         self._sizes = [torch.Size(shape).numel() for shape in self._shapes]
         self.width = sum(self._sizes)
-        self._step = _Step(cell)
+        self._step = _Step(_twin(cell))
         self._places = _places(cell)
 
     @property
     def weights(self) -> Weights:
         """Looked up anew each time: an optimiser may have changed them since the last step."""
-        return {name: weight for name, weight in self.cell.named_parameters() if weight.requires_grad}
+        weights = dict(self.cell.named_parameters())
+        return {name: weights[name] for name in self.names}
 
     def sources(self, inbox: Any) -> Tensor:
         """`[e, K]`: the states in an inbox."""
@@ -65,9 +68,19 @@ class StepFunction:
         fields = dict(zip(names, self.state(sources), strict=True))
         seen = inbox.renamed({name: name for name in names}).replaced(**fields)
         placed = {f"cell.{place}": weights[name] for place, name in self._places.items() if name in weights}
-        with inputs_changed(self.cell, self.cut, torch.Tensor.detach) if self.cut else nullcontext():
+        with inputs_changed(self._step.cell, self.cut, torch.Tensor.detach) if self.cut else nullcontext():
             made = functional_call(self._step, placed, (x, seen, self.state(own)), tie_weights=False)
         return self.flat(made)
+
+
+def _twin(cell: Cell) -> Cell:
+    """The same modules once more, with the very tensors: what is put in place of weights here, no one else sees."""
+    kept = {}
+    for part in cell.modules():
+        for value in (*vars(part).values(), *part._parameters.values(), *part._buffers.values()):
+            if isinstance(value, Tensor):
+                kept[id(value)] = value
+    return copy.deepcopy(cell, kept)
 
 
 def _places(cell: Cell) -> dict[str, str]:
@@ -169,7 +182,8 @@ class LocalStep:
 
         def of_node(node: Tensor) -> Tensor:
             of_weights = back(grad * node.unsqueeze(1))[0]
-            return torch.cat([of_weights[name].flatten() for name in self.weights])
+            parts = [of_weights[name].flatten() for name in self.weights]
+            return torch.cat(parts) if parts else grad.new_zeros(0)
 
         return vmap(of_node)(torch.eye(len(grad), dtype=grad.dtype, device=grad.device))
 

@@ -30,16 +30,14 @@ class Call(NamedTuple):
 
 
 class StreamState(NamedTuple):
-    """Where streams stand: to be stored, and given to `Stream.resume`.
+    """Where streams stand.
 
     Attributes:
-        layers: for each layer its cell, and the shape of each field of its state.
         calls: the calls that later losses still reach.
         start: each layer's state, a State of `[B, ·]` tensors.
         begins: `[B]` bool, the streams that begin anew with the next call.
     """
 
-    layers: list[tuple[str, dict[str, tuple[int, ...]]]]
     calls: list[Call]
     start: list[Any]
     begins: Tensor
@@ -120,9 +118,9 @@ class Stream:
         with differentiated_by(self.rule):
             h, final = self.model(rows.flatten(0, 1), episodes.structure, initial=initial, return_states=True)
         start = [type(state)(*(field.detach() for field in episodes.last(state))) for state in final]
-        self._state = StreamState(
-            self._layers, self._within_reach(calls), start, torch.zeros_like(begins[:, 0])
-        )
+        # A copy: the caller may fill his x anew for the next call.
+        calls[-1] = calls[-1]._replace(x=x.detach().clone())
+        self._state = StreamState(self._within_reach(calls), start, torch.zeros_like(begins[:, 0]))
         return h.unflatten(0, rows.shape[:2])[:, -x.shape[1] :]
 
     def step(self, x: Tensor, loss: Callable[[Tensor], Tensor], begins: Tensor | None = None) -> Tensor:
@@ -159,32 +157,53 @@ class Stream:
             begins=begins | checked_mask("mask", mask, begins.shape, begins.device)
         )
 
-    @property
-    def state(self) -> StreamState | None:
-        """Where the streams stand; None before the first call."""
-        return self._state
+    def state_dict(self) -> dict[str, Any]:
+        """Where the streams stand, in tensors, lists, dictionaries and names alone, to be stored with a checkpoint."""
+        if self._state is None:
+            return {"layers": self._layers, "streams": None}
+        calls = [
+            {**call._asdict(), "start": [list(state) for state in call.start]} for call in self._state.calls
+        ]
+        start = [list(state) for state in self._state.start]
+        return {
+            "layers": self._layers,
+            "streams": {"calls": calls, "start": start, "begins": self._state.begins},
+        }
 
-    def resume(self, state: StreamState) -> None:
+    def load_state_dict(self, stored: dict[str, Any]) -> None:
         """Go on from where streams of an equal model stood.
 
         Raises:
             TypeError, ValueError: no such state, or one of another model.
         """
-        if not isinstance(state, StreamState):
+        if not isinstance(stored, dict) or stored.keys() != {"layers", "streams"}:
             raise TypeError(
-                f"expected a StreamState, stream.state of an equal model, got {type(state).__name__}."
+                f"expected what state_dict() of a stream returned, got {type(stored).__name__}"
+                f"{' with ' + ', '.join(map(str, stored)) if isinstance(stored, dict) else ''}."
             )
-        if state.layers != self._layers:
+        if stored["layers"] != self._layers:
             raise ValueError(
-                f"the state is that of a model with other layers: it has {state.layers}, the model {self._layers}. "
+                f"the state is that of a model with other layers: it has {stored['layers']}, the model {self._layers}. "
                 f"Take the state of an equal model, or begin anew with reset()."
             )
-        self._state = state
+        streams = stored["streams"]
+        if streams is None:
+            self._state = None
+            return
+        calls = [Call(**{**call, "start": self._as_states(call["start"])}) for call in streams["calls"]]
+        self._state = StreamState(calls, self._as_states(streams["start"]), streams["begins"])
+
+    def _as_states(self, fields: list[list[Tensor]]) -> list[Any]:
+        return [cell.State(*values) for cell, values in zip(self._cells, fields, strict=True)]
 
     @property
-    def _layers(self) -> list[tuple[str, dict[str, tuple[int, ...]]]]:
+    def _layers(self) -> list[list[Any]]:
+        """For each layer its cell, and the shape of each field of its state."""
         return [
-            (type(cell).__name__, dict(zip(cell.State._fields, cell.shapes(), strict=True)))
+            [
+                type(cell).__name__,
+                {n: list(shape) for n, shape in zip(cell.State._fields, cell.shapes(), strict=True)},
+            ]
             for cell in self._cells
         ]
 
@@ -193,7 +212,7 @@ class Stream:
         reach = self.rule.lookback * len(self._cells)
         while calls and sum(call.x.shape[1] for call in calls[1:]) >= reach:
             calls = calls[1:]
-        return [call._replace(x=call.x.detach()) for call in calls]
+        return calls
 
     def _initial_states(self, x: Tensor, count: int) -> list[Any]:
         if self._initial is None:
@@ -226,6 +245,11 @@ class Stream:
             raise ValueError(
                 f"there are {len(self._state.begins)} streams, which go on with this call, got x for {len(x)}: give as "
                 f"many rows, in the same order, or call reset() first, so that others begin."
+            )
+        if self._state is not None and self._state.start[0][0].dtype != x.dtype:
+            raise TypeError(
+                f"the streams have states of {self._state.start[0][0].dtype}, got x of {x.dtype}: convert it, or call "
+                f"reset() first."
             )
         if self._state is not None and any(call.x.shape[2] != x.shape[2] for call in self._state.calls):
             width = self._state.calls[0].x.shape[2]

@@ -119,4 +119,10 @@ class Traced(Wrapping):
 
 @cache
 def _state_type(fields: tuple[str, ...]) -> Any:
-    return namedtuple("State", fields)
+    kind: Any = namedtuple("State", fields)
+    kind.__reduce__ = lambda self: (_state, (fields, tuple(self)))  # pickle looks for types by their names
+    return kind
+
+
+def _state(fields: tuple[str, ...], values: tuple[Tensor, ...]) -> Any:
+    return _state_type(fields)(*values)

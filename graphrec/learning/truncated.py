@@ -13,6 +13,7 @@ from ..runs import run
 from ..schedule import Schedule
 from ..structure.checks import as_count
 from .errors import WithErrorsSentBack, by_hops, by_windows, sources_of_steps
+from .first_order import check_untransformed
 from .rule import Rule
 from .walk import by_node, check_is_walk, walk
 
@@ -60,6 +61,7 @@ class TruncatedBPTT(Rule):
     def run(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
         """As `graphrec.run`, with truncated gradients."""
         check_is_walk("TruncatedBPTT", plan)
+        check_untransformed("TruncatedBPTT", x)
         with differentiated_by(None):
             if len(plan.steps) <= self.depth or not torch.is_grad_enabled():
                 return run(cell, plan, x, initial)  # nothing is out of reach

@@ -398,6 +398,42 @@ def test_second_derivatives(make, s):
     assert_is_plain(batched)
 
 
+def tied(make):
+    """A cell whose weights of inputs and of states are one."""
+    cell = make(2, 2, biases=1).double()
+    cell.input.weight = cell.recurrent.weight
+    return cell
+
+
+@every_cell
+@pytest.mark.parametrize(
+    "of", ["weights that are one", "a state behind the input", "an input behind a weight"]
+)
+@pytest.mark.parametrize("at_once", [False, True])
+def test_first_derivatives_that_can_be_derived_again_are_the_same(make, of, at_once):
+    """Each input has its own part, though one lies behind another."""
+    cell, s = (
+        (tied(make) if of == "weights that are one" else make(2, 2, biases=1).double()),
+        gr.chains([3, 2]),
+    )
+    x, plan = torch.randn(5, 2, dtype=torch.float64, requires_grad=True), gr.schedule(s)
+    weight = cell.recurrent.weight
+    rows = x * weight.sum() if of == "an input behind a weight" else x
+    given = [torch.tanh(x[:2])] * len(cell.State._fields) if of == "a state behind the input" else None
+
+    def gradient(create_graph):
+        h = run_first(cell, plan, rows, None if given is None else gr.per_graph(cell.State(*given)))
+        if not at_once or not create_graph:
+            return torch.autograd.grad(h.sum(), [x, weight], create_graph=create_graph, retain_graph=True)
+        found = torch.autograd.grad(
+            h, [x, weight], torch.ones(2, *h.shape, dtype=h.dtype), is_grads_batched=True, retain_graph=True
+        )
+        return [grad[1] for grad in found]
+
+    for again, once in zip(gradient(True), gradient(False), strict=True):
+        assert_close(again.detach(), once)
+
+
 @every_cell
 @some_chains
 def test_what_comes_out_may_be_written_into_and_what_goes_in_stays(make, s):

@@ -62,3 +62,28 @@ def test_explain_over_edges_alone_needs_an_input():
     with pytest.raises(ValueError, match=r"give x, explain\(model, s, x\)"):
         gr.explain(model, edges)
     assert [choice.backend for choice in gr.explain(model, edges, torch.randn(2, 3))] == ["loop"]
+
+
+def test_explain_says_that_rounds_are_rounds():
+    said = gr.explain(gr.Recursive(gr.GRUCell(3, 4), mode="sync", rounds=2), CHAINS)
+    assert str(said) == "GRUCell (6 nodes, 2 steps): loop; not chain_sweep, torch: it runs in rounds"
+
+
+def test_steps_begun_in_inference_mode_go_on_outside():
+    cell, plan, x = gr.SRNCell(3, 4), gr.schedule(gr.chain(4)), torch.randn(4, 3)
+    loop = gr.steps(cell, plan, x)
+    with torch.inference_mode():
+        states = [next(loop).state.h, next(loop).state.h]
+    with torch.no_grad():
+        states += [visit.state.h for visit in loop]
+    assert_close(torch.cat(states).clone(), gr.run(cell, plan, x).h.detach())
+
+
+class Mine(gr.SRNCell):
+    """A subclass of a standard cell."""
+
+
+def test_a_subclass_is_warned_of_where_it_is_run():
+    with pytest.warns(gr.SlowPathWarning) as warned:
+        gr.Recursive(Mine(3, 4))(torch.randn(6, 3), CHAINS)
+    assert [warning.filename for warning in warned] == [__file__]
