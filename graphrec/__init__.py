@@ -6,9 +6,9 @@ whom, the schedule in which order, the cell how, and the engine runs it.
 
 from . import datasets, learning, readout, transforms, viz
 from .backends import SlowPathWarning, explain, running_on
+from .cell import Cell, Inbox
 from .cells import (
     ARCell,
-    Cell,
     ChildSumTreeLSTMCell,
     ConvCell,
     CoupledLSTMCell,
@@ -52,7 +52,7 @@ from .cells import (
     TextbookGRUCell,
     TreeGRUCell,
 )
-from .engine import Inbox, per_graph, per_node
+from .engine import per_graph, per_node
 from .models import (
     AR,
     DAGNN,

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from torch_geometric.nn.aggr import Aggregation, Set2Set, SortAggregation
 from torch_geometric.nn.resolver import aggregation_resolver
 
+from .cell import Inbox
 from .cells.aggregation import Sets, aggregate_sets
-from .cells.weights import Resettable
-from .engine.inbox import Inbox
-from .engine.segments import rows_or_zero
 from .schedule import Schedule, Step, schedule, schedule_seen_by
+from .sparse import rows_or_zero
 from .structure import EdgeFeatures, Over, Structure, as_structure, default_slots, rows_by_type
 from .structure.checks import as_count
 from .structure.outside import has_values, is_exporting, made_outside, outside, seen_by
+from .weights import Resettable
 
 Rows = Tensor | Mapping[str, Tensor]
 
@@ -321,7 +321,7 @@ def _inbox(h: Rows, s: Over) -> tuple[Inbox, Schedule]:
             structure.cache["readout"] = schedule(_readers(structure))
     plan = schedule_seen_by(h, structure.cache["readout"])
     # Without graphs there are no readers, and no step of theirs.
-    step = plan.steps[1] if structure.num_graphs else Step(0, slice(0, 0), slice(0, 0), 0, 0, 0)
+    step = plan.steps[1] if structure.num_graphs else Step(0, slice(0, 0), slice(0, 0), 0)
 
     def look(name: str) -> Tensor:
         return h.index_select(0, plan.edge)

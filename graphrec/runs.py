@@ -11,17 +11,16 @@ import torch
 from torch import Tensor
 
 from .backends import check_loop_may_run, choose, running_on
-from .cells.cell import Cell
+from .cell import Cell
 from .engine.boundary import Boundary
 from .engine.initial import per_node
 from .engine.loop import Visit, loop
 from .engine.loop import run_between as loop_between
-from .engine.messages import Rows
-from .engine.plain import is_plain_only
+from .engine.messages import messages_for
 from .engine.rules import differentiated_by, rule_in_force
-from .engine.segments import move, rows_or_zero
-from .engine.validate import Job, prepare, prepare_pair
-from .schedule import Schedule, schedule
+from .engine.validate import Context, validate, validate_pair
+from .schedule import Schedule, schedule, sinks
+from .sparse import is_plain_only, move, rows_or_zero
 from .structure.outside import uncompiled
 
 
@@ -51,21 +50,21 @@ def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None, backend: str
     if backend is not None:
         with running_on(backend):
             return run(cell, plan, x, initial)
-    job, fields = prepare(cell, plan, x, initial)
+    checked, fields = validate(cell, plan, x, initial)
     if (found := _by_rule(cell, plan, x, initial)) is not None:
         return found
-    short = choose(job, x, fields)
-    return cell.State(*(_run(job, x, fields) if short is None else short.state()))
+    short = choose(checked, x, fields)
+    return cell.State(*(_run(checked, x, fields) if short is None else short.state()))
 
 
 @uncompiled
 def run_first(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Tensor:
     """Run a cell; returns the first field of the state alone, `[N, H]`, which may be had at less cost."""
-    job, fields = prepare(cell, plan, x, initial)
+    checked, fields = validate(cell, plan, x, initial)
     if (found := _by_rule(cell, plan, x, initial)) is not None:
         return found[0]
-    short = choose(job, x, fields)
-    return _run(job, x, fields)[0] if short is None else short.h()
+    short = choose(checked, x, fields)
+    return _run(checked, x, fields)[0] if short is None else short.h()
 
 
 @uncompiled
@@ -74,22 +73,22 @@ def run_sequence(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> 
 
     The final state is that of the one node that no edge leaves; in a graph without nodes the initial one.
     """
-    job, fields = prepare(cell, plan, x, initial)
-    ends = job.plan.ends
+    checked, fields = validate(cell, plan, x, initial)
+    ends = sinks(checked.plan)
     if ends.odd >= 0:
         raise ValueError(
             f"a final state is that of the one node that no edge leaves, but graph {ends.odd} has none or several of "
             f"them: use a readout of all nodes, or run without asking for states."
         )
     state = _by_rule(cell, plan, x, initial)
-    short = choose(job, x, fields) if state is None else None
+    short = choose(checked, x, fields) if state is None else None
     if short is None:
-        state = _run(job, x, fields) if state is None else state
+        state = _run(checked, x, fields) if state is None else state
         first, final = state[0], [rows_or_zero(field, ends.node) for field in state]
     else:
         first, final = short.sequence()
     if not ends.everywhere:
-        given = [] if job.each_its_own else fields
+        given = [] if checked.each_its_own else fields
         final = [_or_initial(ends.node < 0, rows, given[i : i + 1]) for i, rows in enumerate(final)]
     return first, cell.State(*final)
 
@@ -106,16 +105,16 @@ def run_between(cell: Cell, plan: Schedule, x_source: Tensor, x_target: Tensor |
     """One round from one set of nodes to another, as layers of PyG are run over a relation between two node types.
 
     Args:
-        cell: one that has `show_pair`.
+        cell: one that has `message_pair`.
         plan: one round over both sets, the targets first; see `structure.as_pair`.
         x_source, x_target: `[S, D]` and `[n, D']`; the second may be None where the cell says so, and n is then S.
 
     Returns:
         The targets' State, with fields `[n, ·]`.
     """
-    job, num_targets = prepare_pair(cell, plan, x_source, x_target)
+    checked, num_targets = validate_pair(cell, plan, x_source, x_target)
     _refuse_rule("a round between two sets of nodes")
-    return loop_between(job, x_source, x_target, num_targets)
+    return loop_between(checked, x_source, x_target, num_targets)
 
 
 @uncompiled
@@ -127,16 +126,13 @@ def rounds(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> list[A
     Raises:
         ValueError: a schedule in async mode, which has no rounds.
     """
-    job, fields = prepare(cell, plan, x, initial)
+    checked, fields = validate(cell, plan, x, initial)
     if plan.mode != "sync":
         raise ValueError("an async schedule has no rounds: make one with schedule(s, mode='sync', rounds=T).")
     _refuse_rule("graphrec.rounds")
     check_loop_may_run("all rounds at once")
-    projected = _project(job, x)
-    states = [
-        Boundary(job, projected, fields).given(),
-        *(visit.state for visit in loop(job, projected, fields)),
-    ]
+    visits = loop(checked, x, fields)
+    states = [Boundary(checked, x, fields).rows(), *(visit.state for visit in visits)]
     return [cell.State(*(_as_numbered(plan, field) for field in state)) for state in states]
 
 
@@ -148,9 +144,9 @@ def steps(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Generat
         A `Visit` after each step: `number`, `nodes`, `inbox` and the new `state` of these nodes. Send another State
         of theirs (`loop.send(state)`), and later nodes will read that one: so a decoder chooses what it has said.
     """
-    job, fields = prepare(cell, plan, x, initial)
+    checked, fields = validate(cell, plan, x, initial)
     check_loop_may_run("steps one by one")
-    return loop(job, _project(job, x), fields)
+    return loop(checked, x, fields)
 
 
 def _by_rule(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> Any:
@@ -170,40 +166,27 @@ def _refuse_rule(what: str) -> None:
         )
 
 
-def _run(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
-    if not job.plan.num_nodes:
+def _run(checked: Context, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
+    if not checked.plan.num_nodes:
         # In every order the same: a round over no nodes, which has shapes and gradients.
-        job = replace(job, plan=schedule(job.plan.structure, mode="sync", rounds=1))
-    if job.plan.mode == "sync":
-        last = deque(loop(job, _project(job, x), fields), maxlen=1)[0]
-        return tuple(_as_numbered(job.plan, field) for field in last.state)
-    state = _sweep(job, x, fields)
-    for _ in range(1, job.plan.sweeps or 1):
-        job, fields = prepare(job.cell, job.plan, x, per_node(state))
-        state = _sweep(job, x, fields)
+        checked = replace(checked, plan=schedule(checked.plan.structure, mode="sync", rounds=1))
+    if checked.plan.mode == "sync":
+        last = deque(loop(checked, x, fields), maxlen=1)[0]
+        return tuple(_as_numbered(checked.plan, field) for field in last.state)
+    state = _run_once(checked, x, fields)
+    for _ in range(1, checked.plan.sweeps or 1):
+        checked, fields = validate(checked.cell, checked.plan, x, per_node(state))
+        state = _run_once(checked, x, fields)
     return state
 
 
-def _sweep(job: Job, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
+def _run_once(checked: Context, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
     """The fields of the state, `[N, ...]` each, in the structure's numbering, every node having been updated once."""
-    has_rows = job.plan.cycles is None and not torch.is_grad_enabled() and not is_plain_only(x)
-    visits = loop(job, _project(job, x), fields, Rows(job.plan) if has_rows else None)
+    keeps_rows = not torch.is_grad_enabled() and not is_plain_only(x)
+    visits = loop(checked, x, fields, messages_for(checked.plan, keeps_rows))
     states = [visit.state for visit in visits]
-    return tuple(_as_numbered(job.plan, torch.cat(field)) for field in zip(*states, strict=True))
+    return tuple(_as_numbered(checked.plan, torch.cat(field)) for field in zip(*states, strict=True))
 
 
 def _as_numbered(plan: Schedule, rows: Tensor) -> Tensor:
-    return rows if plan.in_order else move(rows, plan.place, plan.order)
-
-
-def _project(job: Job, x: Tensor) -> Tensor:
-    """`[N, ...]`: what the cell makes of x, in the order of the plan's places."""
-    cell, plan = job.cell, job.plan
-    placed = x if plan.in_order else move(x, plan.order, plan.place)
-    projected = cell.project(placed)
-    if not isinstance(projected, Tensor) or projected.dim() < 1 or projected.shape[0] != x.shape[0]:
-        got = tuple(projected.shape) if isinstance(projected, Tensor) else type(projected).__name__
-        raise ValueError(
-            f"{type(cell).__name__}.project must return a tensor with one row per node, {x.shape[0]}, got {got}."
-        )
-    return projected
+    return rows if plan.is_identity else move(rows, plan.inv_perm, plan.perm)

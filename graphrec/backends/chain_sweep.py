@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cells.cell import Fused
-from ..engine.plain import must_be_plain
+from ..cell import Fused
 from ..schedule import Chains
+from ..sparse import must_be_plain
 from .equations import GRU, SRN, Equations
 from .higher import gradients_of
 from .layout import Layout
@@ -90,7 +90,7 @@ def _stepwise(
     assert w_hh is not None
     h = x.new_zeros(chains.num_chains, w_hh.shape[1]) if initial is None else initial
     states = []
-    for rows in x.index_select(0, chains.node).split(chains.counts):
+    for rows in x.index_select(0, chains.perm).split(chains.counts):
         h = step(rows, h[: len(rows)], *weights)
         states.append(h)
-    return torch.cat(states).index_select(0, chains.place)
+    return torch.cat(states).index_select(0, chains.inv_perm)

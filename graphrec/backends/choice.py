@@ -14,10 +14,10 @@ from weakref import WeakSet
 import torch
 from torch import Tensor, nn
 
-from ..cells.cell import Cell, Fused
-from ..engine.plain import is_plain_only
-from ..engine.validate import Job
-from ..schedule import Chains
+from ..cell import Cell, Fused
+from ..engine.validate import Context
+from ..schedule import chains
+from ..sparse import is_plain_only
 from .chain_sweep import ChainSweep
 from .lowered import Lowered
 from .torch_operators import TorchOperators
@@ -77,67 +77,67 @@ def check_loop_may_run(what: str) -> None:
         )
 
 
-def choose(job: Job, x: Tensor, initial: list[Tensor]) -> Lowered | None:
+def choose(run: Context, x: Tensor, initial: list[Tensor]) -> Lowered | None:
     """A run by a backend that takes it, the fastest; None: it is the loop's.
 
     Args:
-        job: the run.
+        run: the run.
         x: `[N, D]`, in the caller's order.
-        initial: per field `[K, ...]` (see `Job.initial_row`), or nothing.
+        initial: per field `[K, ...]` (see `Context.initial_row`), or nothing.
 
     Raises:
         ValueError: the backend that was asked for does not take it.
     """
     forced = _forced.get()
     if forced == LOOP:
-        return _note(job, LOOP, {})
-    fused, why_not = _operator(job, x, initial)
+        return _note(run, LOOP, {})
+    fused, why_not = _operator(run, x, initial)
     reasons: dict[str, str] = {}
     for backend in BACKENDS:
         reason = why_not or backend.refuses(fused.operator, x)  # type: ignore[union-attr]
         if reason is not None:
             reasons[backend.name] = reason
         elif forced in (None, backend.name):
-            _note(job, backend.name, reasons)
-            return backend(job.plan, job.plan.chains, fused, x, _of_chains(job, initial))
+            _note(run, backend.name, reasons)
+            return backend(run.plan, chains(run.plan), fused, x, _of_chains(run, initial))
     if forced is not None:
         raise ValueError(
-            f"backend {forced!r} does not run {type(job.cell).__name__} here: {reasons[forced]}. Leave backend out for "
+            f"backend {forced!r} does not run {type(run.cell).__name__} here: {reasons[forced]}. Leave backend out for "
             f"the fastest one that does."
         )
-    return _note(job, LOOP, reasons)
+    return _note(run, LOOP, reasons)
 
 
-def _note(job: Job, name: str, reasons: dict[str, str]) -> None:
+def _note(run: Context, name: str, reasons: dict[str, str]) -> None:
     if (noted := _noted.get()) is not None:
-        noted.append(Choice(job.cell, name, job.plan.num_nodes, len(job.plan.steps), reasons))
+        noted.append(Choice(run.cell, name, run.plan.num_nodes, len(run.plan.steps), reasons))
 
 
-def _of_chains(job: Job, initial: list[Tensor]) -> list[Tensor]:
+def _of_chains(run: Context, initial: list[Tensor]) -> list[Tensor]:
     """The state before each chain."""
-    if job.initial_row is None:
+    of_plan = chains(run.plan)
+    if run.initial_row is None or of_plan is None:
         return initial
-    assert job.plan.chains is not None
-    row = job.initial_row[job.plan.chains.heads]
+    row = run.initial_row[of_plan.heads]
     return [field.index_select(0, row) for field in initial]
 
 
-def _operator(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Fused | None, str | None]:
+def _operator(run: Context, x: Tensor, initial: list[Tensor]) -> tuple[Fused | None, str | None]:
     """The operator that a cell is on chains; or why this run is none for backends over chains."""
-    if job.plan.edge_mask is not None:
+    if run.plan.edge_mask is not None:
         return None, "messages are masked"
-    if job.plan.mode != "async" or job.plan.cycles is not None or job.plan.sweeps is not None:
+    if run.plan.mode != "async" or run.plan.cycles is not None or run.plan.sweeps is not None:
         return (
             None,
             "it runs in rounds"
-            if job.plan.mode != "async"
+            if run.plan.mode != "async"
             else "it runs more than once, or in a given order",
         )
     if is_plain_only(x):
         return None, "a transform of torch.func, a forward-mode derivative, or an input without values"
-    fused = job.cell.fused()
+    fused = run.cell.fused()
     if fused is None:
-        return None, _why_not_fused(job)
+        return None, _why_not_fused(run)
     is_cast = torch.is_autocast_enabled(x.device.type)
     for tensor in (x, *initial, *fused[1:]):
         # (Of other types is whatever overloads operations.)
@@ -146,33 +146,36 @@ def _operator(job: Job, x: Tensor, initial: list[Tensor]) -> tuple[Fused | None,
         if tensor is not None and tensor.dtype != x.dtype and not is_cast:
             return None, f"x is {x.dtype}, but there is {tensor.dtype} among state and weights"
     # Torch's operators trust the shapes that they are given; what is wrong with others, the equations say.
-    if not fused.has_shapes(x.shape[1], job.cell.hidden):
+    if not fused.has_shapes(x.shape[1], run.cell.hidden):
         return None, "a weight has another shape than the cell's widths say"
-    if job.plan.chains is None:
+    if chains(run.plan) is None:
         return (
             None,
-            "the structure is not made of chains alone" if job.plan.num_nodes else "there are no nodes",
+            "the structure is not made of chains alone" if run.plan.num_nodes else "there are no nodes",
         )
     return fused, None
 
 
-def _why_not_fused(job: Job) -> str:
-    kind = next((kind for kind in type(job.cell).__mro__ if "fused" in vars(kind)), Cell)
+def _why_not_fused(run: Context) -> str:
+    kind = next((kind for kind in type(run.cell).__mro__ if "fused" in vars(kind)), Cell)
     if kind is Cell:
-        return f"{type(job.cell).__name__} is none of torch's operators"
-    if kind is type(job.cell):
+        return f"{type(run.cell).__name__} is none of torch's operators"
+    if kind is type(run.cell):
         return "the cell is changed: its activation, a hook, or a part that is no plain nn.Linear"
-    _warn_of_subclass(job, kind)
-    return f"{type(job.cell).__name__} is a subclass of {kind.__name__}, whose equations may differ"
+    _warn_of_subclass(run, kind)
+    return f"{type(run.cell).__name__} is a subclass of {kind.__name__}, whose equations may differ"
 
 
-def _warn_of_subclass(job: Job, kind: type[Cell]) -> None:
-    chains: Chains | None = job.plan.chains
-    if type(job.cell) in _warned or chains is None or type(job.cell).__module__.startswith("graphrec."):
+def _warn_of_subclass(run: Context, kind: type[Cell]) -> None:
+    if (
+        type(run.cell) in _warned
+        or chains(run.plan) is None
+        or type(run.cell).__module__.startswith("graphrec.")
+    ):
         return
-    _warned.add(type(job.cell))
+    _warned.add(type(run.cell))
     warnings.warn(
-        f"{type(job.cell).__name__} is a subclass of {kind.__name__} and runs in the loop, step by step, which on long "
+        f"{type(run.cell).__name__} is a subclass of {kind.__name__} and runs in the loop, step by step, which on long "
         f"chains is many times slower than the backend of {kind.__name__}: graphrec.explain(model, s) says what runs.",
         SlowPathWarning,
         stacklevel=_frames_inside(),

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cells.cell import Fused
+from ..cell import Fused
 from .layout import Layout
 
 # In place, which is why they are called as autograd calls them; both take the function's result.

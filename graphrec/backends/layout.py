@@ -17,15 +17,15 @@ class Layout:
     def __init__(self, chains: Chains, as_numbered: bool = True) -> None:
         self.chains = chains
         self.regular = chains.regular if as_numbered else None
-        self.stays = bool(self.regular) or chains.are_in_order
+        self.stays = bool(self.regular) or chains.is_identity
 
     def enter(self, rows: Tensor) -> Tensor:
         """`[N, ...]`, from the caller's order into this one; maybe the same tensor."""
-        return rows if self.stays else rows.index_select(0, self.chains.node)
+        return rows if self.stays else rows.index_select(0, self.chains.perm)
 
     def leave(self, rows: Tensor) -> Tensor:
         """`[N, ...]`, back into the caller's order; maybe the same tensor."""
-        return rows if self.stays else rows.index_select(0, self.chains.place)
+        return rows if self.stays else rows.index_select(0, self.chains.inv_perm)
 
     def enter_copy(self, rows: Tensor) -> Tensor:
         """As `enter`, to be written into."""
@@ -55,7 +55,7 @@ class Layout:
         """
         first = self.steps(later)[0]
         if not self.chains.are_equally_long:
-            total = later[len(first) :].t() @ earlier.index_select(0, self.chains.before)
+            total = later[len(first) :].t() @ earlier.index_select(0, self.chains.predecessor)
         else:
             # Nodes that follow each other are equally far apart in all chains.
             apart = self.regular[0] if self.regular else len(first)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ..cells.cell import Fused
-from ..schedule import Chains, Schedule
+from ..cell import Fused
+from ..schedule import Chains, Schedule, sinks
 
 
 class Lowered:
@@ -36,5 +36,5 @@ class Lowered:
     def sequence(self) -> tuple[Tensor, list[Tensor]]:
         """h, and all fields where each graph ends, `[G, H]` (a graph without nodes has the row of some other)."""
         state = self.state()
-        ends = self.plan.ends.node.clamp(min=0)
+        ends = sinks(self.plan).node.clamp(min=0)
         return state[0], [field.index_select(0, ends) for field in state]

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..engine.plain import must_be_plain
 from ..schedule import Chains
+from ..sparse import must_be_plain
 from .higher import gradients_of
 from .layout import Layout
 

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..engine.segments import move
+from ..schedule import sinks
+from ..sparse import move
 from .layout import Layout
 from .lowered import Lowered
 from .scan import Scan
@@ -49,7 +50,7 @@ class TorchOperators(Lowered):
         if not self.chains.are_equally_long:
             tables, w_ih = self._with_a_stop(tables, w_ih)
         outputs, memories = self._operator(tables, w_ih)
-        h, ends = self._leave(outputs), self.plan.ends.node.clamp(min=0)
+        h, ends = self._leave(outputs), sinks(self.plan).node.clamp(min=0)
         widths = [width for _, width in self.chains.blocks.shapes[1:]]
         ended = [c[0, width:] for c, width in zip(memories, [*widths, 0], strict=True)]
         c = torch.cat(ended[::-1]).index_select(0, self.chains.chain[ends])
@@ -142,11 +143,11 @@ class TorchOperators(Lowered):
         """c of all nodes, from h: all gates at once, then c_t = f_t * c_{t-1} + i_t * g_t."""
         chains, fused, layout = self.chains, self.fused, Layout(self.chains, as_numbered=False)
         before, initial = (field[0] for field in self._initial_state())
-        x, h = (move(rows, chains.node, chains.place) for rows in (self.x, h))
-        earlier = torch.cat([before, h.index_select(0, chains.before)])
+        x, h = (move(rows, chains.perm, chains.inv_perm) for rows in (self.x, h))
+        earlier = torch.cat([before, h.index_select(0, chains.predecessor)])
         gates = x @ fused.w_ih[: 3 * h.shape[1]].t() + earlier @ fused.w_hh[: 3 * h.shape[1]].t()
         for bias in (fused.b_ih, fused.b_hh):
             gates = gates if bias is None else gates + bias[: 3 * h.shape[1]]
         i, f, g = gates.to(self.x.dtype).chunk(3, dim=-1)
         c = Scan.apply(layout, torch.sigmoid(f), torch.sigmoid(i) * torch.tanh(g), initial)
-        return move(c, chains.place, chains.node)
+        return move(c, chains.inv_perm, chains.perm)

@@ -3,7 +3,6 @@
 Belongs here: cells. Does not: anything that knows of order, batches, levels or time.
 """
 
-from .cell import Cell
 from .convolutions import GCNCell, GINCell
 from .dags import DAGNNCell, DAGRNNCell, DVAECell
 from .delays import ARCell, NARXCell, TDNNCell
@@ -30,7 +29,6 @@ from .tree_lstm import ChildSumTreeLSTMCell, NaryTreeLSTMCell
 
 __all__ = [
     "ARCell",
-    "Cell",
     "ChildSumTreeLSTMCell",
     "ConvCell",
     "CoupledLSTMCell",

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import Linear
 
+from ..cell import Cell, Inbox
+from ..structure import Structure
 from ..structure.checks import as_count
 from ..structure.outside import outside
-from .cell import Cell
-
-if TYPE_CHECKING:
-    from ..engine.inbox import Inbox
-    from ..structure import Structure
 
 
 class NodeState(NamedTuple):
@@ -24,7 +21,7 @@ class NodeState(NamedTuple):
 
 
 class Given(NamedTuple):
-    """The rows of targets, or None where they have none; see `Cell.show_pair`."""
+    """The rows of targets, or None where they have none; see `Cell.message_pair`."""
 
     h: Any
 
@@ -49,7 +46,7 @@ class Convolution(Cell):
     State = NodeState
     begins_with_x = True
 
-    def before(self, x: Tensor, s: Structure) -> Any:
+    def initial_state(self, x: Tensor, s: Structure) -> Any:
         """h_0 = x."""
         return self.State(x)
 
@@ -112,7 +109,7 @@ class GCNCell(LinearConvolution):
 
     constants = ("scale", "loop")
 
-    class Shown(NamedTuple):
+    class Message(NamedTuple):
         """W h / sqrt(d)."""
 
         z: Tensor
@@ -160,7 +157,7 @@ class GCNCell(LinearConvolution):
                 f"shape or [{structure.num_edges}, 1], got {got}: give them, or make the cell with weighted=False."
             )
 
-    def before(self, x: Tensor, s: Structure) -> State:
+    def initial_state(self, x: Tensor, s: Structure) -> State:
         """h_0 = x, and the degrees."""
         weight = s.edge_weight
         if weight is None and self.weighted:
@@ -185,9 +182,9 @@ class GCNCell(LinearConvolution):
         degree = loop.index_add(0, s.target, weight)
         return degree.masked_fill(degree <= 0, torch.inf).rsqrt(), loop
 
-    def show(self, state: Any) -> Shown:
+    def message(self, state: Any) -> Message:
         """W h / sqrt(d)."""
-        return self.Shown(state.scale.unsqueeze(-1) * self.lin(state.h))
+        return self.Message(state.scale.unsqueeze(-1) * self.lin(state.h))
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> State:
         """One step."""
@@ -275,7 +272,7 @@ class GINCell(LinearConvolution):
         total = inbox.sum_of("h")
         return self.State(self.nn(total if own.h is None else (1 + self.eps) * own.h + total))
 
-    def show_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
+    def message_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
         """Both their rows, which are added up."""
         if x_target is not None and x_target.shape[1:] != x_source.shape[1:]:
             raise ValueError(

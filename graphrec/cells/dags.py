@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ..cell import Cell, Inbox
+from ..structure.edge_widths import Widths
 from .activation import Activation, activation_function
-from .cell import Cell
 from .convolutions import NodeState
-from .edges import Widths, edge_layer
+from .edges import edge_layer
 from .gru import gated
-
-if TYPE_CHECKING:
-    from ..engine.inbox import Inbox
 
 
 class DAGRNNCell(Cell):
@@ -73,7 +71,7 @@ class DAGNNCell(Cell):
     State = NodeState
     reads_edges = ()
 
-    class Shown(NamedTuple):
+    class Message(NamedTuple):
         """The state, and its part of scores `[N, 1]`."""
 
         h: Tensor
@@ -95,9 +93,9 @@ class DAGNNCell(Cell):
         """w_3 . e."""
         return edge_attr if self.edge_score is None else self.edge_score(edge_attr)
 
-    def show(self, state: Any) -> Shown:
+    def message(self, state: Any) -> Message:
         """The state and w_2 . h."""
-        return self.Shown(state.h, self.score(state.h))
+        return self.Message(state.h, self.score(state.h))
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
         """One step."""

@@ -5,17 +5,14 @@ Each slot is a lag; `graphrec.lagged` makes the structure. Missing past is the i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ..cell import Cell, Inbox
 from ..structure.checks import as_count
 from .activation import Activation, activation_function
-from .cell import Cell
-
-if TYPE_CHECKING:
-    from ..engine.inbox import Inbox
 
 
 class TDNNCell(Cell):

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..cell import Cell
+from ..structure import Structure
 from ..structure.checks import as_count
-from ..structure.features import EdgeFeatures, split_by_relation
-from .weights import Resettable
-
-if TYPE_CHECKING:
-    from ..structure import Structure
-    from .cell import Cell
-
-Widths = int | Sequence[int | None] | Mapping[int, int | None]
+from ..structure.edge_widths import Widths, relation_widths
+from ..structure.features import EdgeFeatures
+from ..weights import Resettable
 
 
 class PerRelation(Resettable):
@@ -63,71 +59,8 @@ def edge_layer(edges: Any, outputs: int, bias: bool = True) -> nn.Module:
     return nn.Linear(as_count("edges", edges), outputs, bias)
 
 
-def relation_widths(edges: Any) -> tuple[int | None, ...] | None:
-    """The width of each relation's features; None where a cell reads such of one width, or none at all."""
-    if isinstance(edges, Mapping):
-        highest = max((as_count("a relation in edges", relation) for relation in edges), default=-1)
-        edges = [edges.get(relation) for relation in range(highest + 1)]
-    if not isinstance(edges, list | tuple):
-        return None
-    if all(width is None for width in edges):
-        raise ValueError(
-            "edges, the widths of features for each relation, must name one at least; None: there are none."
-        )
-    return tuple(
-        None if width is None else as_count(f"edges[{relation}]", width)
-        for relation, width in enumerate(edges)
-    )
-
-
-def read_edges(cell: Cell, s: Structure, edges: Tensor | None = None) -> Tensor | EdgeFeatures | None:
-    """The features of edges as a cell's `project_edges` takes them; None where it takes none.
-
-    Args:
-        cell, s: what reads, and what is read.
-        edges: the numbers of those that count, `[e]`, ascending; None: all.
-    """
-    given, widths = s.edge_attr, relation_widths(cell.edges)
-    if given is None and not s.num_edges:
-        given = EdgeFeatures(0, ())
-    if isinstance(given, Tensor):
-        given = given if edges is None else given.index_select(0, edges)
-        if widths is None:
-            return given
-        relation = s.relation if edges is None or s.relation is None else s.relation[edges]
-        return split_by_relation(given, relation, len(widths))
-    if given is None or cell.edges is None:
-        return None
-    given = given if edges is None else given.select(edges)
-    return given if widths is not None else _of_one_width(given, cell, s.device)
-
-
-def project_rows(cell: Cell, s: Structure, edges: Tensor | None = None) -> Tensor | None:
-    """`[e, ...]`: what a cell makes of them; arguments as in `read_edges`."""
-    given = read_edges(cell, s, edges)
-    if given is None:
-        return None
-    rows = cell.project_edges(given)
-    if not isinstance(rows, Tensor) or rows.shape[:1] != (len(given),):
-        got = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
-        how = ": graphrec.PerRelation makes them" if isinstance(given, EdgeFeatures) else ""
-        raise ValueError(
-            f"{type(cell).__name__}.project_edges must return one row per edge, {len(given)}, got {got}{how}."
-        )
-    return rows
-
-
-def _of_one_width(features: EdgeFeatures, cell: Cell, device: torch.device) -> Tensor:
-    parts = [part for part in features.relations if part is not None and len(part.edges)]
-    if not parts:
-        like = next(cell.parameters(), torch.zeros(()))
-        return torch.zeros(0, cell.edges, dtype=like.dtype, device=device)
-    edges = torch.cat([part.edges for part in parts])
-    return torch.cat([part.rows for part in parts]).index_select(0, torch.argsort(edges))
-
-
 def check_edges(cell: Cell, s: Structure, edges: Tensor | None = None) -> None:
-    """Raise ValueError unless edges have the features and relations that a cell reads; arguments as in `read_edges`."""
+    """Raise ValueError unless edges have the features and relations that a cell reads; edges: `[e]`, or all."""
     widths = relation_widths(cell.edges)
     if widths is not None or (cell.relations or 0) > 1:
         _check_relations(cell.relations if widths is None else len(widths), s, edges)

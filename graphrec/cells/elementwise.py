@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ..cell import Cell, Inbox
 from .activation import Activation, activation_function
-from .cell import Cell
 from .lstm import LSTMState, set_forget_bias
-
-if TYPE_CHECKING:
-    from ..engine.inbox import Inbox
 
 
 class HiddenState(NamedTuple):

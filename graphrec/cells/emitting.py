@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections import namedtuple
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .cell import check_shows_its_state
-from .wrapping import Wrapping
-
-if TYPE_CHECKING:
-    from ..engine.inbox import Inbox
-    from .cell import Cell
+from ..cell import Cell, Inbox
+from .wrapping import Wrapping, check_sends_its_state
 
 
 class EmittingCell(Wrapping):
@@ -37,7 +33,7 @@ class EmittingCell(Wrapping):
 
     def __init__(self, cell: Cell, embed: nn.Embedding, output: nn.Module) -> None:
         super().__init__(cell)
-        check_shows_its_state(cell)
+        check_sends_its_state(cell)
         self.inputs = embed.embedding_dim + 1
         self.embed, self.output = embed, output
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import Linear
 
+from ..cell import Inbox
 from ..structure.checks import as_count
+from ..structure.edge_widths import relation_widths
 from .convolutions import LinearConvolution, NodeState, as_pair
-from .edges import PerRelation, relation_widths
-
-if TYPE_CHECKING:
-    from ..engine.inbox import Inbox
+from .edges import PerRelation
 
 
 class Attention(LinearConvolution):
@@ -138,7 +137,7 @@ class GATCell(Attention):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    class Shown(NamedTuple):
+    class Message(NamedTuple):
         """W h by heads `[N, K, H / K]`, and the two parts of scores `[N, K]`."""
 
         z: Any
@@ -189,21 +188,21 @@ class GATCell(Attention):
             return edge_attr
         return (self._by_head(self.lin_edge(edge_attr)) * self.att_edge).sum(-1)
 
-    def show(self, state: Any) -> Shown:
+    def message(self, state: Any) -> Message:
         """What of scores and sums depends on one node."""
         of_source, of_target = self.input_layers
         z = self._by_head(getattr(self, of_source)(state.h))
         asked = z if of_source == of_target else self._by_head(getattr(self, of_target)(state.h))
-        return self.Shown(z, (z * self.att_src).sum(-1), (asked * self.att_dst).sum(-1))
+        return self.Message(z, (z * self.att_src).sum(-1), (asked * self.att_dst).sum(-1))
 
-    def show_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
+    def message_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
         """What of scores and sums depends on one node; of targets that they have none of their own in the sum."""
         of_source, of_target = self.input_layers
         z = self._by_head(getattr(self, of_source)(x_source))
         to_itself = None
         if x_target is not None:
             to_itself = (self._by_head(getattr(self, of_target)(x_target)) * self.att_dst).sum(-1)
-        return self.Shown(z, (z * self.att_src).sum(-1), None), self.Asking(None, to_itself, x_target)
+        return self.Message(z, (z * self.att_src).sum(-1), None), self.Asking(None, to_itself, x_target)
 
     def scores(self, inbox: Inbox, own: Any) -> tuple[Tensor, Tensor | None]:
         """LeakyReLU of the sums."""
@@ -234,7 +233,7 @@ class GATv2Cell(Attention):
 
     input_layers = ("lin_l", "lin_r")
 
-    class Shown(NamedTuple):
+    class Message(NamedTuple):
         """W_1 h and W_2 h by heads, `[N, K, H / K]`."""
 
         z: Any
@@ -273,16 +272,16 @@ class GATv2Cell(Attention):
         """W_e e by heads, `[E, K, H / K]`."""
         return edge_attr if self.lin_edge is None else self._by_head(self.lin_edge(edge_attr))
 
-    def show(self, state: Any) -> Shown:
+    def message(self, state: Any) -> Message:
         """The two products."""
-        return self.Shown(self._by_head(self.lin_l(state.h)), self._by_head(self.lin_r(state.h)))
+        return self.Message(self._by_head(self.lin_l(state.h)), self._by_head(self.lin_r(state.h)))
 
-    def show_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
+    def message_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
         """W_1 h of sources, W_2 h of targets, which have none of their own in the sum."""
         if x_target is None:
             raise ValueError("attention depends on both ends together: give rows of targets, too.")
         z, asked = self._by_head(self.lin_l(x_source)), self._by_head(self.lin_r(x_target))
-        return self.Shown(z, None), self.Asking(None, asked, x_target)
+        return self.Message(z, None), self.Asking(None, asked, x_target)
 
     def scores(self, inbox: Inbox, own: Any) -> tuple[Tensor, Tensor | None]:
         """a . LeakyReLU of the sums."""

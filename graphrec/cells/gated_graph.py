@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..cell import Cell, Inbox
+from ..structure import Structure
 from ..structure.checks import as_count
-from .cell import Cell
+from ..structure.edge_widths import Widths
 from .convolutions import NodeState
-from .edges import Widths, edge_layer
-
-if TYPE_CHECKING:
-    from ..engine.inbox import Inbox
-    from ..structure import Structure
+from .edges import edge_layer
 
 
 class _Gathering(Cell):
@@ -33,7 +31,7 @@ class _Gathering(Cell):
             )
         self.rnn = nn.GRUCell(hidden, hidden)
 
-    def before(self, x: Tensor, s: Structure) -> NodeState:
+    def initial_state(self, x: Tensor, s: Structure) -> NodeState:
         """h_0 = [x, 0]."""
         if x.dim() != 2 or x.shape[1] > self.hidden:
             raise ValueError(
@@ -70,7 +68,7 @@ class GGNNCell(_Gathering):
 
     reads_edges = ("edge_weight",)
 
-    class Shown(NamedTuple):
+    class Message(NamedTuple):
         """W h where there is one relation; h, where there are several."""
 
         z: Tensor
@@ -85,9 +83,9 @@ class GGNNCell(_Gathering):
         """W_r."""
         nn.init.uniform_(self.weight, -(self.hidden**-0.5), self.hidden**-0.5)
 
-    def show(self, state: Any) -> Shown:
+    def message(self, state: Any) -> Message:
         """W h."""
-        return self.Shown(state.h @ self.weight[0] if self.relations == 1 else state.h)
+        return self.Message(state.h @ self.weight[0] if self.relations == 1 else state.h)
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
         """One step."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from torch import Tensor
 
-from .cell import Cell
+from ..cell import Cell
 
 # Two changes of one layer's input would add up; threads that share a cell take turns.
 _one_at_a_time = threading.RLock()

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .cell import Cell, check_cell, check_shows_its_state, edges_read, with_shown
-from .edges import check_edges, project_rows, relation_widths
-from .wrapping import Wrapping
-
-if TYPE_CHECKING:
-    from ..engine.inbox import Inbox
-    from ..structure import Structure
-
+from ..cell import Cell, Inbox, check_cell
+from ..structure import Structure
+from ..structure.edge_widths import relation_widths
+from .edges import check_edges
+from .wrapping import Wrapping, check_sends_its_state, edges_read, with_message
 
 _ANY = 2**31  # more slots than there can be: any number of edges may enter
 
@@ -68,18 +65,18 @@ class PerKind(Cell):
         """Those of all cells."""
         return self._parts[0].shapes()
 
-    def before(self, x: Tensor, s: Structure) -> Any:
+    def initial_state(self, x: Tensor, s: Structure) -> Any:
         """For nodes of each kind as their cell; zero, where other cells begin with x."""
-        befores = [cell.before(x, s) for cell in self._parts]
-        if s.kind is None or all(before is None for before in befores):
+        given = [cell.initial_state(x, s) for cell in self._parts]
+        if s.kind is None or all(state is None for state in given):
             return None
         zero = [x.new_zeros(s.num_nodes, *shape) for shape in self.shapes()]
         fields = []
         for number, total in enumerate(zero):
-            for kind, before in enumerate(befores):
-                if before is not None:
+            for kind, state in enumerate(given):
+                if state is not None:
                     is_of_kind = (s.kind == kind).view(-1, *[1] * (total.dim() - 1))
-                    total = torch.where(is_of_kind, before[number], total)
+                    total = torch.where(is_of_kind, state[number], total)
             fields.append(total)
         return self.State(*fields)
 
@@ -133,10 +130,10 @@ class PerKind(Cell):
         if self._projects_first(s):
             none = s.slot.new_zeros(0)
             with torch.no_grad():
-                rows = [project_rows(cell, s, none) for cell in self._parts]
+                rows = [cell.edge_rows(s, none) for cell in self._parts]
             self._edge_shapes = [None if part is None else part.shape[1:] for part in rows]
 
-    def edge_rows(self, s: Structure) -> Tensor | None:
+    def edge_rows(self, s: Structure, edges: Tensor | None = None) -> Tensor | None:
         """`[E, ·]`: what each cell makes of the edges into nodes of its kind, flat and as wide as the widest.
 
         Features that are as wide for all edges are left as they are: each cell projects its own in its step.
@@ -145,11 +142,11 @@ class PerKind(Cell):
             return s.edge_attr
         assert s.kind is not None
         kind = s.kind[s.target]
-        edges = [(kind == number).nonzero().flatten() for number in range(len(self.cells))]
-        rows = [project_rows(cell, s, part) for cell, part in zip(self._parts, edges, strict=True)]
+        into = [(kind == number).nonzero().flatten() for number in range(len(self.cells))]
+        rows = [cell.edge_rows(s, part) for cell, part in zip(self._parts, into, strict=True)]
         made = [
             (part, flat.reshape(len(part), prod(flat.shape[1:])))
-            for part, flat in zip(edges, rows, strict=True)
+            for part, flat in zip(into, rows, strict=True)
             if flat is not None
         ]
         if not made:
@@ -191,7 +188,7 @@ class PerKind(Cell):
         cells, states = self._parts, []
         for (kind, messages), x_of_kind, own_of_kind in zip(parts, rows, owns, strict=True):
             cell = cells[kind]
-            own_now = with_shown(cell, self.State(*own_of_kind))
+            own_now = with_message(cell, self.State(*own_of_kind))
             states.append(
                 cell(
                     cell.project(x_of_kind),
@@ -232,7 +229,7 @@ class GridCell(PerKind):
     def __init__(self, cells: Sequence[Cell]) -> None:
         cells = list(cells)
         for cell in cells:
-            check_shows_its_state(cell)
+            check_sends_its_state(cell)
         super().__init__([*cells[:1], *map(_Above, cells[1:])])
 
 

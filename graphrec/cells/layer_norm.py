@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ..cell import Cell, Inbox
 from .activation import Activation, activation_function
-from .cell import Cell
 from .gru import GRUState
 from .lstm import LSTMState, set_forget_bias
-
-if TYPE_CHECKING:
-    from ..engine.inbox import Inbox
 
 
 class LayerNormSRNCell(Cell):

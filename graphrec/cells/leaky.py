@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
+from ..cell import Inbox
 from .activation import Activation
 from .srn import SRNCell
-
-if TYPE_CHECKING:
-    from ..engine.inbox import Inbox
 
 
 class LeakySRNCell(SRNCell):

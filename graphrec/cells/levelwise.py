@@ -6,20 +6,18 @@ import inspect
 import typing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch_geometric.nn import MessagePassing
 
+from ..cell import Inbox
+from ..structure import Structure
 from ..structure.features import EdgeFeatures
 from .aggregation import taking_no_messages
 from .convolutions import Convolution, NodeState
-
-if TYPE_CHECKING:
-    from ..engine.inbox import Inbox
-    from ..structure import Structure
 
 # What a convolution may be told of edges, and what a structure calls it.
 _OF_EDGES = {"edge_attr": "edge_attr", "edge_weight": "edge_weight", "edge_type": "relation"}

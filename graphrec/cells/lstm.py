@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ..cell import Cell, Fused, Inbox
 from ..structure.checks import as_count
 from .biases import recurrent_layers
-from .cell import Cell, Fused, is_plain
-
-if TYPE_CHECKING:
-    from ..engine.inbox import Inbox
+from .plain import is_plain
 
 
 class LSTMState(NamedTuple):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
-from .cell import Cell
+from ..cell import Cell, Inbox
 from .wrapping import Wrapping
-
-if TYPE_CHECKING:
-    from ..engine.inbox import Inbox
 
 
 class ResidualCell(Wrapping):
@@ -35,10 +32,10 @@ class ResidualCell(Wrapping):
     def __init__(self, cell: Cell) -> None:
         super().__init__(cell)
         h = cell.State._fields[0]
-        if cell.Shown is not None and h not in cell.Shown._fields:
+        if cell.Message is not None and h not in cell.Message._fields:
             raise ValueError(
                 f"what is added to is the sum of the sources' {h}, but nodes of {type(cell).__name__} show others only "
-                f"{', '.join(cell.Shown._fields)}: add its rows outside of it, h + graphrec.GNN([cell])(h, s)."
+                f"{', '.join(cell.Message._fields)}: add its rows outside of it, h + graphrec.GNN([cell])(h, s)."
             )
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:

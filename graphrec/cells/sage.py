@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +12,9 @@ from torch_geometric.nn import Linear
 from torch_geometric.nn import aggr as aggregations
 from torch_geometric.nn.resolver import aggregation_resolver
 
+from ..cell import Inbox
 from .aggregation import Sets, aggregate_sets
 from .convolutions import Given, LinearConvolution, NodeState, as_one, as_pair
-
-if TYPE_CHECKING:
-    from ..engine.inbox import Inbox
 
 
 class SAGECell(LinearConvolution):
@@ -45,7 +43,7 @@ class SAGECell(LinearConvolution):
 
     reads_edges = ()
 
-    class Shown(NamedTuple):
+    class Message(NamedTuple):
         """h, or what is made of it."""
 
         z: Tensor
@@ -84,13 +82,13 @@ class SAGECell(LinearConvolution):
             return self.given_inputs  # no layer tells
         return super().inputs
 
-    def show(self, state: Any) -> Shown:
+    def message(self, state: Any) -> Message:
         """h_u, or ReLU(W_3 h_u + c)."""
-        return self.Shown(state.h if self.lin is None else torch.relu(self.lin(state.h)))
+        return self.Message(state.h if self.lin is None else torch.relu(self.lin(state.h)))
 
-    def show_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
+    def message_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
         """What sources show, and the targets' rows."""
-        return self.show(self.State(x_source)), Given(x_target)
+        return self.message(self.State(x_source)), Given(x_target)
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
         """One step."""

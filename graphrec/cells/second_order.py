@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from ..cell import Cell, Inbox
 from .activation import Activation, activation_function
-from .cell import Cell
-
-if TYPE_CHECKING:
-    from ..engine.inbox import Inbox
 
 
 class SecondOrderCell(Cell):

@@ -6,15 +6,13 @@ from collections import namedtuple
 from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 
-from .cell import Cell, check_shows_its_state, edges_read
-
-if TYPE_CHECKING:
-    from ..engine.inbox import Inbox
-    from ..structure import Structure
+from ..cell import Cell, Inbox
+from ..structure import Structure
+from .wrapping import check_sends_its_state, edges_read
 
 
 class SeriesCell(Cell):
@@ -40,7 +38,7 @@ class SeriesCell(Cell):
         if not cells:
             raise ValueError("expected at least one cell, got none.")
         for cell in cells:
-            check_shows_its_state(cell)
+            check_sends_its_state(cell)
             if isinstance(cell, SeriesCell):
                 raise ValueError("a series within a series is one series: give its cells one by one.")
         for layer, (below, cell) in enumerate(pairwise(cells)):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ..cell import Cell, Inbox
 from ..structure.checks import as_count
-from .cell import Cell
-
-if TYPE_CHECKING:
-    from ..engine.inbox import Inbox
 
 
 class One(NamedTuple):

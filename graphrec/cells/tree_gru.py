@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .cell import Cell
-
-if TYPE_CHECKING:
-    from ..engine.inbox import Inbox
+from ..cell import Cell, Inbox
 
 
 class TreeGRUCell(Cell):

@@ -1,15 +1,15 @@
-"""What cells made of one other cell have in common."""
+"""What cells made of other cells have in common."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
 
 from torch import Tensor
 
-from .cell import Cell, check_cell
-
-if TYPE_CHECKING:
-    from ..structure import Structure
+from ..cell import Cell, check_cell
+from ..structure import Structure
 
 
 class Wrapping(Cell):
@@ -46,9 +46,9 @@ class Wrapping(Cell):
         self.cell.initialize(x, s)
 
     @property
-    def Shown(self) -> Any:
+    def Message(self) -> Any:
         """That of the cell."""
-        return self.cell.Shown
+        return self.cell.Message
 
     def project(self, x: Tensor) -> Tensor:
         """As the cell."""
@@ -58,14 +58,42 @@ class Wrapping(Cell):
         """As the cell."""
         return self.cell.project_edges(edge_attr)
 
-    def edge_rows(self, s: Structure) -> Tensor | None:
+    def edge_rows(self, s: Structure, edges: Tensor | None = None) -> Tensor | None:
         """As the cell."""
-        return self.cell.edge_rows(s)
+        return self.cell.edge_rows(s, edges)
 
-    def before(self, x: Tensor, s: Structure) -> Any:
+    def initial_state(self, x: Tensor, s: Structure) -> Any:
         """As the cell."""
-        return self.cell.before(x, s)
+        return self.cell.initial_state(x, s)
 
-    def show(self, state: Any) -> Any:
+    def message(self, state: Any) -> Any:
         """As the cell."""
-        return self.cell.show(state)
+        return self.cell.message(state)
+
+
+def with_message(cell: Cell, state: Any) -> Any:
+    """A state as a cell's `own`: with the fields of what its nodes show beside its own."""
+    if cell.Message is None:
+        return state
+    return SimpleNamespace(**{**cell.message(state)._asdict(), **state._asdict()})
+
+
+def check_sends_its_state(cell: Any) -> None:
+    """Raise unless a cell can be a part of one whose nodes have other things to show."""
+    check_cell(cell)
+    if cell.Message is not None or cell.begins_with_x or cell.edges is not None:
+        raise ValueError(
+            f"{type(cell).__name__} is a cell for graphs (it begins with x, shows something else than its state, or "
+            f"reads edge attributes), and cannot be a part of another cell: stack models instead (graphrec.Stacked, "
+            f"graphrec.GNN)."
+        )
+
+
+def edges_read(cells: Iterable[Cell]) -> set[str] | None:
+    """What cells read of edges, of `"edge_attr"` and `"edge_weight"`; None where one of them does not say."""
+    found: set[str] = set()
+    for cell in cells:
+        if cell.reads_edges is None:
+            return None
+        found.update(cell.reads_edges, () if cell.edges is None else ("edge_attr",))
+    return found

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from ..cells import Cell
+from ..cell import Cell
 from ..schedule import schedule
 from ..structure import Structure, from_pyg
 from ..structure.checks import as_count, as_whole_numbers

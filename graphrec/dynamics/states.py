@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..cells import Cell
+from ..cell import Cell
 from ..learning.walk import by_node, walk
 from ..models import Recursive
 from ..schedule import Schedule
@@ -99,4 +99,4 @@ def run_with_offsets(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> Run
     for _ in walk(cell, plan, x, initial, with_offset):
         pass
     state = cell.State(*(by_node(plan, list(rows)) for rows in zip(*states, strict=True)))
-    return Run(state, offsets, plan.place)
+    return Run(state, offsets, plan.inv_perm)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
 
 from torch import Tensor
 
+from ..cell import OF_EDGES, Fetch, Own
 from ..schedule import Step
-from .edge_rows import OF_EDGES, gather_edges
-from .looked import Fetch, Own
-from .validate import Job
+from ..sparse import move
+from .messages import Cut
+from .validate import Context
 
 
 class Boundary:
@@ -22,68 +21,93 @@ class Boundary:
     copy, in case the cell writes into it.
 
     Args:
-        job: the run.
-        x: `[N, ...]`, projected, in the order of the plan's places.
-        initial: per field `[K, ...]` (see `Job.initial_row`), or nothing.
+        run: the run.
+        x: `[N, D]`, in the structure's numbering.
+        initial: per field `[K, ...]` (see `Context.initial_row`), or nothing.
     """
 
-    def __init__(self, job: Job, x: Tensor, initial: list[Tensor]) -> None:
-        self._job, self._like, self._initial = job, x[:0], initial
-        steps = job.plan.steps
+    def __init__(self, run: Context, x: Tensor, initial: list[Tensor]) -> None:
+        self._run, self._x, self._initial = run, x, initial
+        steps = run.plan.steps
         self._node_counts = [stop - start for start, stop in pairwise(steps.node_bounds)]
         self._edge_counts = [stop - start for start, stop in pairwise(steps.edge_bounds)]
-        self._x = x
         self._own: dict[str, tuple[Tensor, ...]] = {}
         self._of_edges: dict[str, tuple[Tensor, ...]] = {}
+
+    @cached_property
+    def projected(self) -> Tensor:
+        """`[N, ...]`: what the cell makes of x, in the order of the plan's positions."""
+        cell, plan, x = self._run.cell, self._run.plan, self._x
+        rows = cell.project(x if plan.is_identity else move(x, plan.perm, plan.inv_perm))
+        if not isinstance(rows, Tensor) or rows.dim() < 1 or rows.shape[0] != x.shape[0]:
+            got = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
+            raise ValueError(
+                f"{type(cell).__name__}.project must return a tensor with one row per node, {x.shape[0]}, got {got}."
+            )
+        return rows
+
+    @cached_property
+    def _parts_of_x(self) -> tuple[Tensor, ...]:
+        return self.projected.split(self._node_counts)
 
     def x(self, step: Step) -> Tensor:
         """`[n, ...]`: the step's rows of x."""
         return self._parts_of_x[self._level(step)].clone()
 
-    @cached_property
-    def _parts_of_x(self) -> tuple[Tensor, ...]:
-        return self._x.split(self._node_counts)
-
-    def beside(self, read: Fetch, step: Step, border: Callable[[Tensor], Tensor] | None = None) -> Fetch:
+    def beside(self, read: Fetch, step: Step, cut: Cut | None = None) -> Fetch:
         """What reads a field of the step's inbox, `[e, ...]`: of the edges here, and of their sources by `read`.
 
-        What is read here comes in across a border, if there is one.
+        What is read here is cut off, where a `cut` is given.
         """
 
         def look(name: str) -> Tensor:
             if name not in OF_EDGES:
                 return read(name)
             rows = self._rows_of_edges(name, step)
-            return rows if border is None else border(rows)
+            return rows if cut is None else cut(rows)
 
         return look
 
     def _rows_of_edges(self, name: str, step: Step) -> Tensor:
         if name not in self._of_edges:
-            rows = gather_edges(self._job.of_edges, name, self._job.plan.edge)
+            rows = gather_edges(self._run.of_edges, name, self._run.plan.edge)
             self._of_edges[name] = rows.split(self._edge_counts)
         return self._of_edges[name][self._level(step)].clone()
 
-    def given(self) -> Any:
-        """The state of the given rows, whose fields are looked up."""
-        return Own(self._job.fields, lambda name: self._initial_rows(name, self._job.plan.given))
+    def rows(self) -> Own:
+        """The state of the boundary rows."""
+        return Own(self._run.fields, lambda name: self._initial_rows(name, self._run.plan.boundary))
 
-    def own(self, step: Step) -> Any:
-        """The initial state of the step's nodes (async mode), whose fields are looked up."""
-        return Own(self._job.fields, lambda name: self._own_rows(name)[step.number])
+    def own(self, step: Step) -> Own:
+        """The initial state of the step's nodes (async mode)."""
+        return Own(self._run.fields, lambda name: self._own_rows(name)[step.number])
 
     def _own_rows(self, name: str) -> tuple[Tensor, ...]:
         if name not in self._own:
-            self._own[name] = self._initial_rows(name, self._job.plan.order).split(self._node_counts)
+            self._own[name] = self._initial_rows(name, self._run.plan.perm).split(self._node_counts)
         return self._own[name]
 
     def _initial_rows(self, name: str, nodes: Tensor) -> Tensor:
-        job, index = self._job, self._job.fields.index(name)
-        if job.initial_row is None:
-            return self._like.new_zeros(nodes.shape[0], *job.shapes[index], dtype=job.dtype)
-        if job.each_its_own and job.plan.in_order and len(nodes) == job.plan.num_nodes:
+        run, index = self._run, self._run.fields.index(name)
+        if run.initial_row is None:
+            return self._x.new_zeros(nodes.shape[0], *run.shapes[index])
+        if run.each_its_own and run.plan.is_identity and len(nodes) == run.plan.num_nodes:
             return self._initial[index]
-        return self._initial[index].index_select(0, job.initial_row[nodes])
+        return self._initial[index].index_select(0, run.initial_row[nodes])
 
     def _level(self, step: Step) -> int:
-        return 0 if self._job.plan.mode == "sync" else step.number
+        return 0 if self._run.plan.mode == "sync" else step.number
+
+
+def gather_edges(of_edges: dict[str, Tensor], name: str, edge: Tensor) -> Tensor:
+    """`[e, ...]`: features or weights of inbox edges; 0 or 1 for the virtual edge of an initial state, number -1."""
+    if name not in of_edges:
+        raise ValueError(
+            f"the cell reads inbox.{name}, but the structure has none, or none of one width for all edges: build it "
+            f"with {name}=...; for features by relation, give the cell edges, the width in each."
+        )
+    values, otherwise = of_edges[name], int(name == "edge_weight")
+    if not values.shape[0]:
+        return values.new_full((edge.shape[0], *values.shape[1:]), otherwise)
+    is_virtual = (edge < 0).view(-1, *[1] * (values.dim() - 1))
+    return values.index_select(0, edge.clamp(min=0)).masked_fill(is_virtual, otherwise)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..schedule import FixedPoint, NoFixedPointError, NoFixedPointWarning
-from .plain import must_be_plain
+from ..sparse import must_be_plain
 
 Fields = Sequence[Tensor]
 # From the state of a step's nodes, and what is to be done with each tensor that comes from elsewhere, to their next
@@ -47,15 +47,15 @@ def _with_gradient(
     once: Round, found: Any, until: FixedPoint, component: Tensor, constants: tuple[str, ...]
 ) -> Any:
     """The fixed point that was found, with the gradient that one round at it tells."""
-    border = _Border()
+    cut = _Cut()
     leaves = {name: getattr(found, name).detach().requires_grad_() for name in _moving(found, constants)}
-    there = {name: border(getattr(found, name)) for name in constants}
-    images = once(found._replace(**leaves, **there), border)
+    there = {name: cut(getattr(found, name)) for name in constants}
+    images = once(found._replace(**leaves, **there), cut)
     moved = [getattr(images, name) for name in leaves]
     if not any(field.requires_grad for field in moved):
         return found
-    task = _Task(until, component, list(leaves.values()), moved, border.inside)
-    return found._replace(**dict(zip(leaves, _Implicit.apply(task, *moved, *border.outside), strict=True)))
+    task = _Task(until, component, list(leaves.values()), moved, cut.inside)
+    return found._replace(**dict(zip(leaves, _Implicit.apply(task, *moved, *cut.outside), strict=True)))
 
 
 def _moving(state: Any, constants: tuple[str, ...]) -> list[str]:
@@ -66,7 +66,7 @@ def _as_it_is(rows: Tensor) -> Tensor:
     return rows
 
 
-class _Border:
+class _Cut:
     """Where the graph of a round ends: what comes from elsewhere is detached, and remembered.
 
     Whoever asks for the derivative of a round makes autograd look through all that hangs behind it, which would be

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cells.cell import Cell
+from ..cell import Cell
 from ..schedule import Schedule
 from ..structure.checks import check_layout
 

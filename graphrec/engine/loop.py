@@ -6,19 +6,18 @@ What differs between the modes is where a step reads: `Levels` hands each new st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..cell import Inbox, Own
 from ..schedule import Step
 from .boundary import Boundary
 from .cycles import settle
-from .inbox import Inbox
-from .looked import Own
-from .messages import Levels, Message, Messages, Rounds
-from .validate import Job, check_sent, check_state
+from .messages import Cut, Levels, Messages, Rounds, Sent, messages_for
+from .validate import Context, check_sent, check_state
 
 
 class Visit(NamedTuple):
@@ -38,93 +37,89 @@ class Visit(NamedTuple):
 
 
 def loop(
-    job: Job, x: Tensor, initial: list[Tensor], messages: Messages | None = None
+    run: Context, x: Tensor, initial: list[Tensor], messages: Messages | None = None
 ) -> Generator[Visit, Any, None]:
     """Run a cell step by step; a state that is sent in takes the place of the one that was seen last.
 
     Args:
-        job: the run.
-        x: `[N, ...]`, projected, in the order of the plan's places.
-        initial: per field `[K, ...]` (see `Job.initial_row`), or nothing.
+        run: the run.
+        x: `[N, D]`, in the structure's numbering.
+        initial: per field `[K, ...]` (see `Context.initial_row`), or nothing.
         messages: how states reach their readers; by default so that none is kept that nobody will read any more.
     """
-    cell, plan = job.cell, job.plan
-    boundary = Boundary(job, x, initial)
-    if messages is None:
-        messages = Rounds(plan) if plan.mode == "sync" else Levels(plan)
-    previous = Message(boundary.given(), cell)
-    messages.send(0, previous)
+    cell, plan, boundary = run.cell, run.plan, Boundary(run, x, initial)
+    messages = messages or messages_for(plan)
+    last = Sent(boundary.rows(), cell)
+    messages.send(0, last)
     for step in plan.steps:
         if plan.cycles is not None and plan.cycles.steps[step.number]:
             assert isinstance(messages, Levels)
-            inbox, state = _iterate(job, step, boundary, messages, x)
+            inbox, state = _iterate(run, step, boundary, messages)
         else:
-            own = previous if plan.mode == "sync" else Message(boundary.own(step), cell)
+            own = last if plan.mode == "sync" else Sent(boundary.own(step), cell)
             look = boundary.beside(messages.receive(step), step)
-            inbox = Inbox(plan, step, job.message_fields, look, x, total=messages.total)
-            state = _new_state(job, inbox, boundary.x(step), own)
+            inbox = Inbox(plan, step, run.message_fields, look, boundary.projected, total=messages.total)
+            state = _new_state(run, inbox, boundary.x(step), own)
         sent = yield Visit(step.number, plan.nodes(step), inbox, state)
         if sent is not None:
-            state = check_sent(job, sent, state)
-        previous = Message(state, cell)
-        messages.send(step.number + 1, previous)
+            state = check_sent(run, sent, state)
+        last = Sent(state, cell)
+        messages.send(step.number + 1, last)
 
 
-def _new_state(job: Job, inbox: Inbox, x: Tensor, own: Message) -> Any:
+def _new_state(run: Context, inbox: Inbox, x: Tensor, own: Sent) -> Any:
     # (The cell may write into what it reads of its own.)
-    return _checked(job, inbox, x, Own(job.own_fields, lambda name: own.read(name).clone()))
+    return _checked(run, inbox, x, Own(run.own_fields, lambda name: own.read_own(name).clone()))
 
 
-def _checked(job: Job, inbox: Inbox, x: Tensor, own: Own) -> Any:
-    state = job.cell(x, inbox, own)
-    check_state(job, state, inbox.num_nodes)
-    return job.cell.State(*(getattr(state, name).to(job.dtype) for name in job.fields))
+def _checked(run: Context, inbox: Inbox, x: Tensor, own: Own) -> Any:
+    state = run.cell(x, inbox, own)
+    check_state(run, state, inbox.num_nodes)
+    return run.cell.State(*(getattr(state, name).to(run.dtype) for name in run.fields))
 
 
-def _iterate(job: Job, step: Step, boundary: Boundary, messages: Levels, like: Tensor) -> tuple[Inbox, Any]:
+def _iterate(run: Context, step: Step, boundary: Boundary, messages: Levels) -> tuple[Inbox, Any]:
     """The inbox of the last round, and the state after it, of nodes that depend on themselves."""
-    cell, plan, cycles = job.cell, job.plan, job.plan.cycles
+    cell, plan, cycles = run.cell, run.plan, run.plan.cycles
     assert cycles is not None
     last: list[Inbox] = []
     with_grad, receive = torch.is_grad_enabled(), messages.receive_in_rounds(step)
 
-    def once(state: Any, border: Callable[[Tensor], Tensor]) -> Any:
-        own = Message(state, cell)
-        read = boundary.beside(receive(own, border), step, border)
+    def once(state: Any, cut: Cut) -> Any:
+        own = Sent(state, cell)
+        read = boundary.beside(receive(own, cut), step, cut)
 
         def look(name: str) -> Tensor:
             # What is kept must not lack a gradient because this round has none.
             with torch.set_grad_enabled(with_grad):
                 return read(name)
 
-        inbox = Inbox(plan, step, job.message_fields, look, like)
-        last[:] = [inbox]
-        return _new_state(job, inbox, border(boundary.x(step)), own)
+        last[:] = [Inbox(plan, step, run.message_fields, look, boundary.projected)]
+        return _new_state(run, last[0], cut(boundary.x(step)), own)
 
     start = cell.State(*boundary.own(step))
     state = settle(once, start, cycles.rounds, cycles.component[step.nodes], cell.constants)
     return last[0], state
 
 
-def run_between(job: Job, x_source: Tensor, x_target: Tensor | None, num_targets: int) -> Any:
+def run_between(run: Context, x_source: Tensor, x_target: Tensor | None, num_targets: int) -> Any:
     """One step from one set of nodes to another: the new state of the targets, `[n, ·]`.
 
     Args:
-        job: the run, over the structure of both sets, the targets first; see `structure.as_pair`.
+        run: over the structure of both sets, the targets first; see `structure.as_pair`.
         x_source, x_target: `[S, D]` and `[n, D']`, the second None where targets have no rows of their own.
         num_targets: n.
     """
-    cell, plan = job.cell, job.plan
-    source, target = cell.show_pair(x_source, x_target)
-    messages = Rounds.between(plan, num_targets)
-    messages.send(0, Message(source))
-    step = plan.steps[0]._replace(nodes=slice(0, num_targets))
+    source, target = run.cell.message_pair(x_source, x_target)
+    messages, step = Rounds.between(run.plan, num_targets), run.plan.steps[0]
+    messages.send(0, Sent(source))
+    step = step._replace(nodes=slice(0, num_targets))
     nothing = x_source.new_zeros(num_targets, 0)
-    look = Boundary(job, nothing, []).beside(messages.receive(step), step)
+    look = Boundary(run, nothing, []).beside(messages.receive(step), step)
 
     def look_own(name: str) -> Any:
         rows = getattr(target, name)
         return None if rows is None else rows.clone()
 
-    inbox = Inbox(plan, step, source._fields, look, nothing, total=messages.total)
-    return _checked(job, inbox, nothing, Own(target._fields, look_own))
+    inbox = Inbox(run.plan, step, source._fields, look, nothing, total=messages.total)
+    return _checked(run, inbox, nothing, Own(target._fields, look_own))

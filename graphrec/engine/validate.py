@@ -1,4 +1,4 @@
-"""One run, checked: the common argument of all engines."""
+"""One run, validated: what the loop and all backends are given."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..cells.cell import Cell, check_cell
+from ..cell import Cell, check_cell
 from ..cells.edges import check_edges
-from ..schedule import Schedule, check_schedule, schedule_seen_by
+from ..schedule import Schedule, check_schedule, schedule_seen_by, slot_fault, with_initial
 from ..structure.checks import check_layout, check_no_batch
 from ..structure.outside import outside
 from .initial import check_initial
-from .slots import check_slots
 
 
 @dataclass(frozen=True)
-class Job:
+class Context:
     """The cell, its schedule, and where each node finds its initial state.
 
     Attributes:
@@ -47,12 +46,12 @@ class Job:
 
     @property
     def message_fields(self) -> tuple[str, ...]:
-        """The names of what nodes show to their targets."""
-        return self.fields if self.cell.Shown is None else self.cell.Shown._fields
+        """The names of what nodes send to their targets."""
+        return self.fields if self.cell.Message is None else self.cell.Message._fields
 
     @cached_property
     def own_fields(self) -> tuple[str, ...]:
-        """The names of what a node knows of itself: its state, and what it shows."""
+        """The names of what a node knows of itself: its state, and what it sends."""
         return tuple(dict.fromkeys((*self.fields, *self.message_fields)))
 
     @cached_property
@@ -64,30 +63,32 @@ class Job:
         return found if weight is None else {**found, "edge_weight": weight.to(self.dtype)}
 
 
-def prepare(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Job, list[Tensor]]:
-    """Refuse bad input before any work is done; returns the job and the fields of the initial state."""
+def validate(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Context, list[Tensor]]:
+    """Refuse bad input before any work is done; returns the run and the fields of the initial state."""
     _check_cell(cell, plan)
     _check_x(cell, plan, x)
     with outside():
-        check_slots(plan, cell)
+        _check_slots(cell, plan)
         check_edges(cell, plan.structure)
         cell.check(plan.structure)
     cell.initialize(x, schedule_seen_by(x, plan).structure)
     if initial is None:
         plan = schedule_seen_by(x, plan)
-        before = cell.before(x, plan.structure)
-        if before is None:
-            return Job(cell, plan, None, x.dtype), []
+        initial = cell.initial_state(x, plan.structure)
+        if initial is None:
+            return Context(cell, plan, None, x.dtype), []
         nodes = torch.arange(plan.num_nodes, device=plan.device)
-        return Job(cell, plan, nodes, x.dtype, each_its_own=True), _check_before(cell, plan, before)
+        return Context(cell, plan, nodes, x.dtype, each_its_own=True), _initial_of_x(cell, plan, initial)
     if cell.begins_with_x:
-        _check_width_is_kept(cell, cell.before(x, plan.structure))
+        _check_width_is_kept(cell, cell.initial_state(x, plan.structure))
     fields, rows, each_its_own = check_initial(cell, plan, x, initial)
-    return Job(cell, schedule_seen_by(x, plan.with_initial()), rows, x.dtype, each_its_own), fields
+    return Context(cell, schedule_seen_by(x, with_initial(plan)), rows, x.dtype, each_its_own), fields
 
 
-def prepare_pair(cell: Cell, plan: Schedule, x_source: Tensor, x_target: Tensor | None) -> tuple[Job, int]:
-    """The same for a round from one set of nodes to another; returns the job, and how many targets there are."""
+def validate_pair(
+    cell: Cell, plan: Schedule, x_source: Tensor, x_target: Tensor | None
+) -> tuple[Context, int]:
+    """The same for a round from one set of nodes to another; returns the run, and how many targets there are."""
     _check_cell(cell, plan)
     num_targets = plan.num_nodes - len(x_source)
     of_source, of_target = cell.inputs if isinstance(cell.inputs, tuple) else (cell.inputs, cell.inputs)
@@ -97,17 +98,17 @@ def prepare_pair(cell: Cell, plan: Schedule, x_source: Tensor, x_target: Tensor 
         if x_target.dtype != x_source.dtype:
             raise TypeError(f"x_target must be {x_source.dtype} as x_source is, got {x_target.dtype}.")
     check_edges(cell, plan.structure)
-    return Job(cell, plan, None, x_source.dtype), num_targets
+    return Context(cell, plan, None, x_source.dtype), num_targets
 
 
-def check_state(job: Job, state: Any, num_nodes: int) -> None:
+def check_state(run: Context, state: Any, num_nodes: int) -> None:
     """Raise unless a cell has returned what it promised."""
-    name = type(job.cell).__name__
-    if getattr(state, "_fields", None) != job.fields:
+    name = type(run.cell).__name__
+    if getattr(state, "_fields", None) != run.fields:
         raise TypeError(
-            f"{name}.forward must return a {name}.State({', '.join(job.fields)}), got {type(state).__name__}."
+            f"{name}.forward must return a {name}.State({', '.join(run.fields)}), got {type(state).__name__}."
         )
-    for field, shape, value in zip(job.fields, job.shapes, state, strict=True):
+    for field, shape, value in zip(run.fields, run.shapes, state, strict=True):
         if not isinstance(value, Tensor):
             raise TypeError(f"{name}.forward must return tensors, got {type(value).__name__} for {field}.")
         if value.shape != (num_nodes, *shape):
@@ -117,19 +118,19 @@ def check_state(job: Job, state: Any, num_nodes: int) -> None:
             )
 
 
-def check_sent(job: Job, sent: Any, state: Any) -> Any:
+def check_sent(run: Context, sent: Any, state: Any) -> Any:
     """A state that was sent in from outside of the loop, if it can stand for this one."""
-    if getattr(sent, "_fields", None) != job.fields:
+    if getattr(sent, "_fields", None) != run.fields:
         raise TypeError(
-            f"send takes a state with the fields {', '.join(job.fields)}, as the visit has, got {type(sent).__name__}."
+            f"send takes a state with the fields {', '.join(run.fields)}, as the visit has, got {type(sent).__name__}."
         )
-    for name, value, like in zip(job.fields, sent, state, strict=True):
+    for name, value, like in zip(run.fields, sent, state, strict=True):
         if (value.shape, value.dtype, value.device) != (like.shape, like.dtype, like.device):
             raise ValueError(
                 f"the {name} that is sent must have shape {list(like.shape)}, {like.dtype} on {like.device}, got "
                 f"{list(value.shape)}, {value.dtype} on {value.device}."
             )
-    return job.cell.State(*sent)
+    return run.cell.State(*sent)
 
 
 def _check_cell(cell: Cell, plan: Schedule) -> None:
@@ -139,6 +140,12 @@ def _check_cell(cell: Cell, plan: Schedule) -> None:
         raise TypeError(
             f"{type(cell).__name__}.State must be a NamedTuple type, e.g. namedtuple('State', 'h c')."
         )
+
+
+def _check_slots(cell: Cell, plan: Schedule) -> None:
+    arity = cell.arity
+    if arity is not None and plan.num_edges and (plan.num_slots > arity or not plan.distinct_slots):
+        raise ValueError(slot_fault(plan, arity))
 
 
 def _check_x(cell: Cell, plan: Schedule, x: Tensor) -> None:
@@ -186,18 +193,19 @@ def _check_rows(cell: Cell, plan: Schedule, name: str, x: Any, count: int, width
         )
 
 
-def _check_before(cell: Cell, plan: Schedule, before: Any) -> list[Tensor]:
+def _initial_of_x(cell: Cell, plan: Schedule, initial: Any) -> list[Tensor]:
     """The fields of the state that a cell makes of its input, if it may begin with them."""
     name = type(cell).__name__
-    if getattr(before, "_fields", None) != cell.State._fields:
+    if getattr(initial, "_fields", None) != cell.State._fields:
         raise TypeError(
-            f"{name}.before must return a {name}.State({', '.join(cell.State._fields)}), got "
-            f"{type(before).__name__}."
+            f"{name}.initial_state must return a {name}.State({', '.join(cell.State._fields)}), got "
+            f"{type(initial).__name__}."
         )
-    for field, shape, value in zip(cell.State._fields, cell.shapes(), before, strict=True):
+    for field, shape, value in zip(cell.State._fields, cell.shapes(), initial, strict=True):
         if value.shape[0] != plan.num_nodes:
             raise ValueError(
-                f"{name}.before must return one row per node, {plan.num_nodes}, got {tuple(value.shape)} for {field}."
+                f"{name}.initial_state must return one row per node, {plan.num_nodes}, got {tuple(value.shape)} for "
+                f"{field}."
             )
         if value.shape[1:] != shape and plan.rounds != 1:
             raise ValueError(
@@ -205,14 +213,14 @@ def _check_before(cell: Cell, plan: Schedule, before: Any) -> list[Tensor]:
                 f"done for one round (mode='sync', rounds=1), and not again and again: take a cell that keeps the "
                 f"width, or a cell for each round (graphrec.GNN)."
             )
-    return list(before)
+    return list(initial)
 
 
-def _check_width_is_kept(cell: Cell, before: Any) -> None:
-    if before is not None and [value.shape[1:] for value in before] != cell.shapes():
+def _check_width_is_kept(cell: Cell, initial: Any) -> None:
+    if initial is not None and [value.shape[1:] for value in initial] != cell.shapes():
         raise ValueError(
-            f"an initial state stands in place of x, which this cell turns from width {list(before[0].shape[1:])} into "
-            f"{list(cell.shapes()[0])}: give it as x."
+            f"an initial state stands in place of x, which this cell turns from width {list(initial[0].shape[1:])} "
+            f"into {list(cell.shapes()[0])}: give it as x."
         )
 
 

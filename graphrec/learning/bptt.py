@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..cells.cell import Cell
+from ..cell import Cell
 from ..engine.rules import differentiated_by
 from ..runs import run
 from ..schedule import Schedule

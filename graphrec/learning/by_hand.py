@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, sigmoid, tanh
 from torch.func import jvp
 
+from ..cell import Cell
 from ..cells import GRUCell, LSTMCell, SRNCell
-from ..cells.cell import Cell, is_plain
+from ..cells.plain import is_plain
 from .layout import Layout
 
 

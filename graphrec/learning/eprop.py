@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..cells import Cell
+from ..cell import Cell
 from .forward import ForwardRule
 from .layout import Layout
 from .refusals import check_units

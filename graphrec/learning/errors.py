@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..schedule import Schedule
+from ..schedule import Schedule, out_edges
 from .first_order import check_first_order
 
 Errors = Sequence[Tensor | None]
@@ -107,7 +107,7 @@ def sources_of_steps(plan: Schedule) -> list[list[int]]:
     if plan.mode == "sync":
         return [[number - 1] if number else [] for number in range(len(plan.steps))]
     sources: list[list[int]] = [[] for _ in plan.steps]
-    for number, readers in enumerate(plan.routes.readers[1:]):  # (the first are those of given rows)
+    for number, readers in enumerate(out_edges(plan).readers[1:]):  # (the first are those of boundary rows)
         for reader in readers:
             sources[reader].append(number)
     return sources

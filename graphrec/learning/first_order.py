@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ..engine.plain import is_plain_only, must_be_plain
+from ..sparse import is_plain_only, must_be_plain
 
 
 def check_untransformed(name: str, x: Tensor) -> None:

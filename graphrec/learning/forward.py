@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from ..cells import Cell
+from ..cell import Cell
 from ..engine.initial import initial_fields
 from ..runs import run, steps
 from ..schedule import Schedule

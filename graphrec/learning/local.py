@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ..cells.cell import Cell
+from ..cell import Cell
 from ..engine.rules import differentiated_by
 from ..runs import run
 from ..schedule import Schedule

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..cells import Cell
+from ..cell import Cell
 from ..engine import per_graph
 from ..runs import steps
-from ..schedule import Schedule, schedule
+from ..schedule import Schedule, schedule, sinks
 from ..structure import Over, Structure, as_structure
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Online:
         before = None if self.carried is None else per_graph(self.carried)
         own = None if self.carried is None else per_graph(self.cell.State(*self.carried[: self._num_fields]))
         traced = self.rule.traced(self.cell, plan, x, own)
-        last, self._odd = _Last(plan, self.carried), plan.ends.odd
+        last, self._odd = _Last(plan, self.carried), sinks(plan).odd
         for visit in steps(traced, plan, x, before):
             if own is not None and traced.step is not None and traced.step.reads_own():
                 raise ValueError(
@@ -139,7 +139,7 @@ class _Last:
     """The states of the nodes at which graphs end, one for each graph."""
 
     def __init__(self, plan: Schedule, before: Any) -> None:
-        ends, structure = plan.ends.node, plan.structure
+        ends, structure = sinks(plan).node, plan.structure
         self._graph, self._num_graphs = structure.graph, structure.num_graphs
         self._is_last = torch.zeros_like(self._graph, dtype=torch.bool)
         self._is_last[ends[ends >= 0]] = True

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from ..cells import Cell
+from ..cell import Cell
 from ..engine.initial import Initial, initial_fields
 from ..runs import steps
 from ..schedule import Schedule
@@ -30,7 +30,7 @@ def check_run(rule: ForwardRule, cell: Cell, plan: Schedule, x: Tensor, initial:
             f"{name} goes along a schedule in which each node has its turn once, after its sources (mode='async'), got "
             f"one with {what}: learn this with BPTT."
         )
-    if cell.before(x.detach(), plan.structure) is not None:
+    if cell.initial_state(x.detach(), plan.structure) is not None:
         raise ValueError(
             f"{name} is for cells that begin with zero or with the initial state that is given, but {of_cell} begins "
             f"with x: learn this with BPTT."

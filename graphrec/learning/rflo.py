@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..cells import Cell, LeakySRNCell
+from ..cell import Cell
+from ..cells import LeakySRNCell
 from .eprop import EProp
 from .traced import Trace
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cells import Cell
+from ..cell import Cell
 from .by_hand import derived, push
 from .forward import ForwardRule
 from .layout import Layout

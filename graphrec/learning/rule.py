@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..cells.cell import Cell
+from ..cell import Cell
 from ..engine.rules import differentiated_by
 from ..schedule import Schedule
 from .losses import backward, check_is_function

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp, vjp, vmap
 
-from ..cells import Cell
-from ..cells.cell import with_shown
+from ..cell import Cell
 from ..cells.hooks import inputs_changed
+from ..cells.wrapping import with_message
 
 Weights = dict[str, Tensor]
 
@@ -104,7 +104,7 @@ class _Step(nn.Module):
 
     def forward(self, x: Tensor, inbox: Any, own: Any) -> Any:
         cell = self.cell
-        return cell(cell.project(x), inbox.read_by(cell), with_shown(cell, own))
+        return cell(cell.project(x), inbox.read_by(cell), with_message(cell, own))
 
 
 class LocalStep:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cells import Cell
+from ..cell import Cell
 from ..cells.wrapping import Wrapping
 from ..engine.initial import Initial, initial_fields
 from ..structure import Structure
@@ -74,7 +74,7 @@ class Traced(Wrapping):
         return _state_type((*self.cell.State._fields, *self.trace.names))
 
     @property
-    def Shown(self) -> Any:
+    def Message(self) -> Any:
         """None: states travel whole, and are shown within the step."""
         return None
 
@@ -90,7 +90,7 @@ class Traced(Wrapping):
         """Features as they are."""
         return edge_attr
 
-    def edge_rows(self, s: Structure) -> Tensor | None:
+    def edge_rows(self, s: Structure, edges: Tensor | None = None) -> Tensor | None:
         """Features as they are."""
         return s.edge_attr
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cells import Cell
+from ..cell import Cell
 from .forward import ForwardRule
 from .layout import Layout
 from .step_function import LocalStep, StepFunction

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cells.cell import Cell
+from ..cell import Cell
 from ..engine.loop import Visit
 from ..runs import steps
 from ..schedule import Schedule
@@ -43,4 +43,4 @@ def walk(
 
 def by_node(plan: Schedule, rows: list[Tensor]) -> Tensor:
     """`[N, ...]` in the caller's order, of the rows of all steps; in sync mode of the last round."""
-    return torch.cat(rows[-1:] if plan.mode == "sync" else rows).index_select(0, plan.place)
+    return torch.cat(rows[-1:] if plan.mode == "sync" else rows).index_select(0, plan.inv_perm)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cells.cell import check_cell
+from ..cell import check_cell
 from ..cells.gat import Attention
 from ..cells.wrapping import Wrapping
 from ..runs import run
@@ -48,7 +48,7 @@ def attention_weights(
     others = (structure.source != structure.target).nonzero().flatten()
     nodes = torch.arange(structure.num_nodes, device=structure.device)
     edge_index = torch.cat([structure.edge_index[:, others], nodes.expand(2, -1)], dim=1)
-    return h, (edge_index, torch.cat([share[others], own_share.index_select(0, plan.place)]))
+    return h, (edge_index, torch.cat([share[others], own_share.index_select(0, plan.inv_perm)]))
 
 
 class _Watched(Wrapping):

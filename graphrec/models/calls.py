@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch_geometric.data import Data, HeteroData
 
-from ..cells.cell import Cell, edges_read
+from ..cell import Cell
+from ..cells.wrapping import edges_read
 from ..structure import Structure, as_structure
 from ..structure.matrix import edges_of, is_matrix
 

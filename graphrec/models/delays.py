@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from ..cells import ARCell, NARXCell, SRNCell, TDNNCell
 from ..cells.activation import Activation
-from ..cells.weights import Resettable
 from ..engine import per_graph, per_node
 from ..runs import run
 from ..schedule import schedule
 from ..structure import Structure, as_structure, lagged
 from ..structure.checks import as_count
 from ..structure.outside import outside
+from ..weights import Resettable
 from .hops import Passing
 from .model import Model, Over, run_inner
 from .recursive import Recursive

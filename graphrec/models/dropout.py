@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..cells import Cell
+from ..cell import Cell
 from ..cells.hooks import inputs_changed
 from ..cells.wrapping import Wrapping
 from ..schedule import Schedule

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch_geometric.nn import JumpingKnowledge, MessagePassing
 
 from .. import readout
-from ..cells import Cell, ConvCell, DAGNNCell
-from ..cells.cell import check_cell
-from ..cells.edges import Widths
+from ..cell import Cell, check_cell
+from ..cells import ConvCell, DAGNNCell
 from ..engine import per_node
 from ..runs import run, run_between
 from ..schedule import schedule
 from ..structure import Structure, as_pair
 from ..structure.checks import as_count
+from ..structure.edge_widths import Widths
 from .calls import structure_given
 from .hops import Hop, Passing
 from .model import Model, Over

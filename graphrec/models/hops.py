@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
-from ..schedule import Schedule
+from ..schedule import Schedule, masked
 
 
 class Passing(MessagePassing):
@@ -41,7 +41,7 @@ class Passing(MessagePassing):
                 f"an explainer's mask has a number for each edge that the model is given, {plan.structure.num_edges}, "
                 f"got shape {tuple(mask.shape)}: call the model with the explainer's edge_index."
             )
-        return plan.masked(mask.sigmoid() if self._apply_sigmoid else mask)
+        return masked(plan, mask.sigmoid() if self._apply_sigmoid else mask)
 
 
 class Hop(Passing):

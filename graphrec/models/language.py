@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..cells import Cell, SeriesCell
-from ..cells.cell import check_cell
+from ..cell import Cell, check_cell
+from ..cells import SeriesCell
 from ..cells.emitting import EmittingCell
-from ..cells.weights import Resettable
 from ..engine import per_graph
 from ..runs import run, run_first
 from ..schedule import schedule
 from ..structure import Structure, as_structure, chains
 from ..structure.checks import as_count
+from ..weights import Resettable
 from .combine import Bidirectional, Stacked
 from .decode import Pick, check_decoding, choose, greedy, sampler, search
 from .model import Model, Over, check_model, is_as_written

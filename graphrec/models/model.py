@@ -9,11 +9,11 @@ from typing import Any, TypeGuard, TypeVar
 from torch import Tensor, nn
 
 from ..backends import running_on
-from ..cells import Cell
-from ..cells.weights import Resettable
+from ..cell import Cell
 from ..engine.rules import differentiated_by, rule_in_force
 from ..structure import Over, Structure, as_structure, rows_by_type
 from ..structure.outside import uncompiled
+from ..weights import Resettable
 from .calls import of_edges_given, structure_of_call
 
 Kind = TypeVar("Kind", bound=nn.Module)

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..cell import Fused
 from ..cells import ProjectedLSTMCell
-from ..cells.cell import Fused
 from .combine import Stacked
 from .torch_weights import cells_of, check_alike
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..cell import Cell, check_cell
 from ..cells import (
-    Cell,
     ChildSumTreeLSTMCell,
     GRUCell,
     LSTMCell,
@@ -19,7 +19,6 @@ from ..cells import (
     TreeGRUCell,
 )
 from ..cells.activation import Activation
-from ..cells.cell import check_cell
 from ..runs import run, run_first, run_sequence
 from ..schedule import FixedPoint, Schedule, check_mode, schedule
 from ..structure import Structure

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..cells import GRUCell, LSTMCell, ProjectedLSTMCell, SRNCell
-from ..cells.weights import Resettable
 from ..engine import per_graph
 from ..sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
 from ..structure.outside import has_values, is_exporting, uncompiled
+from ..weights import Resettable
 from .combine import Bidirectional, Stacked
 from .model import Model, check_model
 from .padded import run_padded, torch_layers

@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..cells import Cell, GRUCell, LSTMCell, ProjectedLSTMCell, SRNCell
-from ..cells.cell import is_plain
+from ..cell import Cell
+from ..cells import GRUCell, LSTMCell, ProjectedLSTMCell, SRNCell
+from ..cells.plain import is_plain
 from .combine import Bidirectional, Stacked
 from .model import is_as_written
 from .recursive import Recursive

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from .. import readout as readouts
-from ..cells.weights import Resettable
 from ..structure.checks import as_count
+from ..weights import Resettable
 from .calls import structure_given
 from .model import Over, check_model, count_states
 

@@ -3,34 +3,49 @@
 Belongs here: anything computed from a structure alone. Does not: states, cells, gradients.
 """
 
-from .chains import Chains
-from .compile import check_mode, schedule
+from .chains import Chains, chains
+from .compile import check_mode, masked, schedule, with_initial
 from .components import Components, components
+from .derived import derived
+from .inboxes import Part, degree, is_loop, parts, round_csr, slot_fault
 from .levels import CycleError, levels
 from .orders import Order, breadth_first, colouring
+from .out_edges import OutEdges, out_edges
 from .plan import Schedule, Step, check_schedule
 from .rounds import FixedPoint, NoFixedPointError, NoFixedPointWarning
+from .sinks import Sinks, sinks
 from .valueless import schedule_seen_by
-from .views import Part, Paths
 
 __all__ = [
+    "Chains",
     "Components",
-    "components",
-    "Order",
-    "breadth_first",
-    "colouring",
+    "CycleError",
     "FixedPoint",
     "NoFixedPointError",
     "NoFixedPointWarning",
-    "Chains",
-    "CycleError",
+    "Order",
+    "OutEdges",
     "Part",
-    "Paths",
     "Schedule",
+    "Sinks",
     "Step",
+    "breadth_first",
+    "chains",
     "check_mode",
     "check_schedule",
+    "colouring",
+    "components",
+    "degree",
+    "derived",
+    "is_loop",
     "levels",
+    "masked",
+    "out_edges",
+    "parts",
+    "round_csr",
     "schedule",
     "schedule_seen_by",
+    "sinks",
+    "slot_fault",
+    "with_initial",
 ]

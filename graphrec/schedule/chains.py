@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..structure import Structure
 from ..structure.outside import outside
+from .derived import derived
 from .levels import levels
-
-if TYPE_CHECKING:
-    from ..structure import Structure
-    from .plan import Schedule
+from .plan import Schedule
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +22,7 @@ class Chains:
     """A schedule whose structure is a batch of B chains, longest first: each step's nodes follow the first of the last.
 
     Attributes:
-        node: `[N]`, the nodes step by step, those of a step in the order of their chains.
-        place: `[N]`, where in that order each node stands.
+        perm, inv_perm: `[N]`, the nodes step by step, those of a step as their chains, and where each node stands.
         chain: `[N]`, the number of each node's chain.
         counts: how many chains reach each step; never rising.
         regular: how far apart nodes that follow each other are numbered, and nodes of neighbouring chains, where
@@ -32,36 +30,11 @@ class Chains:
             side); else None.
     """
 
-    node: Tensor
-    place: Tensor
+    perm: Tensor
+    inv_perm: Tensor
     chain: Tensor
     counts: list[int]
     regular: tuple[int, int] | None
-
-    @staticmethod
-    def of(plan: Schedule) -> Chains | None:
-        """Read off a schedule; None where it is anything but chains, or has no nodes."""
-        s = plan.structure
-        if plan.mode != "async" or plan.cycles or plan.sweeps or not s.num_nodes or not _is_chains(s):
-            return None
-        level = levels(s)
-        bounds = plan.steps.node_bounds
-        counts = [stop - start for start, stop in pairwise(bounds)]
-        # Who is first: pointers that jump twice as far at every turn.
-        first = torch.arange(s.num_nodes, device=s.device)
-        first[s.target] = s.source
-        for _ in range((len(counts) - 1).bit_length()):
-            first = first[first]
-        length = torch.zeros_like(first).scatter_reduce(0, first, level + 1, "amax")
-        heads = (level == 0).nonzero().flatten()
-        heads = heads[torch.argsort(length[heads], descending=True, stable=True)]
-        rank = torch.empty_like(first)
-        rank[heads] = torch.arange(len(heads), device=s.device)
-        chain = rank[first]
-        node = torch.argsort(level * len(heads) + chain)
-        place = torch.empty_like(node)
-        place[node] = torch.arange(s.num_nodes, device=s.device)
-        return Chains(node, place, chain, counts, _regular(node, counts))
 
     @property
     def num_chains(self) -> int:
@@ -69,9 +42,9 @@ class Chains:
         return self.counts[0]
 
     @cached_property
-    def are_in_order(self) -> bool:
+    def is_identity(self) -> bool:
         """Whether the nodes are numbered step by step already."""
-        return torch.equal(self.node, torch.arange(len(self.node), device=self.node.device))
+        return torch.equal(self.perm, torch.arange(len(self.perm), device=self.perm.device))
 
     @property
     def are_equally_long(self) -> bool:
@@ -81,14 +54,14 @@ class Chains:
     @property
     def heads(self) -> Tensor:
         """`[B]`: the first node of each chain."""
-        return self.node[: self.num_chains]
+        return self.perm[: self.num_chains]
 
     @cached_property
-    def before(self) -> Tensor:
-        """`[N - B]`: for each node behind the heads, in the order of `node`, the place of its predecessor."""
+    def predecessor(self) -> Tensor:
+        """`[N - B]`: for each position behind the heads that of its predecessor."""
         with outside():
-            back = torch.tensor(self.counts, device=self.node.device)
-            later = torch.arange(self.num_chains, len(self.node), device=self.node.device)
+            back = torch.tensor(self.counts, device=self.perm.device)
+            later = torch.arange(self.num_chains, len(self.perm), device=self.perm.device)
             return later - torch.repeat_interleave(back[:-1], back[1:])
 
     @cached_property
@@ -96,6 +69,32 @@ class Chains:
         """The same in few blocks of equally long pieces."""
         with outside():
             return Blocks.of(self)
+
+
+@derived
+def chains(plan: Schedule) -> Chains | None:
+    """A schedule as chains side by side; None where it is anything else, or has no nodes."""
+    s = plan.structure
+    if plan.mode != "async" or plan.cycles or plan.sweeps or not s.num_nodes or not _is_chains(s):
+        return None
+    level = levels(s)
+    bounds = plan.steps.node_bounds
+    counts = [stop - start for start, stop in pairwise(bounds)]
+    # The head of each node's chain: pointers that jump twice as far each time.
+    first = torch.arange(s.num_nodes, device=s.device)
+    first[s.target] = s.source
+    for _ in range((len(counts) - 1).bit_length()):
+        first = first[first]
+    length = torch.zeros_like(first).scatter_reduce(0, first, level + 1, "amax")
+    heads = (level == 0).nonzero().flatten()
+    heads = heads[torch.argsort(length[heads], descending=True, stable=True)]
+    rank = torch.empty_like(first)
+    rank[heads] = torch.arange(len(heads), device=s.device)
+    chain = rank[first]
+    perm = torch.argsort(level * len(heads) + chain)
+    inv_perm = torch.empty_like(perm)
+    inv_perm[perm] = torch.arange(s.num_nodes, device=s.device)
+    return Chains(perm, inv_perm, chain, counts, _regular(perm, counts))
 
 
 # How many rows of padding a block may have: about as many as could be computed in the time that one more block takes.
@@ -127,7 +126,7 @@ class Blocks(NamedTuple):
                 cuts.append(step)
                 padding = 0
         cuts.append(len(chains.counts))
-        device = chains.node.device
+        device = chains.perm.device
         counts = torch.tensor(chains.counts, device=device)
         shapes = [(stop - start, chains.counts[start]) for start, stop in pairwise(cuts)]
         widths = torch.repeat_interleave(
@@ -139,8 +138,8 @@ class Blocks(NamedTuple):
         chain = torch.arange(len(step), device=device) - padded[step]
         ended = torch.searchsorted(counts.flip(0), torch.arange(chains.num_chains, device=device), right=True)
         last = len(counts) - 1 - ended  # the last step that each chain reaches
-        node = chains.node[begins[torch.minimum(step, last[chain])] + chain]
-        row = torch.empty_like(chains.node)
+        node = chains.perm[begins[torch.minimum(step, last[chain])] + chain]
+        row = torch.empty_like(chains.perm)
         is_padding = chain >= counts[step]
         row[node[~is_padding]] = (~is_padding).nonzero().flatten()
         return Blocks(node, row, is_padding, shapes)
@@ -157,16 +156,16 @@ def _is_chains(s: Structure) -> bool:
     return s.past is None or bool((s.past == 1).all())
 
 
-def _regular(node: Tensor, counts: list[int]) -> tuple[int, int] | None:
+def _regular(perm: Tensor, counts: list[int]) -> tuple[int, int] | None:
     time, chains = len(counts), counts[0]
     if counts[-1] != chains:
         return None
-    table = node.view(time, chains)
+    table = perm.view(time, chains)
     start = int(table[0, 0])
     along = int(table[1, 0]) - start if time > 1 else chains
     across = int(table[0, 1]) - start if chains > 1 else time
     if (abs(along), across) not in ((1, time), (chains, 1)):
         return None
-    step = torch.arange(time, device=node.device).unsqueeze(1) * along
-    even = start + step + torch.arange(chains, device=node.device) * across
+    step = torch.arange(time, device=perm.device).unsqueeze(1) * along
+    even = start + step + torch.arange(chains, device=perm.device) * across
     return (along, across) if torch.equal(table, even) else None

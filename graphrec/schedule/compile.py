@@ -11,11 +11,12 @@ from torch import Tensor
 from ..structure import Structure
 from ..structure.outside import outside, uncompiled
 from .components import components
+from .derived import derived
+from .inboxes import segment_layout
 from .levels import levels, longest_paths
 from .orders import Order, ranks
 from .plan import Cycles, Schedule, Steps
 from .rounds import FixedPoint
-from .views import segment_layout
 
 
 @uncompiled
@@ -35,12 +36,12 @@ def schedule(
         rounds: T, how many rounds: of sync mode, of each cycle that is iterated, or of sweeps in a given order (1
             where it is left out). For cycles also a `FixedPoint`.
         cycles: what async mode does with nodes that depend on themselves: `"error"`; or `"iterate"`: strongly connected
-            components have their turn in dependency order, and all nodes of one are updated `rounds` times, each
+            components are updated in dependency order, and all nodes of one `rounds` times, each
             reading the round before (and, of other components, the final state).
-        order: in async mode, instead of the edges: nodes have their turn in the order of a rank `[N]` (or of what a
+        order: in async mode, instead of the edges: nodes are updated in the order of a rank `[N]` (or of what a
             function finds for the structure, such as `graphrec.colouring`). A node reads the new state of sources
-            of a lower rank, and of all others, itself included, the state before the sweep: Gauss-Seidel updates on
-            any graph, undirected ones for instance. Nodes of one rank have their turn together.
+            of a lower rank, and the previous state of all others, itself included: Gauss-Seidel updates on any
+            graph, undirected ones for instance. Nodes of one rank are updated together.
 
     Raises:
         CycleError: in async mode, a cycle; names one.
@@ -83,7 +84,7 @@ def check_mode(mode: str, rounds: Any, cycles: str = "error", order: Any = None)
             "sync mode updates all nodes in every round: cycles='iterate' and order=... are for async mode."
         )
     if cycles == "iterate" and order is not None:
-        raise ValueError("with an order every node has its turn, cycles or not: leave out cycles='iterate'.")
+        raise ValueError("with an order every node is updated, cycles or not: leave out cycles='iterate'.")
     is_count = isinstance(rounds, int) and not isinstance(rounds, bool) and rounds >= 1
     if mode == "sync" and not is_count:
         raise ValueError(f"sync mode needs a number of rounds, 1 or more, got rounds={rounds!r}.")
@@ -100,7 +101,7 @@ def check_mode(mode: str, rounds: Any, cycles: str = "error", order: Any = None)
 
 
 def compile_async(structure: Structure, initial: bool = False) -> Schedule:
-    """One step per level. With `initial`, a given row for each node that misses a source, and edges from it."""
+    """One step per level. With `initial`, a boundary row for each node that misses a source, and edges from it."""
     missing = _missing_sources(structure) if initial else None
     return _compile_levels(structure, levels(structure), missing)
 
@@ -110,13 +111,13 @@ def compile_iterated(structure: Structure, rounds: int | FixedPoint, initial: bo
     found = components(structure)
     missing = _missing_sources(structure) if initial else None
     plan = _compile_levels(structure, found.level, missing)
-    first = plan.order[torch.tensor(plan.steps.node_bounds[:-1], device=structure.device)]
-    cycles = Cycles(rounds, tuple(found.is_cyclic[first].tolist()), found.component[plan.order])
+    first = plan.perm[torch.tensor(plan.steps.node_bounds[:-1], device=structure.device)]
+    cycles = Cycles(rounds, tuple(found.is_cyclic[first].tolist()), found.component[plan.perm])
     return replace(plan, cycles=cycles)
 
 
 def compile_ordered(structure: Structure, rank: Tensor, sweeps: Any) -> Schedule:
-    """One step per level of the edges that lead to a higher rank; the sources of the others have given rows."""
+    """One step per level of the edges that lead to a higher rank; the sources of the others have boundary rows."""
     early = rank[structure.source] < rank[structure.target]
     source, target = structure.edge_index[:, early].cpu().numpy()
     level = torch.from_numpy(longest_paths(source, target, structure.num_nodes)).to(structure.device)
@@ -124,21 +125,50 @@ def compile_ordered(structure: Structure, rank: Tensor, sweeps: Any) -> Schedule
     return replace(plan, sweeps=sweeps or 1)
 
 
+@derived
+def _with_initial(plan: Schedule) -> Schedule:
+    if plan.cycles is not None:
+        return compile_iterated(plan.structure, plan.cycles.rounds, initial=True)
+    return compile_async(plan.structure, initial=True)
+
+
+def with_initial(plan: Schedule) -> Schedule:
+    """A schedule with a virtual predecessor before each node that misses one: the place of its initial state."""
+    if plan.mode == "sync" or plan.sweeps is not None or plan.boundary.numel():
+        return plan
+    if plan.edge_mask is not None:
+        return masked(_with_initial(plan), plan.edge_mask)
+    return _with_initial(plan)
+
+
+def masked(plan: Schedule, edge_mask: Tensor) -> Schedule:
+    """A schedule, all that an edge brings to its target multiplied by a number `[E]`: what explainers ask.
+
+    The loop sees to it. What only scores messages, a softmax, is left as it is.
+    """
+    if not len(edge_mask):
+        return plan
+    of_inbox = edge_mask.index_select(0, plan.edge.clamp(min=0)).masked_fill(plan.edge < 0, 1)
+    other = replace(plan, edge_mask=edge_mask, message_mask=of_inbox)
+    object.__setattr__(other, "cache", plan.cache)  # of which nothing depends on masks
+    return other
+
+
 def _compile_levels(
     structure: Structure, level: Tensor, missing: tuple[Tensor, Tensor] | None, late: Tensor | None = None
 ) -> Schedule:
     sizes = torch.bincount(level)
     bounds = torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
-    order = _sorted_by_kind(structure, level)
-    return _compile(structure, "async", None, order, missing, level_bounds=bounds, level=level, late=late)
+    perm = _sorted_by_kind(structure, level)
+    return _compile(structure, "async", None, perm, missing, level_bounds=bounds, level=level, late=late)
 
 
 def compile_sync(structure: Structure, rounds: int) -> Schedule:
-    """The same step over all nodes, `rounds` times; the given rows are round 0."""
+    """The same step over all nodes, `rounds` times; the boundary rows are round 0."""
     level = torch.zeros(structure.num_nodes, dtype=torch.long, device=structure.device)
-    order = _sorted_by_kind(structure, level)
+    perm = _sorted_by_kind(structure, level)
     bounds = torch.tensor([0, structure.num_nodes], device=structure.device)
-    return _compile(structure, "sync", rounds, order, None, level_bounds=bounds, level=level)
+    return _compile(structure, "sync", rounds, perm, None, level_bounds=bounds, level=level)
 
 
 def _sorted_by_kind(structure: Structure, level: Tensor) -> Tensor:
@@ -168,28 +198,28 @@ def _compile(
     structure: Structure,
     mode: str,
     rounds: int | None,
-    order: Tensor,
+    perm: Tensor,
     missing: tuple[Tensor, Tensor] | None,
     level_bounds: Tensor,
     level: Tensor,
-    late: Tensor | None = None,  # [E], the edges that read given rows
+    late: Tensor | None = None,  # [E], the edges that read boundary rows
 ) -> Schedule:
-    place = _inverse(order)
-    source, target, slot = place[structure.source], place[structure.target], structure.slot
+    position = _inverse(perm)
+    source, target, slot = position[structure.source], position[structure.target], structure.slot
     edge = torch.arange(structure.num_edges, device=structure.device)
     relation = structure.relation
-    given = order if mode == "sync" else order[:0]
+    boundary = perm if mode == "sync" else perm[:0]
     if late is not None:
-        places, rows = torch.unique(source[late], return_inverse=True)
-        given = order[places]
-        source = source + given.shape[0]
+        positions, rows = torch.unique(source[late], return_inverse=True)
+        boundary = perm[positions]
+        source = source + boundary.shape[0]
         source[late] = rows
     if missing is not None:
-        # The virtual edges of the given rows: from the row to its node (relation 0).
-        places, rows = torch.unique(place[missing[0]], return_inverse=True)
-        given = order[places]
-        source = torch.cat([rows, source + given.shape[0]])
-        target = torch.cat([place[missing[0]], target])
+        # The virtual edges of the boundary rows: from the row to its node (relation 0).
+        positions, rows = torch.unique(position[missing[0]], return_inverse=True)
+        boundary = perm[positions]
+        source = torch.cat([rows, source + boundary.shape[0]])
+        target = torch.cat([position[missing[0]], target])
         slot, edge = torch.cat([missing[1], slot]), torch.cat([torch.full_like(rows, -1), edge])
         relation = None if relation is None else torch.cat([torch.zeros_like(rows), relation])
     # Inboxes stand in the order of their nodes, and in an inbox edges stand in the order of their slots.
@@ -198,23 +228,23 @@ def _compile(
     key, inbox = torch.sort(key, stable=True)
     source, target, slot, edge = source[inbox], target[inbox], slot[inbox], edge[inbox]
     nodes = level_bounds.tolist()
-    first_edge, edges, fewest, most = segment_layout(torch.bincount(target, minlength=order.shape[0]), nodes)
+    first_edge, edges, fewest, most = segment_layout(torch.bincount(target, minlength=perm.shape[0]), nodes)
     return Schedule(
         structure=structure.alone(),
         mode=mode,
         rounds=rounds,
-        order=order,
-        place=place,
+        perm=perm,
+        inv_perm=position,
         source=source,
-        target=target - level_bounds[level[order][target]],
+        target=target - level_bounds[level[perm][target]],
         edge=edge,
         slot=slot,
         relation=None if relation is None else relation[inbox],
-        given=given,
-        steps=Steps(nodes, edges, fewest, most, given.shape[0], rounds),
+        boundary=boundary,
+        steps=Steps(nodes, edges, fewest, most, boundary.shape[0], rounds),
         num_slots=num_slots,
         distinct_slots=not bool((key[1:] == key[:-1]).any()),
-        in_order=bool((order[1:] > order[:-1]).all()),
+        is_identity=bool((perm[1:] > perm[:-1]).all()),
         first_edge=first_edge,
     )
 

@@ -21,7 +21,7 @@ class Components(NamedTuple):
     Attributes:
         component: `[N]` long, the component of each node.
         is_cyclic: `[N]` bool, whether the node depends on itself.
-        level: `[N]` long, the step in which the node's component has its turn. Components of a step do not depend on
+        level: `[N]` long, the step in which the node's component is updated. Components of a step do not depend on
             each other, and either all of them are cyclic or none.
         any: whether there is a cycle at all.
     """
@@ -58,7 +58,7 @@ def _components(structure: Structure) -> Components:
     cyclic[component[source[source == target]]] = True
     between = component[source] != component[target]
     level = longest_paths(component[source[between]], component[target[between]], count)
-    # Of a level the acyclic ones come first, in a step of their own: they have their turn once.
+    # Of a level the acyclic ones come first, in a step of their own: they are updated once.
     steps = (2 * level + cyclic)[component]
     _, steps = np.unique(steps, return_inverse=True)
     found = (component, cyclic[component], steps.astype(np.int64))

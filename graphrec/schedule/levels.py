@@ -61,7 +61,7 @@ def _check_fit(structure: Structure, level: Tensor) -> None:
 def longest_paths(source: Ints, target: Ints, num_nodes: int) -> Ints:
     """`[N]`: the length of the longest path to each node."""
     # Where nodes have one target each (a tree, read upwards) or one source each (downwards), pointers that
-    # jump twice as far at every turn need log(depth) vectorised passes; anything else, one pass per level.
+    # jump twice as far each time need log(depth) vectorised passes; anything else, one pass per level.
     if source.size == 0:
         return np.zeros(num_nodes, dtype=np.int64)
     if np.bincount(source, minlength=num_nodes).max() == 1:
@@ -82,9 +82,9 @@ def _heights(pointer: Ints) -> Ints:
     height = np.zeros_like(pointer)
     jump = pointer.copy()
     moving = np.flatnonzero(jump >= 0)
-    for turn in range(pointer.size.bit_length() + 1):
-        # height[v] is right for paths shorter than 2^turn; jump[v] is the node 2^turn further on.
-        np.maximum.at(height, jump[moving], height[moving] + (1 << turn))
+    for jumps in range(pointer.size.bit_length() + 1):
+        # height[v] is right for paths shorter than 2^jumps; jump[v] is the node 2^jumps further on.
+        np.maximum.at(height, jump[moving], height[moving] + (1 << jumps))
         jump[moving] = jump[jump[moving]]
         moving = moving[jump[moving] >= 0]
         if not moving.size:

@@ -1,4 +1,4 @@
-"""Orders in which the nodes of an undirected (or any other) graph can have their turn: a rank for each node."""
+"""Orders in which the nodes of an undirected (or any other) graph can be updated: a rank for each node."""
 
 from __future__ import annotations
 

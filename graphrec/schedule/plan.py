@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -12,22 +11,18 @@ from torch import Tensor
 
 from ..structure import Structure
 from ..structure.outside import made_outside, outside
-from .chains import Chains
 from .rounds import FixedPoint
-from .views import Ends, Part, Paths, Routes, parts_of, place_of_edge
 
 
 class Step(NamedTuple):
-    """One turn of the loop: a run of places is updated from a run of inbox edges.
+    """One pass of the loop: a run of positions is updated from a run of inbox edges.
 
-    All four numbers pairs are host integers, so that a sweep never waits for a device.
+    All numbers are host integers, so that a run never waits for a device.
     """
 
     number: int
-    nodes: slice  # the places updated; also their rows in x
+    nodes: slice  # the positions updated; also their rows in x
     edges: slice  # their inbox: these edges of the schedule
-    reads: int  # the inbox's sources are counted from this row of the state
-    writes: int  # the new states go to the rows that start here
     degree: int | None  # how many edges each node here receives, if all receive equally many
 
 
@@ -40,14 +35,14 @@ class Steps(Sequence[Step]):
         edges: list[int],
         fewest: list[int],
         most: list[int],
-        given: int,
+        boundary: int,
         rounds: int | None,
     ):
         self._nodes = nodes
         self._edges = edges
         self._fewest = fewest  # edges that a node of each level receives
         self._most = most
-        self._given = given
+        self._boundary = boundary
         self._rounds = rounds
 
     def __len__(self) -> int:
@@ -64,13 +59,11 @@ class Steps(Sequence[Step]):
         return map(self._step, range(len(self)))
 
     def _step(self, number: int) -> Step:
-        # In sync mode every step is the same level over again, one round of N rows further on.
-        level = number if self._rounds is None else 0
-        start, stop = self._nodes[level], self._nodes[level + 1]
-        shift = 0 if self._rounds is None else number * stop
+        level = number if self._rounds is None else 0  # in sync mode every step is the same level over again
+        nodes = slice(self._nodes[level], self._nodes[level + 1])
         edges = slice(self._edges[level], self._edges[level + 1])
         degree = self._fewest[level] if self._fewest[level] == self._most[level] else None
-        return Step(number, slice(start, stop), edges, shift, self._given + start + shift, degree)
+        return Step(number, nodes, edges, degree)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Steps) and vars(self) == vars(other)
@@ -79,12 +72,12 @@ class Steps(Sequence[Step]):
 
     @property
     def row_bounds(self) -> list[int]:
-        """Where the given rows begin, and the rows of each level behind them (async mode)."""
-        return [0, *(self._given + n for n in self._nodes)]
+        """Where the boundary rows begin, and the rows of each level behind them (async mode)."""
+        return [0, *(self._boundary + n for n in self._nodes)]
 
     @property
     def node_bounds(self) -> list[int]:
-        """Where the places of each level begin."""
+        """Where the positions of each level begin."""
         return self._nodes
 
     @property
@@ -99,7 +92,7 @@ class Cycles(NamedTuple):
     Attributes:
         rounds: how often.
         steps: for each step whether it is.
-        component: `[N]`, the strongly connected component of each place.
+        component: `[N]`, the strongly connected component of each position.
     """
 
     rounds: int | FixedPoint
@@ -107,33 +100,54 @@ class Cycles(NamedTuple):
     component: Tensor
 
 
+class Cache(dict[str, Any]):
+    """What has been derived from a schedule, by the name of the function that did it; see `derived`."""
+
+    def look_up(self, compute: Callable[[Schedule], Any], plan: Schedule) -> Any:
+        """What a function makes of the schedule, which it is asked for once."""
+        name = f"{compute.__module__}.{compute.__qualname__}"
+        if name not in self:
+            self[name] = self.derive(compute, plan)
+        return self[name]
+
+    def derive(self, compute: Callable[[Schedule], Any], plan: Schedule) -> Any:
+        """The same, asked for now."""
+        with outside():
+            return compute(plan)
+
+
 @dataclass(frozen=True, eq=False)
 class Schedule:
     """In which order the nodes of a structure are updated, compiled for the engine's one loop.
 
-    Nodes are renumbered: node `order[p]` stands at place p, so that the nodes of a step stand side by side and
-    its results are written as one slice. The state has one row per update: first the *given* rows, which stand
-    before the loop begins, then a row for each node of each step.
+    Nodes are renumbered: node `perm[p]` stands at position p, so that the nodes of a step stand side by side and
+    its results are written as one slice. What a step reads are rows: first *boundary rows*, states that stand before
+    the loop begins, then a row for each node of each step.
 
-    - async: a step is a topological level, a node's inbox holds the states of its sources. There are no given
+    - async: a step is a topological level, a node's inbox holds the states of its sources. There are no boundary
       rows, unless the run is given initial states: see `with_initial`. In a level nodes are sorted by kind.
-    - sync: a step is a round over all nodes, an inbox holds its sources' states of the round before. The given
+    - sync: a step is a round over all nodes, an inbox holds its sources' states of the round before. The boundary
       rows are round 0.
     - async with `cycles`: the nodes of some steps are iterated, and their inboxes hold states of the same step, too.
-    - async in a given order: the given rows hold the states before the sweep of sources that have their turn later.
+    - async in a given order: the boundary rows hold the previous states of sources that are updated later.
+
+    It is data alone. What is derived from it (the edges by source, its chains, its sinks) are functions of it,
+    `derived`, which keep their results in `cache`.
 
     Attributes:
         structure: what was scheduled.
         mode, rounds: `"async"` and None, or `"sync"` and T.
-        order, place: `[N]`, the node at each place, and the place of each node.
-        source: `[E]`, for each inbox edge the row of its source, counted from where its step reads.
-        target: `[E]`, for each inbox edge its target's place, counted from its step's first.
+        perm, inv_perm: `[N]`, the node at each position, and the position of each node.
+        source: `[E]`, for each inbox edge the row of its source (in sync mode: in the round before).
+        target: `[E]`, for each inbox edge its target's position, counted from its step's first.
         edge: `[E]`, the structure's edge behind each inbox edge (-1: the virtual edge of an initial state).
         slot, relation: `[E]`, as in the structure; inboxes are sorted by target and slot.
-        given: the nodes that the given rows belong to.
+        boundary: the nodes that the boundary rows belong to.
         steps: the list that the engine's loop runs through.
         num_slots: one more than the highest slot.
         distinct_slots: whether no two edges fill the same slot of the same node.
+        is_identity: whether every node stands at its own number already.
+        first_edge: `[N]`, the first inbox edge of each position, counted from its step's first.
         cycles: what is iterated, or None.
         sweeps: how many sweeps there are in a given order, or None.
         edge_mask, message_mask: `[E]`, what the message of each of the structure's edges and of each inbox edge is
@@ -143,25 +157,24 @@ class Schedule:
     structure: Structure
     mode: str
     rounds: int | None
-    order: Tensor
-    place: Tensor
+    perm: Tensor
+    inv_perm: Tensor
     source: Tensor
     target: Tensor
     edge: Tensor
     slot: Tensor
     relation: Tensor | None
-    given: Tensor
+    boundary: Tensor
     steps: Steps
     num_slots: int
     distinct_slots: bool
-    in_order: bool  # whether every node stands at its own number already
-    first_edge: Tensor = field(
-        repr=False
-    )  # [N], the first inbox edge of each place, counted from its step's first
+    is_identity: bool
+    first_edge: Tensor
     cycles: Cycles | None = None
     sweeps: int | None = None
     edge_mask: Tensor | None = None
     message_mask: Tensor | None = None
+    cache: Cache = field(default_factory=Cache, init=False)
 
     @property
     def num_nodes(self) -> int:
@@ -170,61 +183,18 @@ class Schedule:
 
     @property
     def num_edges(self) -> int:
-        """The edges of all inboxes; E, and in a schedule with initial states one more for each given row."""
+        """The edges of all inboxes; E, and in a schedule with initial states one more for each boundary row."""
         return self.source.shape[0]
 
     @property
     def num_rows(self) -> int:
-        """How many rows the state has: the given ones, and one for each update."""
-        return self.given.shape[0] + self.num_nodes * (self.rounds or 1)
+        """How many rows there are: those of the boundary, and one for each update."""
+        return self.boundary.shape[0] + self.num_nodes * (self.rounds or 1)
 
     @property
     def device(self) -> torch.device:
         """Where the index tensors live."""
-        return self.order.device
-
-    @cached_property
-    def routes(self) -> Routes:
-        """The same edges as the loop sends states along them (async mode)."""
-        with outside():
-            return Routes.of(self)
-
-    @cached_property
-    def degree(self) -> Tensor:
-        """`[N]` long: how many inbox edges each place has."""
-        with outside():
-            return torch.bincount(place_of_edge(self), minlength=self.num_nodes)
-
-    @cached_property
-    def paths(self) -> Paths:
-        """The edges of a round (sync mode)."""
-        return Paths(self.source, self.target, self.first_edge, self.num_nodes)
-
-    @cached_property
-    def is_loop(self) -> Tensor | None:
-        """`[E]` bool: whether an inbox edge leaves the node that it enters; None if none does."""
-        s = self.structure
-        with outside():
-            loops = s.source == s.target
-            return loops[self.edge.clamp(min=0)] & (self.edge >= 0) if bool(loops.any()) else None
-
-    @cached_property
-    def parts(self) -> list[list[Part]]:
-        """The nodes of each level by kind; raises ValueError where the structure has no kinds."""
-        with outside():
-            return parts_of(self)
-
-    @cached_property
-    def chains(self) -> Chains | None:
-        """The structure as chains side by side, if it is nothing else."""
-        with outside():
-            return Chains.of(self)
-
-    @cached_property
-    def ends(self) -> Ends:
-        """The node at which each graph ends."""
-        with outside():
-            return Ends.of(self.structure)
+        return self.perm.device
 
     @property
     def levels(self) -> Sequence[Step]:
@@ -233,41 +203,12 @@ class Schedule:
 
     def nodes(self, step: Step) -> Tensor:
         """The nodes, by the structure's numbers, that a step updates."""
-        return self.order[step.nodes]
-
-    def with_initial(self) -> Schedule:
-        """This schedule with a virtual predecessor before each node that misses one: the place of its initial state."""
-        from .compile import compile_async, compile_iterated
-
-        if self.mode == "sync" or self.sweeps is not None or self.given.numel():
-            return self
-        if self.edge_mask is not None:
-            return replace(self, edge_mask=None, message_mask=None).with_initial().masked(self.edge_mask)
-        cache, rounds = self.structure.cache, None if self.cycles is None else self.cycles.rounds
-        key = ("with_initial", rounds)
-        if key not in cache:
-            with outside():
-                cache[key] = (
-                    compile_async(self.structure, initial=True)
-                    if rounds is None
-                    else compile_iterated(self.structure, rounds, initial=True)
-                )
-        return cache[key]
-
-    def masked(self, edge_mask: Tensor) -> Schedule:
-        """This schedule, all that an edge brings to its target multiplied by a number: what explainers ask.
-
-        The loop sees to it. What only scores messages, a softmax, is left as it is.
-        """
-        if not len(edge_mask):
-            return self
-        of_inbox = edge_mask.index_select(0, self.edge.clamp(min=0)).masked_fill(self.edge < 0, 1)
-        return replace(self, edge_mask=edge_mask, message_mask=of_inbox)
+        return self.perm[step.nodes]
 
     def __eq__(self, other: object) -> bool:
         """Whether the loop does the same on both: the same steps with the same inboxes.
 
-        Which node of the caller stands at which place is the caller's numbering, not part of the computation.
+        Which node of the caller stands at which position is the caller's numbering, not part of the computation.
         """
         if not isinstance(other, Schedule):
             return NotImplemented
@@ -287,9 +228,9 @@ class Schedule:
 
     @property
     def _kinds(self) -> Tensor:
-        """`[N]`: the kind at each place; where there are none, all are of one."""
+        """`[N]`: the kind at each position; where there are none, all are of one."""
         kind = self.structure.kind
-        return torch.zeros_like(self.order) if kind is None else kind[self.order]
+        return torch.zeros_like(self.perm) if kind is None else kind[self.perm]
 
     def __repr__(self) -> str:
         mode = self.mode if self.rounds is None else f"{self.mode}, rounds={self.rounds}"

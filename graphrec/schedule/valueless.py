@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
 from ..structure import Structure
 from ..structure.outside import has_values, seen_by
-from .plan import Schedule
-from .views import Paths
+from .plan import Cache, Schedule
 
 
 def schedule_seen_by(x: Tensor, plan: Schedule) -> Schedule:
-    """The schedule with its indices as x is; what must be read off their values is read off here."""
+    """The schedule with its indices as x is."""
     if has_values(x):
         return plan
-    ready: dict[str, Any] = {name: getattr(plan, name) for name in ("ends", "degree", "is_loop")}
-    if plan.mode == "async":
-        ready["routes"] = plan.routes
-    if plan.structure.kind is not None:
-        ready["parts"] = plan.parts
     other = _seen_by(x, plan)
-    other.__dict__.update({name: _seen_by(x, value) for name, value in ready.items()})
+    object.__setattr__(other, "cache", _SeenCache(x, plan))
     return other
+
+
+class _SeenCache(Cache):
+    """What is derived from a schedule without values: as x sees what is derived from the one that has them."""
+
+    def __init__(self, x: Tensor, plan: Schedule) -> None:
+        super().__init__()
+        self._x, self._plan = x, plan
+
+    def derive(self, compute: Callable[[Schedule], Any], plan: Schedule) -> Any:
+        return _seen_by(self._x, self._plan.cache.look_up(compute, self._plan))
 
 
 def _seen_by(x: Tensor, value: Any) -> Any:
@@ -32,10 +39,9 @@ def _seen_by(x: Tensor, value: Any) -> Any:
         return seen_by(x, value)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(_seen_by(x, part) for part in value))
-    if isinstance(value, Paths):
-        source, target, first = (seen_by(x, part) for part in (value.source, value.target, value.first))
-        return Paths(source, target, first, value.num_sources)
-    if isinstance(value, Schedule | Structure):
-        value = copy.copy(value.alone() if isinstance(value, Structure) else value)
-        value.__dict__.update({name: _seen_by(x, part) for name, part in vars(value).items()})
+    if dataclasses.is_dataclass(value):
+        other: Any = copy.copy(value.alone() if isinstance(value, Structure) else value)
+        names = [field.name for field in dataclasses.fields(value) if field.name != "cache"]
+        other.__dict__.update({name: _seen_by(x, getattr(value, name)) for name in names})
+        return other
     return value

@@ -110,10 +110,9 @@ def draw_schedule(
     )
     rounds = plan.mode == "sync"
     columns = (
-        [plan.order] * (plan.rounds or 0) + [plan.order]
+        [plan.perm] * (plan.rounds or 0) + [plan.perm]
         if rounds
-        else [plan.nodes(step) for step in plan.steps]
-        or [plan.order]  # of no nodes, where there are no steps
+        else [plan.nodes(step) for step in plan.steps] or [plan.perm]  # of no nodes, where there are no steps
     )
     node = torch.cat(columns)
     step = torch.cat([torch.full_like(column, k) for k, column in enumerate(columns)])
@@ -127,7 +126,7 @@ def draw_schedule(
         source = structure.source.repeat(plan.rounds or 0) + start
         target = structure.target.repeat(plan.rounds or 0) + start + structure.num_nodes
     else:
-        source, target = plan.place[structure.source], plan.place[structure.target]
+        source, target = plan.inv_perm[structure.source], plan.inv_perm[structure.target]
     _draw_lines(ax, at[source], at[target])
     nodes = _draw_nodes(ax, at, None if shown is None else shown[node], 120.0, cmap, None)
     written = len(columns[0]) if rounds else len(node)

@@ -17,6 +17,7 @@ from torch.nn.utils import parametrize
 
 import graphrec as gr
 from graphrec.runs import run_first, run_sequence
+from graphrec.schedule import chains as chains_of
 from tests.counting import Count
 from tests.tolerances import assert_all_close, assert_close
 from tests.trials import Trial, assert_is_plain, gradients, outcome, plain_operators, trial
@@ -130,7 +131,7 @@ def everything(run):
 @example(s=gr.chains([4] * 3, batch_first=False), biases=2, initial="per graph", inputs=2, hidden=2)
 @example(s=gr.chains([4] * 3, batch_first=False).reverse(), biases=2, initial="for all", inputs=2, hidden=2)
 def test_all_values_and_gradients_are_the_loops(make, s, biases, initial, inputs, hidden):
-    assert gr.schedule(s).chains is not None
+    assert chains_of(gr.schedule(s)) is not None
     run = trial(made(make, biases), s, initial, inputs=inputs, hidden=hidden)
     assert_is_plain(lambda: everything(run))
 

@@ -233,7 +233,7 @@ class Both(gr.Cell):
         states = []
         for cell, rows in zip(self.cells, inbox.edge_attr.split(self.split, 1), strict=True):
             here = inbox.replaced(edge_attr=rows)
-            shown = here if cell.Shown is None else here.shown_by(cell).replaced(edge_attr=rows)
+            shown = here if cell.Message is None else here.messages_of(cell).replaced(edge_attr=rows)
             states.append(cell(cell.project(x[:, :-1]), shown, own).h)
         return self.State(torch.where(x[:, -1:] == 0, *states))
 

@@ -25,7 +25,7 @@ def assert_levels(structure, expected):
     plan = gr.schedule(structure)
     assert len(plan.steps) == int(expected.max()) + 1
     assert torch.equal(expected[plan.order], expected.sort().values)
-    assert torch.equal(plan.order.sort().values, torch.arange(structure.num_nodes))
+    assert torch.equal(plan.perm.sort().values, torch.arange(structure.num_nodes))
 
 
 def test_chain():

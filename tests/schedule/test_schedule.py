@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import graphrec as gr
+from graphrec.schedule import with_initial
 
 
 def test_printing():
@@ -48,7 +49,7 @@ def test_a_schedule_is_made_once():
     assert gr.schedule(s, "sync", 2) is not gr.schedule(s, "sync", 3)
     assert gr.schedule(s) is not gr.schedule(s.reverse())
     assert gr.schedule(s.reverse()) is gr.schedule(s.reverse())
-    assert gr.schedule(s).with_initial() is gr.schedule(s).with_initial()
+    assert with_initial(gr.schedule(s)) is with_initial(gr.schedule(s))
 
 
 SAME = [
@@ -78,13 +79,13 @@ DIFFERENT = [
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_equal_schedules(one, other):
     assert gr.schedule(one) == gr.schedule(other)
-    assert gr.schedule(one).with_initial() == gr.schedule(other).with_initial()
+    assert with_initial(gr.schedule(one)) == with_initial(gr.schedule(other))
 
 
 def test_unequal_schedules():
     plans = [gr.schedule(s) for s in DIFFERENT]
     plans += [gr.schedule(gr.chain(3), "sync", 3), gr.schedule(gr.chain(3), "sync", 2)]
-    plans += [gr.schedule(gr.chain(3)).with_initial()]
+    plans += [with_initial(gr.schedule(gr.chain(3)))]
     for i, one in enumerate(plans):
         for j, other in enumerate(plans):
             assert (one == other) == (i == j), (one, other)

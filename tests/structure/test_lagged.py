@@ -9,6 +9,7 @@ from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 
 import graphrec as gr
+from graphrec.schedule import with_initial
 from tests import oracles, strategies
 from tests.assertions import assert_edges
 from tests.tolerances import assert_close
@@ -63,7 +64,7 @@ def test_one_lag_of_one_is_a_chain_that_knows_its_past():
     s = gr.lagged([3, 1], 1)
     assert s.replace(past=None) == gr.chains([3, 1])
     assert gr.schedule(s) == gr.schedule(gr.chains([3, 1]))
-    assert gr.schedule(s).with_initial() == gr.schedule(gr.chains([3, 1])).with_initial()
+    assert with_initial(gr.schedule(s)) == with_initial(gr.schedule(gr.chains([3, 1])))
 
 
 def test_a_lag_that_is_longer_than_the_sequence_leaves_its_slot_empty():
@@ -86,7 +87,7 @@ def test_lags_of_reversed_chains_look_ahead(lengths, lags):
     assert_edges(
         gr.lagged(lengths, lags).reverse(), zip(*s.edge_index.tolist(), s.slot.tolist(), strict=True)
     )
-    assert gr.schedule(s).with_initial() == gr.schedule(gr.lagged(lengths, lags).reverse()).with_initial()
+    assert with_initial(gr.schedule(s)) == with_initial(gr.schedule(gr.lagged(lengths, lags).reverse()))
 
 
 def test_lags_go_on_from_whatever_a_structure_carries():
@@ -144,7 +145,7 @@ def test_a_batch_is_its_members(lengths, lags):
     for name in ("past", "graph"):
         assert torch.equal(getattr(batch, name), getattr(s, name))
     assert batch.num_graphs == s.num_graphs
-    assert gr.schedule(batch).with_initial() == gr.schedule(s).with_initial()
+    assert with_initial(gr.schedule(batch)) == with_initial(gr.schedule(s))
 
 
 STRUCTURES = {

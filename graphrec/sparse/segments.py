@@ -11,40 +11,40 @@ from torch import Tensor
 from .plain import is_plain_only
 
 
-def gather_sum(rows: Tensor, index: Tensor, first: Tensor) -> Tensor:
-    """`[r, ...] → [n, ...]`: the sums of `rows[index[first[i] : first[i + 1]]]`, zero for empty segments."""
+def gather_sum(rows: Tensor, index: Tensor, offsets: Tensor) -> Tensor:
+    """`[r, ...] → [n, ...]`: the sums of `rows[index[offsets[i] : offsets[i + 1]]]`, zero for empty segments."""
     if rows.dim() == 2:
-        return F.embedding_bag(index, rows, first, mode="sum")
+        return F.embedding_bag(index, rows, offsets, mode="sum")
     flat = rows.reshape(rows.shape[0], rows.shape[1:].numel())
-    return F.embedding_bag(index, flat, first, mode="sum").view(first.shape[0], *rows.shape[1:])
+    return F.embedding_bag(index, flat, offsets, mode="sum").view(offsets.shape[0], *rows.shape[1:])
 
 
-def segment_sum(values: Tensor, first: Tensor, target: Tensor) -> Tensor:
-    """`[e, ...] → [n, ...]`: sums over consecutive rows; segment i begins at `first[i]` and is `target == i`."""
+def segment_sum(values: Tensor, offsets: Tensor, target: Tensor) -> Tensor:
+    """`[e, ...] → [n, ...]`: sums over consecutive rows; segment i begins at `offsets[i]` and is `target == i`."""
     # (An embedding bag is for embeddings.)
     if not values.is_floating_point() or is_plain_only(values):
-        return values.new_zeros(first.shape[0], *values.shape[1:]).index_add(0, target, values)
+        return values.new_zeros(offsets.shape[0], *values.shape[1:]).index_add(0, target, values)
     if values.dim() == 2:
-        return _SegmentSum.apply(values, first, target)
+        return _SegmentSum.apply(values, offsets, target)
     # Shaped out here, so that what the function returns is no view and may be written into.
-    sums = _SegmentSum.apply(values.reshape(values.shape[0], values.shape[1:].numel()), first, target)
-    return sums.view(first.shape[0], *values.shape[1:])
+    sums = _SegmentSum.apply(values.reshape(values.shape[0], values.shape[1:].numel()), offsets, target)
+    return sums.view(offsets.shape[0], *values.shape[1:])
 
 
-def spread(rows: Tensor, first: Tensor, target: Tensor) -> Tensor:
+def spread(rows: Tensor, offsets: Tensor, target: Tensor) -> Tensor:
     """`[n, ...] → [e, ...]`: the row of each edge's segment, `rows[target]`; arguments as in `segment_sum`."""
     if not rows.requires_grad or not torch.is_grad_enabled() or is_plain_only(rows):
         return rows.index_select(0, target)
-    return _Spread.apply(rows, first, target)
+    return _Spread.apply(rows, offsets, target)
 
 
 class _Spread(torch.autograd.Function):
     """`[n, ...] → [e, ...]`."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, first: Tensor, target: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, offsets: Tensor, target: Tensor) -> Tensor:
         """Gather."""
-        ctx.save_for_backward(first, target)
+        ctx.save_for_backward(offsets, target)
         return rows.index_select(0, target)
 
     @staticmethod
@@ -57,10 +57,10 @@ class _SegmentSum(torch.autograd.Function):
     """`[e, H] → [n, H]`."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, first: Tensor, target: Tensor) -> Tensor:
+    def forward(ctx: Any, values: Tensor, offsets: Tensor, target: Tensor) -> Tensor:
         """Sum."""
-        ctx.save_for_backward(first, target)
-        return gather_sum(values, torch.arange(values.shape[0], device=values.device), first)
+        ctx.save_for_backward(offsets, target)
+        return gather_sum(values, torch.arange(values.shape[0], device=values.device), offsets)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:

@@ -7,27 +7,61 @@ derivatives of any order.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..schedule import Paths
+from ..structure.outside import outside
 from .plain import is_plain_only
 
 # So many numbers fit a processor's cache.
 _CHUNK = 2**17
 
 
-def send(rows: Tensor, paths: Paths) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class CSR:
+    """E edges from S sources to n targets, sorted by target (compressed sparse rows).
+
+    Attributes:
+        source: `[E]`.
+        target: `[E]`, in ascending order.
+        offsets: `[n]`, the first edge into each target.
+        num_sources: S.
+    """
+
+    source: Tensor
+    target: Tensor
+    offsets: Tensor
+    num_sources: int
+
+    @cached_property
+    def perm(self) -> Tensor:
+        """`[E]`: the edges sorted by source."""
+        with outside():
+            return torch.argsort(self.source, stable=True)
+
+    @cached_property
+    def transposed(self) -> CSR:
+        """The same edges from their targets to their sources: along which gradients come back."""
+        with outside():
+            count = torch.bincount(self.source, minlength=self.num_sources)
+            offsets = torch.cumsum(count, 0) - count
+            source, target = self.target[self.perm], self.source[self.perm]
+            return CSR(source, target, offsets, self.offsets.shape[0])
+
+
+def send(rows: Tensor, csr: CSR) -> Tensor:
     """`[S, ...] → [E, ...]`: to each edge the row of its source."""
     if not rows.requires_grad or not torch.is_grad_enabled() or is_plain_only(rows):
-        return rows.index_select(0, paths.source)
-    return _Send.apply(rows, paths)
+        return rows.index_select(0, csr.source)
+    return _Send.apply(rows, csr)
 
 
-def send_and_sum(rows: Tensor, paths: Paths, weight: Tensor | None = None) -> Tensor:
+def send_and_sum(rows: Tensor, csr: CSR, weight: Tensor | None = None) -> Tensor:
     """`[S, ...] → [n, ...]`: the sums over each target's edges of the rows of their sources.
 
     Args:
@@ -35,18 +69,18 @@ def send_and_sum(rows: Tensor, paths: Paths, weight: Tensor | None = None) -> Te
         weight: what each row is multiplied by, `[E]`, or `[E, K]`.
     """
     if is_plain_only(rows):
-        sent = rows.index_select(0, paths.source)
+        sent = rows.index_select(0, csr.source)
         sent = sent if weight is None else weight.unsqueeze(-1) * sent
-        return sent.new_zeros(len(paths.first), *sent.shape[1:]).index_add(0, paths.target, sent)
+        return sent.new_zeros(len(csr.offsets), *sent.shape[1:]).index_add(0, csr.target, sent)
     if weight is None:
-        sums = _SendAndSum.apply(rows.flatten(1).unsqueeze(1), None, paths)
+        sums = _SendAndSum.apply(rows.flatten(1).unsqueeze(1), None, csr)
         return sums.view(len(sums), *rows.shape[1:])
     # Under autocast a product is of another dtype than a weight that has been through an exponential.
     dtype = torch.promote_types(rows.dtype, weight.dtype)
     rows, weight = rows.to(dtype), weight.to(dtype)
     if weight.dim() == 1:
-        return _SendAndSum.apply(rows.unsqueeze(1), weight.unsqueeze(1), paths).squeeze(1)
-    return _SendAndSum.apply(rows, weight, paths)
+        return _SendAndSum.apply(rows.unsqueeze(1), weight.unsqueeze(1), csr).squeeze(1)
+    return _SendAndSum.apply(rows, weight, csr)
 
 
 def _bags(rows: Tensor, weight: Tensor | None, index: Tensor, first: Tensor) -> Tensor:
@@ -64,46 +98,46 @@ def _bags(rows: Tensor, weight: Tensor | None, index: Tensor, first: Tensor) -> 
 
 class _Send(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, paths: Paths) -> Tensor:
-        ctx.paths = paths
-        return rows.index_select(0, paths.source)
+    def forward(ctx: Any, rows: Tensor, csr: CSR) -> Tensor:
+        ctx.csr = csr
+        return rows.index_select(0, csr.source)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return _Collect.apply(grads[0], ctx.paths), None
+        return _Collect.apply(grads[0], ctx.csr), None
 
 
 class _Collect(torch.autograd.Function):
     """`[E, ...] → [S, ...]`: the sums over the edges that leave each source."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, paths: Paths) -> Tensor:
-        ctx.paths = paths
+    def forward(ctx: Any, values: Tensor, csr: CSR) -> Tensor:
+        ctx.csr = csr
         flat = values.reshape(values.shape[0], 1, values.shape[1:].numel())
-        return _bags(flat, None, paths.order, paths.back.first).view(paths.num_sources, *values.shape[1:])
+        return _bags(flat, None, csr.perm, csr.transposed.offsets).view(csr.num_sources, *values.shape[1:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return _Send.apply(grads[0], ctx.paths), None
+        return _Send.apply(grads[0], ctx.csr), None
 
 
 class _SendAndSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, weight: Tensor | None, paths: Paths) -> Tensor:
-        ctx.paths = paths
+    def forward(ctx: Any, rows: Tensor, weight: Tensor | None, csr: CSR) -> Tensor:
+        ctx.csr = csr
         ctx.save_for_backward(rows if weight is not None else None, weight)
-        return _bags(rows, weight, paths.source, paths.first)
+        return _bags(rows, weight, csr.source, csr.offsets)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        (grad,), (rows, weight), paths = grads, ctx.saved_tensors, ctx.paths
+        (grad,), (rows, weight), csr = grads, ctx.saved_tensors, ctx.csr
         grad = grad.contiguous()  # of a sum it comes as one number, shown many times
         of_rows = of_weight = None
         if ctx.needs_input_grad[0]:
-            backward = None if weight is None else weight.index_select(0, paths.order)
-            of_rows = _SendAndSum.apply(grad, backward, paths.back)
+            backward = None if weight is None else weight.index_select(0, csr.perm)
+            of_rows = _SendAndSum.apply(grad, backward, csr.transposed)
         if ctx.needs_input_grad[1]:
-            of_weight = _Agreement.apply(rows, grad, paths)
+            of_weight = _Agreement.apply(rows, grad, csr)
         return of_rows, of_weight, None
 
 
@@ -111,19 +145,19 @@ class _Agreement(torch.autograd.Function):
     """`[S, K, H], [n, K, H] → [E, K]`: for each edge the products of its source's row with its target's."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, others: Tensor, paths: Paths) -> Tensor:
-        ctx.paths = paths
+    def forward(ctx: Any, rows: Tensor, others: Tensor, csr: CSR) -> Tensor:
+        ctx.csr = csr
         ctx.save_for_backward(rows, others)
-        agreement = rows.new_empty(paths.source.shape[0], rows.shape[1])
+        agreement = rows.new_empty(csr.source.shape[0], rows.shape[1])
         chunk = max(1, _CHUNK // max(1, rows.shape[1:].numel()))
-        sources, targets = paths.source.split(chunk), paths.target.split(chunk)
+        sources, targets = csr.source.split(chunk), csr.target.split(chunk)
         for part, source, target in zip(agreement.split(chunk), sources, targets, strict=True):
             torch.linalg.vecdot(rows.index_select(0, source), others.index_select(0, target), out=part)
         return agreement
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
-        (grad,), (rows, others), paths = grads, ctx.saved_tensors, ctx.paths
-        weight = grad.index_select(0, paths.order)
-        of_rows = _SendAndSum.apply(others, weight, paths.back)
-        return of_rows, _SendAndSum.apply(rows, grad, paths), None
+        (grad,), (rows, others), csr = grads, ctx.saved_tensors, ctx.csr
+        weight = grad.index_select(0, csr.perm)
+        of_rows = _SendAndSum.apply(others, weight, csr.transposed)
+        return of_rows, _SendAndSum.apply(rows, grad, csr), None

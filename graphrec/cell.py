@@ -1,0 +1,595 @@
+"""The contract between equations and engine: a cell, and what it sees of its neighbours and of itself."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .schedule import Part, Schedule, Step, degree, is_loop, parts, slot_fault
+from .sparse import segment_sum, spread
+from .structure import Structure
+from .structure.checks import as_count
+from .structure.edge_widths import read_features
+from .structure.features import EdgeFeatures
+from .weights import Resettable
+
+# From the name of a field to its rows.
+Fetch = Callable[[str], Tensor]
+# From the name of a field and a weight per edge to the sums over inboxes.
+Total = Callable[[str, Tensor | None], Tensor]
+
+# Fields of every inbox that are the edges' own, beside those of the sources' states.
+OF_EDGES = ("edge_attr", "edge_weight")
+
+
+class Fused(NamedTuple):
+    """A cell as one of torch's recurrent operators, with its weights in torch's layout.
+
+    Attributes:
+        operator: `"rnn_tanh"`, `"rnn_relu"`, `"lstm"` or `"gru"`.
+        w_ih, w_hh: `[gates * H, D]` and `[gates * H, H]`.
+        b_ih, b_hh: `[gates * H]`, or None.
+    """
+
+    operator: str
+    w_ih: Tensor
+    w_hh: Tensor
+    b_ih: Tensor | None
+    b_hh: Tensor | None
+
+    def weights(self) -> list[Tensor]:
+        """As torch's operators take them: with two biases or none."""
+        b_ih, b_hh = self.b_ih, self.b_hh
+        if b_ih is None and b_hh is None:
+            return [self.w_ih, self.w_hh]
+        b_ih = torch.zeros_like(b_hh) if b_ih is None else b_ih  # type: ignore[arg-type]
+        return [self.w_ih, self.w_hh, b_ih, torch.zeros_like(b_ih) if b_hh is None else b_hh]
+
+    def has_shapes(self, inputs: int, hidden: int) -> bool:
+        """Whether the weights are those of a cell of these widths."""
+        rows = {"lstm": 4, "gru": 3}.get(self.operator, 1) * hidden
+        biases = (self.b_ih, self.b_hh)
+        return (
+            self.w_ih.shape == (rows, inputs)
+            and self.w_hh.shape == (rows, hidden)
+            and all(bias is None or bias.shape == (rows,) for bias in biases)
+        )
+
+
+class _Lazy:
+    """Fields that are fetched when first read, so that what a cell does not read costs nothing."""
+
+    def __init__(self, fields: tuple[str, ...], fetch: Fetch) -> None:
+        self._fields = fields
+        self._fetch = fetch
+        self._with_grad = torch.is_grad_enabled()
+
+    def __getattr__(self, name: str) -> Tensor:
+        if name.startswith("_") or name not in self._fields:
+            raise AttributeError(f"no field {name!r} here, there are {', '.join(self._fields)}.")
+        # What is fetched is kept, for others too: it must not lack a gradient because a cell looks without one first.
+        with torch.set_grad_enabled(self._with_grad):
+            value = self._fetch(name)
+        self.__dict__[name] = value
+        return value
+
+
+class Own(_Lazy):
+    """The nodes' previous state: zeros or the given initial state in async mode, the last round's in sync mode."""
+
+    def __iter__(self):
+        return (getattr(self, name) for name in self._fields)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return getattr(self, self._fields[index])
+
+
+class Inbox(_Lazy):
+    """The messages that n nodes receive over e edges in one step, sorted by receiving node and slot.
+
+    The states of the sources are attributes named as in the cell's `State`, `inbox.h` of shape `[e, H]`, and
+    `inbox.edge_attr` `[e, ...]` are the edges' own features, `inbox.edge_weight` `[e]` their weights (1 for the
+    virtual edge of an initial state). The methods gather one row per edge into one row
+    per node; where an inbox is empty, the result is zero.
+
+    A result may share memory with an argument: where every node receives one edge, a sum is the values
+    themselves. So write `m = m + x`, not `m += x`.
+
+    Attributes:
+        num_nodes, num_edges: n and e.
+    """
+
+    def __init__(
+        self,
+        plan: Schedule,
+        step: Step,
+        fields: tuple[str, ...],
+        fetch: Fetch,
+        like: Tensor,
+        part: Part | None = None,
+        total: Total | None = None,
+    ) -> None:
+        super().__init__((*fields, *OF_EDGES), fetch)
+        self._of_sources = fields
+        self._total = total
+        self._plan = plan
+        self._step = step
+        self._like = like
+        # A part's nodes and edges are counted from its own first, the plan counts them from the step's.
+        self._first_node = part.nodes.start if part else 0
+        self._first_edge = part.edges.start if part else 0
+        slots = part or plan
+        self._num_slots, self._distinct_slots = slots.num_slots, slots.distinct_slots
+        self.num_nodes = step.nodes.stop - step.nodes.start
+        self.num_edges = step.edges.stop - step.edges.start
+
+    @property
+    def structure(self) -> Structure:
+        """What the run is over."""
+        return self._plan.structure
+
+    @property
+    def target(self) -> Tensor:
+        """`[e]` long: the receiving node of each edge, counted from 0 in this inbox."""
+        target = self._plan.target[self._step.edges]
+        return target - self._first_node if self._first_node else target
+
+    @property
+    def slot(self) -> Tensor:
+        """`[e]` long: which argument of its target each edge fills."""
+        return self._plan.slot[self._step.edges]
+
+    @property
+    def degree(self) -> Tensor:
+        """`[n]` long: how many edges each node receives."""
+        return degree(self._plan)[self._step.nodes]
+
+    @property
+    def is_loop(self) -> Tensor | None:
+        """`[e]` bool: whether an edge leaves the node that it enters; None where no edge of the structure does."""
+        loops = is_loop(self._plan)
+        return None if loops is None else loops[self._step.edges]
+
+    @property
+    def message_mask(self) -> Tensor | None:
+        """`[e]`: what an explainer multiplies each message by, or None; sums, means, maxima and slots are masked."""
+        mask = self._plan.message_mask
+        return None if mask is None else mask[self._step.edges]
+
+    @property
+    def relation(self) -> Tensor:
+        """`[e]` long: the type of each edge."""
+        if self._plan.relation is None:
+            raise ValueError(
+                "the cell reads inbox.relation, but the structure has none: build it with relation=...."
+            )
+        return self._plan.relation[self._step.edges]
+
+    def has(self, name: str) -> bool:
+        """Whether the structure has `"edge_attr"`, `"edge_weight"` or `"relation"`."""
+        return getattr(self._plan.structure, name) is not None
+
+    def sum(self, values: Tensor) -> Tensor:
+        """`[e, ...] → [n, ...]`: over each node's inbox."""
+        return self.sum_unmasked(self._masked(values))
+
+    def sum_unmasked(self, values: Tensor) -> Tensor:
+        """`[e, ...] → [n, ...]`: the same of what is no message, and so none of what an explainer masks."""
+        each = self._step.degree
+        if values.dtype == torch.bool:
+            values = values.long()  # as torch's own sum does
+        if each == 0 and not values.is_floating_point():
+            return values.new_zeros(self.num_nodes, *values.shape[1:])
+        if each == 0:
+            return self._zeros(self.num_nodes, *values.shape[1:])
+        if each == 1:
+            return values
+        if each is not None:
+            return values.reshape(self.num_nodes, each, *values.shape[1:]).sum(1)
+        return self._sum_ragged(values)
+
+    def sum_of(self, name: str, weight: Tensor | None = None) -> Tensor:
+        """`[n, ...]`: the sum over each node's inbox of a field of it, which needs no row per edge where rounds run.
+
+        Args:
+            name: of the field, `[e, H]`, or `[e, K, H]` where there are K weights.
+            weight: what each row is multiplied by, `[e]` or `[e, K]`.
+        """
+        if self._total is not None and self._plan.edge_mask is None:
+            return self._total(name, weight)
+        values = getattr(self, name)
+        return self.sum(values if weight is None else weight.unsqueeze(-1) * values)
+
+    def sum_by_relation(self, values: Tensor, count: int) -> Tensor:
+        """`[e, ...] → [n, count, ...]`: over each node's inbox, the edges of each relation apart."""
+        if self.num_edges == 0:
+            return self._zeros(self.num_nodes, count, *values.shape[1:])
+        values = self._masked(values)
+        place = self.target * count + self.relation
+        sums = values.new_zeros(self.num_nodes * count, *values.shape[1:]).index_add(0, place, values)
+        return sums.view(self.num_nodes, count, *values.shape[1:])
+
+    def mean(self, values: Tensor) -> Tensor:
+        """`[e, ...] → [n, ...]`: over each node's inbox."""
+        return self._over_count(self.sum(values))
+
+    def max(self, values: Tensor) -> Tensor:
+        """`[e, ...] → [n, ...]`: over each node's inbox; where values tie, they share the gradient equally."""
+        return self._max(self._masked(values))
+
+    def _max(self, values: Tensor) -> Tensor:
+        each = self._step.degree
+        if each == 0:
+            return self._zeros(self.num_nodes, *values.shape[1:])
+        if each is not None:
+            return values.reshape(self.num_nodes, each, *values.shape[1:]).amax(1)
+        index = self.target.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
+        empty = values.new_zeros(self.num_nodes, *values.shape[1:])
+        return empty.scatter_reduce(0, index, values, "amax", include_self=False)
+
+    def softmax(self, scores: Tensor) -> Tensor:
+        """`[e, ...] → [e, ...]`: weights that sum to one over each node's inbox."""
+        if self.num_edges == 0:
+            return scores
+        weight = torch.exp(scores - self.to_edges(self._max(scores.detach())))
+        return weight / self.to_edges(self.sum_unmasked(weight))
+
+    def softmax_with_own(self, scores: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        """`[e, ...], [n, ...] → [e, ...], [n, ...]`: weights that sum to one over each node's inbox and itself."""
+        if self.num_edges == 0:
+            return scores, torch.ones_like(own)
+        received = (self.degree > 0).view(-1, *[1] * (own.dim() - 1))
+        highest, top = self._max(scores.detach()), own.detach()
+        top = torch.where(received, torch.maximum(highest, top), top)
+        weight, own_weight = torch.exp(scores - self.to_edges(top)), torch.exp(own - top)
+        total = self.sum_unmasked(weight) + own_weight
+        return weight / self.to_edges(total), own_weight / total
+
+    def slots(self, count: int) -> Tensor:
+        """`[n, count, H]`: the sources' `h` by slot, zero where a slot is empty. See `by_slot` for other fields."""
+        return self.by_slot(self.h, count)
+
+    def by_slot(self, values: Tensor, count: int) -> Tensor:
+        """`[e, ...] → [n, count, ...]`: the row of each edge put into its slot, zero where a slot is empty."""
+        if self._num_slots > count or not self._distinct_slots:
+            raise ValueError(slot_fault(self._plan, count))
+        shape = (self.num_nodes, count, *values.shape[1:])
+        if self.num_edges == 0:
+            return self._zeros(*shape)
+        values = self._masked(values)
+        if self._step.degree == count:  # all slots are full, and an inbox is sorted by slot
+            return values.reshape(shape)
+        flat = values.new_zeros(self.num_nodes * count, *values.shape[1:])
+        return flat.index_copy(0, self.target * count + self.slot, values).view(shape)
+
+    def to_edges(self, values: Tensor) -> Tensor:
+        """`[n, ...] → [e, ...]`: to each edge the row of its receiving node."""
+        each = self._step.degree
+        if each == 0:
+            return values[:0]
+        if each == 1:
+            return values
+        if each is not None:
+            return values.unsqueeze(1).expand(-1, each, *values.shape[1:]).flatten(0, 1)
+        return self._to_edges_ragged(values)
+
+    def parts(self) -> Iterator[tuple[int, Inbox]]:
+        """The kinds of the n nodes, which stand side by side in ascending order, and the inbox of each kind's."""
+        step, plan = self._step, self._plan
+        of_step = parts(plan)[step.number if plan.mode == "async" else 0]
+        sizes = [part.edges.stop - part.edges.start for part in of_step]
+        # Cut up at once: a slice for each kind would cost the whole inbox for each on the way back.
+        cut = functools.cache(lambda name: getattr(self, name).split(sizes))
+        for number, part in enumerate(of_step):
+            smaller = step._replace(
+                nodes=slice(step.nodes.start + part.nodes.start, step.nodes.start + part.nodes.stop),
+                edges=slice(step.edges.start + part.edges.start, step.edges.start + part.edges.stop),
+                degree=part.degree,
+            )
+
+            def fetch(name: str, number: int = number) -> Tensor:
+                return cut(name)[number]
+
+            yield part.kind, type(self)(plan, smaller, self._of_sources, fetch, self._like, part)
+
+    def of_slot(self, slot: int, count: int) -> Inbox:
+        """What comes in by one of `count` slots: one message for each of the n nodes, zero where the slot is empty."""
+
+        def fetch(name: str) -> Tensor:
+            return self.by_slot(getattr(self, name), count)[:, slot]
+
+        one_each = self._step._replace(edges=slice(0, self.num_nodes), degree=1)
+        return _OneEach(self._plan, one_each, self._of_sources, fetch, self._like)
+
+    def renamed(self, names: dict[str, str]) -> Inbox:
+        """The same inbox with fields of these names only, `{new: old}`, for a cell that knows them by the new ones."""
+        return self._with_fields(tuple(names), lambda name: getattr(self, names.get(name, name)))
+
+    def messages_of(self, cell: Cell) -> Inbox:
+        """The inbox of what sources send that follow this cell, where the fields are those of their states."""
+        if cell.Message is None:
+            return self
+        sent = functools.cache(lambda: cell.message(self))
+        return self._with_fields(
+            cell.Message._fields, lambda name: getattr(self if name in OF_EDGES else sent(), name)
+        )
+
+    def read_by(self, cell: Cell, of_edges: Callable[[Tensor], Tensor] | None = None) -> Inbox:
+        """The inbox as a cell reads it that is a part of another: with what it makes of the states and the edges.
+
+        Args:
+            cell: the cell.
+            of_edges: from `edge_attr` as it is here to what the cell reads; by default its `project_edges`.
+        """
+        project = cell.project_edges if of_edges is None else of_edges
+        other = self.messages_of(cell)
+        return other._with_fields(
+            other._of_sources,
+            lambda name: project(self.edge_attr) if name == "edge_attr" else getattr(other, name),
+        )
+
+    def _with_fields(self, names: tuple[str, ...], fetch: Fetch) -> Inbox:
+        other = self._copy()
+        for name in self._fields:
+            other.__dict__.pop(name, None)
+        other._fields, other._of_sources, other._fetch = (*names, *OF_EDGES), names, fetch
+        other._with_grad = torch.is_grad_enabled()
+        return other
+
+    def replaced(self, **fields: Tensor) -> Inbox:
+        """The same inbox with other values, `[e, ...]`, in some of its fields."""
+        other = self._copy()
+        for name, value in fields.items():
+            if name not in self._fields or value.shape[0] != self.num_edges:
+                raise ValueError(
+                    f"replaced takes fields of the inbox ({', '.join(self._fields)}) with {self.num_edges} rows, got "
+                    f"{name} with shape {tuple(value.shape)}."
+                )
+            other.__dict__[name] = value
+        return other
+
+    def _copy(self) -> Inbox:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._total = None  # it knows the fields as they were
+        return other
+
+    def _masked(self, values: Tensor) -> Tensor:
+        """`[e, ...]`: what reaches the nodes of what edges bring; see `Schedule.masked`."""
+        mask = self.message_mask
+        if mask is None or not values.is_floating_point():
+            return values
+        return values * mask.to(values.dtype).view(-1, *[1] * (values.dim() - 1))
+
+    def _over_count(self, total: Tensor) -> Tensor:
+        each = self._step.degree
+        if each is not None:
+            return total if each < 2 else total / each
+        count = self.degree.clamp(min=1)
+        return total / count.view(-1, *[1] * (total.dim() - 1))
+
+    def _sum_ragged(self, values: Tensor) -> Tensor:
+        return segment_sum(values, self._first_of_node, self.target)
+
+    def _to_edges_ragged(self, values: Tensor) -> Tensor:
+        return spread(values, self._first_of_node, self.target)
+
+    @property
+    def _first_of_node(self) -> Tensor:
+        first = self._plan.first_edge[self._step.nodes]
+        return first - self._first_edge if self._first_edge else first
+
+    def _zeros(self, *shape: int) -> Tensor:
+        return self._like.new_zeros(shape)
+
+
+class _OneEach(Inbox):
+    """A message for each node, whether an edge brought it or not."""
+
+    @property
+    def target(self) -> Tensor:
+        return torch.arange(self.num_nodes, device=self._like.device)
+
+    @property
+    def slot(self) -> Tensor:
+        return torch.zeros_like(self.target)
+
+    @property
+    def degree(self) -> Tensor:
+        return torch.ones_like(self.target)
+
+    @property
+    def relation(self) -> Tensor:
+        raise ValueError("what comes in by one slot has no relation: read it from the whole inbox.")
+
+    def _masked(self, values: Tensor) -> Tensor:
+        return values  # it was masked in the whole inbox
+
+    def by_slot(self, values: Tensor, count: int) -> Tensor:
+        one = values.unsqueeze(1)
+        return (
+            one if count == 1 else torch.cat([one, torch.zeros_like(one).repeat_interleave(count - 1, 1)], 1)
+        )
+
+
+# What an inbox has of its own; a state's fields must be called otherwise.
+_RESERVED = frozenset(
+    (*OF_EDGES, *(name for name in dir(Inbox) if not name.startswith("_")), "num_nodes", "num_edges")
+)
+
+
+class Cell(Resettable):
+    """How one node's state follows from its input and its inbox.
+
+    A subclass sets `State`, a NamedTuple type of `[N, ·]` tensors, and `self.hidden`, their width, and writes
+    `forward`. It knows nothing of order, levels, batches or time; write it as its paper does, in plain PyTorch.
+
+    Attributes:
+        State: the type of the state, e.g. `namedtuple("State", "h c")`.
+        hidden: H, the width of each field of the state; see `shapes`.
+        inputs: D, the width of x, or None if the cell does not care; of cells that have `message_pair` also a pair, the
+            widths of sources and of targets.
+        arity: how many slots a node has, or None if any number of edges may enter it.
+        edges: the width of edge_attr, or of that of each relation (a list or a dictionary; None: it has none), or
+            None if the cell does not care.
+        reads_edges: what else the equations read of edges, of `"edge_attr"` and `"edge_weight"`, in a tuple; None: it
+            is not said. What is given in a call and no cell of a model reads is refused where all of them say.
+        begins_with_x: whether the input is the state of round 0; see `initial_state`.
+        constants: the names of the state's fields that every step hands on as it got them; at a fixed point there is
+            nothing to be found of these.
+        relations: how many relations there are, or None if the cell does not care.
+        Message: the type of what nodes send to their targets, or None if that is their state; see `message`.
+        recurrent_layers: the names of the layers that multiply the predecessor's h, for those who would mask it
+            there; see `graphrec.VariationalDropout`.
+        elementwise: whether the step is one of `hidden` units that do not see each other: unit u of the new state
+            depends on unit u of the sources' states alone, and on rows u, H + u, 2 H + u and so on of each weight; see
+            `graphrec.learning.RTRL`.
+    """
+
+    State: Any
+    Message: Any = None
+    hidden: int
+    inputs: Any = None  # an int, a pair of them or None; Any, for those that look it up
+    arity: Any = None  # an int or None; Any, so that cells with slots can say int
+    edges: Any = None  # as arity
+    reads_edges: Any = None  # a tuple of names or None
+    relations: Any = None
+    begins_with_x: bool = False
+    constants: tuple[str, ...] = ()
+    recurrent_layers: tuple[str, ...] = ()
+    elementwise: bool = False
+
+    def __init__(self, inputs: int | None = None, hidden: int | None = None) -> None:
+        super().__init__()
+        if inputs is not None:
+            self.inputs = as_count("inputs", inputs)
+        if hidden is not None:
+            self.hidden = as_count("hidden", hidden, 1)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """One step; see `forward`."""
+        if len(args) + len(kwargs) < 3:  # a structure, where an inbox and a state are wanted
+            raise TypeError(
+                f"{type(self).__name__} is a cell, one step of a run, which the engine calls with (x, inbox, own): "
+                f"graphrec.Recursive(cell) makes a model of it, and graphrec.run(cell, schedule, x) runs it."
+            )
+        return super().__call__(*args, **kwargs)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "forward" in vars(cls) and "reads_edges" not in vars(cls):
+            cls.reads_edges = None  # other equations, of which those before them have not spoken
+        fields = {
+            field
+            for kind in (getattr(cls, "State", None), cls.Message)
+            for field in getattr(kind, "_fields", ())
+        }
+        taken = _RESERVED.intersection(fields)
+        if taken:
+            raise TypeError(
+                f"{cls.__name__}.State has a field {min(taken)!r}, which inboxes use themselves: rename it."
+            )
+
+    def project(self, x: Tensor) -> Tensor:
+        """`[N, D] → [N, ·]`: all that needs no neighbour, done once for all nodes before the loop."""
+        return x
+
+    def project_edges(self, edge_attr: Any) -> Any:
+        """`[E, ...] → [E, ...]`: all that needs the edges' features alone, done once before the loop.
+
+        Where `edges` has a width for each relation, edge_attr is a `graphrec.EdgeFeatures`; see `PerRelation`.
+        """
+        return edge_attr
+
+    def edge_rows(self, s: Structure, edges: Tensor | None = None) -> Tensor | None:
+        """`[E, ...]`: what `project_edges` makes of a structure's features, or None where it is given none.
+
+        Args:
+            s: the structure.
+            edges: the numbers of those that count, `[e]`, ascending; None: all.
+        """
+        if s.edge_attr is None and self.edges is None:
+            return None
+        dtype = next((weight.dtype for weight in self.parameters()), torch.get_default_dtype())
+        given = read_features(s, self.edges, dtype, edges)
+        if given is None:
+            return None
+        rows = self.project_edges(given)
+        if not isinstance(rows, Tensor) or rows.shape[:1] != (len(given),):
+            got = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
+            how = ": graphrec.PerRelation makes them" if isinstance(given, EdgeFeatures) else ""
+            raise ValueError(
+                f"{type(self).__name__}.project_edges must return one row per edge, {len(given)}, got {got}{how}."
+            )
+        return rows
+
+    def initial_state(self, x: Tensor, s: Structure) -> Any:
+        """The state before the run where none is given, a State of `[N, ·]` tensors; None: zero.
+
+        For cells in whose equations the input is the state of round 0, as in graph convolutions; in async mode it is
+        `own`. It may have other widths than the state where there is only one round.
+        """
+        return None
+
+    def message(self, state: Any) -> Any:
+        """What a node sends to its targets, a Message, from its state, whose fields are read by name.
+
+        For products that each node can do once, however many edges leave it. Inbox and `own` have its fields.
+        """
+        return state
+
+    def message_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
+        """What sources send, and what targets know of themselves, where a round goes from one set of nodes to another.
+
+        Args:
+            x_source, x_target: `[S, D]` and `[n, D']`, or None where targets have no rows of their own.
+
+        Returns:
+            Two named tuples, whose fields inbox and `own` then have; None in the second for what targets lack.
+
+        Raises:
+            TypeError: the cell is no layer between two sets of nodes.
+        """
+        raise TypeError(
+            f"{type(self).__name__} is no layer from one set of nodes to another, (x_source, x_target): take SAGECell, "
+            f"GINCell, GATCell or GATv2Cell, or define message_pair."
+        )
+
+    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:
+        """One step: the new state of n nodes.
+
+        Args:
+            x: `[n, ·]`, their rows of what `project` returned.
+            inbox: the states of their sources, over e edges; see `graphrec.Inbox`.
+            own: a State, their previous state: zeros or the given initial state in async mode, the last
+                round's in sync mode.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no forward(x, inbox, own).")
+
+    def fused(self) -> Fused | None:
+        """The operator of torch that this cell is on chains, if it is one; engines may then use that."""
+        return None
+
+    def check(self, structure: Structure) -> None:
+        """Raise ValueError if the structure is none for this cell; called before a run."""
+
+    def initialize(self, x: Tensor, s: Structure) -> None:
+        """What a cell that was not told all widths learns from its input; called before a run, after `check`."""
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shape of one node's row of each field of the state; by default `(hidden,)` for all."""
+        if not hasattr(self, "hidden"):
+            raise AttributeError(
+                f"{type(self).__name__} does not say how wide its state is: set self.hidden, or define shapes()."
+            )
+        return [(self.hidden,)] * len(self.State._fields)
+
+
+def check_cell(cell: Any) -> None:
+    """Raise unless this is a cell."""
+    if not isinstance(cell, Cell):
+        raise TypeError(f"expected a graphrec.Cell, got {type(cell).__name__}.")

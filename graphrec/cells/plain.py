@@ -1,0 +1,29 @@
+"""Whether a cell computes what its class says."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.nn.modules import module as torch_module
+
+from ..cell import Cell
+
+
+def is_plain(cell: Cell, kind: type[Cell]) -> bool:
+    """Whether a cell computes what its class says: it is of no subclass, its parts are linear layers, no hooks."""
+    if type(cell) is not kind or _is_changed(cell):
+        return False
+    for part in cell._modules.values():
+        if type(part) is not nn.Linear or _is_changed(part):
+            return False
+    return not (torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks)
+
+
+def _is_changed(part: nn.Module) -> bool:
+    return bool(
+        any(name in part.__dict__ for name in ("forward", "project"))
+        or part._compiled_call_impl is not None
+        or part._forward_hooks
+        or part._forward_pre_hooks
+        or part._backward_hooks
+        or part._backward_pre_hooks
+    )

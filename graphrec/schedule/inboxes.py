@@ -1,0 +1,140 @@
+"""What inboxes are looked up by: degrees, loops, the nodes of each kind, and slots."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..sparse import CSR
+from .derived import derived
+from .plan import Schedule
+
+
+@derived
+def degree(plan: Schedule) -> Tensor:
+    """`[N]` long: how many inbox edges each position has."""
+    return torch.bincount(target_position(plan), minlength=plan.num_nodes)
+
+
+@derived
+def is_loop(plan: Schedule) -> Tensor | None:
+    """`[E]` bool: whether an inbox edge leaves the node that it enters; None if none does."""
+    s = plan.structure
+    loops = s.source == s.target
+    return loops[plan.edge.clamp(min=0)] & (plan.edge >= 0) if bool(loops.any()) else None
+
+
+@derived
+def round_csr(plan: Schedule) -> CSR:
+    """The edges of a round (sync mode)."""
+    return CSR(plan.source, plan.target, plan.first_edge, plan.num_nodes)
+
+
+class Part(NamedTuple):
+    """The nodes of one kind in a step, which stand side by side, and their inboxes.
+
+    Attributes:
+        kind: of these nodes.
+        nodes, edges: counted from the step's first node and first inbox edge.
+        degree: how many edges each of the nodes receives, if all receive equally many.
+        num_slots: one more than the highest slot of theirs.
+        distinct_slots: whether no two edges fill the same slot of the same node.
+    """
+
+    kind: int
+    nodes: slice
+    edges: slice
+    degree: int | None
+    num_slots: int
+    distinct_slots: bool
+
+
+@derived
+def parts(plan: Schedule) -> list[list[Part]]:
+    """For each level the parts that it consists of; in sync mode, where all rounds have the same, of one round.
+
+    Raises:
+        ValueError: the structure has no kinds.
+    """
+    kind = plan.structure.kind
+    if not plan.num_nodes:  # of no nodes any cell makes no rows
+        return [[Part(0, slice(0, 0), slice(0, 0), 0, 0, True)] for _ in plan.levels]
+    if kind is None:
+        raise ValueError(
+            "the cell has equations for each kind of node, but the structure has no kinds: build it with kind=...."
+        )
+    kind = kind[plan.perm]
+    levels = plan.steps.node_bounds
+    begins = torch.ones_like(kind, dtype=torch.bool)
+    begins[1:] = kind[1:] != kind[:-1]
+    begins[torch.tensor(levels[:-1], device=plan.device)] = True
+    firsts = begins.nonzero().flatten()
+    bounds = [*firsts.tolist(), len(kind)]
+    position = target_position(plan)
+    count = torch.bincount(position, minlength=len(kind))
+    part_of_edge = (torch.cumsum(begins, 0) - 1)[position]
+    nothing = torch.zeros_like(firsts)
+    slots = nothing.scatter_reduce(0, part_of_edge, plan.slot + 1, "amax").tolist()
+    shared = nothing.scatter_add(0, part_of_edge, fills_slot_again(plan).long()).tolist()
+    _, edges, fewest, most = segment_layout(count, bounds)
+    found: list[list[Part]] = []
+    first_node = first_edge = 0
+    for number, of_kind in enumerate(kind[firsts].tolist()):
+        if bounds[number] == levels[len(found)]:
+            first_node, first_edge = bounds[number], edges[number]
+            found.append([])
+        nodes = slice(bounds[number] - first_node, bounds[number + 1] - first_node)
+        inbox = slice(edges[number] - first_edge, edges[number + 1] - first_edge)
+        each = fewest[number] if fewest[number] == most[number] else None
+        found[-1].append(Part(of_kind, nodes, inbox, each, slots[number], not shared[number]))
+    return found
+
+
+def fills_slot_again(plan: Schedule) -> Tensor:
+    """`[E]` bool: whether the inbox edge before an edge fills the same slot of the same node."""
+    position, again = target_position(plan), torch.zeros_like(plan.slot, dtype=torch.bool)
+    again[1:] = (position[1:] == position[:-1]) & (plan.slot[1:] == plan.slot[:-1])
+    return again
+
+
+def slot_fault(plan: Schedule, count: int) -> str:
+    """What is wrong with the slots of a schedule, for a cell that has `count` of them."""
+    node = plan.perm[target_position(plan)]
+    if plan.num_slots > count:
+        worst = int(plan.slot.argmax())
+        return (
+            f"the cell has {count} slot{'s' * (count != 1)}, but the structure fills slot {int(plan.slot[worst])} of "
+            f"node {int(node[worst])}: make the cell with an arity of at least {plan.num_slots}, or use one "
+            f"that sums its inbox."
+        )
+    edge = int(fills_slot_again(plan).nonzero()[0])
+    return (
+        f"two edges fill slot {int(plan.slot[edge])} of node {int(node[edge])}: give each its own with "
+        f"s.replace(slot=...), or use a cell that sums its inbox."
+    )
+
+
+def target_position(plan: Schedule) -> Tensor:
+    """`[E]`: the position of each inbox edge's target."""
+    sizes = torch.tensor(plan.steps.edge_bounds, device=plan.device).diff()
+    begins = torch.tensor(plan.steps.node_bounds[:-1], device=plan.device)
+    return plan.target + torch.repeat_interleave(begins, sizes)
+
+
+def segment_layout(count: Tensor, bounds: list[int]) -> tuple[Tensor, list[int], list[int], list[int]]:
+    """How segments of `count` items, in groups that begin at `bounds`, lie side by side.
+
+    Returns where each segment begins, counted from its group's first item; where each group begins; and for
+    each group the length of its shortest and of its longest segment (0 for a group without segments).
+    """
+    ends = torch.cat([count.new_zeros(1), torch.cumsum(count, 0)])
+    cuts = torch.tensor(bounds, device=count.device)
+    size = cuts.diff()
+    group = torch.repeat_interleave(torch.arange(size.shape[0], device=count.device), size)
+    first = ends[:-1] - ends[cuts[:-1]][group]
+    empty = torch.zeros_like(size)
+    shortest = empty.scatter_reduce(0, group, count, "amin", include_self=False)
+    longest = empty.scatter_reduce(0, group, count, "amax", include_self=False)
+    return first, ends[cuts].tolist(), shortest.tolist(), longest.tolist()

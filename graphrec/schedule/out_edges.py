@@ -1,0 +1,67 @@
+"""The edges of a schedule as they leave each level: along which the loop sends its states."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .derived import derived
+from .plan import Schedule
+
+
+class OutEdges(NamedTuple):
+    """Which rows of a new state go to which later steps.
+
+    Attributes:
+        row: `[E]`, the source of each edge as a row of its own level, sorted by source level and reading step.
+        counts: per level, how many rows go to each of its readers.
+        readers: per level, the steps that read it, in ascending order.
+        bounds: where in `row` each level begins.
+        gather: `[E]`, for each inbox edge, at which of the rows that its step has received it finds its own.
+        is_whole: for each level whether it sends each of its rows once, in their order, to its readers.
+        is_sorted: for each step whether it receives its rows in the order of its inbox edges.
+    """
+
+    row: Tensor
+    counts: list[list[int]]
+    readers: list[list[int]]
+    bounds: list[int]
+    gather: Tensor
+    is_whole: list[bool]
+    is_sorted: list[bool]
+
+
+@derived
+def out_edges(plan: Schedule) -> OutEdges:
+    """Of a schedule in async mode; level 0 are the boundary rows, level k + 1 those of step k."""
+    rows = torch.tensor(plan.steps.row_bounds, device=plan.device)
+    edges = torch.tensor(plan.steps.edge_bounds, device=plan.device)
+    level = torch.searchsorted(rows, plan.source, right=True) - 1
+    # Empty levels (no boundary rows) share their bound with the next one; searchsorted finds the last of them.
+    step = torch.searchsorted(edges, torch.arange(plan.num_edges, device=plan.device), right=True) - 1
+    sent = torch.argsort(level * len(plan.steps) + step, stable=True)
+    received = torch.argsort(step * (len(plan.steps) + 1) + level, stable=True)
+    gather = torch.empty_like(received)
+    gather[received] = torch.arange(plan.num_edges, device=plan.device) - edges[step]
+    pairs, count = torch.unique_consecutive(torch.stack([level, step])[:, sent], dim=1, return_counts=True)
+    counts: list[list[int]] = [[] for _ in range(len(plan.steps) + 1)]
+    readers: list[list[int]] = [[] for _ in range(len(plan.steps) + 1)]
+    for (sender, reader), rows_sent in zip(pairs.t().tolist(), count.tolist(), strict=True):
+        counts[sender].append(rows_sent)
+        readers[sender].append(reader)
+    per_level = torch.bincount(level, minlength=len(plan.steps) + 1)
+    bounds = [0, *torch.cumsum(per_level, 0).tolist()]
+    row = (plan.source - rows[level])[sent]
+    is_whole = _count_up(row, torch.tensor(bounds, device=plan.device), rows.diff())
+    is_sorted = _count_up(gather, edges, edges.diff())
+    return OutEdges(row, counts, readers, bounds, gather, is_whole, is_sorted)
+
+
+def _count_up(numbers: Tensor, bounds: Tensor, sizes: Tensor) -> list[bool]:
+    """For each part of the numbers, from one bound to the next, whether they are 0, 1, 2, … up to its size."""
+    counts = bounds.diff()
+    part = torch.repeat_interleave(torch.arange(len(counts), device=bounds.device), counts)
+    wrong = numbers != torch.arange(len(numbers), device=bounds.device) - bounds[part]
+    return ((torch.bincount(part[wrong], minlength=len(counts)) == 0) & (counts == sizes)).tolist()

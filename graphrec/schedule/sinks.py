@@ -1,0 +1,39 @@
+"""Where each graph ends."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .derived import derived
+from .plan import Schedule
+
+
+class Sinks(NamedTuple):
+    """The nodes that no edge leaves.
+
+    Attributes:
+        node: `[G]`, that of each graph (of several, the one with the highest number), or -1.
+        everywhere: whether every graph has one.
+        odd: a graph with nodes that has not exactly one, or -1.
+    """
+
+    node: Tensor
+    everywhere: bool
+    odd: int
+
+
+@derived
+def sinks(plan: Schedule) -> Sinks:
+    """The sinks of a schedule's structure."""
+    structure = plan.structure
+    out_degree = torch.bincount(structure.source, minlength=structure.num_nodes)
+    found = (out_degree == 0).nonzero().flatten()
+    node = torch.full((structure.num_graphs,), -1, device=structure.device)
+    node = node.scatter_reduce(0, structure.graph[found], found, "amax")
+    count = torch.bincount(structure.graph[found], minlength=structure.num_graphs)
+    wanted = torch.bincount(structure.graph, minlength=structure.num_graphs).clamp(max=1)
+    odd = (count != wanted).nonzero().flatten()
+    return Sinks(node, bool((node >= 0).all()), int(odd[0]) if len(odd) else -1)
