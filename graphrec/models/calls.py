@@ -10,8 +10,9 @@ from torch.nn.utils.rnn import PackedSequence
 from torch_geometric.data import Data, HeteroData
 
 from ..cells.cell import Cell, edges_read
-from ..structure import Structure, as_structure
-from ..structure.matrix import edges_of, is_matrix
+from ..io import as_structure
+from ..io.matrix import edges_of, is_matrix
+from ..structure import Structure
 
 
 def structure_of_call(model: nn.Module, x: Any, s: Any, edge_index: Any) -> Any:
