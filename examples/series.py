@@ -56,7 +56,7 @@ def scaled(series: Tensor, lengths: list[int]) -> tuple[Tensor, ...]:
 
 def window(u: Tensor, y: Tensor, begin: int, length: int, warm: int) -> Data:
     """A stretch as a sample: `u`, `y`, `before` (the output one step earlier) and `warm`, all `[N, ·]`."""
-    data = gr.chain(length).to_pyg()
+    data = gr.to_pyg(gr.chain(length))
     stop = begin + length
     data.u, data.y, data.before = u[begin:stop], y[begin:stop], y[begin - 1 : stop - 1]
     data.warm = torch.arange(length) < warm

@@ -53,6 +53,7 @@ from .cells import (
     TreeGRUCell,
 )
 from .engine import per_graph, per_node
+from .io import SYNTAX_FIELDS, from_networkx, from_pyg, to_networkx, to_pyg, tree
 from .models import (
     AR,
     DAGNN,
@@ -98,22 +99,7 @@ from .schedule import (
     schedule,
 )
 from .sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
-from .structure import (
-    SYNTAX_FIELDS,
-    EdgeFeatures,
-    Structure,
-    batch,
-    chain,
-    chains,
-    dag,
-    from_networkx,
-    from_pyg,
-    grid,
-    lagged,
-    to_networkx,
-    to_pyg,
-    tree,
-)
+from .structure import EdgeFeatures, Structure, batch, chain, chains, dag, grid, lagged
 
 __version__ = "0.1.0"
 

@@ -18,9 +18,10 @@ from torch_geometric.nn.resolver import aggregation_resolver
 
 from .cell import Inbox
 from .cells.aggregation import Sets, aggregate_sets
+from .io import StructureLike, as_structure, rows_by_type
 from .schedule import Schedule, Step, schedule, schedule_seen_by
 from .sparse import rows_or_zero
-from .structure import EdgeFeatures, Over, Structure, as_structure, default_slots, rows_by_type
+from .structure import EdgeFeatures, Structure, default_slots
 from .structure.checks import as_count
 from .structure.outside import has_values, is_exporting, made_outside, outside, seen_by
 from .weights import Resettable
@@ -28,7 +29,7 @@ from .weights import Resettable
 Rows = Tensor | Mapping[str, Tensor]
 
 
-def root(h: Rows, s: Over) -> Tensor:
+def root(h: Rows, s: StructureLike) -> Tensor:
     """`[G, H]`: the state of each graph's root, the one node that no edge leaves.
 
     Raises:
@@ -38,7 +39,7 @@ def root(h: Rows, s: Over) -> Tensor:
     return rows_or_zero(h, seen_by(h, _root_of_each(structure)))
 
 
-def last(h: Rows, s: Over) -> Tensor:
+def last(h: Rows, s: StructureLike) -> Tensor:
     """`[G, H]`: the state of each graph's node with the highest number; in a chain the end, in a tree read from
     brackets the root.
     """
@@ -46,25 +47,25 @@ def last(h: Rows, s: Over) -> Tensor:
     return rows_or_zero(h, seen_by(h, _last_of_each(structure)))
 
 
-def sum(h: Rows, s: Over) -> Tensor:
+def sum(h: Rows, s: StructureLike) -> Tensor:
     """`[G, H]`: the sum over each graph's nodes."""
     inbox, _ = _inbox(h, s)
     return inbox.sum(inbox.h)
 
 
-def mean(h: Rows, s: Over) -> Tensor:
+def mean(h: Rows, s: StructureLike) -> Tensor:
     """`[G, H]`: the mean over each graph's nodes."""
     inbox, _ = _inbox(h, s)
     return inbox.mean(inbox.h)
 
 
-def max(h: Rows, s: Over) -> Tensor:
+def max(h: Rows, s: StructureLike) -> Tensor:
     """`[G, H]`: the maximum over each graph's nodes, feature by feature."""
     inbox, _ = _inbox(h, s)
     return inbox.max(inbox.h)
 
 
-def ends(h: Rows, s: Over) -> Tensor:
+def ends(h: Rows, s: StructureLike) -> Tensor:
     """`[G, H]`: the maximum over each graph's nodes that no edge leaves, feature by feature.
 
     In a DAG that is where all paths end; over `s.reverse()` it is where they begin. A graph that has nodes, but none
@@ -77,7 +78,7 @@ def ends(h: Rows, s: Over) -> Tensor:
     return empty.scatter_reduce(0, index, h.index_select(0, at_end), "amax", include_self=False)
 
 
-def attention(h: Rows, s: Over, score: nn.Module) -> Tensor:
+def attention(h: Rows, s: StructureLike, score: nn.Module) -> Tensor:
     """`[G, H]`: the sum over each graph's nodes, weighted by the softmax of `score(h)` `[N, 1]` over the graph.
 
     r = sum_v a_v h_v,  a_v = exp(score(h_v)) / sum_{u in the graph of v} exp(score(h_u))
@@ -86,7 +87,7 @@ def attention(h: Rows, s: Over, score: nn.Module) -> Tensor:
     return inbox.sum(inbox.softmax(score(inbox.h)) * inbox.h)
 
 
-def attention_weights(h: Rows, s: Over, score: nn.Module) -> Any:
+def attention_weights(h: Rows, s: StructureLike, score: nn.Module) -> Any:
     """`[N, 1]`: the weights a_v of `attention`, by node types where h is."""
     inbox, plan = _inbox(h, s)
     weight = inbox.softmax(score(inbox.h))
@@ -97,7 +98,7 @@ def attention_weights(h: Rows, s: Over, score: nn.Module) -> Any:
     return dict(zip(types, weight.split(sizes), strict=True))
 
 
-def aggregate(h: Rows, s: Over, aggr: Aggregation | str) -> Tensor:
+def aggregate(h: Rows, s: StructureLike, aggr: Aggregation | str) -> Tensor:
     """`[G, ·]`: any aggregation of `torch_geometric.nn.aggr`, by object or by the name that PyG knows it by.
 
     A graph's row is what the aggregation makes of its nodes alone, in the order of their numbers, whatever else is in
@@ -120,7 +121,7 @@ def aggregate(h: Rows, s: Over, aggr: Aggregation | str) -> Tensor:
     return aggregate_sets(module, h, structure.cache["sets"])
 
 
-def set2set(h: Rows, s: Over, module: Set2Set) -> Tensor:
+def set2set(h: Rows, s: StructureLike, module: Set2Set) -> Tensor:
     """`[G, 2H]`: an LSTM that asks, and attention to all nodes that answers, in turn.
 
     Vinyals, Bengio & Kudlur, *Order matters: sequence to sequence for sets*, ICLR 2016, equations (3) to (7);
@@ -129,7 +130,7 @@ def set2set(h: Rows, s: Over, module: Set2Set) -> Tensor:
     return aggregate(h, s, module)
 
 
-def sort(h: Rows, s: Over, k: int) -> Tensor:
+def sort(h: Rows, s: StructureLike, k: int) -> Tensor:
     """`[G, k H]`: the k nodes of each graph whose last feature is largest, in falling order, then zeros.
 
     Zhang, Cui, Neumann & Chen, *An end-to-end deep learning architecture for graph classification*, AAAI 2018,
@@ -168,7 +169,7 @@ class Gated(Resettable):
         self.gate = nn.Linear(hidden + inputs, outputs)  # i
         self.value = nn.Linear(hidden + inputs, outputs)  # j
 
-    def forward(self, h: Rows, s: Over, x: Rows | None = None) -> Tensor:
+    def forward(self, h: Rows, s: StructureLike, x: Rows | None = None) -> Tensor:
         """`[N, H]`, and x `[N, D]` → `[G, outputs]`."""
         h, structure = _rows(h, s)
         if isinstance(x, Mapping):
@@ -191,11 +192,11 @@ class Attention(Resettable):
         super().__init__()
         self.score = nn.Linear(as_count("hidden", hidden, 1), 1)
 
-    def forward(self, h: Rows, s: Over) -> Tensor:
+    def forward(self, h: Rows, s: StructureLike) -> Tensor:
         """`[N, H] → [G, H]`."""
         return attention(h, s, self.score)
 
-    def weights(self, h: Rows, s: Over) -> Any:
+    def weights(self, h: Rows, s: StructureLike) -> Any:
         """`[N, H] → [N, 1]`: what share each node has in its graph's row, by node types where h is."""
         return attention_weights(h, s, self.score)
 
@@ -248,7 +249,7 @@ def with_readout(s: Structure) -> Structure:
     )
 
 
-def _rows(h: Rows, s: Over) -> tuple[Tensor, Structure]:
+def _rows(h: Rows, s: StructureLike) -> tuple[Tensor, Structure]:
     """The rows of all nodes, and their structure."""
     if isinstance(h, Mapping):
         _, _, h = rows_by_type(h, s)
@@ -313,7 +314,7 @@ class _Readers(Inbox):
         return self._like.new_zeros(shape) + self._like.sum()
 
 
-def _inbox(h: Rows, s: Over) -> tuple[Inbox, Schedule]:
+def _inbox(h: Rows, s: StructureLike) -> tuple[Inbox, Schedule]:
     """The inbox of one more node per graph, and its schedule, whose edge v leaves node v."""
     h, structure = _rows(h, s)
     if "readout" not in structure.cache:

@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 from torch_geometric.data import Data
 
+from .io import as_structure
 from .schedule import levels
-from .structure import Structure, as_structure, chains
+from .structure import Structure, chains
 from .structure.checks import as_whole_numbers, from_array
 from .structure.outside import made_outside, outside, seen_by
 

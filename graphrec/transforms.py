@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
+from .io import from_pyg
 from .schedule import levels
-from .structure import from_pyg
 
 
 class AddLevels(BaseTransform):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 
-from ..structure.brackets import TreeRows
+from ..structure import TreeRows
 from ..transforms import AddLevels
 from ._files import cache_folder, make_folder, remove_leftovers, written_at_once
 

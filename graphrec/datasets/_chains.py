@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..structure.brackets import TreeRows
+from ..structure import TreeRows
 
 
 def chain_rows(length: int) -> TreeRows:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..structure.brackets import TreeRows, parse_brackets
+from ..io import parse_brackets
+from ..structure import TreeRows
 from ._files import fault, read_lines
 
 OPERATORS: dict[str, Callable[[Sequence[int]], int]] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from ..structure.brackets import parse_brackets
+from ..io import parse_brackets
 
 VARIABLES = tuple("abcdef")
 CONNECTIVES = ("not", "and", "or")

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple, TypeGuard
 
-from ..structure.brackets import TreeRows
-from ..structure.syntax import FIELD_NUMBER, SYNTAX_FIELDS, listed, places
+from ..io.syntax import FIELD_NUMBER, SYNTAX_FIELDS, listed, places
+from ..structure import TreeRows
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 

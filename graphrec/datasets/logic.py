@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch_geometric.data import Data
 
-from ..structure.brackets import TreeRows, parse_brackets
+from ..io import parse_brackets
+from ..structure import TreeRows
 from ._base import Samples, TreeDataset, store
 from ._files import checksum, fault, raw_file, raw_folder, read_lines
 from ._propositions import CONNECTIVES, RELATIONS, relation, truth_table

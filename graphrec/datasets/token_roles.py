@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch_geometric.data import Data
 
-from ..structure.brackets import TreeRows
+from ..structure import TreeRows
 from ._base import Samples, TreeDataset, store
 from ._corpus import SPLITS, parse_file, split_of
 from ._files import checksum, source_files

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from ..cell import Cell
+from ..io import from_pyg
 from ..schedule import schedule
-from ..structure import Structure, from_pyg
+from ..structure import Structure
 from ..structure.checks import as_count, as_whole_numbers
 from .ancestors import Ancestors
 from .flow import GradientFlow

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from ..io import from_pyg
 from ..runs import steps
 from ..schedule import Schedule, schedule
-from ..structure import Structure, from_pyg
+from ..structure import Structure
 from ..structure.checks import as_count
 from .states import cell_of, flatten, jacobians
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from ..cell import Cell
 from ..engine import per_graph
+from ..io import StructureLike, as_structure
 from ..runs import steps
 from ..schedule import Schedule, schedule, sinks
-from ..structure import Over, Structure, as_structure
+from ..structure import Structure
 
 if TYPE_CHECKING:
     from .forward import ForwardRule
@@ -74,7 +75,9 @@ class Online:
         self.carried: Any = None
         self._odd = -1
 
-    def steps(self, s: Over, x: Tensor, loss: Callable[[Any, Tensor], Tensor | None]) -> Iterator[Moment]:
+    def steps(
+        self, s: StructureLike, x: Tensor, loss: Callable[[Any, Tensor], Tensor | None]
+    ) -> Iterator[Moment]:
         """Run over the next piece of each stream and learn from every step.
 
         Args:

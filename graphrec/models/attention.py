@@ -10,14 +10,14 @@ from torch import Tensor
 from ..cell import check_cell
 from ..cells.gat import Attention
 from ..cells.wrapping import Wrapping
+from ..io import StructureLike
 from ..runs import run
 from ..schedule import schedule
-from ..structure import Over
 from .calls import structure_given
 
 
 def attention_weights(
-    cell: Attention, x: Tensor, s: Over, edge_attr: Tensor | None = None
+    cell: Attention, x: Tensor, s: StructureLike, edge_attr: Tensor | None = None
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """One round of a `GATCell` or `GATv2Cell`, and the share that each edge has in it.
 

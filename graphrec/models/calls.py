@@ -11,8 +11,9 @@ from torch_geometric.data import Data, HeteroData
 
 from ..cell import Cell
 from ..cells.wrapping import edges_read
-from ..structure import Structure, as_structure
-from ..structure.matrix import edges_of, is_matrix
+from ..io import as_structure
+from ..io.matrix import edges_of, is_matrix
+from ..structure import Structure
 
 
 def structure_of_call(model: nn.Module, x: Any, s: Any, edge_index: Any) -> Any:

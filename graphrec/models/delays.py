@@ -10,14 +10,15 @@ from torch import Tensor, nn
 from ..cells import ARCell, NARXCell, SRNCell, TDNNCell
 from ..cells.activation import Activation
 from ..engine import per_graph, per_node
+from ..io import StructureLike, as_structure
 from ..runs import run
 from ..schedule import schedule
-from ..structure import Structure, as_structure, lagged
+from ..structure import Structure, lagged
 from ..structure.checks import as_count
 from ..structure.outside import outside
 from ..weights import Resettable
 from .hops import Passing
-from .model import Model, Over, run_inner
+from .model import Model, run_inner
 from .recursive import Recursive
 
 
@@ -95,7 +96,7 @@ class NARX(Resettable):
     def forward(
         self,
         x: Tensor,
-        s: Over,
+        s: StructureLike,
         y: Tensor | None = None,
         known: Tensor | None = None,
         past: tuple[Tensor, Tensor] | None = None,
@@ -147,7 +148,7 @@ class AR(Resettable):
         super().__init__()
         self.cell = ARCell(outputs, lags)
 
-    def forward(self, y: Tensor, s: Over, known: Tensor | None = None) -> Tensor:
+    def forward(self, y: Tensor, s: StructureLike, known: Tensor | None = None) -> Tensor:
         """The computed outputs, `[N, Y]`.
 
         Args:
@@ -168,7 +169,7 @@ class AR(Resettable):
         return run(self.cell, schedule(lags), rows).y
 
     @torch.no_grad()
-    def fit(self, y: Tensor, s: Over) -> AR:
+    def fit(self, y: Tensor, s: StructureLike) -> AR:
         """Set b and A_1 … A_K by least squares over all nodes whose whole past is there; returns the model.
 
         Raises:

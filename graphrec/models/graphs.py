@@ -14,14 +14,15 @@ from .. import readout
 from ..cell import Cell, check_cell
 from ..cells import ConvCell, DAGNNCell
 from ..engine import per_node
+from ..io import StructureLike, as_pair
 from ..runs import run, run_between
 from ..schedule import schedule
-from ..structure import Structure, as_pair
+from ..structure import Structure
 from ..structure.checks import as_count
 from ..structure.edge_widths import Widths
 from .calls import structure_given
 from .hops import Hop, Passing
-from .model import Model, Over
+from .model import Model
 from .recursive import Recursive
 
 _JUMPS = ("cat", "max", "lstm")
@@ -108,7 +109,7 @@ class GNN(Model, Passing):
         h = run_between(self._cells[0], plan, x_source, x_target)[0]
         return h if self.jump is None else self.jump([h])
 
-    def rounds(self, x: Tensor, s: Over) -> list[Tensor]:
+    def rounds(self, x: Tensor, s: StructureLike) -> list[Tensor]:
         """h of each round, `[N, ·]`, from the first one on."""
         structure = structure_given(self, x, s)
         plan = self.weighed(schedule(structure, "sync", 1))
@@ -189,7 +190,7 @@ class DAGNN(Model):
         """All layers, side by side."""
         return torch.cat([rows for rows, _ in self._directions(x, s)], dim=-1), []
 
-    def graphs(self, x: Tensor, s: Over) -> Tensor:
+    def graphs(self, x: Tensor, s: StructureLike) -> Tensor:
         """`[G, D + L H]`, twice as wide with both directions: the maximum over the nodes at which a direction ends.
 
         h_G = || over directions of max_{v without targets} [x_v, h^1_v, …, h^L_v]               (7)

@@ -14,14 +14,15 @@ from ..cell import Cell, check_cell
 from ..cells import SeriesCell
 from ..cells.emitting import EmittingCell
 from ..engine import per_graph
+from ..io import StructureLike, as_structure
 from ..runs import run, run_first
 from ..schedule import schedule
-from ..structure import Structure, as_structure, chains
+from ..structure import Structure, chains
 from ..structure.checks import as_count
 from ..weights import Resettable
 from .combine import Bidirectional, Stacked
 from .decode import Pick, check_decoding, choose, greedy, sampler, search
-from .model import Model, Over, check_model, is_as_written
+from .model import Model, check_model, is_as_written
 from .recursive import Recursive
 
 
@@ -58,7 +59,7 @@ class LanguageModel(Resettable):
         self.embed = nn.Embedding(tokens, embedding)
         self.output = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, tokens))
 
-    def forward(self, token: Tensor, s: Over) -> Tensor:
+    def forward(self, token: Tensor, s: StructureLike) -> Tensor:
         """`[N, V]`: the logits of each node's token, of which the node itself sees only those before.
 
         Args:
@@ -156,7 +157,9 @@ class Seq2Seq(Resettable):
         self.embed_target = nn.Embedding(target_tokens, embedding)
         self.output = nn.Linear(decoder.shapes()[0][-1], target_tokens)
 
-    def forward(self, source: Tensor, s: Over, target: Tensor, t: Over, teacher: float = 1.0) -> Tensor:
+    def forward(
+        self, source: Tensor, s: StructureLike, target: Tensor, t: StructureLike, teacher: float = 1.0
+    ) -> Tensor:
         """`[M, V]`: the logits of each target node's token.
 
         Args:
@@ -189,14 +192,14 @@ class Seq2Seq(Resettable):
             emitting, schedule(to), torch.cat([given, is_given.to(given.dtype)], 1), per_graph(begin)
         ).logits
 
-    def greedy(self, source: Tensor, s: Over, limit: int) -> list[list[int]]:
+    def greedy(self, source: Tensor, s: StructureLike, limit: int) -> list[list[int]]:
         """For each source what the decoder emits if it always takes the likeliest token, at most `limit` of them."""
         return self._choose(source, s, limit, greedy)
 
     def sample(
         self,
         source: Tensor,
-        s: Over,
+        s: StructureLike,
         limit: int,
         temperature: float | None = 1.0,
         generator: torch.Generator | None = None,
@@ -204,7 +207,7 @@ class Seq2Seq(Resettable):
         """The same, each token drawn from softmax(logits / temperature)."""
         return self._choose(source, s, limit, sampler(temperature, generator))
 
-    def beam(self, source: Tensor, s: Over, limit: int, width: int) -> list[list[int]]:
+    def beam(self, source: Tensor, s: StructureLike, limit: int, width: int) -> list[list[int]]:
         """The same by beam search, `width` beginnings at a time; see `graphrec.models.decode.search`."""
         check_decoding(self.output.out_features, self.end, limit, width)
         with _in_use(self):
@@ -212,7 +215,7 @@ class Seq2Seq(Resettable):
             first = torch.full((len(state[0]),), self.start, device=source.device)
             return search(self._emitting(), state, first, self.end, limit, width)
 
-    def _choose(self, source: Tensor, s: Over, limit: int, pick: Pick) -> list[list[int]]:
+    def _choose(self, source: Tensor, s: StructureLike, limit: int, pick: Pick) -> list[list[int]]:
         check_decoding(self.output.out_features, self.end, limit)
         with _in_use(self):
             state = self._encode(source, s)
@@ -222,7 +225,7 @@ class Seq2Seq(Resettable):
     def _emitting(self) -> EmittingCell:
         return EmittingCell(self.decoder, self.embed_target, self.output)
 
-    def _encode(self, source: Tensor, s: Over) -> Any:
+    def _encode(self, source: Tensor, s: StructureLike) -> Any:
         """The decoder's initial state, `[G, ·]`."""
         structure = _check_tokens(source, s, self.embed_source.num_embeddings)
         _, finals = self.encoder.with_states(self.embed_source(source), structure)
@@ -303,7 +306,7 @@ def _check_parts(encoder: Any, decoder: Cell, embedding: int, bridge: nn.Module 
         )
 
 
-def _check_tokens(token: Tensor, s: Over, tokens: int) -> Structure:
+def _check_tokens(token: Tensor, s: StructureLike, tokens: int) -> Structure:
     if not isinstance(token, Tensor) or token.dtype != torch.long or token.dim() != 1:
         got = f"{token.dtype} {tuple(token.shape)}" if isinstance(token, Tensor) else type(token).__name__
         raise TypeError(f"tokens must be a long tensor with one number per node, got {got}.")

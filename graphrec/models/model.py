@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from ..backends import running_on
 from ..cell import Cell
 from ..engine.rules import differentiated_by, rule_in_force
-from ..structure import Over, Structure, as_structure, rows_by_type
+from ..io import StructureLike, as_structure, rows_by_type
+from ..structure import Structure
 from ..structure.outside import uncompiled
 from ..weights import Resettable
 from .calls import of_edges_given, structure_of_call
@@ -43,12 +44,12 @@ class Model(Resettable):
     def forward(
         self,
         x: Tensor | Mapping[str, Tensor] | tuple[Tensor, Tensor | None],
-        s: Over | None = None,
+        s: StructureLike | None = None,
         edge_attr: Tensor | None = None,
         initial: Any = None,
         return_states: bool = False,
         edge_weight: Tensor | None = None,
-        edge_index: Over | None = None,
+        edge_index: StructureLike | None = None,
         rule: Any = None,
         backend: str | None = None,
     ) -> Any:
@@ -116,7 +117,7 @@ class Model(Resettable):
             f"one set to another is graphrec.GNN([cell]), a round with a cell."
         )
 
-    def with_states(self, x: Tensor, s: Over, initial: Any = None) -> tuple[Tensor, list[Any]]:
+    def with_states(self, x: Tensor, s: StructureLike, initial: Any = None) -> tuple[Tensor, list[Any]]:
         """The rows `[N, H]`, and the final state of each layer and direction, a State of `[G, H]` tensors.
 
         A graph's final state is that of the one node that no edge leaves; in a graph without nodes the initial

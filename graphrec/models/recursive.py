@@ -19,12 +19,13 @@ from ..cells import (
     TreeGRUCell,
 )
 from ..cells.activation import Activation
+from ..io import StructureLike
 from ..runs import run, run_first, run_sequence
 from ..schedule import FixedPoint, Schedule, check_mode, schedule
 from ..structure import Structure
 from .calls import structure_given
 from .hops import Hop, Passing
-from .model import Model, Over, check_initial
+from .model import Model, check_initial
 
 
 class Recursive(Model, Passing):
@@ -70,7 +71,7 @@ class Recursive(Model, Passing):
         """The first field of the final state."""
         return states[0][0]
 
-    def state(self, x: Tensor, s: Over, initial: Any = None) -> Any:
+    def state(self, x: Tensor, s: StructureLike, initial: Any = None) -> Any:
         """The whole state, e.g. `(h, c)`, `[N, H]` each; arguments as in `forward`."""
         return run(*self._task(x, structure_given(self, x, s)), check_initial(self, initial)[0])
 

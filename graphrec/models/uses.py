@@ -7,10 +7,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from .. import readout as readouts
+from ..io import StructureLike
 from ..structure.checks import as_count
 from ..weights import Resettable
 from .calls import structure_given
-from .model import Over, check_model, count_states
+from .model import check_model, count_states
 
 _READOUTS: dict[str, Any] = {"mean": readouts.mean, "root": readouts.root}
 
@@ -47,7 +48,7 @@ class SequenceToClass(Resettable):
         self.readout = readout if callable(readout) else _READOUTS.get(readout)
         self.output = nn.Linear(as_count("hidden", hidden, 1), as_count("classes", classes, 1))
 
-    def forward(self, x: Tensor, s: Over) -> Tensor:
+    def forward(self, x: Tensor, s: StructureLike) -> Tensor:
         """`[N, D] → [G, C]`: logits."""
         structure = structure_given(self.model, x, s)
         if self.readout is None:
@@ -74,6 +75,6 @@ class SequenceToLabels(Resettable):
         self.model = check_model(model)
         self.output = nn.Linear(as_count("hidden", hidden, 1), as_count("labels", labels, 1))
 
-    def forward(self, x: Tensor, s: Over) -> Tensor:
+    def forward(self, x: Tensor, s: StructureLike) -> Tensor:
         """`[N, D] → [N, L]`: logits."""
         return self.output(self.model(x, s))

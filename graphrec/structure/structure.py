@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
 from .checks import (
     MOST_SLOTS,
@@ -246,12 +245,6 @@ class Structure:
         }
         known = self.known_level
         return replace(self, **moved, level=None if known is None else known.to(device))
-
-    def to_pyg(self) -> Data:
-        """This structure as PyG's `Data`; see `graphrec.to_pyg`."""
-        from .convert import to_pyg  # conversion builds on structures
-
-        return to_pyg(self)
 
     def replace(self, **changes: Any) -> Structure:
         """A copy with some of what it carries replaced: `s.replace(slot=...)`, `s.replace(edge_attr=...)`."""

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from ..io import from_pyg
 from ..schedule import Schedule, check_schedule
-from ..structure import Structure, from_pyg
+from ..structure import Structure
 from .layout import is_forest, place
 
 if TYPE_CHECKING:

@@ -316,7 +316,7 @@ SCHEDULES = {
         ["no rounds", "rounds=2", "mode='sync'"],
     ),
     "PyG data for a structure": (
-        lambda: gr.schedule(gr.chain(2).to_pyg()),
+        lambda: gr.schedule(gr.to_pyg(gr.chain(2))),
         ["Structure", "got Data", "graphrec.from_pyg"],
     ),
 }

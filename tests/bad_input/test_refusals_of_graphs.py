@@ -120,7 +120,7 @@ FAULTS = {
         ["GATConv", "in each relation", "edge_attr=None"],
     ),
     "features by relation for PyG's Data": (
-        lambda: by_relation(ONE, TWO).to_pyg(),
+        lambda: gr.to_pyg(by_relation(ONE, TWO)),
         ["another width in each relation", "HeteroData", "edge_attr=None"],
     ),
     "features by relation for networkx": (
@@ -319,7 +319,7 @@ def test_weights_that_are_none(edge_attr, edge_weight, text):
         rounds(gr.GCNCell(D, H))(torch.zeros(3, D), torch.tensor(RING), edge_attr, edge_weight=edge_weight)
 
 
-@pytest.mark.parametrize("s", [graph(), graph().to_pyg()])
+@pytest.mark.parametrize("s", [graph(), gr.to_pyg(graph())])
 def test_what_a_structure_carries_is_its_own(s):
     with pytest.raises(TypeError, match=r"edge_weight goes with an edge_index.*replace\(edge_weight=...\)"):
         rounds(gr.GCNCell(D, H))(torch.zeros(3, D), s, edge_weight=WEIGHTS)

@@ -9,7 +9,7 @@ from torch_geometric.loader import DataLoader
 
 from graphrec.datasets import ListOps, ListOpsGenerator
 from graphrec.datasets._base import Samples, TreeDataset, store
-from graphrec.structure.brackets import parse_brackets
+from graphrec.io import parse_brackets
 
 TREES = ["(0 a)", "(0 (1 b) (2 (3 c) (4 d) (5 e)))", "(0 (1 f) (2 g))", "(0 (1 h))"]
 

@@ -24,7 +24,7 @@ from graphrec.datasets._listops_grammar import (
     read_expressions,
     words_of,
 )
-from graphrec.structure.brackets import parse_brackets
+from graphrec.io import parse_brackets
 
 PUBLIC = ("MIN", "MAX", "FIRST", "LAST")
 ORACLE = {

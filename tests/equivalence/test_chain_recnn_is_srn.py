@@ -46,7 +46,7 @@ CHAINS = {
     "dag": lambda t: gr.dag(path(t), t),
     "dag, edges listed backwards": lambda t: gr.dag(path(t).flip(1), t),
     "networkx": lambda t: gr.from_networkx(nx.path_graph(t, create_using=nx.DiGraph)),
-    "PyG": lambda t: gr.from_pyg(gr.chain(t).to_pyg()),
+    "PyG": lambda t: gr.from_pyg(gr.to_pyg(gr.chain(t))),
     "grid of one layer": lambda t: gr.grid([t], layers=1),
     "reverse of a chain that runs backwards": lambda t: gr.dag(path(t).flip(0), t).reverse(),
     "batch of one": lambda t: gr.batch([gr.chain(t)]),

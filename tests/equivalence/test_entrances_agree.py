@@ -116,7 +116,7 @@ def test_a_model_takes_a_structure_data_or_edge_index(build):
     model = gr.TreeLSTM(3, 2).double()
     x = torch.randn(structure.num_nodes, 3, dtype=torch.float64)
     expected = model(x, structure)
-    assert_close(model(x, structure.to_pyg()), expected)
+    assert_close(model(x, gr.to_pyg(structure)), expected)
     assert_close(model(x, structure.edge_index), expected)
 
 
@@ -126,7 +126,7 @@ def test_a_model_takes_a_batch_collated_by_pyg(arity):
     model = gr.TreeLSTM(3, 2, arity).double()
     x = torch.randn(sum(member.num_nodes for member in members), 3, dtype=torch.float64)
     expected = model(x, gr.batch(members))
-    data = [member.to_pyg() for member in members]
+    data = [gr.to_pyg(member) for member in members]
     assert_close(model(x, Batch.from_data_list(data)), expected)
     (collated,) = DataLoader(data, batch_size=len(data))
     assert_close(model(x, collated), expected)

@@ -308,7 +308,7 @@ def test_pyg_data_without_nodes():
     for data in DataLoader([nothing] * 3, batch_size=2):
         assert model(torch.zeros(0, 3), data).shape == (0, 4)
     for s in (gr.chains([]), gr.chains([0, 0]), gr.dag([[], []], 0)):
-        assert gr.from_pyg(s.to_pyg()) == s
+        assert gr.from_pyg(gr.to_pyg(s)) == s
         assert gr.from_networkx(gr.to_networkx(s)) == s
 
 

@@ -139,7 +139,7 @@ def test_bits_are_those_of_each_text_alone(example):
 
 
 def chain_of(tokens):
-    data = gr.chains([len(tokens)]).to_pyg()
+    data = gr.to_pyg(gr.chains([len(tokens)]))
     data.token = torch.tensor(tokens)
     return data
 

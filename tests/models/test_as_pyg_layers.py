@@ -14,7 +14,7 @@ from torch_geometric.typing import WITH_PYG_LIB, WITH_TORCH_SPARSE
 from torch_geometric.utils import k_hop_subgraph
 
 import graphrec as gr
-from graphrec.structure import as_structure
+from graphrec.io import as_structure
 from tests.tolerances import assert_close
 
 EDGES = torch.tensor([[0, 1, 2, 0, 3, 3], [1, 2, 3, 3, 4, 0]])

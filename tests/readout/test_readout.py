@@ -116,7 +116,7 @@ def test_aggregations_by_name():
 def test_any_readout_takes_pyg_data(s):
     h = states(s)
     for readout in (gr.readout.root, gr.readout.last, gr.readout.mean):
-        assert_close(readout(h, s.to_pyg()), readout(h, s))
+        assert_close(readout(h, gr.to_pyg(s)), readout(h, s))
 
 
 @given(structure=strategies.trees())

@@ -71,7 +71,7 @@ def test_batches_of_structures_that_know_their_levels_are_not_walked(no_walk):
 
 
 def test_levels_that_no_longer_fit_are_refused():
-    data = gr.transforms.AddLevels()(gr.chain(3).to_pyg())
+    data = gr.transforms.AddLevels()(gr.to_pyg(gr.chain(3)))
     data.edge_index = torch.tensor([[0, 0], [1, 2]])
     with pytest.raises(ValueError, match=r"node 2 is on level 2, its sources put it on 1.*AddLevels after"):
         gr.schedule(gr.from_pyg(data))

@@ -84,7 +84,7 @@ def test_async_inboxes_hold_the_edges_in_the_order_of_their_slots(structure):
 def test_sync_inboxes_are_the_same_in_every_round(structure):
     plan = gr.schedule(structure, "sync", 2)
     expected = expected_inboxes(structure)
-    for step, received in inboxes(plan, lambda step, row: int(plan.perm[row])):
+    for _, received in inboxes(plan, lambda step, row: int(plan.perm[row])):
         assert received == expected
 
 

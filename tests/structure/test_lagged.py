@@ -119,7 +119,7 @@ def test_lags_go_round_in_a_circle():
 
 def top_down(structure):
     """A tree from the root down; its levels are known one way, and the other way."""
-    return gr.transforms.AddLevels()(structure.reverse().to_pyg())
+    return gr.transforms.AddLevels()(gr.to_pyg(structure.reverse()))
 
 
 @given(
@@ -159,7 +159,7 @@ STRUCTURES = {
 def test_the_past_survives_every_way_there_and_back(name):
     s = STRUCTURES[name]
     assert s.past is not None
-    assert torch.equal(gr.from_pyg(s.to_pyg()).past, s.past)
+    assert torch.equal(gr.from_pyg(gr.to_pyg(s)).past, s.past)
     assert torch.equal(gr.from_networkx(gr.to_networkx(s)).past, s.past)
     assert torch.equal(s.reverse().past, s.past)
     assert torch.equal(gr.batch([s, s]).past, s.past.repeat(2))
@@ -171,7 +171,7 @@ def test_the_past_survives_every_way_there_and_back(name):
 def test_the_past_survives_a_data_loader():
     members = [gr.lagged([4], [1, 3]), gr.lagged([2], 2), STRUCTURES["mixed"]]
     expected = gr.batch(members)
-    data = [member.to_pyg() for member in members]
+    data = [gr.to_pyg(member) for member in members]
     (collated,) = DataLoader(data, batch_size=len(data))
     assert gr.from_pyg(collated) == expected
     assert [gr.from_pyg(one) for one in Batch.from_data_list(data).to_data_list()] == members

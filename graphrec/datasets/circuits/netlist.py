@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
+from ...io import to_pyg
 from ...schedule.levels import CycleError, levels
 from ...structure import Structure
 
@@ -192,7 +193,7 @@ class Netlist:
 
     def to_pyg(self) -> Data:
         """The structure as PyG's `Data`: `edge_index`, `slot`, `node_type`, `tokens`."""
-        return self.structure().to_pyg()
+        return to_pyg(self.structure())
 
     @cached_property
     def edges(self) -> tuple[np.ndarray, np.ndarray]:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from .outside import made_outside
-from .structure import Structure, default_slots
-from .written import shown
+from ..structure import Structure, default_slots
+from ..structure.outside import made_outside
+from ..structure.written import shown
 
 
 def from_hetero(data: HeteroData) -> Structure:

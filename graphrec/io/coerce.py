@@ -10,14 +10,15 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 from torch_geometric.data import Data, HeteroData
 
-from .build import dag
-from .checks import as_whole_numbers, check_layout, check_no_batch
-from .convert import PYG_NAMES, from_pyg, with_edges
+from ..structure import Structure, dag
+from ..structure.checks import as_whole_numbers, check_layout, check_no_batch
+from ..structure.outside import is_ordinary, made_outside, outside
 from .matrix import edges_of, is_matrix
-from .outside import is_ordinary, made_outside, outside
-from .structure import Structure
+from .pyg import PYG_NAMES, from_pyg, with_edges
 
-Over = Structure | Data | HeteroData | Tensor  # what models run over; a tensor is an `edge_index` `[2, E]`
+StructureLike = (
+    Structure | Data | HeteroData | Tensor
+)  # what models run over; a tensor is an `edge_index` `[2, E]`
 
 # PyG's layers are given the same edges again and again, and finding the order of a large graph takes longer than a
 # layer. An entry lives as long as the caller's edge_index.
@@ -41,7 +42,7 @@ class Known(NamedTuple):
 
 
 def as_structure(
-    source: Over, rows: Tensor, edge_attr: Tensor | None = None, edge_weight: Tensor | None = None
+    source: StructureLike, rows: Tensor, edge_attr: Tensor | None = None, edge_weight: Tensor | None = None
 ) -> Structure:
     """What models and readouts take beside a tensor with a row per node: a structure, PyG data, or an `edge_index`.
 

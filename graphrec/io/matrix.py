@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 from torch_geometric.utils import is_sparse, to_edge_index
 
-from .outside import outside
+from ..structure.outside import outside
 
 _remembered = WeakTensorKeyDictionary()
 

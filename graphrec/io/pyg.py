@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data, HeteroData
 
-from .features import check_one_width
+from ..structure import Structure
+from ..structure.features import check_one_width
+from ..structure.outside import outside, unwrapped
 from .hetero import from_hetero
 from .matrix import edges_of
-from .outside import outside, unwrapped
-from .structure import Structure
 
 # What a field of a structure is called on PyG's Data.
 PYG_NAMES = {

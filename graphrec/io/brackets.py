@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import NamedTuple
+
+from ..structure import TreeRows
 
 # A token is a parenthesis, or a run of anything else but blanks (of ASCII: treebanks have words with a
 # no-break space inside); a backslash takes the next character along.
@@ -14,28 +15,6 @@ _TOKEN = re.compile(r"[()]|(?:\\.|[^()\s\\])+|\\", re.ASCII)
 _PTB_ESCAPES = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "-LCB-": "{", "-RCB-": "}"}
 _BYTE_ORDER_MARK = "\ufeff"
 _BACKSLASHED = re.compile(r"\\([()\\/*])")
-
-
-class TreeRows(NamedTuple):
-    """A tree as one row per node, children before parents: the common form of every way to write a tree."""
-
-    parent: list[int]
-    slot: list[int]
-    token: list[str | None]
-    label: list[str | None]
-
-    def add(self, children: Sequence[int | None], token: str | None, label: str | None) -> int:
-        """A node above its children, which are there already (None: a slot that stays empty); returns its id."""
-        node = len(self.parent)
-        for slot, child in enumerate(children):
-            if child is not None:
-                self.parent[child] = node
-                self.slot[child] = slot
-        self.parent.append(-1)
-        self.slot.append(0)
-        self.token.append(token)
-        self.label.append(label)
-        return node
 
 
 class _Open(NamedTuple):

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checks import as_texts
-from .features import check_one_width
-from .outside import made_outside
-from .structure import Structure, default_slots
-from .written import shown, written
+from ..structure import Structure, default_slots
+from ..structure.checks import as_texts
+from ..structure.features import check_one_width
+from ..structure.outside import made_outside
+from ..structure.written import shown, written
 
 
 @made_outside

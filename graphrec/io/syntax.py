@@ -5,7 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from .written import written
+import torch
+
+from ..structure import Structure, tree_from_rows
+from ..structure.written import written
+from .reading import Reading, walk
 
 
 def listed(names: str) -> tuple[str, ...]:
@@ -25,6 +29,20 @@ SYNTAX_FIELDS = listed(
     """
 )
 FIELD_NUMBER = {name: number for number, name in enumerate(SYNTAX_FIELDS)}
+
+
+def from_syntax(root: ast.AST) -> Structure:
+    """The tree of a syntax tree, with the fields of children as relations; see `graphrec.tree`."""
+    rows, nodes = walk(root, _read_syntax)
+    fields = [[FIELD_NUMBER.get(field, 0) for field, _ in places(node)] for node in nodes]
+    relation = [fields[p][k] for p, k in zip(rows.parent[:-1], rows.slot[:-1], strict=True)]
+    return tree_from_rows(rows).replace(
+        relation=torch.tensor(relation, dtype=torch.long), relation_names=SYNTAX_FIELDS
+    )
+
+
+def _read_syntax(node: ast.AST) -> Reading:
+    return Reading([child for _, child in places(node)], said(node), type(node).__name__)
 
 
 def places(node: ast.AST) -> Iterator[tuple[str, ast.AST | None]]:

@@ -1,0 +1,27 @@
+"""Structures from what others have, and back: PyG, networkx, nltk, syntax trees, brackets, sparse matrices.
+
+Belongs here: adapters, and what models accept in place of a structure. Does not: structures themselves (structure),
+sequences with their rows (sequences), files of data sets (datasets).
+"""
+
+from .brackets import parse_brackets
+from .coerce import StructureLike, as_pair, as_structure
+from .hetero import rows_by_type
+from .networkx import from_networkx, to_networkx
+from .pyg import from_pyg, to_pyg
+from .syntax import SYNTAX_FIELDS
+from .tree import tree
+
+__all__ = [
+    "SYNTAX_FIELDS",
+    "StructureLike",
+    "as_pair",
+    "as_structure",
+    "from_networkx",
+    "from_pyg",
+    "parse_brackets",
+    "rows_by_type",
+    "to_networkx",
+    "to_pyg",
+    "tree",
+]
