@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .backends import check_loop_may_run, choose, running_on
+from .backends import Runner, check_loop_may_run, choose, running_on
 from .cell import Cell
-from .engine.boundary import Boundary
-from .engine.initial import per_node
+from .engine.boundary import Boundary, as_numbered
 from .engine.loop import Visit, loop
 from .engine.loop import run_between as loop_between
-from .engine.messages import messages_for
 from .engine.rules import differentiated_by, rule_in_force
 from .engine.validate import Context, validate, validate_pair
-from .schedule import Schedule, schedule, sinks
-from .sparse import is_plain_only, move, rows_or_zero
+from .schedule import Schedule, sinks
 from .structure.outside import uncompiled
 
 
@@ -50,21 +45,13 @@ def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None, backend: str
     if backend is not None:
         with running_on(backend):
             return run(cell, plan, x, initial)
-    checked, fields = validate(cell, plan, x, initial)
-    if (found := _by_rule(cell, plan, x, initial)) is not None:
-        return found
-    short = choose(checked, x, fields)
-    return cell.State(*(_run(checked, x, fields) if short is None else short.state()))
+    return cell.State(*_runner(cell, plan, x, initial).state())
 
 
 @uncompiled
 def run_first(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Tensor:
     """Run a cell; returns the first field of the state alone, `[N, H]`, which may be had at less cost."""
-    checked, fields = validate(cell, plan, x, initial)
-    if (found := _by_rule(cell, plan, x, initial)) is not None:
-        return found[0]
-    short = choose(checked, x, fields)
-    return _run(checked, x, fields)[0] if short is None else short.h()
+    return _runner(cell, plan, x, initial).h()
 
 
 @uncompiled
@@ -73,23 +60,17 @@ def run_sequence(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> 
 
     The final state is that of the one node that no edge leaves; in a graph without nodes the initial one.
     """
-    checked, fields = validate(cell, plan, x, initial)
-    ends = sinks(checked.plan)
+    runner, ends = _runner(cell, plan, x, initial), sinks(plan)
     if ends.odd >= 0:
         raise ValueError(
             f"a final state is that of the one node that no edge leaves, but graph {ends.odd} has none or several of "
             f"them: use a readout of all nodes, or run without asking for states."
         )
-    state = _by_rule(cell, plan, x, initial)
-    short = choose(checked, x, fields) if state is None else None
-    if short is None:
-        state = _run(checked, x, fields) if state is None else state
-        first, final = state[0], [rows_or_zero(field, ends.node) for field in state]
-    else:
-        first, final = short.sequence()
+    first, final = runner.sequence()
     if not ends.everywhere:
-        given = [] if checked.each_its_own else fields
-        final = [_or_initial(ends.node < 0, rows, given[i : i + 1]) for i, rows in enumerate(final)]
+        given = [] if runner.run.each_its_own else runner.initial
+        empty = sinks(runner.run.plan).node < 0
+        final = [_or_initial(empty, rows, given[i : i + 1]) for i, rows in enumerate(final)]
     return first, cell.State(*final)
 
 
@@ -133,7 +114,7 @@ def rounds(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> list[A
     check_loop_may_run("all rounds at once")
     visits = loop(checked, x, fields)
     states = [Boundary(checked, x, fields).rows(), *(visit.state for visit in visits)]
-    return [cell.State(*(_as_numbered(plan, field) for field in state)) for state in states]
+    return [cell.State(*(as_numbered(plan, field) for field in state)) for state in states]
 
 
 @uncompiled
@@ -149,13 +130,24 @@ def steps(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Generat
     return loop(checked, x, fields)
 
 
-def _by_rule(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> Any:
-    """The state as the rule in force runs the cell, or None where there is no rule."""
-    rule = rule_in_force()
-    if rule is None:
-        return None
-    with differentiated_by(None):
-        return rule.run(cell, plan, x, initial)
+class _ByRule(Runner):
+    """A run by the rule in force, which is given what the caller gave."""
+
+    def __init__(self, run: Context, x: Tensor, fields: list[Tensor], plan: Schedule, initial: Any) -> None:
+        super().__init__(run, x, fields)
+        self._plan, self._initial = plan, initial
+
+    def state(self) -> tuple[Tensor, ...]:
+        rule = rule_in_force()
+        with differentiated_by(None):
+            return rule.run(self.run.cell, self._plan, self.x, self._initial)
+
+
+def _runner(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> Runner:
+    checked, fields = validate(cell, plan, x, initial)
+    if rule_in_force() is not None:
+        return _ByRule(checked, x, fields, plan, initial)
+    return choose(checked, x, fields)
 
 
 def _refuse_rule(what: str) -> None:
@@ -164,29 +156,3 @@ def _refuse_rule(what: str) -> None:
         raise ValueError(
             f"{rule} does not differentiate {what}, whose gradients are autograd's: leave out the rule, model(x, s)."
         )
-
-
-def _run(checked: Context, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
-    if not checked.plan.num_nodes:
-        # In every order the same: a round over no nodes, which has shapes and gradients.
-        checked = replace(checked, plan=schedule(checked.plan.structure, mode="sync", rounds=1))
-    if checked.plan.mode == "sync":
-        last = deque(loop(checked, x, fields), maxlen=1)[0]
-        return tuple(_as_numbered(checked.plan, field) for field in last.state)
-    state = _run_once(checked, x, fields)
-    for _ in range(1, checked.plan.sweeps or 1):
-        checked, fields = validate(checked.cell, checked.plan, x, per_node(state))
-        state = _run_once(checked, x, fields)
-    return state
-
-
-def _run_once(checked: Context, x: Tensor, fields: list[Tensor]) -> tuple[Tensor, ...]:
-    """The fields of the state, `[N, ...]` each, in the structure's numbering, every node having been updated once."""
-    keeps_rows = not torch.is_grad_enabled() and not is_plain_only(x)
-    visits = loop(checked, x, fields, messages_for(checked.plan, keeps_rows))
-    states = [visit.state for visit in visits]
-    return tuple(_as_numbered(checked.plan, torch.cat(field)) for field in zip(*states, strict=True))
-
-
-def _as_numbered(plan: Schedule, rows: Tensor) -> Tensor:
-    return rows if plan.is_identity else move(rows, plan.inv_perm, plan.perm)

@@ -3,13 +3,14 @@
 Belongs here: other ways to the loop's numbers, and who takes which. Does not: the loop (engine), equations (cells).
 """
 
-from .choice import Choice, Explanation, SlowPathWarning, check_loop_may_run, choose, explain, running_on
-from .lowered import Lowered
+from .choice import SlowPathWarning, check_loop_may_run, choose, running_on
+from .explain import Choice, Explanation, explain
+from .runner import Runner
 
 __all__ = [
     "Choice",
     "Explanation",
-    "Lowered",
+    "Runner",
     "SlowPathWarning",
     "check_loop_may_run",
     "choose",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
 
@@ -18,39 +17,23 @@ from ..cell import Cell, Fused
 from ..engine.validate import Context
 from ..schedule import chains
 from ..sparse import is_plain_only
-from .chain_sweep import ChainSweep
-from .lowered import Lowered
+from .hand_derived import HandDerived
+from .runner import Loop, Runner
 from .torch_operators import TorchOperators
 
 # The fastest first. What none of them takes runs in the loop.
-BACKENDS: tuple[Any, ...] = (ChainSweep, TorchOperators)
-LOOP = "loop"
-NAMES = (LOOP, *(backend.name for backend in BACKENDS))
+BACKENDS: tuple[Any, ...] = (HandDerived, TorchOperators)
+NAMES = (Loop.name, *(backend.name for backend in BACKENDS))
 
 _forced: ContextVar[str | None] = ContextVar("backend", default=None)
-_noted: ContextVar[list[Choice] | None] = ContextVar("noted", default=None)
+# Who is told of each choice: the run, what it runs on, and why others do not take it, by name.
+Listener = Callable[[Context, str, dict[str, str]], None]
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 _warned: WeakSet[type] = WeakSet()
 
 
 class SlowPathWarning(UserWarning):
     """A subclass of a standard cell runs in the loop, where the cell itself has a faster backend."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a cell ran on.
-
-    Attributes:
-        cell, backend: which, and the name of what ran it.
-        nodes, steps: of the schedule.
-        reasons: why others did not, by name.
-    """
-
-    cell: Cell
-    backend: str
-    nodes: int
-    steps: int
-    reasons: dict[str, str]
 
 
 @contextmanager
@@ -69,70 +52,57 @@ def running_on(backend: str | None) -> Iterator[None]:
         _forced.reset(token)
 
 
+@contextmanager
+def telling(listener: Listener) -> Iterator[None]:
+    """While this lasts, each choice is told."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
 def check_loop_may_run(what: str) -> None:
     """Raise ValueError where another backend was asked for than the loop."""
-    if _forced.get() not in (None, LOOP):
+    if _forced.get() not in (None, Loop.name):
         raise ValueError(
             f"backend {_forced.get()!r} does not run {what}, which only the loop does: leave backend out."
         )
 
 
-def choose(run: Context, x: Tensor, initial: list[Tensor]) -> Lowered | None:
-    """A run by a backend that takes it, the fastest; None: it is the loop's.
-
-    Args:
-        run: the run.
-        x: `[N, D]`, in the caller's order.
-        initial: per field `[K, ...]` (see `Context.initial_row`), or nothing.
+def choose(run: Context, x: Tensor, initial: list[Tensor]) -> Runner:
+    """The run by the fastest backend that takes it, or by the one that was asked for; arguments as in `Runner`.
 
     Raises:
         ValueError: the backend that was asked for does not take it.
     """
-    forced = _forced.get()
-    if forced == LOOP:
-        return _note(run, LOOP, {})
-    fused, why_not = _operator(run, x, initial)
-    reasons: dict[str, str] = {}
+    forced, reasons, found = _forced.get(), {}, Loop(run, x, initial)
+    fused, why_not = (None, "the loop was asked for") if forced == Loop.name else _operator(run, x, initial)
     for backend in BACKENDS:
         reason = why_not or backend.refuses(fused.operator, x)  # type: ignore[union-attr]
         if reason is not None:
             reasons[backend.name] = reason
         elif forced in (None, backend.name):
-            _note(run, backend.name, reasons)
-            return backend(run.plan, chains(run.plan), fused, x, _of_chains(run, initial))
-    if forced is not None:
+            found = backend(run, x, initial, chains(run.plan), fused)
+            break
+    if forced not in (None, found.name):
         raise ValueError(
             f"backend {forced!r} does not run {type(run.cell).__name__} here: {reasons[forced]}. Leave backend out for "
             f"the fastest one that does."
         )
-    return _note(run, LOOP, reasons)
-
-
-def _note(run: Context, name: str, reasons: dict[str, str]) -> None:
-    if (noted := _noted.get()) is not None:
-        noted.append(Choice(run.cell, name, run.plan.num_nodes, len(run.plan.steps), reasons))
-
-
-def _of_chains(run: Context, initial: list[Tensor]) -> list[Tensor]:
-    """The state before each chain."""
-    of_plan = chains(run.plan)
-    if run.initial_row is None or of_plan is None:
-        return initial
-    row = run.initial_row[of_plan.heads]
-    return [field.index_select(0, row) for field in initial]
+    if (listener := _listener.get()) is not None:
+        listener(run, found.name, reasons)
+    return found
 
 
 def _operator(run: Context, x: Tensor, initial: list[Tensor]) -> tuple[Fused | None, str | None]:
     """The operator that a cell is on chains; or why this run is none for backends over chains."""
     if run.plan.edge_mask is not None:
         return None, "messages are masked"
-    if run.plan.mode != "async" or run.plan.cycles is not None or run.plan.sweeps is not None:
-        return (
-            None,
-            "it runs in rounds"
-            if run.plan.mode != "async"
-            else "it runs more than once, or in a given order",
-        )
+    if run.plan.mode != "async":
+        return None, "it runs in rounds"
+    if run.plan.cycles is not None or run.plan.sweeps is not None:
+        return None, "it runs more than once, or in a given order"
     if is_plain_only(x):
         return None, "a transform of torch.func, a forward-mode derivative, or an input without values"
     fused = run.cell.fused()
@@ -167,69 +137,16 @@ def _why_not_fused(run: Context) -> str:
 
 
 def _warn_of_subclass(run: Context, kind: type[Cell]) -> None:
-    if (
-        type(run.cell) in _warned
-        or chains(run.plan) is None
-        or type(run.cell).__module__.startswith("graphrec.")
-    ):
+    made = type(run.cell)
+    if made in _warned or chains(run.plan) is None or made.__module__.startswith("graphrec."):
         return
-    _warned.add(type(run.cell))
-    warnings.warn(
-        f"{type(run.cell).__name__} is a subclass of {kind.__name__} and runs in the loop, step by step, which on long "
-        f"chains is many times slower than the backend of {kind.__name__}: graphrec.explain(model, s) says what runs.",
-        SlowPathWarning,
-        stacklevel=_frames_inside(),
-    )
-
-
-def _frames_inside() -> int:
-    """How many calls lead from the user's line to the one that warns."""
-    frame, count = sys._getframe(1), 1
+    _warned.add(made)
+    frame, count = sys._getframe(), 1  # up to the user's line
     while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] in ("graphrec", "torch"):
         frame, count = frame.f_back, count + 1
-    return count
-
-
-class Explanation(tuple[Choice, ...]):
-    """What ran each cell, and why nothing faster; prints as a text, a line for each."""
-
-    def __repr__(self) -> str:
-        return "\n".join(map(_line, self)) or "no cell was run"
-
-
-def _line(choice: Choice) -> str:
-    line = f"{type(choice.cell).__name__} ({choice.nodes} nodes, {choice.steps} steps): {choice.backend}"
-    reasons: dict[str, list[str]] = {}
-    for name, reason in choice.reasons.items():
-        reasons.setdefault(reason, []).append(name)
-    return "; ".join([line, *(f"not {', '.join(names)}: {reason}" for reason, names in reasons.items())])
-
-
-def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
-    """Which backend runs each cell of a model over a structure, and why not a faster one.
-
-    The model is run once, in evaluation mode and without gradients.
-
-    Args:
-        model: called as `model(x, s)`.
-        s: what it runs over.
-        x: its input; by default zeros, as wide as the model's first cell takes them.
-    """
-    if x is None:
-        cell = next((part for part in model.modules() if isinstance(part, Cell)), None)
-        if cell is None or not isinstance(cell.inputs, int) or not hasattr(s, "num_nodes"):
-            raise ValueError(
-                "model and structure do not say what shape the input has: give x, explain(model, s, x)."
-            )
-        like = next(iter(model.parameters()), torch.zeros(()))
-        x = like.new_zeros(s.num_nodes, cell.inputs)
-    choices: list[Choice] = []
-    token, training = _noted.set(choices), [part for part in model.modules() if part.training]
-    try:
-        with torch.no_grad():
-            model.eval()(x, s)
-    finally:
-        _noted.reset(token)
-        for part in training:
-            part.training = True
-    return Explanation(choices)
+    warnings.warn(
+        f"{made.__name__} is a subclass of {kind.__name__} and runs in the loop, step by step, which on long "
+        f"chains is many times slower than the backend of {kind.__name__}: graphrec.explain(model, s) says what runs.",
+        SlowPathWarning,
+        stacklevel=count,
+    )

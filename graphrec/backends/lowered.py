@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
 from ..cell import Fused
-from ..schedule import Chains, Schedule, sinks
+from ..engine.validate import Context
+from ..schedule import Chains
+from ..sparse import move
+from .runner import Runner
 
 
-class Lowered:
-    """A run over chains.
+class Lowered(Runner):
+    """A run over chains; arguments as in `Runner`, and besides the chains, and the cell as torch's operator.
 
-    Args:
-        plan, chains: what is run over.
-        fused: with which weights.
-        x: `[N, D]`.
-        initial: the fields of the state before each chain, `[B, H]` each, or nothing.
+    Attributes:
+        before: the fields of the state before each chain, `[B, H]` each, or nothing.
     """
 
-    def __init__(
-        self, plan: Schedule, chains: Chains, fused: Fused, x: Tensor, initial: Sequence[Tensor]
-    ) -> None:
-        self.plan, self.chains, self.fused, self.x, self.initial = plan, chains, fused, x, initial
-
-    def h(self) -> Tensor:
-        """`[N, H]`: the first field of the state."""
-        raise NotImplementedError
+    def __init__(self, run: Context, x: Tensor, initial: list[Tensor], chains: Chains, fused: Fused) -> None:
+        super().__init__(run, x, initial)
+        self.chains, self.fused, self.before = chains, fused, initial
+        if run.initial_row is not None:
+            row = run.initial_row[chains.heads]
+            self.before = [field.index_select(0, row) for field in initial]
 
     def state(self) -> tuple[Tensor, ...]:
-        """All fields of the state."""
+        """That of cells with one field."""
         return (self.h(),)
 
-    def sequence(self) -> tuple[Tensor, list[Tensor]]:
-        """h, and all fields where each graph ends, `[G, H]` (a graph without nodes has the row of some other)."""
-        state = self.state()
-        ends = sinks(self.plan).node.clamp(min=0)
-        return state[0], [field.index_select(0, ends) for field in state]
+    def step_by_step(self, rows: Tensor) -> Tensor:
+        """`[N, ...]`, from the caller's numbering into the order of the chains' steps; maybe the same tensor."""
+        return rows if self.chains.is_identity else move(rows, self.chains.perm, self.chains.inv_perm)
+
+    def as_numbered(self, rows: Tensor) -> Tensor:
+        """`[N, ...]`, back into the caller's numbering, as a tensor that he may write into."""
+        if self.chains.is_identity:
+            return rows.clone() if rows.requires_grad else rows
+        return move(rows, self.chains.inv_perm, self.chains.perm)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from torch import Tensor
 
 from ..cell import OF_EDGES, Fetch, Own
-from ..schedule import Step
+from ..schedule import Schedule, Step
 from ..sparse import move
 from .messages import Cut
 from .validate import Context
@@ -97,6 +97,11 @@ class Boundary:
 
     def _level(self, step: Step) -> int:
         return 0 if self._run.plan.mode == "sync" else step.number
+
+
+def as_numbered(plan: Schedule, rows: Tensor) -> Tensor:
+    """`[N, ...]`: from the plan's positions back into the structure's numbering."""
+    return rows if plan.is_identity else move(rows, plan.inv_perm, plan.perm)
 
 
 def gather_edges(of_edges: dict[str, Tensor], name: str, edge: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -25,16 +26,12 @@ class Chains:
         perm, inv_perm: `[N]`, the nodes step by step, those of a step as their chains, and where each node stands.
         chain: `[N]`, the number of each node's chain.
         counts: how many chains reach each step; never rising.
-        regular: how far apart nodes that follow each other are numbered, and nodes of neighbouring chains, where
-            all chains are equally long and this fills the numbers evenly (`gr.chains`, its reverse, steps side by
-            side); else None.
     """
 
     perm: Tensor
     inv_perm: Tensor
     chain: Tensor
     counts: list[int]
-    regular: tuple[int, int] | None
 
     @property
     def num_chains(self) -> int:
@@ -44,12 +41,13 @@ class Chains:
     @cached_property
     def is_identity(self) -> bool:
         """Whether the nodes are numbered step by step already."""
-        return torch.equal(self.perm, torch.arange(len(self.perm), device=self.perm.device))
+        with outside():
+            return torch.equal(self.perm, torch.arange(len(self.perm), device=self.perm.device))
 
     @property
     def are_equally_long(self) -> bool:
         """Whether all are."""
-        return self.counts[-1] == self.counts[0]
+        return self.counts[-1] == self.num_chains
 
     @property
     def heads(self) -> Tensor:
@@ -63,6 +61,17 @@ class Chains:
             back = torch.tensor(self.counts, device=self.perm.device)
             later = torch.arange(self.num_chains, len(self.perm), device=self.perm.device)
             return later - torch.repeat_interleave(back[:-1], back[1:])
+
+    def previous(self, rows: Tensor) -> Tensor:
+        """`[N - B, ...]`: of rows that stand step by step, for each behind the heads that of its predecessor."""
+        return rows[: -self.num_chains] if self.are_equally_long else rows.index_select(0, self.predecessor)
+
+    def read(self, rows: Tensor) -> Sequence[Tensor]:
+        """For each step but the last, those of its rows that the next step reads, as views."""
+        if self.are_equally_long:
+            return rows.split(self.counts)[:-1]
+        sizes = [size for now, later in pairwise(self.counts) for size in (later, now - later)]
+        return rows.split([*sizes, self.counts[-1]])[:-1:2]
 
     @cached_property
     def blocks(self) -> Blocks:
@@ -94,7 +103,7 @@ def chains(plan: Schedule) -> Chains | None:
     perm = torch.argsort(level * len(heads) + chain)
     inv_perm = torch.empty_like(perm)
     inv_perm[perm] = torch.arange(s.num_nodes, device=s.device)
-    return Chains(perm, inv_perm, chain, counts, _regular(perm, counts))
+    return Chains(perm, inv_perm, chain, counts)
 
 
 # How many rows of padding a block may have: about as many as could be computed in the time that one more block takes.
@@ -154,18 +163,3 @@ def _is_chains(s: Structure) -> bool:
     ):
         return False
     return s.past is None or bool((s.past == 1).all())
-
-
-def _regular(perm: Tensor, counts: list[int]) -> tuple[int, int] | None:
-    time, chains = len(counts), counts[0]
-    if counts[-1] != chains:
-        return None
-    table = perm.view(time, chains)
-    start = int(table[0, 0])
-    along = int(table[1, 0]) - start if time > 1 else chains
-    across = int(table[0, 1]) - start if chains > 1 else time
-    if (abs(along), across) not in ((1, time), (chains, 1)):
-        return None
-    step = torch.arange(time, device=perm.device).unsqueeze(1) * along
-    even = start + step + torch.arange(chains, device=perm.device) * across
-    return (along, across) if torch.equal(table, even) else None

@@ -19,13 +19,13 @@ def test_each_backend_that_takes_a_run_computes_it(make, s):
     assert_close(model(x, s, backend="torch"), expected)
     assert_close(gr.run(model.cell, gr.schedule(s), x, backend="torch").h, expected)
     if make is not gr.LSTM:
-        assert_close(model(x, s, backend="chain_sweep"), expected)
+        assert_close(model(x, s, backend="hand_derived"), expected)
 
 
 @pytest.mark.parametrize(
     ("model", "s", "backend", "said"),
     [
-        (gr.LSTM(3, 4), CHAINS, "chain_sweep", "does not run LSTMCell here: it is for the SRN and the GRU"),
+        (gr.LSTM(3, 4), CHAINS, "hand_derived", "does not run LSTMCell here: it is for the SRN and the GRU"),
         (
             gr.LSTM(3, 4),
             FORK,
@@ -33,7 +33,7 @@ def test_each_backend_that_takes_a_run_computes_it(make, s):
             "does not run LSTMCell here: the structure is not made of chains alone",
         ),
         (gr.TreeLSTM(3, 4), CHAINS, "torch", "ChildSumTreeLSTMCell is none of torch's operators"),
-        (gr.LSTM(3, 4), CHAINS, "dgl", "no backend 'dgl': choose among 'loop', 'chain_sweep', 'torch'"),
+        (gr.LSTM(3, 4), CHAINS, "dgl", "no backend 'dgl': choose among 'loop', 'hand_derived', 'torch'"),
     ],
 )
 def test_a_forced_backend_runs_or_raises(model, s, backend, said):
@@ -47,11 +47,11 @@ def test_explain_says_what_ran_each_cell():
     )
     model.train()
     said = gr.explain(model, CHAINS)
-    assert [choice.backend for choice in said] == ["torch", "chain_sweep", "loop"]
+    assert [choice.backend for choice in said] == ["torch", "hand_derived", "loop"]
     assert str(said).splitlines() == [
-        "LSTMCell (6 nodes, 4 steps): torch; not chain_sweep: it is for the SRN and the GRU",
-        "GRUCell (6 nodes, 4 steps): chain_sweep",
-        "PeepholeLSTMCell (6 nodes, 4 steps): loop; not chain_sweep, torch: PeepholeLSTMCell is none of torch's "
+        "LSTMCell (6 nodes, 4 steps): torch; not hand_derived: it is for the SRN and the GRU",
+        "GRUCell (6 nodes, 4 steps): hand_derived",
+        "PeepholeLSTMCell (6 nodes, 4 steps): loop; not hand_derived, torch: PeepholeLSTMCell is none of torch's "
         "operators",
     ]
     assert all(part.training for part in model.modules())
@@ -66,7 +66,7 @@ def test_explain_over_edges_alone_needs_an_input():
 
 def test_explain_says_that_rounds_are_rounds():
     said = gr.explain(gr.Recursive(gr.GRUCell(3, 4), mode="sync", rounds=2), CHAINS)
-    assert str(said) == "GRUCell (6 nodes, 2 steps): loop; not chain_sweep, torch: it runs in rounds"
+    assert str(said) == "GRUCell (6 nodes, 2 steps): loop; not hand_derived, torch: it runs in rounds"
 
 
 def test_steps_begun_in_inference_mode_go_on_outside():

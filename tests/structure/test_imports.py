@@ -12,7 +12,18 @@ ROOT = Path(graphrec.__file__).parent
 
 # Packages and modules of graphrec, each of which imports only those before it, also in functions and for types alone.
 ORDER = (
-    *("structure", "io", "sparse", "schedule", "sequences", "transforms", "datasets", "weights", "cell", "cells"),
+    *(
+        "structure",
+        "io",
+        "sparse",
+        "schedule",
+        "sequences",
+        "transforms",
+        "datasets",
+        "weights",
+        "cell",
+        "cells",
+    ),
     *("readout", "engine", "backends", "runs", "models", "learning", "dynamics", "viz"),
 )
 

@@ -1,0 +1,77 @@
+"""Which backend runs each cell of a model, and why not a faster one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..cell import Cell
+from ..engine.validate import Context
+from .choice import telling
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a cell ran on.
+
+    Attributes:
+        cell, backend: which, and the name of what ran it.
+        nodes, steps: of the schedule.
+        reasons: why others did not, by name.
+    """
+
+    cell: Cell
+    backend: str
+    nodes: int
+    steps: int
+    reasons: dict[str, str]
+
+    def __str__(self) -> str:
+        line = f"{type(self.cell).__name__} ({self.nodes} nodes, {self.steps} steps): {self.backend}"
+        names: dict[str, list[str]] = {}
+        for name, reason in self.reasons.items():
+            names.setdefault(reason, []).append(name)
+        return "; ".join([line, *(f"not {', '.join(of)}: {reason}" for reason, of in names.items())])
+
+
+class Explanation(tuple[Choice, ...]):
+    """What ran each cell, and why nothing faster; prints as a text, a line for each."""
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self)) or "no cell was run"
+
+
+def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
+    """Which backend runs each cell of a model over a structure, and why not a faster one.
+
+    The model is run once, in evaluation mode and without gradients.
+
+    Args:
+        model: called as `model(x, s)`.
+        s: what it runs over.
+        x: its input; by default zeros, as wide as the model's first cell takes them.
+    """
+    if x is None:
+        cell = next((part for part in model.modules() if isinstance(part, Cell)), None)
+        if cell is None or not isinstance(cell.inputs, int) or not hasattr(s, "num_nodes"):
+            raise ValueError(
+                "model and structure do not say what shape the input has: give x, explain(model, s, x)."
+            )
+        like = next(iter(model.parameters()), torch.zeros(()))
+        x = like.new_zeros(s.num_nodes, cell.inputs)
+    choices: list[Choice] = []
+
+    def note(run: Context, backend: str, reasons: dict[str, str]) -> None:
+        choices.append(Choice(run.cell, backend, run.plan.num_nodes, len(run.plan.steps), reasons))
+
+    training = [part for part in model.modules() if part.training]
+    try:
+        with telling(note), torch.no_grad():
+            model.eval()(x, s)
+    finally:
+        for part in training:
+            part.training = True
+    return Explanation(choices)

@@ -1,0 +1,127 @@
+"""The SRN and the GRU over chains side by side, forwards and backwards in place, with derivatives found by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..cell import Fused
+from ..schedule import Chains
+from ..sparse import must_be_plain
+from .hand_gru import GRU
+from .hand_srn import SRN
+from .lowered import Lowered
+
+
+class HandDerived(Lowered):
+    """The SRN and the GRU."""
+
+    name = "hand_derived"
+
+    @staticmethod
+    def refuses(operator: str, x: Tensor) -> str | None:
+        """Why not, beside what no backend for chains takes; None: it does."""
+        if operator not in _EQUATIONS:
+            return "it is for the SRN and the GRU"
+        if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+            return f"it is for float32 and float64 on a CPU, x is {x.dtype} on {x.device}"
+        return "autocast is on" if torch.is_autocast_enabled("cpu") else None
+
+    def h(self) -> Tensor:
+        """`[N, H]`."""
+        equations = _EQUATIONS[self.fused.operator]
+        initial = self.before[0] if self.before else None
+        weights = equations.weights(self.fused)
+        h = _OverChains.apply(equations, self.chains, self.step_by_step(self.x), initial, *weights)
+        return self.as_numbered(h)
+
+
+class Equations(Protocol):
+    """A cell over chains, whose rows stand step by step; its weights are w of x, u of h, and one bias b for both."""
+
+    def weights(self, fused: Fused) -> Sequence[Tensor]:
+        """w, u and b, from torch's weights; by operations that autograd follows."""
+        ...
+
+    def step(self, x: Tensor, h: Tensor, w: Tensor, u: Tensor, b: Tensor) -> Tensor:
+        """h after one step, in plain PyTorch."""
+        ...
+
+    def forward(
+        self, chains: Chains, x: Tensor, initial: Tensor | None, w: Tensor, u: Tensor, b: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """h `[N, H]`, and what else the way back needs."""
+        ...
+
+    def backward(
+        self, chains: Chains, grad: Tensor, h: Tensor, kept: Any, u: Tensor, of_initial: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The gradients at w x, at u h and at b, a row for each node; grad and of_initial are written into."""
+        ...
+
+
+_EQUATIONS: dict[str, Equations] = {"rnn_tanh": SRN(relu=False), "rnn_relu": SRN(relu=True), "gru": GRU()}
+
+
+class _OverChains(torch.autograd.Function):
+    """h `[N, H]` from x `[N, D]`, both step by step."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, equations: Equations, chains: Chains, x: Tensor, initial: Tensor | None, *weights: Tensor
+    ) -> Tensor:
+        h, kept = equations.forward(chains, x, initial, *weights)
+        ctx.equations, ctx.chains = equations, chains
+        ctx.save_for_backward(x, initial, *weights, h, kept)
+        return h
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        equations, chains = ctx.equations, ctx.chains
+        *inputs, h, kept = ctx.saved_tensors
+        needed = ctx.needs_input_grad[2:]
+        if must_be_plain(grads):
+            return None, None, *_plain_gradients(equations, chains, inputs, needed, grads[0])
+        x, initial, w, u, _ = inputs
+        of_x, of_initial, of_w, of_u, of_b = needed
+        initial_grad = torch.zeros_like(initial) if of_initial else None
+        # Where rows are moved afterwards, the gradient has been made for us alone, and may be written into.
+        grad = grads[0].clone() if chains.is_identity else grads[0]
+        at_x, at_h, at_b = equations.backward(chains, grad, h, kept, u, initial_grad)
+        return (
+            None,
+            None,
+            at_x @ w if of_x else None,
+            initial_grad,
+            at_x.t() @ x if of_w else None,
+            _outer(chains, at_h, h, initial) if of_u else None,
+            at_b.sum(0) if of_b else None,
+        )
+
+
+def _outer(chains: Chains, at_h: Tensor, h: Tensor, initial: Tensor | None) -> Tensor:
+    """Σ at_h[n] ⊗ h[m] over all nodes n, m being the one before n."""
+    first = chains.num_chains
+    total = at_h[first:].t() @ chains.previous(h)
+    return total if initial is None else total.addmm_(at_h[:first].t(), initial)
+
+
+def _plain_gradients(
+    equations: Equations, chains: Chains, inputs: Sequence[Any], needed: Sequence[bool], grad: Tensor
+) -> list[Tensor | None]:
+    """The gradients of the same in plain PyTorch, where they are needed, for derivatives of any order."""
+    with torch.enable_grad():
+        # Each by another name: one may lie behind another, or be the same tensor, and derivatives are partial ones.
+        named: list[Any] = [None if tensor is None else tensor.view_as(tensor) for tensor in inputs]
+        x, initial, *weights = named
+        h = x.new_zeros(chains.num_chains, weights[1].shape[1]) if initial is None else initial
+        states = []
+        for rows in x.split(chains.counts):
+            h = equations.step(rows, h[: len(rows)], *weights)
+            states.append(h)
+        wanted = [tensor for tensor, is_needed in zip(named, needed, strict=True) if is_needed]
+        found = iter(torch.autograd.grad(torch.cat(states), wanted, grad, create_graph=True))
+    return [next(found) if is_needed else None for is_needed in needed]

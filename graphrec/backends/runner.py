@@ -1,0 +1,69 @@
+"""What all ways to run a cell have in common, and the way that always can: the loop."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..engine.boundary import as_numbered
+from ..engine.initial import per_node
+from ..engine.loop import loop
+from ..engine.messages import messages_for
+from ..engine.validate import Context, validate
+from ..schedule import schedule, sinks
+from ..sparse import is_plain_only, rows_or_zero
+
+
+class Runner:
+    """A run that can be asked for as much of the state as is wanted.
+
+    Args:
+        run: the run.
+        x: `[N, D]`, in the caller's numbering.
+        initial: per field `[K, ...]` (see `Context.initial_row`), or nothing.
+    """
+
+    def __init__(self, run: Context, x: Tensor, initial: list[Tensor]) -> None:
+        self.run, self.plan, self.x, self.initial = run, run.plan, x, initial
+
+    def state(self) -> tuple[Tensor, ...]:
+        """All fields of the state, `[N, ...]`."""
+        raise NotImplementedError
+
+    def h(self) -> Tensor:
+        """The first field, `[N, ...]`."""
+        return self.state()[0]
+
+    def sequence(self) -> tuple[Tensor, list[Tensor]]:
+        """The first field, and all fields where each graph ends, `[G, ...]` (any row for a graph without nodes)."""
+        state, ends = self.state(), sinks(self.plan).node
+        return state[0], [rows_or_zero(field, ends) for field in state]
+
+
+class Loop(Runner):
+    """The one loop, which takes all."""
+
+    name = "loop"
+
+    def state(self) -> tuple[Tensor, ...]:
+        """In rounds that of the last one; in a given order that of the last sweep."""
+        if not self.plan.num_nodes:
+            # In every order the same: a round over no nodes, which has shapes and gradients.
+            self.plan = schedule(self.plan.structure, mode="sync", rounds=1)
+            self.run = replace(self.run, plan=self.plan)
+        if self.plan.mode == "sync":
+            last = deque(loop(self.run, self.x, self.initial), maxlen=1)[0]
+            return tuple(as_numbered(self.plan, field) for field in last.state)
+        state = self._sweep(self.run, self.initial)
+        for _ in range(1, self.plan.sweeps or 1):
+            state = self._sweep(*validate(self.run.cell, self.plan, self.x, per_node(state)))
+        return state
+
+    def _sweep(self, run: Context, initial: list[Tensor]) -> tuple[Tensor, ...]:
+        """Every node updated once."""
+        keeps_rows = not torch.is_grad_enabled() and not is_plain_only(self.x)
+        states = [visit.state for visit in loop(run, self.x, initial, messages_for(run.plan, keeps_rows))]
+        return tuple(as_numbered(run.plan, torch.cat(field)) for field in zip(*states, strict=True))
