@@ -65,7 +65,7 @@ def _check_is_number(value: Any) -> None:
 
 
 def _check_reads_output_alone(value: Tensor, model: nn.Module, x: Any) -> None:
-    nodes = set(_graph(value.grad_fn))
+    nodes = set(graph_from(value.grad_fn))
     leaves = {node.variable for node in nodes if hasattr(node, "variable")}
     names = [name for name, parameter in model.named_parameters() if parameter in leaves]
     if isinstance(x, Tensor) and (x in leaves or (x.grad_fn is not None and x.grad_fn in nodes)):
@@ -78,7 +78,7 @@ def _check_reads_output_alone(value: Tensor, model: nn.Module, x: Any) -> None:
         )
 
 
-def _graph(root: Any) -> Iterator[Any]:
+def graph_from(root: Any) -> Iterator[Any]:
     """All nodes of autograd's graph from one on."""
     seen, waiting = {root}, [root]
     while waiting:

@@ -12,6 +12,7 @@ from ..engine.rules import differentiated_by
 from ..runs import run
 from ..schedule import Schedule
 from ..structure.checks import as_count
+from .at_once import StatesAndLeaves, all_at_once
 from .errors import WithErrorsSentBack, by_hops, by_windows, sources_of_steps
 from .first_order import check_untransformed
 from .rule import Rule
@@ -68,13 +69,8 @@ class TruncatedBPTT(Rule):
             return self._run(cell, plan, x, initial)
 
     def _run(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> Any:
-        read = []
-
-        def handed_on(state: Any) -> Any:
-            read.append([field.detach().requires_grad_(field.requires_grad) for field in state])
-            return cell.State(*read[-1])
-
-        states = [list(visit.state) for visit in walk(cell, plan, x, initial, handed_on)]
+        together = all_at_once(cell, plan, x, initial) if self.every == 1 else None
+        states, read = _step_by_step(cell, plan, x, initial) if together is None else together
         self._send_errors_back(plan, states, read)
         return cell.State(*(by_node(plan, rows) for rows in map(list, zip(*states, strict=True))))
 
@@ -96,3 +92,13 @@ class TruncatedBPTT(Rule):
             tied: Any = WithErrorsSentBack.apply(send_back, *(states[step][i] for step, i in at))
             for (step, i), state in zip(at, tied, strict=True):
                 states[step][i] = state
+
+
+def _step_by_step(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> StatesAndLeaves:
+    read = []
+
+    def handed_on(state: Any) -> Any:
+        read.append([field.detach().requires_grad_(field.requires_grad) for field in state])
+        return cell.State(*read[-1])
+
+    return [list(visit.state) for visit in walk(cell, plan, x, initial, handed_on)], read

@@ -1,0 +1,124 @@
+"""The steps of all nodes as one: each node's state by those of its sources, which stand as leaves.
+
+What a run does step by step, because each step needs the states of the last, one step does for all nodes together
+once the states are there. So a vector-Jacobian product with J = dH/dH costs one step's, not as many as there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.modules import module as torch_module
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from ..backends import check_loop_may_run
+from ..cells.cell import Cell
+from ..engine.loop import loop
+from ..engine.messages import Message, Rows
+from ..engine.validate import prepare
+from ..runs import run
+from ..schedule import Schedule
+from ..schedule.plan import Steps
+from ..schedule.views import place_of_edge
+from .losses import graph_from
+
+
+StatesAndLeaves = tuple[list[list[Tensor]], list[list[Tensor]]]
+"""For each step the fields of its state, and the leaves that later steps read in place of these."""
+
+
+def all_at_once(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> StatesAndLeaves | None:
+    """A run as one step: the fields of all states, `[N, ·]` in the order of places, and their leaves.
+
+    None where one step is not known to be what many are: for cells that draw random numbers or look at other nodes,
+    that are looked at by hooks, or choose their equations by the kinds of a level's nodes.
+    """
+    if plan.mode == "sync" or plan.structure.kind is not None or _is_another_in_company(cell):
+        return None
+    check_loop_may_run("steps one by one")
+    with torch.no_grad():
+        states = run(cell, plan, x, initial)
+    leaves = [field.index_select(0, plan.order) for field in states]
+    leaves = [field.requires_grad_(field.is_floating_point()) for field in leaves]
+    job, fields = prepare(cell, plan, x, initial)
+    job = replace(job, plan=_as_one_step(job.plan))
+    held = _Held(job.plan, Message(cell.State(*leaves), cell))
+    projected = cell.project(x.index_select(0, plan.order))
+    computed = list(next(loop(job, projected, fields, held)).state)
+    if not all(map(_are_the_same, computed, leaves)):
+        return None
+    if not _is_trained(computed, leaves):
+        computed = [field.detach() for field in computed]
+    return [computed], [leaves]
+
+
+def _as_one_step(plan: Schedule) -> Schedule:
+    """The same inboxes, of all nodes together."""
+    target, degree = place_of_edge(plan), plan.degree
+    fewest, most = (int(bound) for bound in degree.aminmax())
+    steps = Steps([0, plan.num_nodes], [0, plan.num_edges], [fewest], [most], len(plan.given), None)
+    return replace(plan, steps=steps, target=target, first_edge=degree.cumsum(0) - degree)
+
+
+class _Held(Rows):
+    """Every source's state is there from the beginning."""
+
+    def __init__(self, plan: Schedule, states: Message) -> None:
+        super().__init__(plan)
+        self._states = states
+
+    def send(self, level: int, message: Message) -> None:
+        """The given rows; what the one step sends nobody reads."""
+        self._given = message if level == 0 else self._given
+
+    def receive(self, step: Any) -> Any:
+        """What reads a field, `[e, ...]`."""
+
+        def read(name: str) -> Tensor:
+            rows = self._states.read_shown(name)
+            if len(self._plan.given):
+                rows = torch.cat([self._given.read_shown(name), rows])
+            return rows.index_select(0, self._plan.source)
+
+        return read
+
+
+def _is_another_in_company(cell: Cell) -> bool:
+    """Whether a step with more nodes is another one, or is seen from outside."""
+    if torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:
+        return True
+    return any(
+        (isinstance(part, _BatchNorm) and (part.training or part.running_mean is None))
+        or (isinstance(part, _DropoutNd) and part.training and part.p > 0)
+        or part._forward_hooks
+        or part._forward_pre_hooks
+        or part._backward_hooks
+        or part._backward_pre_hooks
+        for part in cell.modules()
+    )
+
+
+def _are_the_same(computed: Tensor, states: Tensor) -> bool:
+    """Whether they are but for round-off; a step that draws random numbers of its own gives others."""
+    if not computed.is_floating_point():
+        return torch.equal(computed, states)
+    one, other = computed.detach(), states.detach()
+    tolerance = 1e3 * torch.finfo(one.dtype).eps
+    scale = other.abs().nan_to_num(posinf=0).max().item() if other.numel() else 0.0
+    return torch.allclose(one, other, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
+
+
+def _is_trained(computed: Iterable[Tensor], leaves: list[Tensor]) -> bool:
+    """Whether anything but the leaves has a gradient."""
+    own = set(leaves)
+    return any(
+        hasattr(node, "variable") and node.variable not in own
+        for field in computed
+        if field.grad_fn is not None
+        for node in graph_from(field.grad_fn)
+    )
