@@ -6,7 +6,6 @@ once the states are there. So a vector-Jacobian product with J = dH/dH costs one
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +25,6 @@ from ..schedule import Schedule
 from ..schedule.plan import Steps
 from ..schedule.views import place_of_edge
 from .losses import graph_from
-
 
 StatesAndLeaves = tuple[list[list[Tensor]], list[list[Tensor]]]
 """For each step the fields of its state, and the leaves that later steps read in place of these."""
@@ -113,12 +111,8 @@ def _are_the_same(computed: Tensor, states: Tensor) -> bool:
     return torch.allclose(one, other, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
-def _is_trained(computed: Iterable[Tensor], leaves: list[Tensor]) -> bool:
+def _is_trained(computed: list[Tensor], leaves: list[Tensor]) -> bool:
     """Whether anything but the leaves has a gradient."""
     own = set(leaves)
-    return any(
-        hasattr(node, "variable") and node.variable not in own
-        for field in computed
-        if field.grad_fn is not None
-        for node in graph_from(field.grad_fn)
-    )
+    nodes = graph_from(*(field.grad_fn for field in computed))
+    return any(hasattr(node, "variable") and node.variable not in own for node in nodes)

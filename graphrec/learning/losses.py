@@ -78,9 +78,10 @@ def _check_reads_output_alone(value: Tensor, model: nn.Module, x: Any) -> None:
         )
 
 
-def graph_from(root: Any) -> Iterator[Any]:
-    """All nodes of autograd's graph from one on."""
-    seen, waiting = {root}, [root]
+def graph_from(*roots: Any) -> Iterator[Any]:
+    """All nodes of autograd's graph from some on."""
+    waiting = [root for root in roots if root is not None]
+    seen = set(waiting)
     while waiting:
         node = waiting.pop()
         yield node

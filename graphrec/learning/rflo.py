@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..cells import Cell, LeakySRNCell
 from .eprop import EProp
+from .reach import say_wrong
 from .traced import Trace
 
 
@@ -55,4 +56,5 @@ class FeedbackLinear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         """y; the second term is zero, and has a gradient."""
         back = F.linear(input, self.feedback)
+        say_wrong(back, "biased: behind a FeedbackLinear, which sends errors back through random weights")
         return F.linear(input.detach(), self.weight, self.bias) + (back - back.detach())

@@ -13,7 +13,7 @@ from ..runs import run
 from ..schedule import Schedule
 from ..structure.checks import as_count
 from .at_once import StatesAndLeaves, all_at_once
-from .errors import WithErrorsSentBack, by_hops, by_windows, sources_of_steps
+from .errors import ErrorsSentBack, WithErrorsSentBack, by_hops, by_windows, sources_of_steps
 from .first_order import check_untransformed
 from .rule import Rule
 from .walk import by_node, check_is_walk, walk
@@ -89,7 +89,9 @@ class TruncatedBPTT(Rule):
             else by_windows(leaves, [step for step, _ in at], sources_of_steps(plan), self.depth, self.every)
         )
         if at:
-            tied: Any = WithErrorsSentBack.apply(send_back, *(states[step][i] for step, i in at))
+            said = f"biased: errors go back {self.depth} hops, and the longest path has {len(plan.steps)}"
+            task = ErrorsSentBack(send_back, leaves, said)
+            tied: Any = WithErrorsSentBack.apply(task, *(states[step][i] for step, i in at))
             for (step, i), state in zip(at, tied, strict=True):
                 states[step][i] = state
 
