@@ -13,6 +13,7 @@ from ..engine import per_graph
 from ..runs import steps
 from ..schedule import Schedule, schedule
 from ..structure import Over, Structure, as_structure
+from .losses import check_is_function, check_is_number
 
 if TYPE_CHECKING:
     from .forward import ForwardRule
@@ -73,6 +74,7 @@ class Online:
         """Begin anew, with a zero state."""
         self.carried: Any = None
         self._odd = -1
+        self._is_within = False
 
     def steps(self, s: Over, x: Tensor, loss: Callable[[Any, Tensor], Tensor | None]) -> Iterator[Moment]:
         """Run over the next piece of each stream and learn from every step.
@@ -83,16 +85,17 @@ class Online:
             loss: from a step's State, `[n, ·]` each, and its nodes `[n]` to a number; or None: nothing to learn here.
 
         Raises:
-            ValueError: another number of streams than in the last piece, or one that ended in several nodes; a cell
-                that reads `own`, where a state is carried on.
+            ValueError: another number of streams than in the last piece, or one that ended in several nodes; a last
+                piece that was not run to its end; a cell that reads `own`, where a state is carried on.
         """
+        check_is_function(loss)
         structure = as_structure(s, x)
         self._check(structure)
         plan, x = schedule(structure), x.detach()
         before = None if self.carried is None else per_graph(self.carried)
         own = None if self.carried is None else per_graph(self.cell.State(*self.carried[: self._num_fields]))
         traced = self.rule.traced(self.cell, plan, x, own)
-        last, self._odd = _Last(plan, self.carried), plan.ends.odd
+        last, self._odd, self._is_within = _Last(plan, self.carried), plan.ends.odd, True
         for visit in steps(traced, plan, x, before):
             if own is not None and traced.step is not None and traced.step.reads_own():
                 raise ValueError(
@@ -103,7 +106,7 @@ class Online:
             value = self._learn(traced.trace, self.cell.State(*state), sent, visit.nodes, loss)
             last.keep(visit.nodes, visit.state)
             yield Moment(visit.number, visit.nodes, state, value)
-        self.carried = last.state
+        self.carried, self._is_within = last.state, False
 
     def _learn(
         self, trace: Trace, state: Any, sent: Any, nodes: Tensor, loss: Callable[[Any, Tensor], Tensor | None]
@@ -113,6 +116,7 @@ class Online:
             value = loss(fields, nodes)
         if value is None:
             return None
+        check_is_number(value)
         value.backward()
         grads = [torch.zeros_like(field) if field.grad is None else field.grad for field in fields]
         table, _ = trace.gradient(trace.function.flat(grads), sent)
@@ -123,6 +127,11 @@ class Online:
         return value.detach()
 
     def _check(self, structure: Structure) -> None:
+        if self._is_within:
+            raise ValueError(
+                "the last piece was left before its end, and so there is no state to go on from: run all its steps, or "
+                "begin anew with reset()."
+            )
         if self._odd >= 0:
             raise ValueError(
                 f"graph {self._odd} of the last piece had several nodes that no edge leaves, and so no state to "

@@ -55,7 +55,8 @@ _WRONG = "graphrec.learning.reach"
 def say_wrong(output: Tensor, wrong: str) -> None:
     """Note what is wrong with the gradients of all that a tensor has been computed from, for `reach` to tell."""
     if output.grad_fn is not None:
-        output.grad_fn.metadata[_WRONG] = wrong
+        notes: Any = output.grad_fn.metadata  # a dictionary, which torch's stubs have as a method
+        notes[_WRONG] = wrong
 
 
 def reach(rule: Rule, model: nn.Module, s: Any, x: Tensor, **given: Any) -> Reach:
@@ -64,7 +65,7 @@ def reach(rule: Rule, model: nn.Module, s: Any, x: Tensor, **given: Any) -> Reac
         outputs = tree_leaves(model(x, s, **given))
     found: dict[Tensor, set[str]] = {}
     seen: set[tuple[Any, str]] = set()
-    ahead = [
+    ahead: list[tuple[Any, str]] = [
         (get_gradient_edge(part).node, "")
         for part in outputs
         if isinstance(part, Tensor) and part.requires_grad

@@ -65,6 +65,32 @@ def test_a_loss_that_is_no_function_is_refused_before_the_run(model):
     assert not ran
 
 
+ONLINE = {
+    "no function": (torch.zeros(()), TypeError, "must be a function.*got Tensor"),
+    "no tensor": (lambda state, nodes: 1.5, TypeError, "tensor of one number, got float"),
+    "one for each node": (lambda state, nodes: state.h.sum(1), ValueError, r"shape \[1\]: take its sum"),
+    "detached": (lambda state, nodes: state.h.detach().sum(), ValueError, "no gradient.*detach"),
+}
+
+
+@pytest.mark.parametrize(("loss", "error", "said"), ONLINE.values(), ids=ONLINE)
+def test_losses_of_a_step(loss, error, said):
+    online = RTRL().online(gr.SRNCell(3, 4))
+    with pytest.raises(error, match=f"(?s){said}"):
+        list(online.steps(S, X, loss))
+    assert all(p.grad is None for p in online.cell.parameters())
+
+
+def test_a_piece_that_was_left_in_the_midst_is_not_gone_on_from():
+    online = RTRL().online(gr.SRNCell(3, 4))
+    list(online.steps(S, X, lambda state, nodes: None))
+    next(online.steps(S, X, lambda state, nodes: None))
+    with pytest.raises(ValueError, match=r"left before its end.*reset\(\)"):
+        next(online.steps(S, X, lambda state, nodes: None))
+    online.reset()
+    assert len(list(online.steps(S, X, lambda state, nodes: None))) == 4
+
+
 class Linear(nn.Linear):
     def forward(self, x, s):
         return super().forward(x)
@@ -104,7 +130,9 @@ def test_many_gradients_at_once(rule, ask, of_x):
     cell, x = cell_for(rule), X.clone().requires_grad_()
     h = gr.Recursive(cell)(x, S, rule=rule)
     of = [x] if of_x else list(cell.parameters())
-    with pytest.raises(RuntimeError, match=f"{type(rule).__name__} goes .* one gradient at a time.*side by side"):
+    with pytest.raises(
+        RuntimeError, match=f"{type(rule).__name__} goes .* one gradient at a time.*side by side"
+    ):
         ask(h, of, torch.randn(5, *h.shape))
     assert all(part.grad is None for part in of)
 
