@@ -6,6 +6,7 @@ once the states are there. So a vector-Jacobian product with J = dH/dH costs one
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -34,9 +35,12 @@ def all_at_once(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> StatesAn
     """A run as one step: the fields of all states, `[N, ·]` in the order of places, and their leaves.
 
     None where one step is not known to be what many are: for cells that draw random numbers or look at other nodes,
-    that are looked at by hooks, or choose their equations by the kinds of a level's nodes.
+    that are looked at by hooks, or choose their equations by the kinds of a level's nodes. Nor where nothing is won.
     """
     if plan.mode == "sync" or plan.structure.kind is not None or _is_another_in_company(cell):
+        return None
+    width = sum(math.prod(shape) for shape in cell.shapes())
+    if x.device.type == "cpu" and plan.num_nodes * width > _LARGE * len(plan.steps):
         return None
     check_loop_may_run("steps one by one")
     with torch.no_grad():
@@ -53,6 +57,9 @@ def all_at_once(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> StatesAn
     if not _is_trained(computed, leaves):
         computed = [field.detach() for field in computed]
     return [computed], [leaves]
+
+
+_LARGE = 16_384  # numbers in a step's states; from there on a CPU computes longer than it takes to ask it to
 
 
 def _as_one_step(plan: Schedule) -> Schedule:

@@ -83,8 +83,7 @@ class ForwardRule(Rule):
         )
         traced = Traced(cell, self.trace(cell, with_initial))
         tried = (cell.training, len(traced.trace.function.weights))
-        if self._tried.get(cell) != tried:
-            check_first_step(self, traced, plan, x.detach(), initial)
+        if self._tried.get(cell) != tried and check_first_step(self, traced, plan, x.detach(), initial):
             self._tried[cell] = tried
         return traced
 

@@ -99,16 +99,20 @@ def check_units(name: str, function: StepFunction, why: str) -> int:
     return units
 
 
-def check_first_step(rule: ForwardRule, traced: Traced, plan: Schedule, x: Tensor, initial: Any) -> None:
-    """Raise ValueError if torch.func cannot differentiate the cell: the first steps are tried, one with edges."""
-    name, of_cell = type(rule).__name__, type(traced.cell).__name__
+def check_first_step(rule: ForwardRule, traced: Traced, plan: Schedule, x: Tensor, initial: Any) -> bool:
+    """Raise ValueError if torch.func cannot differentiate the cell: the first steps are tried, one with edges.
+
+    Returns whether there was one with edges; without, nothing is known of what the cell does with its sources.
+    """
+    name, of_cell, with_edges = type(rule).__name__, type(traced.cell).__name__, False
     loop = steps(traced, plan, x, traced.begin(initial))
     try:
         for visit in loop:
             assert traced.step is not None
             _check_derivatives(name, of_cell, traced.step)
             _check_independence(name, of_cell, traced)
-            if visit.inbox.num_edges or visit.number == _TRIED:
+            with_edges = visit.inbox.num_edges > 0
+            if with_edges or visit.number == _TRIED:
                 break
     except RuntimeError as error:
         raise ValueError(
@@ -118,6 +122,7 @@ def check_first_step(rule: ForwardRule, traced: Traced, plan: Schedule, x: Tenso
         ) from error
     finally:
         loop.close()
+    return with_edges
 
 
 def _check_derivatives(name: str, of_cell: str, step: LocalStep) -> None:

@@ -89,11 +89,16 @@ class TruncatedBPTT(Rule):
             else by_windows(leaves, [step for step, _ in at], sources_of_steps(plan), self.depth, self.every)
         )
         if at:
-            said = f"biased: errors go back {self.depth} hops, and the longest path has {len(plan.steps)}"
-            task = ErrorsSentBack(send_back, leaves, said)
+            task = ErrorsSentBack(send_back, leaves, self._verdict(plan))
             tied: Any = WithErrorsSentBack.apply(task, *(states[step][i] for step, i in at))
             for (step, i), state in zip(at, tied, strict=True):
                 states[step][i] = state
+
+    def _verdict(self, plan: Schedule) -> str:
+        """In words, how gradients behind what other nodes read differ from the true ones."""
+        if plan.mode == "sync":
+            return f"biased: errors go back {self.depth} of {len(plan.steps)} rounds"
+        return f"biased: errors go back {self.depth} hops, and the longest path has {len(plan.steps)}"
 
 
 def _step_by_step(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> StatesAndLeaves:

@@ -134,6 +134,12 @@ def test_kinds_are_those_of_a_level():
     assert all_at_once(gr.SRNCell(D, H), gr.schedule(s), torch.randn(6, D), None) is None
 
 
+@pytest.mark.parametrize(("graphs", "is_one"), [(4096, True), (4097, False)])
+def test_large_steps_are_taken_as_they_are(graphs, is_one):
+    plan, x = gr.schedule(gr.chains([3] * graphs)), torch.randn(3 * graphs, 1)
+    assert (all_at_once(gr.SRNCell(1, 4), plan, x, None) is not None) is is_one
+
+
 def test_states_that_are_not_finite_stay_so():
     model, s = gr.Recursive(gr.SRNCell(1, 2, torch.exp)), gr.chain(30)
     assert not model(torch.full((30, 1), 9.0), s, rule=RULE).isfinite().all()

@@ -148,6 +148,14 @@ def test_truncated_are_the_parameters_behind_what_others_read(s, every):
         assert not said.inexact
 
 
+def test_rounds_are_named_where_they_are_hops():
+    model, x = gr.Recursive(SumCell(3, 4), "sync", 5), torch.randn(3, 3)
+    s = gr.dag([[0, 1, 2], [1, 2, 0]])
+    said = TruncatedBPTT(2).reach(model, s, x)
+    assert set(said.inexact.values()) == {"biased: errors go back 2 of 5 rounds"}
+    assert len(TruncatedBPTT(5).reach(model, s, x).exact) == len(said.inexact) == 3
+
+
 def test_random_feedback_is_named():
     model = nn.Sequential(nn.Linear(3, 4), FeedbackLinear(4, 2))
     model.cell = gr.SRNCell(3, 4)
