@@ -45,8 +45,7 @@ def all_at_once(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> StatesAn
     check_loop_may_run("steps one by one")
     with torch.no_grad():
         states = run(cell, plan, x, initial)
-    leaves = [field.index_select(0, plan.order) for field in states]
-    leaves = [field.requires_grad_(field.is_floating_point()) for field in leaves]
+    leaves = [field.index_select(0, plan.order).requires_grad_() for field in states]
     job, fields = prepare(cell, plan, x, initial)
     job = replace(job, plan=_as_one_step(job.plan))
     held = _Held(job.plan, Message(cell.State(*leaves), cell))
@@ -110,8 +109,6 @@ def _is_another_in_company(cell: Cell) -> bool:
 
 def _are_the_same(computed: Tensor, states: Tensor) -> bool:
     """Whether they are but for round-off; a step that draws random numbers of its own gives others."""
-    if not computed.is_floating_point():
-        return torch.equal(computed, states)
     one, other = computed.detach(), states.detach()
     tolerance = 1e3 * torch.finfo(one.dtype).eps
     scale = other.abs().nan_to_num(posinf=0).max().item() if other.numel() else 0.0

@@ -35,8 +35,10 @@ class TruncatedBPTT(Rule):
 
     Williams & Peng, *An efficient gradient-based algorithm for on-line training of recurrent network trajectories*,
     Neural Computation 2 (1990), BPTT(h) and BPTT(h; h'). A run takes O(h (N + E)) time with `every=1`,
-    O((h / k) (N + E)) otherwise, and O(N + E) memory; in a `Stream`, whose calls are short, O(h + the call). In sync
-    mode levels are rounds. In a stack each layer's run is truncated by itself. First derivatives only.
+    O((h / k) (N + E)) otherwise, and O(N + E) memory; in a `Stream`, whose calls are short, O(h + the call). With
+    `every=1` a hop is one product with J' for all nodes at once, unless steps are large: the run comes first, and the
+    cell is then called once more, with all nodes, to be differentiated. In sync mode levels are rounds. In a stack
+    each layer's run is truncated by itself. First derivatives only.
 
     Args:
         depth: h, 1 or more.
