@@ -2,7 +2,7 @@
 
 Each step of the run has been computed from leaves in place of its sources' states, so that a vector-Jacobian product
 goes back by one hop exactly. `computed` and `read` are flat lists: the fields of each step's state, and the leaf that
-later steps have read in place of each.
+other steps have read in place of each.
 """
 
 from __future__ import annotations
@@ -15,26 +15,42 @@ from torch import Tensor
 
 from ..schedule import Schedule, out_edges
 from .first_order import check_first_order
+from .losses import graph_from
+from .reach import WayBack
 
 Errors = Sequence[Tensor | None]
 SendBack = Callable[[Sequence[Tensor], Errors], Errors]
+
+
+class ErrorsSentBack(WayBack):
+    """How errors go back, the leaves that they go back to, and in words what the gradients then are."""
+
+    def __init__(self, send_back: SendBack, read: Sequence[Tensor], said: str) -> None:
+        self.send_back, self.read, self.said = send_back, read, said
+
+    def behind(self, into: list[Any], wrong: str) -> list[tuple[Any, str]]:
+        """Cut are the paths of those fields of the state that other nodes read."""
+        computed = into[-len(self.read) :]
+        reached = {node.variable for node in graph_from(*computed) if hasattr(node, "variable")}
+        is_cut = [leaf in reached for leaf in self.read]
+        return [(source, wrong or self.said * cut) for source, cut in zip(computed, is_cut, strict=True)]
 
 
 class WithErrorsSentBack(torch.autograd.Function):
     """The states themselves; on the way back, the errors of the losses and those that are sent back to them."""
 
     @staticmethod
-    def forward(ctx: Any, send_back: SendBack, *computed: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, task: ErrorsSentBack, *computed: Tensor) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*computed)
-        ctx.send_back = send_back
+        ctx.task = task
         return tuple(state.view_as(state) for state in computed)
 
     @staticmethod
     def backward(ctx: Any, *errors: Tensor | None) -> tuple[Any, ...]:
         check_first_order("TruncatedBPTT", errors)
         # The graphs of the steps are kept, for autograd to go on with.
-        return None, *ctx.send_back(ctx.saved_tensors, errors)
+        return None, *ctx.task.send_back(ctx.saved_tensors, errors)
 
 
 def by_hops(read: Sequence[Tensor], depth: int) -> SendBack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from ..sparse import is_plain_only, must_be_plain
@@ -20,8 +21,14 @@ def check_untransformed(name: str, x: Tensor) -> None:
 
 def check_first_order(name: str, grads: Sequence[Tensor | None]) -> None:
     """Raise RuntimeError where gradients are to be differentiable themselves, or many are asked for at once."""
-    if must_be_plain(grads):
+    if not must_be_plain(grads):
+        return
+    if torch.is_grad_enabled():
         raise RuntimeError(
-            f"{name} has first derivatives only, one at a time, which create_graph=True, is_grads_batched=True and "
-            f"vectorize=True go beyond: leave these out, or use BPTT."
+            f"{name} has first derivatives only, and create_graph=True asks for the graph of a second one: leave it "
+            f"out, or use BPTT."
         )
+    raise RuntimeError(
+        f"{name} goes back for one gradient at a time, and got many of them side by side (is_grads_batched=True, "
+        f"vectorize=True, or torch.func.vmap): ask for them one after the other, or use BPTT."
+    )

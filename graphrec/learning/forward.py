@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -13,13 +13,11 @@ from ..engine.initial import initial_fields
 from ..runs import run, steps
 from ..schedule import Schedule
 from .first_order import check_first_order, check_untransformed
+from .online import Online
+from .reach import WayBack
 from .refusals import check_first_step, check_run
 from .rule import Rule
 from .traced import Trace, Traced
-
-if TYPE_CHECKING:
-    from .online import Online
-    from .reach import Reach
 
 
 class ForwardRule(Rule):
@@ -71,20 +69,7 @@ class ForwardRule(Rule):
 
     def online(self, model: nn.Module) -> Online:
         """This rule learning while the model runs, step by step; the model is one run, or its cell. See `Online`."""
-        from .online import Online
-
         return Online(self, model)
-
-    def reach(self, model: nn.Module, s: Any, x: Tensor, **given: Any) -> Reach:
-        """What this rule's gradients of each parameter are, before training; nothing is trained for it.
-
-        Args:
-            model: called as `model(x, s, **given)`, with its readout, so that its parameters are named, too.
-            s, x, given: what it is called with.
-        """
-        from .reach import reach
-
-        return reach(self, model, s, x, **given)
 
     def traced(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Traced:
         """The cell with this rule's trace, if it can be run with it."""
@@ -94,23 +79,32 @@ class ForwardRule(Rule):
         )
         traced = Traced(cell, self.trace(cell, with_initial))
         tried = (cell.training, len(traced.trace.function.weights))
-        if self._tried.get(cell) != tried:
-            check_first_step(self, traced, plan, x.detach(), initial)
+        if self._tried.get(cell) != tried and check_first_step(self, traced, plan, x.detach(), initial):
             self._tried[cell] = tried
         return traced
 
 
-class ForwardRun:
+_BELOW = "biased: below a run, whose input has the gradient of its own node's state alone"
+_INITIAL = "biased: behind the initial state of a run, of which the rule follows some paths only"
+
+
+class ForwardRun(WayBack):
     """A run to be differentiated, and by what."""
 
     def __init__(self, rule: ForwardRule, traced: Traced, plan: Schedule, initial: Any, num_fields: int):
         self.rule, self.traced, self.plan, self.initial = rule, traced, plan, initial
         self.num_fields, self.num_weights = num_fields, len(traced.trace.function.weights)
 
-    @property
-    def verdict(self) -> str:
-        """Of the rule, on the weights of this run."""
-        return self.rule.verdict(self.traced.cell)
+    def behind(self, into: list[Any], wrong: str) -> list[tuple[Any, str]]:
+        """x, the initial state and the weights."""
+        of, within = into[-(1 + self.num_fields + self.num_weights) :], self.rule.verdict(self.traced.cell)
+        initial, weights = of[1 : 1 + self.num_fields], of[1 + self.num_fields :]
+        of_initial = wrong or (_INITIAL if within else "")
+        return [
+            (of[0], wrong or _BELOW),
+            *((source, of_initial) for source in initial),
+            *((source, wrong or within) for source in weights),
+        ]
 
     def state(self, x: Tensor) -> tuple[Tensor, ...]:
         return tuple(run(self.traced.cell, self.plan, x, self.initial))

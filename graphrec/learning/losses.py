@@ -29,7 +29,7 @@ def backward(loss: Callable[[Any], Tensor], output: Any, model: nn.Module, x: An
     read = [_leaf(value) for value in values]
     with torch.enable_grad():
         value = loss(tree_unflatten(read, layout))
-    _check_is_number(value)
+    check_is_number(value)
     _check_reads_output_alone(value, model, x)
     value.backward()
     pairs = [
@@ -50,7 +50,8 @@ def _leaf(value: Any) -> Any:
     return value.detach().requires_grad_(value.requires_grad) if isinstance(value, Tensor) else value
 
 
-def _check_is_number(value: Any) -> None:
+def check_is_number(value: Any) -> None:
+    """Raise unless a loss is one number that has a gradient."""
     if not isinstance(value, Tensor):
         raise TypeError(f"loss must return a tensor of one number, got {type(value).__name__}.")
     if value.dim():
@@ -59,13 +60,13 @@ def _check_is_number(value: Any) -> None:
         )
     if not value.requires_grad:
         raise ValueError(
-            "the loss has no gradient: it does not depend on what the model returns, or was computed without one "
+            "the loss has no gradient: it does not depend on what the loss was given, or was computed without one "
             "(detach, argmax, a round trip through numpy)."
         )
 
 
 def _check_reads_output_alone(value: Tensor, model: nn.Module, x: Any) -> None:
-    nodes = set(_graph(value.grad_fn))
+    nodes = set(graph_from(value.grad_fn))
     leaves = {node.variable for node in nodes if hasattr(node, "variable")}
     names = [name for name, parameter in model.named_parameters() if parameter in leaves]
     if isinstance(x, Tensor) and (x in leaves or (x.grad_fn is not None and x.grad_fn in nodes)):
@@ -78,9 +79,10 @@ def _check_reads_output_alone(value: Tensor, model: nn.Module, x: Any) -> None:
         )
 
 
-def _graph(root: Any) -> Iterator[Any]:
-    """All nodes of autograd's graph from one on."""
-    seen, waiting = {root}, [root]
+def graph_from(*roots: Any) -> Iterator[Any]:
+    """All nodes of autograd's graph from some on."""
+    waiting = [root for root in roots if root is not None]
+    seen = set(waiting)
     while waiting:
         node = waiting.pop()
         yield node

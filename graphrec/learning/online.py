@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,8 @@ from ..io import StructureLike, as_structure
 from ..runs import steps
 from ..schedule import Schedule, schedule, sinks
 from ..structure import Structure
-
-if TYPE_CHECKING:
-    from .forward import ForwardRule
-    from .traced import Trace
+from .losses import check_is_function, check_is_number
+from .traced import Trace
 
 
 class Moment(NamedTuple):
@@ -58,7 +56,7 @@ class Online:
             beginning.
     """
 
-    def __init__(self, rule: ForwardRule, model: nn.Module) -> None:
+    def __init__(self, rule: Any, model: nn.Module) -> None:
         made = model if isinstance(model, Cell) else getattr(model, "step_cell", None)
         if made is None:
             raise TypeError(
@@ -74,6 +72,7 @@ class Online:
         """Begin anew, with a zero state."""
         self.carried: Any = None
         self._odd = -1
+        self._is_within = False
 
     def steps(
         self, s: StructureLike, x: Tensor, loss: Callable[[Any, Tensor], Tensor | None]
@@ -86,16 +85,17 @@ class Online:
             loss: from a step's State, `[n, ·]` each, and its nodes `[n]` to a number; or None: nothing to learn here.
 
         Raises:
-            ValueError: another number of streams than in the last piece, or one that ended in several nodes; a cell
-                that reads `own`, where a state is carried on.
+            ValueError: another number of streams than in the last piece, or one that ended in several nodes; a last
+                piece that was not run to its end; a cell that reads `own`, where a state is carried on.
         """
+        check_is_function(loss)
         structure = as_structure(s, x)
         self._check(structure)
         plan, x = schedule(structure), x.detach()
         before = None if self.carried is None else per_graph(self.carried)
         own = None if self.carried is None else per_graph(self.cell.State(*self.carried[: self._num_fields]))
         traced = self.rule.traced(self.cell, plan, x, own)
-        last, self._odd = _Last(plan, self.carried), sinks(plan).odd
+        last, self._odd, self._is_within = _Last(plan, self.carried), sinks(plan).odd, True
         for visit in steps(traced, plan, x, before):
             if own is not None and traced.step is not None and traced.step.reads_own():
                 raise ValueError(
@@ -106,7 +106,7 @@ class Online:
             value = self._learn(traced.trace, self.cell.State(*state), sent, visit.nodes, loss)
             last.keep(visit.nodes, visit.state)
             yield Moment(visit.number, visit.nodes, state, value)
-        self.carried = last.state
+        self.carried, self._is_within = last.state, False
 
     def _learn(
         self, trace: Trace, state: Any, sent: Any, nodes: Tensor, loss: Callable[[Any, Tensor], Tensor | None]
@@ -116,6 +116,7 @@ class Online:
             value = loss(fields, nodes)
         if value is None:
             return None
+        check_is_number(value)
         value.backward()
         grads = [torch.zeros_like(field) if field.grad is None else field.grad for field in fields]
         table, _ = trace.gradient(trace.function.flat(grads), sent)
@@ -126,6 +127,11 @@ class Online:
         return value.detach()
 
     def _check(self, structure: Structure) -> None:
+        if self._is_within:
+            raise ValueError(
+                "the last piece was left before its end, and so there is no state to go on from: run all its steps, or "
+                "begin anew with reset()."
+            )
         if self._odd >= 0:
             raise ValueError(
                 f"graph {self._odd} of the last piece had several nodes that no edge leaves, and so no state to "

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
+from torch.utils._pytree import tree_leaves
 
 from ..engine.rules import differentiated_by
-from .forward import ForwardRule, ForwardRun
 
 
 class Reach(NamedTuple):
@@ -32,46 +33,57 @@ class Reach(NamedTuple):
         return "\n".join(f"{name:{width}}  {what}" for name, what in rows)
 
 
-_BELOW = "biased: below a run, whose input has the gradient of its own node's state alone"
-_INITIAL = "biased: behind the initial state of a run, of which the rule follows some paths only"
+class WayBack:
+    """What a rule puts in the place of a run's derivatives: the `task` of a node of autograd's graph."""
+
+    def behind(self, into: list[Any], wrong: str) -> list[tuple[Any, str]]:
+        """What the run has been computed from, and in words what is wrong with the gradients there; empty: nothing.
+
+        Args:
+            into: the nodes behind this one, those of tensors.
+            wrong: what is wrong with the gradients of the run's states.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no behind(into, wrong).")
 
 
-def reach(rule: ForwardRule, model: nn.Module, s: Any, x: Tensor, **given: Any) -> Reach:
-    """See `ForwardRule.reach`."""
+_WRONG = "graphrec.learning.reach"
+
+
+def say_wrong(output: Tensor, wrong: str) -> None:
+    """Note what is wrong with the gradients of all that a tensor has been computed from, for `reach` to tell."""
+    if output.grad_fn is not None:
+        notes: Any = output.grad_fn.metadata  # a dictionary, which torch's stubs have as a method
+        notes[_WRONG] = wrong
+
+
+def reach(rule: Any, model: nn.Module, s: Any, x: Tensor, **given: Any) -> Reach:
+    """See `Rule.reach`."""
     with torch.enable_grad(), differentiated_by(rule):
-        tensors = [part for part in _tensors(model(x, s, **given)) if part.requires_grad]
+        outputs = tree_leaves(model(x, s, **given))
     found: dict[Tensor, set[str]] = {}
     seen: set[tuple[Any, str]] = set()
-    ahead = [(part.grad_fn, "") for part in tensors]
+    ahead: list[tuple[Any, str]] = [
+        (get_gradient_edge(part).node, "")
+        for part in outputs
+        if isinstance(part, Tensor) and part.requires_grad
+    ]
     while ahead:  # from the outputs to the parameters, noting what lies on the way
         node, wrong = ahead.pop()
         if node is None or (node, wrong) in seen:
             continue
         seen.add((node, wrong))
+        wrong = wrong or node.metadata.get(_WRONG, "")
         leaf = getattr(node, "variable", None)
         if leaf is not None:
             found.setdefault(leaf, set()).add(wrong)
             continue
         into = [source for source, _ in node.next_functions]
         task = getattr(node, "task", None)
-        if isinstance(task, ForwardRun):
-            ahead += _into_run(task, into, wrong)
+        if isinstance(task, WayBack):
+            ahead += task.behind(into, wrong)
         else:
             ahead += [(source, wrong) for source in into]
     return _sorted(model, found)
-
-
-def _into_run(task: ForwardRun, into: list[Any], wrong: str) -> list[tuple[Any, str]]:
-    """The inputs of a run, x, the initial state and the weights, and what is wrong with their gradients."""
-    # (What is no tensor has no place among them: the first is x.)
-    of, within = into[-(1 + task.num_fields + task.num_weights) :], task.verdict
-    initial, weights = of[1 : 1 + task.num_fields], of[1 + task.num_fields :]
-    behind = wrong or (_INITIAL if within else "")
-    return [
-        (of[0], wrong or _BELOW),
-        *((source, behind) for source in initial),
-        *((source, wrong or within) for source in weights),
-    ]
 
 
 def _sorted(model: nn.Module, found: dict[Tensor, set[str]]) -> Reach:
@@ -85,12 +97,3 @@ def _sorted(model: nn.Module, found: dict[Tensor, set[str]]) -> Reach:
         else:
             inexact[name] = "; ".join(part for part in wrong if part)
     return Reach(exact, inexact, unreached)
-
-
-def _tensors(result: Any) -> list[Tensor]:
-    if isinstance(result, Tensor):
-        return [result]
-    parts = (
-        result.values() if isinstance(result, dict) else result if isinstance(result, list | tuple) else ()
-    )
-    return [tensor for part in parts for tensor in _tensors(part)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,13 +15,10 @@ from ..runs import steps
 from ..schedule import Schedule
 from .layout import Layout, has_rows_for_units
 from .step_function import LocalStep, StepFunction
-
-if TYPE_CHECKING:
-    from .forward import ForwardRule
     from .traced import Traced
 
 
-def check_run(rule: ForwardRule, cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> None:
+def check_run(rule: Any, cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> None:
     """Raise ValueError unless a rule can go along this schedule with this cell."""
     name, of_cell = type(rule).__name__, type(cell).__name__
     if plan.mode != "async" or plan.cycles is not None or plan.sweeps is not None:
@@ -99,16 +96,20 @@ def check_units(name: str, function: StepFunction, why: str) -> int:
     return units
 
 
-def check_first_step(rule: ForwardRule, traced: Traced, plan: Schedule, x: Tensor, initial: Any) -> None:
-    """Raise ValueError if torch.func cannot differentiate the cell: the first steps are tried, one with edges."""
-    name, of_cell = type(rule).__name__, type(traced.cell).__name__
+def check_first_step(rule: Any, traced: Traced, plan: Schedule, x: Tensor, initial: Any) -> bool:
+    """Raise ValueError if torch.func cannot differentiate the cell: the first steps are tried, one with edges.
+
+    Returns whether there was one with edges; without, nothing is known of what the cell does with its sources.
+    """
+    name, of_cell, with_edges = type(rule).__name__, type(traced.cell).__name__, False
     loop = steps(traced, plan, x, traced.begin(initial))
     try:
         for visit in loop:
             assert traced.step is not None
             _check_derivatives(name, of_cell, traced.step)
             _check_independence(name, of_cell, traced)
-            if visit.inbox.num_edges or visit.number == _TRIED:
+            with_edges = visit.inbox.num_edges > 0
+            if with_edges or visit.number == _TRIED:
                 break
     except RuntimeError as error:
         raise ValueError(
@@ -118,6 +119,7 @@ def check_first_step(rule: ForwardRule, traced: Traced, plan: Schedule, x: Tenso
         ) from error
     finally:
         loop.close()
+    return with_edges
 
 
 def _check_derivatives(name: str, of_cell: str, step: LocalStep) -> None:

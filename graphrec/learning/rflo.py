@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..cell import Cell
 from ..cells import LeakySRNCell
 from .eprop import EProp
+from .reach import say_wrong
 from .traced import Trace
 
 
@@ -56,4 +57,6 @@ class FeedbackLinear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         """y; the second term is zero, and has a gradient."""
         back = F.linear(input, self.feedback)
+        if not torch.compiler.is_compiling():
+            say_wrong(back, "biased: behind a FeedbackLinear, which sends errors back through random weights")
         return F.linear(input.detach(), self.weight, self.bias) + (back - back.detach())

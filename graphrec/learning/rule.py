@@ -11,6 +11,7 @@ from ..cell import Cell
 from ..engine.rules import differentiated_by
 from ..schedule import Schedule
 from .losses import backward, check_is_function
+from .reach import Reach, reach
 
 
 class Rule:
@@ -56,6 +57,19 @@ class Rule:
                 f"models are differentiated by autograd alone. Leave out the rule, model(x, s)."
             )
         return backward(loss, output, model, x)
+
+    def reach(self, model: nn.Module, s: Any, x: Tensor, **given: Any) -> Reach:
+        """What this rule's gradients of each parameter are, before training; nothing is trained for it.
+
+        Which paths the rule follows depends on the structure: ask with one as deep as those that are to come. A
+        parameter on which nothing that the model returns depends is not reached.
+
+        Args:
+            model: called as `model(x, s, **given)`, with its readout, so that its parameters are named, too.
+            s, x, given: what it is called with.
+        """
+        _check_has_cells(self, model)
+        return reach(self, model, s, x, **given)
 
 
 class _Counted(Rule):

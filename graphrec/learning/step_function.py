@@ -64,13 +64,16 @@ class StepFunction:
 
     def __call__(self, weights: Weights, x: Tensor, sources: Tensor, own: Tensor, inbox: Any) -> Tensor:
         """`[n, K]`: the new states, from `x` `[n, D]`, `sources` `[e, K]` and `own` `[n, K]`."""
+        with inputs_changed(self._step.cell, self.cut, torch.Tensor.detach) if self.cut else nullcontext():
+            return self.uncut(weights, x, sources, own, inbox)
+
+    def uncut(self, weights: Weights, x: Tensor, sources: Tensor, own: Tensor, inbox: Any) -> Tensor:
+        """The same, in which nothing counts as a constant."""
         names = self.cell.State._fields
         fields = dict(zip(names, self.state(sources), strict=True))
         seen = inbox.renamed({name: name for name in names}).replaced(**fields)
         placed = {f"cell.{place}": weights[name] for place, name in self._places.items() if name in weights}
-        with inputs_changed(self._step.cell, self.cut, torch.Tensor.detach) if self.cut else nullcontext():
-            made = functional_call(self._step, placed, (x, seen, self.state(own)), tie_weights=False)
-        return self.flat(made)
+        return self.flat(functional_call(self._step, placed, (x, seen, self.state(own)), tie_weights=False))
 
 
 def _twin(cell: Cell) -> Cell:
@@ -156,7 +159,10 @@ class LocalStep:
         return (after * chosen).sum(), back + (of_sources * sources).sum(), after.norm() * chosen.norm()
 
     def across_units(self, layout: Any, with_sources: bool) -> Tensor:
-        """`[p, n, F, U]`: what weights (and sources) of some units change in other ones; zero if units are independent.
+        """`[p, n, F, U]`: what weights (and sources) of some units change in the others; zero if units are independent.
+
+        Any two units are on different sides at least once, both ways: those with a bit in their number that is set,
+        and those without it, for each of the p / 2 bits.
 
         Args:
             layout: the weights by unit.
@@ -166,13 +172,14 @@ class LocalStep:
         table = _drawn(like.new_empty(units, layout.size))
         sources = _drawn(self.sources).view(-1, layout.fields, units) * with_sources
 
-        def of_unit(unit: Tensor) -> Tensor:
-            weights = layout.by_name(table * unit.unsqueeze(1))
-            after = self.along(weights, (sources * unit).flatten(1), torch.zeros_like(self.own))
-            return after.view(-1, layout.fields, units) * (1 - unit)
+        def of_some(chosen: Tensor) -> Tensor:
+            weights = layout.by_name(table * chosen.unsqueeze(1))
+            after = self.along(weights, (sources * chosen).flatten(1), torch.zeros_like(self.own))
+            return after.view(-1, layout.fields, units) * (1 - chosen)
 
-        some = torch.linspace(0, units - 1, min(units, 8), device=like.device).long()
-        return vmap(of_unit)(torch.eye(units, dtype=like.dtype, device=like.device)[some])
+        bit = torch.arange((units - 1).bit_length(), device=like.device)
+        is_set = ((torch.arange(units, device=like.device) >> bit[:, None]) & 1).to(like.dtype)
+        return vmap(of_some)(torch.cat([is_set, 1 - is_set]))
 
     def to_weights(self, grad: Tensor) -> Tensor:
         """`[n, P]`: each node's own part of the gradient of the weights from that of its new state `[n, K]`."""
@@ -212,8 +219,13 @@ class LocalStep:
         return vmap(over_units, in_dims=(0, None), out_dims=1)(one_of, unit)
 
     def to_x(self, grad: Tensor) -> Tensor:
-        """`[n, D]`: the gradient of x from that of the new states `[n, K]`, their sources held as they are."""
-        back = vjp(lambda x: self.function(self.weights, x, self.sources, self.own, self.inbox), self.x)[1]
+        """`[n, D]`: the gradient of x from that of the new states `[n, K]`, their sources held as they are.
+
+        A layer that counts its input as a constant may read x as well as the sources, so nothing is cut here.
+        """
+        back = vjp(
+            lambda x: self.function.uncut(self.weights, x, self.sources, self.own, self.inbox), self.x
+        )[1]
         return back(grad)[0]
 
 

@@ -12,7 +12,8 @@ from ..engine.rules import differentiated_by
 from ..runs import run
 from ..schedule import Schedule
 from ..structure.checks import as_count
-from .errors import WithErrorsSentBack, by_hops, by_windows, sources_of_steps
+from .at_once import StatesAndLeaves, all_at_once
+from .errors import ErrorsSentBack, WithErrorsSentBack, by_hops, by_windows, sources_of_steps
 from .first_order import check_untransformed
 from .rule import Rule
 from .walk import by_node, check_is_walk, walk
@@ -34,8 +35,10 @@ class TruncatedBPTT(Rule):
 
     Williams & Peng, *An efficient gradient-based algorithm for on-line training of recurrent network trajectories*,
     Neural Computation 2 (1990), BPTT(h) and BPTT(h; h'). A run takes O(h (N + E)) time with `every=1`,
-    O((h / k) (N + E)) otherwise, and O(N + E) memory; in a `Stream`, whose calls are short, O(h + the call). In sync
-    mode levels are rounds. In a stack each layer's run is truncated by itself. First derivatives only.
+    O((h / k) (N + E)) otherwise, and O(N + E) memory; in a `Stream`, whose calls are short, O(h + the call). With
+    `every=1` a hop is one product with J' for all nodes at once, unless steps are large: the run comes first, and the
+    cell is then called once more, with all nodes, to be differentiated. In sync mode levels are rounds. In a stack
+    each layer's run is truncated by itself. First derivatives only.
 
     Args:
         depth: h, 1 or more.
@@ -68,13 +71,8 @@ class TruncatedBPTT(Rule):
             return self._run(cell, plan, x, initial)
 
     def _run(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> Any:
-        read = []
-
-        def handed_on(state: Any) -> Any:
-            read.append([field.detach().requires_grad_(field.requires_grad) for field in state])
-            return cell.State(*read[-1])
-
-        states = [list(visit.state) for visit in walk(cell, plan, x, initial, handed_on)]
+        together = all_at_once(cell, plan, x, initial) if self.every == 1 else None
+        states, read = _step_by_step(cell, plan, x, initial) if together is None else together
         self._send_errors_back(plan, states, read)
         return cell.State(*(by_node(plan, rows) for rows in map(list, zip(*states, strict=True))))
 
@@ -93,6 +91,23 @@ class TruncatedBPTT(Rule):
             else by_windows(leaves, [step for step, _ in at], sources_of_steps(plan), self.depth, self.every)
         )
         if at:
-            tied: Any = WithErrorsSentBack.apply(send_back, *(states[step][i] for step, i in at))
+            task = ErrorsSentBack(send_back, leaves, self._verdict(plan))
+            tied: Any = WithErrorsSentBack.apply(task, *(states[step][i] for step, i in at))
             for (step, i), state in zip(at, tied, strict=True):
                 states[step][i] = state
+
+    def _verdict(self, plan: Schedule) -> str:
+        """In words, how gradients behind what other nodes read differ from the true ones."""
+        if plan.mode == "sync":
+            return f"biased: errors go back {self.depth} of {len(plan.steps)} rounds"
+        return f"biased: errors go back {self.depth} hops, and the longest path has {len(plan.steps)}"
+
+
+def _step_by_step(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> StatesAndLeaves:
+    read = []
+
+    def handed_on(state: Any) -> Any:
+        read.append([field.detach().requires_grad_(field.requires_grad) for field in state])
+        return cell.State(*read[-1])
+
+    return [list(visit.state) for visit in walk(cell, plan, x, initial, handed_on)], read

@@ -39,19 +39,13 @@ def flat(tensors) -> Tensor:
     return torch.cat([tensor.flatten() for tensor in tensors])
 
 
-def sensitivities(step: Step, thetas: list[Tensor], xs: Tensor, width: int, units: int | None = None):
-    """S_t = J_t S_{t-1} + I_t for each t, `[K, P]`, with the weights that each step had, and the states.
-
-    With `units` a weight's entries are zero in all units that it does not reach within a step: SnAp-1.
-    """
+def sensitivities(step: Step, thetas: list[Tensor], xs: Tensor, width: int):
+    """S_t = J_t S_{t-1} + I_t for each t, `[K, P]`, with the weights that each step had, and the states."""
     state, S = xs.new_zeros(width), xs.new_zeros(width, len(thetas[0]))
     found = []
     for theta, x in zip(thetas, xs, strict=True):
         of_theta, of_state = jacobian(lambda t, s, x=x: step(t, x, s), (theta, state))
         S = of_state @ S + of_theta
-        if units is not None:
-            of_unit = (of_theta != 0).view(-1, units, len(theta)).any(0)
-            S = S * of_unit.repeat(width // units, 1)
         state = step(theta, x, state)
         found.append((state, S))
     return found

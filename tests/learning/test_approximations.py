@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 import graphrec as gr
 from graphrec.learning import RFLO, RTRL, UORO, EProp, FeedbackLinear, SnAp1
@@ -49,48 +50,6 @@ def test_local_rules_are_exact_without_recurrent_weights(rule):
         assert_close(found["input.weight"], true["input.weight"])
 
 
-@pytest.mark.parametrize(
-    ("cell", "step"), [(gr.SRNCell(3, 2), literal.srn(2, 3)), (gr.LSTMCell(3, 2), literal.lstm(2, 3))]
-)
-def test_snap_keeps_of_each_product_the_units_that_one_step_reaches(cell, step):
-    x, plan = torch.randn(6, 3).double(), gr.schedule(gr.chain(6))
-    theta, width = literal.flat(cell.double().parameters()).detach(), 2 * len(cell.State._fields)
-    grad = torch.randn(6, width).double()
-    found = literal.sensitivities(step, [theta] * 6, x, width, units=2)
-    expected = sum(g @ S for g, (_, S) in zip(grad, found, strict=True))
-    state = torch.cat(SnAp1().run(cell, plan, x), dim=1)
-    assert_close(literal.flat(torch.autograd.grad((state * grad).sum(), list(cell.parameters()))), expected)
-
-
-def test_eprop_is_backpropagation_with_constants_into_the_recurrent_weights():
-    cell, x = gr.LSTMCell(3, 4).double(), torch.randn(6, 3).double()
-    h = c = torch.zeros(4).double()
-    hs = []
-    for row in x:
-        i, f, g, o = (cell.input(row) + cell.recurrent(h.detach())).chunk(4)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        h = torch.sigmoid(o) * torch.tanh(c)
-        hs.append(h)
-    named = dict(cell.named_parameters())
-    expected = gradients((torch.stack(hs),), named)
-    found = gradients((EProp().run(cell, gr.schedule(gr.chain(6)), x).h,), named)
-    assert_all_close(found, expected)
-
-
-def test_eprop_goes_through_the_update_gate_of_a_gru():
-    cell, x = gr.GRUCell(3, 4).double(), torch.randn(6, 3).double()
-    h, hs = torch.zeros(1, 4).double(), []
-    for row in x:
-        x_r, x_z, x_n = cell.input(row[None]).chunk(3, dim=-1)
-        u_r, u_z, u_n = cell.recurrent(h.detach()).chunk(3, dim=-1)
-        r, z = torch.sigmoid(x_r + u_r), torch.sigmoid(x_z + u_z)
-        h = (1 - z) * torch.tanh(x_n + r * u_n) + z * h
-        hs.append(h)
-    named = dict(cell.named_parameters())
-    found = gradients((EProp().run(cell, gr.schedule(gr.chain(6)), x).h,), named)
-    assert_all_close(found, gradients((torch.cat(hs),), named))
-
-
 def test_rflo_is_its_paper():
     cell, x = gr.LeakySRNCell(3, 4, alpha=0.3).double(), torch.randn(6, 3).double()
     grad = torch.randn(6, 4).double()
@@ -117,6 +76,13 @@ def test_feedback_goes_by_random_weights():
     assert_close(of_h, grad.double() @ layer.feedback)
     assert_close(of_weight, grad.double().t() @ h)
     assert_close(of_bias, grad.double().sum(0))
+
+
+def test_random_feedback_is_compiled():
+    layer, h = FeedbackLinear(3, 2), torch.randn(5, 3, requires_grad=True)
+    compiled = torch.compile(layer, backend="eager", fullgraph=True)
+    found, expected = (torch.autograd.grad(f(h).sum(), h)[0] for f in (compiled, layer))
+    assert_close(found, expected)
 
 
 def draws(cell, s, rule, count, copies=50):
@@ -185,3 +151,31 @@ def test_local_rules_learn_online_too():
             list(online.steps(gr.chain(len(piece)), piece, lambda state, nodes: state.h.sum()))
         for weight, grad in zip(cell.parameters(), expected, strict=True):
             assert_close(weight.grad, grad)
+
+
+class Concatenates(gr.SRNCell):
+    """h_t = tanh(W [x_t; h_{t-1}] + b), by one layer, which so reads x as well."""
+
+    recurrent_layers = ("layer",)
+
+    def __init__(self, inputs, hidden):
+        super().__init__(inputs, hidden)
+        self.layer = nn.Linear(inputs + hidden, hidden)
+
+    def project(self, x):
+        return x
+
+    def forward(self, x, inbox, own):
+        return self.State(torch.tanh(self.layer(torch.cat([x, inbox.sum(inbox.h)], dim=1))))
+
+
+@pytest.mark.parametrize("make", [gr.LSTMCell, gr.GRUCell, Concatenates])
+@pytest.mark.parametrize("rule", [SnAp1(), EProp()], ids=repr)
+def test_x_has_the_gradient_of_its_own_node_by_every_rule(make, rule):
+    """Whatever a rule leaves out: as by RTRL, which is compared with a step by itself in its own tests."""
+    cell, s, x = make(3, 4).double(), gr.chains([4, 3]), torch.randn(7, 3).double().requires_grad_()
+    found, expected = (
+        torch.autograd.grad(r.run(cell, gr.schedule(s), x).h.square().sum(), x)[0] for r in (rule, RTRL())
+    )
+    assert expected.any(dim=1).all()
+    assert_close(found, expected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 import graphrec as gr
 from graphrec.learning import RTRL
@@ -73,8 +74,23 @@ def test_who_says_so_wrongly_is_refused():
     class Liar(gr.SRNCell):
         elementwise = True
 
-    with pytest.raises(ValueError, match=r"Liar for independent of each other.*elementwise to False"):
-        RTRL().run(Liar(3, 4), gr.schedule(gr.chain(3)), torch.randn(3, 3))
+    rule, cell = RTRL(), Liar(3, 4)
+    rule.run(cell, gr.schedule(gr.chains([1, 1])), torch.randn(2, 3))  # where units do not see each other yet
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"Liar for independent of each other.*elementwise to False"):
+            rule.run(cell, gr.schedule(gr.chain(3)), torch.randn(3, 3))
+
+
+@pytest.mark.parametrize(("unit", "other"), [(1, 2), (2, 1), (0, 15), (14, 15)])
+def test_a_single_unit_that_sees_another_one_is_found(unit, other):
+    class Mixes(gr.DiagonalSRNCell):
+        def forward(self, x, inbox, own):
+            h = super().forward(x, inbox, own).h
+            seen = nn.functional.one_hot(torch.tensor(unit), 16) * inbox.sum(inbox.h)[:, other, None]
+            return self.State(h + seen)
+
+    with pytest.raises(ValueError, match="Mixes for independent of each other"):
+        RTRL().run(Mixes(3, 16), gr.schedule(gr.chain(3)), torch.randn(3, 3))
 
 
 def test_elementwise_cells_are_those_with_diagonal_matrices():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import namedtuple
 
 import pytest
 import torch
 from torch import nn
 
 import graphrec as gr
-from graphrec.learning import RFLO, RTRL, UORO, EProp, SnAp1
+from graphrec.learning import BPTT, RFLO, RTRL, UORO, EProp, FeedbackLinear, SnAp1, TruncatedBPTT
+from tests.learning.networks import STRUCTURES, SumCell
 from tests.tolerances import assert_close
 
 
@@ -27,6 +29,16 @@ class Tagger(nn.Module):
         return self.readout(self.stack(self.embed(x), s))
 
 
+RULES = [
+    RTRL(),
+    SnAp1(),
+    EProp(),
+    BPTT(),
+    TruncatedBPTT(1),
+    TruncatedBPTT(3),
+    TruncatedBPTT(5),  # as deep as the structure
+    TruncatedBPTT(3, every=2),
+]
 MODELS = [
     lambda: Tagger(gr.LSTM(3, 4), gr.GRU(4, 4)),
     lambda: Tagger(gr.GRU(3, 4), gr.Recursive(gr.ElementwiseLSTMCell(4, 4))),
@@ -35,7 +47,7 @@ MODELS = [
 
 
 @pytest.mark.parametrize("make", MODELS)
-@pytest.mark.parametrize("rule", [RTRL(), SnAp1(), EProp()])
+@pytest.mark.parametrize("rule", RULES, ids=repr)
 def test_what_is_said_is_what_happens(make, rule):
     model, s, x = make().double(), gr.chains([5, 3]), torch.randn(8, 3).double()
     said = rule.reach(model, s, x)
@@ -102,6 +114,72 @@ def test_a_learnt_initial_state_is_reached():
 
     assert "h0" in RTRL().reach(Learnt(), gr.chain(4), torch.randn(4, 3)).exact
     assert "h0" in SnAp1().reach(Learnt(), gr.chain(4), torch.randn(4, 3)).inexact
+
+
+class Emits(gr.Cell):
+    """h_k = tanh(W x_k + U (sum of h over the sources of k) + b) and y_k = V h_k, which no other node reads."""
+
+    State = namedtuple("State", "y h")
+
+    def __init__(self):
+        super().__init__(3, 4)
+        self.hid, self.output = SumCell(3, 4), nn.Linear(4, 4)
+
+    def project(self, x):
+        return self.hid.project(x)
+
+    def forward(self, x, inbox, own):
+        h = self.hid(x, inbox, own).h
+        return self.State(self.output(h), h)
+
+
+@pytest.mark.parametrize("s", [gr.chains([2, 4]), STRUCTURES["tree"], STRUCTURES["dag"]], ids=str)
+@pytest.mark.parametrize("every", [1, 2])
+def test_truncated_are_the_parameters_behind_what_others_read(s, every):
+    model = gr.Recursive(Emits())
+    x, depth = torch.randn(s.num_nodes, 3), int(gr.levels(s).max()) + 1
+    said = TruncatedBPTT(2, every).reach(model, s, x)
+    assert said.exact == ["cell.output.weight", "cell.output.bias"]
+    assert set(said.inexact.values()) == {f"biased: errors go back 2 hops, and the longest path has {depth}"}
+    assert len(said.inexact) == 3
+    for rule in (BPTT(), TruncatedBPTT(depth, every)):
+        said = rule.reach(model, s, x)
+        assert len(said.exact) == 5
+        assert not said.inexact
+
+
+def test_rounds_are_named_where_they_are_hops():
+    model, x = gr.Recursive(SumCell(3, 4), "sync", 5), torch.randn(3, 3)
+    s = gr.dag([[0, 1, 2], [1, 2, 0]])
+    said = TruncatedBPTT(2).reach(model, s, x)
+    assert set(said.inexact.values()) == {"biased: errors go back 2 of 5 rounds"}
+    assert len(TruncatedBPTT(5).reach(model, s, x).exact) == len(said.inexact) == 3
+
+
+def test_random_feedback_is_named():
+    model = nn.Sequential(nn.Linear(3, 4), FeedbackLinear(4, 2))
+    model.cell = gr.SRNCell(3, 4)
+    model.forward = lambda x, s: model[1](model[0](x))
+    said = BPTT().reach(model, gr.chain(2), torch.randn(2, 3))
+    assert said.exact == ["1.weight", "1.bias"]
+    assert {name: text[:32] for name, text in said.inexact.items()} == dict.fromkeys(
+        ("0.weight", "0.bias"), "biased: behind a FeedbackLinear,"
+    )
+
+
+def test_a_parameter_that_is_returned_as_it_is_is_reached():
+    class Returns(gr.Recursive):
+        def forward(self, x, s):
+            return {"h": super().forward(x, s), "bias": self.cell.input.bias}
+
+    assert (
+        "cell.input.bias" in BPTT().reach(Returns(gr.SRNCell(3, 4)), gr.chains([]), torch.randn(0, 3)).exact
+    )
+
+
+def test_models_without_cells_are_refused():
+    with pytest.raises(ValueError, match="Linear has no cell"):
+        BPTT().reach(nn.Linear(3, 4), gr.chain(2), torch.randn(2, 3))
 
 
 class Normalised(gr.SRNCell):
@@ -224,10 +302,6 @@ def test_refused_initial_states():
 
 
 def test_refused_streams():
-    online = RTRL().online(gr.SRNCell(3, 4))
-    list(online.steps(gr.chains([2, 1]), torch.randn(3, 3), lambda state, nodes: None))
-    with pytest.raises(ValueError, match="the last piece was of 2 streams, this one is of 1"):
-        list(online.steps(gr.chain(3), torch.randn(3, 3), lambda state, nodes: None))
     online = RTRL().online(gr.ChildSumTreeLSTMCell(3, 4))
     list(online.steps(gr.dag([[0, 0], [1, 2]], 3), torch.randn(3, 3), lambda state, nodes: None))
     with pytest.raises(ValueError, match="graph 0 of the last piece had several nodes"):

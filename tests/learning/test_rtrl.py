@@ -88,61 +88,6 @@ def test_sensitivities_are_those_of_the_recursion(name, step):
         assert_close(visit.state.sensitivity.view(width, -1), S)
 
 
-@pytest.mark.parametrize("name", ["LSTM", "GRU", "ChildSumTreeLSTM"])
-def test_gradients_are_finite_differences(name):
-    # A weight that reaches h through c is counted once; the reset gate counts from the second step on.
-    structure = gr.chain(4) if name != "ChildSumTreeLSTM" else gr.tree(parents=[2, 2, 4, 4, -1])
-    cell, x = BY_NAME[name].make(3, 2).double(), torch.randn(structure.num_nodes, 3).double()
-    plan = gr.schedule(structure)
-    RTRL().run(cell, plan, x)[0].square().sum().backward()
-    for weight in cell.parameters():
-        flat, grad = weight.data.view(-1), weight.grad.view(-1)
-        for place in range(len(flat)):
-            values = []
-            for shift in (1e-5, -2e-5):
-                flat[place] += shift
-                values.append(gr.run(cell, plan, x)[0].square().sum().item())
-            flat[place] += 1e-5
-            assert abs((values[0] - values[1]) / 2e-5 - grad[place].item()) < 1e-8  # O(1e-10), and round-off
-
-
-def test_the_reset_gate_has_its_gradient_from_the_second_step_on():
-    cell, x = gr.GRUCell(3, 4).double(), torch.randn(3, 3).double()
-    for node, nothing in ((0, True), (1, False), (2, False)):
-        cell.zero_grad()
-        RTRL().run(cell, gr.schedule(gr.chain(3)), x).h[node].sum().backward()
-        reset = cell.recurrent.weight.grad[:4]
-        assert bool((reset == 0).all()) is nothing
-
-
-class Tagger(nn.Module):
-    """A run and a readout of every node."""
-
-    def __init__(self, recurrent: nn.Module):
-        super().__init__()
-        self.recurrent, self.readout = recurrent, nn.Linear(4, 2)
-
-    def forward(self, x, s):
-        return self.readout(self.recurrent(x, s))
-
-
-@pytest.mark.parametrize("make", [gr.LSTM, gr.GRU, gr.TreeLSTM])
-def test_rules_leave_the_gradients_of_the_sum_and_the_readouts_own(make):
-    model, s = Tagger(make(3, 4)).double(), gr.chains([4, 2])
-    x, target = torch.randn(6, 3).double(), torch.randn(6, 2).double()
-
-    def loss(y: Tensor) -> Tensor:
-        return (y - target).square().sum()
-
-    expected = torch.autograd.grad(loss(model(x, s)), list(model.parameters()))
-    for count in (1, 2):  # added to what is there
-        value = RTRL().gradients(model, s, x, loss)
-        assert_close(value, loss(model(x, s)).detach())
-        for weight, grad in zip(model.parameters(), expected, strict=True):
-            assert_close(weight.grad, count * grad)
-            assert bool(grad.any())
-
-
 def test_x_has_the_gradient_of_its_own_node():
     case = BY_NAME["ChildSumTreeLSTM"]
     run = trial(case.make, tree(None))

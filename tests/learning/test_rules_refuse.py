@@ -8,7 +8,7 @@ from torch import nn
 
 import graphrec as gr
 from graphrec.engine.rules import differentiated_by
-from graphrec.learning import BPTT, TruncatedBPTT, local_gradients
+from graphrec.learning import BPTT, RFLO, RTRL, UORO, EProp, SnAp1, TruncatedBPTT, local_gradients
 
 S, X = gr.chain(4), torch.randn(4, 3)
 LEARNT = torch.zeros(4, 3, requires_grad=True)
@@ -65,6 +65,32 @@ def test_a_loss_that_is_no_function_is_refused_before_the_run(model):
     assert not ran
 
 
+ONLINE = {
+    "no function": (torch.zeros(()), TypeError, "must be a function.*got Tensor"),
+    "no tensor": (lambda state, nodes: 1.5, TypeError, "tensor of one number, got float"),
+    "one for each node": (lambda state, nodes: state.h.sum(1), ValueError, r"shape \[1\]: take its sum"),
+    "detached": (lambda state, nodes: state.h.detach().sum(), ValueError, "no gradient.*detach"),
+}
+
+
+@pytest.mark.parametrize(("loss", "error", "said"), ONLINE.values(), ids=ONLINE)
+def test_losses_of_a_step(loss, error, said):
+    online = RTRL().online(gr.SRNCell(3, 4))
+    with pytest.raises(error, match=f"(?s){said}"):
+        list(online.steps(S, X, loss))
+    assert all(p.grad is None for p in online.cell.parameters())
+
+
+def test_a_piece_that_was_left_in_the_midst_is_not_gone_on_from():
+    online = RTRL().online(gr.SRNCell(3, 4))
+    list(online.steps(S, X, lambda state, nodes: None))
+    next(online.steps(S, X, lambda state, nodes: None))
+    with pytest.raises(ValueError, match=r"left before its end.*reset\(\)"):
+        next(online.steps(S, X, lambda state, nodes: None))
+    online.reset()
+    assert len(list(online.steps(S, X, lambda state, nodes: None))) == 4
+
+
 class Linear(nn.Linear):
     def forward(self, x, s):
         return super().forward(x)
@@ -84,6 +110,43 @@ def test_models_without_a_run(rule):
 
     with pytest.raises(ValueError, match=r"no run of Unused was handed to .*Leave out the rule"):
         rule.gradients(Unused(), S, X, lambda y: y.sum())
+
+
+MANY = {
+    "is_grads_batched": lambda h, of, grads: torch.autograd.grad(h, of, grads, is_grads_batched=True),
+    "vmap": lambda h, of, grads: torch.func.vmap(lambda g: torch.autograd.grad(h, of, g))(grads),
+}
+ONE_AT_A_TIME = [TruncatedBPTT(2), TruncatedBPTT(2, every=2), RTRL(), SnAp1(), EProp(), UORO(), RFLO()]
+
+
+def cell_for(rule):
+    return gr.LeakySRNCell(3, 4) if isinstance(rule, RFLO) else gr.LSTMCell(3, 4)
+
+
+@pytest.mark.parametrize("rule", ONE_AT_A_TIME, ids=repr)
+@pytest.mark.parametrize("ask", MANY.values(), ids=MANY)
+@pytest.mark.parametrize("of_x", [False, True], ids=["of weights", "of x"])
+def test_many_gradients_at_once(rule, ask, of_x):
+    cell, x = cell_for(rule), X.clone().requires_grad_()
+    h = gr.Recursive(cell)(x, S, rule=rule)
+    of = [x] if of_x else list(cell.parameters())
+    with pytest.raises(
+        RuntimeError, match=f"{type(rule).__name__} goes .* one gradient at a time.*side by side"
+    ):
+        ask(h, of, torch.randn(5, *h.shape))
+    assert all(part.grad is None for part in of)
+
+
+@pytest.mark.parametrize("rule", ONE_AT_A_TIME, ids=repr)
+@pytest.mark.parametrize("strategy", ["reverse-mode", "forward-mode"])
+def test_vectorized_jacobians(rule, strategy):
+    model = gr.Recursive(cell_for(rule))
+    with pytest.raises((RuntimeError, ValueError), match=f"^{type(rule).__name__} goes back "):
+        torch.autograd.functional.jacobian(
+            lambda x: model(x, S, rule=rule).sum(0), X, vectorize=True, strategy=strategy
+        )
+    one_by_one = torch.autograd.functional.jacobian(lambda x: model(x, S, rule=rule).sum(0), X)
+    assert one_by_one.shape == (4, 4, 3)
 
 
 @pytest.mark.parametrize(

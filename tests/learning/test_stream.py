@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 import graphrec as gr
-from graphrec.learning import BPTT, RTRL, Stream, TruncatedBPTT
+from graphrec.learning import RTRL, Stream, TruncatedBPTT
 from tests.learning.networks import gradients_of
+from tests.learning.streams import MODELS, B, D, H, squares, zeros
 from tests.tolerances import assert_all_close, assert_close
 
-B, D, H = 3, 2, 4
-MODELS = {
-    "SRN": lambda: gr.SRN(D, H),
-    "LSTM": lambda: gr.LSTM(D, H),
-    "GRU": lambda: gr.GRU(D, H),
-    "TreeLSTM": lambda: gr.TreeLSTM(D, H),
-    "stack": lambda: gr.Stacked([gr.LSTM(D, H), gr.GRU(H, H + 1)]),
-}
 models = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 RULES = {
     "BPTT(1)": TruncatedBPTT(1),
@@ -29,16 +20,6 @@ RULES = {
     "BPTT(2; 2)": TruncatedBPTT(2, every=2),
     "BPTT(5; 2)": TruncatedBPTT(5, every=2),
 }
-
-
-def squares(h: Tensor) -> Tensor:
-    return h.pow(2).sum()
-
-
-def zeros(model: gr.Model) -> list:
-    """The initial states of a model, one row for all."""
-    cells = [layer.cell for layer in model.modules() if isinstance(layer, gr.Recursive)]
-    return [cell.State(*(torch.zeros(1, *shape).double() for shape in cell.shapes())) for cell in cells]
 
 
 @models
@@ -74,46 +55,6 @@ def test_by_bptt_each_call_stands_alone(make):
         assert_close(value, squares(h).detach())
         assert_all_close(gradients_of(model), expected)
         states = [gr.per_graph(type(state)(*(field.detach() for field in state))) for state in final]
-
-
-@models
-@pytest.mark.parametrize("learnt", [False, True])
-@pytest.mark.parametrize("rule", [BPTT(), TruncatedBPTT(3)], ids=["BPTT", "BPTT(3)"])
-def test_a_reset_within_a_run_is_one_between_steps(make, learnt, rule):
-    """The same state, and so the same rows and gradients, in one call with resets and in steps with resets between."""
-    model, x = make().double(), torch.randn(B, 7, D).double()
-    begins = torch.zeros(B, 7, dtype=torch.bool)
-    begins[0, 3] = begins[0, 5] = begins[1, 1] = begins[2, 0] = True
-    initial = None
-    if learnt:
-        initial = [type(s)(*(torch.randn_like(field).requires_grad_() for field in s)) for s in zeros(model)]
-    leaves = [] if initial is None else [field for state in initial for field in state]
-
-    h = Stream(model, rule, initial=initial)(x, begins)
-    # Every episode alone, by the model itself.
-    for b in range(B):
-        cuts = [0, *begins[b, 1:].nonzero().flatten().add(1).tolist(), 7]
-        for start, stop in pairwise(cuts):
-            alone = model(x[b, start:stop], gr.chain(stop - start), initial=initial or zeros(model))
-            assert_close(h[b, start:stop].detach(), alone.detach(), f"stream {b} from step {start} on")
-
-    if isinstance(rule, BPTT):  # which, a step at a time, would forget all
-        return
-    squares(h).backward()
-    expected, of_initial = gradients_of(model), [leaf.grad.clone() for leaf in leaves]
-    model.zero_grad()
-    for leaf in leaves:
-        leaf.grad = None
-    stream, rows = Stream(model, rule, initial=initial), []
-    for t in range(7):
-        if t:
-            stream.reset(begins[:, t])
-        rows.append(stream(x[:, t : t + 1]))
-        squares(rows[-1]).backward()
-    assert_close(torch.cat(rows, dim=1).detach(), h.detach())
-    assert_all_close(gradients_of(model), expected)
-    for leaf, grad in zip(leaves, of_initial, strict=True):
-        assert_close(leaf.grad, grad, "of the initial state")
 
 
 @models
@@ -206,7 +147,6 @@ def test_a_stored_state_goes_on(tmp_path):
 
 
 REFUSED = {
-    "other streams": (lambda s: s(torch.zeros(B + 1, 2, D)), "3 streams.*got x for 4.*reset()"),
     "a step of rows": (lambda s: s(torch.zeros(B, D)), r"\[B, T, D\].*got shape \(3, 2\)"),
     "no steps": (lambda s: s(torch.zeros(B, 0, D)), r"1 or more.*got shape"),
     "a part of what goes back together": (lambda s: s(torch.zeros(B, 3, D)), "multiple of 2 steps, got 3"),

@@ -1,0 +1,121 @@
+"""The steps of all nodes as one: each node's state by those of its sources, which stand as leaves.
+
+What a run does step by step, because each step needs the states of the last, one step does for all nodes together
+once the states are there. So a vector-Jacobian product with J = dH/dH costs one step's, not as many as there are.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.modules import module as torch_module
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from ..backends import check_loop_may_run
+from ..cell import Cell
+from ..engine.loop import loop
+from ..engine.messages import Rows, Sent
+from ..engine.validate import validate
+from ..runs import run
+from ..schedule import Schedule, degree
+from ..schedule.inboxes import target_position
+from ..schedule.plan import Steps
+from .losses import graph_from
+
+StatesAndLeaves = tuple[list[list[Tensor]], list[list[Tensor]]]
+"""For each step the fields of its state, and the leaves that later steps read in place of these."""
+
+
+def all_at_once(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> StatesAndLeaves | None:
+    """A run as one step: the fields of all states, `[N, ·]` in the order of positions, and their leaves.
+
+    None where one step is not known to be what many are: for cells that draw random numbers or look at other nodes,
+    that are looked at by hooks, or choose their equations by the kinds of a level's nodes. Nor where nothing is won.
+    """
+    if plan.mode == "sync" or plan.structure.kind is not None or _is_another_in_company(cell):
+        return None
+    width = sum(math.prod(shape) for shape in cell.shapes())
+    if x.device.type == "cpu" and plan.num_nodes * width > _LARGE * len(plan.steps):
+        return None
+    check_loop_may_run("steps one by one")
+    with torch.no_grad():
+        states = run(cell, plan, x, initial)
+    leaves = [field.index_select(0, plan.perm).requires_grad_() for field in states]
+    checked, fields = validate(cell, plan, x, initial)
+    checked = replace(checked, plan=_as_one_step(checked.plan))
+    held = _Held(checked.plan, Sent(cell.State(*leaves), cell))
+    computed = list(next(loop(checked, x, fields, held)).state)
+    if not all(map(_are_the_same, computed, leaves)):
+        return None
+    if not _is_trained(computed, leaves):
+        computed = [field.detach() for field in computed]
+    return [computed], [leaves]
+
+
+_LARGE = 16_384  # numbers in a step's states; from there on a CPU computes longer than it takes to ask it to
+
+
+def _as_one_step(plan: Schedule) -> Schedule:
+    """The same inboxes, of all nodes together."""
+    each = degree(plan)
+    fewest, most = (int(bound) for bound in each.aminmax())
+    steps = Steps([0, plan.num_nodes], [0, plan.num_edges], [fewest], [most], len(plan.boundary), None)
+    return replace(plan, steps=steps, target=target_position(plan), first_edge=each.cumsum(0) - each)
+
+
+class _Held(Rows):
+    """Every source's state is there from the beginning."""
+
+    def __init__(self, plan: Schedule, states: Sent) -> None:
+        super().__init__(plan)
+        self._states = states
+
+    def send(self, level: int, sent: Sent) -> None:
+        """The boundary rows; what the one step sends nobody reads."""
+        self._boundary = sent if level == 0 else self._boundary
+
+    def receive(self, step: Any) -> Any:
+        """What reads a field, `[e, ...]`."""
+
+        def read(name: str) -> Tensor:
+            rows = self._states.read(name)
+            if len(self._plan.boundary):
+                rows = torch.cat([self._boundary.read(name), rows])
+            return rows.index_select(0, self._plan.source)
+
+        return read
+
+
+def _is_another_in_company(cell: Cell) -> bool:
+    """Whether a step with more nodes is another one, or is seen from outside."""
+    if torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:
+        return True
+    return any(
+        (isinstance(part, _BatchNorm) and (part.training or part.running_mean is None))
+        or (isinstance(part, _DropoutNd) and part.training and part.p > 0)
+        or part._forward_hooks
+        or part._forward_pre_hooks
+        or part._backward_hooks
+        or part._backward_pre_hooks
+        for part in cell.modules()
+    )
+
+
+def _are_the_same(computed: Tensor, states: Tensor) -> bool:
+    """Whether they are but for round-off; a step that draws random numbers of its own gives others."""
+    one, other = computed.detach(), states.detach()
+    tolerance = 1e3 * torch.finfo(one.dtype).eps
+    scale = other.abs().nan_to_num(posinf=0).max().item() if other.numel() else 0.0
+    return torch.allclose(one, other, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
+
+
+def _is_trained(computed: list[Tensor], leaves: list[Tensor]) -> bool:
+    """Whether anything but the leaves has a gradient."""
+    own = set(leaves)
+    nodes = graph_from(*(field.grad_fn for field in computed))
+    return any(hasattr(node, "variable") and node.variable not in own for node in nodes)
