@@ -15,7 +15,7 @@ from ..runs import steps
 from ..schedule import Schedule
 from .layout import Layout, has_rows_for_units
 from .step_function import LocalStep, StepFunction
-    from .traced import Traced
+from .traced import Traced
 
 
 def check_run(rule: Any, cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> None:
