@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .operators import segment_sum, spread
 from .schedule import Part, Schedule, Step, degree, is_loop, parts, slot_fault
-from .sparse import segment_sum, spread
 from .structure import Structure
 from .structure.checks import as_count
 from .structure.edge_widths import read_features

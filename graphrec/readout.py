@@ -19,8 +19,8 @@ from torch_geometric.nn.resolver import aggregation_resolver
 from .cell import Inbox
 from .cells.aggregation import Sets, aggregate_sets
 from .io import StructureLike, as_structure, rows_by_type
+from .operators import rows_or_zero
 from .schedule import Schedule, Step, schedule, schedule_seen_by
-from .sparse import rows_or_zero
 from .structure import EdgeFeatures, Structure, default_slots
 from .structure.checks import as_count
 from .structure.outside import has_values, is_exporting, made_outside, outside, seen_by

@@ -66,7 +66,7 @@ class Trial:
 @contextmanager
 def plain_operators() -> Iterator[None]:
     """While this lasts, all runs are the loop's, and it uses torch's own operators alone, as within transforms."""
-    modules = ("graphrec.sparse.segments", "graphrec.sparse.csr")
+    modules = ("graphrec.operators.segments", "graphrec.operators.csr")
     with ExitStack() as around:
         around.enter_context(gr.running_on("loop"))
         for module in modules:

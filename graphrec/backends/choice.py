@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ..cell import Cell, Fused
 from ..engine.validate import Context
+from ..operators import is_plain_only
 from ..schedule import chains
-from ..sparse import is_plain_only
 from .hand_derived import HandDerived
 from .runner import Loop, Runner
 from .torch_operators import TorchOperators

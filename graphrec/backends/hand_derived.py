@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..cell import Fused
+from ..operators import must_be_plain
 from ..schedule import Chains
-from ..sparse import must_be_plain
 from .hand_gru import GRU
 from .hand_srn import SRN
 from .lowered import Lowered
@@ -39,30 +38,8 @@ class HandDerived(Lowered):
         return self.as_numbered(h)
 
 
-class Equations(Protocol):
-    """A cell over chains, whose rows stand step by step; its weights are w of x, u of h, and one bias b for both."""
-
-    def weights(self, fused: Fused) -> Sequence[Tensor]:
-        """w, u and b, from torch's weights; by operations that autograd follows."""
-        ...
-
-    def step(self, x: Tensor, h: Tensor, w: Tensor, u: Tensor, b: Tensor) -> Tensor:
-        """h after one step, in plain PyTorch."""
-        ...
-
-    def forward(
-        self, chains: Chains, x: Tensor, initial: Tensor | None, w: Tensor, u: Tensor, b: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """h `[N, H]`, and what else the way back needs."""
-        ...
-
-    def backward(
-        self, chains: Chains, grad: Tensor, h: Tensor, kept: Any, u: Tensor, of_initial: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The gradients at w x, at u h and at b, a row for each node; grad and of_initial are written into."""
-        ...
-
-
+# Each has `weights`, `step`, `forward` and `backward`; see `SRN`.
+Equations = SRN | GRU
 _EQUATIONS: dict[str, Equations] = {"rnn_tanh": SRN(relu=False), "rnn_relu": SRN(relu=True), "gru": GRU()}
 
 

@@ -22,19 +22,22 @@ class SRN:
         self._relu = relu
 
     def weights(self, fused: Fused) -> tuple[Tensor, Tensor, Tensor]:
-        """W, U, b."""
+        """From torch's weights W, U and one bias for both, by operations that autograd follows."""
         biases = [bias for bias in (fused.b_ih, fused.b_hh) if bias is not None]
         return fused.w_ih, fused.w_hh, sum(biases, fused.w_hh.new_zeros(len(fused.w_hh)))
 
     def step(self, x: Tensor, h: Tensor, w: Tensor, u: Tensor, b: Tensor) -> Tensor:
-        """As it is written."""
+        """h after one step, in plain PyTorch."""
         z = x @ w.t() + h @ u.t() + b
         return torch.relu(z) if self._relu else torch.tanh(z)
 
     def forward(
         self, chains: Chains, x: Tensor, initial: Tensor | None, w: Tensor, u: Tensor, b: Tensor
     ) -> tuple[Tensor, None]:
-        """f is applied where its argument stood."""
+        """h `[N, H]`, and what else the way back needs; x and h stand step by step.
+
+        f is applied where its argument stood.
+        """
         h = torch.addmm(b, x, w.t())
         recurrent, f = u.t().contiguous(), torch.relu_ if self._relu else torch.tanh_
         for step, earlier in zip(h.split(chains.counts), [initial, *chains.read(h)], strict=True):
@@ -46,7 +49,12 @@ class SRN:
     def backward(
         self, chains: Chains, grad: Tensor, h: Tensor, kept: Any, u: Tensor, of_initial: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The gradient of h becomes that of f's argument."""
+        """The gradients at W x, at U h and at b, a row for each node: that of h becomes that of f's argument.
+
+        Args:
+            grad: `[N, H]`, of h; is written into.
+            of_initial: zeros `[B, H]`, to be written into; None if it is not asked for.
+        """
         steps = zip(
             grad.split(chains.counts), h.split(chains.counts), [of_initial, *chains.read(grad)], strict=True
         )

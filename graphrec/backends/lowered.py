@@ -6,8 +6,8 @@ from torch import Tensor
 
 from ..cell import Fused
 from ..engine.validate import Context
+from ..operators import move
 from ..schedule import Chains
-from ..sparse import move
 from .runner import Runner
 
 

@@ -13,8 +13,8 @@ from ..engine.initial import per_node
 from ..engine.loop import loop
 from ..engine.messages import messages_for
 from ..engine.validate import Context, validate
+from ..operators import is_plain_only, rows_or_zero
 from ..schedule import schedule, sinks
-from ..sparse import is_plain_only, rows_or_zero
 
 
 class Runner:

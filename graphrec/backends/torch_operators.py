@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..operators import move
 from ..schedule import sinks
-from ..sparse import move
 from .lowered import Lowered
 
 # Far beyond what any gate's argument comes to, and far from overflow.

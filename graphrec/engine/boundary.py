@@ -8,8 +8,8 @@ from itertools import pairwise
 from torch import Tensor
 
 from ..cell import OF_EDGES, Fetch, Own
+from ..operators import move
 from ..schedule import Schedule, Step
-from ..sparse import move
 from .messages import Cut
 from .validate import Context
 

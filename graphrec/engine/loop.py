@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from ..cell import Inbox, Own
+from ..operators import settle
 from ..schedule import Step
 from .boundary import Boundary
-from .cycles import settle
 from .messages import Cut, Levels, Messages, Rounds, Sent, messages_for
 from .validate import Context, check_sent, check_state
 

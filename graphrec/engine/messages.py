@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..cell import Cell, Fetch, Total
+from ..operators import CSR, send, send_and_sum
 from ..schedule import Schedule, Step, out_edges, round_csr
-from ..sparse import CSR, send, send_and_sum
 from ..structure.outside import outside
 
 # What is done with a tensor that comes from elsewhere into a round.

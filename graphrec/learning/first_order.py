@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..sparse import is_plain_only, must_be_plain
+from ..operators import is_plain_only, must_be_plain
 
 
 def check_untransformed(name: str, x: Tensor) -> None:

@@ -3,6 +3,7 @@
 Belongs here: anything computed from a structure alone. Does not: states, cells, gradients.
 """
 
+from ..operators import FixedPoint, NoFixedPointError, NoFixedPointWarning
 from .chains import Chains, chains
 from .compile import check_mode, masked, schedule, with_initial
 from .components import Components, components
@@ -12,7 +13,6 @@ from .levels import CycleError, levels
 from .orders import Order, breadth_first, colouring
 from .out_edges import OutEdges, out_edges
 from .plan import Schedule, Step, check_schedule
-from .rounds import FixedPoint, NoFixedPointError, NoFixedPointWarning
 from .sinks import Sinks, sinks
 from .valueless import schedule_seen_by
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..operators import FixedPoint
 from ..structure import Structure
 from ..structure.outside import outside, uncompiled
 from .components import components
@@ -16,7 +17,6 @@ from .inboxes import segment_layout
 from .levels import levels, longest_paths
 from .orders import Order, ranks
 from .plan import Cycles, Schedule, Steps
-from .rounds import FixedPoint
 
 
 @uncompiled

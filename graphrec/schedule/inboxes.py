@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..sparse import CSR
+from ..operators import CSR
 from .derived import derived
 from .plan import Schedule
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..operators import FixedPoint
 from ..structure import Structure
 from ..structure.outside import made_outside, outside
-from .rounds import FixedPoint
 
 
 class Step(NamedTuple):

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..schedule import FixedPoint, NoFixedPointError, NoFixedPointWarning
-from ..sparse import must_be_plain
+from .fixed_point import FixedPoint, NoFixedPointError, NoFixedPointWarning
+from .plain import must_be_plain
 
 Fields = Sequence[Tensor]
 # From the state of a step's nodes, and what is to be done with each tensor that comes from elsewhere, to their next
