@@ -27,12 +27,11 @@ def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None, backend: str
         cell: the equations.
         plan: the order, from `graphrec.schedule`.
         x: `[N, D]`, one row per node in the structure's numbering.
-        initial: the state that stands before the run, a State (or a tensor, where it has one field) with a row
-            per graph, `[G, H]`, or per node, `[N, H]`, or one for all, `[1, H]`; where there are as many graphs as
-            nodes, `per_graph` or `per_node` of it say which. In async mode it is the state
-            of a virtual predecessor of every node that has none (as `h0` in torch), joined by an edge in slot 0;
-            in sync mode it is round 0. Without it nodes without predecessors have an empty inbox, and round 0
-            is zero.
+        initial: the state before the run, a State (or a tensor, where it has one field) with a row per graph,
+            `[G, H]`, or per node, `[N, H]`, or one for all, `[1, H]`; where there are as many graphs as nodes,
+            `per_graph` or `per_node` of it say which. In async mode it is the state of a virtual predecessor of every
+            node that has none (as `h0` in torch), joined by an edge in slot 0; in sync mode it is round 0. Without
+            it nodes without predecessors have an empty inbox, and round 0 is zero.
         backend: what is to run it, `"loop"` or one that `graphrec.explain` names; None: the fastest that can.
 
     Returns:
@@ -45,7 +44,8 @@ def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None, backend: str
     if backend is not None:
         with running_on(backend):
             return run(cell, plan, x, initial)
-    return cell.State(*_runner(cell, plan, x, initial).state())
+    state = _runner(cell, plan, x, initial).state()
+    return cell.State(*state)
 
 
 @uncompiled
@@ -76,9 +76,8 @@ def run_sequence(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> 
 
 def _or_initial(empty: Tensor, rows: Tensor, initial: list[Tensor]) -> Tensor:
     """The rows, but those of graphs without nodes from the initial state: their own, the one for all, or zero."""
-    shape = (-1, *[1] * (rows.dim() - 1))
     given = initial[0] if initial and initial[0].shape[0] in (1, len(rows)) else rows.new_zeros(())
-    return torch.where(empty.view(shape), given, rows)
+    return torch.where(empty.view(-1, *[1] * (rows.dim() - 1)), given, rows)
 
 
 @uncompiled

@@ -97,15 +97,10 @@ def _fields(cell: Cell, initial: Any) -> list[Tensor]:
 
 
 def _check_past(cell: Cell, plan: Schedule) -> None:
-    past = plan.structure.past
-    if (
-        plan.mode == "async"
-        and past is not None
-        and cell.arity is not None
-        and bool((past > cell.arity).any())
-    ):
+    past, arity = plan.structure.past, cell.arity
+    if plan.mode == "async" and past is not None and arity is not None and bool((past > arity).any()):
         raise ValueError(
-            f"the initial state would fill {int(past.max())} slots of a node, its past, but the cell has {cell.arity}: "
+            f"the initial state would fill {int(past.max())} slots of a node, its past, but the cell has {arity}: "
             f"use a cell with as many slots as there are lags, or one that sums its inbox."
         )
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..cell import Inbox, Own
 from ..operators import settle
-from ..schedule import Step
+from ..schedule import Step, pair_csr
 from .boundary import Boundary
 from .messages import Cut, Levels, Messages, Rounds, Sent, messages_for
 from .validate import Context, check_sent, check_state
@@ -111,7 +111,7 @@ def run_between(run: Context, x_source: Tensor, x_target: Tensor | None, num_tar
         num_targets: n.
     """
     source, target = run.cell.message_pair(x_source, x_target)
-    messages, step = Rounds.between(run.plan, num_targets), run.plan.steps[0]
+    messages, step = Rounds(pair_csr(run.plan, num_targets)), run.plan.steps[0]
     messages.send(0, Sent(source))
     step = step._replace(nodes=slice(0, num_targets))
     nothing = x_source.new_zeros(num_targets, 0)

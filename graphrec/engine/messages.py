@@ -13,7 +13,6 @@ from torch import Tensor
 from ..cell import Cell, Fetch, Total
 from ..operators import CSR, send, send_and_sum
 from ..schedule import Schedule, Step, out_edges, round_csr
-from ..structure.outside import outside
 
 # What is done with a tensor that comes from elsewhere into a round.
 Cut = Callable[[Tensor], Tensor]
@@ -50,15 +49,6 @@ class Rounds:
 
     def __init__(self, csr: CSR) -> None:
         self._csr = csr
-
-    @staticmethod
-    def between(plan: Schedule, num_targets: int) -> Rounds:
-        """A round to the first `num_targets` nodes from the others, whose numbers begin behind them."""
-        if "pair" not in plan.cache:
-            with outside():
-                source, first = plan.source - num_targets, plan.first_edge[:num_targets]
-                plan.cache["pair"] = CSR(source, plan.target, first, plan.num_nodes - num_targets)
-        return Rounds(plan.cache["pair"])
 
     def send(self, level: int, sent: Sent) -> None:
         """For the next round."""

@@ -68,7 +68,8 @@ def validate(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Conte
     _check_cell(cell, plan)
     _check_x(cell, plan, x)
     with outside():
-        _check_slots(cell, plan)
+        if cell.arity is not None and (plan.num_slots > cell.arity or not plan.distinct_slots):
+            raise ValueError(slot_fault(plan, cell.arity))
         check_edges(cell, plan.structure)
         cell.check(plan.structure)
     cell.initialize(x, schedule_seen_by(x, plan).structure)
@@ -142,22 +143,7 @@ def _check_cell(cell: Cell, plan: Schedule) -> None:
         )
 
 
-def _check_slots(cell: Cell, plan: Schedule) -> None:
-    arity = cell.arity
-    if arity is not None and plan.num_edges and (plan.num_slots > arity or not plan.distinct_slots):
-        raise ValueError(slot_fault(plan, arity))
-
-
-def _check_x(cell: Cell, plan: Schedule, x: Tensor) -> None:
-    if not isinstance(x, Tensor):
-        raise TypeError(f"x must be a tensor with one row per node, got {type(x).__name__}.")
-    check_layout("x", x)
-    check_no_batch(x, plan.num_nodes, f"{plan.num_nodes} rows")
-    if x.dim() < 1 or x.shape[0] != plan.num_nodes:
-        raise ValueError(
-            f"x must have one row per node: expected {plan.num_nodes} rows, got shape {tuple(x.shape)}. "
-            f"Nodes without an input of their own get a row, too (zeros, for instance)."
-        )
+def _check_x(cell: Cell, plan: Schedule, x: Any) -> None:
     width = cell.inputs
     if isinstance(width, tuple):
         raise ValueError(
@@ -170,6 +156,13 @@ def _check_x(cell: Cell, plan: Schedule, x: Tensor) -> None:
 def _check_rows(cell: Cell, plan: Schedule, name: str, x: Any, count: int, width: int | None) -> None:
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} must be a tensor with one row per node, got {type(x).__name__}.")
+    check_layout(name, x)
+    check_no_batch(x, count, f"{count} rows")
+    if x.dim() < 1 or x.shape[0] != count:
+        raise ValueError(
+            f"{name} must have one row per node: expected {count} rows, got shape {tuple(x.shape)}. "
+            f"Nodes without an input of their own get a row, too (zeros, for instance)."
+        )
     if width is not None and (x.dim() != 2 or x.shape[1] != width):
         raise ValueError(f"{name} must have shape [{count}, {width}] for this cell, got {tuple(x.shape)}.")
     if not x.is_floating_point():

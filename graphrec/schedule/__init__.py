@@ -8,7 +8,7 @@ from .chains import Chains, chains
 from .compile import check_mode, masked, schedule, with_initial
 from .components import Components, components
 from .derived import derived
-from .inboxes import Part, degree, is_loop, parts, round_csr, slot_fault
+from .inboxes import Part, degree, is_loop, pair_csr, parts, round_csr, slot_fault
 from .levels import CycleError, levels
 from .orders import Order, breadth_first, colouring
 from .out_edges import OutEdges, out_edges
@@ -41,6 +41,7 @@ __all__ = [
     "levels",
     "masked",
     "out_edges",
+    "pair_csr",
     "parts",
     "round_csr",
     "schedule",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..operators import CSR
+from ..structure.outside import outside
 from .derived import derived
 from .plan import Schedule
 
@@ -30,6 +31,15 @@ def is_loop(plan: Schedule) -> Tensor | None:
 def round_csr(plan: Schedule) -> CSR:
     """The edges of a round (sync mode)."""
     return CSR(plan.source, plan.target, plan.first_edge, plan.num_nodes)
+
+
+def pair_csr(plan: Schedule, num_targets: int) -> CSR:
+    """The edges of a round to the first `num_targets` nodes from the others, whose numbers begin behind them."""
+    if "pair" not in plan.cache:
+        with outside():
+            source, first = plan.source - num_targets, plan.first_edge[:num_targets]
+            plan.cache["pair"] = CSR(source, plan.target, first, plan.num_nodes - num_targets)
+    return plan.cache["pair"]
 
 
 class Part(NamedTuple):

@@ -15,7 +15,7 @@ ORDER = (
     *(
         "structure",
         "io",
-        "sparse",
+        "operators",
         "schedule",
         "sequences",
         "transforms",
