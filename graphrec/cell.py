@@ -313,7 +313,7 @@ class Inbox(_Lazy):
         """The inbox of what sources send that follow this cell, where the fields are those of their states."""
         if cell.Message is None:
             return self
-        sent = functools.cache(lambda: cell.message(self))
+        sent = functools.cache(lambda: cell.as_message(self))
         return self._with_fields(
             cell.Message._fields, lambda name: getattr(self if name in OF_EDGES else sent(), name)
         )
@@ -438,11 +438,11 @@ class Cell(Resettable):
             None if the cell does not care.
         reads_edges: what else the equations read of edges, of `"edge_attr"` and `"edge_weight"`, in a tuple; None: it
             is not said. What is given in a call and no cell of a model reads is refused where all of them say.
-        begins_with_x: whether the input is the state of round 0; see `initial_state`.
+        begins_with_x: whether the input is the state of round 0; see `initial_from_x`.
         constants: the names of the state's fields that every step hands on as it got them; at a fixed point there is
             nothing to be found of these.
         relations: how many relations there are, or None if the cell does not care.
-        Message: the type of what nodes send to their targets, or None if that is their state; see `message`.
+        Message: the type of what nodes send to their targets, or None if that is their state; see `as_message`.
         recurrent_layers: the names of the layers that multiply the predecessor's h, for those who would mask it
             there; see `graphrec.VariationalDropout`.
         elementwise: whether the step is one of `hidden` units that do not see each other: unit u of the new state
@@ -488,6 +488,8 @@ class Cell(Resettable):
             for kind in (getattr(cls, "State", None), cls.Message)
             for field in getattr(kind, "_fields", ())
         }
+        if cls.begins_with_x is True and cls.initial_from_x is Cell.initial_from_x:
+            raise TypeError(f"{cls.__name__} begins with x: define initial_from_x(x, s), the state of round 0.")
         taken = _RESERVED.intersection(fields)
         if taken:
             raise TypeError(
@@ -527,7 +529,7 @@ class Cell(Resettable):
             )
         return rows
 
-    def initial_state(self, x: Tensor, s: Structure) -> Any:
+    def initial_from_x(self, x: Tensor, s: Structure) -> Any:
         """The state before the run where none is given, a State of `[N, ·]` tensors; None: zero.
 
         For cells in whose equations the input is the state of round 0, as in graph convolutions; in async mode it is
@@ -535,7 +537,7 @@ class Cell(Resettable):
         """
         return None
 
-    def message(self, state: Any) -> Any:
+    def as_message(self, state: Any) -> Any:
         """What a node sends to its targets, a Message, from its state, whose fields are read by name.
 
         For products that each node can do once, however many edges leave it. Inbox and `own` have its fields.

@@ -46,7 +46,7 @@ class Convolution(Cell):
     State = NodeState
     begins_with_x = True
 
-    def initial_state(self, x: Tensor, s: Structure) -> Any:
+    def initial_from_x(self, x: Tensor, s: Structure) -> Any:
         """h_0 = x."""
         return self.State(x)
 
@@ -157,7 +157,7 @@ class GCNCell(LinearConvolution):
                 f"shape or [{structure.num_edges}, 1], got {got}: give them, or make the cell with weighted=False."
             )
 
-    def initial_state(self, x: Tensor, s: Structure) -> State:
+    def initial_from_x(self, x: Tensor, s: Structure) -> State:
         """h_0 = x, and the degrees."""
         weight = s.edge_weight
         if weight is None and self.weighted:
@@ -182,7 +182,7 @@ class GCNCell(LinearConvolution):
         degree = loop.index_add(0, s.target, weight)
         return degree.masked_fill(degree <= 0, torch.inf).rsqrt(), loop
 
-    def message(self, state: Any) -> Message:
+    def as_message(self, state: Any) -> Message:
         """W h / sqrt(d)."""
         return self.Message(state.scale.unsqueeze(-1) * self.lin(state.h))
 

@@ -93,7 +93,7 @@ class DAGNNCell(Cell):
         """w_3 . e."""
         return edge_attr if self.edge_score is None else self.edge_score(edge_attr)
 
-    def message(self, state: Any) -> Message:
+    def as_message(self, state: Any) -> Message:
         """The state and w_2 . h."""
         return self.Message(state.h, self.score(state.h))
 

@@ -188,7 +188,7 @@ class GATCell(Attention):
             return edge_attr
         return (self._by_head(self.lin_edge(edge_attr)) * self.att_edge).sum(-1)
 
-    def message(self, state: Any) -> Message:
+    def as_message(self, state: Any) -> Message:
         """What of scores and sums depends on one node."""
         of_source, of_target = self.input_layers
         z = self._by_head(getattr(self, of_source)(state.h))
@@ -272,7 +272,7 @@ class GATv2Cell(Attention):
         """W_e e by heads, `[E, K, H / K]`."""
         return edge_attr if self.lin_edge is None else self._by_head(self.lin_edge(edge_attr))
 
-    def message(self, state: Any) -> Message:
+    def as_message(self, state: Any) -> Message:
         """The two products."""
         return self.Message(self._by_head(self.lin_l(state.h)), self._by_head(self.lin_r(state.h)))
 

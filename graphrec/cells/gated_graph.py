@@ -31,7 +31,7 @@ class _Gathering(Cell):
             )
         self.rnn = nn.GRUCell(hidden, hidden)
 
-    def initial_state(self, x: Tensor, s: Structure) -> NodeState:
+    def initial_from_x(self, x: Tensor, s: Structure) -> NodeState:
         """h_0 = [x, 0]."""
         if x.dim() != 2 or x.shape[1] > self.hidden:
             raise ValueError(
@@ -83,7 +83,7 @@ class GGNNCell(_Gathering):
         """W_r."""
         nn.init.uniform_(self.weight, -(self.hidden**-0.5), self.hidden**-0.5)
 
-    def message(self, state: Any) -> Message:
+    def as_message(self, state: Any) -> Message:
         """W h."""
         return self.Message(state.h @ self.weight[0] if self.relations == 1 else state.h)
 

@@ -65,9 +65,9 @@ class PerKind(Cell):
         """Those of all cells."""
         return self._parts[0].shapes()
 
-    def initial_state(self, x: Tensor, s: Structure) -> Any:
+    def initial_from_x(self, x: Tensor, s: Structure) -> Any:
         """For nodes of each kind as their cell; zero, where other cells begin with x."""
-        given = [cell.initial_state(x, s) for cell in self._parts]
+        given = [cell.initial_from_x(x, s) for cell in self._parts]
         if s.kind is None or all(state is None for state in given):
             return None
         zero = [x.new_zeros(s.num_nodes, *shape) for shape in self.shapes()]

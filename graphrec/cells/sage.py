@@ -82,13 +82,13 @@ class SAGECell(LinearConvolution):
             return self.given_inputs  # no layer tells
         return super().inputs
 
-    def message(self, state: Any) -> Message:
+    def as_message(self, state: Any) -> Message:
         """h_u, or ReLU(W_3 h_u + c)."""
         return self.Message(state.h if self.lin is None else torch.relu(self.lin(state.h)))
 
     def message_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
         """What sources show, and the targets' rows."""
-        return self.message(self.State(x_source)), Given(x_target)
+        return self.as_message(self.State(x_source)), Given(x_target)
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
         """One step."""

@@ -62,20 +62,20 @@ class Wrapping(Cell):
         """As the cell."""
         return self.cell.edge_rows(s, edges)
 
-    def initial_state(self, x: Tensor, s: Structure) -> Any:
+    def initial_from_x(self, x: Tensor, s: Structure) -> Any:
         """As the cell."""
-        return self.cell.initial_state(x, s)
+        return self.cell.initial_from_x(x, s)
 
-    def message(self, state: Any) -> Any:
+    def as_message(self, state: Any) -> Any:
         """As the cell."""
-        return self.cell.message(state)
+        return self.cell.as_message(state)
 
 
 def with_message(cell: Cell, state: Any) -> Any:
     """A state as a cell's `own`: with the fields of what its nodes show beside its own."""
     if cell.Message is None:
         return state
-    return SimpleNamespace(**{**cell.message(state)._asdict(), **state._asdict()})
+    return SimpleNamespace(**{**cell.as_message(state)._asdict(), **state._asdict()})
 
 
 def check_sends_its_state(cell: Any) -> None:

@@ -23,13 +23,13 @@ class Sent:
 
     Args:
         state: a State, or anything that has its fields.
-        cell: whose `message` makes something else of it; None: it is sent as it is.
+        cell: whose `as_message` makes something else of it; None: it is sent as it is.
     """
 
     def __init__(self, state: Any, cell: Cell | None = None) -> None:
         self.state = state
         self._made = () if cell is None or cell.Message is None else cell.Message._fields
-        self._make = functools.cache(lambda: state if cell is None else cell.message(state))
+        self._make = functools.cache(lambda: state if cell is None else cell.as_message(state))
         self._with_grad = torch.is_grad_enabled()
 
     def read_own(self, name: str) -> Tensor:

@@ -75,13 +75,13 @@ def validate(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Conte
     cell.initialize(x, schedule_seen_by(x, plan).structure)
     if initial is None:
         plan = schedule_seen_by(x, plan)
-        initial = cell.initial_state(x, plan.structure)
+        initial = cell.initial_from_x(x, plan.structure)
         if initial is None:
             return Context(cell, plan, None, x.dtype), []
         nodes = torch.arange(plan.num_nodes, device=plan.device)
         return Context(cell, plan, nodes, x.dtype, each_its_own=True), _initial_of_x(cell, plan, initial)
     if cell.begins_with_x:
-        _check_width_is_kept(cell, cell.initial_state(x, plan.structure))
+        _check_width_is_kept(cell, cell.initial_from_x(x, plan.structure))
     fields, rows, each_its_own = check_initial(cell, plan, x, initial)
     return Context(cell, schedule_seen_by(x, with_initial(plan)), rows, x.dtype, each_its_own), fields
 
@@ -191,13 +191,13 @@ def _initial_of_x(cell: Cell, plan: Schedule, initial: Any) -> list[Tensor]:
     name = type(cell).__name__
     if getattr(initial, "_fields", None) != cell.State._fields:
         raise TypeError(
-            f"{name}.initial_state must return a {name}.State({', '.join(cell.State._fields)}), got "
+            f"{name}.initial_from_x must return a {name}.State({', '.join(cell.State._fields)}), got "
             f"{type(initial).__name__}."
         )
     for field, shape, value in zip(cell.State._fields, cell.shapes(), initial, strict=True):
         if value.shape[0] != plan.num_nodes:
             raise ValueError(
-                f"{name}.initial_state must return one row per node, {plan.num_nodes}, got {tuple(value.shape)} for "
+                f"{name}.initial_from_x must return one row per node, {plan.num_nodes}, got {tuple(value.shape)} for "
                 f"{field}."
             )
         if value.shape[1:] != shape and plan.rounds != 1:

@@ -27,7 +27,7 @@ def check_run(rule: Any, cell: Cell, plan: Schedule, x: Tensor, initial: Any) ->
             f"{name} goes along a schedule in which each node has its turn once, after its sources (mode='async'), got "
             f"one with {what}: learn this with BPTT."
         )
-    if cell.initial_state(x.detach(), plan.structure) is not None:
+    if cell.initial_from_x(x.detach(), plan.structure) is not None:
         raise ValueError(
             f"{name} is for cells that begin with zero or with the initial state that is given, but {of_cell} begins "
             f"with x: learn this with BPTT."

@@ -28,7 +28,7 @@ class InRounds(gr.Cell):
         super().__init__(H, H)
         self.f, self.g = nn.Linear(2 * H + EDGE_FEATURES, H), nn.Linear(2 * H, H)
 
-    def before(self, x, s):
+    def initial_from_x(self, x, s):
         return self.State(x)
 
     def message(self, inbox, own):
@@ -47,7 +47,7 @@ class Expanded(InRounds):
 
     begins_with_x = False
 
-    def before(self, x, s):
+    def initial_from_x(self, x, s):
         return None
 
     def forward(self, x, inbox, own):
