@@ -489,7 +489,9 @@ class Cell(Resettable):
             for field in getattr(kind, "_fields", ())
         }
         if cls.begins_with_x is True and cls.initial_from_x is Cell.initial_from_x:
-            raise TypeError(f"{cls.__name__} begins with x: define initial_from_x(x, s), the state of round 0.")
+            raise TypeError(
+                f"{cls.__name__} begins with x: define initial_from_x(x, s), the state of round 0."
+            )
         taken = _RESERVED.intersection(fields)
         if taken:
             raise TypeError(

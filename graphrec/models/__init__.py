@@ -8,11 +8,11 @@ from .combine import RMLP, Bidirectional, Reversed, Stacked, UpDown
 from .delays import AR, NARX, TDNN, StateSpace
 from .dropout import VariationalDropout
 from .graphs import DAGNN, GNN, Levelwise
+from .heads import SequenceToClass, SequenceToLabels
 from .language import LanguageModel, Seq2Seq
 from .model import Model
 from .recursive import GRU, LSTM, RNTN, SRN, RecNN, Recursive, TreeGRU, TreeLSTM
-from .torch_like import Sequences, from_torch, to_torch
-from .uses import SequenceToClass, SequenceToLabels
+from .torch_rnn import Sequences, from_torch, to_torch
 
 __all__ = [
     "DAGNN",

@@ -857,3 +857,8 @@ def test_states_that_are_sent_must_fit(sent, error, message):
 def test_a_schedule_on_another_device():
     with pytest.raises(ValueError, match=r"x is on cuda.*the schedule is on cpu: .*s\.to\("):
         gr.run(gr.SRNCell(3, 4).to("cuda"), plan(), x_for(device="cuda"))
+
+
+def test_a_cell_that_begins_with_x_says_how():
+    with pytest.raises(TypeError, match=r"Unsaid begins with x: define initial_from_x"):
+        type("Unsaid", (_UserCell,), {"begins_with_x": True})

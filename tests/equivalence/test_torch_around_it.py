@@ -344,3 +344,15 @@ def test_models_are_pickled(merge):
     model = gr.Bidirectional(gr.SRN(INPUTS, HIDDEN), gr.TreeGRU(INPUTS, HIDDEN), merge)
     s, x = gr.chain(4), torch.randn(4, INPUTS)
     assert_close(pickle.loads(pickle.dumps(model))(x, s), model(x, s))
+
+
+@pytest.mark.parametrize("field", ["h", "c"])
+@pytest.mark.parametrize("make", [gr.LSTMCell, gr.ChildSumTreeLSTMCell])
+def test_backward_hooks_see_every_field_of_every_step(make, field):
+    """(Of torch's LSTM they see the output alone: a loss of the final states passes them by.)"""
+    cell, plan = make(INPUTS, HIDDEN), gr.schedule(gr.chains([5, 3]))
+    seen = []
+    cell.register_full_backward_hook(lambda cell, inputs, grads: seen.append([g is not None for g in grads]))
+    getattr(gr.run(cell, plan, torch.randn(8, INPUTS)), field).sum().backward()
+    last = [name == field for name in cell.State._fields]  # which no later step reads
+    assert seen == [last, *[[True, True]] * 4]
