@@ -1,4 +1,4 @@
-"""A step whose nodes depend on themselves: it is done again and again, or until nothing changes."""
+"""A step whose nodes depend on themselves: it is repeated a number of times, or until nothing changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .fixed_point import FixedPoint, NoFixedPointError, NoFixedPointWarning
 from .plain import must_be_plain
 
 Fields = Sequence[Tensor]
-# From the state of a step's nodes, and what is to be done with each tensor that comes from elsewhere, to their next
+# From the state of a step's nodes, and a function that is applied to each tensor from elsewhere, to their next
 # state.
 Round = Callable[[Any, Callable[[Tensor], Tensor]], Any]
 
@@ -21,13 +21,13 @@ Round = Callable[[Any, Callable[[Tensor], Tensor]], Any]
 def settle(
     once: Round, state: Any, rounds: int | FixedPoint, component: Tensor, constants: tuple[str, ...] = ()
 ) -> Any:
-    """The state of a step's nodes after so many rounds, or at the fixed point.
+    """The state of a step's nodes after a number of rounds, or at the fixed point.
 
     Args:
         once: a round.
-        state: before the first one.
+        state: the initial one.
         rounds: how many.
-        component: `[n]`, the strongly connected component of each node, each of which stops by itself.
+        component: `[n]`, the strongly connected component of each node; each component stops separately.
         constants: the names of the state's fields that no round changes.
     """
     if isinstance(rounds, int):
@@ -46,7 +46,7 @@ def settle(
 def _with_gradient(
     once: Round, found: Any, until: FixedPoint, component: Tensor, constants: tuple[str, ...]
 ) -> Any:
-    """The fixed point that was found, with the gradient that one round at it tells."""
+    """The fixed point that was found, with the gradient of one round at it."""
     cut = _Cut()
     leaves = {name: getattr(found, name).detach().requires_grad_() for name in _moving(found, constants)}
     there = {name: cut(getattr(found, name)) for name in constants}
@@ -67,10 +67,10 @@ def _as_it_is(rows: Tensor) -> Tensor:
 
 
 class _Cut:
-    """Where the graph of a round ends: what comes from elsewhere is detached, and remembered.
+    """Where the graph of a round is cut: tensors from elsewhere are detached, and remembered.
 
-    Whoever asks for the derivative of a round makes autograd look through all that hangs behind it, which would be
-    everything that has been computed before.
+    To differentiate a round, autograd would search everything that it depends on, which is all that has been
+    computed so far.
     """
 
     def __init__(self) -> None:
@@ -93,9 +93,9 @@ def _fixed_point(
     for _ in range(until.limit):
         new = once(state)
         residual = _change(state, new, component, len(moving))
-        # A component that has settled stays as it is, however long others take.
-        still = moving[component]
-        state = [torch.where(_like(still, a), b, a) for a, b in zip(state, new, strict=True)]
+        # A component that has settled keeps its state, however long others take.
+        unsettled = moving[component]
+        state = [torch.where(_like(unsettled, a), b, a) for a, b in zip(state, new, strict=True)]
         moving = moving & ~(residual <= until.tolerance)
         if not bool(moving.any()):
             return state
@@ -112,7 +112,7 @@ def _fixed_point(
 
 
 def _change(old: Fields, new: Fields, component: Tensor, count: int) -> Tensor:
-    """For each component by how much its largest change changes a number of the state."""
+    """For each component the largest change of any entry of the state."""
     most = torch.zeros(count, device=component.device, dtype=old[0].dtype)
     for a, b in zip(old, new, strict=True):
         change = (b - a).abs().reshape(len(a), -1).amax(1) if a.numel() else a.new_zeros(len(a))
@@ -125,13 +125,13 @@ def _like(mask: Tensor, rows: Tensor) -> Tensor:
 
 
 class _Task(NamedTuple):
-    """What the way back needs.
+    """What the backward pass needs.
 
     Attributes:
-        until: how far.
+        until: when to stop.
         component: of each node.
         leaves, images: the fields of the state before and after one round at the fixed point.
-        inside: what the round has read from elsewhere.
+        inside: the tensors that the round has read from elsewhere.
     """
 
     until: FixedPoint
@@ -141,7 +141,7 @@ class _Task(NamedTuple):
     inside: list[Tensor]
 
     def back(self, to: list[Tensor], grads: Fields) -> Sequence[Tensor | None]:
-        """The gradients of a round that has these at its end."""
+        """The gradients of a round, given those of its result."""
         pairs = [(image, grad) for image, grad in zip(self.images, grads, strict=True) if image.requires_grad]
         with torch.enable_grad():
             return torch.autograd.grad(
@@ -156,13 +156,13 @@ class _Task(NamedTuple):
 class _Implicit(torch.autograd.Function):
     """The fixed point, whose gradient goes through one round as if there had been as many as it takes.
 
-    Of that round autograd itself follows the images, to the weights that it has used; the gradients of what it has
-    read from elsewhere are found here.
+    Autograd itself follows the images of that round back to the weights; the gradients of what the round has read
+    from elsewhere are found here.
     """
 
     @staticmethod
     def forward(ctx: Any, task: _Task, *images_and_outside: Tensor) -> tuple[Tensor, ...]:
-        """The fields of the state, as they are."""
+        """The fields of the state, unchanged."""
         ctx.task = task
         return tuple(field.detach() for field in task.leaves)
 

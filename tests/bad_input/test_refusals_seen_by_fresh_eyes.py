@@ -41,7 +41,7 @@ REFUSED = {
     "what does not show h, added to": (
         lambda: gr.ResidualCell(gr.GCNCell(4, 4)),
         ValueError,
-        "nodes of GCNCell show others only z",
+        "nodes of GCNCell send others only z",
     ),
     "the state of one model for two": (
         lambda: gr.Stacked([gr.LSTM(4, 4), gr.LSTM(4, 4)])(X, gr.chain(4), initial=STATE),
