@@ -21,9 +21,9 @@ class Boundary:
     copy, in case the cell writes into it.
 
     Args:
-            run: the run.
-            x: `[N, D]`, in the structure's numbering.
-            initial: per field `[K, ...]` (see `Context.initial_row`), or nothing.
+        run: the run.
+        x: `[N, D]`, in the structure's numbering.
+        initial: per field `[K, ...]` (see `Context.initial_row`), or nothing.
     """
 
     def __init__(self, run: Context, x: Tensor, initial: list[Tensor]) -> None:
