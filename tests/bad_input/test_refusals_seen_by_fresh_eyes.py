@@ -29,14 +29,14 @@ REFUSED = {
     "attention that reads no features": (
         lambda: gr.attention_weights(gr.GATCell(4, 4), X, EDGES, torch.ones(3, 2)),
         ValueError,
-        "does not look at edge_attr",
+        "does not read edge_attr",
     ),
     "attention that reads no weights": (
         lambda: gr.attention_weights(
             gr.GATCell(4, 4), X, torch.sparse_coo_tensor(EDGES.flip(0), torch.rand(3), (4, 4))
         ),
         ValueError,
-        "does not look at edge_weight",
+        "does not read edge_weight",
     ),
     "what does not show h, added to": (
         lambda: gr.ResidualCell(gr.GCNCell(4, 4)),
