@@ -558,8 +558,8 @@ class Cell(Resettable):
             TypeError: the cell is not defined between two sets of nodes.
         """
         raise TypeError(
-            f"{type(self).__name__} is no layer from one set of nodes to another, (x_source, x_target): take SAGECell, "
-            f"GINCell, GATCell or GATv2Cell, or define message_pair."
+            f"{type(self).__name__} is not a layer from one set of nodes to another, (x_source, x_target): take "
+            f"SAGECell, GINCell, GATCell or GATv2Cell, or define message_pair."
         )
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:

@@ -48,7 +48,7 @@ def _of_part(part: nn.Module, name: str, seen: Seen) -> Iterator[Callable[..., o
     if is_parametrized(part):
         raise TypeError(
             f"{name} ({type(part).__name__}) has weights that are computed from others (torch.nn.utils.parametrize), "
-            f"which nothing draws anew: make a new model."
+            f"which nothing redraws: make a new model."
         )
     if isinstance(part, Resettable) and type(part).reset_parameters is Resettable.reset_parameters:
         _check_own(part, name)

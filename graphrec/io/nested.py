@@ -59,7 +59,7 @@ def _token(leaf: Any, write: Callable[[Any], str]) -> str:
     if isinstance(leaf, Iterable | ast.AST) and not isinstance(leaf, bytes):
         raise TypeError(
             f"a leaf of a tree is a text or a number, got {type(leaf).__name__}: write nested trees as lists, or as "
-            f"an nltk.Tree all through, and give graphrec.tree arrays, tensors and syntax trees by themselves."
+            f"an nltk.Tree throughout, and give graphrec.tree arrays, tensors and syntax trees directly."
         )
     return written(leaf, write)
 

@@ -45,7 +45,7 @@ def walk(root: Any, read: Callable[[Any], Reading]) -> tuple[TreeRows, list[Any]
             seen.add(itself)
         if repeated > MOST_REPEATED:
             raise ValueError(
-                f"{len(seen)} nested nodes stand in so many places that they unfold to more than {MOST_REPEATED:,} "
+                f"{len(seen)} nested nodes are repeated so often that they unfold to more than {MOST_REPEATED:,} "
                 f"nodes: a tree's nodes have one parent each. Use graphrec.dag for a structure that shares nodes."
             )
         opened.append((node, reading, iter(reading.children), []))

@@ -52,7 +52,7 @@ class LocalRun:
         asked = [tensor for tensor in flat if tensor.requires_grad]
         if not asked or not loss.requires_grad:
             raise ValueError(
-                "there is no gradient to tell: neither the cell's parameters nor x require one, or the loss does not "
+                "there is no gradient to report: neither the cell's parameters nor x require one, or the loss does not "
                 "depend on this run."
             )
         grads = torch.autograd.grad(loss, asked, retain_graph=True, allow_unused=True, materialize_grads=True)

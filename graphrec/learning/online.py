@@ -100,7 +100,7 @@ class Online:
             if own is not None and traced.step is not None and traced.step.reads_own():
                 raise ValueError(
                     f"{type(self.cell).__name__} reads the node's own previous state, whose sensitivities are not "
-                    f"carried on: begin each piece anew with reset()."
+                    f"carried on: start over with reset() for each piece."
                 )
             state, sent = traced.parts(visit.state)
             value = self._learn(traced.trace, self.cell.State(*state), sent, visit.nodes, loss)
@@ -129,18 +129,18 @@ class Online:
     def _check(self, structure: Structure) -> None:
         if self._is_within:
             raise ValueError(
-                "the last piece was left before its end, and so there is no state to go on from: run all its steps, or "
-                "begin anew with reset()."
+                "the last piece was left before its end, and so there is no state to continue from: run all its steps, "
+                "or start over with reset()."
             )
         if self._odd >= 0:
             raise ValueError(
                 f"graph {self._odd} of the last piece had several nodes that no edge leaves, and so no state to "
-                f"go on from: begin anew with reset()."
+                f"continue from: start over with reset()."
             )
         if self.carried is not None and len(self.carried[0]) != structure.num_graphs:
             raise ValueError(
                 f"the last piece was of {len(self.carried[0])} streams, this one is of {structure.num_graphs}: give a "
-                f"graph for each (an empty one where nothing comes), or begin anew with reset()."
+                f"graph for each (an empty one where nothing comes), or start over with reset()."
             )
 
 

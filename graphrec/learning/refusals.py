@@ -68,8 +68,8 @@ def check_modules(name: str, cell: Cell) -> None:
             )
         if isinstance(part, _DropoutNd) and part.training and part.p > 0:
             raise ValueError(
-                f"{name} computes a step more than once, but {path} draws its dropout anew each time: put the dropout "
-                f"before or behind the run, use graphrec.VariationalDropout, or call {path}.eval()."
+                f"{name} computes a step more than once, but {path} redraws its dropout each time: put the dropout "
+                f"before or after the run, use graphrec.VariationalDropout, or call {path}.eval()."
             )
 
 
@@ -127,8 +127,8 @@ def _check_derivatives(name: str, of_cell: str, step: LocalStep) -> None:
     with torch.enable_grad():
         if step.value().requires_grad:
             raise ValueError(
-                f"{of_cell} reads a tensor that requires a gradient and is none of its parameters, which {name} would "
-                f"not reach: make it an nn.Parameter of the cell, or learn with BPTT."
+                f"{of_cell} reads a tensor that requires a gradient and is not one of its parameters, which {name} "
+                f"would not reach: make it an nn.Parameter of the cell, or learn with BPTT."
             )
     forwards, backwards, scale = step.both_ways()
     if (forwards - backwards).abs() > 1e3 * torch.finfo(scale.dtype).eps * scale:

@@ -150,7 +150,7 @@ class Stream:
             return
         if self._state is None:
             raise ValueError(
-                "there are no streams yet, so none can begin anew: reset() takes a mask after a call."
+                "there are no streams yet, so none can start over: reset() takes a mask after a call."
             )
         begins = self._state.begins
         self._state = self._state._replace(
@@ -184,7 +184,7 @@ class Stream:
         if stored["layers"] != self._layers:
             raise ValueError(
                 f"the state is that of a model with other layers: it has {stored['layers']}, the model {self._layers}. "
-                f"Take the state of an equal model, or begin anew with reset()."
+                f"Take the state of an equal model, or start over with reset()."
             )
         streams = stored["streams"]
         if streams is None:

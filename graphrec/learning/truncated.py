@@ -53,7 +53,7 @@ class TruncatedBPTT(Rule):
         self.every = as_count("every", every, 1)
         if self.every > self.depth:
             raise ValueError(
-                f"every must be at most depth: every so many levels errors go back through depth of them, and some "
+                f"every must be at most depth: each time errors go back through depth levels only, and some "
                 f"would never be sent, got every={self.every}, depth={self.depth}."
             )
         self.lookback = self.every * (-(-self.depth // self.every) - 1)

@@ -55,8 +55,8 @@ class TDNN(Model, Passing):
         check_width("x", x, s.num_nodes, self.cell.seen)
         if self.explain:
             raise ValueError(
-                "a TDNN has an edge of its own for each lag, so that an explainer's mask of the given edges says "
-                "nothing to it: mask nodes (node_mask_type)."
+                "a TDNN makes its own edge for each lag, so that an explainer's mask of the given edges does not "
+                "apply: mask nodes (node_mask_type)."
             )
         plan = schedule(_with_lags(s, self.cell.arity), "sync", 1)
         round_0 = self.cell.State(h=x.new_zeros(x.shape[0], self.cell.hidden), u=x)

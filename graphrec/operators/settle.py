@@ -171,7 +171,7 @@ class _Implicit(torch.autograd.Function):
         """Solve g = grads + J^T g, J being the derivative of a round by the state."""
         if must_be_plain(grads):
             raise RuntimeError(
-                "the gradient at a fixed point is found by iteration, one at a time, and has no derivative of its own, "
+                "the gradient at a fixed point is found by iteration, one at a time, and has no derivative itself, "
                 "which create_graph=True, is_grads_batched=True or vectorize=True ask for: take a number of rounds, "
                 "schedule(..., cycles='iterate', rounds=T)."
             )

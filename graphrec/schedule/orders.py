@@ -58,7 +58,7 @@ def breadth_first(structure: Structure, roots: Sequence[int] | Tensor) -> Tensor
         roots: at least one for each part of it.
 
     Raises:
-        ValueError: no roots, one that is no node, or a node that no root reaches.
+        ValueError: no roots, one that is not a node, or a node that no root reaches.
     """
     given = as_whole_numbers(roots, "roots must be nodes").flatten().to(structure.device)
     if not structure.num_nodes and not len(given):

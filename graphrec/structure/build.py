@@ -209,7 +209,7 @@ def _lags(lags: int | Sequence[int]) -> list[int]:
         raise ValueError(f"{expected}, got {lags!r}.")
     if int(back.min()) < 1:
         raise ValueError(
-            f"a lag must be 1 or more, got {int(back.min())}: its own input a node has in any case."
+            f"a lag must be 1 or more, got {int(back.min())}: a node reads its own input anyway."
         )
     if back.unique().numel() < back.numel():
         raise ValueError(f"lags must differ from each other, got {back.tolist()}.")

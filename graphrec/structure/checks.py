@@ -44,7 +44,7 @@ def as_count(name: str, value: Any, least: int = 0) -> int:
     """
     try:
         if isinstance(value, bool):
-            raise TypeError("True and False are no numbers.")
+            raise TypeError("True and False are not numbers.")
         count = index(value)
     except TypeError as error:
         raise TypeError(

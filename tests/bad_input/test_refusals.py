@@ -164,7 +164,7 @@ STRUCTURES = {
     ),
     "a list within an nltk.Tree": (
         lambda: gr.tree(nltk.Tree("S", [["a", "b"]])),
-        ["list", "nltk.Tree all through"],
+        ["list", "nltk.Tree throughout"],
     ),
     "an nltk.Tree of nothing": (
         lambda: gr.tree(nltk.Tree("S", [nltk.Tree("", [])])),
