@@ -184,11 +184,9 @@ def to_packed(h: Tensor, s: Structure | Data, like: PackedSequence | None = None
 def to_list(h: Tensor, s: Structure | Data) -> list[Tensor]:
     """A tensor `[T, ...]` per sequence; arguments as in `to_padded`."""
     s = as_structure(s, h)
-    size, position = _layout(h, s)
-    node = torch.empty_like(position)
-    node[(torch.cumsum(size, 0) - size)[s.graph] + position] = torch.arange(
-        len(position), device=position.device
-    )
+    size, time = _layout(h, s)
+    node = torch.empty_like(time)
+    node[(torch.cumsum(size, 0) - size)[s.graph] + time] = torch.arange(len(time), device=time.device)
     return list(h.index_select(0, seen_by(h, node)).split(size.tolist())) if len(size) else []
 
 

@@ -122,10 +122,8 @@ class LRUCell(Cell):
         """One step."""
         radius, angle = torch.exp(-self.nu.exp()), self.theta.exp()
         re, im = radius * torch.cos(angle), radius * torch.sin(angle)
-        previous_re, previous_im = inbox.sum(inbox.h).chunk(2, dim=-1)
-        rotated = torch.cat(
-            [re * previous_re - im * previous_im, re * previous_im + im * previous_re], dim=-1
-        )
+        prev_re, prev_im = inbox.sum(inbox.h).chunk(2, dim=-1)
+        rotated = torch.cat([re * prev_re - im * prev_im, re * prev_im + im * prev_re], dim=-1)
         return self.State(rotated + x)
 
 

@@ -691,7 +691,7 @@ CELLS = {
     ),
     "a layer for a step": (
         lambda: gr.StepCell(torch.nn.LSTM(3, 4)),
-        ["LSTM", "[n, H]", "[1, 4] for 2 rows", "no step"],
+        ["LSTM", "[n, H]", "[1, 4] for 2 rows", "not a step"],
     ),
     "widths that are none": (
         lambda: gr.StepCell(torch.nn.GRUCell(3, 4), hidden="4"),

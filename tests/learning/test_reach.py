@@ -242,7 +242,7 @@ REFUSED = [
         CHAIN,
         r"cannot differentiate batch normalisation in training \(norm\).*LayerNorm",
     ),
-    (RTRL(), Dropping(), CHAIN, r"drop draws its dropout anew each time.*VariationalDropout"),
+    (RTRL(), Dropping(), CHAIN, r"drop redraws its dropout each time.*VariationalDropout"),
     (RTRL(), DroppingByFunction(3, 4), CHAIN, r"torch.func, which cannot go through DroppingByFunction"),
     (
         RTRL(),
