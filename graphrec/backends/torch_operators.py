@@ -73,7 +73,7 @@ class TorchOperators(Lowered):
         call, device = getattr(torch, self.fused.operator), self.x.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.x.dtype
         weights = [weight.to(dtype) for weight in self.fused._replace(w_ih=w_ih).weights()]
-        state: Any = [field.unsqueeze(0).to(dtype) for field in self._initial_state()]
+        state: Any = [field.unsqueeze(0).to(dtype) for field in self._initial_or_zero()]
         # Biases, one layer, no dropout, in training, one direction, steps first.
         how = (len(weights) == 4, 1, 0.0, torch.is_grad_enabled(), False, False)
         outputs, last = [], []
@@ -86,7 +86,7 @@ class TorchOperators(Lowered):
                 last.append(state[-1].to(self.x.dtype))
         return outputs, last
 
-    def _initial_state(self) -> list[Tensor]:
+    def _initial_or_zero(self) -> list[Tensor]:
         """The initial state of each chain, `[B, H]` for each field."""
         if self.initial_state:
             return self.initial_state
@@ -113,7 +113,7 @@ class TorchOperators(Lowered):
     def _memory(self, h: Tensor) -> Tensor:
         """c of all nodes, from h: all gates at once, then c_t = f_t * c_{t-1} + i_t * g_t."""
         chains, fused, gates_of = self.chains, self.fused, slice(0, 3 * h.shape[1])
-        first, c = self._initial_state()
+        first, c = self._initial_or_zero()
         x, earlier = self.step_by_step(self.x), torch.cat([first, chains.previous(self.step_by_step(h))])
         gates = x @ fused.w_ih[gates_of].t() + earlier @ fused.w_hh[gates_of].t()
         for bias in (fused.b_ih, fused.b_hh):

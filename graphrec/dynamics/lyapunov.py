@@ -44,7 +44,7 @@ def lyapunov_spectrum(
         initial: the initial state, as in `graphrec.run`.
         count: how many exponents, the largest ones; by default all S.
         skip: leave this many of the first Jacobians out of the mean, until the run has settled, and
-            Q has turned to the directions of the exponents.
+            Q has aligned with the directions of the exponents.
 
     Returns:
         `[count]`, in the dtype of x. Where a Jacobian has no inverse the last ones are -inf, or low without meaning.

@@ -133,7 +133,7 @@ def _with_initial(plan: Schedule) -> Schedule:
 
 
 def with_initial(plan: Schedule) -> Schedule:
-    """A schedule with a virtual predecessor, a boundary row for the initial state, of each node that misses one."""
+    """The schedule with a virtual predecessor for each node that misses one, whose row holds an initial state."""
     if plan.mode == "sync" or plan.sweeps is not None or plan.boundary.numel():
         return plan
     if plan.edge_mask is not None:
