@@ -1,7 +1,7 @@
 """graphrec: recurrent, recursive and graph neural networks as one thing.
 
-States of nodes, updated from the states of their predecessors, in an order. The structure says who depends on
-whom, the schedule in which order, the cell how, and the engine runs it.
+States of nodes are updated from the states of their predecessors. The structure says who depends on whom, the
+schedule when each node is updated, the cell how, and the engine runs it.
 """
 
 from . import datasets, learning, readout, transforms, viz

@@ -71,7 +71,7 @@ class _Lazy:
     def __getattr__(self, name: str) -> Tensor:
         if name.startswith("_") or name not in self._fields:
             raise AttributeError(f"no field {name!r} here, there are {', '.join(self._fields)}.")
-        # What is fetched is kept, for others too: it must not lack a gradient because a cell looks without one first.
+        # What is fetched is kept for later readers: it must not lack a gradient because the first reader wants none.
         with torch.set_grad_enabled(self._with_grad):
             value = self._fetch(name)
         self.__dict__[name] = value
@@ -91,12 +91,12 @@ class Own(_Lazy):
 class Inbox(_Lazy):
     """The messages that n nodes receive over e edges in one step, sorted by receiving node and slot.
 
-    The states of the sources are attributes named as in the cell's `State`, `inbox.h` of shape `[e, H]`, and
-    `inbox.edge_attr` `[e, ...]` are the edges' own features, `inbox.edge_weight` `[e]` their weights (1 for the
-    virtual edge of an initial state). The methods gather one row per edge into one row
-    per node; where an inbox is empty, the result is zero.
+    The states of the sources are attributes named as in the cell's `State`, e.g. `inbox.h` of shape `[e, H]`.
+    `inbox.edge_attr` `[e, ...]` holds the edges' features, `inbox.edge_weight` `[e]` their weights (1 for the
+    virtual edge of an initial state). The methods combine the rows of a node's edges into one row per node, which is
+    zero where the inbox is empty.
 
-    A result may share memory with an argument: where every node receives one edge, a sum is the values
+    A result may share memory with an argument: where every node receives one edge, the sum returns the values
     themselves. So write `m = m + x`, not `m += x`.
 
     Attributes:
@@ -119,7 +119,7 @@ class Inbox(_Lazy):
         self._plan = plan
         self._step = step
         self._like = like
-        # A part's nodes and edges are counted from its own first, the plan counts them from the step's.
+        # The edges and nodes of a part are counted from the part's first, those of the plan from the step's first.
         self._first_node = part.nodes.start if part else 0
         self._first_edge = part.edges.start if part else 0
         slots = part or plan
@@ -156,7 +156,7 @@ class Inbox(_Lazy):
 
     @property
     def message_mask(self) -> Tensor | None:
-        """`[e]`: what an explainer multiplies each message by, or None; sums, means, maxima and slots are masked."""
+        """`[e]`: what an explainer multiplies each message by, or None; applies to sum, mean, max and slots."""
         mask = self._plan.message_mask
         return None if mask is None else mask[self._step.edges]
 
@@ -178,7 +178,7 @@ class Inbox(_Lazy):
         return self.sum_unmasked(self._masked(values))
 
     def sum_unmasked(self, values: Tensor) -> Tensor:
-        """`[e, ...] → [n, ...]`: the same of what is no message, and so none of what an explainer masks."""
+        """`[e, ...] → [n, ...]`: the sum of values that are not messages, so that an explainer does not mask them."""
         each = self._step.degree
         if values.dtype == torch.bool:
             values = values.long()  # as torch's own sum does
@@ -193,11 +193,11 @@ class Inbox(_Lazy):
         return self._sum_ragged(values)
 
     def sum_of(self, name: str, weight: Tensor | None = None) -> Tensor:
-        """`[n, ...]`: the sum over each node's inbox of a field of it, which needs no row per edge where rounds run.
+        """`[n, ...]`: one of the inbox's fields, summed over each node's inbox; in rounds it needs no row per edge.
 
         Args:
-            name: of the field, `[e, H]`, or `[e, K, H]` where there are K weights.
-            weight: what each row is multiplied by, `[e]` or `[e, K]`.
+            name: the field, `[e, H]`, or `[e, K, H]` with K weights.
+            weight: the factor of each row, `[e]` or `[e, K]`.
         """
         if self._total is not None and self._plan.edge_mask is None:
             return self._total(name, weight)
@@ -205,12 +205,12 @@ class Inbox(_Lazy):
         return self.sum(values if weight is None else weight.unsqueeze(-1) * values)
 
     def sum_by_relation(self, values: Tensor, count: int) -> Tensor:
-        """`[e, ...] → [n, count, ...]`: over each node's inbox, the edges of each relation apart."""
+        """`[e, ...] → [n, count, ...]`: over each node's inbox, separately for the edges of each relation."""
         if self.num_edges == 0:
             return self._zeros(self.num_nodes, count, *values.shape[1:])
         values = self._masked(values)
-        place = self.target * count + self.relation
-        sums = values.new_zeros(self.num_nodes * count, *values.shape[1:]).index_add(0, place, values)
+        index = self.target * count + self.relation
+        sums = values.new_zeros(self.num_nodes * count, *values.shape[1:]).index_add(0, index, values)
         return sums.view(self.num_nodes, count, *values.shape[1:])
 
     def mean(self, values: Tensor) -> Tensor:
@@ -278,11 +278,11 @@ class Inbox(_Lazy):
         return self._to_edges_ragged(values)
 
     def parts(self) -> Iterator[tuple[int, Inbox]]:
-        """The kinds of the n nodes, which stand side by side in ascending order, and the inbox of each kind's."""
+        """The kinds of the n nodes, which are contiguous and ascending, each with the inbox of its nodes."""
         step, plan = self._step, self._plan
         of_step = parts(plan)[step.number if plan.mode == "async" else 0]
         sizes = [part.edges.stop - part.edges.start for part in of_step]
-        # Cut up at once: a slice for each kind would cost the whole inbox for each on the way back.
+        # Split once: a slice per kind would cost the whole inbox for each kind in the backward pass.
         cut = functools.cache(lambda name: getattr(self, name).split(sizes))
         for number, part in enumerate(of_step):
             smaller = step._replace(
@@ -297,7 +297,7 @@ class Inbox(_Lazy):
             yield part.kind, type(self)(plan, smaller, self._of_sources, fetch, self._like, part)
 
     def of_slot(self, slot: int, count: int) -> Inbox:
-        """What comes in by one of `count` slots: one message for each of the n nodes, zero where the slot is empty."""
+        """The messages in one of `count` slots: one for each of the n nodes, zero where the slot is empty."""
 
         def fetch(name: str) -> Tensor:
             return self.by_slot(getattr(self, name), count)[:, slot]
@@ -306,11 +306,11 @@ class Inbox(_Lazy):
         return _OneEach(self._plan, one_each, self._of_sources, fetch, self._like)
 
     def renamed(self, names: dict[str, str]) -> Inbox:
-        """The same inbox with fields of these names only, `{new: old}`, for a cell that knows them by the new ones."""
+        """The same inbox with these fields only, `{new: old}`, for a cell that knows them by the new names."""
         return self._with_fields(tuple(names), lambda name: getattr(self, names.get(name, name)))
 
     def messages_of(self, cell: Cell) -> Inbox:
-        """The inbox of what sources send that follow this cell, where the fields are those of their states."""
+        """The inbox of the messages that this cell makes of the sources' states, which are the fields of this inbox."""
         if cell.Message is None:
             return self
         sent = functools.cache(lambda: cell.as_message(self))
@@ -319,11 +319,11 @@ class Inbox(_Lazy):
         )
 
     def read_by(self, cell: Cell, of_edges: Callable[[Tensor], Tensor] | None = None) -> Inbox:
-        """The inbox as a cell reads it that is a part of another: with what it makes of the states and the edges.
+        """The inbox as read by a cell that is a part of another, with its own messages and projected edge features.
 
         Args:
             cell: the cell.
-            of_edges: from `edge_attr` as it is here to what the cell reads; by default its `project_edges`.
+            of_edges: from `edge_attr` as given here to what the cell reads; by default its `project_edges`.
         """
         project = cell.project_edges if of_edges is None else of_edges
         other = self.messages_of(cell)
@@ -355,11 +355,11 @@ class Inbox(_Lazy):
     def _copy(self) -> Inbox:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
-        other._total = None  # it knows the fields as they were
+        other._total = None  # it sums the unchanged fields
         return other
 
     def _masked(self, values: Tensor) -> Tensor:
-        """`[e, ...]`: what reaches the nodes of what edges bring; see `Schedule.masked`."""
+        """`[e, ...]`: values that edges bring, multiplied by their masks; see `Schedule.masked`."""
         mask = self.message_mask
         if mask is None or not values.is_floating_point():
             return values
@@ -407,7 +407,7 @@ class _OneEach(Inbox):
         raise ValueError("what comes in by one slot has no relation: read it from the whole inbox.")
 
     def _masked(self, values: Tensor) -> Tensor:
-        return values  # it was masked in the whole inbox
+        return values  # masked in the whole inbox already
 
     def by_slot(self, values: Tensor, count: int) -> Tensor:
         one = values.unsqueeze(1)
@@ -416,7 +416,7 @@ class _OneEach(Inbox):
         )
 
 
-# What an inbox has of its own; a state's fields must be called otherwise.
+# The names that an inbox uses itself; a state's fields must have others.
 _RESERVED = frozenset(
     (*OF_EDGES, *(name for name in dir(Inbox) if not name.startswith("_")), "num_nodes", "num_edges")
 )
@@ -426,26 +426,25 @@ class Cell(Resettable):
     """How one node's state follows from its input and its inbox.
 
     A subclass sets `State`, a NamedTuple type of `[N, ·]` tensors, and `self.hidden`, their width, and writes
-    `forward`. It knows nothing of order, levels, batches or time; write it as its paper does, in plain PyTorch.
+    `forward`. It knows nothing of schedules, levels, batches or time; write it as its paper does, in plain PyTorch.
 
     Attributes:
         State: the type of the state, e.g. `namedtuple("State", "h c")`.
         hidden: H, the width of each field of the state; see `shapes`.
-        inputs: D, the width of x, or None if the cell does not care; of cells that have `message_pair` also a pair, the
+        inputs: D, the width of x, or None if the cell does not care; cells with `message_pair` may have a pair, the
             widths of sources and of targets.
         arity: how many slots a node has, or None if any number of edges may enter it.
         edges: the width of edge_attr, or of that of each relation (a list or a dictionary; None: it has none), or
             None if the cell does not care.
-        reads_edges: what else the equations read of edges, of `"edge_attr"` and `"edge_weight"`, in a tuple; None: it
-            is not said. What is given in a call and no cell of a model reads is refused where all of them say.
+        reads_edges: a tuple of what else the equations read of edges, `"edge_attr"` and `"edge_weight"`; None: not
+            declared. If all cells of a model declare it, a call that gives what none of them reads is refused.
         begins_with_x: whether the input is the state of round 0; see `initial_from_x`.
-        constants: the names of the state's fields that every step hands on as it got them; at a fixed point there is
-            nothing to be found of these.
+        constants: the names of the state's fields that no step changes; at a fixed point they are not solved for.
         relations: how many relations there are, or None if the cell does not care.
         Message: the type of what nodes send to their targets, or None if that is their state; see `as_message`.
-        recurrent_layers: the names of the layers that multiply the predecessor's h, for those who would mask it
-            there; see `graphrec.VariationalDropout`.
-        elementwise: whether the step is one of `hidden` units that do not see each other: unit u of the new state
+        recurrent_layers: the names of the layers that multiply the predecessor's h, where a mask can be applied; see
+            `graphrec.VariationalDropout`.
+        elementwise: whether the step consists of `hidden` units that do not see each other: unit u of the new state
             depends on unit u of the sources' states alone, and on rows u, H + u, 2 H + u and so on of each weight; see
             `graphrec.learning.RTRL`.
     """
@@ -453,7 +452,7 @@ class Cell(Resettable):
     State: Any
     Message: Any = None
     hidden: int
-    inputs: Any = None  # an int, a pair of them or None; Any, for those that look it up
+    inputs: Any = None  # an int, a pair of ints or None; Any, so that subclasses can say which
     arity: Any = None  # an int or None; Any, so that cells with slots can say int
     edges: Any = None  # as arity
     reads_edges: Any = None  # a tuple of names or None
@@ -482,7 +481,7 @@ class Cell(Resettable):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "forward" in vars(cls) and "reads_edges" not in vars(cls):
-            cls.reads_edges = None  # other equations, of which those before them have not spoken
+            cls.reads_edges = None  # the subclass has new equations, which have not declared it
         fields = {
             field
             for kind in (getattr(cls, "State", None), cls.Message)
@@ -499,22 +498,22 @@ class Cell(Resettable):
             )
 
     def project(self, x: Tensor) -> Tensor:
-        """`[N, D] → [N, ·]`: all that needs no neighbour, done once for all nodes before the loop."""
+        """`[N, D] → [N, ·]`: all that needs no neighbour, done once for all nodes when a run begins."""
         return x
 
     def project_edges(self, edge_attr: Any) -> Any:
-        """`[E, ...] → [E, ...]`: all that needs the edges' features alone, done once before the loop.
+        """`[E, ...] → [E, ...]`: all that needs the edges' features alone, done once when a run begins.
 
         Where `edges` has a width for each relation, edge_attr is a `graphrec.EdgeFeatures`; see `PerRelation`.
         """
         return edge_attr
 
     def edge_rows(self, s: Structure, edges: Tensor | None = None) -> Tensor | None:
-        """`[E, ...]`: what `project_edges` makes of a structure's features, or None where it is given none.
+        """`[E, ...]`: the structure's features as `project_edges` returns them, or None where there are none.
 
         Args:
             s: the structure.
-            edges: the numbers of those that count, `[e]`, ascending; None: all.
+            edges: the numbers of the edges wanted, `[e]`, ascending; None: all.
         """
         if s.edge_attr is None and self.edges is None:
             return None
@@ -532,7 +531,7 @@ class Cell(Resettable):
         return rows
 
     def initial_from_x(self, x: Tensor, s: Structure) -> Any:
-        """The state before the run where none is given, a State of `[N, ·]` tensors; None: zero.
+        """The initial state of a run that is given none, a State of `[N, ·]` tensors; None: zero.
 
         For cells in whose equations the input is the state of round 0, as in graph convolutions; in async mode it is
         `own`. It may have other widths than the state where there is only one round.
@@ -542,25 +541,25 @@ class Cell(Resettable):
     def as_message(self, state: Any) -> Any:
         """What a node sends to its targets, a Message, from its state, whose fields are read by name.
 
-        For products that each node can do once, however many edges leave it. Inbox and `own` have its fields.
+        For products that each node can compute once, however many edges leave it. Inbox and `own` have its fields.
         """
         return state
 
     def message_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
-        """What sources send, and what targets know of themselves, where a round goes from one set of nodes to another.
+        """What sources send, and the targets' own fields, where a round goes from one set of nodes to another.
 
         Args:
             x_source, x_target: `[S, D]` and `[n, D']`, or None where targets have no rows of their own.
 
         Returns:
-            Two named tuples, whose fields inbox and `own` then have; None in the second for what targets lack.
+            Two named tuples, whose fields inbox and `own` then have; the second has None for what targets lack.
 
         Raises:
-            TypeError: the cell is no layer between two sets of nodes.
+            TypeError: the cell is not defined between two sets of nodes.
         """
         raise TypeError(
-            f"{type(self).__name__} is no layer from one set of nodes to another, (x_source, x_target): take SAGECell, "
-            f"GINCell, GATCell or GATv2Cell, or define message_pair."
+            f"{type(self).__name__} is not a layer from one set of nodes to another, (x_source, x_target): take "
+            f"SAGECell, GINCell, GATCell or GATv2Cell, or define message_pair."
         )
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:
@@ -575,17 +574,17 @@ class Cell(Resettable):
         raise NotImplementedError(f"{type(self).__name__} has no forward(x, inbox, own).")
 
     def fused(self) -> Fused | None:
-        """The operator of torch that this cell is on chains, if it is one; engines may then use that."""
+        """The operator of torch that computes this cell on chains, or None; a backend may use it."""
         return None
 
     def check(self, structure: Structure) -> None:
-        """Raise ValueError if the structure is none for this cell; called before a run."""
+        """Raise ValueError if this cell cannot run on the structure; called before each run."""
 
     def initialize(self, x: Tensor, s: Structure) -> None:
-        """What a cell that was not told all widths learns from its input; called before a run, after `check`."""
+        """Take widths that were left open from the input; called before a run, after `check`."""
 
     def shapes(self) -> list[tuple[int, ...]]:
-        """The shape of one node's row of each field of the state; by default `(hidden,)` for all."""
+        """The shape of each field of the state, for one node; by default `(hidden,)` for all."""
         if not hasattr(self, "hidden"):
             raise AttributeError(
                 f"{type(self).__name__} does not say how wide its state is: set self.hidden, or define shapes()."

@@ -1,7 +1,7 @@
 """From the states of nodes to one row per graph.
 
 A readout is the inbox of one more node per graph that all nodes of the graph send to. `with_readout` makes that
-node a part of the structure; the functions here only look into its inbox. All take states `h` `[N, H]` and the
+node a part of the structure; the functions here only compute its inbox. All take states `h` `[N, H]` and the
 structure (or PyG data) `s`, and keep a row for a graph without nodes: zero. With PyG's `HeteroData` h may also be what
 models return there, a dictionary with the rows of each node type, all of one width.
 """
@@ -30,18 +30,18 @@ Rows = Tensor | Mapping[str, Tensor]
 
 
 def root(h: Rows, s: StructureLike) -> Tensor:
-    """`[G, H]`: the state of each graph's root, the one node that no edge leaves.
+    """`[G, H]`: the state of each graph's root, its one sink.
 
     Raises:
-        ValueError: a graph has nodes but no such node, or more than one.
+        ValueError: a graph has nodes but no sink, or several.
     """
     h, structure = _rows(h, s)
     return rows_or_zero(h, seen_by(h, _root_of_each(structure)))
 
 
 def last(h: Rows, s: StructureLike) -> Tensor:
-    """`[G, H]`: the state of each graph's node with the highest number; in a chain the end, in a tree read from
-    brackets the root.
+    """`[G, H]`: the state of each graph's node with the highest number: the last node of a chain, the root of a tree
+    read from brackets.
     """
     h, structure = _rows(h, s)
     return rows_or_zero(h, seen_by(h, _last_of_each(structure)))
@@ -66,10 +66,10 @@ def max(h: Rows, s: StructureLike) -> Tensor:
 
 
 def ends(h: Rows, s: StructureLike) -> Tensor:
-    """`[G, H]`: the maximum over each graph's nodes that no edge leaves, feature by feature.
+    """`[G, H]`: the maximum over each graph's sinks, feature by feature.
 
-    In a DAG that is where all paths end; over `s.reverse()` it is where they begin. A graph that has nodes, but none
-    such, has cycles, and gets zero.
+    In a DAG that is where all paths end; over `s.reverse()` it is where they begin. A graph that has nodes, but no
+    sink, has cycles, and gets zero.
     """
     h, structure = _rows(h, s)
     at_end, graph = (seen_by(h, part) for part in _all_roots(structure))
@@ -99,12 +99,12 @@ def attention_weights(h: Rows, s: StructureLike, score: nn.Module) -> Any:
 
 
 def aggregate(h: Rows, s: StructureLike, aggr: Aggregation | str) -> Tensor:
-    """`[G, ·]`: any aggregation of `torch_geometric.nn.aggr`, by object or by the name that PyG knows it by.
+    """`[G, ·]`: any aggregation of `torch_geometric.nn.aggr`, as a module or by PyG's name for it.
 
-    A graph's row is what the aggregation makes of its nodes alone, in the order of their numbers, whatever else is in
+    A graph's row is the aggregation of its nodes alone, by ascending number, whatever else is in
     the batch; nothing is padded, so that memory grows with N.
 
-    Modules with weights, `Set2Set` and `GRUAggregation` among them, belong to the model that they are part of.
+    Modules with weights, such as `Set2Set` and `GRUAggregation`, belong to the model that they are part of.
     """
     module = aggregation_resolver(aggr)
     if type(module) is SortAggregation:
@@ -122,7 +122,7 @@ def aggregate(h: Rows, s: StructureLike, aggr: Aggregation | str) -> Tensor:
 
 
 def set2set(h: Rows, s: StructureLike, module: Set2Set) -> Tensor:
-    """`[G, 2H]`: an LSTM that asks, and attention to all nodes that answers, in turn.
+    """`[G, 2H]`: an LSTM that makes queries, alternating with attention to all nodes that answers them.
 
     Vinyals, Bengio & Kudlur, *Order matters: sequence to sequence for sets*, ICLR 2016, equations (3) to (7);
     `module = torch_geometric.nn.aggr.Set2Set(H, steps)`.
@@ -139,16 +139,16 @@ def sort(h: Rows, s: StructureLike, k: int) -> Tensor:
     h, structure = _rows(h, s)
     if h.dim() != 2 or as_count("k", k) < 1:
         raise ValueError(f"sort takes h of shape [N, H] and a k of 1 or more, got {tuple(h.shape)} and {k}.")
-    chosen, place, graph = (seen_by(h, part) for part in _first_of_each(structure, k))
+    chosen, row, graph = (seen_by(h, part) for part in _first_of_each(structure, k))
     falling = torch.argsort(h.detach()[:, -1], descending=True, stable=True)
-    order = falling[torch.argsort(graph[falling], stable=True)]
-    best = h.index_select(0, order[chosen])
+    by_graph = falling[torch.argsort(graph[falling], stable=True)]
+    best = h.index_select(0, by_graph[chosen])
     empty = h.new_zeros(structure.num_graphs * k, h.shape[1])
-    return empty.index_copy(0, place, best).view(structure.num_graphs, k * h.shape[1])
+    return empty.index_copy(0, row, best).view(structure.num_graphs, k * h.shape[1])
 
 
 class Gated(Resettable):
-    """The gated readout: a sum over the nodes, each of which decides by itself how much it has to say.
+    """The gated readout: a sum over the nodes, each weighted by its own gate.
 
     h_G = tanh(sum_v sigmoid(i([h_v, x_v])) * tanh(j([h_v, x_v])))
 
@@ -157,7 +157,7 @@ class Gated(Resettable):
 
     Args:
         hidden: H.
-        inputs: D, the width of x; 0: it is left out.
+        inputs: D, the width of x; 0: without x.
         outputs: the width of the result; None: H.
     """
 
@@ -182,7 +182,7 @@ class Gated(Resettable):
 
 
 class Attention(Resettable):
-    """`attention` with a linear score of its own.
+    """`attention` with its own linear score.
 
     Args:
         hidden: H.
@@ -197,7 +197,7 @@ class Attention(Resettable):
         return attention(h, s, self.score)
 
     def weights(self, h: Rows, s: StructureLike) -> Any:
-        """`[N, H] → [N, 1]`: what share each node has in its graph's row, by node types where h is."""
+        """`[N, H] → [N, 1]`: the weight of each node in its graph's row, by node types where h is."""
         return attention_weights(h, s, self.score)
 
 
@@ -263,7 +263,7 @@ def _rows(h: Rows, s: StructureLike) -> tuple[Tensor, Structure]:
 
 @made_outside
 def _all_roots(structure: Structure) -> tuple[Tensor, Tensor]:
-    """The nodes that no edge leaves, and the graph of each."""
+    """The sinks, and the graph of each."""
     roots = (torch.bincount(structure.source, minlength=structure.num_nodes) == 0).nonzero().flatten()
     return roots, structure.graph[roots]
 
@@ -295,7 +295,7 @@ def _last_of_each(structure: Structure) -> Tensor:
 
 @made_outside
 def _first_of_each(structure: Structure, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of nodes sorted by graph the first k of each, their places in a table with k for each, and each node's graph."""
+    """Of nodes sorted by graph the first k of each, their rows in a table with k for each, and each node's graph."""
     graph = structure.graph.sort().values
     size = torch.bincount(graph, minlength=structure.num_graphs)
     number = torch.arange(len(graph), device=graph.device) - (torch.cumsum(size, 0) - size)[graph]
@@ -308,7 +308,7 @@ def _position(graph: Tensor) -> Tensor:
 
 
 class _Readers(Inbox):
-    """Its sums go to the user, so that even of nothing they are ordinary tensors, which a gradient passes."""
+    """An inbox whose sums go to the user, so that even empty sums are ordinary tensors that pass a gradient."""
 
     def _zeros(self, *shape: int) -> Tensor:
         return self._like.new_zeros(shape) + self._like.sum()
@@ -321,7 +321,7 @@ def _inbox(h: Rows, s: StructureLike) -> tuple[Inbox, Schedule]:
         with outside():
             structure.cache["readout"] = schedule(_readers(structure))
     plan = schedule_seen_by(h, structure.cache["readout"])
-    # Without graphs there are no readers, and no step of theirs.
+    # Without graphs there are no readers, and no step for them.
     step = plan.steps[1] if structure.num_graphs else Step(0, slice(0, 0), slice(0, 0), 0)
 
     def look(name: str) -> Tensor:
@@ -331,7 +331,7 @@ def _inbox(h: Rows, s: StructureLike) -> tuple[Inbox, Schedule]:
 
 
 def _readers(structure: Structure) -> Structure:
-    """Nodes on one level, their graphs' readers on the next (also the reader of a graph without nodes)."""
+    """Nodes on one level, their graphs' readers on the next (including those of graphs without nodes)."""
     size, graphs = structure.num_nodes, structure.num_graphs
     nodes = torch.arange(size, device=structure.device)
     readers = Structure(

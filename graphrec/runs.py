@@ -1,4 +1,4 @@
-"""The entrances: a run is checked, and handed to the rule or the backend that is to do it."""
+"""The entry points: a run is validated, and handed to the rule or the backend that does it."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None, backend: str
 
     Args:
         cell: the equations.
-        plan: the order, from `graphrec.schedule`.
+        plan: the schedule, from `graphrec.schedule`.
         x: `[N, D]`, one row per node in the structure's numbering.
-        initial: the state before the run, a State (or a tensor, where it has one field) with a row per graph,
+        initial: the initial state, a State (or a tensor, where it has one field) with a row per graph,
             `[G, H]`, or per node, `[N, H]`, or one for all, `[1, H]`; where there are as many graphs as nodes,
-            `per_graph` or `per_node` of it say which. In async mode it is the state of a virtual predecessor of every
+            `per_graph` or `per_node` says which. In async mode it is the state of a virtual predecessor of every
             node that has none (as `h0` in torch), joined by an edge in slot 0; in sync mode it is round 0. Without
             it nodes without predecessors have an empty inbox, and round 0 is zero.
-        backend: what is to run it, `"loop"` or one that `graphrec.explain` names; None: the fastest that can.
+        backend: what runs it, `"loop"` or a name that `graphrec.explain` gives; None: the fastest that can.
 
     Returns:
         The cell's State with fields `[N, H]`, in the structure's numbering; in sync mode that of the last round.
 
     Raises:
         ValueError, TypeError: x or the initial state of the wrong length, width, dtype or device, or a slot
-            that the cell does not have; a backend that does not take this run. Nothing has been done then.
+            that the cell does not have; a backend that does not accept this run. Nothing has been done then.
     """
     if backend is not None:
         with running_on(backend):
@@ -50,7 +50,7 @@ def run(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None, backend: str
 
 @uncompiled
 def run_first(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Tensor:
-    """Run a cell; returns the first field of the state alone, `[N, H]`, which may be had at less cost."""
+    """Run a cell; returns only the first field of the state, `[N, H]`, which may cost less."""
     return _runner(cell, plan, x, initial).h()
 
 
@@ -58,16 +58,16 @@ def run_first(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Ten
 def run_sequence(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> tuple[Tensor, Any]:
     """Run a cell; returns the first field of the state, `[N, H]`, and the final state of each graph, `[G, ·]`.
 
-    The final state is that of the one node that no edge leaves; in a graph without nodes the initial one.
+    The final state is that of the graph's one sink; for a graph without nodes it is the initial state.
     """
-    runner, ends = _runner(cell, plan, x, initial), sinks(plan)
-    if ends.odd >= 0:
+    runner, found = _runner(cell, plan, x, initial), sinks(plan)
+    if found.odd >= 0:
         raise ValueError(
-            f"a final state is that of the one node that no edge leaves, but graph {ends.odd} has none or several of "
+            f"a final state is that of the one node that no edge leaves, but graph {found.odd} has none or several of "
             f"them: use a readout of all nodes, or run without asking for states."
         )
     first, final = runner.sequence()
-    if not ends.everywhere:
+    if not found.everywhere:
         given = [] if runner.run.each_its_own else runner.initial
         empty = sinks(runner.run.plan).node < 0
         final = [_or_initial(empty, rows, given[i : i + 1]) for i, rows in enumerate(final)]
@@ -75,19 +75,19 @@ def run_sequence(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> 
 
 
 def _or_initial(empty: Tensor, rows: Tensor, initial: list[Tensor]) -> Tensor:
-    """The rows, but those of graphs without nodes from the initial state: their own, the one for all, or zero."""
+    """The rows, but for graphs without nodes those of the initial state: their own, the one for all, or zero."""
     given = initial[0] if initial and initial[0].shape[0] in (1, len(rows)) else rows.new_zeros(())
     return torch.where(empty.view(-1, *[1] * (rows.dim() - 1)), given, rows)
 
 
 @uncompiled
 def run_between(cell: Cell, plan: Schedule, x_source: Tensor, x_target: Tensor | None) -> Any:
-    """One round from one set of nodes to another, as layers of PyG are run over a relation between two node types.
+    """One round from one set of nodes to another, as PyG runs layers over a relation between two node types.
 
     Args:
         cell: one that has `message_pair`.
         plan: one round over both sets, the targets first; see `structure.as_pair`.
-        x_source, x_target: `[S, D]` and `[n, D']`; the second may be None where the cell says so, and n is then S.
+        x_source, x_target: `[S, D]` and `[n, D']`; the second may be None where the cell allows it, and n is then S.
 
     Returns:
         The targets' State, with fields `[n, ·]`.
@@ -101,7 +101,7 @@ def run_between(cell: Cell, plan: Schedule, x_source: Tensor, x_target: Tensor |
 def rounds(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> list[Any]:
     """Run a cell in sync mode; returns the states of all rounds, round 0 first, each as `run` returns the last one.
 
-    Arguments as in `run`. For those who read more than the last round, such as jumping knowledge (Xu et al., 2018).
+    Arguments as in `run`. For models that read more than the last round, such as jumping knowledge (Xu et al., 2018).
 
     Raises:
         ValueError: a schedule in async mode, which has no rounds.
@@ -122,7 +122,7 @@ def steps(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Generat
 
     Yields:
         A `Visit` after each step: `number`, `nodes`, `inbox` and the new `state` of these nodes. Send another State
-        of theirs (`loop.send(state)`), and later nodes will read that one: so a decoder chooses what it has said.
+        for them (`loop.send(state)`), and later nodes read that one: so a decoder chooses what it emits.
     """
     checked, fields = validate(cell, plan, x, initial)
     check_loop_may_run("steps one by one")
@@ -130,7 +130,7 @@ def steps(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Generat
 
 
 class _ByRule(Runner):
-    """A run by the rule in force, which is given what the caller gave."""
+    """A run by the rule in force, which gets the caller's own arguments."""
 
     def __init__(self, run: Context, x: Tensor, fields: list[Tensor], plan: Schedule, initial: Any) -> None:
         super().__init__(run, x, fields)

@@ -1,7 +1,7 @@
 """Between torch's containers of sequences and rows with a structure.
 
 Torch keeps a batch of sequences as a padded tensor, a `PackedSequence` or a list of tensors; graphrec as one row per
-node and chains. Each way there and back keeps every row, its order and its gradient, and pads with nothing.
+node and chains. Every conversion keeps all rows, their order and their gradients, and adds no padding to rows.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Rows(NamedTuple):
 
 
 def from_padded(x: Tensor, lengths: Sequence[int] | Tensor | None = None, batch_first: bool = True) -> Rows:
-    """The rows of a padded tensor that are no padding, sequence after sequence.
+    """The rows of a padded tensor without its padding, sequence after sequence.
 
     Args:
         x: `[B, T, ...]`, or `[T, B, ...]` where `batch_first` is False.
@@ -69,7 +69,7 @@ def from_padded(x: Tensor, lengths: Sequence[int] | Tensor | None = None, batch_
 
 
 def from_packed(packed: PackedSequence) -> Rows:
-    """The rows of a `PackedSequence`, sequence after sequence, in the order that the caller packed."""
+    """The rows of a `PackedSequence`, sequence after sequence, in the order in which they were packed."""
     if not isinstance(packed, PackedSequence):
         raise TypeError(f"expected a PackedSequence, got {type(packed).__name__}.")
     sizes = packed_lengths(packed)
@@ -81,7 +81,7 @@ def from_list(sequences: Sequence[Tensor | np.ndarray] | Tensor) -> Rows:
     """The rows of a list of tensors or numpy arrays `[T, ...]`, or of a nested tensor (`torch.nested`).
 
     Raises:
-        ValueError, TypeError: no tensors, or such as differ in more than their length.
+        ValueError, TypeError: not tensors, or tensors that differ in more than their length.
     """
     if isinstance(sequences, Tensor | np.ndarray):
         if not isinstance(sequences, Tensor) or not sequences.is_nested:
@@ -130,22 +130,22 @@ def to_padded(
 
     Args:
         h: `[N, ...]`.
-        s: chains, or PyG data of them; what stands first in one comes first in its sequence.
+        s: chains, or PyG data of them; the first node of a chain comes first in its sequence.
         batch_first: as in torch's recurrent layers.
-        padding_value: what stands where a sequence has ended.
+        padding_value: the value of the padding.
         time: T; by default that of the longest sequence.
 
     Raises:
         ValueError: s is not a batch of chains, h does not fit it, or T is too small.
     """
     s = as_structure(s, h)
-    size, place = _layout(h, s)
+    size, position = _layout(h, s)
     longest = _longest(size)
     time = longest if time is None else time
     if time < longest:
         raise ValueError(f"the longest sequence has {longest} nodes and does not fit into time={time}.")
     full = h.new_full((len(size) * time, *h.shape[1:]), padding_value)
-    padded = full.index_copy(0, seen_by(h, s.graph * time + place), h).view(len(size), time, *h.shape[1:])
+    padded = full.index_copy(0, seen_by(h, s.graph * time + position), h).view(len(size), time, *h.shape[1:])
     return (padded if batch_first else padded.transpose(0, 1)), size
 
 
@@ -155,7 +155,7 @@ def to_packed(h: Tensor, s: Structure | Data, like: PackedSequence | None = None
     Args:
         h: `[N, ...]`.
         s: chains, none of them empty (torch packs no empty sequences).
-        like: to pack in the order of another one, of the same lengths.
+        like: a PackedSequence of the same lengths whose order is kept.
     """
     s = as_structure(s, h)
     size, _ = _layout(h, s)
@@ -166,42 +166,42 @@ def to_packed(h: Tensor, s: Structure | Data, like: PackedSequence | None = None
             raise ValueError(
                 "like must have the lengths of s: pack without it, or give the one that s came from."
             )
-        batch_sizes, order, inverse = like.batch_sizes, like.sorted_indices, like.unsorted_indices
+        batch_sizes, perm, inverse = like.batch_sizes, like.sorted_indices, like.unsorted_indices
     else:
         if not len(size) or int(size.min()) == 0:
             what = f"number {int(size.argmin())} has no nodes" if len(size) else "there are none"
             raise ValueError(f"torch packs no empty sequences and no empty batch, but {what}: use to_padded.")
-        descending, order = torch.sort(size, descending=True)
-        inverse = torch.argsort(order)
+        descending, perm = torch.sort(size, descending=True)
+        inverse = torch.argsort(perm)
         steps = torch.arange(int(descending[0]), device=size.device)
         batch_sizes = (descending.unsqueeze(0) > steps.unsqueeze(1)).sum(1).cpu()
     rows = _packed_rows(s, batch_sizes, inverse)
     node = torch.empty_like(rows)
     node[rows] = torch.arange(len(rows), device=rows.device)
-    return PackedSequence(h.index_select(0, seen_by(h, node)), batch_sizes, order, inverse)
+    return PackedSequence(h.index_select(0, seen_by(h, node)), batch_sizes, perm, inverse)
 
 
 def to_list(h: Tensor, s: Structure | Data) -> list[Tensor]:
     """A tensor `[T, ...]` per sequence; arguments as in `to_padded`."""
     s = as_structure(s, h)
-    size, place = _layout(h, s)
-    node = torch.empty_like(place)
-    node[(torch.cumsum(size, 0) - size)[s.graph] + place] = torch.arange(len(place), device=place.device)
+    size, time = _layout(h, s)
+    node = torch.empty_like(time)
+    node[(torch.cumsum(size, 0) - size)[s.graph] + time] = torch.arange(len(time), device=time.device)
     return list(h.index_select(0, seen_by(h, node)).split(size.tolist())) if len(size) else []
 
 
 def packed_lengths(packed: PackedSequence) -> Tensor:
-    """`[B]`: how long the sequences are, in the order that the caller packed."""
-    ends = torch.cat([packed.batch_sizes, packed.batch_sizes.new_zeros(1)])
-    steps = torch.arange(1, len(ends))
-    lengths = torch.repeat_interleave(steps, ends[:-1] - ends[1:]).flip(0)
+    """`[B]`: the lengths of the sequences, in the order in which they were packed."""
+    sizes = torch.cat([packed.batch_sizes, packed.batch_sizes.new_zeros(1)])
+    steps = torch.arange(1, len(sizes))
+    lengths = torch.repeat_interleave(steps, sizes[:-1] - sizes[1:]).flip(0)
     unsorted = packed.unsorted_indices
     return lengths if unsorted is None else lengths[unsorted.cpu()]
 
 
 @lru_cache(maxsize=16)
 def _chains(lengths: tuple[int, ...], device: torch.device) -> Structure:
-    # Batches of one shape come again and again, and keep their schedule.
+    # Batches of one shape recur, and keep their schedule.
     # (On the meta device nothing can be looked up.)
     with outside():
         s = chains(lengths)
@@ -224,7 +224,7 @@ def _layout(h: Tensor, s: Structure) -> tuple[Tensor, Tensor]:
     """The length of each sequence, `[B]`, and the position of each node in its own, `[N]`."""
     if h.shape[0] != s.num_nodes:
         raise ValueError(f"h must have one row per node: expected {s.num_nodes}, got shape {tuple(h.shape)}.")
-    return _sizes_and_places(s)
+    return _sizes_and_positions(s)
 
 
 @made_outside
@@ -233,15 +233,15 @@ def _longest(size: Tensor) -> int:
 
 
 @made_outside
-def _sizes_and_places(s: Structure) -> tuple[Tensor, Tensor]:
+def _sizes_and_positions(s: Structure) -> tuple[Tensor, Tensor]:
     size = torch.bincount(s.graph, minlength=s.num_graphs)
-    place = levels(s)
-    # In a chain every level has one node, and no edge leads from one into another.
+    position = levels(s)
+    # In a chain every level has one node, and no edge leads from one chain to another.
     taken = torch.zeros(s.num_nodes, dtype=torch.bool, device=s.device)
-    taken[(torch.cumsum(size, 0) - size)[s.graph] + torch.minimum(place, size[s.graph] - 1)] = True
+    taken[(torch.cumsum(size, 0) - size)[s.graph] + torch.minimum(position, size[s.graph] - 1)] = True
     if s.num_edges != s.num_nodes - int((size > 0).sum()) or not bool(taken.all()):
         raise ValueError(f"expected a batch of chains, got {s!r}: use h itself, a row per node.")
-    return size, place
+    return size, position
 
 
 def _packed_rows(s: Structure, batch_sizes: Tensor, unsorted: Tensor | None) -> Tensor:

@@ -13,8 +13,8 @@ class AddLevels(BaseTransform):
     """Store on a sample what its schedule needs, so that compiling a batch of samples walks no graph again.
 
     Adds `slot` `[E]` (where it is missing), `level` and `level_reversed` `[N]`, all long: the arguments that
-    edges fill, and the topological level of each node upwards and downwards. PyG's `DataLoader` collates them as
-    it does any attribute, and `graphrec.from_pyg` finds them on the batch. Use it as `pre_transform` of a dataset.
+    edges fill, and the topological level of each node upwards and downwards. PyG's `DataLoader` collates them like
+    any attribute, and `graphrec.from_pyg` finds them on the batch. Use it as `pre_transform` of a dataset.
 
     Raises:
         CycleError: the sample has a cycle.

@@ -1,4 +1,4 @@
-"""Weights drawn anew, as at construction: what a loop over folds asks of every layer."""
+"""Weights redrawn as at construction: what a loop over folds asks of every layer."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch.nn.utils.parametrize import is_parametrized
 
 
 class Resettable(nn.Module):
-    """A module whose weights can be drawn anew."""
+    """A module whose weights can be redrawn."""
 
     def reset_parameters(self) -> None:
-        """Draw all weights anew, as at construction.
+        """Redraw all weights, as at construction.
 
-        The parts are reset by their own `reset_parameters`, in the order in which they stand in the module and each
-        once, however many rounds it has; then what `init_parameters` is for.
+        The parts are reset by their own `reset_parameters`, as they are listed in the module and each
+        once, however many rounds it has; then `init_parameters` is called.
 
         Raises:
             TypeError: a part with weights that has no `reset_parameters`. Nothing has been done then.
@@ -27,9 +27,9 @@ class Resettable(nn.Module):
         self.init_parameters()
 
     def init_parameters(self) -> None:
-        """Give first values to what parts do not draw themselves; called at construction, and by `reset_parameters`.
+        """Give initial values to what parts do not draw themselves; called at construction, and by `reset_parameters`.
 
-        A subclass with parameters of its own writes this, or a `reset_parameters` that begins with this class's.
+        A subclass with its own parameters defines this, or a `reset_parameters` that begins with this class's.
         """
 
 
@@ -48,7 +48,7 @@ def _of_part(part: nn.Module, name: str, seen: Seen) -> Iterator[Callable[..., o
     if is_parametrized(part):
         raise TypeError(
             f"{name} ({type(part).__name__}) has weights that are computed from others (torch.nn.utils.parametrize), "
-            f"which nothing draws anew: make a new model."
+            f"which nothing redraws: make a new model."
         )
     if isinstance(part, Resettable) and type(part).reset_parameters is Resettable.reset_parameters:
         _check_own(part, name)

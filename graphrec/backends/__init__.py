@@ -1,6 +1,6 @@
-"""What runs a cell over a schedule faster than the loop: each backend has a name, and says itself what it accepts.
+"""Faster ways than the loop to run a cell over a schedule: each backend has a name, and says what it accepts.
 
-Belongs here: other ways to the loop's numbers, and who takes which. Does not: the loop (engine), equations (cells).
+Belongs here: other ways to the loop's numbers, and their choice. Does not: the loop (engine), equations (cells).
 """
 
 from .choice import SlowPathWarning, check_loop_may_run, choose, running_on

@@ -1,4 +1,4 @@
-"""Who runs a cell over a schedule: a table of backends, each of which says what it does not take."""
+"""Which backend runs a cell over a schedule: a table of backends, each of which says what it refuses."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from .hand_derived import HandDerived
 from .runner import Loop, Runner
 from .torch_operators import TorchOperators
 
-# The fastest first. What none of them takes runs in the loop.
+# The fastest first. What none of them accepts runs in the loop.
 BACKENDS: tuple[Any, ...] = (HandDerived, TorchOperators)
 NAMES = (Loop.name, *(backend.name for backend in BACKENDS))
 
 _forced: ContextVar[str | None] = ContextVar("backend", default=None)
-# Who is told of each choice: the run, what it runs on, and why others do not take it, by name.
+# Called with each choice: the run, the backend's name, and why others refuse, by name.
 Listener = Callable[[Context, str, dict[str, str]], None]
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 _warned: WeakSet[type] = WeakSet()
 
 
 class SlowPathWarning(UserWarning):
-    """A subclass of a standard cell runs in the loop, where the cell itself has a faster backend."""
+    """A subclass of a standard cell runs in the loop, where the standard cell has a faster backend."""
 
 
 @contextmanager
 def running_on(backend: str | None) -> Iterator[None]:
-    """While this lasts, runs are done by this backend, and raise where it does not take them; None: by the fastest.
+    """In this context runs use this backend, and raise where it does not accept them; None: the fastest.
 
     Raises:
         ValueError: no such backend.
@@ -54,7 +54,7 @@ def running_on(backend: str | None) -> Iterator[None]:
 
 @contextmanager
 def telling(listener: Listener) -> Iterator[None]:
-    """While this lasts, each choice is told."""
+    """In this context the listener is told of each choice."""
     token = _listener.set(listener)
     try:
         yield
@@ -63,7 +63,7 @@ def telling(listener: Listener) -> Iterator[None]:
 
 
 def check_loop_may_run(what: str) -> None:
-    """Raise ValueError where another backend was asked for than the loop."""
+    """Raise ValueError where a backend other than the loop was asked for."""
     if _forced.get() not in (None, Loop.name):
         raise ValueError(
             f"backend {_forced.get()!r} does not run {what}, which only the loop does: leave backend out."
@@ -71,10 +71,10 @@ def check_loop_may_run(what: str) -> None:
 
 
 def choose(run: Context, x: Tensor, initial: list[Tensor]) -> Runner:
-    """The run by the fastest backend that takes it, or by the one that was asked for; arguments as in `Runner`.
+    """The run by the fastest backend that accepts it, or by the one asked for; arguments as in `Runner`.
 
     Raises:
-        ValueError: the backend that was asked for does not take it.
+        ValueError: the backend that was asked for does not accept it.
     """
     forced, reasons, found = _forced.get(), {}, Loop(run, x, initial)
     fused, why_not = (None, "the loop was asked for") if forced == Loop.name else _operator(run, x, initial)
@@ -96,7 +96,7 @@ def choose(run: Context, x: Tensor, initial: list[Tensor]) -> Runner:
 
 
 def _operator(run: Context, x: Tensor, initial: list[Tensor]) -> tuple[Fused | None, str | None]:
-    """The operator that a cell is on chains; or why this run is none for backends over chains."""
+    """The cell as one of torch's operators on chains; or why backends over chains do not accept this run."""
     if run.plan.edge_mask is not None:
         return None, "messages are masked"
     if run.plan.mode != "async":
@@ -110,28 +110,27 @@ def _operator(run: Context, x: Tensor, initial: list[Tensor]) -> tuple[Fused | N
         return None, _why_not_fused(run)
     is_cast = torch.is_autocast_enabled(x.device.type)
     for tensor in (x, *initial, *fused[1:]):
-        # (Of other types is whatever overloads operations.)
+        # (A subclass of Tensor may overload operations.)
         if tensor is not None and type(tensor) not in (Tensor, nn.Parameter):
             return None, f"there is a {type(tensor).__name__} among x, state and weights"
         if tensor is not None and tensor.dtype != x.dtype and not is_cast:
             return None, f"x is {x.dtype}, but there is {tensor.dtype} among state and weights"
-    # Torch's operators trust the shapes that they are given; what is wrong with others, the equations say.
+    # Torch's operators do not check shapes; on wrong ones the equations raise a clear error.
     if not fused.has_shapes(x.shape[1], run.cell.hidden):
         return None, "a weight has another shape than the cell's widths say"
+    if not run.plan.num_nodes:
+        return None, "there are no nodes"
     if chains(run.plan) is None:
-        return (
-            None,
-            "the structure is not made of chains alone" if run.plan.num_nodes else "there are no nodes",
-        )
+        return None, "the structure is not made of chains alone"
     return fused, None
 
 
 def _why_not_fused(run: Context) -> str:
     kind = next((kind for kind in type(run.cell).__mro__ if "fused" in vars(kind)), Cell)
     if kind is Cell:
-        return f"{type(run.cell).__name__} is none of torch's operators"
+        return f"{type(run.cell).__name__} is not one of torch's operators"
     if kind is type(run.cell):
-        return "the cell is changed: its activation, a hook, or a part that is no plain nn.Linear"
+        return "the cell is changed: its activation, a hook, or a part that is not a plain nn.Linear"
     _warn_of_subclass(run, kind)
     return f"{type(run.cell).__name__} is a subclass of {kind.__name__}, whose equations may differ"
 

@@ -15,12 +15,12 @@ from .choice import telling
 
 @dataclass(frozen=True)
 class Choice:
-    """What a cell ran on.
+    """The backend that ran a cell.
 
     Attributes:
-        cell, backend: which, and the name of what ran it.
+        cell, backend: the cell, and the backend's name.
         nodes, steps: of the schedule.
-        reasons: why others did not, by name.
+        reasons: why others did not run it, by name.
     """
 
     cell: Cell
@@ -38,7 +38,7 @@ class Choice:
 
 
 class Explanation(tuple[Choice, ...]):
-    """What ran each cell, and why nothing faster; prints as a text, a line for each."""
+    """What ran each cell, and why nothing faster did; prints as one line each."""
 
     def __repr__(self) -> str:
         return "\n".join(map(str, self)) or "no cell was run"
@@ -52,7 +52,7 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
     Args:
         model: called as `model(x, s)`.
         s: what it runs over.
-        x: its input; by default zeros, as wide as the model's first cell takes them.
+        x: its input; by default zeros, of the width that the model's first cell takes.
     """
     if x is None:
         cell = next((part for part in model.modules() if isinstance(part, Cell)), None)

@@ -1,4 +1,4 @@
-"""The SRN and the GRU over chains side by side, forwards and backwards in place, with derivatives found by hand."""
+"""The SRN and the GRU over chains side by side, in place, with derivatives derived by hand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class HandDerived(Lowered):
 
     @staticmethod
     def refuses(operator: str, x: Tensor) -> str | None:
-        """Why not, beside what no backend for chains takes; None: it does."""
+        """Why not, apart from what all backends for chains refuse; None: it is accepted."""
         if operator not in _EQUATIONS:
             return "it is for the SRN and the GRU"
         if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
@@ -32,7 +32,7 @@ class HandDerived(Lowered):
     def h(self) -> Tensor:
         """`[N, H]`."""
         equations = _EQUATIONS[self.fused.operator]
-        initial = self.before[0] if self.before else None
+        initial = self.initial_state[0] if self.initial_state else None
         weights = equations.weights(self.fused)
         h = _OverChains.apply(equations, self.chains, self.step_by_step(self.x), initial, *weights)
         return self.as_numbered(h)
@@ -65,7 +65,7 @@ class _OverChains(torch.autograd.Function):
         x, initial, w, u, _ = inputs
         of_x, of_initial, of_w, of_u, of_b = needed
         initial_grad = torch.zeros_like(initial) if of_initial else None
-        # Where rows are moved afterwards, the gradient has been made for us alone, and may be written into.
+        # Where rows are permuted afterwards, the gradient is a fresh tensor of ours, and may be written into.
         grad = grads[0].clone() if chains.is_identity else grads[0]
         at_x, at_h, at_b = equations.backward(chains, grad, h, kept, u, initial_grad)
         return (
@@ -80,7 +80,7 @@ class _OverChains(torch.autograd.Function):
 
 
 def _outer(chains: Chains, at_h: Tensor, h: Tensor, initial: Tensor | None) -> Tensor:
-    """Σ at_h[n] ⊗ h[m] over all nodes n, m being the one before n."""
+    """Σ at_h[n] ⊗ h[m] over all nodes n, with m the predecessor of n."""
     first = chains.num_chains
     total = at_h[first:].t() @ chains.previous(h)
     return total if initial is None else total.addmm_(at_h[:first].t(), initial)
@@ -89,9 +89,9 @@ def _outer(chains: Chains, at_h: Tensor, h: Tensor, initial: Tensor | None) -> T
 def _plain_gradients(
     equations: Equations, chains: Chains, inputs: Sequence[Any], needed: Sequence[bool], grad: Tensor
 ) -> list[Tensor | None]:
-    """The gradients of the same in plain PyTorch, where they are needed, for derivatives of any order."""
+    """The gradients needed, by plain PyTorch, for derivatives of any order."""
     with torch.enable_grad():
-        # Each by another name: one may lie behind another, or be the same tensor, and derivatives are partial ones.
+        # A view of each: one may be computed from another, or be the same tensor, and these are partial derivatives.
         named: list[Any] = [None if tensor is None else tensor.view_as(tensor) for tensor in inputs]
         x, initial, *weights = named
         h = x.new_zeros(chains.num_chains, weights[1].shape[1]) if initial is None else initial

@@ -1,4 +1,4 @@
-"""The gated recurrent unit over chains, and its reverse: five operations a step, and three on the way back."""
+"""The gated recurrent unit over chains, with five operations a step, and three in the backward pass."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..schedule import Chains
 class GRU:
     """h_t = (1 - z_t) * n_t + z_t * h_{t-1}, with n_t = tanh(W_n x_t + b_n + r_t * u_t) and u_t = U_n h_{t-1} + d_n.
 
-    A row of the gates holds n, r, z, u: the first three begin as products with x, the last three are added to by
-    products with h_{t-1}.
+    A row of the gates holds n, r, z, u: the first three begin as products with x, to the last three products with
+    h_{t-1} are added.
     """
 
     def weights(self, fused: Fused) -> tuple[Tensor, Tensor, Tensor]:
@@ -26,7 +26,7 @@ class GRU:
         return fused.w_ih.roll(hidden, 0), fused.w_hh, torch.cat([b_n, b_r + d_r, b_z + d_z, d_n])
 
     def step(self, x: Tensor, h: Tensor, w: Tensor, u: Tensor, b: Tensor) -> Tensor:
-        """As it is written."""
+        """One step, in plain PyTorch."""
         b_n, b_r, b_z, b_u = b.chunk(4)
         x_n, x_r, x_z = (x @ w.t()).chunk(3, dim=1)
         h_r, h_z, h_u = (h @ u.t()).chunk(3, dim=1)
@@ -56,7 +56,7 @@ class GRU:
     def backward(
         self, chains: Chains, grad: Tensor, h: Tensor, kept: Any, u: Tensor, of_initial: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The derivatives of h in the gates become gradients when that of h has arrived."""
+        """The derivatives of h by the gates become gradients once that of h is known."""
         hidden = h.shape[1]
         n, r, z, u_t = kept.split(hidden, 1)
         gates = torch.empty_like(kept)

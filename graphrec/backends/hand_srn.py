@@ -1,4 +1,4 @@
-"""The simple recurrent network over chains, and its reverse: two operations a step, each way."""
+"""The simple recurrent network over chains, with two operations a step in each pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from ..cell import Fused
 from ..schedule import Chains
 
-# In place, which is why they are called as autograd calls them; both take the function's result.
+# In place, and so called as autograd calls them; both take the function's result.
 _THROUGH_TANH = torch.ops.aten.tanh_backward.grad_input
 _THROUGH_RELU = torch.ops.aten.threshold_backward.grad_input
 
@@ -22,7 +22,7 @@ class SRN:
         self._relu = relu
 
     def weights(self, fused: Fused) -> tuple[Tensor, Tensor, Tensor]:
-        """From torch's weights W, U and one bias for both, by operations that autograd follows."""
+        """From torch's weights W, U and one bias for both, by differentiable operations."""
         biases = [bias for bias in (fused.b_ih, fused.b_hh) if bias is not None]
         return fused.w_ih, fused.w_hh, sum(biases, fused.w_hh.new_zeros(len(fused.w_hh)))
 
@@ -34,10 +34,7 @@ class SRN:
     def forward(
         self, chains: Chains, x: Tensor, initial: Tensor | None, w: Tensor, u: Tensor, b: Tensor
     ) -> tuple[Tensor, None]:
-        """h `[N, H]`, and what else the way back needs; x and h stand step by step.
-
-        f is applied where its argument stood.
-        """
+        """h `[N, H]`, f applied in place, and nothing else for the backward pass; x and h stand step by step."""
         h = torch.addmm(b, x, w.t())
         recurrent, f = u.t().contiguous(), torch.relu_ if self._relu else torch.tanh_
         for step, earlier in zip(h.split(chains.counts), [initial, *chains.read(h)], strict=True):
@@ -49,11 +46,11 @@ class SRN:
     def backward(
         self, chains: Chains, grad: Tensor, h: Tensor, kept: Any, u: Tensor, of_initial: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The gradients at W x, at U h and at b, a row for each node: that of h becomes that of f's argument.
+        """The gradients of W x, of U h and of b, a row for each node: that of h becomes that of f's argument.
 
         Args:
-            grad: `[N, H]`, of h; is written into.
-            of_initial: zeros `[B, H]`, to be written into; None if it is not asked for.
+            grad: `[N, H]`, of h; is overwritten.
+            of_initial: zeros `[B, H]`, to be written into; None if it is not wanted.
         """
         steps = zip(
             grad.split(chains.counts), h.split(chains.counts), [of_initial, *chains.read(grad)], strict=True

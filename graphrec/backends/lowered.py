@@ -12,29 +12,29 @@ from .runner import Runner
 
 
 class Lowered(Runner):
-    """A run over chains; arguments as in `Runner`, and besides the chains, and the cell as torch's operator.
+    """A run over chains; arguments as in `Runner`, the chains, and the cell as torch's operator.
 
     Attributes:
-        before: the fields of the state before each chain, `[B, H]` each, or nothing.
+        initial_state: the fields of the initial state of each chain, `[B, H]` each, or nothing.
     """
 
     def __init__(self, run: Context, x: Tensor, initial: list[Tensor], chains: Chains, fused: Fused) -> None:
         super().__init__(run, x, initial)
-        self.chains, self.fused, self.before = chains, fused, initial
+        self.chains, self.fused, self.initial_state = chains, fused, initial
         if run.initial_row is not None:
             row = run.initial_row[chains.heads]
-            self.before = [field.index_select(0, row) for field in initial]
+            self.initial_state = [field.index_select(0, row) for field in initial]
 
     def state(self) -> tuple[Tensor, ...]:
-        """That of cells with one field."""
+        """The state of cells with one field."""
         return (self.h(),)
 
     def step_by_step(self, rows: Tensor) -> Tensor:
-        """`[N, ...]`, from the caller's numbering into the order of the chains' steps; maybe the same tensor."""
+        """`[N, ...]`, from the caller's numbering to the chains' steps; maybe the same tensor."""
         return rows if self.chains.is_identity else move(rows, self.chains.perm, self.chains.inv_perm)
 
     def as_numbered(self, rows: Tensor) -> Tensor:
-        """`[N, ...]`, back into the caller's numbering, as a tensor that he may write into."""
+        """`[N, ...]`, back to the caller's numbering, as a tensor that the caller may write into."""
         if self.chains.is_identity:
             return rows.clone() if rows.requires_grad else rows
         return move(rows, self.chains.inv_perm, self.chains.perm)

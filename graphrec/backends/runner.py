@@ -1,4 +1,4 @@
-"""What all ways to run a cell have in common, and the way that always can: the loop."""
+"""What all backends have in common, and the one that accepts every run: the loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..schedule import schedule, sinks
 
 
 class Runner:
-    """A run that can be asked for as much of the state as is wanted.
+    """A run, with a method for each part of the state that may be wanted.
 
     Args:
         run: the run.
@@ -38,32 +38,32 @@ class Runner:
         return self.state()[0]
 
     def sequence(self) -> tuple[Tensor, list[Tensor]]:
-        """The first field, and all fields where each graph ends, `[G, ...]` (any row for a graph without nodes)."""
-        state, ends = self.state(), sinks(self.plan).node
-        return state[0], [rows_or_zero(field, ends) for field in state]
+        """The first field, and all fields at the sink of each graph, `[G, ...]` (any row for a graph without nodes)."""
+        state, sink = self.state(), sinks(self.plan).node
+        return state[0], [rows_or_zero(field, sink) for field in state]
 
 
 class Loop(Runner):
-    """The one loop, which takes all."""
+    """The one loop, which accepts every run."""
 
     name = "loop"
 
     def state(self) -> tuple[Tensor, ...]:
-        """In rounds that of the last one; in a given order that of the last sweep."""
+        """In sync mode the state of the last round; in a given order that of the last sweep."""
         if not self.plan.num_nodes:
-            # In every order the same: a round over no nodes, which has shapes and gradients.
+            # In every mode the same: a round over no nodes, which has shapes and gradients.
             self.plan = schedule(self.plan.structure, mode="sync", rounds=1)
             self.run = replace(self.run, plan=self.plan)
         if self.plan.mode == "sync":
             last = deque(loop(self.run, self.x, self.initial), maxlen=1)[0]
             return tuple(as_numbered(self.plan, field) for field in last.state)
-        state = self._sweep(self.run, self.initial)
+        state = self._update(self.run, self.initial)
         for _ in range(1, self.plan.sweeps or 1):
-            state = self._sweep(*validate(self.run.cell, self.plan, self.x, per_node(state)))
+            state = self._update(*validate(self.run.cell, self.plan, self.x, per_node(state)))
         return state
 
-    def _sweep(self, run: Context, initial: list[Tensor]) -> tuple[Tensor, ...]:
-        """Every node updated once."""
+    def _update(self, run: Context, initial: list[Tensor]) -> tuple[Tensor, ...]:
+        """Update every node once."""
         keeps_rows = not torch.is_grad_enabled() and not is_plain_only(self.x)
         states = [visit.state for visit in loop(run, self.x, initial, messages_for(run.plan, keeps_rows))]
         return tuple(as_numbered(run.plan, torch.cat(field)) for field in zip(*states, strict=True))

@@ -11,7 +11,7 @@ from ..operators import move
 from ..schedule import sinks
 from .lowered import Lowered
 
-# Far beyond what any gate's argument comes to, and far from overflow.
+# Far beyond any gate's argument, and far from overflow.
 _SHUT = 1e30
 
 
@@ -22,7 +22,7 @@ class TorchOperators(Lowered):
 
     @staticmethod
     def refuses(operator: str, x: Tensor) -> str | None:
-        """Nothing beside what no backend for chains takes."""
+        """Nothing apart from what all backends for chains refuse."""
         return None
 
     def h(self) -> Tensor:
@@ -35,12 +35,12 @@ class TorchOperators(Lowered):
         return (h, self._memory(h)) if self.is_lstm else (h,)
 
     def sequence(self) -> tuple[Tensor, list[Tensor]]:
-        """h, and the state where each graph ends."""
+        """h, and the state at the sink of each graph."""
         return self._lstm_sequence() if self.is_lstm else super().sequence()
 
     @property
     def is_lstm(self) -> bool:
-        """Whether there is a c, of which the operator tells at the end of a block alone."""
+        """Whether there is a c, which the operator returns at the end of a block only."""
         return self.fused.operator == "lstm"
 
     def _lstm_sequence(self) -> tuple[Tensor, list[Tensor]]:
@@ -49,14 +49,14 @@ class TorchOperators(Lowered):
             tables, w_ih = self._with_a_stop(tables, w_ih)
         outputs, memories = self._operator(tables, w_ih)
         widths = [width for _, width in self.chains.blocks.shapes[1:]]
-        ended = [c[0, width:] for c, width in zip(memories, [*widths, 0], strict=True)]
-        h, c, ends = self._leave(outputs), torch.cat(ended[::-1]), sinks(self.plan).node.clamp(min=0)
-        return h, [h.index_select(0, ends), c.index_select(0, self.chains.chain[ends])]
+        finals = [c[0, width:] for c, width in zip(memories, [*widths, 0], strict=True)]
+        h, c, sink = self._leave(outputs), torch.cat(finals[::-1]), sinks(self.plan).node.clamp(min=0)
+        return h, [h.index_select(0, sink), c.index_select(0, self.chains.chain[sink])]
 
     def _with_a_stop(self, tables: list[Tensor], w_ih: Tensor) -> tuple[list[Tensor], Tensor]:
-        """One input more, which is 1 in padding: it opens the forget gate and shuts the input gate.
+        """One more input, 1 in padding, that opens the forget gate and shuts the input gate.
 
-        So c stays what it was where the chain ended.
+        So c keeps the value that it had at the end of the chain.
         """
         hidden = self.fused.w_hh.shape[1]
         stop = w_ih.new_zeros(4 * hidden, 1)
@@ -69,11 +69,11 @@ class TorchOperators(Lowered):
         return stopped, torch.cat([w_ih, stop], dim=1)
 
     def _operator(self, tables: list[Tensor], w_ih: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """For each block h, `[steps, chains, H]`, and the last field of the state behind it, `[1, chains, H]`."""
+        """For each block h, `[steps, chains, H]`, and the last field of the final state, `[1, chains, H]`."""
         call, device = getattr(torch, self.fused.operator), self.x.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.x.dtype
         weights = [weight.to(dtype) for weight in self.fused._replace(w_ih=w_ih).weights()]
-        state: Any = [field.unsqueeze(0).to(dtype) for field in self._initial_state()]
+        state: Any = [field.unsqueeze(0).to(dtype) for field in self._initial_or_zero()]
         # Biases, one layer, no dropout, in training, one direction, steps first.
         how = (len(weights) == 4, 1, 0.0, torch.is_grad_enabled(), False, False)
         outputs, last = [], []
@@ -86,23 +86,23 @@ class TorchOperators(Lowered):
                 last.append(state[-1].to(self.x.dtype))
         return outputs, last
 
-    def _initial_state(self) -> list[Tensor]:
-        """The state before each chain, `[B, H]` for each field."""
-        if self.before:
-            return self.before
+    def _initial_or_zero(self) -> list[Tensor]:
+        """The initial state of each chain, `[B, H]` for each field."""
+        if self.initial_state:
+            return self.initial_state
         return [self.x.new_zeros(self.chains.num_chains, self.fused.w_hh.shape[1])] * (1 + self.is_lstm)
 
     def _enter(self) -> list[Tensor]:
         """x for each block, `[steps, chains, D]`."""
         blocks = self.chains.blocks
-        is_there = self.chains.is_identity and len(blocks.node) == len(self.x)
-        return self._tables(self.x if is_there else move(self.x, blocks.node, blocks.row))
+        in_place = self.chains.is_identity and len(blocks.node) == len(self.x)
+        return self._tables(self.x if in_place else move(self.x, blocks.node, blocks.row))
 
     def _leave(self, tables: list[Tensor]) -> Tensor:
-        """`[N, H]`, from the blocks into the caller's order, as a tensor that he may write into."""
+        """`[N, H]`, from the blocks to the caller's numbering, as a tensor that the caller may write into."""
         blocks, rows = self.chains.blocks, torch.cat([table.flatten(0, 1) for table in tables])
-        is_there = self.chains.is_identity and len(rows) == len(self.x)
-        return rows if is_there else move(rows, blocks.row, blocks.node)
+        in_place = self.chains.is_identity and len(rows) == len(self.x)
+        return rows if in_place else move(rows, blocks.row, blocks.node)
 
     def _tables(self, rows: Tensor) -> list[Tensor]:
         """The rows of each block, `[steps, chains, ...]`."""
@@ -113,18 +113,15 @@ class TorchOperators(Lowered):
     def _memory(self, h: Tensor) -> Tensor:
         """c of all nodes, from h: all gates at once, then c_t = f_t * c_{t-1} + i_t * g_t."""
         chains, fused, gates_of = self.chains, self.fused, slice(0, 3 * h.shape[1])
-        first, c = self._initial_state()
+        first, c = self._initial_or_zero()
         x, earlier = self.step_by_step(self.x), torch.cat([first, chains.previous(self.step_by_step(h))])
         gates = x @ fused.w_ih[gates_of].t() + earlier @ fused.w_hh[gates_of].t()
         for bias in (fused.b_ih, fused.b_hh):
             gates = gates if bias is None else gates + bias[gates_of]
         i, f, g = gates.to(self.x.dtype).chunk(3, dim=-1)
-        forget, add = (
-            torch.sigmoid(f).split(chains.counts),
-            (torch.sigmoid(i) * torch.tanh(g)).split(chains.counts),
-        )
+        forget, add = torch.sigmoid(f), torch.sigmoid(i) * torch.tanh(g)
         memories = []
-        for f_t, add_t in zip(forget, add, strict=True):
+        for f_t, add_t in zip(forget.split(chains.counts), add.split(chains.counts), strict=True):
             c = torch.addcmul(add_t, f_t, c[: len(f_t)])
             memories.append(c)
         return self.as_numbered(torch.cat(memories))

@@ -1,6 +1,6 @@
 """Equations: how one node's state follows from its input and its inbox. One file per family.
 
-Belongs here: cells. Does not: anything that knows of order, batches, levels or time.
+Belongs here: cells. Does not: anything that knows of schedules, batches, levels or time.
 """
 
 from .convolutions import GCNCell, GINCell

@@ -1,4 +1,4 @@
-"""The nonlinearities that simple cells are known with."""
+"""The usual nonlinearities of simple cells."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""PyG's aggregations of sets, each by itself, and of empty ones.
+"""PyG's aggregations, applied to each set alone, and to empty sets.
 
 PyG lays sets out as a table as wide as the largest of them: an LSTM then reads the padding behind a small set, memory
-grows with the largest one, and of nothing at all there is no table. Here such aggregations are given sets of one size
-at a time. N rows have at most sqrt(2 N) different sizes, and nothing is padded.
+grows with the largest one, and no sets at all give no table. Here such aggregations get sets of one size at a time.
+N rows have at most sqrt(2 N) different sizes, and nothing is padded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing, aggr
 
-# What these make of a set depends on no other, and of an empty one they make something, too.
+# What these make of a set depends on no other set, and they accept an empty one, too.
 _BY_ITSELF = {
     aggr.AttentionalAggregation,
     aggr.DeepSetsAggregation,
@@ -38,14 +38,14 @@ _IF_NOT_EMPTY = {aggr.MedianAggregation, aggr.QuantileAggregation, aggr.MLPAggre
 
 @dataclass(frozen=True)
 class Sets:
-    """Which rows belong to which set, set by set, small ones first; sets without rows are left out.
+    """Which rows belong to which set, set by set, small sets first; sets without rows are left out.
 
     Attributes:
-        row: `[E]`, the rows in this order, those of a set as they came.
-        index: `[E]`, the set of each of them, counted in this order.
+        row: `[E]`, the rows sorted by set; within a set they are as they came.
+        index: `[E]`, the set of each of these rows, counted as they are sorted.
         number: `[P]`, the number of each set.
-        sizes: of how many rows there are sets, and how many sets.
-        count: of all sets, those without rows included.
+        sizes: each size that occurs, and how many sets have it.
+        count: the number of all sets, including those without rows.
     """
 
     row: Tensor
@@ -59,9 +59,9 @@ class Sets:
         """From the set of each row, `[E]`."""
         size = torch.bincount(index, minlength=count)
         number = torch.argsort(size, stable=True)
-        place = torch.empty_like(number)
-        place[number] = torch.arange(count, device=index.device)
-        row = torch.argsort(place[index], stable=True)
+        rank = torch.empty_like(number)
+        rank[number] = torch.arange(count, device=index.device)
+        row = torch.argsort(rank[index], stable=True)
         number = number[size[number] > 0]
         sizes, sets = torch.unique_consecutive(size[number], return_counts=True)
         index = torch.repeat_interleave(torch.arange(len(number), device=index.device), size[number])
@@ -69,9 +69,9 @@ class Sets:
 
 
 def aggregate_sets(module: Any, x: Tensor, sets: Sets) -> Tensor:
-    """`[E, ...] → [count, ...]`: what the module makes of each set alone, and zero (or its fill value) of no rows."""
+    """`[E, ...] → [count, ...]`: the module applied to each set alone; zero (or its fill value) for empty sets."""
     if not len(sets.number):
-        # The width is what the module makes of one row; none is taken, so that all gradients are zero.
+        # The width is that of the module's result for one row; no row of it is used, so that all gradients are zero.
         one = x.new_zeros(1, *x.shape[1:]) + x.sum(0)
         found = module(one, index=sets.index.new_zeros(1), dim_size=1, dim=0)[:0]
     else:
@@ -86,12 +86,12 @@ def aggregate_sets(module: Any, x: Tensor, sets: Sets) -> Tensor:
 
 
 def _parts(module: Any, rows: Tensor, sets: Sets) -> Iterator[tuple[Tensor, Tensor, int]]:
-    """What the module can be given at once: rows, the set of each, and how many sets there are."""
+    """What the module can be given in one call: rows, the set of each, and how many sets there are."""
     if _is_of(module, _BY_ITSELF | _IF_NOT_EMPTY):
         yield rows, sets.index, len(sets.number)
         return
     groups = sets.sizes
-    if isinstance(module, aggr.EquilibriumAggregation):  # its energy is a mean over all sets that it is given
+    if isinstance(module, aggr.EquilibriumAggregation):  # its energy is a mean over all sets of a call
         groups = [(size, 1) for size, number in groups for _ in range(number)]
     for part, (size, number) in zip(rows.split([size * n for size, n in groups]), groups, strict=True):
         index = torch.arange(number, device=rows.device).repeat_interleave(size)
@@ -99,7 +99,7 @@ def _parts(module: Any, rows: Tensor, sets: Sets) -> Iterator[tuple[Tensor, Tens
 
 
 def _is_of(module: Any, kinds: set[type]) -> bool:
-    """Whether an aggregation, and all that it consists of, is of these kinds (subclasses may do something else)."""
+    """Whether an aggregation, and all its parts, are of these kinds (subclasses may do something else)."""
     if type(module) is aggr.MultiAggregation:
         return all(_is_of(part, kinds) for part in module.aggrs)
     if type(module) is aggr.DegreeScalerAggregation:
@@ -108,7 +108,7 @@ def _is_of(module: Any, kinds: set[type]) -> bool:
 
 
 class _OfMessages(nn.Module):
-    """An aggregation of messages, of none as well: zero."""
+    """An aggregation of messages that gives zero where there are none."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class _OfMessages(nn.Module):
 
 
 def taking_no_messages(conv: MessagePassing) -> MessagePassing:
-    """The layer, if its aggregation can take none, or a copy with the same weights that aggregates none to zero."""
+    """The layer, if its aggregation accepts no messages, or a copy with the same weights that gives zero for none."""
     if _is_of(conv.aggr_module, _BY_ITSELF):
         return conv
     other = copy.copy(conv)

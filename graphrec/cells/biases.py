@@ -8,14 +8,14 @@ from torch import nn
 def recurrent_layers(
     inputs: int, hidden: int, gates: int, biases: int, fed_back: int | None = None
 ) -> tuple[nn.Linear, nn.Linear]:
-    """The products of x and of the state, for all gates one above the other.
+    """The linear layers of x and of the state, with all gates concatenated.
 
     Args:
         inputs: D.
         hidden: H.
         gates: how many.
         biases: 0, none; 1, with the product of x; 2, with each product, as in `torch.nn`.
-        fed_back: the width of the state that comes back; by default H.
+        fed_back: the width of the state that is fed back; by default H.
 
     Raises:
         ValueError: another number of biases.

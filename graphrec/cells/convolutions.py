@@ -1,4 +1,4 @@
-"""The graph convolution of Kipf & Welling (2017), and GIN, which weighs neighbours alike."""
+"""The graph convolution of Kipf & Welling (2017), and GIN, which weighs neighbours equally."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Given(NamedTuple):
 
 
 def as_pair(inputs: int | tuple[int, int]) -> tuple[int, int]:
-    """The widths of the rows of sources and of targets; -1: as wide as the first rows are."""
+    """The widths of the rows of sources and of targets; -1: taken from the first rows."""
     of_source, of_target = inputs if isinstance(inputs, tuple) and len(inputs) == 2 else (inputs, inputs)
     return as_count("inputs", of_source, -1), as_count("inputs", of_target, -1)
 
@@ -51,12 +51,12 @@ class Convolution(Cell):
         return self.State(x)
 
     def project(self, x: Tensor) -> Tensor:
-        """Nothing is left of x: it is the state of round 0."""
+        """No columns: x is the state of round 0, and nothing else reads it."""
         return x[:, :0]
 
 
 class LinearConvolution(Convolution):
-    """One that reads x by linear layers of PyG, which find out how wide it is where that is left open (-1).
+    """A convolution that reads x by linear layers of PyG, which infer a width that is left open (-1).
 
     Attributes:
         input_layers: the names of the layers that read sources and targets.
@@ -77,18 +77,18 @@ class GCNCell(LinearConvolution):
     h_v = W h_v / d_v + sum_u a_uv W h_u / sqrt(d_u d_v) + b,   d_v = 1 + sum_u a_uv
 
     Kipf & Welling, *Semi-supervised classification with graph convolutional networks*, ICLR 2017, equation (2),
-    before the activation. a is the edge's weight, 1 where edges have none. Edges from a node to itself stand for the
-    one that each node is given, which has the weight of the last of them, as in PyG's `GCNConv`, whose parameters have
-    the same names.
+    before the activation. a is the edge's weight, 1 where edges have none. An edge from a node to itself replaces the
+    loop that each node is given, which has the weight of the last such edge, as in PyG's `GCNConv`, whose parameters
+    have the same names.
 
     Args:
-        inputs: D, or -1: as wide as x is in the first run.
+        inputs: D, or -1: the width of x in the first run.
         hidden: H.
-        weighted: whether there must be weights: `edge_weight`, or else edge features `[E]` or `[E, 1]`, which are
-            taken for them.
-        normalize: whether there are degrees: without, h_v = sum_u a_uv W h_u + b.
+        weighted: whether there must be weights: `edge_weight`, or else edge features `[E]` or `[E, 1]`, which serve
+            as weights.
+        normalize: whether to normalise by degrees; if not, h_v = sum_u a_uv W h_u + b.
         self_loops: whether each node is given an edge to itself; None: if `normalize`. Without, edges from nodes to
-            themselves are edges like all others.
+            themselves are ordinary edges.
 
     Raises:
         ValueError: self_loops without normalize, which PyG does not have either.
@@ -101,7 +101,7 @@ class GCNCell(LinearConvolution):
     input_layers = ("lin", "lin")
 
     class State(NamedTuple):
-        """The hidden state; what is known of the degree."""
+        """The hidden state, and the node's degree."""
 
         h: Tensor
         scale: Tensor
@@ -172,7 +172,7 @@ class GCNCell(LinearConvolution):
         return self.State(x, *s.cache[key])
 
     def _degrees(self, s: Structure, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """1 / sqrt(d), and the weight of the edge to itself that each node is given, `[N]` each."""
+        """1 / sqrt(d), and the weight of the loop that each node is given, `[N]` each."""
         loop = weight.new_zeros(s.num_nodes)
         if self.self_loops:
             loop = torch.cat([weight, weight.new_ones(1)]).index_select(0, _last_loop(s))
@@ -192,7 +192,7 @@ class GCNCell(LinearConvolution):
         return self.State(own.scale.unsqueeze(-1) * total + self.bias, own.scale, own.loop)
 
     def _weight(self, inbox: Inbox, like: Tensor) -> Tensor | None:
-        """a `[e]`, 0 for edges that `loop` stands for; None: 1 for all."""
+        """a `[e]`, 0 for edges that `loop` replaces; None: 1 for all."""
         weight = None
         if inbox.has("edge_weight"):
             weight = inbox.edge_weight
@@ -208,7 +208,7 @@ def _last_loop(s: Structure) -> Tensor:
     """`[N]`: for each node the last edge from it to itself, or E."""
     if "last_loop" not in s.cache:
         with outside():
-            # (Numbers are made from the structure's own: it may be one without values.)
+            # (Computed from the structure's own numbers: it may have no values.)
             edges = torch.ones_like(s.target).cumsum(0) - 1
             loops = edges.masked_fill(s.source != s.target, -1)
             last = torch.full_like(s.graph, -1).scatter_reduce(0, s.target, loops, "amax")
@@ -225,11 +225,11 @@ class GINCell(LinearConvolution):
     named as in PyG's `GINConv`.
 
     Args:
-        inputs: D, or -1: as wide as x is in the first run.
+        inputs: D, or -1: the width of x in the first run.
         hidden: H.
         network: `[N, D] → [N, H]`; by default two layers with a ReLU between them.
-        eps: its value at the beginning.
-        train_eps: whether it is learned (GIN-eps) or kept (GIN-0).
+        eps: its initial value.
+        train_eps: whether eps is learned (GIN-eps) or fixed (GIN-0).
 
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
@@ -273,7 +273,7 @@ class GINCell(LinearConvolution):
         return self.State(self.nn(total if own.h is None else (1 + self.eps) * own.h + total))
 
     def message_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
-        """Both their rows, which are added up."""
+        """The rows of both, which are added."""
         if x_target is not None and x_target.shape[1:] != x_source.shape[1:]:
             raise ValueError(
                 f"the rows of sources and targets are added up, so that they must be of one width, got "

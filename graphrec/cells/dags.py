@@ -1,4 +1,4 @@
-"""Networks for directed acyclic graphs: one sweep in dependency order."""
+"""Networks for directed acyclic graphs, which run in dependency order."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ class DAGNNCell(Cell):
     m_v = sum_u softmax_u(w_1 . x_v + w_2 . h_u + w_3 . e_uv) h_u     (5)
     h_v = GRU(x_v, m_v)                                               (6)
 
-    where x_v is the node's state in the layer below, and m_v the GRU's past. Thost & Chen, *Directed acyclic graph
-    neural networks*, ICLR 2021, equations (5) and (6). What x_v adds to all scores of a node changes no softmax, so
-    that there is no w_1 here. `graphrec.DAGNN` is the whole network.
+    where x_v is the node's state in the layer below, and m_v the GRU's previous state. Thost & Chen, *Directed acyclic
+    graph neural networks*, ICLR 2021, equations (5) and (6). w_1 . x_v is the same in all scores of a node and so
+    cancels in the softmax: there is no w_1 here. `graphrec.DAGNN` is the whole network.
 
     Args:
         inputs: D.
         hidden: H.
-        edges: the width of the edges' features e, or of those of each relation, which has weights of its own then (see
-            `PerRelation`), or None: they are not looked at.
+        edges: the width of the edges' features e, or the widths by relation, each with its own weights (see
+            `PerRelation`), or None: they are not read.
 
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
@@ -72,7 +72,7 @@ class DAGNNCell(Cell):
     reads_edges = ()
 
     class Message(NamedTuple):
-        """The state, and its part of scores `[N, 1]`."""
+        """The state, and its contribution to the scores, `[N, 1]`."""
 
         h: Tensor
         score: Tensor
@@ -111,14 +111,14 @@ class DVAECell(Cell):
     h_v = GRU(x_v, m_v)
 
     Zhang, Jiang, Cui, Garnett & Chen, *D-VAE: a variational autoencoder for directed acyclic graphs*, NeurIPS 2019,
-    equations (2) to (4). For architectures the authors let e be the source's place in the order of layers (one-hot),
+    equations (2) to (4). For architectures the authors let e be the source's layer number (one-hot),
     equation (8).
 
     Args:
         inputs: D.
         hidden: H.
-        edges: the width of the edges' features e, or of those of each relation, which has weights of its own then (see
-            `PerRelation`), or None: they are not looked at.
+        edges: the width of the edges' features e, or the widths by relation, each with its own weights (see
+            `PerRelation`), or None: they are not read.
 
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
@@ -133,7 +133,7 @@ class DVAECell(Cell):
         self.recurrent = nn.Linear(hidden, 3 * hidden)
         self.gate = nn.Linear(hidden, hidden)  # g
         self.map = nn.Linear(hidden, hidden, bias=False)  # m
-        # What g and m make of e, side by side.
+        # The parts of g and m that read e, concatenated.
         self.edge = None if edges is None else edge_layer(edges, 2 * hidden, bias=False)
 
     def project(self, x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Delay networks: nodes that see the inputs, or the outputs, of several earlier nodes.
 
-Each slot is a lag; `graphrec.lagged` makes the structure. Missing past is the initial state, zero by default.
+Each slot is a lag; `graphrec.lagged` makes the structure. The initial state replaces a missing past; its default is 0.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class TDNNCell(Cell):
     Acoustics, Speech, and Signal Processing 37 (1989), section II. With lags 1 … K - 1 it is the causal
     convolution of width K, `torch.nn.Conv1d` over the input padded with K - 1 zeros on the left.
 
-    Nothing here depends on h of earlier nodes, so that one sync round whose round 0 is u = x does what async mode
-    does one node after the other; the model `TDNN` runs it so.
+    Nothing here depends on h of earlier nodes, so that one sync round whose round 0 is u = x computes the same as
+    async mode node by node; the model `TDNN` uses this.
 
     Args:
         inputs: D.
@@ -36,7 +36,7 @@ class TDNNCell(Cell):
     Raises:
         ValueError: fewer than one lag.
 
-    Shapes: x `[N, D]`; State `h` `[N, H]`, `u` `[N, D]`, the input, for later nodes to see.
+    Shapes: x `[N, D]`; State `h` `[N, H]`, `u` `[N, D]`, the input, for later nodes to read.
     """
 
     reads_edges = ()
@@ -85,14 +85,14 @@ class ARCell(Cell):
     Raises:
         ValueError: fewer than one lag.
 
-    Shapes: x `[N, Y + 1]`, the true y_t, and 1 where later nodes shall see it or 0 where they shall see the
-    computed one; State `y` `[N, Y]`, computed, and `seen` `[N, Y]`, what later nodes see.
+    Shapes: x `[N, Y + 1]`, the true y_t, and 1 where later nodes read it or 0 where they read the
+    computed one; State `y` `[N, Y]`, computed, and `seen` `[N, Y]`, what later nodes read.
     """
 
     reads_edges = ()
 
     class State(NamedTuple):
-        """The computed output, and what later nodes see of it."""
+        """The computed output, and the one that later nodes read."""
 
         y: Tensor
         seen: Tensor
@@ -117,7 +117,7 @@ class NARXCell(Cell):
     y_t = V h_t + c
 
     Lin, Horne, Tiňo & Giles, *Learning long-term dependencies in NARX recurrent neural networks*, IEEE Trans.
-    Neural Networks 7 (1996), equations (1) to (4). What stands for y_{t-k}, the true output (series-parallel) or
+    Neural Networks 7 (1996), equations (1) to (4). The choice of y_{t-k}, the true output (series-parallel) or
     the network's own (parallel), is after Narendra & Parthasarathy, *Identification and control of dynamical
     systems using neural networks*, IEEE Trans. Neural Networks 1 (1990), section V; see the model `NARX`.
 
@@ -125,20 +125,20 @@ class NARXCell(Cell):
         inputs: D, the width of the exogenous input.
         hidden: H.
         outputs: the width Y of the output.
-        input_lags, output_lags: K_x (may be 0) and K_y. A node has as many slots as the greater of both.
+        input_lags, output_lags: K_x (may be 0) and K_y. A node has as many slots as the larger of the two.
         activation: f: `"tanh"`, `"logistic"`, `"relu"`, `"linear"`, or a function.
 
     Raises:
         ValueError: input_lags below 0, output_lags below 1.
 
-    Shapes: x `[N, D + Y + 1]`: x_t, the true y_t, and 1 where later nodes shall see that or 0 where they shall
-    see the computed one; State `y` `[N, Y]`, computed, `seen` `[N, Y]`, what later nodes see, `u` `[N, D]`, x_t.
+    Shapes: x `[N, D + Y + 1]`: x_t, the true y_t, and 1 where later nodes read that or 0 where they
+    read the computed one; State `y` `[N, Y]`, computed, `seen` `[N, Y]`, what later nodes read, `u` `[N, D]`, x_t.
     """
 
     reads_edges = ()
 
     class State(NamedTuple):
-        """The computed output, what later nodes see of it, and the exogenous input."""
+        """The computed output, the output that later nodes read, and the exogenous input."""
 
         y: Tensor
         seen: Tensor
@@ -170,7 +170,7 @@ class NARXCell(Cell):
         return [(self.outputs,), (self.outputs,), (self.exogenous,)]
 
     def project(self, x: Tensor) -> Tensor:
-        """W_0 x_t + b, and what is given."""
+        """W_0 x_t + b, and the given output with its mark."""
         return torch.cat([self.input(x[:, : self.exogenous]), x], dim=-1)
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> State:

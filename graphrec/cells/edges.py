@@ -1,4 +1,4 @@
-"""What cells read of the features of edges, which may be of another width in each relation."""
+"""What cells read of edge features, whose width may differ from relation to relation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..weights import Resettable
 
 
 class PerRelation(Resettable):
-    """A linear layer for each relation, by which features of different widths become rows of one.
+    """A linear layer for each relation, which maps features of different widths to rows of one width.
 
     y_e = W_r e + b_r,  r the relation of the edge; zero where its edges have no features
 
@@ -53,7 +53,7 @@ class PerRelation(Resettable):
 
 
 def edge_layer(edges: Any, outputs: int, bias: bool = True) -> nn.Module:
-    """What makes rows of one width of edges' features: a linear layer, or one for each relation."""
+    """A layer that maps edge features to rows of one width: one linear layer, or one for each relation."""
     if relation_widths(edges) is not None:
         return PerRelation(edges, outputs, bias)
     return nn.Linear(as_count("edges", edges), outputs, bias)
@@ -86,8 +86,8 @@ def check_edges(cell: Cell, s: Structure, edges: Tensor | None = None) -> None:
                 known = [_shape(s.edge_attr, r) for r in range(int(relation.max()) + 1)]
                 found = [None if shape is None else shape[0] if len(shape) == 1 else shape for shape in known]
                 raise ValueError(
-                    f"the cell reads {_said(wanted)} of edges of relation {number}, but these have "
-                    f"{_said(found[number])}: make it with the widths of all relations, edges={found}."
+                    f"the cell reads {_described(wanted)} of edges of relation {number}, but these have "
+                    f"{_described(found[number])}: make it with the widths of all relations, edges={found}."
                 )
 
 
@@ -116,7 +116,7 @@ def _shape(features: Tensor | EdgeFeatures | None, relation: int) -> tuple[int, 
     return None if features is None else tuple(features.shape[1:])
 
 
-def _said(width: Any) -> str:
+def _described(width: Any) -> str:
     return "no features" if width is None else f"features of width {width}"
 
 

@@ -61,20 +61,20 @@ class DiagonalSRNCell(Cell):
 
 
 class LRUCell(Cell):
-    """The linear recurrent unit: independent complex units that turn and decay.
+    """The linear recurrent unit: independent complex units that rotate and decay.
 
     h_t = lambda * h_{t-1} + gamma * (B x_t)
     lambda = exp(-exp(nu) + i exp(theta)),  |lambda| < 1
 
     Orvieto, Smith, Gu, Fernando, Gulcehre, Pascanu & De, *Resurrecting recurrent neural networks for long sequences*,
-    ICML 2023, equations (5) to (8), without the skip connection; Re(C h_t) there is a linear layer on h here, since
-    h has the real and the imaginary parts side by side.
+    ICML 2023, equations (5) to (8), without the skip connection; Re(C h_t) is here a linear layer on h, which has
+    the real and the imaginary parts.
 
     Args:
         inputs: D.
         hidden: H, the number of complex units.
-        radii: between which |lambda| begins, evenly over the ring's area.
-        phase: up to which the angle of lambda begins.
+        radii: the bounds of the initial |lambda|, which is uniform over the area of the ring.
+        phase: the upper bound of the initial angle of lambda.
 
     Shapes: x `[N, D]`; State `h` `[N, 2 H]`, real parts and then imaginary ones. A node has one predecessor at most
     (slot 0).
@@ -122,13 +122,13 @@ class LRUCell(Cell):
         """One step."""
         radius, angle = torch.exp(-self.nu.exp()), self.theta.exp()
         re, im = radius * torch.cos(angle), radius * torch.sin(angle)
-        before_re, before_im = inbox.sum(inbox.h).chunk(2, dim=-1)
-        turned = torch.cat([re * before_re - im * before_im, re * before_im + im * before_re], dim=-1)
-        return self.State(turned + x)
+        prev_re, prev_im = inbox.sum(inbox.h).chunk(2, dim=-1)
+        rotated = torch.cat([re * prev_re - im * prev_im, re * prev_im + im * prev_re], dim=-1)
+        return self.State(rotated + x)
 
 
 class ElementwiseLSTMCell(Cell):
-    """Long short-term memory whose gates see, of the hidden units, their own alone: U is a vector for each gate.
+    """Long short-term memory whose gates read only their own hidden unit: U is a vector for each gate.
 
     i_t = sigmoid(W_i x_t + u_i * h_{t-1} + b_i)
     f_t = sigmoid(W_f x_t + u_f * h_{t-1} + b_f)

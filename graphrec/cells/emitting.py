@@ -1,4 +1,4 @@
-"""A cell with what it emits as part of its state."""
+"""A cell whose state includes what it emits."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class EmittingCell(Wrapping):
     w_t = given_t where one is given, else emitted_{t-1}
     s_t = cell(w_t, s_{t-1}),  logits_t = output(h_t),  emitted_t = embed(argmax logits_t)
 
-    Sutskever, Vinyals & Le, *Sequence to sequence learning with neural networks*, NIPS 2014, equation (1) with its own
-    likeliest words.
+    Sutskever, Vinyals & Le, *Sequence to sequence learning with neural networks*, NIPS 2014, equation (1), reading
+    its own most likely words.
 
     Args:
         cell: the recurrent cell.
         embed: tokens to word vectors `[V, E]`.
         output: h to logits `[V]`.
 
-    Shapes: x `[N, E + 1]`: a word vector, and 1 where this is the input, 0 where the emitted word is. State: the
+    Shapes: x `[N, E + 1]`: a word vector, and 1 where it is the input, 0 where the emitted word is. State: the
     cell's, and `emitted` `[N, E]`, `logits` `[N, V]`.
     """
 
@@ -39,15 +39,15 @@ class EmittingCell(Wrapping):
 
     @property
     def State(self) -> Any:
-        """The cell's fields, and what is emitted."""
+        """The cell's fields, the emitted vector and the logits."""
         return _state_type(self.cell.State._fields)
 
     def shapes(self) -> list[tuple[int, ...]]:
-        """The cell's, a word vector's, and one number per token."""
+        """The shapes of the cell's fields, of a word vector, and of the logits."""
         return [*self.cell.shapes(), (self.embed.embedding_dim,), (self.embed.num_embeddings,)]
 
     def project(self, x: Tensor) -> Tensor:
-        """x as it is: which word is the input shows step by step."""
+        """x itself: each step decides which word is its input."""
         return x
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:
@@ -55,13 +55,13 @@ class EmittingCell(Wrapping):
         given, is_given = x.split([self.embed.embedding_dim, 1], dim=-1)
         word = torch.where(is_given > 0, given, inbox.sum(inbox.emitted))
         names = self.cell.State._fields
-        before = self.cell.State(*(getattr(own, name) for name in names))
-        after = self.cell(self.cell.project(word), inbox.renamed({name: name for name in names}), before)
+        previous = self.cell.State(*(getattr(own, name) for name in names))
+        after = self.cell(self.cell.project(word), inbox.renamed({name: name for name in names}), previous)
         logits = self.output(after[0])
         return self.State(*after, self.embed(logits.argmax(-1)), logits)
 
     def begin(self, state: Any, word: Tensor) -> Any:
-        """A whole state `[G, ·]` from the cell's and from the vector of the word that was emitted last."""
+        """A whole state `[G, ·]` from the cell's and the vector of the last emitted word."""
         return self.State(*state, word, word.new_zeros(len(word), self.embed.num_embeddings))
 
 

@@ -1,4 +1,4 @@
-"""Graph attention networks: neighbours are weighed by what they and the node show."""
+"""Graph attention networks: neighbours are weighed by scores of what they and the node send."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .edges import PerRelation
 
 
 class Attention(LinearConvolution):
-    """K heads, side by side or averaged: what `GATCell` and `GATv2Cell` have in common."""
+    """K heads, concatenated or averaged: what `GATCell` and `GATv2Cell` have in common."""
 
     reads_edges = ()
 
@@ -60,15 +60,15 @@ class Attention(LinearConvolution):
         return rows.unflatten(-1, (self.heads, self.width))
 
     def scores(self, inbox: Inbox, own: Any) -> tuple[Tensor, Tensor | None]:
-        """e of sources `[e, K]`, and of the node itself `[n, K]`, or None where it is not among them."""
+        """e of the sources `[e, K]`, and of the node itself `[n, K]`, or None where it is not among them."""
         raise NotImplementedError
 
     def attention(self, inbox: Inbox, own: Any) -> tuple[Tensor, Tensor | None]:
-        """The share that each source has `[e, K]`, and the node itself `[n, K]` or None; they add up to one."""
+        """The weight of each source `[e, K]`, and of the node itself `[n, K]` or None; they add up to one."""
         score, own_score = self.scores(inbox, own)
         if own_score is None:
             return inbox.softmax(score), None
-        if inbox.is_loop is not None:  # the node itself is there in any case
+        if inbox.is_loop is not None:  # the node itself is among its sources in any case
             score = score.masked_fill(inbox.is_loop.unsqueeze(-1), -torch.inf)
         return inbox.softmax_with_own(score, own_score)
 
@@ -84,13 +84,13 @@ class Attention(LinearConvolution):
         return self.State(h + self.bias)
 
     def _adds_itself(self, own: Any) -> bool:
-        """Whether a node is a source of its own, which it is not where sources are another set of nodes."""
+        """Whether a node is its own source, which it is not where sources are another set of nodes."""
         return self.self_loops and own.z is not None
 
     def _with_edges(self, inbox: Inbox, values: Tensor, own: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """What scores are made of, with what edges have to say to it.
+        """The features of edges that enter the scores, of the inbox and of the node itself.
 
-        An edge from a node to itself has the mean of the features of those that come from others, as in PyG.
+        An edge from a node to itself has the mean of the features of the other edges, as in PyG.
         """
         if self.lin_edge is None:
             return values, own
@@ -112,23 +112,23 @@ class GATCell(Attention):
     e_uv = LeakyReLU(a_1 . W h_u + a_2 . W h_v + a_3 . W_e e_uv)              (1), (3)
     h_v  = sum_u softmax_u(e_uv) W h_u + b,  u = v and all neighbours          (2), (4)
 
-    for each of K heads, which stand side by side (5) or are averaged (6).
+    for each of K heads, which are concatenated (5) or averaged (6).
 
     Veličković, Cucurull, Casanova, Romero, Liò & Bengio, *Graph attention networks*, ICLR 2018, before the
-    activation. The features of edges are PyG's: where there are some, the edge from a node to itself has the mean of
-    those that enter it. Edges from nodes to themselves count once, whether they are there or not. Parameters are named
-    as in PyG's `GATConv`.
+    activation. The features of edges are as in PyG: an edge from a node to itself has the mean of those that enter
+    the node. Edges from nodes to themselves count once, whether they are given or not. Parameters are named as in
+    PyG's `GATConv`.
 
     Args:
-        inputs: D, or a pair, of sources and of targets, which have a W each then; -1: as wide as x is in the first run.
+        inputs: D, or a pair, of sources and of targets, each with its own W; -1: the width of x in the first run.
         hidden: H, all heads together; a multiple of `heads`, unless they are averaged.
         heads: K.
-        average: whether heads are averaged (equation 6), each being H wide.
+        average: whether heads are averaged (equation 6), each of width H.
         slope: of the LeakyReLU below zero.
-        dropout: the share of attention that is dropped in training.
-        edges: the width of the edges' features e (PyG's `edge_dim`), or None: they are not looked at.
+        dropout: the probability with which attention is dropped in training.
+        edges: the width of the edges' features e (PyG's `edge_dim`), or None: they are not read.
         residual: whether W_r h_v is added.
-        self_loops: whether each node is among its sources; without, edges from nodes to themselves are edges like all
+        self_loops: whether each node is among its sources; without, edges from nodes to themselves are ordinary
             others.
 
     Raises:
@@ -145,7 +145,7 @@ class GATCell(Attention):
         to_itself: Any
 
     class Asking(NamedTuple):
-        """What targets know of themselves that are no sources: their part of scores, and h."""
+        """The own fields of targets that are not sources: their part of scores, and h."""
 
         z: None
         to_itself: Any
@@ -176,7 +176,7 @@ class GATCell(Attention):
         self.init_parameters()
 
     def init_parameters(self) -> None:
-        """All but products."""
+        """Redraw all weights but those of the linear layers."""
         for weight in (self.att_src, self.att_dst, self.att_edge):
             if weight is not None:
                 nn.init.xavier_uniform_(weight)
@@ -189,14 +189,14 @@ class GATCell(Attention):
         return (self._by_head(self.lin_edge(edge_attr)) * self.att_edge).sum(-1)
 
     def as_message(self, state: Any) -> Message:
-        """What of scores and sums depends on one node."""
+        """The parts of scores and sums that depend on one node."""
         of_source, of_target = self.input_layers
         z = self._by_head(getattr(self, of_source)(state.h))
         asked = z if of_source == of_target else self._by_head(getattr(self, of_target)(state.h))
         return self.Message(z, (z * self.att_src).sum(-1), (asked * self.att_dst).sum(-1))
 
     def message_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
-        """What of scores and sums depends on one node; of targets that they have none of their own in the sum."""
+        """The parts of scores and sums that depend on one node; targets contribute nothing to the sum."""
         of_source, of_target = self.input_layers
         z = self._by_head(getattr(self, of_source)(x_source))
         to_itself = None
@@ -217,13 +217,13 @@ class GATCell(Attention):
 
 
 class GATv2Cell(Attention):
-    """The graph attention network whose attention depends on both ends together.
+    """The graph attention network whose attention depends on source and target jointly.
 
     e_uv = a . LeakyReLU(W_1 h_u + W_2 h_v + W_e e_uv)                        (7)
     h_v  = sum_u softmax_u(e_uv) W_1 h_u + b,  u = v and all neighbours
 
     Brody, Alon & Yahav, *How attentive are graph attention networks?*, ICLR 2022, equation (7), with W = [W_2, W_1].
-    Otherwise as `GATCell`. Parameters are named as in PyG's `GATv2Conv`.
+    Otherwise like `GATCell`. Parameters are named as in PyG's `GATv2Conv`.
 
     Args:
         inputs, hidden, heads, average, slope, dropout, edges, residual, self_loops: as in `GATCell`.
@@ -240,7 +240,7 @@ class GATv2Cell(Attention):
         asked: Any
 
     class Asking(NamedTuple):
-        """What targets know of themselves that are no sources: W_2 h, and h."""
+        """The own fields of targets that are not sources: W_2 h, and h."""
 
         z: None
         asked: Any
@@ -277,7 +277,7 @@ class GATv2Cell(Attention):
         return self.Message(self._by_head(self.lin_l(state.h)), self._by_head(self.lin_r(state.h)))
 
     def message_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
-        """W_1 h of sources, W_2 h of targets, which have none of their own in the sum."""
+        """W_1 h of sources, and W_2 h of targets, which contribute nothing to the sum."""
         if x_target is None:
             raise ValueError("attention depends on both ends together: give rows of targets, too.")
         z, asked = self._by_head(self.lin_l(x_source)), self._by_head(self.lin_r(x_target))

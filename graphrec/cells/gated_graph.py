@@ -1,4 +1,4 @@
-"""Messages gathered by a gated recurrent unit: the gated graph network, and the message-passing network."""
+"""Messages combined by a gated recurrent unit: the gated graph network, and the message-passing network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .edges import edge_layer
 
 
 class _Gathering(Cell):
-    """The state is updated by a gated recurrent unit whose input are the messages; round 0 is x, padded with zeros."""
+    """The state is updated by a gated recurrent unit whose input is the sum of messages; round 0 is x, zero-padded."""
 
     State = NodeState
     begins_with_x = True
@@ -40,7 +40,7 @@ class _Gathering(Cell):
         return self.State(F.pad(x, (0, self.hidden - x.shape[1])))
 
     def project(self, x: Tensor) -> Tensor:
-        """Nothing is left of x: it is the state of round 0."""
+        """No columns: x is the state of round 0, and nothing else reads it."""
         return x[:, :0]
 
 
@@ -51,12 +51,12 @@ class GGNNCell(_Gathering):
     h_v = GRU(m_v, h_v)                                      (3) to (6)
 
     Li, Tarlow, Brockschmidt & Zemel, *Gated graph sequence neural networks*, ICLR 2016; h_0 is x, padded with zeros
-    (1), and a the edge's weight, 1 where edges have none. To send along edges in both directions, give edges back with
-    relations of their own. With one relation it is PyG's `GatedGraphConv`, whose rounds have a matrix each:
-    `graphrec.GNN` with cells that share `rnn`.
+    (1), and a the edge's weight, 1 where edges have none. To send along edges in both directions, add reversed edges
+    with their own relations. With one relation it is PyG's `GatedGraphConv`, except that the rounds there have a matrix
+    each: `graphrec.GNN` with cells that share `rnn`.
 
     Args:
-        inputs: D, H at most, or -1: as wide as x is.
+        inputs: D, H at most, or -1: the width of x.
         hidden: H.
         relations: how many there are.
 
@@ -92,7 +92,7 @@ class GGNNCell(_Gathering):
         weight = inbox.edge_weight if inbox.has("edge_weight") else None
         if self.relations == 1:
             m = inbox.sum_of("z", weight)
-        else:  # summed first, multiplied then: nodes are fewer than edges
+        else:  # first summed, then multiplied: there are fewer nodes than edges
             z = inbox.z if weight is None else weight.unsqueeze(-1) * inbox.z
             sums = inbox.sum_by_relation(z, self.relations)
             m = torch.einsum("nri,rio->no", sums, self.weight)
@@ -110,7 +110,7 @@ class MPNNCell(_Gathering):
     for all rounds. Parameters are named as in PyG's `NNConv` and `torch.nn.GRUCell`.
 
     Args:
-        inputs: D, H at most, or -1: as wide as x is.
+        inputs: D, H at most, or -1: the width of x.
         hidden: H.
         edges: the width of the edges' features, or of those of each relation; see `PerRelation`.
         network: A, `[E, edges] → [E, H * H]`; by default two layers with a ReLU between them.

@@ -18,14 +18,14 @@ class GRUState(NamedTuple):
     h: Tensor
 
 
-def gated(x: Tensor, u: Tensor, before: Tensor) -> Tensor:
-    """`[n, H]`: the state that follows on `before`, from the two products `[n, 3H]` for r, z and n; see `GRUCell`."""
-    hidden = before.shape[-1]
+def gated(x: Tensor, u: Tensor, previous: Tensor) -> Tensor:
+    """`[n, H]`: the state that follows `previous`, given the two products `[n, 3H]` for r, z and n; see `GRUCell`."""
+    hidden = previous.shape[-1]
     x_rz, x_n = x.split([2 * hidden, hidden], dim=-1)
     u_rz, u_n = u.split([2 * hidden, hidden], dim=-1)
     r, z = torch.sigmoid(x_rz + u_rz).chunk(2, dim=-1)
     n = torch.tanh(x_n + r * u_n)
-    return (1 - z) * n + z * before
+    return (1 - z) * n + z * previous
 
 
 class GRUCell(Cell):
@@ -37,7 +37,7 @@ class GRUCell(Cell):
     h_t = (1 - z_t) * n_t + z_t * h_{t-1}
 
     Cho et al., *Learning phrase representations using RNN encoder-decoder*, EMNLP 2014, equations (5) to (8), with
-    the reset after the product, as cuDNN and torch compute it. `TextbookGRUCell` resets before.
+    the reset after the product, as cuDNN and torch compute it. `TextbookGRUCell` resets first.
 
     Args:
         inputs: D.
@@ -62,8 +62,8 @@ class GRUCell(Cell):
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> GRUState:
         """One step."""
-        before = inbox.sum(inbox.h)
-        return self.State(gated(x, self.recurrent(before), before))
+        previous = inbox.sum(inbox.h)
+        return self.State(gated(x, self.recurrent(previous), previous))
 
     def fused(self) -> Fused | None:
         """On chains, torch's gru."""
@@ -73,7 +73,7 @@ class GRUCell(Cell):
 
 
 class TextbookGRUCell(Cell):
-    """The gated recurrent unit as it was published: the state is reset before the matrix product.
+    """The gated recurrent unit as published: the state is reset previous the matrix product.
 
     r_t = sigmoid(W_r x_t + U_r h_{t-1} + b_r)               (5)
     z_t = sigmoid(W_z x_t + U_z h_{t-1} + b_z)               (6)
@@ -107,8 +107,8 @@ class TextbookGRUCell(Cell):
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> GRUState:
         """One step."""
-        before = inbox.sum(inbox.h)
+        previous = inbox.sum(inbox.h)
         x_rz, x_n = x.split([2 * self.hidden, self.hidden], dim=-1)
-        r, z = torch.sigmoid(x_rz + self.gates(before)).chunk(2, dim=-1)
-        n = torch.tanh(x_n + self.candidate(r * before))
-        return self.State(z * before + (1 - z) * n)
+        r, z = torch.sigmoid(x_rz + self.gates(previous)).chunk(2, dim=-1)
+        n = torch.tanh(x_n + self.candidate(r * previous))
+        return self.State(z * previous + (1 - z) * n)

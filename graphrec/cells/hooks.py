@@ -1,4 +1,4 @@
-"""What is done for a while to the inputs of a cell's layers."""
+"""Temporary changes to the inputs of a cell's layers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 
 from ..cell import Cell
 
-# Two changes of one layer's input would add up; threads that share a cell take turns.
+# Two changes of one layer's input would add up, so threads that share a cell wait for each other.
 _one_at_a_time = threading.RLock()
 
 
 @contextmanager
 def inputs_changed(cell: Cell, layers: tuple[str, ...], change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """While this lasts, these layers of a cell read what `change` makes of their inputs, in this thread.
+    """In this context, and this thread, these layers of a cell read their inputs as `change` returns them.
 
     Args:
         cell: the cell.
         layers: the names of the layers in it.
-        change: from what a layer is given to what it reads.
+        change: from a layer's input to what it reads instead.
     """
     thread = threading.get_ident()
 

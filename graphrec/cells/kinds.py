@@ -1,4 +1,4 @@
-"""Several cells in one run: one for each kind of node, and so one for each layer of a grid."""
+"""Several cells in one run, one for each kind of node, and so one for each layer of a grid."""
 
 from __future__ import annotations
 
@@ -58,15 +58,15 @@ class PerKind(Cell):
 
     @property
     def State(self) -> Any:
-        """That of all cells."""
+        """The State of all cells."""
         return self._parts[0].State
 
     def shapes(self) -> list[tuple[int, ...]]:
-        """Those of all cells."""
+        """The shapes of all cells."""
         return self._parts[0].shapes()
 
     def initial_from_x(self, x: Tensor, s: Structure) -> Any:
-        """For nodes of each kind as their cell; zero, where other cells begin with x."""
+        """For nodes of each kind the initial state of their cell; zero, for cells that do not begin with x."""
         given = [cell.initial_from_x(x, s) for cell in self._parts]
         if s.kind is None or all(state is None for state in given):
             return None
@@ -81,7 +81,7 @@ class PerKind(Cell):
         return self.State(*fields)
 
     def check(self, structure: Structure) -> None:
-        """Refuse a structure without kinds, with more of them than cells, or one that a cell has no slots for."""
+        """Refuse a structure without kinds, with more kinds than cells, or with slots that a cell does not have."""
         if not structure.num_nodes:
             return
         if structure.kind is None:
@@ -105,8 +105,8 @@ class PerKind(Cell):
         target, slot = structure.target, structure.slot
         allowed = torch.tensor(arities, device=structure.device)[kind[target]]
         counted = (allowed != _ANY) & (slot < allowed)
-        place = torch.where(counted, target * most + slot, structure.num_nodes * most)
-        twice = counted & (torch.bincount(place)[place] > 1)
+        index = torch.where(counted, target * most + slot, structure.num_nodes * most)
+        twice = counted & (torch.bincount(index)[index] > 1)
         faults = twice | (slot >= allowed)
         if not bool(faults.any()):
             return
@@ -124,7 +124,7 @@ class PerKind(Cell):
         )
 
     def initialize(self, x: Tensor, s: Structure) -> None:
-        """As all cells."""
+        """As in all cells."""
         for cell in self._parts:
             cell.initialize(x, s)
         if self._projects_first(s):
@@ -134,9 +134,9 @@ class PerKind(Cell):
             self._edge_shapes = [None if part is None else part.shape[1:] for part in rows]
 
     def edge_rows(self, s: Structure, edges: Tensor | None = None) -> Tensor | None:
-        """`[E, ·]`: what each cell makes of the edges into nodes of its kind, flat and as wide as the widest.
+        """`[E, ·]`: the edges as projected by the cells of their targets' kinds, flat and padded to the widest.
 
-        Features that are as wide for all edges are left as they are: each cell projects its own in its step.
+        Features of equal width for all edges are left as they are: each cell projects its own in its step.
         """
         if not self._projects_first(s):
             return s.edge_attr
@@ -159,7 +159,7 @@ class PerKind(Cell):
         return self._by_relation or not isinstance(s.edge_attr, Tensor)
 
     def _reader(self, kind: int, s: Structure) -> Callable[[Tensor], Tensor]:
-        """What makes a cell's features of edges from their rows in `edge_rows`."""
+        """The function from rows of `edge_rows` to a cell's features of edges."""
         cell = self._parts[kind]
         if not self._projects_first(s):
             return cell.project_edges
@@ -223,7 +223,7 @@ class GridCell(PerKind):
             as h.
 
     Shapes: x `[N, D]` over `graphrec.grid`, of which only the rows of layer 0 count. An initial state with a row per
-    graph is that of all layers; with a row per node (of which those at the beginnings count) each layer has its own.
+    graph is used by all layers; with a row per node (those at the beginnings count) each layer has its own.
     """
 
     def __init__(self, cells: Sequence[Cell]) -> None:
@@ -234,7 +234,7 @@ class GridCell(PerKind):
 
 
 class _Above(Wrapping):
-    """A cell whose input is the state of the node below it (slot 1), and whose predecessor stands in slot 0."""
+    """A cell whose input is the state of the node below it (slot 1), and whose predecessor is in slot 0."""
 
     def __init__(self, cell: Cell) -> None:
         super().__init__(cell)
@@ -246,7 +246,7 @@ class _Above(Wrapping):
         self.inputs, self.arity = None, 2
 
     def project(self, x: Tensor) -> Tensor:
-        """x is not looked at."""
+        """x is not read."""
         return x
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:

@@ -66,7 +66,7 @@ class LayerNormLSTMCell(Cell):
     Args:
         inputs: D.
         hidden: H.
-        forget_bias: what is added to f to begin with (in b).
+        forget_bias: the initial value that is added to f (in b).
 
     Shapes: x `[N, D]`; State `h`, `c` `[N, H]` each. A node has one predecessor at most (slot 0).
     """
@@ -109,7 +109,7 @@ class LayerNormGRUCell(Cell):
     h_t = (1 - sigmoid(z)) * h_{t-1} + sigmoid(z) * n                                     (28)
 
     Ba, Kiros & Hinton, *Layer normalization* (2016), supplementary material, equations (26) to (28). Note that z
-    stands for what is new, not for what is kept as in `GRUCell`.
+    weighs the new state, not the previous one as in `GRUCell`.
 
     Args:
         inputs: D.
@@ -139,9 +139,9 @@ class LayerNormGRUCell(Cell):
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> GRUState:
         """One step."""
-        before = inbox.sum(inbox.h)
+        previous = inbox.sum(inbox.h)
         x_rz, x_n = x.split([2 * self.hidden, self.hidden], dim=-1)
-        u_rz, u_n = self.recurrent(before).split([2 * self.hidden, self.hidden], dim=-1)
+        u_rz, u_n = self.recurrent(previous).split([2 * self.hidden, self.hidden], dim=-1)
         r, z = torch.sigmoid(self.norm_recurrent(u_rz) + x_rz).chunk(2, dim=-1)
         n = torch.tanh(x_n + r * self.norm_reset(u_n))
-        return self.State((1 - z) * before + z * n)
+        return self.State((1 - z) * previous + z * n)

@@ -12,7 +12,7 @@ from .srn import SRNCell
 
 
 class LeakySRNCell(SRNCell):
-    """A simple recurrent network whose units move a part of the way to their new value: leaky integrators.
+    """A simple recurrent network whose units move part of the way to their new value: leaky integrators.
 
     h_t = (1 - alpha) h_{t-1} + alpha f(W x_t + U h_{t-1} + b)
 
@@ -49,6 +49,6 @@ class LeakySRNCell(SRNCell):
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:
         """One step."""
-        before = inbox.sum(inbox.h)
-        after = self.activation(x + self.recurrent(before))
-        return self.State((1 - self.alpha) * before + self.alpha * after)
+        previous = inbox.sum(inbox.h)
+        new = self.activation(x + self.recurrent(previous))
+        return self.State((1 - self.alpha) * previous + self.alpha * new)

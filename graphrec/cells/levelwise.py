@@ -1,4 +1,4 @@
-"""Any convolution of PyG as a cell: on a DAG, one level after another."""
+"""Any convolution of PyG as a cell: on a DAG, level by level."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..structure.features import EdgeFeatures
 from .aggregation import taking_no_messages
 from .convolutions import Convolution, NodeState
 
-# What a convolution may be told of edges, and what a structure calls it.
+# What a convolution may take of edges, and the structure's names for it.
 _OF_EDGES = {"edge_attr": "edge_attr", "edge_weight": "edge_weight", "edge_type": "relation"}
 
 
@@ -28,23 +28,23 @@ class ConvCell(Convolution):
 
     h_v = after(conv(x_v, {h_u : u → v}))
 
-    In each step the layer is shown a small graph: the nodes of the level with their input x, a node for each message
-    with the state h of its source, and the edges between them; as a pair of sources and targets where the layer takes
-    one, so that it makes no rows for messages. This is what a loop over masks,
-    `h[level] = conv(h, edge_index[:, target in level])[level]`, computes for every layer in which a node's result
-    depends on its own row, its sources' and their edges; where the layer normalises by degrees (`GCNConv`), these are
-    those of the edges into the level. Of no messages at all, which PyG's LSTM, GRU and median do not take, a level
-    aggregates zero. (PyG's LSTM and GRU pad each node's messages to the most that one of the level has.)
+    In each step the layer runs on a small graph: the nodes of the level with their input x, a node for each message
+    with the state h of its source, and the edges between them; or on a pair of sources and targets where the layer
+    accepts one, so that it makes no rows for messages. This computes what a loop over masks does,
+    `h[level] = conv(h, edge_index[:, target in level])[level]`, for every layer in which a node's result depends on
+    its own row, its sources' and their edges; where the layer normalises by degrees (`GCNConv`), these count the
+    edges into the level. A level without messages, which PyG's LSTM, GRU and median do not accept, aggregates zero.
+    (PyG's LSTM and GRU pad each node's messages to the largest number in the level.)
 
     Args:
         conv: the layer. `edge_attr`, `edge_weight` and `edge_type` are given from the structure's edge attributes,
-            weights and relations where the layer takes them; where there are no weights, one number per edge as edge
-            attributes is taken for them.
-        after: a module that rows go through when they leave the layer, such as `nn.Tanh()`: most layers end in a sum,
-            and level upon level of sums is no more than one.
+            weights and relations where the layer takes them; without weights, edge attributes of one number per edge
+            serve as weights.
+        after: a module applied to the layer's result, such as `nn.Tanh()`: most layers end in a sum,
+            and several levels of sums are no more than one.
 
     Raises:
-        TypeError: no `MessagePassing`, or one that needs to be told more than that.
+        TypeError: not a `MessagePassing`, or one that needs more arguments than these.
         ValueError: a layer that keeps its edges (`cached=True`) or sends against them.
 
     Shapes: x `[N, H]`; State `h` `[N, H]`: the layer keeps the width.
@@ -59,20 +59,20 @@ class ConvCell(Convolution):
         self.takes_pairs = _takes_pairs(conv)
 
     def initialize(self, x: Tensor, s: Structure) -> None:
-        """The state is as wide as x."""
+        """The state has the width of x."""
         if x.dim() != 2:
             raise ValueError(f"x must have shape [{s.num_nodes}, H] for a convolution, got {tuple(x.shape)}.")
         self.hidden = x.shape[1]
         if any(isinstance(parameter, UninitializedParameter) for parameter in self.conv.parameters()):
-            with torch.no_grad():  # a lazy layer learns its widths from a node without edges
-                told = self._of_edges(lambda name: None if (rows := getattr(s, name)) is None else rows[:0])
-                self.conv(x[:1], s.edge_index[:, :0], **told)
+            with torch.no_grad():  # a lazy layer infers its widths from a node without edges
+                given = self._of_edges(lambda name: None if (rows := getattr(s, name)) is None else rows[:0])
+                self.conv(x[:1], s.edge_index[:, :0], **given)
 
     def shapes(self) -> list[tuple[int, ...]]:
-        """As wide as the input of the last run."""
+        """The width of the last run's input."""
         if not hasattr(self, "hidden"):
             raise ValueError(
-                "a ConvCell is as wide as its input, which it is told in its first run: it cannot be one of several "
+                "a ConvCell is as wide as its input, which it learns in its first run: it cannot be one of several "
                 "cells before that. Use graphrec.Levelwise, or layers of PyG in torch_geometric.nn.Sequential."
             )
         return super().shapes()
@@ -85,14 +85,14 @@ class ConvCell(Convolution):
                 f"{type(self.conv).__name__} takes one tensor of edges' features, but these are of another width in "
                 f"each relation: leave them out with s.replace(edge_attr=None), or use a cell with edges, the widths."
             )
-        told = self._of_edges(lambda name: getattr(structure, name))
-        missing = [_OF_EDGES[name] for name, needed in self.takes.items() if needed and name not in told]
+        given = self._of_edges(lambda name: getattr(structure, name))
+        missing = [_OF_EDGES[name] for name, needed in self.takes.items() if needed and name not in given]
         if missing:
             raise ValueError(
                 f"{type(self.conv).__name__} needs {missing[0]}, but the structure has none: build it with "
                 f"{missing[0]}=...."
             )
-        if "edge_weight" in told and told["edge_weight"].numel() != structure.num_edges:
+        if "edge_weight" in given and given["edge_weight"].numel() != structure.num_edges:
             assert structure.edge_attr is not None
             raise ValueError(
                 f"{type(self.conv).__name__} takes one weight per edge, but edge_attr has shape "
@@ -103,13 +103,13 @@ class ConvCell(Convolution):
         """One step."""
         n, e = inbox.num_nodes, inbox.num_edges
         sources = torch.arange(n, n + e, device=own.h.device)
-        told = self._of_edges(lambda name: getattr(inbox, name) if inbox.has(name) else None)
-        # The level's own rows stand among the sources too, for layers that add an edge from each node to itself.
+        given = self._of_edges(lambda name: getattr(inbox, name) if inbox.has(name) else None)
+        # The level's own rows are among the sources too, for layers that add an edge from each node to itself.
         rows = torch.cat([own.h, inbox.h])
         edges = torch.stack([sources, inbox.target])
         conv = taking_no_messages(self.conv)
         with _explained(conv, inbox.message_mask):
-            rows = conv((rows, own.h) if self.takes_pairs else rows, edges, **told)[:n]
+            rows = conv((rows, own.h) if self.takes_pairs else rows, edges, **given)[:n]
         if self.after is not None:
             rows = self.after(rows)
         if rows.shape[1:] != own.h.shape[1:]:
@@ -120,22 +120,22 @@ class ConvCell(Convolution):
         return self.State(rows)
 
     def _of_edges(self, find: Callable[[str], Tensor | None]) -> dict[str, Tensor]:
-        """What the layer is told of edges, by its names, where `find` knows it by ours."""
-        told = {name: find(_OF_EDGES[name]) for name in self.takes}
-        if "edge_weight" in told:
-            weight = find("edge_attr") if told["edge_weight"] is None else told["edge_weight"]
-            told["edge_weight"] = None if weight is None else weight.flatten()
-        return {name: values for name, values in told.items() if values is not None}
+        """What the layer takes of edges, by its own names, where `find` looks up ours."""
+        given = {name: find(_OF_EDGES[name]) for name in self.takes}
+        if "edge_weight" in given:
+            weight = find("edge_attr") if given["edge_weight"] is None else given["edge_weight"]
+            given["edge_weight"] = None if weight is None else weight.flatten()
+        return {name: values for name, values in given.items() if values is not None}
 
 
 @contextmanager
 def _explained(conv: Any, mask: Tensor | None) -> Iterator[None]:
-    """While this lasts, a layer that is being explained has the mask of these messages, in place of all edges'."""
+    """In this context a layer that is being explained has the mask of these messages, instead of all edges'."""
     if not conv.explain or mask is None:
         yield
         return
     of_all = conv._edge_mask, conv._loop_mask, conv._apply_sigmoid
-    conv._parameters.pop("_edge_mask", None)  # what an explainer learns is a parameter there for a while
+    conv._parameters.pop("_edge_mask", None)  # while an explainer learns the mask it is a parameter there
     conv._edge_mask, conv._loop_mask, conv._apply_sigmoid = mask, mask.new_ones(len(mask)).bool(), False
     try:
         yield
@@ -145,16 +145,16 @@ def _explained(conv: Any, mask: Tensor | None) -> Iterator[None]:
 
 
 def _takes_pairs(conv: MessagePassing) -> bool:
-    """Whether a layer says that it takes the rows of sources and those of targets, `(x_source, x_target)`."""
+    """Whether a layer declares that it takes rows of sources and of targets, `(x_source, x_target)`."""
     try:
         accepted = typing.get_type_hints(conv.forward).get("x")
-    except NameError:  # annotated with what is there for type checkers alone
+    except NameError:  # annotated with what only type checkers import
         return False
     return any(typing.get_origin(kind) is tuple for kind in (accepted, *typing.get_args(accepted)))
 
 
 def _check_conv(conv: Any) -> dict[str, bool]:
-    """What the layer takes of edges, and whether it must have it."""
+    """What the layer takes of edges, and whether it requires it."""
     name = type(conv).__name__
     if not isinstance(conv, MessagePassing):
         raise TypeError(f"expected a layer of torch_geometric.nn (MessagePassing), got {name}.")
@@ -179,7 +179,7 @@ def _check_conv(conv: Any) -> dict[str, bool]:
             f"expected a layer that is called as conv(x, edge_index), with edge_attr, edge_weight or edge_type where "
             f"it takes them, but {name} wants {wants}."
         )
-    # Layers with edge_dim=None have no weights for features, though they take some. And PyG gives edge_type a default
-    # where a layer has to have it all the same.
+    # Layers with edge_dim=None have no weights for features, though they accept some. And PyG gives edge_type a default
+    # where a layer requires it all the same.
     known = [name for name in _OF_EDGES if name != "edge_attr" or getattr(conv, "edge_dim", 0) is not None]
     return {p.name: p.default is p.empty or p.name == "edge_type" for p in others if p.name in known}

@@ -1,4 +1,4 @@
-"""Long short-term memory, and what becomes of it with a gate less or a connection more."""
+"""Long short-term memory, and its variants with a gate less or a connection more."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LSTMState(NamedTuple):
 
 
 def set_forget_bias(layer: nn.Linear | nn.LayerNorm, hidden: int, value: float | None, gate: int = 1) -> None:
-    """Let gate number `gate` begin at the bias `value`; None leaves the layer as it is.
+    """Set the initial bias of gate number `gate` to `value`; None leaves the layer as it is.
 
     Raises:
         ValueError: the layer has no bias.
@@ -51,8 +51,8 @@ class LSTMCell(Cell):
     Args:
         inputs: D.
         hidden: H.
-        forget_bias: what b_f begins at (1 or 2 help to remember from the start: Jozefowicz, Zaremba & Sutskever,
-            ICML 2015); None: random, as the other biases.
+        forget_bias: the initial b_f (1 or 2 help to remember from the start: Jozefowicz, Zaremba & Sutskever,
+            ICML 2015); None: random, like the other biases.
         biases: 0, 1, or 2 as in torch (which adds them).
 
     Shapes: x `[N, D]`; State `h`, `c` `[N, H]` each. A node has one predecessor at most (slot 0).
@@ -91,7 +91,7 @@ class LSTMCell(Cell):
 
 
 class ProjectedLSTMCell(Cell):
-    """Long short-term memory that shows less than it keeps: a projection of what comes out of the output gate.
+    """Long short-term memory that sends less than it keeps: a projection of the output gate's result.
 
     i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
     f_t = sigmoid(W_f x_t + U_f h_{t-1} + b_f)
@@ -146,7 +146,7 @@ class ProjectedLSTMCell(Cell):
 
 
 class NoForgetLSTMCell(Cell):
-    """Long short-term memory as it was at first: without forget gate, so that the memory cell only adds.
+    """The original long short-term memory, without forget gate, so that the memory cell only adds.
 
     i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
     g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
@@ -156,7 +156,7 @@ class NoForgetLSTMCell(Cell):
 
     Hochreiter & Schmidhuber, *Long short-term memory*, Neural Computation 9 (1997), section 4 (s_c(t) = s_c(t-1) +
     y_in g(net_c), y_c = y_out h(s_c)), with tanh for its squashing functions g and h, which are 4 sigmoid - 2 and
-    2 sigmoid - 1 there. Gradients are not cut.
+    2 sigmoid - 1 there. Gradients are not truncated.
 
     Args:
         inputs: D.
@@ -187,7 +187,7 @@ class NoForgetLSTMCell(Cell):
 
 
 class PeepholeLSTMCell(Cell):
-    """Long short-term memory whose gates see the memory cell: i and f the old one, o the new one.
+    """Long short-term memory whose gates see the memory cell: i and f the previous one, o the new one.
 
     i_t = sigmoid(W_i x_t + U_i h_{t-1} + p_i * c_{t-1} + b_i)
     f_t = sigmoid(W_f x_t + U_f h_{t-1} + p_f * c_{t-1} + b_f)
@@ -232,9 +232,9 @@ class PeepholeLSTMCell(Cell):
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> LSTMState:
         """One step."""
         p_i, p_f, p_o = self.peephole.unbind(0)
-        before = inbox.sum(inbox.c)
+        previous = inbox.sum(inbox.c)
         i, f, g, o = (x + self.recurrent(inbox.sum(inbox.h))).chunk(4, dim=-1)
-        c = torch.sigmoid(f + p_f * before) * before + torch.sigmoid(i + p_i * before) * torch.tanh(g)
+        c = torch.sigmoid(f + p_f * previous) * previous + torch.sigmoid(i + p_i * previous) * torch.tanh(g)
         return self.State(torch.sigmoid(o + p_o * c) * torch.tanh(c), c)
 
 
@@ -253,7 +253,7 @@ class CoupledLSTMCell(Cell):
     Args:
         inputs: D.
         hidden: H.
-        forget_bias: what 1 - i is to begin with, as a bias: b_i begins at its negative.
+        forget_bias: the initial bias of 1 - i: b_i begins at its negative.
         biases: as in `LSTMCell`.
 
     Shapes: as `LSTMCell`.

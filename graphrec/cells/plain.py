@@ -9,7 +9,7 @@ from ..cell import Cell
 
 
 def is_plain(cell: Cell, kind: type[Cell]) -> bool:
-    """Whether a cell computes what its class says: it is of no subclass, its parts are linear layers, no hooks."""
+    """Whether a cell computes what its class says: it is not a subclass, its parts are linear layers, without hooks."""
     if type(cell) is not kind or _is_changed(cell):
         return False
     for part in cell._modules.values():

@@ -86,9 +86,7 @@ class RNTNCell(Cell):
         self.activation = activation_function(activation)
         self.input = nn.Linear(inputs, hidden)  # W, bias
         self.recurrent = nn.Linear(2 * hidden, hidden, bias=False)  # U
-        self.tensor = nn.Linear(
-            2 * hidden, hidden * 2 * hidden, bias=False
-        )  # V, its H slices one above the other
+        self.tensor = nn.Linear(2 * hidden, hidden * 2 * hidden, bias=False)  # V, its H slices stacked
 
     def project(self, x: Tensor) -> Tensor:
         """W x + bias."""

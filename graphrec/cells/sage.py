@@ -23,16 +23,16 @@ class SAGECell(LinearConvolution):
     h_v = W_1 aggr_u h_u + W_2 h_v + b
 
     Hamilton, Ying & Leskovec, *Inductive representation learning on large graphs*, NIPS 2017, algorithm 1, lines 4
-    and 5, before the activation. Parameters are named as in PyG's `SAGEConv`. Aggregations that depend on an order read
-    messages by slots; each node's are aggregated alone, where PyG pads them to the most that a node has.
+    and 5, before the activation. Parameters are named as in PyG's `SAGEConv`. Aggregations of sequences read
+    messages by slots; each node's are aggregated alone, where PyG pads them to the largest number of any node.
 
     Args:
-        inputs: D, or a pair, of sources and of targets; -1: as wide as x is in the first run.
+        inputs: D, or a pair, of sources and of targets; -1: the width of x in the first run.
         hidden: H.
         aggr: `"mean"`, `"sum"`, `"max"`, or any other aggregation of `torch_geometric.nn.aggr` by name (`"lstm"`,
-            `"median"`), as a module, or a list of them, which stand side by side.
-        project: whether neighbours show ReLU(W_3 h_u + c), equation (3) with "max", in place of h_u.
-        normalize: whether h is divided by its length, algorithm 1, line 7.
+            `"median"`), as a module, or a list of them, whose results are concatenated.
+        project: whether neighbours send ReLU(W_3 h_u + c), equation (3) with "max", instead of h_u.
+        normalize: whether h is divided by its norm, algorithm 1, line 7.
         root_weight: whether there is W_2.
 
     Raises:
@@ -44,7 +44,7 @@ class SAGECell(LinearConvolution):
     reads_edges = ()
 
     class Message(NamedTuple):
-        """h, or what is made of it."""
+        """h, or its projection."""
 
         z: Tensor
 
@@ -79,7 +79,7 @@ class SAGECell(LinearConvolution):
     def inputs(self) -> Any:
         """D, or a pair; None before the first run if it was left open."""
         if self.lin_r is None or isinstance(self.aggr_module, aggregations.MultiAggregation):
-            return self.given_inputs  # no layer tells
+            return self.given_inputs  # no layer knows
         return super().inputs
 
     def as_message(self, state: Any) -> Message:
@@ -87,7 +87,7 @@ class SAGECell(LinearConvolution):
         return self.Message(state.h if self.lin is None else torch.relu(self.lin(state.h)))
 
     def message_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
-        """What sources show, and the targets' rows."""
+        """The sources' messages, and the targets' rows."""
         return self.as_message(self.State(x_source)), Given(x_target)
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
@@ -111,7 +111,7 @@ class SAGECell(LinearConvolution):
 
 
 def _aggregation(kind: Any, width: int) -> aggregations.Aggregation:
-    """An aggregation of PyG, by name or as it is."""
+    """An aggregation of PyG, given by name or as a module."""
     if isinstance(kind, list | tuple):
         return aggregations.MultiAggregation([_aggregation(part, width) for part in kind])
     options = {"in_channels": width, "out_channels": width} if kind == "lstm" else {}

@@ -18,13 +18,13 @@ class SecondOrderCell(Cell):
 
     Giles et al., *Learning and extracting finite state automata with second-order recurrent neural networks*,
     Neural Computation 4 (1992), equation (1); with the bias of Haykin, *Neural Networks and Learning Machines*
-    (2009), equations (15.8) and (15.9). With states and inputs in one-hot codes a large w_kij says that the
-    automaton goes from state i on symbol j to state k: delta(x_i, u_j) = x_k. Node n holds u(n), and its state is
+    (2009), equations (15.8) and (15.9). With one-hot states and inputs a large w_kij means that the automaton goes
+    from state i on symbol j to state k: delta(x_i, u_j) = x_k. Node n has the input u(n), and its state is
     x(n+1).
 
-    Give the run an initial state (the start state, say `[1, 0, …, 0]`): without one the first input meets a zero
-    state and is lost. And let training begin with larger weights than linear layers have (`nn.init.normal_(
-    cell.pairs.weight)`, say; in the paper they are drawn from -1 to 1): with small ones all neurons stay at about 1/2.
+    Give the run an initial state (the start state, e.g. `[1, 0, …, 0]`): without one the first input meets a zero
+    state and is lost. And begin training with larger weights than linear layers have, e.g. `nn.init.normal_(
+    cell.pairs.weight)` (the paper draws them from -1 to 1): with small ones all neurons stay at about 1/2.
 
     Args:
         inputs: D, how many u_j there are.
@@ -55,6 +55,6 @@ class SecondOrderCell(Cell):
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> State:
         """One step."""
-        before = inbox.sum(inbox.h)
-        products = before.unsqueeze(2) * x.unsqueeze(1)  # [n, H, D]: x_i u_j
+        previous = inbox.sum(inbox.h)
+        products = previous.unsqueeze(2) * x.unsqueeze(1)  # [n, H, D]: x_i u_j
         return self.State(self.activation(self.pairs(products.flatten(1))))

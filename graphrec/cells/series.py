@@ -16,21 +16,21 @@ from .wrapping import check_sends_its_state, edges_read
 
 
 class SeriesCell(Cell):
-    """A stack of cells within one node: each reads what the one below has made of the same node.
+    """A stack of cells within one node: each reads the state of the cell below in the same node.
 
     h^1_t = cell_1(x_t, h^1_{t-1}),  h^l_t = cell_l(h^{l-1}_t, h^l_{t-1})
 
-    What `Stacked` computes layer by layer and `GridCell` on a grid, node by node: for those who must have the top of
-    one node before they can feed the next, as decoders do.
+    The same as `Stacked` layer by layer and `GridCell` on a grid, but node by node: for those who need the top state
+    of one node to feed the next, as decoders do.
 
     Args:
         cells: from the input up; each but the first takes inputs as wide as the first field of the state below it.
 
     Raises:
-        ValueError: no cells, a series among them, or one that does not take what the one below it makes.
+        ValueError: no cells, a series among them, or one that does not accept the state of the cell below it.
 
-    Shapes: x `[N, D]`; State the fields of the top cell, and those of the others with their layer's number behind
-    the name: `h`, `c`, `h0`, `c0`, `h1`, … .
+    Shapes: x `[N, D]`; State the fields of the top cell, and those of the others with their layer's number
+    appended: `h`, `c`, `h0`, `c0`, `h1`, … .
     """
 
     def __init__(self, cells: Sequence[Cell]) -> None:
@@ -64,17 +64,17 @@ class SeriesCell(Cell):
         return list(self.cells)
 
     def shapes(self) -> list[tuple[int, ...]]:
-        """Those of all cells, the top one's first."""
+        """The shapes of all cells, the top one's first."""
         *below, top = self._parts
         return [shape for cell in (top, *below) for shape in cell.shapes()]
 
     def check(self, structure: Structure) -> None:
-        """As the cells."""
+        """As in the cells."""
         for cell in self._parts:
             cell.check(structure)
 
     def project(self, x: Tensor) -> Tensor:
-        """As the first cell."""
+        """As in the first cell."""
         return self._parts[0].project(x)
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:
@@ -83,12 +83,12 @@ class SeriesCell(Cell):
         for layer, cell in enumerate(self._parts):
             names = _names(cell.State._fields, layer, len(self.cells))
             here = inbox.renamed(dict(zip(cell.State._fields, names, strict=True)))
-            before = cell.State(*(getattr(own, name) for name in names))
-            states.append(cell(cell.project(states[-1][0]) if layer else x, here, before))
+            previous = cell.State(*(getattr(own, name) for name in names))
+            states.append(cell(cell.project(states[-1][0]) if layer else x, here, previous))
         return self.join(states)
 
     def join(self, states: Sequence[Any]) -> Any:
-        """One state from those of the cells, from the input up."""
+        """One state from the states of the cells, from the input up."""
         *below, top = states
         return self.State(*top, *(value for state in below for value in state))
 

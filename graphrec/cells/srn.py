@@ -15,12 +15,12 @@ from .plain import is_plain
 
 
 class SRNCell(Cell):
-    """Elman's simple recurrent network: the hidden units see the input and their own values one step ago.
+    """Elman's simple recurrent network: the hidden units see the input and their own previous values.
 
     h_t = f(W x_t + U h_{t-1} + b)
 
     The network of Elman, *Finding structure in time*, Cognitive Science 14 (1990), figure 2, whose context units
-    hold the hidden units' last values; f is logistic there, and tanh by default here, as in `torch.nn.RNN`.
+    hold the hidden units' previous values; f is logistic there, and tanh by default here, as in `torch.nn.RNN`.
 
     Args:
         inputs: D.
@@ -66,7 +66,7 @@ class SRNCell(Cell):
 
 
 class JordanCell(Cell):
-    """Jordan's network: the hidden units see the input and the *output* one step ago.
+    """Jordan's network: the hidden units see the input and the previous *output*.
 
     h_t = f(W x_t + U y_{t-1} + b)
     y_t = g(V h_t + c)
@@ -81,7 +81,7 @@ class JordanCell(Cell):
         activation, output: f and g: `"tanh"`, `"logistic"`, `"relu"`, `"linear"`, or a function.
 
     Shapes: x `[N, D]`; State `h` `[N, H]`, `y` `[N, Y]`. A node has one predecessor at most (slot 0). An initial
-    state is one of both, of which y alone matters.
+    state has both, of which only y matters.
     """
 
     reads_edges = ()

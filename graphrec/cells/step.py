@@ -1,4 +1,4 @@
-"""Other people's cells."""
+"""Cells of other libraries."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ class Three(NamedTuple):
 
 
 class StepCell(Cell):
-    """Any step module of the form (x, state) → state on the engine: `torch.nn.RNNCell`, `LSTMCell`, `GRUCell`,
+    """Any step module of the form (x, state) → state as a cell: `torch.nn.RNNCell`, `LSTMCell`, `GRUCell`,
     and the cells of the package torchrecurrent.
 
     state_t = step(x_t, state_{t-1}),  a tensor, or a tuple of several
-    y_t, state_t = step(x_t, state_{t-1}),  where the step has an output besides: (tensor, (tensor, …))
+    y_t, state_t = step(x_t, state_{t-1}),  where the step also has an output: (tensor, (tensor, …))
 
     Args:
         step: the module.
         inputs: D; by default the module's `input_size`.
         hidden: the width of each tensor that `step` returns, nested as it returns them: H, (H, H), or with an output
-            of width Y besides (Y, (H,)), for a state that is one tensor, or (Y, (H, H)); by default found out by
-            calling `step` on a zero input without a state, and again with the state that it has returned (nothing
-            is kept of these calls).
+            of width Y as well (Y, (H,)), for a state that is one tensor, or (Y, (H, H)); by default found by
+            calling `step` on a zero input without a state, and again with the state that it has returned (these
+            calls leave no trace).
 
     Shapes: x `[N, D]`; State `h`, or `h` and `c`, or `h`, `c` and `s`; an output comes first, as `h`, and is not
-    handed back to the step. A node has one predecessor at most (slot 0).
+    passed back to the step. A node has one predecessor at most (slot 0).
 
     Raises:
-        TypeError: not a module, or one that returns something else than one to three tensors `[n, H]`.
-        ValueError: inputs or hidden are neither given nor found out.
+        TypeError: not a module, or one that returns anything but one to three tensors `[n, H]`.
+        ValueError: inputs or hidden are neither given nor found.
     """
 
     arity = 1
@@ -68,7 +68,7 @@ class StepCell(Cell):
         self.step = step
         widths = _widths(step, inputs) if hidden is None else hidden
         self._has_output = _has_output(widths)
-        self._is_tuple = isinstance(widths, tuple | list)  # the state that is handed back
+        self._is_tuple = isinstance(widths, tuple | list)  # the state that is passed back
         if self._has_output:
             self._is_tuple = len(widths[1]) > 1 or hidden is None
         self._widths = _flat(widths)
@@ -88,8 +88,8 @@ class StepCell(Cell):
         names: tuple[str, ...] = self.State._fields
         if self._has_output:
             names = names[1:]
-        before = tuple(inbox.sum(getattr(inbox, name)) for name in names)
-        after = _tensors(self.step, self.step(x, before if self._is_tuple else before[0]))
+        previous = tuple(inbox.sum(getattr(inbox, name)) for name in names)
+        after = _tensors(self.step, self.step(x, previous if self._is_tuple else previous[0]))
         if len(after) != len(self._widths):
             raise TypeError(
                 f"{type(self.step).__name__} must return {len(self._widths)} tensors, as hidden says, got {len(after)}."
@@ -152,7 +152,7 @@ def _width(step: nn.Module, tensor: Tensor) -> int:
     if tensor.dim() != 2 or tensor.shape[0] != 2:
         raise TypeError(
             f"{type(step).__name__} must return tensors [n, H] with a row for each of the n rows of x, got "
-            f"{list(tensor.shape)} for 2 rows: a layer that runs over sequences by itself is no step."
+            f"{list(tensor.shape)} for 2 rows: a layer that runs over sequences itself is not a step."
         )
     return tensor.shape[1]
 

@@ -11,7 +11,7 @@ from ..cell import Cell, Inbox
 
 
 class TreeGRUCell(Cell):
-    """The Child-Sum Tree-GRU: any number of children, in no order; a reset gate for each.
+    """The Child-Sum Tree-GRU: any number of unordered children; a reset gate for each.
 
     h~ = sum_k h_k
     z  = sigmoid(W_z x + U_z h~ + b_z)
@@ -21,7 +21,7 @@ class TreeGRUCell(Cell):
 
     The gated recurrent unit of Cho et al., *Learning phrase representations using RNN encoder-decoder*, EMNLP
     2014, equations (5) to (8), with children summed as in the Child-Sum Tree-LSTM (Tai et al. 2015, equation
-    (2)). On a chain it is that unit, reset before the matrix product.
+    (2)). On a chain it is that unit, with the reset before the matrix product.
 
     Args:
         inputs: D.

@@ -12,7 +12,7 @@ from ..structure.checks import as_count
 
 
 class ChildSumTreeLSTMCell(Cell):
-    """The Child-Sum Tree-LSTM: any number of children, in no order; a forget gate for each.
+    """The Child-Sum Tree-LSTM: any number of unordered children; a forget gate for each.
 
     h~ = sum_k h_k                               (2)
     i  = sigmoid(W_i x + U_i h~ + b_i)           (3)
@@ -61,7 +61,7 @@ class ChildSumTreeLSTMCell(Cell):
 
 
 class NaryTreeLSTMCell(Cell):
-    """The N-ary Tree-LSTM: children in slots, each with weights of its own; every gate sees all of them.
+    """The N-ary Tree-LSTM: children in slots, each with its own weights; every gate sees all of them.
 
     i  = sigmoid(W_i x + sum_l U_i^l h_l + b_i)              (9)
     f_k = sigmoid(W_f x + sum_l U_f^{kl} h_l + b_f)          (10)

@@ -13,7 +13,7 @@ from ..structure import Structure
 
 
 class Wrapping(Cell):
-    """A cell that does something before or after another one, whose state it has.
+    """A cell that does something before or after another one, whose state it shares.
 
     Args:
         cell: the other.
@@ -27,14 +27,14 @@ class Wrapping(Cell):
         self.arity, self.edges, self.relations = cell.arity, cell.edges, cell.relations
         self.begins_with_x, self.constants = cell.begins_with_x, cell.constants
 
-    # Looked up, not kept: a type that stands in the body of a class cannot be pickled with the cells around it.
+    # Looked up, not stored: a type in the body of a class cannot be pickled with the cells around it.
     @property
     def State(self) -> Any:
-        """That of the cell."""
+        """The State of the cell."""
         return self.cell.State
 
     def shapes(self) -> list[tuple[int, ...]]:
-        """Those of the cell."""
+        """The shapes of the cell."""
         return self.cell.shapes()
 
     def check(self, structure: Structure) -> None:
@@ -47,7 +47,7 @@ class Wrapping(Cell):
 
     @property
     def Message(self) -> Any:
-        """That of the cell."""
+        """As in the cell."""
         return self.cell.Message
 
     def project(self, x: Tensor) -> Tensor:
@@ -72,25 +72,25 @@ class Wrapping(Cell):
 
 
 def with_message(cell: Cell, state: Any) -> Any:
-    """A state as a cell's `own`: with the fields of what its nodes show beside its own."""
+    """A state as a cell's `own`, which also has the fields that its nodes send."""
     if cell.Message is None:
         return state
     return SimpleNamespace(**{**cell.as_message(state)._asdict(), **state._asdict()})
 
 
 def check_sends_its_state(cell: Any) -> None:
-    """Raise unless a cell can be a part of one whose nodes have other things to show."""
+    """Raise unless a cell can be a part of one whose nodes send other messages."""
     check_cell(cell)
     if cell.Message is not None or cell.begins_with_x or cell.edges is not None:
         raise ValueError(
-            f"{type(cell).__name__} is a cell for graphs (it begins with x, shows something else than its state, or "
+            f"{type(cell).__name__} is a cell for graphs (it begins with x, sends something other than its state, or "
             f"reads edge attributes), and cannot be a part of another cell: stack models instead (graphrec.Stacked, "
             f"graphrec.GNN)."
         )
 
 
 def edges_read(cells: Iterable[Cell]) -> set[str] | None:
-    """What cells read of edges, of `"edge_attr"` and `"edge_weight"`; None where one of them does not say."""
+    """What cells read of edges, of `"edge_attr"` and `"edge_weight"`; None where one of them does not declare it."""
     found: set[str] = set()
     for cell in cells:
         if cell.reads_edges is None:

@@ -2,7 +2,7 @@
 
 MUTAG, Cora and other folders in the forms of TUDataset and Planetoid are PyG's own data sets, found and checked.
 
-Problems over sequences that one draws anew at will are functions, which return inputs, structure and targets; series
+Problems over sequences that can be drawn at any size are functions, which return inputs, structure and targets; series
 are functions, too.
 
 Belongs here: finding, checking, drawing and caching samples. Does not: data files; they lie in `/datasets`.

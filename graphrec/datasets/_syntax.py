@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple, TypeGuard
 
-from ..io.syntax import FIELD_NUMBER, SYNTAX_FIELDS, listed, places
+from ..io.syntax import FIELD_NUMBER, SYNTAX_FIELDS, children_of, listed
 from ..structure import TreeRows
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -109,7 +109,7 @@ def _type_name(node: ast.AST) -> str:
 
 
 def _children(node: ast.AST) -> list[tuple[str, ast.AST | None]]:
-    found = [(field, child) for field, child in places(node) if not isinstance(child, ast.expr_context)]
+    found = [(field, child) for field, child in children_of(node) if not isinstance(child, ast.expr_context)]
     if _begins_with_docstring(node):
         found.remove(("body", node.body[0]))
     return found

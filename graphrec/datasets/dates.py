@@ -82,9 +82,9 @@ class Dates(TreeDataset):
 
     - `edge_index` `[2, N - 1]`, a chain, and `slot` `[N - 1]`, all 0;
     - `level`, `level_reversed` `[N]`, see `graphrec.transforms.AddLevels`;
-    - `token` `[N]` long: the characters, by their place in `vocabulary`;
-    - `y` `[11]` long: the ten characters of the ISO form and the end symbol, by their place in `classes`;
-    - `format` `[1]` long: by its place in `formats`;
+    - `token` `[N]` long: the characters, by their index in `vocabulary`;
+    - `y` `[11]` long: the ten characters of the ISO form and the end symbol, by their index in `classes`;
+    - `format` `[1]` long: by its index in `formats`;
     - `text`: as written.
 
     Args:
@@ -151,13 +151,13 @@ class Dates(TreeDataset):
 
     def _draw(self) -> dict[str, tuple[datetime.date, int]]:
         """The texts, each with its day and the number of its format."""
-        order = list(range(_DAYS))
-        random.Random(self._seed).shuffle(order)
+        shuffled = list(range(_DAYS))
+        random.Random(self._seed).shuffle(shuffled)
         held_out = _DAYS // 10
         days = {
-            "train": order[2 * held_out :],
-            "val": order[:held_out],
-            "test": order[held_out : 2 * held_out],
+            "train": shuffled[2 * held_out :],
+            "val": shuffled[:held_out],
+            "test": shuffled[held_out : 2 * held_out],
         }[self.split]
         rng = random.Random(f"{self.split} {self._seed}")
         drawn: dict[str, tuple[datetime.date, int]] = {}

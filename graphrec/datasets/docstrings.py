@@ -25,7 +25,7 @@ _HAS_DOCSTRING = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunction
 
 
 class Docstrings(TreeDataset):
-    """The docstrings of a standard library as sequences of characters, each to be guessed from those before it.
+    """The docstrings of a standard library as sequences of characters, each to be predicted from the preceding ones.
 
     All docstrings (of modules, classes, functions) of the running interpreter's library, without its tests.
     Source: the `.py` files on this machine, under Python's own licence (PSF); nothing is downloaded. The same
@@ -43,17 +43,17 @@ class Docstrings(TreeDataset):
 
     - `edge_index` `[2, N - 1]`, a chain, and `slot` `[N - 1]`, all 0;
     - `level`, `level_reversed` `[N]`, see `graphrec.transforms.AddLevels`;
-    - `token` `[N]` long: the characters, by their place in `vocabulary`, and the end symbol unless the text was
+    - `token` `[N]` long: the characters, by their index in `vocabulary`, and the end symbol unless the text was
       cut;
     - `text`: the text, cut; `path`: the file.
 
-    In the vocabulary 0 is the end symbol and 1 an unknown character; the others are in the order of Unicode.
+    In the vocabulary 0 is the end symbol and 1 an unknown character; the others are sorted as in Unicode.
 
     Args:
         root: a folder of Python code to take instead of the standard library.
         split: `"train"`, `"val"` or `"test"`.
         max_length: how many characters of a text are kept.
-        min_count: the vocabulary has the characters of at least so many texts of the training split; others
+        min_count: the vocabulary has the characters of at least this many texts of the training split; others
             are unknown.
         transform: applied to each sample when it is taken.
 

@@ -46,7 +46,7 @@ class ListOps(TreeDataset):
     - `edge_index` `[2, E]`, from child to parent; the root is the last node;
     - `slot` `[E]`, which child;
     - `level`, `level_reversed` `[N]`, see `graphrec.transforms.AddLevels`;
-    - `token` `[N]` long: a word, its place in `vocabulary`; 0 for a node without one;
+    - `token` `[N]` long: a word, its index in `vocabulary`; 0 for a node without one;
     - `y` `[1]` long: the value, 0 to 9.
 
     Args:
@@ -86,10 +86,10 @@ class ListOps(TreeDataset):
 
     @staticmethod
     def value(token: Sequence[int]) -> int:
-        """The value of an expression by the numbers of its words, such as `sample.token.tolist()`; 0s are no words.
+        """The value of an expression by the numbers of its words, such as `sample.token.tolist()`; 0s are not words.
 
         Raises:
-            ValueError: these words are no expression.
+            ValueError: these words are not an expression.
         """
         return evaluate([VOCABULARY[number] for number in token if number])
 

@@ -35,7 +35,7 @@ class Logic(TreeDataset):
     `$GRAPHREC_DATA/logic`. They make up the folder `propositionallogic` of the paper's code,
     github.com/sleepinyourhat/vector-entailment.
     There the variables are a to f; any names will do that Python would take for one, such as `p1` or `cat`. The
-    vocabulary holds the variables of all training files in the folder in the order of the alphabet, whatever
+    vocabulary holds the variables of all training files in the folder, sorted, whatever
     split and sizes are asked for, and then the connectives; a test set may have no others. (Where there are no
     training files, it holds the variables of the files that are read.)
 
@@ -44,9 +44,9 @@ class Logic(TreeDataset):
     - `edge_index` `[2, E]`, from child to parent; the nodes of the left formula come first;
     - `slot` `[E]`, which child;
     - `level`, `level_reversed` `[N]`, see `graphrec.transforms.AddLevels`;
-    - `token` `[N]` long: a leaf's word, its place in `vocabulary`; 0 for an internal node;
+    - `token` `[N]` long: a leaf's word, its index in `vocabulary`; 0 for an internal node;
     - `root_index` `[2]` long: the roots of the left and of the right formula (counted on in a batch);
-    - `y` `[1]` long: the relation, its place in `classes`;
+    - `y` `[1]` long: the relation, its index in `classes`;
     - `num_operators` `[1]` long: the size. (PyG's `Data.size` is a method.)
 
     Args:

@@ -35,7 +35,7 @@ class ENAS(TreeDataset):
     D-VAE's code, github.com/muhanzhang/D-VAE.
 
     File: `final_structures6.txt`, one architecture per line, such as `[[1], [4, 0], [5, 0, 1]], 0.7302`: of each
-    layer the operation, 0 to 5, and a bit for each vertex before the last one, the input first, that says whether a
+    layer the operation, 0 to 5, and a bit for each vertex but the last one, the input first, that says whether a
     skip connection comes from there; then the accuracy. Looked for in `root/nas`, `root`, or without root in
     `$GRAPHREC_DATA/nas`. With neither, it is downloaded into the user's cache. A file of this form under another name
     is named by `file`, or is the only file there.
@@ -50,9 +50,9 @@ class ENAS(TreeDataset):
 
     - `edge_index` `[2, E]`, from input to output: from each vertex to the next, and the skip connections. Node 0 is
       the input, node i layer i, and the last node the output, which the last layer alone enters;
-    - `slot` `[E]`: 0 for the vertex before, which the operation works on; 1, 2, … for skip connections, by source,
+    - `slot` `[E]`: 0 for the preceding vertex, which the operation works on; 1, 2, … for skip connections, by source,
       which are added to its result;
-    - `node_type` `[N]` long: the place in `kinds`: 0 input, 1 output, 2 to 7 the operations;
+    - `node_type` `[N]` long: the index in `kinds`: 0 input, 1 output, 2 to 7 the operations;
     - `level`, `level_reversed` `[N]`, see `graphrec.transforms.AddLevels`; as each vertex enters the next, a node's
       level is its position;
     - `y` `[1]` float: the accuracy, 0 to 1.
@@ -60,7 +60,7 @@ class ENAS(TreeDataset):
     Args:
         root: where the file is, see above.
         split: `"train"` or `"test"`.
-        burn_in: so many architectures are left out at the beginning of the file.
+        burn_in: how many architectures are left out at the beginning of the file.
         transform: applied to each sample when it is taken.
         file: the file's name, or its path.
 
@@ -153,7 +153,7 @@ def _is_layer(layer: object, bits: int) -> bool:
     return (
         isinstance(layer, list)
         and len(layer) == 1 + bits
-        and all(type(value) is int for value in layer)  # JSON's true is no 1
+        and all(type(value) is int for value in layer)  # JSON's true is not 1
         and 0 <= layer[0] < len(OPERATIONS)
         and all(bit in (0, 1) for bit in layer[1:])
     )

@@ -58,9 +58,9 @@ class PythonFunctions(TreeDataset):
     Args:
         root: a folder of Python code to take instead of the standard library.
         split: `"train"`, `"val"` or `"test"`.
-        num_names: how many first words of names are told apart.
+        num_names: how many first words of names are distinguished.
         max_words: K. A node's further words are dropped; only texts have many.
-        min_count: the vocabulary has the words of at least so many functions of the training split; others
+        min_count: the vocabulary has the words of at least this many functions of the training split; others
             are unknown. This is the default because it can be read back, and because words that training
             never sees should look alike rather than have an embedding each that stays as it was drawn.
         buckets: do without a vocabulary, and number each word by its CRC-32 modulo `buckets`: numbers then

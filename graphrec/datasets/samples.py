@@ -2,7 +2,7 @@
 
     python -m graphrec.datasets.samples [folder]
 
-writes them anew, the same bytes each time.
+rewrites them, the same bytes each time.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections import deque
 import torch
 from torch import Tensor
 
-_ATTEMPTS = 100  # so many inputs are drawn before `narma` gives up
+_ATTEMPTS = 100  # inputs that are drawn until `narma` gives up
 
 
 def narma(length: int, order: int = 10, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -17,7 +17,7 @@ def narma(length: int, order: int = 10, seed: int = 0) -> tuple[Tensor, Tensor]:
 
     Atiya & Parlos, *New results on recurrent network training: unifying the algorithms and accelerating convergence*,
     IEEE Trans. Neural Networks 11 (2000), its tenth-order system: n = 10. Here y_t is the output that u_t
-    leads to, there y(k + 1). Both are zero before the beginning. Few inputs drive the output to infinity; where one
+    leads to, there y(k + 1). Both are zero for earlier t. Few inputs drive the output to infinity; where one
     does, others are drawn.
 
     Args:
@@ -50,8 +50,8 @@ def _narma_output(u: list[float], order: int) -> list[float] | None:
     made: list[float] = []
     past = deque([0.0] * order, maxlen=order)
     for t, now in enumerate(u):
-        before = u[t - order + 1] if t >= order - 1 else 0.0
-        y = 0.3 * past[-1] + 0.05 * past[-1] * sum(past) + 1.5 * before * now + 0.1
+        earlier = u[t - order + 1] if t >= order - 1 else 0.0
+        y = 0.3 * past[-1] + 0.05 * past[-1] * sum(past) + 1.5 * earlier * now + 0.1
         if y > 10:  # where it stays finite, it stays around 1
             return None
         past.append(y)

@@ -45,7 +45,7 @@ class SST(TreeDataset):
     - `edge_index` `[2, E]`, from child to parent; the root is the last node;
     - `slot` `[E]`, 0 for the left child and 1 for the right;
     - `level`, `level_reversed` `[N]`, see `graphrec.transforms.AddLevels`;
-    - `token` `[N]` long: a leaf's word, its place in `vocabulary`; 0 for an internal node, 1 for an unknown
+    - `token` `[N]` long: a leaf's word, its index in `vocabulary`; 0 for an internal node, 1 for an unknown
       word;
     - `y` `[N]` long: the sentiment of each phrase, 0 (very negative) to 4 (very positive), see `classes`.
 
@@ -122,7 +122,7 @@ def _describe_label(line: str) -> str:
     for match in _WRITTEN_LABEL.finditer(line):
         if match[1] not in _LABELS:
             return f"expected a label from 0 to 4 at position {match.start(1)}, got {match[1]!r}"
-    return "expected a label from 0 to 4 for every word, got a word without a bracket of its own"
+    return "expected a label from 0 to 4 for every word, got a word without its own bracket"
 
 
 def _fetch(folder: Path) -> None:

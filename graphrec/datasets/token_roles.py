@@ -25,7 +25,7 @@ _ROLE_NUMBER = {role: i for i, role in enumerate(ROLES)}
 
 
 class TokenRoles(TreeDataset):
-    """The statements of a standard library as chains of tokens; the grammatical role of each is to be told.
+    """The statements of a standard library as chains of tokens; the grammatical role of each is to be predicted.
 
     All code of the running interpreter's library, without its tests. Source: the `.py` files on this machine, under
     Python's own licence (PSF); nothing is downloaded. The same interpreter gives the same data set, another version
@@ -110,7 +110,7 @@ class TokenRoles(TreeDataset):
             return file.read()
 
     def statements(self, path: str) -> list[list[Token]]:
-        """All statements of a file, also those that are no samples, with the place of each token in the text."""
+        """All statements of a file, also those that are not samples, with the position of each token in the text."""
         return statements(self.source(path), parse_file(self.folder / path))
 
     def make(self) -> dict[str, Samples]:

@@ -54,7 +54,7 @@ class Tomita(TreeDataset):
     - `slot` `[E]`, all 0;
     - `level`, `level_reversed` `[N]`, see `graphrec.transforms.AddLevels`;
     - `token` `[N]` long: 0 for the first node, which stands for the empty string, then 1 for a zero and 2 for a
-      one: places in `vocabulary`;
+      one: indices into `vocabulary`;
     - `y` `[N]` long: whether the string as far as this node is in the language, 0 or 1, see `classes`.
 
     Args:
@@ -116,8 +116,8 @@ class Tomita(TreeDataset):
 
     def _spoilt(self, string: list[int], rng: random.Random) -> list[int] | None:
         """The string with one symbol changed such that it is no longer in the language, if one can do that."""
-        for place in rng.sample(range(len(string)), len(string)):
-            changed = [*string[:place], 1 - string[place], *string[place + 1 :]]
+        for index in rng.sample(range(len(string)), len(string)):
+            changed = [*string[:index], 1 - string[index], *string[index + 1 :]]
             if not self.automaton.accepts(changed):
                 return changed
         return None

@@ -1,4 +1,4 @@
-"""What the Jacobians of a run tell: how gradients change with distance, and whether nearby states stay close.
+"""What the Jacobians of a run show: how gradients change with distance, and whether nearby states stay close.
 
 Belongs here: measurements of a model on given inputs. Does not: training, pictures (those are in `graphrec.viz`).
 """

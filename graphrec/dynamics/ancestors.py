@@ -23,9 +23,9 @@ class Ancestors:
         _, self._component = connected_components(self._against, directed=False)
 
     def apart(self, nodes: Tensor) -> list[Tensor]:
-        """The nodes in groups, in which no two have an ancestor in common: each is of another connected part.
+        """The nodes in groups, in which no two have a common ancestor: each is of another connected part.
 
-        As many groups as there are nodes in the part that has the most.
+        As many groups as there are of these nodes in the part that has the most.
         """
         groups: dict[int, list[int]] = defaultdict(list)
         seen: dict[int, int] = defaultdict(int)
@@ -36,7 +36,7 @@ class Ancestors:
         return [torch.tensor(group) for group in groups.values()]
 
     def of(self, group: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The ancestors of a group's nodes, themselves among them: pairs of target and ancestor, and the hops.
+        """The ancestors of a group's nodes, including themselves: pairs of target and ancestor, and the hops.
 
         Hops are the edges of the shortest path. All `[P]` long.
         """

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-VANISHED = 1e-3  # of a gradient, the share whose distance the report names
+VANISHED = 1e-3  # the remaining share of a gradient whose distance the report names
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -19,7 +19,7 @@ class GradientFlow:
     Attributes:
         measured: what the norms are of, in words.
         target, source: `[P]` long, the nodes t and k of each pair.
-        distance: `[P]` long, how many hops lead from k to t by the shortest path; 0 where they are one node.
+        distance: `[P]` long, the number of hops of the shortest path from k to t; 0 where they are one node.
         norm: `[P]`, not negative.
     """
 
@@ -31,7 +31,7 @@ class GradientFlow:
 
     @property
     def distances(self) -> Tensor:
-        """`[D]` long: the distances that occur, in ascending order."""
+        """`[D]` long: the distances that occur, ascending."""
         return self.distance.unique()
 
     def quantile(self, q: float) -> Tensor:
@@ -45,10 +45,10 @@ class GradientFlow:
 
     @property
     def rate(self) -> float:
-        """By which factor the norm changes per hop.
+        """The factor by which the norm changes per hop.
 
         The least-squares line through the logarithms of the medians over the distances has the slope log(rate). Zeros
-        and infinite numbers have no place on it. Where it has no more than one point, the rate is 0 or infinite, as the
+        and infinite norms are left out. With at most one point, the rate is 0 or infinite, as the
         norms are; where no pair is a hop or more apart, nan.
         """
         hops, median = (
@@ -78,7 +78,7 @@ class GradientFlow:
         return "vanish" if change < -math.log(10) else "explode" if change > math.log(10) else "last"
 
     def __str__(self) -> str:
-        """The verdict, the rate and what it comes to, and the measured norms."""
+        """The verdict, the rate and its consequence, and the measured norms."""
         return f"{self._in_words()}\n\n{self._table()}"
 
     def __repr__(self) -> str:
@@ -94,8 +94,8 @@ class GradientFlow:
         )
         if median[-1] in (0, math.inf):
             first = int(self.distances[int((median != median[-1]).nonzero().max()) + 1])
-            before = f" {changes} and" if 0 < rate < math.inf else ""
-            return f"{begin}{before} is {median[-1]:.0f} from {first} hop{'s' * (first > 1)} on."
+            change = f" {changes} and" if 0 < rate < math.inf else ""
+            return f"{begin}{change} is {median[-1]:.0f} from {first} hop{'s' * (first > 1)} on."
         if verdict == "vanish":
             return f"{begin} {changes}; after {_hops(rate, VANISHED)} hops {VANISHED:g} is left."
         if verdict == "explode":
@@ -116,5 +116,5 @@ class GradientFlow:
 
 
 def _hops(rate: float, change: float) -> int:
-    """After how many hops such a change is reached."""
+    """The number of hops after which such a change is reached."""
     return math.ceil(math.log(change) / math.log(rate))

@@ -35,7 +35,7 @@ def gradient_flow(
 ) -> GradientFlow:
     """The norm of the Jacobian ds_t/ds_k of target nodes t and all their ancestors k, over the distance between them.
 
-    s is a node's whole state, all fields side by side, e.g. (h, c) of an LSTM, S numbers; ds_t/ds_k is `[S, S]`, the
+    s is a node's whole state, all fields concatenated, e.g. (h, c) of an LSTM, S numbers; ds_t/ds_k is `[S, S]`, the
     total derivative along all paths from k to t. On a chain of the SRN h_t = tanh(W x_t + U h_{t-1} + b) it is the
     product of diag(1 - h_i²) U for i from t down to k + 1. With a loss it is the error signal dL_t/ds_k, `[S]`.
 
@@ -43,8 +43,8 @@ def gradient_flow(
     on Neural Networks 5 (1994); Pascanu, Mikolov & Bengio, *On the difficulty of training recurrent neural networks*,
     ICML 2013, section 2.
 
-    A target costs as much as S backward sweeps, run side by side, which need memory for S × N × S numbers; with
-    probes, as much as that many; with a loss, one. Targets in different graphs of a batch share their sweeps.
+    A target costs as much as S backward passes, run side by side, which need memory for S × N × S numbers; with
+    probes, as much as their number; with a loss, one. Targets in different graphs of a batch share their passes.
 
     Args:
         model: a cell, or a model that runs one in async mode, such as `graphrec.LSTM`.
@@ -54,7 +54,7 @@ def gradient_flow(
         targets: the nodes t; by default those that no edge leaves: last nodes of chains, roots of trees.
         loss: called with a State of some of the targets, fields `[n, ·]`, and their numbers `[n]`; returns `[n]`, the
             loss L_t of each.
-        norm: `"spectral"`, the greatest singular value, or `"frobenius"`, the root of the sum of squares. For dL_t/ds_k
+        norm: `"spectral"`, the largest singular value, or `"frobenius"`, the root of the sum of squares. For dL_t/ds_k
             both are the Euclidean norm.
         probes: estimate the Frobenius norm from this many random rows vᵀ ds_t/ds_k instead of computing all S. The
             entries of v are ±1; the mean of |vᵀ ds_t/ds_k|² is the squared norm, without bias (Hutchinson 1990).
@@ -62,7 +62,7 @@ def gradient_flow(
 
     Raises:
         TypeError, ValueError: a model of several cells, in sync mode, with iterated cycles or a given order; a
-            structure without nodes, or with a cycle; targets that are not there; an unknown norm, or probes for the
+            structure without nodes, or with a cycle; targets that do not exist; an unknown norm, or probes for the
             spectral one; a loss that is not one number per target; and what `graphrec.run` refuses.
     """
     cell = cell_of(model)
@@ -106,7 +106,7 @@ def _measured(cell: Cell, norm: str, loss: Any) -> str:
 
 
 def _as_targets(targets: Any, s: Structure) -> Tensor:
-    """The nodes in ascending order, each once; by default those that no edge leaves."""
+    """The nodes, ascending, each once; by default the sinks."""
     if not s.num_nodes:
         raise ValueError(
             "expected a structure with nodes, got one without: no state depends on another in it."

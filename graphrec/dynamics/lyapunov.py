@@ -25,11 +25,11 @@ def lyapunov_spectrum(
     count: int | None = None,
     skip: int = 0,
 ) -> Tensor:
-    """The Lyapunov exponents of a cell along its run over a chain, greatest first, as natural logarithms per step.
+    """The Lyapunov exponents of a cell along its run over a chain, largest first, as natural logarithms per step.
 
     Q_t R_t = J_t Q_{t-1},  J_t = ds_t/ds_{t-1},  λ_i = mean over t of log |R_t|_ii
 
-    s is the whole state, all fields side by side, S numbers. Small differences between states grow or shrink like
+    s is the whole state, all fields concatenated, S numbers. Small differences between states grow or shrink like
     exp(λ_1 t), and so does the norm of ds_t/ds_k over t - k: where λ_1 < 0 gradients vanish in the long run, and
     where λ_1 > 0 they explode.
 
@@ -41,10 +41,10 @@ def lyapunov_spectrum(
         model: a cell, or a model that runs one in async mode.
         x: `[T, D]`, the inputs.
         s: a chain of T nodes, of one sequence; it gives T - 1 Jacobians.
-        initial: the state before the first node, as in `graphrec.run`.
-        count: how many exponents, the greatest ones; by default all S.
-        skip: leave so many of the first Jacobians out of the mean, until the run has come to where it stays, and
-            Q to the directions of the exponents.
+        initial: the initial state, as in `graphrec.run`.
+        count: how many exponents, the largest ones; by default all S.
+        skip: leave this many of the first Jacobians out of the mean, until the run has settled, and
+            Q has aligned with the directions of the exponents.
 
     Returns:
         `[count]`, in the dtype of x. Where a Jacobian has no inverse the last ones are -inf, or low without meaning.
@@ -64,9 +64,9 @@ def lyapunov_spectrum(
         visit = next(loop)
         q = _first_directions(visit.state, count)
         for step in range(plan.num_nodes - 1):
-            before = cell.State(*(field.detach().requires_grad_() for field in visit.state))
-            visit = loop.send(before)
-            jacobian = jacobians(flatten(visit.state), [before]).squeeze(0)
+            previous = cell.State(*(field.detach().requires_grad_() for field in visit.state))
+            visit = loop.send(previous)
+            jacobian = jacobians(flatten(visit.state), [previous]).squeeze(0)
             q, r = torch.linalg.qr(jacobian @ q)
             if step >= skip:
                 total = total + r.diagonal().abs().log()

@@ -1,4 +1,4 @@
-"""The cell of a model, and a run that can be differentiated in the states of its nodes."""
+"""The cell of a model, and a run that can be differentiated by the states of its nodes."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ def cell_of(model: Any) -> Cell:
 
 
 def flatten(state: tuple[Tensor, ...]) -> Tensor:
-    """The fields of a state side by side, `[n, S]`."""
+    """The fields of a state, concatenated, `[n, S]`."""
     return torch.cat([field.flatten(1) for field in state], dim=1)
 
 
 def jacobians(output: Tensor, states: list[Any], weight: Tensor | None = None) -> Tensor:
-    """`[n, R, S]`: for each of the n nodes of `states`, the derivatives of R numbers in its whole state.
+    """`[n, R, S]`: for each of the n nodes of `states`, the derivatives of R numbers by its whole state.
 
     Args:
-        output: `[M, W]`, of nodes that depend on different ones: the derivatives of all M are found at once, and
-            those in a node are of the one that depends on it.
-        states: in which to differentiate, each a State.
-        weight: `[R, M, W]`, which sums of a row of the output the R numbers are; by default each entry by itself.
+        output: `[M, W]`, of nodes that depend on different ones: the derivatives of all M are found together, and
+            those by a node are of the one that depends on it.
+        states: by which to differentiate, each a State.
+        weight: `[R, M, W]`, the coefficients of the R numbers in a row of the output; by default each entry separately.
     """
     if weight is None:
         unit = torch.eye(output.shape[1], dtype=output.dtype, device=output.device)
@@ -72,13 +72,13 @@ def jacobians(output: Tensor, states: list[Any], weight: Tensor | None = None) -
 
 
 class Run(NamedTuple):
-    """A run that can be differentiated in the states on its way.
+    """A run that can be differentiated by its intermediate states.
 
     Attributes:
         state: a State, fields `[N, ·]`, by the structure's numbers.
-        offsets: for each step a State of zeros that was added to the new states. The derivative in the zeros is the
-            total one in the states, along all paths that lead on from them.
-        row: `[N]` long, where each node stands among the rows of all offsets.
+        offsets: for each step a State of zeros that was added to the new states. The derivative by the zeros is the
+            total one by the states, along all paths that lead on from them.
+        row: `[N]` long, the row of each node among the rows of all offsets.
     """
 
     state: Any

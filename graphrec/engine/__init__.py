@@ -1,7 +1,7 @@
-"""The one loop in which a cell runs over a schedule, and what it needs.
+"""The one loop that runs a cell over a schedule, and what it needs.
 
-Belongs here: the loop, how states reach their readers, checks of what a run is given. Does not: what a cell sees
-(cell), orders of nodes (schedule), faster ways to the same numbers (backends).
+Belongs here: the loop, how states reach their readers, checks of a run's arguments. Does not: what a cell sees
+(cell), when nodes are updated (schedule), faster ways to the same numbers (backends).
 """
 
 from .initial import per_graph, per_node

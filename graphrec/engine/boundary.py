@@ -1,4 +1,4 @@
-"""What each step is given from outside of the loop."""
+"""What each step gets from outside the loop."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .validate import Context
 
 
 class Boundary:
-    """x, what there is of edges, and the initial state, as each step reads them.
+    """x, the edges' features and weights, and the initial state, as each step reads them.
 
-    Each is put in order and cut up once: a slice per step would cost N per level on the way back. A step gets a
+    Each is permuted and split once: a slice per step would cost N per level in the backward pass. A step gets a
     copy, in case the cell writes into it.
 
     Args:
@@ -38,7 +38,7 @@ class Boundary:
 
     @cached_property
     def projected(self) -> Tensor:
-        """`[N, ...]`: what the cell makes of x, in the order of the plan's positions."""
+        """`[N, ...]`: x as the cell projects it, by position."""
         cell, plan, x = self._run.cell, self._run.plan, self._x
         # Rounds to a fixed point may be the first to look, and have no gradients.
         with torch.set_grad_enabled(self._with_grad):
@@ -60,9 +60,9 @@ class Boundary:
         return self._parts_of_x[self._level(step)].clone()
 
     def beside(self, read: Fetch, step: Step, cut: Cut | None = None) -> Fetch:
-        """What reads a field of the step's inbox, `[e, ...]`: of the edges here, and of their sources by `read`.
+        """Reads a field of the step's inbox, `[e, ...]`: those of the edges here, those of their sources by `read`.
 
-        What is read here is cut off, where a `cut` is given.
+        What is read here goes through `cut`, where one is given.
         """
 
         def look(name: str) -> Tensor:
@@ -105,12 +105,12 @@ class Boundary:
 
 
 def as_numbered(plan: Schedule, rows: Tensor) -> Tensor:
-    """`[N, ...]`: from the plan's positions back into the structure's numbering."""
+    """`[N, ...]`: from the plan's positions back to the structure's numbering."""
     return rows if plan.is_identity else move(rows, plan.inv_perm, plan.perm)
 
 
 def gather_edges(of_edges: dict[str, Tensor], name: str, edge: Tensor) -> Tensor:
-    """`[e, ...]`: features or weights of inbox edges; 0 or 1 for the virtual edge of an initial state, number -1."""
+    """`[e, ...]`: features or weights of inbox edges; 0 or 1 for the virtual edges of initial states, number -1."""
     if name not in of_edges:
         raise ValueError(
             f"the cell reads inbox.{name}, but the structure has none, or none of one width for all edges: build it "

@@ -1,4 +1,4 @@
-"""The state that a run begins with, as its caller gives it."""
+"""The initial state of a run, as its caller gives it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..structure.checks import check_layout
 
 @dataclass(frozen=True)
 class Initial:
-    """An initial state whose rows are said to be one per graph, or one per node; see `per_graph` and `per_node`."""
+    """An initial state whose rows are declared to be one per graph, or one per node; see `per_graph`, `per_node`."""
 
     state: Any
     rows: str
@@ -24,29 +24,29 @@ class Initial:
 def per_graph(state: Any) -> Initial:
     """An initial state, a State or a tensor, with a row for each graph: `model(x, s, initial=gr.per_graph(h0))`.
 
-    Needed only where a batch has as many graphs as nodes (some graphs are empty, then) and so the number of rows does
-    not tell; one row for all is taken, too.
+    Needed only where a batch has as many graphs as nodes (so some graphs are empty) and the number of rows is
+    ambiguous. One row for all is accepted, too.
     """
-    return _said(state, "graph")
+    return _declared(state, "graph")
 
 
 def per_node(state: Any) -> Initial:
     """An initial state with a row for each node; see `per_graph`."""
-    return _said(state, "node")
+    return _declared(state, "node")
 
 
-def _said(state: Any, rows: str) -> Initial:
+def _declared(state: Any, rows: str) -> Initial:
     if not isinstance(state, Initial):
         return Initial(state, rows)
     if state.rows != rows:
         raise TypeError(
-            f"an initial state whose rows are said to be one per {state.rows} has none per {rows}."
+            f"an initial state whose rows are declared to be one per {state.rows} has none per {rows}."
         )
     return state
 
 
 def initial_fields(initial: Any) -> list[Any]:
-    """What an initial state holds, field by field, in whichever form it was given; nothing, where it is None."""
+    """The fields of an initial state, in whichever form it was given; nothing, where it is None."""
     given = initial.state if isinstance(initial, Initial) else initial
     return [given] if isinstance(given, Tensor) else list(given) if isinstance(given, list | tuple) else []
 
@@ -55,10 +55,10 @@ def check_initial(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[
     """The fields of the initial state, each node's row of them, `[N]`, and whether node v has row v.
 
     Raises:
-        TypeError, ValueError: a state that is none of this cell's, or has other rows than x; as many rows as there
-            are graphs and nodes, unless it is said which they are, or is the same.
+        TypeError, ValueError: a state that is not of this cell's type, or has other rows than x; as many rows as
+            graphs and nodes, where it matters which they are and is not declared.
     """
-    said = initial.rows if isinstance(initial, Initial) else None
+    declared = initial.rows if isinstance(initial, Initial) else None
     fields = _fields(cell, initial)
     _check_past(cell, plan)
     structure, count = plan.structure, fields[0].shape[0]
@@ -67,7 +67,7 @@ def check_initial(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[
         "graph": (structure.num_graphs, "one per graph"),
         "all": (1, "one for all"),
     }
-    allowed = {kind: wanted[kind] for kind in wanted if said in (None, kind) or kind == "all"}
+    allowed = {kind: wanted[kind] for kind in wanted if declared in (None, kind) or kind == "all"}
     _check_rows(cell, x, fields, dict(allowed.values()))
     nodes = torch.arange(plan.num_nodes, device=plan.device)
     fits = [kind for kind, (rows, _) in allowed.items() if rows == count]

@@ -1,7 +1,7 @@
 """The one loop: a cell over the steps of a schedule, in plain PyTorch.
 
-What differs between the modes is where a step reads: `Levels` hands each new state to the steps that will read it,
-`Rounds` reads the round before. Autograd differentiates both, to any order.
+The modes differ in where a step reads: `Levels` hands each new state to the steps that will read it, `Rounds`
+reads the previous round. Autograd differentiates both, to any order.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Visit(NamedTuple):
 
     Attributes:
         number: of the step, from 0.
-        nodes: `[n]` long, the nodes that it updated, by the structure's numbers.
+        nodes: `[n]` long, the nodes that were updated, by the structure's numbers.
         inbox: what they received.
         state: their new state, a State of `[n, ·]` tensors.
     """
@@ -39,13 +39,13 @@ class Visit(NamedTuple):
 def loop(
     run: Context, x: Tensor, initial: list[Tensor], messages: Messages | None = None
 ) -> Generator[Visit, Any, None]:
-    """Run a cell step by step; a state that is sent in takes the place of the one that was seen last.
+    """Run a cell step by step; a state that is sent in replaces the state of the last visit.
 
     Args:
         run: the run.
         x: `[N, D]`, in the structure's numbering.
         initial: per field `[K, ...]` (see `Context.initial_row`), or nothing.
-        messages: how states reach their readers; by default so that none is kept that nobody will read any more.
+        messages: how states reach their readers; by default no state is kept longer than it is read.
     """
     cell, plan, boundary = run.cell, run.plan, Boundary(run, x, initial)
     messages = messages or messages_for(plan)
@@ -68,7 +68,7 @@ def loop(
 
 
 def _new_state(run: Context, inbox: Inbox, x: Tensor, own: Sent) -> Any:
-    # (The cell may write into what it reads of its own.)
+    # (The cell may write into its own state.)
     return _checked(run, inbox, x, Own(run.own_fields, lambda name: own.read_own(name).clone()))
 
 

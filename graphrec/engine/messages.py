@@ -1,4 +1,4 @@
-"""How states reach the steps that read them: what differs between the modes."""
+"""How states reach the steps that read them, which is what the modes differ in."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ..cell import Cell, Fetch, Total
 from ..operators import CSR, send, send_and_sum
 from ..schedule import Schedule, Step, out_edges, round_csr
 
-# What is done with a tensor that comes from elsewhere into a round.
+# Applied to each tensor that a round reads from elsewhere.
 Cut = Callable[[Tensor], Tensor]
 
 
 class Sent:
-    """The messages of some nodes: their state, or what their cell makes of it when it is first read.
+    """The messages of some nodes: their state, or what their cell makes of it when first read.
 
     Args:
         state: a State, or anything that has its fields.
-        cell: whose `as_message` makes something else of it; None: it is sent as it is.
+        cell: whose `as_message` makes messages of it; None: the state itself is sent.
     """
 
     def __init__(self, state: Any, cell: Cell | None = None) -> None:
@@ -45,31 +45,31 @@ class Sent:
 
 
 class Rounds:
-    """Sync mode: a step reads the round before. What comes along the edges can be summed without a row per edge."""
+    """Sync mode: a step reads the previous round. Messages can be summed without a row per edge."""
 
     def __init__(self, csr: CSR) -> None:
         self._csr = csr
 
     def send(self, level: int, sent: Sent) -> None:
-        """For the next round."""
+        """To the next round."""
         self._sent = sent
 
     def receive(self, step: Step) -> Fetch:
-        """What reads a field, `[E, ...]`."""
+        """Reads a field, `[E, ...]`."""
         sent = self._sent
         return lambda name: send(sent.read(name), self._csr)
 
     @property
     def total(self) -> Total:
-        """What sums a field, `[N, ...]`, with a weight per edge."""
+        """Sums a field, `[N, ...]`, with a weight per edge."""
         sent = self._sent
         return lambda name, weight: send_and_sum(sent.read(name), self._csr, weight)
 
 
 class Levels:
-    """Async mode: a new state goes at once to the steps that will read it, so that no row is touched in between.
+    """Async mode: a new state goes directly to the steps that will read it, so that no row is touched in between.
 
-    (Reading from one growing tensor instead would cost N for every level, there and back.)
+    (Reading from one growing tensor would cost N for every level, in both passes.)
     """
 
     total = None
@@ -79,29 +79,29 @@ class Levels:
         self._received: dict[int, list[Fetch]] = defaultdict(list)
 
     def send(self, level: int, sent: Sent) -> None:
-        """To all readers of a level: 0 are the boundary rows, k + 1 those of step k."""
+        """To all readers of a level: 0 is the boundary rows, k + 1 those of step k."""
         out = self._out
         rows, counts = out.row[out.bounds[level] : out.bounds[level + 1]], out.counts[level]
 
-        @functools.cache  # cut up once for all readers, and only what is read
+        @functools.cache  # split once for all readers, and only what is read
         def parts(name: str) -> tuple[Tensor, ...]:
             field = sent.read(name)
             field = field if out.is_whole[level] else field.index_select(0, rows)
             return (field,) if len(counts) == 1 else field.split(counts)
 
         for number, reader in enumerate(out.readers[level]):
-            if reader >= level:  # not those that the nodes have sent to themselves
+            if reader >= level:  # not what the nodes have sent to themselves
                 self._received[reader].append(lambda name, number=number: parts(name)[number])
         self._last = sent
 
     def receive(self, step: Step) -> Fetch:
-        """What reads a field, `[e, ...]`."""
+        """Reads a field, `[e, ...]`."""
         return self._reader(step, self._received.pop(step.number, []))
 
     def receive_in_rounds(self, step: Step) -> Callable[[Sent, Cut], Fetch]:
-        """The same for nodes that depend on themselves: from their own last messages to what reads a field.
+        """For nodes that depend on themselves: from their own last messages to what reads a field.
 
-        What others have sent is cut off.
+        What other nodes have sent goes through `cut`.
         """
         out, level, received = self._out, step.number + 1, self._received.pop(step.number, [])
         first = out.bounds[level]
@@ -126,9 +126,9 @@ class Levels:
 
 
 class Rows:
-    """Async mode without gradients: new states stand in one tensor for each field, from which every inbox is a gather.
+    """Async mode without gradients: one tensor for each field holds all states, and every inbox is a gather from it.
 
-    For runs that keep all states. (With gradients each write would cost all rows on the way back.)
+    For runs that keep all states. (With gradients each write would cost all rows in the backward pass.)
     """
 
     total = None
@@ -139,13 +139,13 @@ class Rows:
         self._rows: dict[str, Tensor] = {}
 
     def send(self, level: int, sent: Sent) -> None:
-        """Level 0 are the boundary rows, k + 1 those of step k."""
+        """Level 0 is the boundary rows, k + 1 those of step k."""
         self._sent.append(sent)
         for name in self._rows:
             self._write(name, level, sent)
 
     def receive(self, step: Step) -> Fetch:
-        """What reads a field, `[e, ...]`."""
+        """Reads a field, `[e, ...]`."""
 
         def read(name: str) -> Tensor:
             if name not in self._rows:  # only what is read is kept

@@ -1,4 +1,4 @@
-"""The rule by which runs are differentiated, where their caller has said one; see `graphrec.learning`."""
+"""The rule by which runs are differentiated, where the caller gave one; see `graphrec.learning`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _rule: ContextVar[Any] = ContextVar("rule", default=None)
 
 
 def rule_in_force() -> Any:
-    """The rule that the next run is handed to, or None: plain autograd."""
+    """The rule to which the next run is handed, or None: plain autograd."""
     return _rule.get()
 
 
 @contextmanager
 def differentiated_by(rule: Any) -> Iterator[None]:
-    """While this lasts, every run is handed to the rule; None: to none, as the runs that a rule does itself."""
+    """In this context every run is handed to the rule; None: to none, as for the runs that a rule does itself."""
     token = _rule.set(rule)
     try:
         yield

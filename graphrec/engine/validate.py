@@ -24,8 +24,8 @@ class Context:
     Attributes:
         initial_row: `[N]`, for each node (by the structure's numbers) its row of the initial state, or None
             where no initial state is given.
-        dtype: of the state; that of the x that was given (under autocast a projected x may differ).
-        each_its_own: whether node v finds it in row v.
+        dtype: of the state; that of x as given (under autocast a projected x may differ).
+        each_its_own: whether node v finds its initial state in row v.
     """
 
     cell: Cell
@@ -51,12 +51,12 @@ class Context:
 
     @cached_property
     def own_fields(self) -> tuple[str, ...]:
-        """The names of what a node knows of itself: its state, and what it sends."""
+        """The names of what a node reads of itself: its state, and what it sends."""
         return tuple(dict.fromkeys((*self.fields, *self.message_fields)))
 
     @cached_property
     def of_edges(self) -> dict[str, Tensor]:
-        """What there is of `edge_attr` `[E, ...]`, as the cell projects it, and `edge_weight` `[E]`."""
+        """The structure's `edge_attr` `[E, ...]`, as the cell projects it, and `edge_weight` `[E]`, where given."""
         structure = self.plan.structure
         attr, weight = self.cell.edge_rows(structure), structure.edge_weight
         found = {} if attr is None else {"edge_attr": attr}
@@ -89,7 +89,7 @@ def validate(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Conte
 def validate_pair(
     cell: Cell, plan: Schedule, x_source: Tensor, x_target: Tensor | None
 ) -> tuple[Context, int]:
-    """The same for a round from one set of nodes to another; returns the run, and how many targets there are."""
+    """The same for a round from one set of nodes to another; returns the run, and the number of targets."""
     _check_cell(cell, plan)
     num_targets = plan.num_nodes - len(x_source)
     of_source, of_target = cell.inputs if isinstance(cell.inputs, tuple) else (cell.inputs, cell.inputs)
@@ -103,7 +103,7 @@ def validate_pair(
 
 
 def check_state(run: Context, state: Any, num_nodes: int) -> None:
-    """Raise unless a cell has returned what it promised."""
+    """Raise unless a cell has returned what it should."""
     name = type(run.cell).__name__
     if getattr(state, "_fields", None) != run.fields:
         raise TypeError(
@@ -120,7 +120,7 @@ def check_state(run: Context, state: Any, num_nodes: int) -> None:
 
 
 def check_sent(run: Context, sent: Any, state: Any) -> Any:
-    """A state that was sent in from outside of the loop, if it can stand for this one."""
+    """A state that was sent in from outside the loop, if it can replace this one."""
     if getattr(sent, "_fields", None) != run.fields:
         raise TypeError(
             f"send takes a state with the fields {', '.join(run.fields)}, as the visit has, got {type(sent).__name__}."
@@ -179,7 +179,7 @@ def _check_rows(cell: Cell, plan: Schedule, name: str, x: Any, count: int, width
         raise ValueError(
             f"{name} is on {x.device}, but the cell's parameters are on {parameter.device}: move one with .to()."
         )
-    if x.device != plan.device and not x.is_meta:  # (there shapes alone are run)
+    if x.device != plan.device and not x.is_meta:  # (meta tensors run shapes only)
         raise ValueError(
             f"{name} is on {x.device}, but the schedule is on {plan.device}: schedule the structure there, "
             f"graphrec.schedule(s.to('{x.device}'))."
@@ -187,7 +187,7 @@ def _check_rows(cell: Cell, plan: Schedule, name: str, x: Any, count: int, width
 
 
 def _initial_of_x(cell: Cell, plan: Schedule, initial: Any) -> list[Tensor]:
-    """The fields of the state that a cell makes of its input, if it may begin with them."""
+    """The fields of the state that a cell makes of its input, if a run can begin with them."""
     name = type(cell).__name__
     if getattr(initial, "_fields", None) != cell.State._fields:
         raise TypeError(
@@ -218,7 +218,7 @@ def _check_width_is_kept(cell: Cell, initial: Any) -> None:
 
 
 def _first_parameter(module: nn.Module) -> Tensor | None:
-    # As next(module.parameters()), which makes lists of them all; this is asked in every run.
+    # Like next(module.parameters()), which makes lists of them all; this runs at every call.
     for parameter in module._parameters.values():
         if parameter is not None:
             return parameter

@@ -1,6 +1,6 @@
-"""Structures from what others have, and back: PyG, networkx, nltk, syntax trees, brackets, sparse matrices.
+"""Structures from other formats, and back: PyG, networkx, nltk, syntax trees, brackets, sparse matrices.
 
-Belongs here: adapters, and what models accept in place of a structure. Does not: structures themselves (structure),
+Belongs here: adapters, and what models accept instead of a structure. Does not: structures themselves (structure),
 sequences with their rows (sequences), files of data sets (datasets).
 """
 

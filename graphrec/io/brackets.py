@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from ..structure import TreeRows
 
-# A token is a parenthesis, or a run of anything else but blanks (of ASCII: treebanks have words with a
-# no-break space inside); a backslash takes the next character along.
+# A token is a parenthesis, or a run of anything but ASCII blanks (treebanks have words with a
+# no-break space inside); a backslash also takes the next character.
 _TOKEN = re.compile(r"[()]|(?:\\.|[^()\s\\])+|\\", re.ASCII)
 
-# What the Penn Treebank writes for characters that its own format needs.
+# How the Penn Treebank writes characters that its format needs itself.
 _PTB_ESCAPES = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "-LCB-": "{", "-RCB-": "}"}
 _BYTE_ORDER_MARK = "\ufeff"
 _BACKSLASHED = re.compile(r"\\([()\\/*])")
@@ -23,7 +23,7 @@ class _Open(NamedTuple):
     position: int
     label: list[str]  # empty until it has been read
     children: list[int]
-    token: list[str]  # a token that may turn out to be all there is inside
+    token: list[str]  # a token that may be all there is inside
 
 
 def parse_brackets(text: str, labels: bool = True) -> TreeRows:
@@ -31,7 +31,7 @@ def parse_brackets(text: str, labels: bool = True) -> TreeRows:
 
     With labels, the first word after `(` is the node's label: `(3 (2 It) (4 (2 's) (4 good)))`. Without, every
     word is a token: `( not ( a ( and b ) ) )`. A bracket around a single token is one node, a leaf; a token
-    beside other children becomes a leaf of its own, without label. A bracket that holds only a label, `(NP)`, is a
+    beside other children becomes a separate leaf, without label. A bracket that holds only a label, `(NP)`, is a
     leaf without token. `-LRB-`, `-RRB-` (and the square and curly ones) and the backslashed `\(`, `\)`, `\/`, `\*`,
     `\\` stand for the characters themselves.
 
@@ -82,7 +82,7 @@ def unescape(word: str) -> str:
 
 
 def _settle(rows: TreeRows, bracket: _Open) -> None:
-    """A token that has got company is a leaf of its own."""
+    """Make a pending token a leaf, now that it has siblings."""
     while bracket.token:
         bracket.children.append(rows.add([], bracket.token.pop(), None))
 

@@ -1,4 +1,4 @@
-"""What models and readouts take in place of a structure, and structures that are remembered meanwhile."""
+"""What models and readouts accept instead of a structure, and a cache of the structures made of it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ StructureLike = (
     Structure | Data | HeteroData | Tensor
 )  # what models run over; a tensor is an `edge_index` `[2, E]`
 
-# PyG's layers are given the same edges again and again, and finding the order of a large graph takes longer than a
-# layer. An entry lives as long as the caller's edge_index.
+# PyG's layers are given the same edges again and again, and sorting a large graph takes longer than a layer.
+# An entry lives as long as the caller's edge_index.
 _remembered = WeakTensorKeyDictionary()
 
 
@@ -44,11 +44,11 @@ class Known(NamedTuple):
 def as_structure(
     source: StructureLike, rows: Tensor, edge_attr: Tensor | None = None, edge_weight: Tensor | None = None
 ) -> Structure:
-    """What models and readouts take beside a tensor with a row per node: a structure, PyG data, or an `edge_index`.
+    """What models and readouts accept beside a tensor with a row per node: a structure, PyG data, or an `edge_index`.
 
     Args:
-        source: the structure; that of PyG data, or of an `edge_index`, is remembered as long as that tensor is in use
-            and holds the same edges. Also a sparse matrix, a row for each target, whose numbers are weights.
+        source: the structure; one made of PyG data, or of an `edge_index`, is cached as long as that tensor is in use
+            and holds the same edges. Also a sparse matrix, a row for each target, whose entries are weights.
         rows: one per node.
         edge_attr, edge_weight: of the edges, `[E, ...]` and `[E]`, beside an `edge_index`.
     """
@@ -95,10 +95,10 @@ def as_pair(
     edge_attr: Tensor | None = None,
     edge_weight: Tensor | None = None,
 ) -> Structure:
-    """The structure of edges from one set of nodes to another, as layers of PyG take them: n targets, then S sources.
+    """The structure of edges from one set of nodes to another, as PyG's layers take them: n targets, then S sources.
 
     Args:
-        edge_index: `[2, E]`, the sources counted in the one set and the targets in the other. Remembered, as above.
+        edge_index: `[2, E]`, sources counted in their set and targets in theirs. Cached, as above.
         num_sources, num_targets: S and n.
         edge_attr, edge_weight: of the edges.
     """
@@ -142,7 +142,7 @@ def _check_of_edges(**of_edges: Tensor | None) -> None:
 def _from_data(data: Data) -> Structure:
     data = with_edges(data)
     names = ["edge_index", "batch", "ptr", *PYG_NAMES.values()]
-    there = set(data.keys())  # PyG makes a list of them for each question whether one is among them
+    there = set(data.keys())  # PyG makes a list of them for each membership test
     parts = {name: data[name] for name in names if name in there}
     texts = ("tokens", "labels", "relation_names", "kind_names")
     if not isinstance(data.edge_index, Tensor) or not there.isdisjoint(texts):
@@ -155,12 +155,12 @@ def _from_data(data: Data) -> Structure:
 
 
 def _known(parts: dict[str, Any], num_nodes: Any, build: Any) -> Structure:
-    """The structure of these tensors: the one of last time, if they hold the same numbers.
+    """The structure of these tensors: the cached one, if they hold the same numbers.
 
-    They are compared with copies, for not every way to write into a tensor is counted by torch (numpy, `.data`).
+    They are compared with copies, since torch does not count all ways to write into a tensor (numpy, `.data`).
     """
-    # Features that are being learned are part of a graph of autograd, and not to be kept; nor are those that belong
-    # to a transform.
+    # Features that are being learned are part of a graph of autograd, and must not be kept; nor must those that
+    # belong to a transform.
     if any(part.requires_grad or not is_ordinary(part) for part in _tensors(parts)):
         return build(parts)
     with outside():

@@ -18,14 +18,14 @@ from ..structure.written import shown
 def from_hetero(data: HeteroData) -> Structure:
     """The structure of PyG's `HeteroData`, or of a batch of them.
 
-    Nodes are numbered type by type, in the order of `data.node_types`, whose places are the kinds; edges stand type by
-    type in the order of `data.edge_types`, whose places are the relations. Reads `edge_attr` of edges, which becomes an
-    `EdgeFeatures` where it is of another width in each type or only some types have it; `slot` and `edge_weight` of
+    Nodes are numbered type by type, as listed in `data.node_types`, whose indices are the kinds; edges are listed
+    type by type as in `data.edge_types`, whose indices are the relations. Reads `edge_attr` of edges, which becomes an
+    `EdgeFeatures` where its width differs between types or only some types have it; `slot` and `edge_weight` of
     edges and `batch` of nodes, where all types have them.
 
     Raises:
-        ValueError: a slot or a batch that some types carry and others do not; an edge type without an edge_index, or
-            with one that is none; a node type that does not say how many nodes there are.
+        ValueError: a slot or a batch that some types carry and others do not; an edge type without a valid edge_index;
+            a node type that does not say how many nodes there are.
     """
     numbers = _numbers(data)
     stores = [data[name] for name in data.edge_types]
@@ -38,7 +38,7 @@ def from_hetero(data: HeteroData) -> Structure:
 
 @made_outside
 def _numbers(data: HeteroData) -> dict[str, Any]:
-    """All but what is carried by edges and may require grad."""
+    """All but the edge fields that may require grad."""
     counts = [_num_nodes(data, name) for name in data.node_types]
     first = dict(zip(data.node_types, torch.tensor([0, *counts]).cumsum(0).tolist(), strict=False))
     edges = []
@@ -73,15 +73,15 @@ def _numbers(data: HeteroData) -> dict[str, Any]:
     nodes = [data[name] for name in data.node_types]
     batch = _of_all("batch", data.node_types, nodes)
     if batch is not None:
-        ends = [len(store["ptr"]) - 1 for store in nodes if "ptr" in store]
+        counts = [len(store["ptr"]) - 1 for store in nodes if "ptr" in store]
         found["graph"] = batch
-        found["num_graphs"] = max(ends) if ends else int(batch.max()) + 1 if len(batch) else 0
+        found["num_graphs"] = max(counts) if counts else int(batch.max()) + 1 if len(batch) else 0
     return found
 
 
 def _num_nodes(data: HeteroData, name: str) -> int:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what PyG guesses from edges, with a warning, is not asked for
+        warnings.simplefilter("ignore")  # PyG's guess of the number of nodes, with its warning, is not used
         count = data[name].num_nodes if data[name].can_infer_num_nodes else None
     if count is None:
         raise ValueError(
@@ -125,7 +125,7 @@ def _check_edges(name: tuple[str, str, str], edge_index: Any, sources: int, targ
 
 
 def _edge_attr(names: list[tuple[str, str, str]], stores: list[Any]) -> Tensor | list[Tensor | None] | None:
-    """One tensor, where all edges have features of one shape and dtype; a list with one for each type otherwise."""
+    """One tensor, where all edges have features of one shape and dtype; otherwise a list with one for each type."""
     values = [store.get("edge_attr") for store in stores]
     for name, store, value in zip(names, stores, values, strict=True):
         rows = store.edge_index.shape[1]
@@ -166,16 +166,16 @@ def _of_all(field: str, names: Iterable[Any], stores: list[Any]) -> Tensor | Non
 
 
 def _has_rows(store: Any) -> bool:
-    """Whether a type has any edges, or nodes: those without need not say what their rows would have been."""
+    """Whether a type has edges, or nodes: without them it need not say what its rows would have been."""
     edge_index = store.get("edge_index")
     return bool(edge_index.shape[1]) if isinstance(edge_index, Tensor) else bool(store.num_nodes)
 
 
 def rows_by_type(x: Mapping[str, Tensor], s: Any) -> tuple[list[str], list[int], Tensor]:
-    """The node types of HeteroData, how many nodes there are of each, and the rows of all, `[N, D]`, type by type.
+    """The node types of HeteroData, the number of nodes of each, and the rows of all, `[N, D]`, type by type.
 
     Raises:
-        TypeError: something else than HeteroData. ValueError: not the rows of its nodes, of one width.
+        TypeError: anything but HeteroData. ValueError: not the rows of its nodes, or not of one width.
     """
     if not isinstance(s, HeteroData):
         raise TypeError(f"a dictionary of rows goes with PyG's HeteroData, got {type(s).__name__}.")

@@ -22,10 +22,10 @@ def is_matrix(value: Any) -> bool:
 def edges_of(matrix: Any, num_targets: int, num_sources: int) -> tuple[Tensor, Tensor | None]:
     """`[2, E]` and `[E]`: the edges of a matrix `[num_targets, num_sources]` and their weights, None where all are 1.
 
-    The edge_index is the one of last time, if the matrix still has the same entries.
+    The edge_index is the previous one, if the matrix still has the same entries.
 
     Raises:
-        ValueError: a matrix of another shape, or with more than a number for each edge.
+        ValueError: a matrix of another shape, or with more than one number for each edge.
     """
     shape = tuple(matrix.sizes()) if not isinstance(matrix, Tensor) else tuple(matrix.shape)
     if shape != (num_targets, num_sources):
@@ -34,7 +34,7 @@ def edges_of(matrix: Any, num_targets: int, num_sources: int) -> tuple[Tensor, T
             f"edge: expected shape [{num_targets}, {num_sources}], got {list(shape)}."
         )
     if isinstance(matrix, Tensor) and matrix.layout == torch.sparse_coo:
-        entries = matrix.coalesce()  # (whose numbers keep their gradients, which to_edge_index loses)
+        entries = matrix.coalesce()  # (keeps the gradients of the entries, which to_edge_index loses)
         index, weight = entries.indices().detach(), entries.values()
     else:
         index, weight = to_edge_index(matrix)

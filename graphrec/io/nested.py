@@ -59,13 +59,13 @@ def _token(leaf: Any, write: Callable[[Any], str]) -> str:
     if isinstance(leaf, Iterable | ast.AST) and not isinstance(leaf, bytes):
         raise TypeError(
             f"a leaf of a tree is a text or a number, got {type(leaf).__name__}: write nested trees as lists, or as "
-            f"an nltk.Tree all through, and give graphrec.tree arrays, tensors and syntax trees by themselves."
+            f"an nltk.Tree throughout, and give graphrec.tree arrays, tensors and syntax trees directly."
         )
     return written(leaf, write)
 
 
 def _check_is_nested(source: Any) -> None:
-    """Refuse lists that may just as well be parents or edges."""
+    """Refuse lists that might also be parents or edges."""
     if _is_nltk(source):
         return
     if source and all(isinstance(number, Number) for number in source):
@@ -80,7 +80,7 @@ def _check_is_nested(source: Any) -> None:
     if all(isinstance(number, Integral) for row in rows for number in row):
         try:
             tree_from_edges(torch.tensor(rows))
-        except (ValueError, RuntimeError):  # they are no tree's edges
+        except (ValueError, RuntimeError):  # they are not the edges of a tree
             return
         raise ValueError(
             "two rows of numbers may be the edges of a tree or lists of tokens: give edges as a tensor, "

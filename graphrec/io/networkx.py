@@ -23,25 +23,25 @@ from ..structure.written import shown, written
 def from_networkx(
     graph: nx.Graph, kinds: Sequence[str] | None = None, relations: Sequence[str] | None = None
 ) -> Structure:
-    """The structure of a networkx graph; nodes are numbered in the order of `graph.nodes`.
+    """The structure of a networkx graph; nodes are numbered as `graph.nodes` lists them.
 
     An undirected edge becomes one edge in each direction. Reads from edges `slot`, `relation`, `edge_attr`
     (a number or a list of numbers) and `weight` (a number, `edge_weight` in the structure; 1 where it is missing on
     some, as networkx has it), from nodes `kind`, `past`, `token`, `label` and `graph`; each on all edges or nodes, or
-    on none (`token` and `label` may be missing on some). What has other names is left to the graph.
+    on none (`token` and `label` may be missing on some). Other attributes are ignored.
 
     Nodes' own names, unless they are their numbers 0 to N - 1, become tokens where no node has a `token`.
 
     Args:
         graph: of any of networkx's classes.
-        kinds: where `kind` is a text, all kinds in the order of their numbers; by default those of this graph, sorted.
-            The structure keeps them as `kind_names`. Graphs that are to be batched are read with the same list.
-        relations: the same of `relation`, kept as `relation_names`.
+        kinds: where `kind` is a text, the names of kinds 0, 1, 2, …; by default those of this graph, sorted.
+            The structure keeps them as `kind_names`. Graphs that are to be batched need the same list.
+        relations: the same for `relation`, kept as `relation_names`.
 
     Raises:
-        ValueError: a value that some edges or nodes carry and others do not, or that is of no use, with its name and
+        ValueError: a value that some edges or nodes carry and others do not, or an invalid one, with its name and
             the node or edge.
-        TypeError: no networkx graph.
+        TypeError: not a networkx graph.
     """
     if not isinstance(graph, nx.Graph):
         raise TypeError(f"expected a networkx graph, got {type(graph).__name__}.")
@@ -81,7 +81,7 @@ def from_networkx(
 def to_networkx(structure: Structure) -> nx.DiGraph:
     """A `networkx.DiGraph` (a `MultiDiGraph` where edges are parallel), nodes 0 to N - 1; see `from_networkx`.
 
-    Relations and kinds that have names are written as names; all names, in order, are kept with the graph.
+    Relations and kinds that have names are written as names; the lists of all names are kept with the graph.
     """
     check_one_width(structure.edge_attr)
     pairs = structure.edge_index.t().tolist()
@@ -97,7 +97,7 @@ def to_networkx(structure: Structure) -> nx.DiGraph:
         on_nodes["graph"] = structure.graph
         graph.graph["num_graphs"] = structure.num_graphs
     for name in ("edge_attr", "edge_weight"):
-        if getattr(structure, name) is not None:  # Python's numbers do not tell it
+        if getattr(structure, name) is not None:  # Python's numbers do not have it
             graph.graph[f"{name}_dtype"] = str(getattr(structure, name).dtype).removeprefix("torch.")
     on_edges = {
         "slot": structure.slot,
@@ -126,7 +126,7 @@ class _Rows(NamedTuple):
     attributes: list[dict[str, Any]]
 
     def column(self, name: str) -> list[Any] | None:
-        """The values of an attribute, which all have, or None, if none has."""
+        """The values of an attribute that all have, or None, if none has it."""
         values = [row[name] for row in self.attributes if name in row]
         if not values:
             return None
@@ -138,7 +138,7 @@ class _Rows(NamedTuple):
         return values
 
     def fault(self, name: str, i: int, expected: str) -> ValueError:
-        """That a value is of no use."""
+        """The error for an invalid value."""
         got = shown(self.attributes[i].get(name))
         return ValueError(
             f"{name} of {self.what} {shown(self.names[i])} must be {expected}, got {got}: mend it, or leave out {name}."
@@ -158,7 +158,7 @@ def _whole_numbers(rows: _Rows, name: str) -> Tensor | None:
 def _kinds(
     rows: _Rows, name: str, names: Sequence[str] | None, of_graph: dict[str, Any]
 ) -> tuple[Tensor | None, tuple[str, ...] | None]:
-    """Numbers, and their names: those that the caller gives, or else those that the graph keeps, or holds."""
+    """Numbers, and their names: those given by the caller, or else kept by the graph, or found in it."""
     values = rows.column(name)
     if names is not None and values is None and rows.names:
         raise ValueError(f"{name}s are named, but no {rows.what} has a {name}: give it on every {rows.what}.")
@@ -195,7 +195,7 @@ def _noted_names(name: str, noted: Any) -> Any:
 
 
 def _features(rows: _Rows, name: str, of_graph: dict[str, Any]) -> Tensor | None:
-    """`[E, ...]`, in the dtype that they once had, unless they have become others since: 0.5 is not made 0."""
+    """`[E, ...]`, in their original dtype, unless they no longer fit it: 0.5 does not become 0."""
     values = rows.column(name)
     if values is None:
         return None
@@ -216,7 +216,7 @@ def _features(rows: _Rows, name: str, of_graph: dict[str, Any]) -> Tensor | None
 
 
 def _misfit(rows: _Rows, name: str, values: list[Any]) -> ValueError:
-    """Which value cannot be a row beside the first."""
+    """The error for the value that cannot be a row beside the first."""
     shape = None
     for i, value in enumerate(values):
         try:
@@ -230,7 +230,7 @@ def _misfit(rows: _Rows, name: str, values: list[Any]) -> ValueError:
 
 
 def _weights(rows: _Rows, name: str, of_graph: dict[str, Any]) -> Tensor | None:
-    """Floating point, also where they are whole numbers."""
+    """Floating point, even for whole numbers."""
     if not any(name in row for row in rows.attributes):
         return None
     weights = []
@@ -243,7 +243,7 @@ def _weights(rows: _Rows, name: str, of_graph: dict[str, Any]) -> Tensor | None:
 
 
 def _dtype(name: str, of_graph: dict[str, Any]) -> torch.dtype | None:
-    """The one that `to_networkx` noted."""
+    """The dtype that `to_networkx` noted."""
     noted = of_graph.get(f"{name}_dtype")
     dtype = getattr(torch, noted, None) if isinstance(noted, str) else None
     if noted is not None and not isinstance(dtype, torch.dtype):

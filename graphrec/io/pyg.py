@@ -17,7 +17,7 @@ from ..structure.outside import outside, unwrapped
 from .hetero import from_hetero
 from .matrix import edges_of
 
-# What a field of a structure is called on PyG's Data.
+# The names of a structure's fields on PyG's Data.
 PYG_NAMES = {
     "slot": "slot",
     "relation": "edge_type",
@@ -33,11 +33,11 @@ PYG_NAMES = {
 def from_pyg(data: Data | HeteroData) -> Structure:
     """The structure of PyG's `Data` or `HeteroData`, or of a `Batch` of them.
 
-    Reads `edge_index` (or a sparse `adj_t`, whose numbers are weights), `num_nodes`, `batch`, and where they are there
+    Reads `edge_index` (or a sparse `adj_t`, whose entries are weights), `num_nodes`, `batch`, and where present
     `slot`, `edge_type` (relation), `edge_attr`, `edge_weight`, `node_type` (kind), `past`, `level` and `level_reversed`
     (see `graphrec.transforms.AddLevels`), the lists of texts `tokens` and `labels`, and `relation_names` and
-    `kind_names` as `to_pyg` writes them. Of `HeteroData` the node types are the kinds and the edge types the relations;
-    nodes are numbered type by type, in the order of `data.node_types`.
+    `kind_names` as `to_pyg` writes them. For `HeteroData` node types are the kinds and edge types the relations;
+    nodes are numbered type by type, as listed in `data.node_types`.
     """
     if isinstance(data, HeteroData):
         return from_hetero(data)
@@ -50,7 +50,7 @@ def from_pyg(data: Data | HeteroData) -> Structure:
         )
     num_nodes = int(data.num_nodes or 0)
     there = set(data.keys())
-    # Copied, but for what may require grad: a structure does not change when its data are written into.
+    # Copied, except what may require grad: a structure does not change when its data are written into.
     found: dict[str, Any] = {
         field: data[name] if field in ("edge_attr", "edge_weight") else _copy(name, data[name])
         for field, name in PYG_NAMES.items()
@@ -78,7 +78,7 @@ def _copy(name: str, value: Any) -> Any:
 
 
 def with_edges(data: Data) -> Data:
-    """The same with an `edge_index` where it has a sparse `adj_t` in place of one, as `ToSparseTensor` leaves it."""
+    """The same with an `edge_index` if it has a sparse `adj_t` instead of one, as `ToSparseTensor` leaves it."""
     if data.edge_index is not None or "adj_t" not in data:
         return data
     count = int(data.num_nodes or 0)
@@ -92,15 +92,15 @@ def with_edges(data: Data) -> Data:
 def to_pyg(structure: Structure) -> Data:
     """PyG's `Data` with all that the structure carries; `from_pyg` reads it back.
 
-    A batch of several graphs becomes one `Data` with `batch` and `ptr`, as PyG's `Batch` has them; without `ptr` where
-    the nodes of a graph do not stand side by side, which most of PyG's own functions on batches need. Levels, which
+    A batch of several graphs becomes one `Data` with `batch` and `ptr`, as in PyG's `Batch`; without `ptr` where
+    the nodes of a graph are not contiguous, which most of PyG's own functions on batches need. Levels, which
     chains know and trees do not, are left to `graphrec.transforms.AddLevels`: a `DataLoader` mixes only samples
-    with the same attributes. Names of relations and kinds are written as one text each, for PyG would take a list of
-    N or E of them for values of nodes or edges.
+    with the same attributes. Names of relations and kinds are written as one text each, since PyG would take a list
+    of N or E of them for values of nodes or edges.
 
     Raises:
-        ValueError: nodes of a graph that do not stand side by side, and no nodes in the last graph; features of edges
-            that are of another width in each relation.
+        ValueError: nodes of a graph that are not contiguous, and no nodes in the last graph; features of edges
+            whose width differs from relation to relation.
     """
     check_one_width(structure.edge_attr)
     graph, are_side_by_side = structure.graph, bool((structure.graph.diff() >= 0).all())
@@ -127,13 +127,13 @@ def to_pyg(structure: Structure) -> Data:
 
 
 def _first_nodes(structure: Structure) -> Tensor:
-    """`[G + 1]`, where each graph's nodes begin: it also tells how many graphs there are if the last are empty."""
+    """`[G + 1]`, where each graph's nodes begin: it also gives the number of graphs if the last are empty."""
     sizes = torch.bincount(structure.graph, minlength=structure.num_graphs)
     return torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
 
 
 def _texts_of_nodes(texts: Any, collated: bool) -> tuple[str | None, ...] | None:
-    """The texts, unless this is something else that happens to have the name."""
+    """The texts, unless it is something else of the same name."""
     if collated and isinstance(texts, list) and all(isinstance(part, list | tuple) for part in texts):
         texts = list(chain.from_iterable(texts))  # PyG collates lists into a list of lists
     if not isinstance(texts, list | tuple) or not all(
@@ -144,7 +144,7 @@ def _texts_of_nodes(texts: Any, collated: bool) -> tuple[str | None, ...] | None
 
 
 def _read_names(name: str, written: str | list[str]) -> tuple[str, ...]:
-    """The names that `json.dumps` wrote; in a batch of PyG once for each sample."""
+    """The names that `json.dumps` wrote; in a batch of PyG they come once for each sample."""
     texts = {written} if isinstance(written, str) else set(written)
     if len(texts) > 1:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Nested objects read as trees, whatever their type: children first, without recursion."""
+"""Nested objects of any type read as trees: children first, without recursion."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 from ..structure import TreeRows
 
-# Lists that stand in several places are read in each of them. This many nodes may come of that: 40 lists of which each
-# stands twice in the next are a tree of 2^40.
+# A list that occurs several times is read each time. This many nodes may result from repetitions: 40 lists of which
+# each occurs twice in the next are a tree of 2^40.
 MOST_REPEATED = 200_000
 
 
 class Reading(NamedTuple):
-    """What a node of some tree type has to say: its children (None: a slot that stays empty), its token, its label."""
+    """What a node of some tree type contains: its children (None: a slot that stays empty), its token, its label."""
 
     children: list[Any]
     token: str | None
@@ -21,15 +21,15 @@ class Reading(NamedTuple):
 
 
 def walk(root: Any, read: Callable[[Any], Reading]) -> tuple[TreeRows, list[Any]]:
-    """Children first, without recursion: the rows, and what was read for each.
+    """Children first, without recursion: the rows, and the object read for each.
 
     Raises:
-        ValueError: a node that contains itself; so many repetitions that most of the tree would be made of them.
+        ValueError: a node that contains itself; repetitions that would make up most of the tree.
     """
     rows, nodes = TreeRows([], [], [], []), []
     opened: list[tuple[Any, Reading, Iterator[Any], list[int | None]]] = []
-    above: set[int] = set()  # what is open, and has children
-    seen: set[int] = set()  # what is or was
+    above: set[int] = set()  # the open nodes, which have children
+    seen: set[int] = set()  # the nodes that are or were open
     repeated = 0
 
     def enter(node: Any) -> None:
@@ -45,7 +45,7 @@ def walk(root: Any, read: Callable[[Any], Reading]) -> tuple[TreeRows, list[Any]
             seen.add(itself)
         if repeated > MOST_REPEATED:
             raise ValueError(
-                f"{len(seen)} nested nodes stand in so many places that they unfold to more than {MOST_REPEATED:,} "
+                f"{len(seen)} nested nodes are repeated so often that they unfold to more than {MOST_REPEATED:,} "
                 f"nodes: a tree's nodes have one parent each. Use graphrec.dag for a structure that shares nodes."
             )
         opened.append((node, reading, iter(reading.children), []))

@@ -1,4 +1,4 @@
-"""Python's syntax trees: in which field of its parent a node stands, and what it says itself."""
+"""Python's syntax trees: the field of its parent that each node is in, and its own text."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def listed(names: str) -> tuple[str, ...]:
     return tuple(names.split())
 
 
-# Every field of Python's grammar (3.11 to 3.14) that holds nodes, so that a number means the same under every version
-# of Python: fields of later versions go to the end. 0 is for what is not in the list.
+# Every field of Python's grammar (3.11 to 3.14) that holds nodes, so that a number means the same in every version
+# of Python: fields of later versions are appended. 0 is for what is not in the list.
 SYNTAX_FIELDS = listed(
     """
     ? annotation args argtypes bases body bound cases cause cls comparators context_expr ctx decorator_list
@@ -34,7 +34,7 @@ FIELD_NUMBER = {name: number for number, name in enumerate(SYNTAX_FIELDS)}
 def from_syntax(root: ast.AST) -> Structure:
     """The tree of a syntax tree, with the fields of children as relations; see `graphrec.tree`."""
     rows, nodes = walk(root, _read_syntax)
-    fields = [[FIELD_NUMBER.get(field, 0) for field, _ in places(node)] for node in nodes]
+    fields = [[FIELD_NUMBER.get(field, 0) for field, _ in children_of(node)] for node in nodes]
     relation = [fields[p][k] for p, k in zip(rows.parent[:-1], rows.slot[:-1], strict=True)]
     return tree_from_rows(rows).replace(
         relation=torch.tensor(relation, dtype=torch.long), relation_names=SYNTAX_FIELDS
@@ -42,19 +42,19 @@ def from_syntax(root: ast.AST) -> Structure:
 
 
 def _read_syntax(node: ast.AST) -> Reading:
-    return Reading([child for _, child in places(node)], said(node), type(node).__name__)
+    return Reading([child for _, child in children_of(node)], text_of(node), type(node).__name__)
 
 
-def places(node: ast.AST) -> Iterator[tuple[str, ast.AST | None]]:
-    """The places of a node's children in order, each with its field; None: one that is empty, as a key in `{**a}`."""
+def children_of(node: ast.AST) -> Iterator[tuple[str, ast.AST | None]]:
+    """A node's children, each with its field; None: an empty slot, such as a key in `{**a}`."""
     for field, value in ast.iter_fields(node):
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST) or (child is None and isinstance(value, list)):
                 yield field, child
 
 
-def said(node: ast.AST) -> str | None:
-    """What a node says itself, its children aside, much as it is written: names, constants, and marks such as `!r`."""
+def text_of(node: ast.AST) -> str | None:
+    """A node's own text without its children, much as it is written: names, constants, and marks such as `!r`."""
     if isinstance(node, ast.Constant | ast.MatchSingleton):
         return (getattr(node, "kind", None) or "") + written(node.value)
     names = [

@@ -1,4 +1,4 @@
-"""Trees, in the forms in which people have them."""
+"""Trees, from all the forms in which they are written."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def tree(
             nested lists or tuples, `[["It"], ["'s", "good"]]`: a list is a node, a text or a number a leaf's token;
             an `nltk.Tree`; it reads as the brackets that it prints: leaves that are pairs, `("dog", "NN")`, are dog/NN;
             a syntax tree, any `ast.AST`: labels are the names of its types, tokens its names and constants as they are
-            written, relations the fields in which children stand, numbered as in `graphrec.SYNTAX_FIELDS`. An empty
-            place in a list (`{**a}` has no key) is a slot that stays empty. Cells that know no relations go by slots;
+            written, relations the fields in which children are, numbered as in `graphrec.SYNTAX_FIELDS`. A missing
+            element of a list (`{**a}` has no key) is a slot that stays empty. Cells without relations go by slots;
             an `edge_index` tensor `[2, E]` of child and parent.
-            In the first four, nodes are numbered children first, in the order of reading: the root is last,
+            In the first four, nodes are numbered children first, as they are read: the root is last,
             and the leaves follow each other as the words do.
         parents: instead of a source, the parent of each node, -1 for the root; slots follow the numbering.
         labels: whether brackets begin with a label. Beside parents or an edge_index, the nodes' labels.
@@ -44,9 +44,9 @@ def tree(
 
     Raises:
         ValueError: malformed brackets (with position), two roots, two parents, a cycle, no nodes; a flat list of
-            numbers, or two rows of them, that may be parents or edges; lists that contain themselves, or stand in so
-            many places that most of the tree would be repetitions.
-        TypeError: something else, or a leaf that is neither a text nor a number.
+            numbers, or two rows of them, that may be parents or edges; lists that contain themselves, or repeat so
+            often that repetitions would make up most of the tree.
+        TypeError: anything else, or a leaf that is neither a text nor a number.
     """
     if (source is None) == (parents is None):
         raise ValueError("give a tree either as source or as parents=[...].")

@@ -1,6 +1,6 @@
 """Learning rules: how a run is differentiated is an argument, not a property of a model.
 
-Belongs here: rules, and what they say of a model. Does not: the loop (engine), equations of cells (cells).
+Belongs here: rules, and what they report of a model. Does not: the loop (engine), equations of cells (cells).
 """
 
 from .bptt import BPTT

@@ -1,7 +1,7 @@
-"""The steps of all nodes as one: each node's state by those of its sources, which stand as leaves.
+"""All steps of a run as one: each node's state as a function of its sources' states, which are leaves.
 
-What a run does step by step, because each step needs the states of the last, one step does for all nodes together
-once the states are there. So a vector-Jacobian product with J = dH/dH costs one step's, not as many as there are.
+A run goes step by step because each step needs earlier states. Once all states are known, one step computes all
+nodes together, and a vector-Jacobian product with J = dH/dH costs as much as one step's.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from ..schedule.plan import Steps
 from .losses import graph_from
 
 StatesAndLeaves = tuple[list[list[Tensor]], list[list[Tensor]]]
-"""For each step the fields of its state, and the leaves that later steps read in place of these."""
+"""For each step the fields of its state, and the leaves that later steps read instead of these."""
 
 
 def all_at_once(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> StatesAndLeaves | None:
-    """A run as one step: the fields of all states, `[N, ·]` in the order of positions, and their leaves.
+    """A run as one step: the fields of all states, `[N, ·]` by position, and their leaves.
 
-    None where one step is not known to be what many are: for cells that draw random numbers or look at other nodes,
-    that are looked at by hooks, or choose their equations by the kinds of a level's nodes. Nor where nothing is won.
+    None where one step may differ from many: for cells that draw random numbers or look at other nodes, that have
+    hooks, or choose their equations by the kinds of a level's nodes; and where nothing is gained.
     """
     if plan.mode == "sync" or plan.structure.kind is not None or _is_another_in_company(cell):
         return None
@@ -57,11 +57,11 @@ def all_at_once(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> StatesAn
     return [computed], [leaves]
 
 
-_LARGE = 16_384  # numbers in a step's states; from there on a CPU computes longer than it takes to ask it to
+_LARGE = 16_384  # numbers in a step's states, above which computing takes longer on a CPU than launching
 
 
 def _as_one_step(plan: Schedule) -> Schedule:
-    """The same inboxes, of all nodes together."""
+    """The same inboxes, for all nodes together."""
     each = degree(plan)
     fewest, most = (int(bound) for bound in each.aminmax())
     steps = Steps([0, plan.num_nodes], [0, plan.num_edges], [fewest], [most], len(plan.boundary), None)
@@ -69,18 +69,18 @@ def _as_one_step(plan: Schedule) -> Schedule:
 
 
 class _Held(Rows):
-    """Every source's state is there from the beginning."""
+    """Messages for one step in which every source's state is known from the beginning."""
 
     def __init__(self, plan: Schedule, states: Sent) -> None:
         super().__init__(plan)
         self._states = states
 
     def send(self, level: int, sent: Sent) -> None:
-        """The boundary rows; what the one step sends nobody reads."""
+        """The boundary rows; nobody reads what the one step sends."""
         self._boundary = sent if level == 0 else self._boundary
 
     def receive(self, step: Any) -> Any:
-        """What reads a field, `[e, ...]`."""
+        """Reads a field, `[e, ...]`."""
 
         def read(name: str) -> Tensor:
             rows = self._states.read(name)
@@ -92,7 +92,7 @@ class _Held(Rows):
 
 
 def _is_another_in_company(cell: Cell) -> bool:
-    """Whether a step with more nodes is another one, or is seen from outside."""
+    """Whether a step with more nodes may differ, or is observed from outside."""
     if torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:
         return True
     return any(
@@ -107,7 +107,7 @@ def _is_another_in_company(cell: Cell) -> bool:
 
 
 def _are_the_same(computed: Tensor, states: Tensor) -> bool:
-    """Whether they are but for round-off; a step that draws random numbers of its own gives others."""
+    """Whether they are equal up to round-off; a step that draws random numbers gives different ones."""
     one, other = computed.detach(), states.detach()
     tolerance = 1e3 * torch.finfo(one.dtype).eps
     scale = other.abs().nan_to_num(posinf=0).max().item() if other.numel() else 0.0

@@ -20,7 +20,7 @@ class BPTT(Rule):
 
     for h_k = f(z_k), z_k = W x_k + U (sum of h over the sources of k) + b, y_k = V h_k, primes of matrices being
     transposes: on a chain k has one target, k + 1, on a tree its parent, on a DAG any number of them. The gradients
-    of U, W and b are the sums over k of delta_k h', delta_k x_k' and delta_k. `graphrec.learning.local_gradients` tells
+    of U, W and b are the sums over k of delta_k h', delta_k x_k' and delta_k. `graphrec.learning.local_gradients` gives
     the deltas, dL/dz, and dL/dh of every node.
 
     Werbos, *Backpropagation through time: what it does and how to do it*, Proc. IEEE 78 (1990); through structure:

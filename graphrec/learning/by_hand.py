@@ -1,7 +1,7 @@
-"""RTRL's step derived by hand for the SRN, the LSTM and the GRU: products of matrices, no direction by direction.
+"""RTRL's step derived by hand for the SRN, the LSTM and the GRU, by matrix products instead of one direction each.
 
-In all three the weights act by two products, W x + b and U h + d, whose entries belong to gates of units. What is
-derived by hand is how a unit's state follows from its own gates; the rest is the chain rule for products.
+In all three the weights act through two products, W x + b and U h + d, whose entries belong to gates of units. What is
+derived by hand is how a unit's state depends on its own gates; the rest is the chain rule for products.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Unit(NamedTuple):
 
     Attributes:
         state: `[n, F, H]`.
-        of_input: `[n, F, G, H]`: in W x + b.
-        of_recurrent: `[n, F, G, H]`: in U h + d.
-        of_own: `[n, F, F, H]`: in the unit's own fields one step ago, the products held.
+        of_input: `[n, F, G, H]`: by W x + b.
+        of_recurrent: `[n, F, G, H]`: by U h + d.
+        of_own: `[n, F, F, H]`: by the unit's own previous fields, with the products held fixed.
     """
 
     state: Tensor
@@ -35,7 +35,7 @@ class Unit(NamedTuple):
     of_own: Tensor
 
 
-def srn(cell: Any, a: Tensor, u: Tensor, before: Tensor) -> Unit:
+def srn(cell: Any, a: Tensor, u: Tensor, previous: Tensor) -> Unit:
     """h = f(a + u)."""
     z = a + u
     h, slope = jvp(cell.activation, (z,), (torch.ones_like(z),))[:2]
@@ -43,15 +43,15 @@ def srn(cell: Any, a: Tensor, u: Tensor, before: Tensor) -> Unit:
     return Unit(h[:, None], of_gate, of_gate, torch.zeros_like(of_gate))
 
 
-def lstm(cell: Any, a: Tensor, u: Tensor, before: Tensor) -> Unit:
+def lstm(cell: Any, a: Tensor, u: Tensor, previous: Tensor) -> Unit:
     """c = f c' + i g, h = o tanh(c); every gate but o reaches h through c."""
     i, f, g, o = (a + u).chunk(4, dim=-1)
     i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
-    c_before = before[:, 1]
-    c = f * c_before + i * g
+    c_previous = previous[:, 1]
+    c = f * c_previous + i * g
     t = tanh(c)
     h_of_c, none = o * (1 - t * t), torch.zeros_like(c)
-    c_of = torch.stack([g * i * (1 - i), c_before * f * (1 - f), i * (1 - g * g), none], dim=1)
+    c_of = torch.stack([g * i * (1 - i), c_previous * f * (1 - f), i * (1 - g * g), none], dim=1)
     h_of = h_of_c[:, None] * c_of
     h_of[:, 3] = t * o * (1 - o)
     of_gates = torch.stack([h_of, c_of], dim=1)
@@ -59,17 +59,17 @@ def lstm(cell: Any, a: Tensor, u: Tensor, before: Tensor) -> Unit:
     return Unit(torch.stack([o * t, c], dim=1), of_gates, of_gates, of_own)
 
 
-def gru(cell: Any, a: Tensor, u: Tensor, before: Tensor) -> Unit:
+def gru(cell: Any, a: Tensor, u: Tensor, previous: Tensor) -> Unit:
     """h = (1 - z) n + z h', n = tanh(a_n + r u_n)."""
     a_r, a_z, a_n = a.chunk(3, dim=-1)
     u_r, u_z, u_n = u.chunk(3, dim=-1)
     r, z = sigmoid(a_r + u_r), sigmoid(a_z + u_z)
-    n, h_before = tanh(a_n + r * u_n), before[:, 0]
+    n, h_previous = tanh(a_n + r * u_n), previous[:, 0]
     of_n = (1 - z) * (1 - n * n)
-    of_r, of_z = of_n * u_n * r * (1 - r), (h_before - n) * z * (1 - z)
+    of_r, of_z = of_n * u_n * r * (1 - r), (h_previous - n) * z * (1 - z)
     of_input = torch.stack([of_r, of_z, of_n], dim=1)[:, None]
     of_recurrent = torch.stack([of_r, of_z, of_n * r], dim=1)[:, None]
-    return Unit(((1 - z) * n + z * h_before)[:, None], of_input, of_recurrent, z[:, None, None])
+    return Unit(((1 - z) * n + z * h_previous)[:, None], of_input, of_recurrent, z[:, None, None])
 
 
 Derived = Callable[[Any, Tensor, Tensor, Tensor], Unit]
@@ -78,21 +78,21 @@ _BY_HAND: dict[type, Derived] = {SRNCell: srn, LSTMCell: lstm, GRUCell: gru}
 
 
 def derived(cell: Cell) -> Derived | None:
-    """The cell's step by hand, or None where it has none."""
+    """The cell's step by hand, or None where there is none."""
     kind = type(cell)
     if len(list(cell.parameters())) < len(list(cell.named_parameters(remove_duplicate=False))):
-        return None  # a weight that acts in two places has the derivatives of both
+        return None  # a weight used twice has the derivatives of both uses
     if isinstance(cell, SRNCell) and cell.activation not in _ELEMENTWISE:
-        return None  # a function of the user's may read all units
+        return None  # a user's function may read all units
     return _BY_HAND[kind] if kind in _BY_HAND and is_plain(cell, kind) else None
 
 
 def push(step: Derived, cell: Any, layout: Layout, x: Tensor, inbox: Any) -> tuple[Tensor, Tensor]:
     """The new states `[n, K]` and their sensitivities `[n, K, 1, Q]`; see `Layout.push`, with one unit."""
-    before = torch.stack([inbox.sum(getattr(inbox, name)) for name in cell.State._fields], dim=1)
+    previous = torch.stack([inbox.sum(getattr(inbox, name)) for name in cell.State._fields], dim=1)
     sensitivity = inbox.sum(inbox.sensitivity).flatten(1, 2)
-    h, hidden = before[:, 0], cell.hidden
-    unit = step(cell, cell.input(x), cell.recurrent(h), before)
+    h, hidden = previous[:, 0], cell.hidden
+    unit = step(cell, cell.input(x), cell.recurrent(h), previous)
     count, fields = unit.state.shape[:2]
     by_gate = cell.recurrent.weight.unflatten(0, (-1, hidden))  # [G, H, H]
     jacobian = x.new_zeros(count, fields, hidden, fields, hidden)

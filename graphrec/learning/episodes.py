@@ -1,4 +1,4 @@
-"""Streams cut into episodes: the chains between one beginning and the next."""
+"""Streams cut into episodes: the chains from one beginning to the next."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Episodes:
 
     Attributes:
         structure: their chains, numbered as the rows of `[B, M, D]`.
-        stream: `[G]` long, of which stream each is.
-        goes_on: `[G]` bool, whether it has begun before the first of the steps.
+        stream: `[G]` long, the stream of each episode.
+        goes_on: `[G]` bool, whether it has begun in an earlier call.
         last_of: `[B]` long, the last episode of each stream.
     """
 
@@ -29,7 +29,7 @@ class Episodes:
 
     @classmethod
     def of(cls, begins: Tensor) -> Episodes:
-        """Args: begins: `[B, M]` bool, the steps at which a stream begins anew."""
+        """Args: begins: `[B, M]` bool, the steps at which a stream begins again."""
         cuts = begins.clone()
         cuts[:, 0] = True
         at = cuts.flatten().nonzero().flatten()
@@ -48,11 +48,11 @@ class Episodes:
         return len(self.stream)
 
     def begin_with(self, carried: Any, first: Any) -> Any:
-        """The State with which episodes begin: `[B, ·]` that was carried here, or else the first one `[G, ·]`."""
+        """The initial State of the episodes: `[B, ·]` carried over from the last call, or else the first, `[G, ·]`."""
         fields = []
-        for before, initial in zip(carried, first, strict=True):
+        for previous, initial in zip(carried, first, strict=True):
             goes_on = self.goes_on.view(-1, *[1] * (initial.dim() - 1))
-            fields.append(torch.where(goes_on, before.index_select(0, self.stream), initial))
+            fields.append(torch.where(goes_on, previous.index_select(0, self.stream), initial))
         return type(first)(*fields)
 
     def last(self, final: Any) -> list[Tensor]:

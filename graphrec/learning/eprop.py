@@ -12,14 +12,14 @@ from .traced import Trace
 
 
 class EProp(ForwardRule):
-    """e-prop: an eligibility trace for each weight, through what a unit keeps by itself, and not through its weights.
+    """e-prop: an eligibility trace for each weight, along what a unit keeps itself, not along recurrent weights.
 
     e_v = sum_(u in inbox of v) (dstate_v/dstate_u without the recurrent layers) e_u + (the step's own) dstate_v/dtheta
     dL/dtheta ~ sum_v dL/dstate_v e_v
 
-    What the recurrent layers read of the sources counts as a constant: traces go through the memory cell c of an LSTM
-    by its forget gate, through a GRU's update gate, through the leak of a leaky network, and end at each step of an
-    SRN.
+    What the recurrent layers read of the sources counts as a constant: traces pass through the memory cell c of an
+    LSTM by its forget gate, through a GRU's update gate, through the leak of a leaky network, and stop at each step of
+    an SRN.
 
     Bellec, Scherr, Subramoney, Hajek, Salaj, Legenstein & Maass, *A solution to the learning dilemma for recurrent
     networks of spiking neurons*, Nature Communications 11 (2020), equations (1) and (13), with the learning signal
@@ -47,6 +47,6 @@ _OTHERWISE = "take SnAp1(), RTRL() or UORO()."
 
 
 class _Eligibility(Sensitivities):
-    """Those of each weight in its own unit, which without recurrent layers does not see the others."""
+    """The sensitivities to each weight of its own unit, which without recurrent layers does not see the others."""
 
     otherwise = _OTHERWISE

@@ -1,4 +1,4 @@
-"""What a rule whose way back is its own cannot be asked for: transforms, and derivatives of its gradients."""
+"""What a rule with its own backward pass refuses: transforms, and derivatives of its gradients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..operators import is_plain_only, must_be_plain
 
 
 def check_untransformed(name: str, x: Tensor) -> None:
-    """Raise ValueError where a run is transformed: by torch.func, in forward mode, or while a program is traced."""
+    """Raise ValueError where a run is transformed: by torch.func, in forward mode, or in tracing."""
     if is_plain_only(x):
         raise ValueError(
             f"{name} goes back in its own way, through which torch.func, forward-mode derivatives and tracing cannot "
@@ -20,7 +20,7 @@ def check_untransformed(name: str, x: Tensor) -> None:
 
 
 def check_first_order(name: str, grads: Sequence[Tensor | None]) -> None:
-    """Raise RuntimeError where gradients are to be differentiable themselves, or many are asked for at once."""
+    """Raise RuntimeError where gradients are to be differentiated themselves, or many are asked for at once."""
     if not must_be_plain(grads):
         return
     if torch.is_grad_enabled():

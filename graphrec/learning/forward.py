@@ -1,4 +1,4 @@
-"""Rules that go forwards: what a gradient needs of the past travels along with the states."""
+"""Rules that run forwards: what a gradient needs of the past travels along with the states."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ from .traced import Trace, Traced
 
 
 class ForwardRule(Rule):
-    """A rule whose traces travel along the schedule as states do: nothing is kept of steps that nobody reads any more.
+    """A rule whose traces travel along the schedule as states do: nothing is kept longer than it is read.
 
     dL/dtheta = sum_v dL/dstate_v dstate_v/dtheta, where dL/dstate_v is that of the readout alone, without the paths
-    through other states, and the rule has the second factor, exactly or roughly. So it differentiates a run: the way
-    back is the same schedule again, forwards. Or it learns while it runs: see `Online`.
+    through other states, and the rule computes the second factor, exactly or approximately. So it differentiates a
+    run: the backward pass is the same schedule again, forwards. Or it learns during the run: see `Online`.
 
-    x has the gradient of what each row does to its own node's state, and not of what that does to later nodes.
-    `reach` names the parameters behind it.
+    The gradient of x includes the effect of each row on its own node's state, but not on later nodes.
+    `reach` names the parameters below it.
     """
 
     def __init__(self) -> None:
         self._tried: WeakKeyDictionary[Cell, tuple[bool, int]] = WeakKeyDictionary()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_tried": None}  # what was tried are cells of this process
+        return {**vars(self), "_tried": None}  # the cells that were tried belong to this process
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update({**state, "_tried": WeakKeyDictionary()})
 
     def trace(self, cell: Cell, with_initial: bool = False) -> Trace:
-        """What this rule sends along with the states of a cell.
+        """The trace that this rule sends along with the states of a cell.
 
         Raises:
-            ValueError: a cell that the rule is not for, or too large for it.
+            ValueError: a cell that the rule does not support, or that is too large for it.
         """
         raise NotImplementedError(f"{type(self).__name__} has no trace(cell).")
 
     def verdict(self, cell: Cell) -> str:
-        """In words, how this rule's gradients of a cell's weights differ from the true ones; empty: they do not."""
+        """In words, how this rule's gradients of a cell's weights differ from the true ones; empty: not at all."""
         raise NotImplementedError(f"{type(self).__name__} has no verdict(cell).")
 
     def run(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
-        """The state that `graphrec.run` returns for the same arguments, with this rule's gradients on the way back.
+        """The state that `graphrec.run` returns for the same arguments; the backward pass gives this rule's gradients.
 
         Raises:
             ValueError: a schedule in rounds, with cycles or in a given order; a cell with batch normalisation or
@@ -68,11 +68,11 @@ class ForwardRule(Rule):
         return cell.State(*_Forwards.apply(task, x, *fields, *weights.values()))
 
     def online(self, model: nn.Module) -> Online:
-        """This rule learning while the model runs, step by step; the model is one run, or its cell. See `Online`."""
+        """Learning during the run, step by step; the model is one run, or its cell. See `Online`."""
         return Online(self, model)
 
     def traced(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Traced:
-        """The cell with this rule's trace, if it can be run with it."""
+        """The cell with this rule's trace, if the rule supports it."""
         check_run(self, cell, plan, x, initial)
         with_initial = torch.is_grad_enabled() and any(
             field.requires_grad for field in initial_fields(initial)
@@ -89,7 +89,7 @@ _INITIAL = "biased: behind the initial state of a run, of which the rule follows
 
 
 class ForwardRun(WayBack):
-    """A run to be differentiated, and by what."""
+    """A run to be differentiated, with the cell and its trace."""
 
     def __init__(self, rule: ForwardRule, traced: Traced, plan: Schedule, initial: Any, num_fields: int):
         self.rule, self.traced, self.plan, self.initial = rule, traced, plan, initial
@@ -110,7 +110,7 @@ class ForwardRun(WayBack):
         return tuple(run(self.traced.cell, self.plan, x, self.initial))
 
     def gradients(self, x: Tensor, grads: tuple[Tensor, ...], with_x: bool) -> list[Tensor | None]:
-        """Of x, of the fields of the initial state and of the weights."""
+        """The gradients of x, of the fields of the initial state and of the weights."""
         traced, trace, function = self.traced, self.traced.trace, self.traced.trace.function
         grad = function.flat(grads)
         of_x = torch.zeros_like(x) if with_x else None
@@ -137,13 +137,13 @@ class ForwardRun(WayBack):
 
 
 class _Forwards(torch.autograd.Function):
-    """A run without a graph; its gradient is a second run of the same schedule, with traces."""
+    """A run without a graph; its backward pass is a second run of the same schedule, with traces."""
 
     @staticmethod
     def forward(ctx: Any, task: ForwardRun, x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
         """The fields of the state."""
         ctx.task = task
-        ctx.save_for_backward(x, *others)  # and so a change of weights in between is noticed
+        ctx.save_for_backward(x, *others)  # so that changed weights are noticed
         return task.state(x)
 
     @staticmethod

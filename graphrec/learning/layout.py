@@ -1,4 +1,4 @@
-"""Which weight acts on which unit of the state: how sensitivities are stored."""
+"""Which weight acts on which unit of the state, and so how sensitivities are stored."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .step_function import LocalStep, StepFunction, Weights
 
 
 class Layout:
-    """Weights as a table `[U, Q]`: a row for each unit, in it the Q weights that act on that unit alone.
+    """Weights as a table `[U, Q]` with a row for each unit: the Q weights that act on that unit alone.
 
-    With one unit, U = 1, every weight may act on all of the state, and a node's sensitivities are the whole matrix
+    With one unit, U = 1, every weight may act on the whole state, and a node's sensitivities are the full matrix
     dstate/dtheta, `[K, Q]`. Where the U units of a cell are independent of each other, a weight of unit u changes
-    nothing but unit u: all units share a direction, and K numbers for each direction are the whole of it. (So sparse
+    only unit u: all units share a direction, and K numbers for each direction suffice. (This is how sparse
     Jacobians are found with few directions: Curtis, Powell & Reid, *On the estimation of sparse Jacobian matrices*,
     IMA Journal of Applied Mathematics 13, 1974.)
 
@@ -52,18 +52,18 @@ class Layout:
         }
 
     def initial(self, table: Tensor) -> Tensor:
-        """`[..., K]`: what a table `[..., U, Q]` holds of the initial state."""
+        """`[..., K]`: the initial state's part of a table `[..., U, Q]`."""
         return table[..., self.size - self.initial_size :].transpose(-1, -2).flatten(-2)
 
     def begin(self) -> Tensor:
-        """`[F, U, Q]`: the sensitivities of the initial state, in itself."""
+        """`[F, U, Q]`: the sensitivities of the initial state to itself."""
         start = self._like.new_zeros(self.fields, self.units, self.size)
         for field in range(self.initial_size):
             start[field, :, self.size - self.initial_size + field] = 1
         return start
 
     def push(self, step: LocalStep, sensitivity: Tensor | None) -> Tensor:
-        """`[n, F, U, Q]`: the sensitivities after a step, by a derivative in each of the Q directions.
+        """`[n, F, U, Q]`: the sensitivities after a step, from one derivative in each of the Q directions.
 
         Args:
             step: the step.
@@ -85,11 +85,11 @@ class Layout:
         return vmap(along, in_dims, out_dims=-1, chunk_size=_CHUNK)(number, sensitivity, own)
 
 
-_CHUNK = 512  # directions at once: each is as large as all weights
+_CHUNK = 512  # directions per pass: each is as large as all weights
 
 
 def _axis(shape: torch.Size, units: int) -> int | None:
-    """Along which dimension a weight's rows belong to the units in turn: the first, or else the last."""
+    """The dimension of a weight along which its rows belong to units 0, 1, 2, …: the first, or else the last."""
     if not shape:
         return 0 if units == 1 else None
     if shape[0] % units == 0:

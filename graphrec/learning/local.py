@@ -27,12 +27,12 @@ _ACTIVATIONS: frozenset[Callable[..., Any]] = frozenset((
 
 
 class LocalRun:
-    """One run, and what its local gradients are asked of.
+    """One run, whose local gradients can be asked for.
 
     Attributes:
-        names: what gradients there are: the fields of the state, and `"z"`, the argument of the cell's activation
-            (tanh, logistic, relu, or another of torch's). Where a step has several, these are `"z0"`, `"z1"`, ... in
-            the order in which the cell computes them.
+        names: of the gradients: the fields of the state, and `"z"`, the argument of the cell's activation
+            (tanh, logistic, relu, or another of torch's). Where a step has several, these are `"z0"`, `"z1"`, ... as
+            the cell computes them.
     """
 
     def __init__(self, plan: Schedule, tensors: dict[str, list[Tensor]]) -> None:
@@ -40,19 +40,19 @@ class LocalRun:
         self.names = tuple(tensors)
 
     def of(self, loss: Tensor) -> dict[str, Tensor]:
-        """By name, the derivatives of one loss by each node's h, c, z, ..., `[N, ·]` in the caller's order.
+        """By name, the derivatives of one loss by each node's h, c, z, ..., `[N, ·]` in the caller's numbering.
 
-        A node's gradient is the total one: by all paths from it to the loss. Ask for as many losses as you like: with
+        A node's gradient is the total one: by all paths from it to the loss. You may ask for any number of losses: with
         loss L_t, a function of node t alone, `of(L_t)["z"][k]` is delta_{t,k}. In sync mode `[T, N, ·]`, by round.
 
         Raises:
-            ValueError: nothing that requires a gradient has part in the run, or in the loss.
+            ValueError: nothing in the run, or in the loss, requires a gradient.
         """
         flat = [tensor for rows in self._tensors.values() for tensor in rows]
         asked = [tensor for tensor in flat if tensor.requires_grad]
         if not asked or not loss.requires_grad:
             raise ValueError(
-                "there is no gradient to tell: neither the cell's parameters nor x require one, or the loss does not "
+                "there is no gradient to report: neither the cell's parameters nor x require one, or the loss does not "
                 "depend on this run."
             )
         grads = torch.autograd.grad(loss, asked, retain_graph=True, allow_unused=True, materialize_grads=True)
@@ -72,7 +72,7 @@ class LocalGradients:
     """The runs of a `with` block; see `local_gradients`.
 
     Attributes:
-        runs: a `LocalRun` for each, in order: of a stack, layer by layer.
+        runs: a `LocalRun` for each, as they were run: of a stack, layer by layer.
     """
 
     def __init__(self) -> None:
@@ -95,13 +95,13 @@ class LocalGradients:
 
 @contextmanager
 def local_gradients() -> Iterator[LocalGradients]:
-    """While this lasts, runs keep what local gradients are asked of.
+    """In this context, runs keep what local gradients need.
 
         with graphrec.learning.local_gradients() as local:
             h = model(x, s)
         delta = local.of(loss(h))["z"]      # dL/dz, [N, H]; also ["h"], and ["c"] of an LSTM
 
-    They take a step at a time, and keep the graphs of all steps as long as `local` is there. For `gradients` of a
+    Runs are then done step by step, and keep the graphs of all steps as long as `local` exists. For `gradients` of a
     rule, wrap the call; the loss is then a function of what the model returned within.
 
     Raises:
@@ -113,7 +113,7 @@ def local_gradients() -> Iterator[LocalGradients]:
 
 
 class _Recorder(Rule):
-    """Plain autograd, step by step, with a note of each step's state and activations."""
+    """Plain autograd, step by step, which records each step's state and activations."""
 
     def __init__(self, local: LocalGradients) -> None:
         self._local = local
@@ -139,7 +139,7 @@ class _Recorder(Rule):
 
 
 class _Arguments(TorchFunctionMode):
-    """While this lasts, a note is made of the argument of every activation."""
+    """In this context, the argument of every activation is recorded."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ class _Arguments(TorchFunctionMode):
 
 
 def _recorded(plan: Schedule, states: list[Any], arguments: list[list[Tensor]]) -> LocalRun:
-    """The run, whose activations have names where every step has as many, with a row per node."""
+    """The run; activations have names if every step has equally many, with a row per node."""
     fields = {name: [getattr(state, name) for state in states] for name in states[0]._fields}
     is_alike = len(set(map(len, arguments))) == 1
     by_call = map(list, zip(*arguments, strict=True)) if is_alike else []

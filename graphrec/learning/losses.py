@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 
 def check_is_function(loss: Any) -> None:
-    """Raise unless a loss can be called; so it is known before any work is done."""
+    """Raise unless a loss can be called, before any work is done."""
     if not callable(loss):
         raise TypeError(
             f"loss must be a function of what the model returns, e.g. lambda y: mse_loss(y, target), got "
@@ -20,10 +20,10 @@ def check_is_function(loss: Any) -> None:
 
 
 def backward(loss: Callable[[Any], Tensor], output: Any, model: nn.Module, x: Any) -> Tensor:
-    """Differentiate a loss, and what the model returned by the result; returns the loss, `[]`, detached.
+    """Differentiate a loss, and from there what the model returned; returns the loss, `[]`, detached.
 
-    The loss is a function of the output alone, so that its graph ends there: whatever else of the model it reads
-    shows itself, and is refused before any gradient has been added.
+    The loss is a function of the output alone, so that its graph stops there: anything else of the model that it
+    reads is found, and refused before any gradient has been added.
     """
     values, layout = tree_flatten(output)
     read = [_leaf(value) for value in values]
@@ -46,7 +46,7 @@ def backward(loss: Callable[[Any], Tensor], output: Any, model: nn.Module, x: An
 
 
 def _leaf(value: Any) -> Any:
-    """A part of the output, for the loss to begin at."""
+    """A part of the output as a new leaf, from which the loss is computed."""
     return value.detach().requires_grad_(value.requires_grad) if isinstance(value, Tensor) else value
 
 
@@ -80,7 +80,7 @@ def _check_reads_output_alone(value: Tensor, model: nn.Module, x: Any) -> None:
 
 
 def graph_from(*roots: Any) -> Iterator[Any]:
-    """All nodes of autograd's graph from some on."""
+    """All nodes of autograd's graph behind these."""
     waiting = [root for root in roots if root is not None]
     seen = set(waiting)
     while waiting:

@@ -1,4 +1,4 @@
-"""Learning while running: the gradient after every step, and streams without end."""
+"""Learning during the run: the gradient after every step, and endless streams."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .traced import Trace
 
 
 class Moment(NamedTuple):
-    """One step that has been learnt from.
+    """One step, and what was learned from it.
 
     Attributes:
         number: of the step in this piece, from 0.
-        nodes: `[n]` long, the nodes that it updated.
+        nodes: `[n]` long, the nodes that were updated.
         state: their new state, a State of `[n, ·]` tensors.
         loss: `[]`, or None where there was none.
     """
@@ -35,11 +35,11 @@ class Moment(NamedTuple):
 
 
 class Online:
-    """A run that adds to `.grad` after every step, for an optimiser to step at once; states are carried on.
+    """A run that adds to `.grad` after every step, so that an optimiser can step then; states are carried over.
 
-    After a step the gradients are those of its loss in all weights, through the whole past, if the rule is RTRL and
+    After a step the gradients are those of its loss by all weights, through the whole past, if the rule is RTRL and
     the weights have not changed since; memory does not grow with the number of steps. A loss's own parameters, of a
-    readout for instance, get theirs by autograd.
+    readout for instance, get their gradients by autograd.
 
         online = RTRL().online(cell)
         for x, target in pieces:                      # of one stream, or of G of them side by side
@@ -48,11 +48,11 @@ class Online:
                 optimiser.zero_grad()
 
     Args:
-        rule: one that goes forwards.
+        rule: a forward rule.
         model: a cell, or a model that is one run of one (its `step_cell()`).
 
     Attributes:
-        carried: the state after the last piece, with what the rule sends along, a row for each graph; None at the
+        carried: the state after the last piece, with the rule's trace, a row for each graph; None at the
             beginning.
     """
 
@@ -69,7 +69,7 @@ class Online:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew, with a zero state."""
+        """Begin again, with a zero state."""
         self.carried: Any = None
         self._odd = -1
         self._is_within = False
@@ -80,27 +80,27 @@ class Online:
         """Run over the next piece of each stream and learn from every step.
 
         Args:
-            s: a graph for each stream. The next piece goes on from the one node that no edge leaves.
+            s: a graph for each stream. The next piece continues from its one sink.
             x: `[N, D]`.
-            loss: from a step's State, `[n, ·]` each, and its nodes `[n]` to a number; or None: nothing to learn here.
+            loss: from a step's State, `[n, ·]` each, and its nodes `[n]` to a number, or None: nothing to learn here.
 
         Raises:
-            ValueError: another number of streams than in the last piece, or one that ended in several nodes; a last
-                piece that was not run to its end; a cell that reads `own`, where a state is carried on.
+            ValueError: another number of streams than in the last piece, or one that had several sinks; a last
+                piece that was not run to its end; a cell that reads `own`, where a state is carried over.
         """
         check_is_function(loss)
         structure = as_structure(s, x)
         self._check(structure)
         plan, x = schedule(structure), x.detach()
-        before = None if self.carried is None else per_graph(self.carried)
+        initial = None if self.carried is None else per_graph(self.carried)
         own = None if self.carried is None else per_graph(self.cell.State(*self.carried[: self._num_fields]))
         traced = self.rule.traced(self.cell, plan, x, own)
         last, self._odd, self._is_within = _Last(plan, self.carried), sinks(plan).odd, True
-        for visit in steps(traced, plan, x, before):
+        for visit in steps(traced, plan, x, initial):
             if own is not None and traced.step is not None and traced.step.reads_own():
                 raise ValueError(
                     f"{type(self.cell).__name__} reads the node's own previous state, whose sensitivities are not "
-                    f"carried on: begin each piece anew with reset()."
+                    f"carried on: start over with reset() for each piece."
                 )
             state, sent = traced.parts(visit.state)
             value = self._learn(traced.trace, self.cell.State(*state), sent, visit.nodes, loss)
@@ -129,30 +129,30 @@ class Online:
     def _check(self, structure: Structure) -> None:
         if self._is_within:
             raise ValueError(
-                "the last piece was left before its end, and so there is no state to go on from: run all its steps, or "
-                "begin anew with reset()."
+                "the last piece was left before its end, and so there is no state to continue from: run all its steps, "
+                "or start over with reset()."
             )
         if self._odd >= 0:
             raise ValueError(
                 f"graph {self._odd} of the last piece had several nodes that no edge leaves, and so no state to "
-                f"go on from: begin anew with reset()."
+                f"continue from: start over with reset()."
             )
         if self.carried is not None and len(self.carried[0]) != structure.num_graphs:
             raise ValueError(
                 f"the last piece was of {len(self.carried[0])} streams, this one is of {structure.num_graphs}: give a "
-                f"graph for each (an empty one where nothing comes), or begin anew with reset()."
+                f"graph for each (an empty one where nothing comes), or start over with reset()."
             )
 
 
 class _Last:
-    """The states of the nodes at which graphs end, one for each graph."""
+    """The states of the sinks, one for each graph."""
 
-    def __init__(self, plan: Schedule, before: Any) -> None:
-        ends, structure = sinks(plan).node, plan.structure
+    def __init__(self, plan: Schedule, initial: Any) -> None:
+        sink, structure = sinks(plan).node, plan.structure
         self._graph, self._num_graphs = structure.graph, structure.num_graphs
         self._is_last = torch.zeros_like(self._graph, dtype=torch.bool)
-        self._is_last[ends[ends >= 0]] = True
-        self.state: Any = before
+        self._is_last[sink[sink >= 0]] = True
+        self.state: Any = initial
 
     def keep(self, nodes: Tensor, state: Any) -> None:
         chosen = self._is_last[nodes]

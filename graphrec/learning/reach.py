@@ -1,4 +1,4 @@
-"""What a rule will do to each parameter of a model, said before training."""
+"""How a rule's gradients of each parameter of a model differ from the true ones, reported before training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Reach(NamedTuple):
 
     Attributes:
         exact: the names of the parameters whose gradients are the true ones.
-        inexact: the others that the rule reaches, and in words what is wrong with their gradients.
+        inexact: the others that the rule reaches, with what is wrong with their gradients, in words.
         unreached: those that it does not reach.
     """
 
@@ -34,13 +34,13 @@ class Reach(NamedTuple):
 
 
 class WayBack:
-    """What a rule puts in the place of a run's derivatives: the `task` of a node of autograd's graph."""
+    """What a rule puts in place of a run's derivatives: the `task` of a node of autograd's graph."""
 
     def behind(self, into: list[Any], wrong: str) -> list[tuple[Any, str]]:
-        """What the run has been computed from, and in words what is wrong with the gradients there; empty: nothing.
+        """The inputs of the run, and in words what is wrong with the gradients there; empty: nothing.
 
         Args:
-            into: the nodes behind this one, those of tensors.
+            into: the nodes behind this one, one for each input.
             wrong: what is wrong with the gradients of the run's states.
         """
         raise NotImplementedError(f"{type(self).__name__} has no behind(into, wrong).")
@@ -50,7 +50,7 @@ _WRONG = "graphrec.learning.reach"
 
 
 def say_wrong(output: Tensor, wrong: str) -> None:
-    """Note what is wrong with the gradients of all that a tensor has been computed from, for `reach` to tell."""
+    """Note for `reach` what is wrong with the gradients of all that a tensor has been computed from."""
     if output.grad_fn is not None:
         notes: Any = output.grad_fn.metadata  # a dictionary, which torch's stubs have as a method
         notes[_WRONG] = wrong
@@ -67,7 +67,7 @@ def reach(rule: Any, model: nn.Module, s: Any, x: Tensor, **given: Any) -> Reach
         for part in outputs
         if isinstance(part, Tensor) and part.requires_grad
     ]
-    while ahead:  # from the outputs to the parameters, noting what lies on the way
+    while ahead:  # from the outputs to the parameters, noting what is on the way
         node, wrong = ahead.pop()
         if node is None or (node, wrong) in seen:
             continue

@@ -19,12 +19,12 @@ from .traced import Traced
 
 
 def check_run(rule: Any, cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> None:
-    """Raise ValueError unless a rule can go along this schedule with this cell."""
+    """Raise ValueError unless a rule can follow this schedule with this cell."""
     name, of_cell = type(rule).__name__, type(cell).__name__
     if plan.mode != "async" or plan.cycles is not None or plan.sweeps is not None:
         what = "rounds" if plan.mode != "async" else "a given order" if plan.cycles is None else "cycles"
         raise ValueError(
-            f"{name} goes along a schedule in which each node has its turn once, after its sources (mode='async'), got "
+            f"{name} goes along a schedule in which each node is updated once, after its sources (mode='async'), got "
             f"one with {what}: learn this with BPTT."
         )
     if cell.initial_from_x(x.detach(), plan.structure) is not None:
@@ -59,7 +59,7 @@ def check_run(rule: Any, cell: Cell, plan: Schedule, x: Tensor, initial: Any) ->
 
 
 def check_modules(name: str, cell: Cell) -> None:
-    """Raise ValueError for parts whose derivative at a node is not that of the node alone, or not the same twice."""
+    """Raise ValueError for parts whose derivative at a node depends on other nodes, or differs between two calls."""
     for path, part in cell.named_modules():
         if isinstance(part, _BatchNorm) and (part.training or part.running_mean is None):
             raise ValueError(
@@ -68,8 +68,8 @@ def check_modules(name: str, cell: Cell) -> None:
             )
         if isinstance(part, _DropoutNd) and part.training and part.p > 0:
             raise ValueError(
-                f"{name} computes a step more than once, but {path} draws its dropout anew each time: put the dropout "
-                f"before or behind the run, use graphrec.VariationalDropout, or call {path}.eval()."
+                f"{name} computes a step more than once, but {path} redraws its dropout each time: put the dropout "
+                f"before or after the run, use graphrec.VariationalDropout, or call {path}.eval()."
             )
 
 
@@ -85,7 +85,7 @@ def check_size(name: str, layout: Layout, limit: int) -> None:
 
 
 def check_units(name: str, function: StepFunction, why: str) -> int:
-    """How many units a cell has, U; raises ValueError where its weights have no part for each of them."""
+    """The number of units of a cell, U; raises ValueError where its weights have no part for each of them."""
     cell = function.cell
     units = getattr(cell, "hidden", 0)
     if not units or function.width % units or not has_rows_for_units(function.weights, units):
@@ -99,7 +99,7 @@ def check_units(name: str, function: StepFunction, why: str) -> int:
 def check_first_step(rule: Any, traced: Traced, plan: Schedule, x: Tensor, initial: Any) -> bool:
     """Raise ValueError if torch.func cannot differentiate the cell: the first steps are tried, one with edges.
 
-    Returns whether there was one with edges; without, nothing is known of what the cell does with its sources.
+    Returns whether there was one with edges; without, it is unknown what the cell does with its sources.
     """
     name, of_cell, with_edges = type(rule).__name__, type(traced.cell).__name__, False
     loop = steps(traced, plan, x, traced.begin(initial))
@@ -123,12 +123,12 @@ def check_first_step(rule: Any, traced: Traced, plan: Schedule, x: Tensor, initi
 
 
 def _check_derivatives(name: str, of_cell: str, step: LocalStep) -> None:
-    """Raise ValueError unless the step is a function of its weights, the same on the way there and back."""
+    """Raise ValueError unless the step is a function of its weights, with the same derivatives forwards and back."""
     with torch.enable_grad():
         if step.value().requires_grad:
             raise ValueError(
-                f"{of_cell} reads a tensor that requires a gradient and is none of its parameters, which {name} would "
-                f"not reach: make it an nn.Parameter of the cell, or learn with BPTT."
+                f"{of_cell} reads a tensor that requires a gradient and is not one of its parameters, which {name} "
+                f"would not reach: make it an nn.Parameter of the cell, or learn with BPTT."
             )
     forwards, backwards, scale = step.both_ways()
     if (forwards - backwards).abs() > 1e3 * torch.finfo(scale.dtype).eps * scale:
@@ -139,7 +139,7 @@ def _check_derivatives(name: str, of_cell: str, step: LocalStep) -> None:
 
 
 def _check_independence(name: str, of_cell: str, traced: Traced) -> None:
-    """Raise ValueError unless units are independent of each other, if the trace takes them for that."""
+    """Raise ValueError unless units are independent of each other, if the trace assumes that."""
     trace, step = traced.trace, traced.step
     assert step is not None
     if trace.layout.units == 1 or not step.across_units(trace.layout, trace.with_sources).any():

@@ -20,7 +20,7 @@ class RFLO(EProp):
     dL/dtheta ~ sum_t (learning signal)_t p_t
 
     Murray, *Local online learning in recurrent networks with random feedback*, eLife 8 (2019), equations (3) and (4).
-    The learning signal comes by the readout, by its own weights, or by random ones where the readout is a
+    The learning signal comes through the readout, by its own weights, or by random ones where the readout is a
     `FeedbackLinear`. Exact without recurrent weights and with the readout's own.
 
     Raises:
@@ -38,7 +38,7 @@ class RFLO(EProp):
 
 
 class FeedbackLinear(nn.Linear):
-    """A linear layer whose input has its gradient through fixed random weights, not through the layer's own.
+    """A linear layer whose input gets its gradient through fixed random weights instead of the layer's own.
 
     y = W h + b,   "dL/dh" = B' dL/dy
 
@@ -55,7 +55,7 @@ class FeedbackLinear(nn.Linear):
         self.register_buffer("feedback", torch.empty_like(self.weight).uniform_(-1, 1) / inputs**0.5)
 
     def forward(self, input: Tensor) -> Tensor:
-        """y; the second term is zero, and has a gradient."""
+        """y; the second term is zero, but has a gradient."""
         back = F.linear(input, self.feedback)
         if not torch.compiler.is_compiling():
             say_wrong(back, "biased: behind a FeedbackLinear, which sends errors back through random weights")

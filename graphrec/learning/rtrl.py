@@ -1,4 +1,4 @@
-"""Real-time recurrent learning: exact, forwards."""
+"""Real-time recurrent learning: exact, and computed forwards."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Sensitivities(Trace):
     names = ("sensitivity",)
 
     def begin(self) -> tuple[Tensor, ...]:
-        """Those of the initial state in itself."""
+        """The sensitivities of the initial state to itself."""
         return (self.layout.begin(),)
 
     def after(self, step: LocalStep, inbox: Any) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -15,11 +15,11 @@ from .reach import Reach, reach
 
 
 class Rule:
-    """A way of differentiating a run: given to a call, `model(x, s, rule=rule)`, or asked for gradients itself.
+    """A way of differentiating a run: given to a call, `model(x, s, rule=rule)`, or asked for gradients directly.
 
     Attributes:
-        lookback: how many steps before a call of a `Stream` the losses of that call reach, in each run.
-        every: of how many steps a call of a `Stream` must be a multiple where there is a lookback.
+        lookback: the number of steps before a call of a `Stream` that the losses of that call reach, in each run.
+        every: the number of steps that a call of a `Stream` must be a multiple of, if there is a lookback.
     """
 
     lookback: int = 0
@@ -29,7 +29,7 @@ class Rule:
         return f"{type(self).__name__}()"
 
     def run(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
-        """The state that `graphrec.run` returns for the same arguments, with this rule's gradients on the way back."""
+        """The state that `graphrec.run` returns for the same arguments; backward gives this rule's gradients."""
         raise NotImplementedError(f"{type(self).__name__} has no run(cell, plan, x, initial).")
 
     def gradients(self, model: nn.Module, s: Any, x: Tensor, loss: Callable[[Any], Tensor]) -> Tensor:
@@ -37,14 +37,14 @@ class Rule:
 
         Args:
             model: called as `model(x, s)`; every run in it is differentiated by this rule.
-            s, x: what it is called with.
-            loss: from what the model returns to a number. It may have parameters of its own, which get their
+            s, x: the arguments of the call.
+            loss: from what the model returns to a number. It may have its own parameters, which get their
                 gradients, too, but reads nothing of the model and of x besides what the model returns.
 
         Raises:
-            TypeError: a loss that is no function, or returns no tensor.
-            ValueError: a loss that is no scalar, does not depend on what the model returns, or reads parameters of
-                the model or x besides; a model without a run that could be handed to the rule.
+            TypeError: a loss that is not a function, or does not return a tensor.
+            ValueError: a loss that is not a scalar, does not depend on what the model returns, or reads parameters of
+                the model or x; a model without a run that could be handed to the rule.
         """
         check_is_function(loss)
         _check_has_cells(self, model)
@@ -53,20 +53,20 @@ class Rule:
             output = model(x, s)
         if not counted.runs:
             raise ValueError(
-                f"no run of {type(model).__name__} was handed to {type(self).__name__}: modules that are no graphrec "
+                f"no run of {type(model).__name__} was handed to {type(self).__name__}: modules that are not graphrec "
                 f"models are differentiated by autograd alone. Leave out the rule, model(x, s)."
             )
         return backward(loss, output, model, x)
 
     def reach(self, model: nn.Module, s: Any, x: Tensor, **given: Any) -> Reach:
-        """What this rule's gradients of each parameter are, before training; nothing is trained for it.
+        """How this rule's gradients of each parameter differ from the true ones, before training; nothing is trained.
 
-        Which paths the rule follows depends on the structure: ask with one as deep as those that are to come. A
-        parameter on which nothing that the model returns depends is not reached.
+        Which paths the rule follows depends on the structure: use one as deep as those to come. A
+        parameter that nothing returned by the model depends on is not reached.
 
         Args:
-            model: called as `model(x, s, **given)`, with its readout, so that its parameters are named, too.
-            s, x, given: what it is called with.
+            model: called as `model(x, s, **given)`, with its readout, so that the readout's parameters are included.
+            s, x, given: the arguments of the call.
         """
         _check_has_cells(self, model)
         return reach(self, model, s, x, **given)

@@ -1,4 +1,4 @@
-"""A cell's step as a function that `torch.func` differentiates: of weights, sources and the node's own past."""
+"""A cell's step as a function for `torch.func` to differentiate: of weights, sources and the node's own state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Weights = dict[str, Tensor]
 class StepFunction:
     """One step of a cell over n nodes and e edges, with all that it reads as arguments, `project` included.
 
-    States are flat here: `[n, K]`, the fields of a state side by side.
+    States are flat here: `[n, K]`, the fields of a state concatenated.
 
     Args:
         cell: the equations.
@@ -38,11 +38,11 @@ class StepFunction:
         self._sizes = [torch.Size(shape).numel() for shape in self._shapes]
         self.width = sum(self._sizes)
         self._step = _Step(_twin(cell))
-        self._places = _places(cell)
+        self._paths = _paths(cell)
 
     @property
     def weights(self) -> Weights:
-        """Looked up anew each time: an optimiser may have changed them since the last step."""
+        """Looked up at each access: an optimiser may have changed them since the last step."""
         weights = dict(self.cell.named_parameters())
         return {name: weights[name] for name in self.names}
 
@@ -68,16 +68,16 @@ class StepFunction:
             return self.uncut(weights, x, sources, own, inbox)
 
     def uncut(self, weights: Weights, x: Tensor, sources: Tensor, own: Tensor, inbox: Any) -> Tensor:
-        """The same, in which nothing counts as a constant."""
+        """The same, with nothing as a constant."""
         names = self.cell.State._fields
         fields = dict(zip(names, self.state(sources), strict=True))
         seen = inbox.renamed({name: name for name in names}).replaced(**fields)
-        placed = {f"cell.{place}": weights[name] for place, name in self._places.items() if name in weights}
+        placed = {f"cell.{path}": weights[name] for path, name in self._paths.items() if name in weights}
         return self.flat(functional_call(self._step, placed, (x, seen, self.state(own)), tie_weights=False))
 
 
 def _twin(cell: Cell) -> Cell:
-    """The same modules once more, with the very tensors: what is put in place of weights here, no one else sees."""
+    """Copies of the modules with the same tensors: replacing weights here does not affect other users."""
     kept = {}
     for part in cell.modules():
         for value in (*vars(part).values(), *part._parameters.values(), *part._buffers.values()):
@@ -86,10 +86,10 @@ def _twin(cell: Cell) -> Cell:
     return copy.deepcopy(cell, kept)
 
 
-def _places(cell: Cell) -> dict[str, str]:
-    """Where each parameter stands, by its name among those of the cell: tied ones in several places.
+def _paths(cell: Cell) -> dict[str, str]:
+    """The path of each parameter, by its name among those of the cell: tied ones have several.
 
-    A module that has two names has one place: `functional_call` would put it back wrongly where both are named.
+    A module with two names has one path: `functional_call` would restore it wrongly if both were given.
     """
     name_of = {weight: name for name, weight in cell.named_parameters()}
     return {
@@ -115,7 +115,7 @@ class LocalStep:
 
     Args:
         function: the step.
-        x, inbox, own: what the engine gives a cell; the inbox and `own` may have more fields than the cell's.
+        x, inbox, own: as the engine gives them to a cell; the inbox and `own` may have more fields than the cell's.
     """
 
     def __init__(self, function: StepFunction, x: Tensor, inbox: Any, own: Any) -> None:
@@ -137,14 +137,14 @@ class LocalStep:
         return jvp(step, (self.weights, self.sources, self.own), (weights, sources, own))[1]
 
     def along_sources(self, sources: Tensor) -> Tensor:
-        """`[n, K]`: the same where nothing but the sources changes."""
+        """`[n, K]`: the same where only the sources change."""
         still = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
         return self.along(still, sources, torch.zeros_like(self.own))
 
     def both_ways(self) -> tuple[Tensor, Tensor, Tensor]:
-        """u' (J v) and (J' u)' v for random u and v, `[]` each, of the weights and sources: equal but for round-off.
+        """u' (J v) and (J' u)' v for random u and v, `[]` each, J by weights and sources: equal up to round-off.
 
-        Beside them ||J v|| ||u||, by which round-off is measured.
+        With them ||J v|| ||u||, the scale of the round-off.
         """
         weights = {name: _drawn(weight) for name, weight in self.weights.items()}
         sources = _drawn(self.sources)
@@ -161,8 +161,8 @@ class LocalStep:
     def across_units(self, layout: Any, with_sources: bool) -> Tensor:
         """`[p, n, F, U]`: what weights (and sources) of some units change in the others; zero if units are independent.
 
-        Any two units are on different sides at least once, both ways: those with a bit in their number that is set,
-        and those without it, for each of the p / 2 bits.
+        Any two units are on different sides at least once, both ways: for each of the p / 2 bits, the units whose
+        number has it set, and those without it.
 
         Args:
             layout: the weights by unit.
@@ -182,7 +182,7 @@ class LocalStep:
         return vmap(of_some)(torch.cat([is_set, 1 - is_set]))
 
     def to_weights(self, grad: Tensor) -> Tensor:
-        """`[n, P]`: each node's own part of the gradient of the weights from that of its new state `[n, K]`."""
+        """`[n, P]`: each node's own part of the gradient of the weights, from that of its new state `[n, K]`."""
         back = vjp(
             lambda weights: self.function(weights, self.x, self.sources, self.own, self.inbox), self.weights
         )[1]
@@ -200,7 +200,7 @@ class LocalStep:
         return bool(self.along(still, torch.zeros_like(self.sources), _drawn(self.own)).any())
 
     def own_units(self, units: int) -> Tensor:
-        """`[e, F, F, U]`: how fields of each target's unit depend on fields of the same unit of a source."""
+        """`[e, F, F, U]`: the derivatives of fields of each target's unit by fields of the same unit of a source."""
         fields = self.function.width // units
         shape = (len(self.sources), fields, units)
         if not len(self.sources):
@@ -219,7 +219,7 @@ class LocalStep:
         return vmap(over_units, in_dims=(0, None), out_dims=1)(one_of, unit)
 
     def to_x(self, grad: Tensor) -> Tensor:
-        """`[n, D]`: the gradient of x from that of the new states `[n, K]`, their sources held as they are.
+        """`[n, D]`: the gradient of x from that of the new states `[n, K]`, with their sources held fixed.
 
         A layer that counts its input as a constant may read x as well as the sources, so nothing is cut here.
         """
@@ -230,6 +230,6 @@ class LocalStep:
 
 
 def _drawn(like: Tensor) -> Tensor:
-    """Random numbers, always the same ones, and none of torch's own are used up."""
+    """Random numbers, always the same ones, without changing torch's own generator."""
     generator = torch.Generator(like.device).manual_seed(0)
     return torch.randn(like.shape, dtype=like.dtype, device=like.device, generator=generator)

@@ -1,4 +1,4 @@
-"""Endless streams: a model that goes on where the last call has stopped."""
+"""Endless streams: a model that continues where the last call has stopped."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from .stream_checks import cells_in_time, checked_mask
 
 
 class Call(NamedTuple):
-    """A call that later losses still reach: inputs `[B, T, D]`, where streams begin anew `[B, T]`, and each layer's
-    state before it, a State of `[B, ·]` tensors."""
+    """A call that later losses still reach: inputs `[B, T, D]`, where streams begin again `[B, T]`, and each layer's
+    initial state, a State of `[B, ·]` tensors."""
 
     x: Tensor
     begins: Tensor
@@ -30,12 +30,12 @@ class Call(NamedTuple):
 
 
 class StreamState(NamedTuple):
-    """Where streams stand.
+    """The current state of all streams.
 
     Attributes:
         calls: the calls that later losses still reach.
         start: each layer's state, a State of `[B, ·]` tensors.
-        begins: `[B]` bool, the streams that begin anew with the next call.
+        begins: `[B]` bool, the streams that begin again with the next call.
     """
 
     calls: list[Call]
@@ -44,28 +44,28 @@ class StreamState(NamedTuple):
 
 
 class Stream:
-    """A model over sequences without end, B of them side by side, given some steps at a time.
+    """A model over endless sequences, B of them side by side, given some steps at a time.
 
         stream = graphrec.learning.Stream(model, graphrec.learning.TruncatedBPTT(20, every=5))
         for x, y in chunks:                          # x [B, 5, D]
-            loss = mse_loss(head(stream(x)), y)      # [B, 5, H]: each stream goes on where it stopped
+            loss = mse_loss(head(stream(x)), y)      # [B, 5, H]: each stream continues where it stopped
             loss.backward()
 
-    The state with which a call begins is a constant to autograd. Where the rule reaches further back than that, the
-    earlier calls within its reach are run once more, with the weights of today, from the state with which the earliest
-    of them began: so losses send their errors into earlier calls, and memory is bounded by the reach and two calls,
+    The initial state of a call is a constant to autograd. Where the rule reaches further back than that, the
+    earlier calls within its reach are run again, with the current weights, from the initial state of the earliest
+    of them: so losses send their errors into earlier calls, and memory is bounded by the reach and two calls,
     however long the streams. As long as weights do not change, the gradients of all calls add up to those of one run
     over whole sequences, if calls end where the rule sends errors back.
 
     Args:
         model: of `Recursive`, `LSTM`, ..., `Stacked` or others made of these, all running forward in time.
-        rule: how calls are differentiated; None: `BPTT()`, each call by itself.
-        optimizer: for `step`, of torch.
-        initial: the state with which streams begin, as in a call of the model, with one row for all; it may be a
+        rule: how calls are differentiated; None: `BPTT()`, each call separately.
+        optimizer: of torch, for `step`.
+        initial: the initial state of streams, as in a call of the model, with one row for all; it may be a
             parameter. None: zero.
 
     Raises:
-        TypeError, ValueError: a model that has no state to go on from, or runs backward in time or in rounds.
+        TypeError, ValueError: a model that has no state to continue from, or runs backward in time or in rounds.
     """
 
     def __init__(
@@ -92,13 +92,13 @@ class Stream:
 
         Args:
             x: the inputs.
-            begins: `[B, T]` bool, the steps at which a stream begins anew, from the initial state; they need not be
+            begins: `[B, T]` bool, the steps at which a stream begins again, from the initial state; they need not be
                 first ones. No gradient passes from there to earlier steps.
 
         Raises:
-            ValueError: another number of streams than in the last call; no steps, or a number of them that is no
+            ValueError: another number of streams than in the last call; no steps, or a number of them that is not a
                 multiple of the rule's `every`.
-            TypeError: begins is no such mask.
+            TypeError: begins is not such a mask.
         """
         self._check_x(x)
         begins = checked_mask("begins", begins, x.shape[:2], x.device)
@@ -118,7 +118,7 @@ class Stream:
         with differentiated_by(self.rule):
             h, final = self.model(rows.flatten(0, 1), episodes.structure, initial=initial, return_states=True)
         start = [type(state)(*(field.detach() for field in episodes.last(state))) for state in final]
-        # A copy: the caller may fill his x anew for the next call.
+        # A copy: the caller may reuse x for the next call.
         calls[-1] = calls[-1]._replace(x=x.detach().clone())
         self._state = StreamState(self._within_reach(calls), start, torch.zeros_like(begins[:, 0]))
         return h.unflatten(0, rows.shape[:2])[:, -x.shape[1] :]
@@ -126,7 +126,7 @@ class Stream:
     def step(self, x: Tensor, loss: Callable[[Tensor], Tensor], begins: Tensor | None = None) -> Tensor:
         """One step of learning: a call, the gradients of a loss of its rows `[B, T, H]`, and a step of the optimizer.
 
-        Without an optimizer gradients are added to `.grad`, as `Rule.gradients` does, which says what is refused.
+        Without an optimizer gradients are added to `.grad`, as `Rule.gradients` does, which lists what is refused.
 
         Returns:
             the loss, `[]`, detached.
@@ -140,7 +140,7 @@ class Stream:
         return value
 
     def reset(self, mask: Tensor | None = None) -> None:
-        """Let streams begin anew with the next call: those of a mask `[B]` bool, or all, of which there may be others.
+        """Let streams begin again with the next call: those of a mask `[B]` bool, or all, whose number may then change.
 
         Raises:
             ValueError, TypeError: another mask; a mask before the first call.
@@ -150,7 +150,7 @@ class Stream:
             return
         if self._state is None:
             raise ValueError(
-                "there are no streams yet, so none can begin anew: reset() takes a mask after a call."
+                "there are no streams yet, so none can start over: reset() takes a mask after a call."
             )
         begins = self._state.begins
         self._state = self._state._replace(
@@ -158,7 +158,7 @@ class Stream:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the streams stand, in tensors, lists, dictionaries and names alone, to be stored with a checkpoint."""
+        """The current state of the streams, in tensors, lists, dictionaries and names, to store with a checkpoint."""
         if self._state is None:
             return {"layers": self._layers, "streams": None}
         calls = [
@@ -171,10 +171,10 @@ class Stream:
         }
 
     def load_state_dict(self, stored: dict[str, Any]) -> None:
-        """Go on from where streams of an equal model stood.
+        """Continue from the stored state of an equal model's streams.
 
         Raises:
-            TypeError, ValueError: no such state, or one of another model.
+            TypeError, ValueError: not such a state, or one of another model.
         """
         if not isinstance(stored, dict) or stored.keys() != {"layers", "streams"}:
             raise TypeError(
@@ -184,7 +184,7 @@ class Stream:
         if stored["layers"] != self._layers:
             raise ValueError(
                 f"the state is that of a model with other layers: it has {stored['layers']}, the model {self._layers}. "
-                f"Take the state of an equal model, or begin anew with reset()."
+                f"Take the state of an equal model, or start over with reset()."
             )
         streams = stored["streams"]
         if streams is None:
@@ -208,7 +208,7 @@ class Stream:
         ]
 
     def _within_reach(self, calls: list[Call]) -> list[Call]:
-        """The last of these calls, as many as later losses can reach, in all layers one after the other."""
+        """The last of these calls, as many as later losses can reach through all layers."""
         reach = self.rule.lookback * len(self._cells)
         while calls and sum(call.x.shape[1] for call in calls[1:]) >= reach:
             calls = calls[1:]

@@ -11,10 +11,10 @@ from ..models import Model, Recursive, Reversed
 
 
 def cells_in_time(model: Any) -> list[Any]:
-    """The cells whose states a stream carries on, in the order of the model's states.
+    """The cells whose states a stream carries on, one for each of the model's states.
 
     Raises:
-        TypeError, ValueError: a model in which they are not all, or do not all run forward in time.
+        TypeError, ValueError: a model with other states, or one that does not run forward in time only.
     """
     name = type(model).__name__
     if not isinstance(model, Model) or not model.num_states:
@@ -38,14 +38,14 @@ def cells_in_time(model: Any) -> list[Any]:
             or layer.cell.begins_with_x
         ):
             raise ValueError(
-                f"a stream goes on from the state of the step before, and {type(layer.cell).__name__} runs in rounds, "
+                f"a stream continues from the previous step's state, and {type(layer.cell).__name__} runs in rounds, "
                 f"in a given order, or from its own input: take a cell for sequences, in async mode."
             )
     return [layer.cell for layer in layers]
 
 
 def checked_mask(name: str, mask: Tensor | None, shape: Any, device: torch.device) -> Tensor:
-    """A copy of a mask of this shape; of none at all where it is None."""
+    """A copy of a mask of this shape; all False where it is None."""
     if mask is None:
         return torch.zeros(shape, dtype=torch.bool, device=device)
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != shape:

@@ -1,4 +1,4 @@
-"""A cell whose nodes send, beside their states, what a forward rule must know of the way there."""
+"""A cell whose nodes send, with their states, what a forward rule needs of the past."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Trace:
 
     Attributes:
         names: of what is sent, one tensor for each node.
-        with_sources: whether units are taken for independent of other units of the sources, too.
+        with_sources: whether units are assumed to be independent of other units of the sources, too.
         otherwise: what to do about a cell whose units are not independent as they should be.
     """
 
@@ -46,7 +46,7 @@ class Trace:
         raise NotImplementedError
 
     def gradient(self, grad: Tensor, sent: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """What n nodes add to the gradient of the weights, `[U, Q]`, and to that of their initial states, `[n, K]`.
+        """The parts of n nodes in the gradient of the weights, `[U, Q]`, and in that of their initial states, `[n, K]`.
 
         Args:
             grad: dL/dstate, `[n, K]`, of the paths that do not lead through other states.
@@ -56,7 +56,7 @@ class Trace:
 
 
 class Traced(Wrapping):
-    """A cell with a trace as a part of its state. It projects step by step: those weights count as well.
+    """A cell with a trace as a part of its state. It projects in each step: those weights count as well.
 
     Attributes:
         step: the last step.
@@ -75,11 +75,11 @@ class Traced(Wrapping):
 
     @property
     def Message(self) -> Any:
-        """None: states travel whole, and are shown within the step."""
+        """None: states are sent whole, and messages are made within the step."""
         return None
 
     def shapes(self) -> list[tuple[int, ...]]:
-        """Those of both."""
+        """The shapes of both."""
         return [*self.cell.shapes(), *(tuple(part.shape) for part in self.trace.begin())]
 
     def project(self, x: Tensor) -> Tensor:
@@ -87,15 +87,15 @@ class Traced(Wrapping):
         return x
 
     def project_edges(self, edge_attr: Any) -> Any:
-        """Features as they are."""
+        """The features, unchanged."""
         return edge_attr
 
     def edge_rows(self, s: Structure, edges: Tensor | None = None) -> Tensor | None:
-        """Features as they are."""
+        """The features, unchanged."""
         return s.edge_attr
 
     def begin(self, initial: Any) -> Any:
-        """An initial state of the cell, with what it sends."""
+        """An initial state of the cell, with its trace."""
         if initial is None:
             return None
         fields = initial_fields(initial)
@@ -120,7 +120,7 @@ class Traced(Wrapping):
 @cache
 def _state_type(fields: tuple[str, ...]) -> Any:
     kind: Any = namedtuple("State", fields)
-    kind.__reduce__ = lambda self: (_state, (fields, tuple(self)))  # pickle looks for types by their names
+    kind.__reduce__ = lambda self: (_state, (fields, tuple(self)))  # pickle looks types up by their names
     return kind
 
 

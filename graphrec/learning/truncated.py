@@ -1,4 +1,4 @@
-"""Truncated backpropagation through time: errors go back so many steps, and no further."""
+"""Truncated backpropagation through time: errors go back a given number of steps."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ class TruncatedBPTT(Rule):
     """Truncated backpropagation through time, BPTT(h; k), on any structure.
 
     With `every=1` each loss reaches back exactly h hops: the node that it reads is the first of them, the sources of
-    that node the second, and so on; what lies behind counts as constant. With J = dH/dH, each node's state by those of
-    its sources,
+    that node the second, and so on; what lies behind counts as constant. With J = dH/dH, the derivative of each node's
+    state by its sources' states,
 
     dL/dz_k = diag(f'(z_k)) [(1 + J' + J'^2 + ... + J'^(h-1)) dL/dH]_k
 
     so h = 1 is the instantaneous rule delta_k = diag(f'(z_k)) V' L'(y_k), and h at or above the depth of the structure
     is BPTT. With `every=k` the errors of k levels (of a chain: k steps, counted from its beginning) are sent back
     together, once, through the last h levels: those of the last level reach back h levels, those of the first
-    h - k + 1. Where `every=depth` this is what is widely called truncated BPTT: the state is detached every k steps.
+    h - k + 1. With `every=depth` this is what is commonly called truncated BPTT: the state is detached every k steps.
 
     Williams & Peng, *An efficient gradient-based algorithm for on-line training of recurrent network trajectories*,
     Neural Computation 2 (1990), BPTT(h) and BPTT(h; h'). A run takes O(h (N + E)) time with `every=1`,
     O((h / k) (N + E)) otherwise, and O(N + E) memory; in a `Stream`, whose calls are short, O(h + the call). With
-    `every=1` a hop is one product with J' for all nodes at once, unless steps are large: the run comes first, and the
-    cell is then called once more, with all nodes, to be differentiated. In sync mode levels are rounds. In a stack
-    each layer's run is truncated by itself. First derivatives only.
+    `every=1` a hop is one product with J' for all nodes together, unless steps are large: after the run the
+    cell is then called again, with all nodes, to be differentiated. In sync mode levels are rounds. In a stack
+    each layer's run is truncated separately. First derivatives only.
 
     Args:
         depth: h, 1 or more.
         every: k, from 1 to h.
 
     Raises:
-        TypeError, ValueError: no such numbers. When run: iterated cycles, several sweeps in a given order.
+        TypeError, ValueError: invalid numbers. When run: iterated cycles, several sweeps in a given order.
     """
 
     def __init__(self, depth: int, every: int = 1) -> None:
@@ -53,7 +53,7 @@ class TruncatedBPTT(Rule):
         self.every = as_count("every", every, 1)
         if self.every > self.depth:
             raise ValueError(
-                f"every must be at most depth: every so many levels errors go back through depth of them, and some "
+                f"every must be at most depth: each time errors go back through depth levels only, and some "
                 f"would never be sent, got every={self.every}, depth={self.depth}."
             )
         self.lookback = self.every * (-(-self.depth // self.every) - 1)
@@ -77,7 +77,7 @@ class TruncatedBPTT(Rule):
         return cell.State(*(by_node(plan, rows) for rows in map(list, zip(*states, strict=True))))
 
     def _send_errors_back(self, plan: Schedule, states: list[list[Tensor]], read: list[list[Tensor]]) -> None:
-        """Put states in place of those of all steps through which errors go back as this rule has it."""
+        """Replace the states of all steps by states through which errors go back as this rule does it."""
         at = [
             (step, i)
             for step, fields in enumerate(states)
@@ -97,7 +97,7 @@ class TruncatedBPTT(Rule):
                 states[step][i] = state
 
     def _verdict(self, plan: Schedule) -> str:
-        """In words, how gradients behind what other nodes read differ from the true ones."""
+        """In words, how gradients of what other nodes read differ from the true ones."""
         if plan.mode == "sync":
             return f"biased: errors go back {self.depth} of {len(plan.steps)} rounds"
         return f"biased: errors go back {self.depth} hops, and the longest path has {len(plan.steps)}"

@@ -21,11 +21,11 @@ class UORO(ForwardRule):
     dL/dtheta = sum_v (dL/dstate_v s_v) t_v'
 
     nu are random signs, r_0 and r_1 make the two factors of each product equally long. Where a node has several
-    sources, each has a random sign by which both its vectors are multiplied, and J s and t are sums.
+    sources, each has a random sign that multiplies both its vectors, and J s and t are sums.
 
     Tallec & Ollivier, *Unbiased online recurrent optimization*, ICLR 2018 (arXiv 1702.05043, 2017), algorithm 1.
-    Unbiased with much noise, which grows with the length: small learning rates. K + P numbers for each node; in a step
-    of n nodes as much work as n steps backwards.
+    Unbiased, but with noise that grows with the length: use small learning rates. K + P numbers for each node; a step
+    of n nodes costs as much as n steps backwards.
 
     Args:
         seed: of the random signs.
@@ -71,7 +71,7 @@ class _Product(Trace):
         return torch.zeros(self.function.width), torch.zeros(self.layout.size)
 
     def after(self, step: LocalStep, inbox: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Both directions of the sources, merged, and new noise."""
+        """Both directions of the sources, merged, with new noise."""
         of_state, of_weights = inbox.in_state, inbox.in_weights
         scale = _balance(of_weights, of_state)
         sign = self.signs(len(of_state), 1, like=step.x)
@@ -89,7 +89,7 @@ class _Product(Trace):
 
 
 def _balance(of_weights: Tensor, of_state: Tensor) -> Tensor:
-    """`[n, 1]`: by what to multiply one, and divide the other, for both to be equally long."""
+    """`[n, 1]`: the factor of one vector, and divisor of the other, that makes both equally long."""
     tiny = torch.finfo(of_state.dtype).eps
     lengths = [part.norm(dim=1, keepdim=True) + tiny for part in (of_weights, of_state)]
     return (lengths[0] / lengths[1]).sqrt()

@@ -1,4 +1,4 @@
-"""A run taken step by step, as rules need it that look at each step's own derivatives."""
+"""A run taken step by step, for rules that need each step's own derivatives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..schedule import Schedule
 
 
 def check_is_walk(who: str, plan: Schedule) -> None:
-    """Raise where a step is no single update of its nodes."""
+    """Raise where a step is not a single update of its nodes."""
     if plan.cycles is not None:
         raise ValueError(
             f"{who} follows a run step by step, and here nodes that depend on themselves are iterated within a step: "
@@ -42,5 +42,5 @@ def walk(
 
 
 def by_node(plan: Schedule, rows: list[Tensor]) -> Tensor:
-    """`[N, ...]` in the caller's order, of the rows of all steps; in sync mode of the last round."""
+    """`[N, ...]` in the caller's numbering, from the rows of all steps; in sync mode of the last round."""
     return torch.cat(rows[-1:] if plan.mode == "sync" else rows).index_select(0, plan.inv_perm)

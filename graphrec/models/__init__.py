@@ -1,4 +1,4 @@
-"""`nn.Module`s for people who want no engine talk: cells over structures, and combinations of them.
+"""`nn.Module`s, the high-level API: cells over structures, and combinations of them.
 
 Belongs here: modules called as `model(x, s)`. Does not: equations (cells), loops (engine).
 """

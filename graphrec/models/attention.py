@@ -19,14 +19,14 @@ from .calls import structure_given
 def attention_weights(
     cell: Attention, x: Tensor, s: StructureLike, edge_attr: Tensor | None = None
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """One round of a `GATCell` or `GATv2Cell`, and the share that each edge has in it.
+    """One round of a `GATCell` or `GATv2Cell`, and the attention weight of each edge in it.
 
     What PyG's layers return if `return_attention_weights` is set: the rows `[N, H]`, and `edge_index` `[2, E']` with
-    the shares `[E', K]`, which add up to one over the edges into a node. Where nodes are among their sources
-    (`self_loops`), their edges to themselves stand behind all others, node by node. Dropout is in the rows alone.
+    the weights `[E', K]`, which add up to one over the edges into a node. Where nodes are among their sources
+    (`self_loops`), their edges to themselves come after all others, node by node. Dropout affects the rows only.
 
     Args:
-        cell: the attention; of a `GNN` one of its `cells`.
+        cell: the attention; in a `GNN` one of its `cells`.
         x, s, edge_attr: as in a model's call.
 
     Raises:
@@ -52,7 +52,7 @@ def attention_weights(
 
 
 class _Watched(Wrapping):
-    """An attention that one can see."""
+    """An attention whose weights are read out."""
 
     cell: Attention
     seen: tuple[Tensor, Tensor | None]

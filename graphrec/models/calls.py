@@ -1,4 +1,4 @@
-"""What a model is called with, and whether anyone reads it."""
+"""The arguments of a model's call, and whether any cell reads them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ..structure import Structure
 
 
 def structure_of_call(model: nn.Module, x: Any, s: Any, edge_index: Any) -> Any:
-    """What a model was given to run over, by either name.
+    """What a model runs over, given by either name.
 
     Raises:
-        TypeError: nothing, or by both names; rows and structure the other way round.
+        TypeError: neither name, or both; rows and structure the other way round.
     """
     name, over = type(model).__name__, edge_index if s is None else s
     if s is not None and edge_index is not None:
@@ -53,7 +53,7 @@ def structure_of_call(model: nn.Module, x: Any, s: Any, edge_index: Any) -> Any:
 def structure_given(
     model: nn.Module, x: Tensor, over: Any, edge_attr: Tensor | None = None, edge_weight: Tensor | None = None
 ) -> Structure:
-    """The structure of a call, with the features and weights of edges that it gives, as the model's cells read them."""
+    """The structure of a call, with the edge features and weights given in it, as the model's cells read them."""
     over, edge_attr, edge_weight = of_edges_given(model, x, over, edge_attr, edge_weight)
     return as_structure(over, x, edge_attr, edge_weight)
 
@@ -61,7 +61,7 @@ def structure_given(
 def of_edges_given(
     model: nn.Module, x: Any, over: Any, edge_attr: Any, edge_weight: Any
 ) -> tuple[Any, Any, Any]:
-    """What to run over, an edge_index where a sparse matrix was given, and features and weights of its edges."""
+    """What to run over, an edge_index if a sparse matrix was given, and the features and weights of its edges."""
     if is_matrix(over) and edge_weight is None:
         source, target = x if isinstance(x, tuple) and len(x) == 2 else (x, x)
         over, edge_weight = edges_of(over, len(source if target is None else target), len(source))
@@ -73,10 +73,10 @@ def of_edges_given(
 def _as_read(
     model: nn.Module, edge_attr: Tensor | None, edge_weight: Tensor | None
 ) -> tuple[Tensor | None, Tensor | None]:
-    """What a call gives of edges, features and weights, as the model's cells read it.
+    """The edge features and weights given in a call, as the model's cells read them.
 
     Raises:
-        ValueError: what none of them reads.
+        ValueError: features or weights that no cell reads.
     """
     cells = _cells(model)
     read = None if cells is None else edges_read(cells)
@@ -91,19 +91,19 @@ def _as_read(
         return None, edge_attr.flatten()
     if edge_attr is not None and "edge_attr" not in read:
         raise ValueError(
-            f"{_names(cells)} does not look at edge_attr, the third argument: {_who_reads_features(cells)}, or leave "
+            f"{_names(cells)} does not read edge_attr, the third argument: {_who_reads_features(cells)}, or leave "
             f"it out. (States go by name: initial=....)"
         )
     if edge_weight is not None and "edge_weight" not in read:
         raise ValueError(
-            f"{_names(cells)} does not look at edge_weight: take a cell that weighs its messages (GCNCell, GGNNCell, "
+            f"{_names(cells)} does not read edge_weight: take a cell that weighs its messages (GCNCell, GGNNCell, "
             f"or a layer of PyG that does, graphrec.Levelwise(GraphConv(...))), or leave it out."
         )
     return edge_attr, edge_weight
 
 
 def _cells(module: nn.Module) -> list[Cell] | None:
-    """All cells that a model runs; None where it, or a part of it, does not say."""
+    """All cells that a model runs; None where it, or a part of it, does not declare them."""
     if isinstance(module, Cell):
         return [module]
     if isinstance(module, nn.ModuleList):

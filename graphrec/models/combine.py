@@ -44,11 +44,11 @@ class Reversed(Model):
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
     ) -> tuple[Tensor, list[Any]]:
-        """As the model; a sequence's final state is that of its first node."""
+        """As in the model; a sequence's final state is that of its first node."""
         return run_inner(self.model, x, s.reverse(), initial, return_states)
 
     def final(self, states: list[Any]) -> Tensor:
-        """As the model."""
+        """As in the model."""
         return final_of(self.model, states)
 
 
@@ -85,20 +85,20 @@ class Bidirectional(Model):
 
     @property
     def merges_by_concatenation(self) -> bool:
-        """Whether the two directions stand side by side, as torch has them."""
+        """Whether the outputs of both directions are concatenated, as in torch."""
         return self.merge is _cat
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
     ) -> tuple[Tensor, list[Any]]:
-        """`[N, 2H]` (or whatever `merge` makes of it), and the final states, those of `along` first."""
+        """`[N, 2H]` (or what `merge` returns), and the final states, those of `along` first."""
         first = count_states(self.along)
         along, states = run_inner(self.along, x, s, initial[:first], return_states)
         against, more = run_inner(self.against, x, s, initial[first:], return_states)
         return self.merge(along, against), [*states, *more]
 
     def final(self, states: list[Any]) -> Tensor:
-        """`along` where it ends, merged with `against` where that ends: at the beginning."""
+        """The final row of `along`, merged with that of `against`, which is at the first node."""
         first = count_states(self.along)
         return self.merge(final_of(self.along, states[:first]), self.against.final(states[first:]))
 
@@ -108,8 +108,8 @@ class UpDown(Model):
 
     up_v = up(x)_v,  h_v = down([x_v, up_v])_v
 
-    So a node knows of all that it depends on and, in the second pass, of all that depends on it, and of what these
-    depend on in turn. On a tree this is the inside-outside recursion of Le & Zuidema, *The inside-outside recursive
+    So a node reads all that it depends on and, in the second pass, all that depends on it, together with what these
+    nodes depend on. On a tree this is the inside-outside recursion of Le & Zuidema, *The inside-outside recursive
     neural network model for dependency parsing*, EMNLP 2014.
 
     Args:
@@ -137,12 +137,12 @@ class UpDown(Model):
         return h, [*states, *more]
 
     def final(self, states: list[Any]) -> Tensor:
-        """As the second pass."""
+        """As in the second pass."""
         return self.down.final(states[count_states(self.up) :])
 
 
 class Stacked(Model):
-    """Models in series: each reads what the one before it makes of the nodes.
+    """Models in series: each reads the rows that its predecessor returns.
 
     h^1 = layer_1(x),  h^l = layer_l(h^{l-1})
 
@@ -153,11 +153,11 @@ class Stacked(Model):
 
     Args:
         layers: called as `layer(x, s)`.
-        dropout: the share of what passes from one layer to the next that is dropped in training (none after the
-            last, as in torch).
+        dropout: the probability with which rows between two layers are dropped in training (not after the
+            last layer, as in torch).
 
     Raises:
-        ValueError: no layers, or a dropout that is no share.
+        ValueError: no layers, or a dropout that is not between 0 and 1.
     """
 
     runs = ("layers",)
@@ -196,13 +196,13 @@ class Stacked(Model):
         return x, states
 
     def final(self, states: list[Any]) -> Tensor:
-        """As the last layer."""
+        """As in the last layer."""
         top = self.layers[-1]
         return final_of(top, states[len(states) - count_states(top) :])
 
 
 class RMLP(Stacked):
-    """The recurrent multilayer perceptron: simple recurrent networks on top of each other.
+    """The recurrent multilayer perceptron: stacked simple recurrent networks.
 
     x_I(n+1)  = f(x_I(n), u(n))
     x_II(n+1) = f(x_II(n), x_I(n+1)),  and so on
@@ -234,4 +234,4 @@ def final_of(model: nn.Module, states: list[Any]) -> Tensor:
     """`[G, H]`: see `Model.final`."""
     if isinstance(model, Model):
         return model.final(states)
-    raise TypeError(f"{type(model).__name__} has no states, and so no final row: it is no graphrec model.")
+    raise TypeError(f"{type(model).__name__} has no states, and so no final row: it is not a graphrec model.")

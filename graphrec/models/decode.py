@@ -1,4 +1,4 @@
-"""Decoding: three ways to choose what a decoder emits, all of them on `steps`."""
+"""Decoding: three ways to choose what a decoder emits, all by `steps`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..structure import chains
 from ..structure.checks import as_count
 
 Pick = Callable[[Tensor], Tensor]  # `[G, V] → [G]`: logits to tokens
-_AT_ONCE = 32  # nodes of a sequence that are laid out before it is known whether it gets so long
+_AT_ONCE = 32  # nodes of a sequence that are laid out before its length is known
 
 
 def choose(
@@ -25,11 +25,11 @@ def choose(
 
     Args:
         cell: the decoder.
-        state: of the cell within, before the first node, `[G, ·]`.
+        state: the initial state of the cell within, `[G, ·]`.
         first: `[G]` long, the token that the first node is given.
         end: the token that ends a sequence; it is not among those returned.
-        limit: how many tokens at most.
-        pick: chooses.
+        limit: the largest number of tokens.
+        pick: chooses a token.
 
     Returns:
         The tokens of each sequence.
@@ -52,10 +52,10 @@ def choose(
 def search(
     cell: EmittingCell, state: Any, first: Tensor, end: int, limit: int, width: int
 ) -> list[list[int]]:
-    """Beam search: the `width` likeliest beginnings of each sequence are kept at every node.
+    """Beam search: at every node the `width` most likely beginnings of each sequence are kept.
 
-    The score of a sequence is the sum of the logarithms of its tokens' probabilities, `end` included; nothing is
-    added for length. Graves, *Sequence transduction with recurrent neural networks* (2012), section 2.6; Sutskever,
+    The score of a sequence is the sum of its tokens' log-probabilities, `end` included, without a correction
+    for length. Graves, *Sequence transduction with recurrent neural networks* (2012), section 2.6; Sutskever,
     Vinyals & Le, *Sequence to sequence learning with neural networks*, NIPS 2014, section 3.2. Arguments as in
     `choose`; the best sequence of each graph is returned.
     """
@@ -66,7 +66,7 @@ def search(
     state = type(state)(*(field.index_select(0, beam) for field in state))
     decoder = _Decoder(cell, state, first[beam], limit)
     first_of_graph = torch.arange(graphs, device=first.device).unsqueeze(1) * width
-    # At first all beams of a graph are the same: only one of them counts.
+    # At first all beams of a graph are equal: only one of them counts.
     score = torch.full((graphs, width), -torch.inf, device=first.device)
     score[:, 0] = 0
     is_open = torch.ones_like(beam, dtype=torch.bool)
@@ -74,7 +74,7 @@ def search(
     for logits in decoder:
         logs = torch.log_softmax(logits.float(), -1)
         ended = torch.full_like(logs, -torch.inf)
-        ended[:, end] = 0  # what has ended goes on ending, at no cost
+        ended[:, end] = 0  # an ended sequence repeats the end symbol, at no cost
         logs = torch.where(is_open.unsqueeze(1), logs, ended)
         tokens = logs.shape[1]
         score, best = (score.view(-1, 1) + logs).view(graphs, -1).topk(width, dim=1)
@@ -89,7 +89,7 @@ def search(
 
 
 def check_decoding(tokens: int, end: Any, limit: Any, width: int = 1) -> None:
-    """Raise unless decoding will come to an end."""
+    """Raise unless decoding will end."""
     if end is None or not 0 <= as_count("end", end) < tokens:
         raise ValueError(
             f"a decoder needs an end symbol, one of its tokens 0 to {tokens - 1}, got end={end!r}."
@@ -103,7 +103,7 @@ def check_decoding(tokens: int, end: Any, limit: Any, width: int = 1) -> None:
 
 
 def sampler(temperature: float | None, generator: torch.Generator | None) -> Pick:
-    """Draws tokens with the probabilities softmax(logits / temperature); without a temperature, the likeliest."""
+    """Draws tokens with the probabilities softmax(logits / temperature); without a temperature takes the likeliest."""
     if temperature is None:
         return greedy
     if not temperature > 0:
@@ -123,19 +123,19 @@ def greedy(logits: Tensor) -> Tensor:
 
 
 class _Decoder:
-    """The logits of one node after another; between two of them `emit` says what was chosen."""
+    """The logits of one node after another; between two nodes `emit` is told which tokens were chosen."""
 
     def __init__(self, cell: EmittingCell, state: Any, first: Tensor, limit: int) -> None:
         self._cell, self._limit = cell, limit
         self._state = cell.begin(state, cell.embed(first))
 
     def __iter__(self) -> Iterator[Tensor]:
-        # A stretch at a time: what a limit would allow may be far more than what is said.
+        # A stretch at a time: the limit may be far above the number of tokens that are emitted.
         for begin in range(0, self._limit, _AT_ONCE):
             yield from self._stretch(min(_AT_ONCE, self._limit - begin))
 
     def emit(self, tokens: Tensor, rows: Tensor | None = None) -> None:
-        """These tokens were chosen, for the sequences that now stand in these rows (by default their own)."""
+        """Take the chosen tokens, for the sequences that are now in these rows (by default their own)."""
         state = self._state
         if rows is not None:
             state = type(state)(*(field.index_select(0, rows) for field in state))

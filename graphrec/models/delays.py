@@ -27,7 +27,7 @@ class TDNN(Model, Passing):
 
     h_t = f(W_0 x_t + W_1 x_{t-1} + … + W_{K-1} x_{t-K+1} + b)
 
-    Inputs before the beginning are zero: a causal `torch.nn.Conv1d`. Put several into `Stacked`, and into
+    Inputs before the first are zero: a causal `torch.nn.Conv1d`. Put several into `Stacked`, and into
     `Bidirectional` for windows that see both sides. All nodes are computed at once, in one sync round.
 
     Args:
@@ -55,24 +55,24 @@ class TDNN(Model, Passing):
         check_width("x", x, s.num_nodes, self.cell.seen)
         if self.explain:
             raise ValueError(
-                "a TDNN has an edge of its own for each lag, so that an explainer's mask of the given edges says "
-                "nothing to it: mask nodes (node_mask_type)."
+                "a TDNN makes its own edge for each lag, so that an explainer's mask of the given edges does not "
+                "apply: mask nodes (node_mask_type)."
             )
         plan = schedule(_with_lags(s, self.cell.arity), "sync", 1)
-        before = self.cell.State(h=x.new_zeros(x.shape[0], self.cell.hidden), u=x)
-        return run(self.cell, plan, x, per_node(before)).h, []
+        round_0 = self.cell.State(h=x.new_zeros(x.shape[0], self.cell.hidden), u=x)
+        return run(self.cell, plan, x, per_node(round_0)).h, []
 
 
 class NARX(Resettable):
     """Nonlinear autoregression with exogenous inputs over chains, in both forms; see `NARXCell`.
 
-    - series-parallel, `model(x, s, y)`: the true outputs are fed back. Nothing then waits for anything, and all
+    - series-parallel, `model(x, s, y)`: the true outputs are fed back. No node waits for another, so all
       nodes are computed at once, in one sync round.
     - parallel, `model(x, s)`: the network's own outputs are fed back, node after node.
-    - both, `model(x, s, y, known)`: the true outputs where they are known, its own elsewhere; so a free run
-      begins after a stretch of true values.
+    - both, `model(x, s, y, known)`: the true outputs where they are known, its own elsewhere; so a free run can
+      follow a stretch of true values.
 
-    Inputs and outputs before the beginning are zero, or what `past` says.
+    Inputs and outputs before the first are zero, or as `past` says.
 
     Args:
         inputs, hidden, outputs, input_lags, output_lags, activation: as in `NARXCell`.
@@ -108,8 +108,8 @@ class NARX(Resettable):
             s: chains.
             y: `[N, Y]`, the true outputs, or None for the parallel form.
             known: `[N]` bool, whose true outputs are fed back; by default all.
-            past: an input and an output, `[G, D]` and `[G, Y]` (or `[1, ·]` for all), that stand for all those
-                before the beginning.
+            past: an input and an output, `[G, D]` and `[G, Y]` (or `[1, ·]` for all), that replace all those
+                before the first.
 
         Raises:
             ValueError, TypeError: y, known or past of the wrong shape.
@@ -125,8 +125,8 @@ class NARX(Resettable):
         rows = torch.cat([x, true, flag], dim=-1)
         lags = _with_lags(structure, cell.arity)
         if y is not None and known is None and past is None:
-            before = cell.State(y=true, seen=true, u=x)
-            return run(cell, schedule(lags, "sync", 1), rows, per_node(before)).y
+            round_0 = cell.State(y=true, seen=true, u=x)
+            return run(cell, schedule(lags, "sync", 1), rows, per_node(round_0)).y
         initial = None if past is None else per_graph(cell.State(y=past[1], seen=past[1], u=past[0]))
         return run(cell, schedule(lags), rows, initial).y
 
@@ -170,10 +170,10 @@ class AR(Resettable):
 
     @torch.no_grad()
     def fit(self, y: Tensor, s: StructureLike) -> AR:
-        """Set b and A_1 … A_K by least squares over all nodes whose whole past is there; returns the model.
+        """Set b and A_1 … A_K by least squares over all nodes with a complete past; returns the model.
 
         Raises:
-            ValueError: fewer such nodes than numbers to be found per output (K Y + 1).
+            ValueError: fewer such nodes than unknowns per output (K Y + 1).
         """
         structure = as_structure(s, y)
         check_width("y", y, structure.num_nodes, self.cell.hidden)
@@ -238,7 +238,7 @@ def _with_lags(structure: Structure, lags: int) -> Structure:
 
 
 def check_width(name: str, rows: Any, counts: int | tuple[int, int], width: int) -> None:
-    """Raise unless this is a tensor with so many rows of that width."""
+    """Raise unless this is a tensor of the right width with one of the allowed numbers of rows."""
     allowed = (counts,) if isinstance(counts, int) else counts
     if (
         not isinstance(rows, Tensor)
@@ -252,7 +252,7 @@ def check_width(name: str, rows: Any, counts: int | tuple[int, int], width: int)
 
 
 def _feedback(x: Tensor, y: Tensor | None, known: Tensor | None, width: int) -> tuple[Tensor, Tensor]:
-    """The true outputs `[N, Y]`, and `[N, 1]`, one where they are to be seen."""
+    """The true outputs `[N, Y]`, and `[N, 1]`, one where they are fed back."""
     if y is None:
         if known is not None:
             raise ValueError("known says which true outputs are fed back, but there are none: give y, too.")
@@ -265,7 +265,7 @@ def _feedback(x: Tensor, y: Tensor | None, known: Tensor | None, width: int) -> 
     if not isinstance(known, Tensor) or known.dtype != torch.bool or known.shape != (x.shape[0],):
         got = f"{known.dtype} {tuple(known.shape)}" if isinstance(known, Tensor) else type(known).__name__
         raise TypeError(f"known must be a bool tensor of shape [{x.shape[0]}], got {got}.")
-    # What is not known may be anything, even NaN, and must not be seen.
+    # An unknown output may be anything, even NaN, and must not be read.
     return y.masked_fill(~known.unsqueeze(1), 0), known.unsqueeze(1).to(y.dtype)
 
 

@@ -21,25 +21,25 @@ from .recursive import Recursive
 class VariationalDropout(Recursive):
     """A recurrent cell with variational dropout: in training one mask per sequence, the same at every node of it.
 
-    h_t = cell(m_x * x_t, m_h * h_{t-1}),  m drawn once per sequence, what is kept scaled by 1 / (1 - p)
+    h_t = cell(m_x * x_t, m_h * h_{t-1}),  m drawn once per sequence, kept entries scaled by 1 / (1 - p)
 
     Gal & Ghahramani, *A theoretically grounded application of dropout in recurrent neural networks*, NIPS 2016,
-    equations (4) to (7), with tied weights. The mask lies on what the cell's recurrent weights see of h; what a gate
-    carries over is not masked.
+    equations (4) to (7), with tied weights. The mask applies to h as the cell's recurrent weights read it; what a
+    gate carries over is not masked.
 
     Args:
         cell: a cell with one slot that names its `recurrent_layers`, as the SRN, the LSTM and its variants, the GRU
             and the layer-normalised cells do.
-        dropout: the share of x that is dropped.
-        recurrent_dropout: the share of h that is dropped.
+        dropout: the probability with which x is dropped.
+        recurrent_dropout: the probability with which h is dropped.
 
     Raises:
-        ValueError: shares that are none, another cell.
+        ValueError: probabilities outside 0 to 1, another cell.
     """
 
     def __init__(self, cell: Cell, dropout: float = 0.0, recurrent_dropout: float = 0.0) -> None:
         super().__init__(cell)
-        # In a tuple, so that it is no part of the module: its weights are the cell's.
+        # In a tuple, so that it is not registered as a submodule: its weights are the cell's.
         self._masked = (_Masked(cell),)
         self.dropout = check_share("dropout", dropout)
         self.recurrent_dropout = check_share("recurrent_dropout", recurrent_dropout)
@@ -58,7 +58,7 @@ class VariationalDropout(Recursive):
 
 
 class _Masked(Wrapping):
-    """A cell whose recurrent weights see h times a mask, which stands behind x in H columns of its own."""
+    """A cell whose recurrent weights read h times a mask, which is given in H additional columns of x."""
 
     def __init__(self, cell: Cell) -> None:
         super().__init__(cell)

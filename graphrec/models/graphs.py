@@ -1,4 +1,4 @@
-"""Models over graphs: rounds with a cell each, any convolution of PyG in order, the network for DAGs."""
+"""Models over graphs: rounds with a cell each, any convolution of PyG on a DAG, the network for DAGs."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ _JUMPS = ("cat", "max", "lstm")
 
 
 class GNN(Model, Passing):
-    """A graph neural network: rounds, each with a cell of its own, or with one that is given several times.
+    """A graph neural network: rounds, each with its own cell, or with one that is used several times.
 
     h_t(v) = g_t(h_{t-1}(v), sum_{u → v} f_t(h_{t-1}(v), h_{t-1}(u), e_uv)),  h_0 = x
 
     Gilmer et al., *Neural message passing for quantum chemistry*, ICML 2017, equations (1) and (2). A cell whose
     round 0 is not its input (`SRNCell`, `ChildSumTreeLSTMCell`) reads x in every round and begins with zeros.
 
-    It stands where PyG's layers do; of one round also between two sets of nodes, with a row for each target, as
-    `model((x_source, x_target), edge_index)`, and so in `HeteroConv` and `to_hetero`. Cells made with -1 find out how
-    wide x is in the first run.
+    It can replace PyG's layers; a model of one round also runs between two sets of nodes, with a row per target, as
+    `model((x_source, x_target), edge_index)`, and so in `HeteroConv` and `to_hetero`. Cells made with -1 infer the
+    width of x in the first run.
 
     Args:
         cells: one for each round, e.g. `[GCNCell(1433, 16), GCNCell(16, 7)]`; `[cell] * 3` are three rounds with
             shared weights.
-        between: a module that h goes through between two rounds, such as
+        between: a module applied to h between two rounds, such as
             `nn.Sequential(nn.ReLU(), nn.Dropout(0.5))`.
-        jump: what becomes of the rounds: None: the last one's h; or `"cat"`, `"max"`, `"lstm"` of all of them, h_0
-            left out: jumping knowledge, Xu et al., *Representation learning on graphs with jumping knowledge
+        jump: what is returned: None: the last round's h; or `"cat"`, `"max"`, `"lstm"` over all rounds but round
+            0: jumping knowledge, Xu et al., *Representation learning on graphs with jumping knowledge
             networks*, ICML 2018, section 4.
 
     Raises:
@@ -82,14 +82,14 @@ class GNN(Model, Passing):
         if jump is not None and jump not in _JUMPS:
             raise ValueError(f"jump must be None or one of {', '.join(_JUMPS)}, got {jump!r}.")
         self.cells = nn.ModuleList(cells)
-        self.hops = nn.ModuleList(Hop() for _ in cells[1:])  # and the last is this model
+        self.hops = nn.ModuleList(Hop() for _ in cells[1:])  # the last hop is this model
         self.between = between
         self.jump = None if jump is None else _jump(jump, cells)
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
     ) -> tuple[Tensor, list[Any]]:
-        """`[N, H]` of the last round, or what `jump` makes of all."""
+        """`[N, H]` of the last round, or of all rounds by `jump`."""
         rows = self.rounds(x, s)
         return (rows[-1] if self.jump is None else self.jump(rows)), []
 
@@ -103,7 +103,7 @@ class GNN(Model, Passing):
             )
         if not isinstance(x_source, Tensor):
             raise TypeError(f"x_source must be a tensor with a row per node, got {type(x_source).__name__}.")
-        # As in PyG, where targets have no rows of their own there are as many of them as there are sources.
+        # As in PyG, without rows of targets there are as many targets as sources.
         targets = len(x_source if x_target is None else x_target)
         plan = self.weighed(schedule(as_pair(edge_index, len(x_source), targets, **of_edges), "sync", 1))
         h = run_between(self._cells[0], plan, x_source, x_target)[0]
@@ -143,14 +143,14 @@ def _jump(mode: str, cells: list[Cell]) -> nn.Module:
 
 
 class Levelwise(Recursive):
-    """Any convolution of PyG on a DAG in dependency order: each node reads what the layer made of its sources.
+    """Any convolution of PyG on a DAG in dependency order: each node reads what the layer computed for its sources.
 
-    See `ConvCell`. Where there are L levels and the layer costs as much as the edges that it is shown, one level after
-    another costs N + E, and a loop over masks L (N + E).
+    See `ConvCell`. With L levels, and a layer whose cost is proportional to its edges, running level by level costs
+    N + E, and a loop over masks L (N + E).
 
     Args:
         conv: a `torch_geometric.nn.MessagePassing` layer that keeps the width.
-        after: a module that rows go through when they leave the layer, such as `nn.Tanh()`.
+        after: a module applied to the layer's result, such as `nn.Tanh()`.
 
     Shapes: x `[N, H]`, result `[N, H]`.
     """
@@ -169,9 +169,9 @@ class DAGNN(Model):
         hidden: H.
         layers: L.
         both: whether there is a second network against the edges.
-        edges: the width of the edges' features, or of those of each relation, or None: they are not looked at.
+        edges: the width of the edges' features, or of those of each relation, or None: they are not read.
 
-    Shapes: x `[N, D]`; result `[N, L H]`, all layers side by side, or `[N, 2 L H]` with both directions.
+    Shapes: x `[N, D]`; result `[N, L H]`, all layers concatenated, or `[N, 2 L H]` with both directions.
     """
 
     runs = ("along", "against")
@@ -187,20 +187,20 @@ class DAGNN(Model):
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
     ) -> tuple[Tensor, list[Any]]:
-        """All layers, side by side."""
+        """All layers, concatenated."""
         return torch.cat([rows for rows, _ in self._directions(x, s)], dim=-1), []
 
     def graphs(self, x: Tensor, s: StructureLike) -> Tensor:
-        """`[G, D + L H]`, twice as wide with both directions: the maximum over the nodes at which a direction ends.
+        """`[G, D + L H]`, twice as wide with both directions: the maximum over the sinks of each direction.
 
         h_G = || over directions of max_{v without targets} [x_v, h^1_v, …, h^L_v]               (7)
         """
         structure = structure_given(self, x, s)
-        ends = [
+        pooled = [
             readout.ends(torch.cat([x, rows], dim=-1), direction)
             for rows, direction in self._directions(x, structure)
         ]
-        return torch.cat(ends, dim=-1)
+        return torch.cat(pooled, dim=-1)
 
     def _directions(self, x: Tensor, s: Structure) -> list[tuple[Tensor, Structure]]:
         directions = [(_in_series(self.along, x, s), s)]

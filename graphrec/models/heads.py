@@ -1,4 +1,4 @@
-"""What sequence models are used for: a class per sequence, a label per node."""
+"""Heads of sequence models: a class per sequence, a label per node."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SequenceToClass(Resettable):
         model: called as `model(x, s)`.
         hidden: H, the width of what it returns.
         classes: C.
-        readout: `"last"`, the model's final row (both ends, where it has two directions); `"mean"`; `"root"` (for
+        readout: `"last"`, the model's final row (of both directions, if it has two); `"mean"`; `"root"` (for
             trees); or a function or module of (h, s).
 
     Raises:

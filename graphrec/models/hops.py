@@ -1,4 +1,4 @@
-"""Where PyG's tools find what they know of layers: that messages are passed, how far, and by which masks."""
+"""Where PyG's tools find what they need to know of layers: that messages are passed, how far, and by which masks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..schedule import Schedule, masked
 
 
 class Passing(MessagePassing):
-    """What `torch_geometric.explain` and `to_hetero` take for a layer; here explainers leave their masks of edges."""
+    """What `torch_geometric.explain` and `to_hetero` take for a layer; explainers leave their edge masks here."""
 
     def __init__(self) -> None:
         super().__init__(aggr=None)
@@ -23,10 +23,10 @@ class Passing(MessagePassing):
     __repr__ = nn.Module.__repr__
 
     def weighed(self, plan: Schedule) -> Schedule:
-        """The schedule, whose messages are multiplied by the mask of an explainer if there is one.
+        """The schedule, with messages multiplied by the mask of an explainer if there is one.
 
         Raises:
-            ValueError: a mask of other edges, or an explainer that computes messages by its own.
+            ValueError: a mask of other edges, or an explainer that changes the messages itself.
         """
         if not self.explain:
             return plan
@@ -45,8 +45,8 @@ class Passing(MessagePassing):
 
 
 class Hop(Passing):
-    """One more round of a model, which PyG counts to know how far messages go; it has no weights."""
+    """One more round of a model, which PyG counts to know how far messages travel; it has no weights."""
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Nothing is done to the rows: explainers look at them here."""
+        """The rows, unchanged: explainers look at them here."""
         return rows

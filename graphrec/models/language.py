@@ -27,12 +27,12 @@ from .recursive import Recursive
 
 
 class LanguageModel(Resettable):
-    """A language model: at every node of a sequence, which token stands there, given those before it.
+    """A language model: at every node of a sequence it predicts the node's token from the preceding ones.
 
     p(w_t | w_1 … w_{t-1}) = softmax(V h_t + c),  h_t the state after w_0 … w_{t-1},  w_0 = the end symbol
 
     Mikolov, Karafiát, Burget, Černocký & Khudanpur, *Recurrent neural network based language model*, Interspeech
-    2010, equations (1) to (5). The symbol that ends sequences also stands before them.
+    2010, equations (1) to (5). The symbol that ends sequences also precedes them.
 
     Args:
         tokens: V.
@@ -40,10 +40,10 @@ class LanguageModel(Resettable):
         model: a `Recursive` (such as `graphrec.LSTM(E, H)`), or `Stacked` of them.
         hidden: H, the width of what it returns.
         end: the end symbol.
-        dropout: the share of h that is dropped in training before the output layer.
+        dropout: the probability with which h is dropped in training, at the output layer.
 
     Raises:
-        ValueError: an end symbol that is no token. TypeError: another model.
+        ValueError: an end symbol that is not a token. TypeError: another model.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class LanguageModel(Resettable):
         self.output = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, tokens))
 
     def forward(self, token: Tensor, s: StructureLike) -> Tensor:
-        """`[N, V]`: the logits of each node's token, of which the node itself sees only those before.
+        """`[N, V]`: the logits of each node's token, computed from the preceding tokens only.
 
         Args:
             token: `[N]` long; in training the last of each sequence is the end symbol.
             s: chains.
         """
         structure = _check_tokens(token, s, self.embed.num_embeddings)
-        return self.output(self.model(self.embed(_before(token, structure, self.end)), structure))
+        return self.output(self.model(self.embed(_previous(token, structure, self.end)), structure))
 
     def generate(
         self,
@@ -76,16 +76,16 @@ class LanguageModel(Resettable):
         temperature: float | None = 1.0,
         generator: torch.Generator | None = None,
     ) -> list[list[int]]:
-        """Go on after each prefix until the end symbol is drawn; returns what comes after the prefixes.
+        """Continue each prefix until the end symbol is drawn; returns what follows the prefixes.
 
         Args:
-            prefixes: tokens to begin with; an empty one is a beginning, too.
-            limit: how many tokens at most.
+            prefixes: tokens to begin with; a prefix may be empty.
+            limit: the largest number of tokens.
             temperature: tokens are drawn from softmax(logits / temperature); None: the likeliest is taken.
             generator: draws; by default torch's own.
 
         Raises:
-            ValueError: no limit, a temperature of 0 or less, tokens that are none.
+            ValueError: no limit, a temperature of 0 or less, invalid tokens.
         """
         check_decoding(self.embed.num_embeddings, self.end, limit)
         pick = sampler(temperature, generator)
@@ -97,18 +97,18 @@ class LanguageModel(Resettable):
         _check_tokens(read, s, self.embed.num_embeddings)
         cell = _step_cell(self.model)
         with _in_use(self):
-            # All but the last token are read at once, the last one by the first node that emits.
+            # All but the last token are read in one run, the last one by the first node that emits.
             is_last = torch.ones_like(read, dtype=torch.bool)
             is_last[s.source] = False
-            before = chains([len(prefix) for prefix in prefixes]).to(device)
-            _, finals = self.model.with_states(self.embed(read[~is_last]), before)
+            past = chains([len(prefix) for prefix in prefixes]).to(device)
+            _, finals = self.model.with_states(self.embed(read[~is_last]), past)
             state = cell.join(finals) if isinstance(cell, SeriesCell) else finals[0]
             emitting = EmittingCell(cell, self.embed, self.output)
             return choose(emitting, state, read[is_last], self.end, limit, pick)
 
 
 class Seq2Seq(Resettable):
-    """Encoder and decoder: a sequence is read to its end, and another is said from there.
+    """Encoder and decoder: one sequence is read to its end, and another is emitted from the final state.
 
     s = the encoder's final state;  p(y_k | y_1 … y_{k-1}, x) = softmax(V h_k + c),
     h_k = decoder(y_{k-1}, h_{k-1}),  h_0 = bridge(s),  y_0 = the start symbol
@@ -122,13 +122,13 @@ class Seq2Seq(Resettable):
         decoder: a cell with one slot over word vectors of the target, or several in series (`SeriesCell`).
         source_tokens, target_tokens: how many there are.
         embedding: E, the width of word vectors.
-        start, end: target symbols that stand before and behind what is said.
+        start, end: target symbols that precede and end what is emitted.
         bridge: from the encoder's list of final states to the decoder's initial state; by default the last of
-            them as it is (for a `SeriesCell`, all of them). An encoder with two directions needs one.
+            them unchanged (for a `SeriesCell`, all of them). An encoder with two directions needs one.
 
     Raises:
-        ValueError: start or end are no target tokens; an encoder and a decoder that do not fit together.
-        TypeError: an encoder that is no graphrec model.
+        ValueError: start or end are not target tokens; an encoder and a decoder that do not fit together.
+        TypeError: an encoder that is not a graphrec model.
     """
 
     def __init__(
@@ -166,12 +166,12 @@ class Seq2Seq(Resettable):
             source: `[N]` long.
             s: the source's chains.
             target: `[M]` long, the last of each sequence being the end symbol.
-            t: the target's chains, as many.
-            teacher: the probability with which a node is given the true token before it; otherwise it takes the one
-                that its predecessor found likeliest (Bengio et al., *Scheduled sampling*, NIPS 2015, section 2.4).
+            t: the target's chains, as many as the source has.
+            teacher: teacher forcing, the probability with which a node is given the true previous token; else it takes
+                the likeliest token of its predecessor (Bengio et al., *Scheduled sampling*, NIPS 2015, section 2.4).
 
         Raises:
-            ValueError: numbers of sequences that differ, a probability that is none, tokens that are none.
+            ValueError: different numbers of sequences, an invalid probability, invalid tokens.
         """
         if not 0 <= teacher <= 1:
             raise ValueError(f"teacher must be a probability, 0 to 1, got {teacher}.")
@@ -181,7 +181,7 @@ class Seq2Seq(Resettable):
             raise ValueError(
                 f"source and target must have equally many sequences, got {len(state[0])} and {to.num_graphs}."
             )
-        given = self.embed_target(_before(target, to, self.start))
+        given = self.embed_target(_previous(target, to, self.start))
         if teacher == 1:
             return self.output(run_first(self.decoder, schedule(to), given, per_graph(state)))
         emitting = self._emitting()
@@ -193,7 +193,7 @@ class Seq2Seq(Resettable):
         ).logits
 
     def greedy(self, source: Tensor, s: StructureLike, limit: int) -> list[list[int]]:
-        """For each source what the decoder emits if it always takes the likeliest token, at most `limit` of them."""
+        """For each source what the decoder emits if it always takes the likeliest token, at most `limit` tokens."""
         return self._choose(source, s, limit, greedy)
 
     def sample(
@@ -243,7 +243,7 @@ class Seq2Seq(Resettable):
 
 @contextmanager
 def _in_use(model: nn.Module) -> Iterator[None]:
-    """While this lasts, a model is not in training: nothing is dropped, no gradients are kept."""
+    """In this context a model is not in training: nothing is dropped, no gradients are kept."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
@@ -255,11 +255,11 @@ def _in_use(model: nn.Module) -> Iterator[None]:
 
 
 def _step_cell(model: nn.Module) -> Cell:
-    """One node of a model, all layers of it, as a cell with the same weights."""
+    """One node of a model with all its layers, as a cell with the same weights."""
     check_model(model)
     layers = list(model.layers) if is_as_written(model, Stacked) else [model]
     for layer in layers:
-        # Another task is the same cell in use, as that of recurrent dropout.
+        # A model with other settings may use the same cell, as recurrent dropout does.
         if not is_as_written(layer, Recursive, ("forward", "compute")):
             raise TypeError(
                 f"a language model reads from left to right and emits node by node: expected a Recursive model, or "
@@ -321,7 +321,7 @@ def _check_tokens(token: Tensor, s: StructureLike, tokens: int) -> Structure:
     return structure
 
 
-def _before(token: Tensor, s: Structure, first: int) -> Tensor:
+def _previous(token: Tensor, s: Structure, first: int) -> Tensor:
     """`[N]`: the token of each node's predecessor, `first` where it has none."""
     if bool((torch.bincount(s.target, minlength=1) > 1).any()):
         raise ValueError("tokens stand in chains, in which a node has one predecessor at most.")

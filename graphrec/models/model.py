@@ -21,15 +21,15 @@ Kind = TypeVar("Kind", bound=nn.Module)
 
 
 class Model(Resettable):
-    """A module from inputs and a structure to a row per node, which can also be given states and return them.
+    """A module from inputs and a structure to a row per node, which can also take and return states.
 
-    A subclass writes `compute` and, where it has states, `final`. States are listed as torch lists them: layer by
+    A subclass writes `compute` and, where it has states, `final`. States are listed as in torch: layer by
     layer, and in each layer first the direction along the edges.
 
     Attributes:
         num_states: how many states, one per layer and direction.
-        runs: the names of its cells and models, all that it runs over the structure; None: it is not said. So it is
-            known what of a call is read.
+        runs: the names of all cells and models that it runs over the structure; None: not declared. It tells
+            which arguments of a call are read.
     """
 
     num_states: int = 0
@@ -38,7 +38,7 @@ class Model(Resettable):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "compute" in vars(cls) and "runs" not in vars(cls):
-            cls.runs = None  # it may run, or read, other things than the model that it is made of
+            cls.runs = None  # it may run, or read, other things than its base class
 
     @uncompiled
     def forward(
@@ -56,22 +56,22 @@ class Model(Resettable):
         """`[N, D] → [N, H]`, and if `return_states` what `with_states` returns.
 
         Args:
-            x: `[N, D]`; with `HeteroData` also its `x_dict`, and the result is such a dictionary then; a pair of rows
-                for a round from one set of nodes to another, see `graphrec.GNN`.
+            x: `[N, D]`; with `HeteroData` also its `x_dict`, in which case the result is such a dictionary; a pair of
+                rows for a round from one set of nodes to another, see `graphrec.GNN`.
             s: a Structure, a PyG `Data`, `HeteroData` or `Batch`, or an `edge_index` `[2, E]`.
-            edge_attr: `[E, ...]`, with an `edge_index` only; the others carry their own. Where the model's cells read
-                weights and no features, `[E]` or `[E, 1]` are these, as the third argument of PyG's `GCNConv`.
-            initial: a list of initial states, one per layer and direction, each as in `graphrec.run`; where there is
-                but one, also that alone; None: there are none.
+            edge_attr: `[E, ...]`, with an `edge_index` only; the others carry their own. If the model's cells read
+                weights and no features, `[E]` or `[E, 1]` are the weights, as the third argument of PyG's `GCNConv`.
+            initial: a list of initial states, one per layer and direction, each as in `graphrec.run`; if there is
+                only one, also that alone; None: there are none.
             return_states: whether final states are wanted.
             edge_weight: `[E]`, likewise.
-            edge_index: another name of s, that of PyG's layers.
+            edge_index: another name for s, as in PyG's layers.
             rule: how the runs of this call are differentiated, see `graphrec.learning`; None: by autograd, or by the
-                rule of a call around this one.
-            backend: what is to do these runs, as in `graphrec.run`.
+                rule of an enclosing call.
+            backend: what does these runs, as in `graphrec.run`.
 
         Raises:
-            TypeError: no structure, or one by either name; rows and structure the other way round.
+            TypeError: no structure, or given by both names; rows and structure the other way round.
             ValueError: features or weights of edges that no cell of the model reads.
         """
         if rule is not None or backend is not None:
@@ -107,10 +107,10 @@ class Model(Resettable):
     def compute_pair(
         self, x_source: Tensor, x_target: Tensor | None, edge_index: Any, **of_edges: Tensor | None
     ) -> Tensor:
-        """A round from one set of nodes to another; of graphrec's models `GNN` has it.
+        """A round from one set of nodes to another; `GNN` defines it.
 
         Raises:
-            TypeError: the model is none of one round.
+            TypeError: the model is not one round.
         """
         raise TypeError(
             f"{type(self).__name__} runs over one set of nodes, got a pair of rows (x_source, x_target): a layer from "
@@ -120,34 +120,34 @@ class Model(Resettable):
     def with_states(self, x: Tensor, s: StructureLike, initial: Any = None) -> tuple[Tensor, list[Any]]:
         """The rows `[N, H]`, and the final state of each layer and direction, a State of `[G, H]` tensors.
 
-        A graph's final state is that of the one node that no edge leaves; in a graph without nodes the initial
-        state is also the final one. Arguments as in `forward`.
+        A graph's final state is that of its one sink; for a graph without nodes the initial state is also the
+        final one. Arguments as in `forward`.
 
         Raises:
-            ValueError: a graph with several such nodes, or with nodes and none such.
+            ValueError: a graph with several sinks, or with nodes and no sink.
         """
         return self(x, s, initial=initial, return_states=True)
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
     ) -> tuple[Tensor, list[Any]]:
-        """The rows, and the final states if they are wanted (an empty list otherwise)."""
+        """The rows, and the final states if they are wanted (otherwise an empty list)."""
         raise NotImplementedError(f"{type(self).__name__} has no compute(x, s, initial, return_states).")
 
     def final(self, states: list[Any]) -> Tensor:
-        """`[G, H]`: the model's row at the end of each graph, both ends where it has two directions."""
+        """`[G, H]`: the model's final row for each graph, of both directions if it has two."""
         raise NotImplementedError(f"{type(self).__name__} has no states, and so no final row.")
 
 
 def run_inner(
     model: nn.Module, x: Tensor, s: Structure, initial: list[Any], return_states: bool
 ) -> tuple[Tensor, list[Any]]:
-    """The same for any module that is called as `model(x, s)`; one that is no `Model` has no states."""
+    """The same for any module that is called as `model(x, s)`; one that is not a `Model` has no states."""
     if not count_states(model):
         return model(x, s), []
     if return_states:
         return model(x, s, initial=initial, return_states=True)
-    # Given only where there are some, so that a subclass with a forward(x, s) of its own can be a part.
+    # Passed only where there are some, so that a subclass with its own forward(x, s) can be a part.
     return (model(x, s) if all(state is None for state in initial) else model(x, s, initial=initial)), []
 
 
@@ -155,7 +155,7 @@ def check_model(model: Any) -> Any:
     """A module that is called as `model(x, s)`.
 
     Raises:
-        TypeError: no module, or a cell, which is one step of a model.
+        TypeError: not a module, or a cell, which is one step of a model.
     """
     if isinstance(model, Cell):
         raise TypeError(
@@ -175,7 +175,7 @@ def count_states(model: nn.Module) -> int:
 def is_as_written(
     model: nn.Module, kind: type[Kind], methods: Sequence[str] = ("forward", "compute", "_task")
 ) -> TypeGuard[Kind]:
-    """Whether a model computes what its kind says: no subclass has changed these methods, and no hook the rows."""
+    """Whether a model computes what its class says: no subclass overrides these methods, no hook changes the rows."""
     return (
         isinstance(model, kind)
         and all(getattr(type(model), name, None) is getattr(kind, name, None) for name in methods)
@@ -184,7 +184,7 @@ def is_as_written(
 
 
 def check_initial(model: Model, initial: Any) -> list[Any]:
-    """The initial states as a list, one per layer and direction; or None for each."""
+    """The initial states as a list, one per layer and direction, with None for each that is not given."""
     if initial is None:
         return [None] * model.num_states
     if model.num_states == 1 and not (isinstance(initial, list) and len(initial) == 1):

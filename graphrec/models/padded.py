@@ -1,6 +1,6 @@
-"""Models that are torch's layers, as torch's operators on a padded tensor.
+"""Models that are equal to torch's layers, run by torch's operators on a padded tensor.
 
-For programs that torch traces, and for shapes without values: there are no rows to number, so that the batch may be of
+For programs that torch traces, and for shapes without values: rows are not numbered, so that the batch may have
 any size.
 """
 
@@ -25,7 +25,7 @@ _OPERATORS: dict[str, Any] = {
 
 
 def torch_layers(model: nn.Module) -> list[list[Any]] | None:
-    """The cells of each layer, one per direction, if torch has one operator for all of them."""
+    """The cells of each layer, one per direction, if torch has one operator for all of them; otherwise None."""
     try:
         cells = cells_of(model)
         check_alike(cells)
@@ -45,8 +45,8 @@ def run_padded(
         fields: of the initial states, `[layers * directions, B, ·]` each; None: zero.
 
     Raises:
-        ValueError: rows or states of another width or dtype, or another number of fields: torch's operators trust
-            what they are given.
+        ValueError: rows or states of another width or dtype, or another number of fields; torch's operators do not
+            check.
     """
     first, like = cells[0][0], cells[0][0].input.weight
     if (x.shape[-1], x.dtype) != (first.inputs, like.dtype):

@@ -76,7 +76,7 @@ class Recursive(Model, Passing):
         return run(*self._task(x, structure_given(self, x, s)), check_initial(self, initial)[0])
 
     def step_cell(self) -> Cell:
-        """The cell by which nodes can be run one after another."""
+        """The cell for running nodes one after another."""
         if self.mode != "async":
             raise ValueError(
                 f"one node after another can be run in async mode only, got a model in {self.mode} mode."
@@ -84,7 +84,7 @@ class Recursive(Model, Passing):
         return self.cell
 
     def _task(self, x: Tensor, s: Structure) -> tuple[Cell, Schedule, Tensor]:
-        """What is to be run: the cell, the schedule and its inputs."""
+        """What is run: the cell, the schedule and its inputs."""
         return self.cell, self.weighed(schedule(s, self.mode, self.rounds, self.cycles, self.order)), x
 
 

@@ -1,4 +1,4 @@
-"""Models over sequences called as torch's recurrent layers are, and weights to and from those."""
+"""Models over sequences called like torch's recurrent layers, and weights to and from those."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .torch_weights import cells_of, check_alike, has_bias, pairs, renamed
 
 
 class Sequences(Resettable):
-    """A model over sequences, called as `torch.nn.RNN`, `LSTM` and `GRU` are.
+    """A model over sequences, called like `torch.nn.RNN`, `LSTM` and `GRU`.
 
     Args:
-        model: e.g. `graphrec.LSTM(D, H)`, `Stacked`, `Bidirectional`, or what they are made of.
+        model: e.g. `graphrec.LSTM(D, H)`, `Stacked`, `Bidirectional`, or a model built of these.
         batch_first: whether padded tensors are `[B, T, D]` or, as is torch's default, `[T, B, D]`.
     """
 
@@ -39,22 +39,22 @@ class Sequences(Resettable):
     def forward(
         self, input: Any, hx: Any = None, lengths: Sequence[int] | Tensor | None = None
     ) -> tuple[Any, Any]:
-        """The output, in the kind of container that the input came in, and the final state.
+        """The output, in a container of the input's kind, and the final state.
 
         Args:
             input: a padded tensor `[B, T, D]` (`[T, B, D]` without `batch_first`), one sequence `[T, D]`, a
                 `PackedSequence`, or a list of tensors `[T, D]`.
             hx: the initial states as in torch, h_0 `[layers * directions, B, H]`, or (h_0, c_0); without B for one
                 sequence. Where layers differ in cell or width, a list of states.
-            lengths: how long the sequences of a padded tensor are; by default all T. The output is zero behind
-                their ends.
+            lengths: the lengths of the sequences in a padded tensor; by default all T. The output is zero in the
+                padding.
 
         Returns:
-            output `[·, H]`, and the final state, as `hx`. An empty sequence ends as it began.
+            output `[·, H]`, and the final state, as `hx`. The final state of an empty sequence is its initial state.
 
         Raises:
-            ValueError, TypeError: what is said in `graphrec.from_padded` and `graphrec.run`; initial states of
-                another shape; lengths for something that knows its own.
+            ValueError, TypeError: as in `graphrec.from_padded` and `graphrec.run`; initial states of
+                another shape; lengths for a container that has its own.
         """
         is_traced = isinstance(input, Tensor) and (is_exporting() or not has_values(input))
         if is_traced and lengths is None and input.dim() in (2, 3) and not isinstance(hx, list):
@@ -99,7 +99,7 @@ class Sequences(Resettable):
     def _load_from_state_dict(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, state_dict: dict[str, Any], prefix: str, *others: Any
     ) -> None:
-        # What torch's layers call their weights is understood, too. (The caller's dictionary has been copied.)
+        # The names of torch's layers for their weights are understood, too. (The caller's dictionary has been copied.)
         if any(key.startswith((f"{prefix}weight_", f"{prefix}bias_")) for key in state_dict):
             ours = renamed(state_dict, self.model, prefix, f"{prefix}model.")
             state_dict.clear()
@@ -109,7 +109,7 @@ class Sequences(Resettable):
     def _split(self, initial: Any, graphs: int, alone: bool) -> list[Any] | None:
         """Torch's initial state as a list of states, one per layer and direction."""
         if initial is None or isinstance(initial, list):
-            return initial  # a list is what comes out where states differ in kind or width
+            return initial  # a list is returned where states differ in kind or width
         fields = self._fields(initial, graphs, alone)
         return [[field[i] for field in fields] for i in range(self.model.num_states)]
 
@@ -131,7 +131,7 @@ class Sequences(Resettable):
         return fields
 
     def _join(self, final: list[Any], alone: bool) -> Any:
-        """A list of states as torch's final state; left as it is where they differ in kind or width."""
+        """A list of states as torch's final state; unchanged where they differ in kind or width."""
         shapes = [[(name, *value.shape) for name, value in state._asdict().items()] for state in final]
         if any(shape != shapes[0] for shape in shapes):
             return final
@@ -141,10 +141,10 @@ class Sequences(Resettable):
 
 
 def from_torch(module: nn.RNNBase) -> Sequences:
-    """A graphrec model with the weights of `torch.nn.RNN`, `LSTM` or `GRU` (copied), and called as it is.
+    """A graphrec model with the weights of `torch.nn.RNN`, `LSTM` or `GRU` (copied), called like it.
 
-    Layers, directions, biases, projections, dropout and `batch_first` are taken over; `to_torch` gives the same weights
-    back, bit for bit. What `module.state_dict()` says is also loaded by the model's `load_state_dict`.
+    Layers, directions, biases, projections, dropout and `batch_first` are kept; `to_torch` returns the same weights
+    exactly. The model's `load_state_dict` also accepts `module.state_dict()`.
 
     Raises:
         TypeError: another module.
@@ -156,8 +156,8 @@ def from_torch(module: nn.RNNBase) -> Sequences:
     directions = 2 if module.bidirectional else 1
 
     def build(layer: int, suffix: str) -> Recursive:
-        shown = module.proj_size or module.hidden_size
-        inputs = module.input_size if layer == 0 else shown * directions
+        output = module.proj_size or module.hidden_size
+        inputs = module.input_size if layer == 0 else output * directions
         cell: Any
         if module.proj_size:
             cell = ProjectedLSTMCell(inputs, module.hidden_size, module.proj_size, biases=biases)
@@ -222,7 +222,7 @@ def to_torch(model: nn.Module) -> nn.RNNBase:
             for ours, theirs in pairs(cell, made, f"l{layer}{suffix}"):
                 theirs.data.copy_(ours.data)
                 theirs.requires_grad_(ours.requires_grad)
-            # Torch always has two, of which one does all.
+            # Torch always has two, one of which is enough.
             for part, kind in ((cell.input, "ih"), (cell.recurrent, "hh")):
                 if made.bias and part.bias is None:
                     getattr(made, f"bias_{kind}_l{layer}{suffix}").data.zero_()

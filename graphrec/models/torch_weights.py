@@ -1,4 +1,4 @@
-"""What torch's recurrent layers call the parameters of graphrec's cells."""
+"""The names of graphrec's parameters in torch's recurrent layers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .recursive import Recursive
 
 
 def renamed(state: dict[str, Any], model: nn.Module, prefix: str, within: str) -> dict[str, Any]:
-    """A state_dict of `torch.nn.RNN`, `LSTM` or `GRU` with the names of a graphrec model that is such a layer.
+    """A state_dict of `torch.nn.RNN`, `LSTM` or `GRU` with the names of a graphrec model that equals such a layer.
 
     Where a cell has one bias, it is the sum of torch's two.
 
     Args:
-        state: the state_dict, which may hold others' parameters, too.
+        state: the state_dict, which may hold other modules' parameters, too.
         model: whose names are wanted.
         prefix: of torch's names.
         within: of the model's names.
@@ -41,13 +41,13 @@ def renamed(state: dict[str, Any], model: nn.Module, prefix: str, within: str) -
                     found[names[id(ours)]] = value
                 elif (
                     cell.input.bias is not None
-                ):  # the bias of the recurrent product, where one bias does all
+                ):  # the bias of the recurrent product, where there is only one bias
                     if isinstance(cell, GRUCell) and bool(value[2 * cell.hidden :].any()):
                         raise ValueError(
                             f"{prefix}{theirs} has no place in a GRUCell of one bias: make it with biases=2, as torch."
                         )
                     other = found.get(names[id(cell.input.bias)])
-                    if other is None:  # one of two alone says nothing of their sum
+                    if other is None:  # one of two alone does not determine their sum
                         found[prefix + theirs] = value
                     else:
                         found[names[id(cell.input.bias)]] = other + value
@@ -76,7 +76,7 @@ def _named_cells(model: Any) -> list[list[Any]]:
 
 
 def pairs(cell: Any, module: nn.Module, name: str) -> list[tuple[Tensor, Tensor]]:
-    """The parameters of a cell, each with the one of torch's that it is."""
+    """The parameters of a cell, each with its name in torch."""
     return [(ours, getattr(module, theirs)) for theirs, ours in _named(cell, name) if ours is not None]
 
 
@@ -93,7 +93,7 @@ def _named(cell: Any, name: str) -> list[tuple[str, Tensor | None]]:
 
 
 def has_bias(cell: Any) -> bool:
-    """Whether a cell has any."""
+    """Whether a cell has biases."""
     return cell.input.bias is not None or cell.recurrent.bias is not None
 
 
@@ -126,7 +126,7 @@ def _cell_of(layer: Any) -> Any:
 
 
 def check_alike(cells: list[list[Cell]]) -> None:
-    """Raise ValueError unless layers are so alike as torch's are."""
+    """Raise ValueError unless layers are as uniform as torch's are."""
 
     def traits(cell: Any) -> tuple[Any, ...]:
         fused = cell.fused()

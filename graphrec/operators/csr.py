@@ -1,8 +1,8 @@
-"""States sent along edges and summed where they arrive, without a row per edge where that can be had.
+"""States sent along edges and summed at their targets, without a row per edge where possible.
 
-What torch does with a scatter, on the way there or on the way back, is done with gathers both ways: on a CPU several
-times as fast, and of a fixed order on a GPU. The three functions are each other's derivatives, so that there are
-derivatives of any order.
+Where torch uses a scatter, in the forward or the backward pass, this uses gathers in both: several times as fast on
+a CPU, and deterministic on a GPU. The three functions are each other's derivatives, so that there are derivatives
+of any order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from ..structure.outside import outside
 from .plain import is_plain_only
 
-# So many numbers fit a processor's cache.
+# This many numbers fit into a processor's cache.
 _CHUNK = 2**17
 
 
@@ -46,7 +46,7 @@ class CSR:
 
     @cached_property
     def transposed(self) -> CSR:
-        """The same edges from their targets to their sources: along which gradients come back."""
+        """The same edges reversed, from targets to sources: the way of the gradients."""
         with outside():
             count = torch.bincount(self.source, minlength=self.num_sources)
             offsets = torch.cumsum(count, 0) - count
@@ -66,7 +66,7 @@ def send_and_sum(rows: Tensor, csr: CSR, weight: Tensor | None = None) -> Tensor
 
     Args:
         rows: `[S, H]`; or `[S, K, H]`, if there are K weights.
-        weight: what each row is multiplied by, `[E]`, or `[E, K]`.
+        weight: the factor of each row, `[E]`, or `[E, K]`.
     """
     if is_plain_only(rows):
         sent = rows.index_select(0, csr.source)
@@ -75,7 +75,7 @@ def send_and_sum(rows: Tensor, csr: CSR, weight: Tensor | None = None) -> Tensor
     if weight is None:
         sums = _SendAndSum.apply(rows.flatten(1).unsqueeze(1), None, csr)
         return sums.view(len(sums), *rows.shape[1:])
-    # Under autocast a product is of another dtype than a weight that has been through an exponential.
+    # Under autocast a product has another dtype than a weight that has been through an exponential.
     dtype = torch.promote_types(rows.dtype, weight.dtype)
     rows, weight = rows.to(dtype), weight.to(dtype)
     if weight.dim() == 1:
@@ -131,7 +131,7 @@ class _SendAndSum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         (grad,), (rows, weight), csr = grads, ctx.saved_tensors, ctx.csr
-        grad = grad.contiguous()  # of a sum it comes as one number, shown many times
+        grad = grad.contiguous()  # the gradient of a sum is one number, expanded
         of_rows = of_weight = None
         if ctx.needs_input_grad[0]:
             backward = None if weight is None else weight.index_select(0, csr.perm)
@@ -142,7 +142,7 @@ class _SendAndSum(torch.autograd.Function):
 
 
 class _Agreement(torch.autograd.Function):
-    """`[S, K, H], [n, K, H] → [E, K]`: for each edge the products of its source's row with its target's."""
+    """`[S, K, H], [n, K, H] → [E, K]`: for each edge the inner products of its source's and its target's rows."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, others: Tensor, csr: CSR) -> Tensor:

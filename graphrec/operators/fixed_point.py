@@ -1,4 +1,4 @@
-"""How often what is iterated is iterated: a number of rounds, or until nothing changes any more."""
+"""How long cycles are iterated: for a number of rounds, or until nothing changes any more."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ _OTHERWISE = ("error", "warn")
 class FixedPoint:
     """Iterate until no state changes by more than a tolerance.
 
-    Gradients are then those of the fixed point itself, h = f(h), by the implicit function theorem: nothing is kept of
-    the way there, and the reverse sweep solves g = dh + (df/dh)^T g by as simple an iteration. Almeida, *A learning
-    rule for asynchronous perceptrons with feedback*, ICNN 1987; Pineda, *Generalization of back-propagation to
-    recurrent neural networks*, Phys. Rev. Lett. 59 (1987); Scarselli et al., *The graph neural network model*, IEEE
-    Trans. Neural Networks 20 (2009), section III.
+    Gradients are those of the fixed point itself, h = f(h), by the implicit function theorem: no forward iterate is
+    kept, and the backward pass solves g = dh + (df/dh)^T g by a similar iteration. Second derivatives are found in the
+    same way. Almeida, *A learning rule for
+    asynchronous perceptrons with feedback*, ICNN 1987; Pineda, *Generalization of back-propagation to recurrent
+    neural networks*, Phys. Rev. Lett. 59 (1987); Scarselli et al., *The graph neural network model*, IEEE Trans.
+    Neural Networks 20 (2009), section III.
 
     Attributes:
-        tolerance: the largest change of a number of the state from one round to the next that counts as none. Each
-            strongly connected component stops by itself, so that a batch does what its members do alone.
-        limit: how many rounds there may be, on the way there and on the way back.
-        otherwise: what happens if they do not suffice: `"error"`, or `"warn"`, and the last round is taken. Both tell
+        tolerance: the largest change of any entry of the state between two rounds that counts as no change. Each
+            strongly connected component stops separately, so that a batch gives what its members give alone.
+        limit: the largest number of rounds, in the forward and in the backward pass.
+        otherwise: what happens if they do not suffice: `"error"`, or `"warn"`, and the last round is used. Both report
             the residual.
     """
 
@@ -57,7 +58,7 @@ class NoFixedPointError(RuntimeError):
 
 
 class NoFixedPointWarning(UserWarning):
-    """The same, where it is to be no error."""
+    """The same as a warning instead of an error."""
 
 
 def iterate(
@@ -67,8 +68,8 @@ def iterate(
 
     Args:
         once: a round.
-        state: before the first one.
-        until: how far.
+        state: the initial one.
+        until: when to stop.
         component: `[n]`, the number of each node's component, from 0 on.
         what: is iterated, for the error.
     """
@@ -77,9 +78,9 @@ def iterate(
     for _ in range(until.limit):
         new = once(state)
         residual = _change(state, new, component, len(moving))
-        # A component that has settled stays as it is, however long others take.
-        still = moving[component]
-        state = [torch.where(_like(still, a), b, a) for a, b in zip(state, new, strict=True)]
+        # A component that has settled keeps its state, however long others take.
+        unsettled = moving[component]
+        state = [torch.where(_like(unsettled, a), b, a) for a, b in zip(state, new, strict=True)]
         moving = moving & ~(residual <= until.tolerance)
         if not bool(moving.any()):
             return state
@@ -96,7 +97,7 @@ def iterate(
 
 
 def _change(old: Fields, new: Fields, component: Tensor, count: int) -> Tensor:
-    """For each component by how much its largest change changes a number of the state."""
+    """For each component the largest change of any entry of the state."""
     most = torch.zeros(count, device=component.device, dtype=old[0].dtype)
     for a, b in zip(old, new, strict=True):
         change = (b - a).abs().reshape(len(a), -1).amax(1) if a.numel() else a.new_zeros(len(a))

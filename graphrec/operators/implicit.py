@@ -13,7 +13,7 @@ from torch import Tensor
 from .fixed_point import Fields, FixedPoint, iterate
 from .plain import is_batched
 
-# What is done with each tensor that comes from elsewhere into a round.
+# A function that is applied to each tensor that a round reads from elsewhere.
 Cut = Callable[[Tensor], Tensor]
 # From the state of a step's nodes, and such a cut, to their next state.
 Round = Callable[[Any, Cut], Any]
@@ -27,13 +27,13 @@ def with_gradient(
     component: Tensor,
     is_gradient: bool = False,
 ) -> Any:
-    """A fixed point that was found, with the gradient that one round at it tells.
+    """A fixed point that was found, with the gradient of one round at it.
 
     Args:
         once: a round.
         found: the state at the fixed point.
         moving: the names of the fields that rounds change.
-        until: how far the gradient is iterated.
+        until: when the iteration for the gradient stops.
         component: `[n]`, of each node, counted from 0.
         is_gradient: whether this is such a gradient itself, whose own has no derivative any more.
     """
@@ -53,10 +53,10 @@ def with_gradient(
 
 
 class _Border:
-    """Where the graph of a round ends: what comes from elsewhere is detached, and remembered.
+    """Where the graph of a round is cut: tensors from elsewhere are detached, and remembered.
 
-    Whoever asks for the derivative of a round makes autograd look through all that hangs behind it, which would be
-    everything that has been computed before.
+    To differentiate a round, autograd would search everything that it depends on, which is all that has been
+    computed so far.
     """
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class _Point:
     Attributes:
         once, found, moving, until, component, is_gradient: see `with_gradient`.
         leaves, images: the fields that move, before and after the round.
-        inside: what the round has read from elsewhere.
+        inside: the tensors that the round has read from elsewhere.
     """
 
     once: Round
@@ -121,7 +121,7 @@ class _Point:
 
 
 def _back(images: Fields, to: Fields, grads: Fields, create_graph: bool = False) -> Sequence[Tensor | None]:
-    """The gradients of a round that has these at its end."""
+    """The gradients of a round, given those of its result."""
     pairs = [(image, grad) for image, grad in zip(images, grads, strict=True) if image.requires_grad]
     if not pairs or not to:
         return [None] * len(to)
@@ -134,15 +134,15 @@ def _back(images: Fields, to: Fields, grads: Fields, create_graph: bool = False)
 class _Implicit(torch.autograd.Function):
     """The fixed point, whose gradient goes through one round as if there had been as many as it takes.
 
-    With J and K, the derivatives of a round by the state and by all else, it is K^T g where g = grads + J^T g. Of that
-    round autograd itself follows the images, to the weights that it has used; the gradients of what it has read from
-    elsewhere are found here. Where the gradient is to be differentiated, all are: of a round done again, whose
-    derivatives depend on the fixed point.
+    With J and K, the derivatives of a round with respect to the state and to all else, it is K^T g, where
+    g = grads + J^T g. Autograd itself follows the images of that round back to the weights; the gradients of what the
+    round has read from elsewhere are found here. If the gradient is to be differentiated itself, all of them are
+    found here, from a second round whose derivatives depend on the fixed point.
     """
 
     @staticmethod
     def forward(ctx: Any, point: _Point, *images_outside_and_weights: Tensor) -> tuple[Tensor, ...]:
-        """The fields of the state, as they are."""
+        """The fields of the state, unchanged."""
         ctx.point = point
         fields = tuple(field.detach() for field in point.leaves)
         ctx.save_for_backward(*images_outside_and_weights[len(point.images) :], *fields)

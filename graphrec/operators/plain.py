@@ -1,4 +1,4 @@
-"""Where torch's own operators alone will do: functions of our own have no rules for transforms, or one derivative."""
+"""Where only torch's own operators will do: our functions lack rules for transforms, and have one derivative."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..structure.outside import has_values
 
 
 def is_plain_only(rows: Tensor) -> bool:
-    """Whether it is so on the way there: under torch.func's transforms, in forward-mode derivatives, without values."""
+    """Whether so in the forward pass: under torch.func's transforms, in forward-mode derivatives, without values."""
     transforms = torch._C._functorch.peek_interpreter_stack()  # pyright: ignore[reportAttributeAccessIssue]
     return transforms is not None or forward_ad._current_level >= 0 or not has_values(rows)
 
 
 def must_be_plain(grads: Sequence[Tensor | None]) -> bool:
-    """Whether it is so on the way back: it is to be differentiable itself, or takes many gradients at once."""
+    """Whether so in the backward pass: it is to be differentiated itself, or gets many gradients at once."""
     return torch.is_grad_enabled() or is_batched(grads)
 
 

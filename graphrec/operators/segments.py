@@ -1,4 +1,4 @@
-"""Rows moved and summed: what torch does with a scatter on the way back, done with gathers both ways."""
+"""Rows permuted and summed, with gathers in both passes, where torch's backward pass would scatter."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def gather_sum(rows: Tensor, index: Tensor, offsets: Tensor) -> Tensor:
 
 def segment_sum(values: Tensor, offsets: Tensor, target: Tensor) -> Tensor:
     """`[e, ...] → [n, ...]`: sums over consecutive rows; segment i begins at `offsets[i]` and is `target == i`."""
-    # (An embedding bag is for embeddings.)
+    # (embedding_bag supports neither.)
     if not values.is_floating_point() or is_plain_only(values):
         return values.new_zeros(offsets.shape[0], *values.shape[1:]).index_add(0, target, values)
     if values.dim() == 2:
         return _SegmentSum.apply(values, offsets, target)
-    # Shaped out here, so that what the function returns is no view and may be written into.
+    # Reshaped here, so that the function does not return a view and its result may be written into.
     sums = _SegmentSum.apply(values.reshape(values.shape[0], values.shape[1:].numel()), offsets, target)
     return sums.view(offsets.shape[0], *values.shape[1:])
 
@@ -69,7 +69,7 @@ class _SegmentSum(torch.autograd.Function):
 
 
 def rows_or_zero(rows: Tensor, index: Tensor) -> Tensor:
-    """`[N, ...] → [G, ...]`: the row that each number names, zero where it is -1."""
+    """`[N, ...] → [G, ...]`: the row at each index, zero where the index is -1."""
     if not rows.shape[0]:
         return rows.new_zeros(index.shape[0], *rows.shape[1:]) + rows.sum(
             0
@@ -79,9 +79,9 @@ def rows_or_zero(rows: Tensor, index: Tensor) -> Tensor:
 
 
 def move(rows: Tensor, there: Tensor, back: Tensor) -> Tensor:
-    """`rows[there]`, where `back` says at which place each row then stands.
+    """`rows[there]`, where `back` is the inverse: the new index of each row.
 
-    What is named once more in `there`, and rows that it does not name, are padding: nothing may come of it.
+    Repeated indices in `there`, and rows that it leaves out, are padding: they must not affect any result.
     """
     if torch.is_grad_enabled() and rows.requires_grad and not is_plain_only(rows):
         return _Move.apply(rows, there, back)
@@ -89,7 +89,7 @@ def move(rows: Tensor, there: Tensor, back: Tensor) -> Tensor:
 
 
 class _Move(torch.autograd.Function):
-    """Rows at other places, with padding added or left out; padding has no gradient."""
+    """Rows at other indices, with padding added or left out; padding has no gradient."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, there: Tensor, back: Tensor) -> Tensor:

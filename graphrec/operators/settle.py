@@ -1,4 +1,4 @@
-"""A round that is done again and again, or until nothing changes; differentiable either way."""
+"""A round that is repeated a number of times, or until nothing changes; differentiable either way."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .implicit import Round, with_gradient
 def settle(
     once: Round, state: Any, rounds: int | FixedPoint, component: Tensor, constants: tuple[str, ...] = ()
 ) -> Any:
-    """The state of a step's nodes after so many rounds, or at the fixed point.
+    """The state of a step's nodes after a number of rounds, or at the fixed point.
 
     Args:
         once: a round.
-        state: before the first one.
+        state: the initial one.
         rounds: how many.
-        component: `[n]`, the strongly connected component of each node, each of which stops by itself.
+        component: `[n]`, the strongly connected component of each node; each component stops separately.
         constants: the names of the state's fields that no round changes.
     """
     if isinstance(rounds, int):

@@ -1,4 +1,4 @@
-"""In which order: topological levels, sync rounds, and the compiled schedule.
+"""When each node is updated: topological levels, sync rounds, and the compiled schedule.
 
 Belongs here: anything computed from a structure alone. Does not: states, cells, gradients.
 """

@@ -1,4 +1,4 @@
-"""A schedule of nothing but chains, as those need it who run them side by side."""
+"""Schedules that consist of chains only, in the layout for running them side by side."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Chains:
     """A schedule whose structure is a batch of B chains, longest first: each step's nodes follow the first of the last.
 
     Attributes:
-        perm, inv_perm: `[N]`, the nodes step by step, those of a step as their chains, and where each node stands.
+        perm, inv_perm: `[N]`, the nodes step by step, within a step as their chains, and the position of each node.
         chain: `[N]`, the number of each node's chain.
         counts: how many chains reach each step; never rising.
     """
@@ -46,7 +46,7 @@ class Chains:
 
     @property
     def are_equally_long(self) -> bool:
-        """Whether all are."""
+        """Whether all chains have the same length."""
         return self.counts[-1] == self.num_chains
 
     @property
@@ -56,18 +56,18 @@ class Chains:
 
     @cached_property
     def predecessor(self) -> Tensor:
-        """`[N - B]`: for each position behind the heads that of its predecessor."""
+        """`[N - B]`: for each position behind the heads the position of its predecessor."""
         with outside():
             back = torch.tensor(self.counts, device=self.perm.device)
             later = torch.arange(self.num_chains, len(self.perm), device=self.perm.device)
             return later - torch.repeat_interleave(back[:-1], back[1:])
 
     def previous(self, rows: Tensor) -> Tensor:
-        """`[N - B, ...]`: of rows that stand step by step, for each behind the heads that of its predecessor."""
+        """`[N - B, ...]`: of rows that stand step by step, for each one behind the heads its predecessor's."""
         return rows[: -self.num_chains] if self.are_equally_long else rows.index_select(0, self.predecessor)
 
     def read(self, rows: Tensor) -> Sequence[Tensor]:
-        """For each step but the last, those of its rows that the next step reads, as views."""
+        """For each step but the last, as a view, the rows that the next step reads."""
         if self.are_equally_long:
             return rows.split(self.counts)[:-1]
         sizes = [size for now, later in pairwise(self.counts) for size in (later, now - later)]
@@ -75,14 +75,14 @@ class Chains:
 
     @cached_property
     def blocks(self) -> Blocks:
-        """The same in few blocks of equally long pieces."""
+        """The same in a few blocks of equally long pieces."""
         with outside():
             return Blocks.of(self)
 
 
 @derived
 def chains(plan: Schedule) -> Chains | None:
-    """A schedule as chains side by side; None where it is anything else, or has no nodes."""
+    """A schedule as chains side by side; None if it is anything else, or has no nodes."""
     s = plan.structure
     if plan.mode != "async" or plan.cycles or plan.sweeps or not s.num_nodes or not _is_chains(s):
         return None
@@ -106,18 +106,18 @@ def chains(plan: Schedule) -> Chains | None:
     return Chains(perm, inv_perm, chain, counts)
 
 
-# How many rows of padding a block may have: about as many as could be computed in the time that one more block takes.
+# How many rows of padding a block may have: about as many as take the time of one more block.
 PADDING = 64
 
 
 class Blocks(NamedTuple):
-    """Chains cut after some steps, so that what is left of them is nearly equally long in each block, and padded.
+    """Chains cut at some steps into blocks in which the pieces are nearly equally long, and padded.
 
     Attributes:
-        node: `[P]`, the node at each row of the blocks, step by step; where a chain has ended, its last one again.
-        row: `[N]`, where each node stands.
+        node: `[P]`, the node at each row of the blocks, step by step; behind the end of a chain its last node again.
+        row: `[N]`, the row of each node.
         is_padding: `[P]`.
-        shapes: steps and chains of each block.
+        shapes: the numbers of steps and of chains of each block.
     """
 
     node: Tensor
@@ -127,7 +127,7 @@ class Blocks(NamedTuple):
 
     @staticmethod
     def of(chains: Chains) -> Blocks:
-        """A new block begins where the last would have more than `PADDING` rows of padding."""
+        """A new block begins where the previous one would have more than `PADDING` rows of padding."""
         cuts, padding = [0], 0
         for step, count in enumerate(chains.counts):
             padding += chains.counts[cuts[-1]] - count
@@ -155,7 +155,7 @@ class Blocks(NamedTuple):
 
 
 def _is_chains(s: Structure) -> bool:
-    """Whether every node has one source and one target at most, in slot 0, and an initial state before its first."""
+    """Whether every node has at most one source and one target, in slot 0, and an initial state fills one slot."""
     if s.num_edges and (
         int(s.slot.max()) > 0
         or int(torch.bincount(s.source).max()) > 1

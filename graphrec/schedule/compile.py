@@ -27,25 +27,25 @@ def schedule(
     cycles: str = "error",
     order: Order | None = None,
 ) -> Schedule:
-    """The order in which the nodes of a structure are updated; computed once and kept on the structure.
+    """The schedule of a structure, which says when each node is updated; computed once and kept on the structure.
 
     Args:
         structure: what to schedule.
         mode: `"async"`, every node once, after its sources, a topological level per step; or `"sync"`, every
-            node in every round, reading the round before.
-        rounds: T, how many rounds: of sync mode, of each cycle that is iterated, or of sweeps in a given order (1
+            node in every round, reading the previous round.
+        rounds: T, the number of rounds in sync mode, for each iterated cycle, or of sweeps in a given order (1
             where it is left out). For cycles also a `FixedPoint`.
         cycles: what async mode does with nodes that depend on themselves: `"error"`; or `"iterate"`: strongly connected
-            components are updated in dependency order, and all nodes of one `rounds` times, each
-            reading the round before (and, of other components, the final state).
+            components are updated in dependency order, and all nodes of a cyclic one `rounds` times, each
+            reading the previous round (and the final state of other components).
         order: in async mode, instead of the edges: nodes are updated in the order of a rank `[N]` (or of what a
             function finds for the structure, such as `graphrec.colouring`). A node reads the new state of sources
             of a lower rank, and the previous state of all others, itself included: Gauss-Seidel updates on any
-            graph, undirected ones for instance. Nodes of one rank are updated together.
+            graph, including undirected ones. Nodes of one rank are updated together.
 
     Raises:
         CycleError: in async mode, a cycle; names one.
-        ValueError: an unknown mode, rounds that do not go with it.
+        ValueError: an unknown mode, or rounds that do not fit it.
         TypeError: not a structure.
     """
     if not isinstance(structure, Structure):
@@ -53,7 +53,7 @@ def schedule(
             f"expected a Structure, got {type(structure).__name__}: make one with graphrec.from_pyg or graphrec.dag."
         )
     check_mode(mode, rounds, cycles, order)
-    if isinstance(order, Tensor):  # its numbers may change: it is no key
+    if isinstance(order, Tensor):  # its values may change: it cannot be a key
         return compile_ordered(structure, ranks(structure, order), rounds)
     key = ("schedule", mode, rounds, cycles, order)
     if key not in structure.cache:
@@ -74,7 +74,7 @@ def _compiled(structure: Structure, mode: str, rounds: Any, cycles: str, order: 
 
 
 def check_mode(mode: str, rounds: Any, cycles: str = "error", order: Any = None) -> None:
-    """Raise unless these go together."""
+    """Raise unless these arguments fit together."""
     if mode not in ("async", "sync"):
         raise ValueError(f"mode must be 'async' or 'sync', got {mode!r}.")
     if cycles not in ("error", "iterate"):
@@ -107,7 +107,7 @@ def compile_async(structure: Structure, initial: bool = False) -> Schedule:
 
 
 def compile_iterated(structure: Structure, rounds: int | FixedPoint, initial: bool = False) -> Schedule:
-    """One step per level of the components, those that are cyclic in steps of their own."""
+    """One step per level of the components, with cyclic components in steps of their own."""
     found = components(structure)
     missing = _missing_sources(structure) if initial else None
     plan = _compile_levels(structure, found.level, missing)
@@ -133,7 +133,7 @@ def _with_initial(plan: Schedule) -> Schedule:
 
 
 def with_initial(plan: Schedule) -> Schedule:
-    """A schedule with a virtual predecessor before each node that misses one: the place of its initial state."""
+    """The schedule with a virtual predecessor for each node that misses one, whose row holds an initial state."""
     if plan.mode == "sync" or plan.sweeps is not None or plan.boundary.numel():
         return plan
     if plan.edge_mask is not None:
@@ -142,15 +142,15 @@ def with_initial(plan: Schedule) -> Schedule:
 
 
 def masked(plan: Schedule, edge_mask: Tensor) -> Schedule:
-    """A schedule, all that an edge brings to its target multiplied by a number `[E]`: what explainers ask.
+    """A schedule in which all that an edge brings to its target is multiplied by a number `[E]`, for explainers.
 
-    The loop sees to it. What only scores messages, a softmax, is left as it is.
+    The loop applies the mask. Values that only score messages, as in a softmax, are not masked.
     """
     if not len(edge_mask):
         return plan
     of_inbox = edge_mask.index_select(0, plan.edge.clamp(min=0)).masked_fill(plan.edge < 0, 1)
     other = replace(plan, edge_mask=edge_mask, message_mask=of_inbox)
-    object.__setattr__(other, "cache", plan.cache)  # of which nothing depends on masks
+    object.__setattr__(other, "cache", plan.cache)  # nothing in it depends on masks
     return other
 
 
@@ -180,7 +180,7 @@ def _sorted_by_kind(structure: Structure, level: Tensor) -> Tensor:
 
 
 def _missing_sources(structure: Structure) -> tuple[Tensor, Tensor]:
-    """Node and slot of each source that an initial state stands in for."""
+    """Node and slot of each source that an initial state replaces."""
     if structure.past is None:
         without = torch.bincount(structure.target, minlength=structure.num_nodes) == 0
         nodes = without.nonzero().flatten()
@@ -222,7 +222,7 @@ def _compile(
         target = torch.cat([position[missing[0]], target])
         slot, edge = torch.cat([missing[1], slot]), torch.cat([torch.full_like(rows, -1), edge])
         relation = None if relation is None else torch.cat([torch.zeros_like(rows), relation])
-    # Inboxes stand in the order of their nodes, and in an inbox edges stand in the order of their slots.
+    # Inboxes are sorted as their nodes are, and the edges of an inbox by slot.
     num_slots = int(slot.max()) + 1 if slot.numel() else 0
     key = target * max(num_slots, 1) + slot
     key, inbox = torch.sort(key, stable=True)

@@ -1,4 +1,4 @@
-"""Strongly connected components: what depends on itself, and in which order the components depend on each other."""
+"""Strongly connected components: which nodes depend on themselves, and how the components depend on each other."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Components(NamedTuple):
 def components(structure: Structure) -> Components:
     """In dependency order; computed once per structure.
 
-    Tarjan, *Depth-first search and linear graph algorithms*, SIAM J. Comput. 1 (1972), as scipy has it.
+    Tarjan, *Depth-first search and linear graph algorithms*, SIAM J. Comput. 1 (1972), by scipy.
     """
     if "components" not in structure.cache:
         with outside():
@@ -44,7 +44,7 @@ def components(structure: Structure) -> Components:
 
 
 def adjacency(structure: Structure) -> coo_matrix:
-    """The edges as scipy takes them, `[N, N]`: from the row's node to the column's."""
+    """The edges as a scipy matrix, `[N, N]`: from the row's node to the column's."""
     source, target = structure.edge_index.cpu().numpy()
     size = structure.num_nodes
     return coo_matrix((np.ones(len(source), dtype=bool), (source, target)), shape=(size, size))
@@ -58,7 +58,7 @@ def _components(structure: Structure) -> Components:
     cyclic[component[source[source == target]]] = True
     between = component[source] != component[target]
     level = longest_paths(component[source[between]], component[target[between]], count)
-    # Of a level the acyclic ones come first, in a step of their own: they are updated once.
+    # Within a level the acyclic ones come first, in a step of their own: they are updated once.
     steps = (2 * level + cyclic)[component]
     _, steps = np.unique(steps, return_inverse=True)
     found = (component, cyclic[component], steps.astype(np.int64))

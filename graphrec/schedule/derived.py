@@ -1,4 +1,4 @@
-"""What is derived from a schedule: functions of it, each computed once and kept beside it."""
+"""What is derived from a schedule: functions of it, each computed once and cached with it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 def derived(compute: Callable[[Schedule], T]) -> Callable[[Schedule], T]:
-    """A function of a schedule alone that is computed when first asked for.
+    """A function of a schedule alone that is computed when first called.
 
-    Whoever runs schedules may add such functions where he needs them: the schedule knows none of them.
+    Any part of the library may define such functions: the schedule knows none of them.
     """
 
     @functools.wraps(compute)

@@ -1,4 +1,4 @@
-"""What inboxes are looked up by: degrees, loops, the nodes of each kind, and slots."""
+"""Lookup tables of inboxes: degrees, loops, the nodes of each kind, and slots."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def round_csr(plan: Schedule) -> CSR:
 
 
 def pair_csr(plan: Schedule, num_targets: int) -> CSR:
-    """The edges of a round to the first `num_targets` nodes from the others, whose numbers begin behind them."""
+    """The edges of a round to the first `num_targets` nodes from the others, which are counted from 0."""
     if "pair" not in plan.cache:
         with outside():
             source, first = plan.source - num_targets, plan.first_edge[:num_targets]
@@ -43,13 +43,13 @@ def pair_csr(plan: Schedule, num_targets: int) -> CSR:
 
 
 class Part(NamedTuple):
-    """The nodes of one kind in a step, which stand side by side, and their inboxes.
+    """The nodes of one kind in a step, which are contiguous, and their inboxes.
 
     Attributes:
         kind: of these nodes.
         nodes, edges: counted from the step's first node and first inbox edge.
         degree: how many edges each of the nodes receives, if all receive equally many.
-        num_slots: one more than the highest slot of theirs.
+        num_slots: one more than the highest slot among them.
         distinct_slots: whether no two edges fill the same slot of the same node.
     """
 
@@ -63,13 +63,13 @@ class Part(NamedTuple):
 
 @derived
 def parts(plan: Schedule) -> list[list[Part]]:
-    """For each level the parts that it consists of; in sync mode, where all rounds have the same, of one round.
+    """For each level the parts that it consists of; in sync mode of one round only, since all are alike.
 
     Raises:
         ValueError: the structure has no kinds.
     """
     kind = plan.structure.kind
-    if not plan.num_nodes:  # of no nodes any cell makes no rows
+    if not plan.num_nodes:  # a cell of any kind makes no rows of no nodes
         return [[Part(0, slice(0, 0), slice(0, 0), 0, 0, True)] for _ in plan.levels]
     if kind is None:
         raise ValueError(
@@ -103,7 +103,7 @@ def parts(plan: Schedule) -> list[list[Part]]:
 
 
 def fills_slot_again(plan: Schedule) -> Tensor:
-    """`[E]` bool: whether the inbox edge before an edge fills the same slot of the same node."""
+    """`[E]` bool: whether the preceding inbox edge fills the same slot of the same node."""
     position, again = target_position(plan), torch.zeros_like(plan.slot, dtype=torch.bool)
     again[1:] = (position[1:] == position[:-1]) & (plan.slot[1:] == plan.slot[:-1])
     return again
@@ -134,17 +134,17 @@ def target_position(plan: Schedule) -> Tensor:
 
 
 def segment_layout(count: Tensor, bounds: list[int]) -> tuple[Tensor, list[int], list[int], list[int]]:
-    """How segments of `count` items, in groups that begin at `bounds`, lie side by side.
+    """How segments of `count` items, in groups that begin at `bounds`, are laid out one after another.
 
     Returns where each segment begins, counted from its group's first item; where each group begins; and for
-    each group the length of its shortest and of its longest segment (0 for a group without segments).
+    each group the lengths of its shortest and longest segments (0 for a group without segments).
     """
-    ends = torch.cat([count.new_zeros(1), torch.cumsum(count, 0)])
+    stops = torch.cat([count.new_zeros(1), torch.cumsum(count, 0)])
     cuts = torch.tensor(bounds, device=count.device)
     size = cuts.diff()
     group = torch.repeat_interleave(torch.arange(size.shape[0], device=count.device), size)
-    first = ends[:-1] - ends[cuts[:-1]][group]
+    first = stops[:-1] - stops[cuts[:-1]][group]
     empty = torch.zeros_like(size)
     shortest = empty.scatter_reduce(0, group, count, "amin", include_self=False)
     longest = empty.scatter_reduce(0, group, count, "amax", include_self=False)
-    return first, ends[cuts].tolist(), shortest.tolist(), longest.tolist()
+    return first, stops[cuts].tolist(), shortest.tolist(), longest.tolist()

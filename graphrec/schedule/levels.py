@@ -29,10 +29,10 @@ class CycleError(ValueError):
 def levels(structure: Structure) -> Tensor:
     """`[N]` long: the level of each node, 0 for nodes without incoming edges; computed once per structure.
 
-    Levels that the structure came with are checked, not computed again.
+    Levels that came with the structure are checked instead of computed.
 
     Raises:
-        CycleError: there is no such order; names one cycle.
+        CycleError: there is a cycle; names one.
         ValueError: the structure came with levels that do not fit its edges.
     """
     if "levels" not in structure.cache:
@@ -107,7 +107,7 @@ def _depths(pointer: Ints) -> Ints:
 
 
 def _peel(source: Ints, target: Ints, num_nodes: int) -> Ints:
-    """Take away the nodes without sources, level after level (Kahn 1962), a whole level at a time."""
+    """Remove the nodes without sources, a whole level at a time (Kahn 1962)."""
     by_source = np.argsort(source, kind="stable")
     targets = target[by_source]
     first = np.concatenate([[0], np.cumsum(np.bincount(source, minlength=num_nodes))])
@@ -134,7 +134,7 @@ def _ranges(start: Ints, stop: Ints) -> Ints:
 
 
 def _find_cycle(source: Ints, target: Ints, level: Ints) -> list[int]:
-    # Whoever was never reached still waits for a node that was never reached either.
+    # A node that was never reached still waits for another that was never reached.
     waiting = (level[source] < 0) & (level[target] < 0)
     waits_for = _pointers(target[waiting], source[waiting], level.size)
     return walk_to_cycle(int(np.flatnonzero(level < 0)[0]), lambda node: int(waits_for[node]))[::-1]

@@ -1,4 +1,4 @@
-"""Orders in which the nodes of an undirected (or any other) graph can be updated: a rank for each node."""
+"""Orders in which the nodes of any graph, undirected ones included, can be updated: a rank for each node."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Order = Tensor | Callable[[Structure], Tensor]
 
 @made_outside
 def colouring(structure: Structure, seed: int = 0) -> Tensor:
-    """`[N]` long: a colour for each node, from 0 on, such that no edge joins two of one colour.
+    """`[N]` long: a colour for each node, from 0 on, such that no edge joins two nodes of one colour.
 
-    With it as an order each step updates all nodes of a colour at once, none of which reads another: Gauss-Seidel
-    with as few steps as there are colours, one more than the largest number of neighbours at most. Nodes have a rank
-    drawn by chance, and whoever is ahead of all neighbours takes the first colour that none of them has: Jones &
+    Used as an order, each step updates all nodes of one colour, none of which reads another: Gauss-Seidel in as
+    few steps as there are colours, at most one more than the largest number of neighbours. Nodes have random
+    ranks, and a node that precedes all its neighbours takes the first colour that none of them has: Jones &
     Plassmann, *A parallel graph coloring heuristic*, SIAM J. Sci. Comput. 14 (1993). An edge from a node to itself
     does not count.
 
     Args:
         structure: the graph; its edges count in both directions.
-        seed: of the draw.
+        seed: of the random ranks.
     """
     a, b = _both_ways(structure)
     size = structure.num_nodes
@@ -51,14 +51,14 @@ def colouring(structure: Structure, seed: int = 0) -> Tensor:
 def breadth_first(structure: Structure, roots: Sequence[int] | Tensor) -> Tensor:
     """`[N]` long: how far each node is from the nearest root, along the edges.
 
-    With it as an order information runs from the roots outward in one sweep, a ring of nodes at each step.
+    Used as an order, information travels from the roots outward in one sweep, a ring of nodes at each step.
 
     Args:
         structure: the graph.
         roots: at least one for each part of it.
 
     Raises:
-        ValueError: no roots, one that is no node, or a node that no root reaches.
+        ValueError: no roots, one that is not a node, or a node that no root reaches.
     """
     given = as_whole_numbers(roots, "roots must be nodes").flatten().to(structure.device)
     if not structure.num_nodes and not len(given):
@@ -75,7 +75,7 @@ def breadth_first(structure: Structure, roots: Sequence[int] | Tensor) -> Tensor
 
 
 def ranks(structure: Structure, order: Order) -> Tensor:
-    """`[N]` long: the ranks that an order says, checked."""
+    """`[N]` long: the ranks of an order, checked."""
     rank = order(structure) if callable(order) else order
     if not isinstance(rank, Tensor) or rank.shape != (structure.num_nodes,) or rank.dtype != torch.long:
         got = f"{rank.dtype} {tuple(rank.shape)}" if isinstance(rank, Tensor) else type(rank).__name__
@@ -95,10 +95,10 @@ def _both_ways(structure: Structure) -> tuple[Tensor, Tensor]:
 
 def _first_free(a: Tensor, b: Tensor, colour: Tensor, chosen: Tensor, size: int) -> Tensor:
     """For each chosen node the first colour that no neighbour has."""
-    place = torch.full((size,), -1, device=colour.device)
-    place[chosen] = torch.arange(len(chosen), device=colour.device)
-    taken = (place[b] >= 0) & (colour[a] >= 0)
-    pairs = torch.unique(torch.stack([place[b[taken]], colour[a[taken]]]), dim=1)
+    row = torch.full((size,), -1, device=colour.device)
+    row[chosen] = torch.arange(len(chosen), device=colour.device)
+    taken = (row[b] >= 0) & (colour[a] >= 0)
+    pairs = torch.unique(torch.stack([row[b[taken]], colour[a[taken]]]), dim=1)
     # Sorted by node and colour: the first gap is where the colours no longer count 0, 1, 2, … .
     count = torch.bincount(pairs[0], minlength=len(chosen))
     number = torch.arange(pairs.shape[1], device=colour.device) - (torch.cumsum(count, 0) - count)[pairs[0]]

@@ -1,4 +1,4 @@
-"""The edges of a schedule as they leave each level: along which the loop sends its states."""
+"""The edges of a schedule sorted by the level that they leave, along which the loop sends its states."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class OutEdges(NamedTuple):
         counts: per level, how many rows go to each of its readers.
         readers: per level, the steps that read it, in ascending order.
         bounds: where in `row` each level begins.
-        gather: `[E]`, for each inbox edge, at which of the rows that its step has received it finds its own.
-        is_whole: for each level whether it sends each of its rows once, in their order, to its readers.
-        is_sorted: for each step whether it receives its rows in the order of its inbox edges.
+        gather: `[E]`, for each inbox edge the index of its row among those that its step has received.
+        is_whole: for each level whether it sends each of its rows exactly once, unpermuted, to its readers.
+        is_sorted: for each step whether it receives its rows already sorted as its inbox edges are.
     """
 
     row: Tensor
@@ -35,7 +35,7 @@ class OutEdges(NamedTuple):
 
 @derived
 def out_edges(plan: Schedule) -> OutEdges:
-    """Of a schedule in async mode; level 0 are the boundary rows, level k + 1 those of step k."""
+    """For a schedule in async mode; level 0 is the boundary rows, level k + 1 those of step k."""
     rows = torch.tensor(plan.steps.row_bounds, device=plan.device)
     edges = torch.tensor(plan.steps.edge_bounds, device=plan.device)
     level = torch.searchsorted(rows, plan.source, right=True) - 1
@@ -60,7 +60,7 @@ def out_edges(plan: Schedule) -> OutEdges:
 
 
 def _count_up(numbers: Tensor, bounds: Tensor, sizes: Tensor) -> list[bool]:
-    """For each part of the numbers, from one bound to the next, whether they are 0, 1, 2, … up to its size."""
+    """For each part of the numbers, from one bound to the next, whether it is 0, 1, 2, … up to its size."""
     counts = bounds.diff()
     part = torch.repeat_interleave(torch.arange(len(counts), device=bounds.device), counts)
     wrong = numbers != torch.arange(len(numbers), device=bounds.device) - bounds[part]

@@ -15,7 +15,7 @@ from ..structure.outside import made_outside, outside
 
 
 class Step(NamedTuple):
-    """One pass of the loop: a run of positions is updated from a run of inbox edges.
+    """One step of the loop: a contiguous range of positions is updated from a contiguous range of inbox edges.
 
     All numbers are host integers, so that a run never waits for a device.
     """
@@ -27,7 +27,7 @@ class Step(NamedTuple):
 
 
 class Steps(Sequence[Step]):
-    """The steps of a schedule, made when asked for: a chain of a million nodes has a million."""
+    """The steps of a schedule, made on demand: a chain of a million nodes has a million."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Steps(Sequence[Step]):
         return map(self._step, range(len(self)))
 
     def _step(self, number: int) -> Step:
-        level = number if self._rounds is None else 0  # in sync mode every step is the same level over again
+        level = number if self._rounds is None else 0  # in sync mode every step repeats the same level
         nodes = slice(self._nodes[level], self._nodes[level + 1])
         edges = slice(self._edges[level], self._edges[level + 1])
         degree = self._fewest[level] if self._fewest[level] == self._most[level] else None
@@ -72,7 +72,7 @@ class Steps(Sequence[Step]):
 
     @property
     def row_bounds(self) -> list[int]:
-        """Where the boundary rows begin, and the rows of each level behind them (async mode)."""
+        """Where the boundary rows begin, and then the rows of each level (async mode)."""
         return [0, *(self._boundary + n for n in self._nodes)]
 
     @property
@@ -90,8 +90,8 @@ class Cycles(NamedTuple):
     """What is iterated.
 
     Attributes:
-        rounds: how often.
-        steps: for each step whether it is.
+        rounds: how many times, or until when.
+        steps: for each step whether it is iterated.
         component: `[N]`, the strongly connected component of each position.
     """
 
@@ -101,44 +101,44 @@ class Cycles(NamedTuple):
 
 
 class Cache(dict[str, Any]):
-    """What has been derived from a schedule, by the name of the function that did it; see `derived`."""
+    """Results derived from a schedule, by the name of the function that computed them; see `derived`."""
 
     def look_up(self, compute: Callable[[Schedule], Any], plan: Schedule) -> Any:
-        """What a function makes of the schedule, which it is asked for once."""
+        """The function's value for the schedule, computed once."""
         name = f"{compute.__module__}.{compute.__qualname__}"
         if name not in self:
             self[name] = self.derive(compute, plan)
         return self[name]
 
     def derive(self, compute: Callable[[Schedule], Any], plan: Schedule) -> Any:
-        """The same, asked for now."""
+        """The same, computed now."""
         with outside():
             return compute(plan)
 
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """In which order the nodes of a structure are updated, compiled for the engine's one loop.
+    """When each node of a structure is updated, compiled for the engine's one loop.
 
-    Nodes are renumbered: node `perm[p]` stands at position p, so that the nodes of a step stand side by side and
-    its results are written as one slice. What a step reads are rows: first *boundary rows*, states that stand before
-    the loop begins, then a row for each node of each step.
+    Nodes are renumbered: node `perm[p]` has position p, so that the nodes of a step are contiguous and their new
+    states are written as one slice. A step reads rows: first *boundary rows*, states that exist when the loop begins,
+    then a row for each node of each step.
 
-    - async: a step is a topological level, a node's inbox holds the states of its sources. There are no boundary
-      rows, unless the run is given initial states: see `with_initial`. In a level nodes are sorted by kind.
-    - sync: a step is a round over all nodes, an inbox holds its sources' states of the round before. The boundary
+    - async: a step is a topological level, a node's inbox holds the states of its sources. There are boundary rows
+      only if the run is given initial states: see `with_initial`. Within a level nodes are sorted by kind.
+    - sync: a step is a round over all nodes, an inbox holds its sources' states of the previous round. The boundary
       rows are round 0.
-    - async with `cycles`: the nodes of some steps are iterated, and their inboxes hold states of the same step, too.
+    - async with `cycles`: the nodes of some steps are iterated, and their inboxes also hold states of the same step.
     - async in a given order: the boundary rows hold the previous states of sources that are updated later.
 
-    It is data alone. What is derived from it (the edges by source, its chains, its sinks) are functions of it,
+    It is data only. What is derived from it (out-edges, chains, sinks) is computed by functions of it,
     `derived`, which keep their results in `cache`.
 
     Attributes:
         structure: what was scheduled.
         mode, rounds: `"async"` and None, or `"sync"` and T.
         perm, inv_perm: `[N]`, the node at each position, and the position of each node.
-        source: `[E]`, for each inbox edge the row of its source (in sync mode: in the round before).
+        source: `[E]`, for each inbox edge the row of its source (in sync mode: in the previous round).
         target: `[E]`, for each inbox edge its target's position, counted from its step's first.
         edge: `[E]`, the structure's edge behind each inbox edge (-1: the virtual edge of an initial state).
         slot, relation: `[E]`, as in the structure; inboxes are sorted by target and slot.
@@ -146,12 +146,12 @@ class Schedule:
         steps: the list that the engine's loop runs through.
         num_slots: one more than the highest slot.
         distinct_slots: whether no two edges fill the same slot of the same node.
-        is_identity: whether every node stands at its own number already.
+        is_identity: whether every node has its own number as its position.
         first_edge: `[N]`, the first inbox edge of each position, counted from its step's first.
         cycles: what is iterated, or None.
         sweeps: how many sweeps there are in a given order, or None.
-        edge_mask, message_mask: `[E]`, what the message of each of the structure's edges and of each inbox edge is
-            multiplied by, or None; see `masked`.
+        edge_mask, message_mask: `[E]`, the factor of each edge's message, by the structure's edges and by inbox edges,
+            or None; see `masked`.
     """
 
     structure: Structure
@@ -208,7 +208,7 @@ class Schedule:
     def __eq__(self, other: object) -> bool:
         """Whether the loop does the same on both: the same steps with the same inboxes.
 
-        Which node of the caller stands at which position is the caller's numbering, not part of the computation.
+        The caller's numbering, which node stands at which position, is not part of the computation.
         """
         if not isinstance(other, Schedule):
             return NotImplemented
@@ -255,11 +255,11 @@ class Schedule:
 
     def _describe(self, step: Step) -> str:
         nodes = self.nodes(step)
-        shown = " ".join(map(str, nodes[:12].tolist())) + (f" … ({len(nodes)})" if len(nodes) > 12 else "")
+        names = " ".join(map(str, nodes[:12].tolist())) + (f" … ({len(nodes)})" if len(nodes) > 12 else "")
         edges = step.edges.stop - step.edges.start
         what = "level" if self.rounds is None else "round"
         again = ", iterated" if self.cycles is not None and self.cycles.steps[step.number] else ""
-        line = f"  {what} {step.number:>3}: {edges} edge{'s' * (edges != 1)} → node{'s' * (len(nodes) != 1)} {shown}"
+        line = f"  {what} {step.number:>3}: {edges} edge{'s' * (edges != 1)} → node{'s' * (len(nodes) != 1)} {names}"
         return line + again
 
 

@@ -1,4 +1,4 @@
-"""Where each graph ends."""
+"""The sink of each graph."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Sinks(NamedTuple):
     """The nodes that no edge leaves.
 
     Attributes:
-        node: `[G]`, that of each graph (of several, the one with the highest number), or -1.
+        node: `[G]`, the sink of each graph (of several, the one with the highest number), or -1.
         everywhere: whether every graph has one.
-        odd: a graph with nodes that has not exactly one, or -1.
+        odd: a graph with nodes but not exactly one sink, or -1.
     """
 
     node: Tensor

@@ -1,4 +1,4 @@
-"""A schedule for inputs without values: on the meta device, or fake, where shapes, types and devices alone are run."""
+"""Schedules for inputs without values, on the meta device or fake: only shapes, types and devices are run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .plan import Cache, Schedule
 
 
 def schedule_seen_by(x: Tensor, plan: Schedule) -> Schedule:
-    """The schedule with its indices as x is."""
+    """The schedule with indices of the same kind of tensor as x."""
     if has_values(x):
         return plan
     other = _seen_by(x, plan)
@@ -24,7 +24,7 @@ def schedule_seen_by(x: Tensor, plan: Schedule) -> Schedule:
 
 
 class _SeenCache(Cache):
-    """What is derived from a schedule without values: as x sees what is derived from the one that has them."""
+    """The cache of a schedule without values, filled from the schedule that has them."""
 
     def __init__(self, x: Tensor, plan: Schedule) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""What depends on whom: structures, made of numbers, batched and reversed.
+"""Who depends on whom: structures, built from numbers, batched and reversed.
 
-Belongs here: anything that says which nodes and edges there are. Does not: other libraries' graphs and trees (io), in
-which order nodes are visited (schedule).
+Belongs here: anything that says which nodes and edges there are. Does not: other libraries' graphs and trees (io),
+when nodes are updated (schedule).
 """
 
 from .batch import batch

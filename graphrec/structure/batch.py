@@ -17,10 +17,10 @@ from .written import shown
 
 
 def batch(structures: Sequence[Structure]) -> Structure:
-    """Side by side: the nodes of member b are numbered on from those of member b - 1.
+    """Several structures side by side: the nodes of member b are numbered on from those of member b - 1.
 
     Slots, relations, kinds, edge attributes and weights, tokens and labels are kept; members may be batches themselves.
-    Levels that the members know are known to the batch. Of no members it is a batch of no graphs.
+    Levels that all members know are known to the batch. Of no members it is a batch of no graphs.
 
     Raises:
         ValueError: a value that some members carry and others do not.
@@ -59,7 +59,7 @@ def batch(structures: Sequence[Structure]) -> Structure:
 
 
 def _numbered_on(numbers: list[Tensor], counts: list[int], columns: list[int]) -> Tensor:
-    """The numbers of all members, `[..., columns]` each, those of one counted on from the `counts` before it."""
+    """The numbers of all members, `[..., columns]` each, with those of each member shifted by the `counts` so far."""
     joined = torch.cat(numbers, dim=-1)
     first = torch.tensor([0, *counts[:-1]]).cumsum(0)
     return joined + torch.repeat_interleave(first, torch.tensor(columns)).to(joined.device)
@@ -100,7 +100,7 @@ def _join_names(name: str, members: list[Structure]) -> tuple[str, ...] | None:
 
 
 def _by_relation(member: Structure) -> EdgeFeatures:
-    """The features of edges, also where all are of one width."""
+    """The features of edges, by relation or of one width."""
     if isinstance(member.edge_attr, EdgeFeatures) or not member.num_edges:
         return member.edge_attr or EdgeFeatures(0, ())
     return split_by_relation(member.edge_attr, member.relation)
@@ -124,5 +124,5 @@ def _collate(structures: Sequence[Structure], *, collate_fn_map: Any = None) -> 
     return batch(structures)
 
 
-# Where torch's DataLoader looks up how to join samples of a type.
+# Where torch's DataLoader looks up how to collate samples of a type.
 default_collate_fn_map[Structure] = _collate

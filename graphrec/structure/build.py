@@ -1,4 +1,4 @@
-"""Structures made from numbers: chains, grids, DAGs."""
+"""Structures built from numbers: chains, grids, DAGs."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def chain(length: int) -> Structure:
 def chains(lengths: Sequence[int] | Tensor, batch_first: bool = True) -> Structure:
     """A batch of sequences: graph b is a chain of `lengths[b]` nodes.
 
-    A length of 0 is allowed: the graph keeps its place in the batch (and its row in a readout).
+    A length of 0 is allowed: the graph stays in the batch (and has a row in a readout).
 
     Args:
         lengths: of the sequences.
         batch_first: whether nodes are numbered sequence after sequence, as the rows of a tensor `[B, T, D]`; or step
-            by step, as those of torch's `[T, B, D]`, and where lengths fall as those of a `PackedSequence`. Rows
-            that are laid out step by step need not be moved where the engine runs all chains side by side.
+            by step, as those of torch's `[T, B, D]`, and for falling lengths as those of a `PackedSequence`. Rows
+            that are laid out step by step need not be moved where a backend runs all chains side by side.
 
     Raises:
         ValueError: a negative length.
@@ -39,8 +39,8 @@ def chains(lengths: Sequence[int] | Tensor, batch_first: bool = True) -> Structu
     later = time.nonzero()[0]
     edge_index = np.array([later - 1, later])
     if not batch_first:
-        order = np.argsort(time, kind="stable")
-        edge_index, graph, time = np.argsort(order)[edge_index], graph[order], time[order]
+        perm = np.argsort(time, kind="stable")
+        edge_index, graph, time = np.argsort(perm)[edge_index], graph[perm], time[perm]
     return _structure(
         size,
         edge_index=edge_index,
@@ -55,13 +55,13 @@ def chains(lengths: Sequence[int] | Tensor, batch_first: bool = True) -> Structu
 def lagged(lengths: Sequence[int] | Tensor | Structure, lags: int | Sequence[int]) -> Structure:
     """Sequences in which a node sees several earlier ones: the structure of delay networks.
 
-    Node t has an edge from node t - lags[j] in slot j. Where that lies before the sequence (a lag may be longer
-    than all of it) the slot stays empty; what stands in for the missing past is the initial state, zero unless
-    one is given to the run.
+    Node t has an edge from node t - lags[j] in slot j. Where that lies predecessor the sequence (a lag may exceed its
+    length) the slot stays empty; the initial state replaces the missing past, zero unless one is given to the
+    run.
 
     Args:
-        lengths: as in `chains`; or a structure in which every node has one predecessor at most, such as chains or
-            their reverse, whose own slots, relations and edge attributes have no place here.
+        lengths: as in `chains`; or a structure in which every node has at most one predecessor, such as chains or
+            their reverse, whose own slots, relations and edge attributes are not used.
         lags: how many steps back each slot looks, e.g. (1, 2, 7); a number K stands for 1, 2, …, K.
 
     Raises:
@@ -111,10 +111,10 @@ def grid(lengths: Sequence[int] | Tensor, layers: int) -> Structure:
     if layers < 1:
         raise ValueError(f"layers must be 1 or more, got {layers}.")
     size = _lengths(lengths)
-    _, graph, place = _lay_out(size * layers)
+    _, graph, position = _lay_out(size * layers)
     width = size[graph]
-    layer = place // width
-    time = place - layer * width
+    layer = position // width
+    time = position - layer * width
     later, upper = np.flatnonzero(time), np.flatnonzero(layer)
     top = width - 1 + layers - 1
     return _structure(
@@ -144,7 +144,7 @@ def dag(
 ) -> Structure:
     """A structure from its edges: `edge_index[0, e] → edge_index[1, e]`. Pairs are refused, not guessed at.
 
-    Nothing here forbids cycles: a structure with one can be scheduled in sync mode, and async mode names it.
+    Cycles are allowed here: a structure with one can be scheduled in sync mode, and async mode names it.
 
     Args:
         edge_index: `[2, E]`, sources and targets. Copied.
@@ -175,9 +175,9 @@ def dag(
 
 
 def _check_are_rows(given: Any, edges: Tensor) -> None:
-    """Refuse a list of pairs (source, target): two of them look like two rows."""
+    """Refuse a list of pairs (source, target), since two pairs look like two rows."""
     pairs = edges.dim() == 2 and edges.shape[1] == 2
-    if pairs and edges.shape[0] == 2:  # as in two rows, and tuples are how pairs are written
+    if pairs and edges.shape[0] == 2:  # as two rows have, and pairs are written as tuples
         written = isinstance(given, list | tuple) and all(isinstance(pair, tuple) for pair in given)
         pairs = written and not torch.equal(edges, edges.t())
     if pairs:
@@ -209,7 +209,7 @@ def _lags(lags: int | Sequence[int]) -> list[int]:
         raise ValueError(f"{expected}, got {lags!r}.")
     if int(back.min()) < 1:
         raise ValueError(
-            f"a lag must be 1 or more, got {int(back.min())}: its own input a node has in any case."
+            f"a lag must be 1 or more, got {int(back.min())}: a node reads its own input anyway."
         )
     if back.unique().numel() < back.numel():
         raise ValueError(f"lags must differ from each other, got {back.tolist()}.")
@@ -225,15 +225,15 @@ def _predecessor(s: Structure) -> Tensor:
             f"lags count along chains, in which a node has one predecessor at most, but node {node} has "
             f"{int(count[node])}."
         )
-    before = torch.full_like(s.graph, -1)
-    before[s.target] = s.source
-    return before
+    predecessor = torch.full_like(s.graph, -1)
+    predecessor[s.target] = s.source
+    return predecessor
 
 
-def _ancestors(before: Tensor, back: list[int]) -> list[Tensor]:
-    """For each lag `[N]`: the node so many steps before each, or -1. By jumps that double."""
-    found = [torch.arange(before.shape[0], device=before.device)] * len(back)
-    jump = before
+def _ancestors(predecessor: Tensor, back: list[int]) -> list[Tensor]:
+    """For each lag `[N]`: the node that many steps back from each, or -1, by pointer doubling."""
+    found = [torch.arange(predecessor.shape[0], device=predecessor.device)] * len(back)
+    jump = predecessor
     for bit in range(max(back).bit_length()):
         for number, lag in enumerate(back):
             if lag >> bit & 1:
@@ -251,6 +251,6 @@ def _lay_out(lengths: Sequence[int] | Tensor | np.ndarray) -> tuple[np.ndarray, 
 
 
 def _structure(size: np.ndarray, **parts: np.ndarray) -> Structure:
-    """The structure whose parts these are; a small one is counted out faster by numpy than by torch."""
+    """The structure with these parts; for a small one numpy counts faster than torch."""
     tensors: dict[str, Any] = {name: torch.from_numpy(part) for name, part in parts.items()}
     return Structure.counted_out(num_nodes=len(parts["graph"]), num_graphs=len(size), **tensors)

@@ -1,4 +1,4 @@
-"""What is given is what it should be, counts, whole numbers, texts, rows, tensors; or an error says what came."""
+"""Checks that arguments are counts, whole numbers, texts, rows or tensors, with errors that say what came."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_SLOTS = 2**31
 
 
 def check_edge_index(edge_index: Tensor, num_nodes: int) -> None:
-    """Raise unless every edge joins two nodes that are there."""
+    """Raise unless every edge joins two existing nodes."""
     if not isinstance(edge_index, Tensor) or edge_index.dim() != 2 or edge_index.shape[0] != 2:
         got = tuple(edge_index.shape) if isinstance(edge_index, Tensor) else type(edge_index).__name__
         raise ValueError(f"edge_index must be a long tensor of shape [2, E] (sources, targets), got {got}.")
@@ -37,14 +37,14 @@ def check_edge_index(edge_index: Tensor, num_nodes: int) -> None:
 
 
 def as_count(name: str, value: Any, least: int = 0) -> int:
-    """How many there are of something, as an int; numpy's and torch's whole numbers are taken, too.
+    """A count as an int; numpy's and torch's whole numbers are accepted, too.
 
     Raises:
-        TypeError, ValueError: no whole number, or one below the least.
+        TypeError, ValueError: not a whole number, or one below the least.
     """
     try:
         if isinstance(value, bool):
-            raise TypeError("True and False are no numbers.")
+            raise TypeError("True and False are not numbers.")
         count = index(value)
     except TypeError as error:
         raise TypeError(
@@ -58,7 +58,7 @@ def as_count(name: str, value: Any, least: int = 0) -> int:
 
 
 def check_layout(name: str, rows: Tensor) -> None:
-    """Raise TypeError unless a tensor has rows that lie side by side."""
+    """Raise TypeError unless a tensor is dense and has rows."""
     if rows.is_nested:
         raise TypeError(
             f"{name} is a nested tensor: graphrec.from_list({name}.unbind()) makes rows and chains of its sequences."
@@ -72,7 +72,7 @@ def check_layout(name: str, rows: Tensor) -> None:
 
 
 def check_no_batch(x: Tensor, num_nodes: int, expected: str) -> None:
-    """Raise ValueError if these are rows of several sets of nodes over one structure, `[B, N, F]`, or padded ones."""
+    """Raise ValueError for rows of several sets of nodes over one structure, `[B, N, F]`, or padded ones."""
     if x.dim() != 3 or x.shape[0] == num_nodes:
         return
     how = (
@@ -87,7 +87,7 @@ def check_no_batch(x: Tensor, num_nodes: int, expected: str) -> None:
 
 
 def as_texts(name: str, values: Any) -> tuple[Any, ...]:
-    """A tuple of the texts in a list of them; None stands for no text."""
+    """A list of texts as a tuple; None stands for no text."""
     texts = None if isinstance(values, str) or not hasattr(values, "__iter__") else tuple(values)
     if texts is None or not all(text is None or isinstance(text, str) for text in texts):
         raise TypeError(f"{name} must be a list of texts, got {shown(values)}.")
@@ -95,7 +95,7 @@ def as_texts(name: str, values: Any) -> tuple[Any, ...]:
 
 
 def as_whole_numbers(values: Any, expected: str) -> Tensor:
-    """A long tensor of what can be made one without loss; `expected` begins the error otherwise."""
+    """A long tensor of what can be converted without loss; the error begins with `expected`."""
     if isinstance(values, Tensor):
         values = unwrapped(values, expected.partition(" must")[0])
     try:
@@ -109,7 +109,7 @@ def as_whole_numbers(values: Any, expected: str) -> Tensor:
 
 
 def from_array(array: np.ndarray) -> Tensor:
-    """A tensor with the numbers of an array, which may be read-only, run backwards or have the other byte order."""
+    """A tensor with the numbers of an array, which may be read-only, reversed or of the other byte order."""
     return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("=")))
 
 
@@ -141,7 +141,7 @@ def check_tensor(name: str, value: Any, device: torch.device) -> None:
 
 
 def check_rows(name: str, value: Any, count: int, what: str) -> None:
-    """Raise unless there is one for each node, or edge."""
+    """Raise unless there is one row for each node, or edge."""
     if len(value) != count:
         raise ValueError(f"{name} must have one row per {what}: expected {count}, got {len(value)}.")
 
@@ -153,7 +153,7 @@ def check_whole_numbers(name: str, value: Any) -> None:
 
 
 def check_range(name: str, value: Tensor | None, count: int) -> None:
-    """Raise unless all are numbers from 0 to count - 1."""
+    """Raise unless all numbers are from 0 to count - 1."""
     if value is None or not value.numel():
         return
     low, high = (int(v) for v in torch.aminmax(value))

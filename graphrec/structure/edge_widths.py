@@ -1,4 +1,4 @@
-"""Features of edges as whoever reads them expects them: of one width, or of one for each relation."""
+"""Features of edges as their readers expect them: of one width, or of one for each relation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Widths = int | Sequence[int | None] | Mapping[int, int | None]
 
 
 def relation_widths(edges: Any) -> tuple[int | None, ...] | None:
-    """The width of each relation's features; None where such of one width are read, or none at all."""
+    """The width of each relation's features; None where features of one width are read, or none at all."""
     if isinstance(edges, Mapping):
         highest = max((as_count("a relation in edges", relation) for relation in edges), default=-1)
         edges = [edges.get(relation) for relation in range(highest + 1)]
@@ -35,13 +35,13 @@ def relation_widths(edges: Any) -> tuple[int | None, ...] | None:
 def read_features(
     s: Structure, read: Any, dtype: torch.dtype, edges: Tensor | None = None
 ) -> Tensor | EdgeFeatures | None:
-    """The features of edges, a tensor or by relation, as they are read; None where there are none to be read.
+    """The features of edges, a tensor or by relation, as they are read; None where none are read.
 
     Args:
         s: whose edges.
         read: the width, that of each relation, or None.
-        dtype: of the result, where there is nothing that has one.
-        edges: the numbers of those that count, `[e]`, ascending; None: all.
+        dtype: of the result, where no features have one.
+        edges: the numbers of the edges wanted, `[e]`, ascending; None: all.
     """
     given, widths = s.edge_attr, relation_widths(read)
     if given is None and not s.num_edges:

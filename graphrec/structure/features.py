@@ -1,4 +1,4 @@
-"""Features of edges that are of another width in each relation, or that only some relations have."""
+"""Features of edges whose width differs from relation to relation, or that only some relations have."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RelationFeatures(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class EdgeFeatures:
-    """Features of E edges by relation, each as wide as they are: nothing is padded.
+    """Features of E edges by relation, each with its own width: nothing is padded.
 
     Attributes:
         num_edges: E.
@@ -42,7 +42,7 @@ class EdgeFeatures:
         return self.relations[relation] if relation < len(self.relations) else None
 
     def select(self, edges: Tensor) -> EdgeFeatures:
-        """The features of some edges, `[e]` long and ascending, which are numbered anew from 0 on."""
+        """The features of some edges, `[e]` long and ascending, which are renumbered from 0 on."""
         number = edges.new_full((self.num_edges,), -1)
         number[edges] = torch.arange(len(edges), device=edges.device)
 
@@ -60,11 +60,11 @@ class EdgeFeatures:
         )
 
     def followed_by(self, count: int) -> EdgeFeatures:
-        """With so many more edges, which have no features."""
+        """The same with `count` more edges, which have no features."""
         return EdgeFeatures(self.num_edges + count, self.relations)
 
     def both_ways(self, count: int) -> EdgeFeatures:
-        """With every edge a second time, that of relation r being of relation `count` + r."""
+        """The same with a second copy of every edge; the copies of relation r have relation `count` + r."""
         back = self._mapped(lambda part: RelationFeatures(part.edges + self.num_edges, part.rows))
         between = (None,) * (count - len(self.relations))
         return EdgeFeatures(2 * self.num_edges, (*self.relations, *between, *back))
@@ -96,10 +96,10 @@ class EdgeFeatures:
 
 
 def features_by_relation(relation: Tensor | None, rows: Sequence[Tensor | None]) -> EdgeFeatures:
-    """Features from a list: for each relation a tensor with a row for each of its edges, in their order, or None.
+    """Features from a list: for each relation a tensor with a row for each of its edges, as listed, or None.
 
     Raises:
-        ValueError, TypeError: edges without relations; another number of rows; something else than tensors.
+        ValueError, TypeError: edges without relations; another number of rows; anything else than tensors.
     """
     if relation is None:
         raise ValueError(
@@ -123,7 +123,7 @@ def features_by_relation(relation: Tensor | None, rows: Sequence[Tensor | None])
 
 
 def split_by_relation(rows: Tensor, relation: Tensor | None, count: int | None = None) -> EdgeFeatures:
-    """Features that are of one width, `[E, ...]`, as such by relation; relations that are not named are relation 0."""
+    """Features of one width, `[E, ...]`, by relation; without relations all edges are of relation 0."""
     relation = torch.zeros(len(rows), dtype=torch.long, device=rows.device) if relation is None else relation
     count = (int(relation.max()) + 1 if len(relation) else 0) if count is None else count
     parts = edges_by_relation(relation, count)
@@ -150,7 +150,7 @@ def join_features(members: Sequence[EdgeFeatures]) -> EdgeFeatures:
         parts = [
             (part, n) for m, n in zip(members, first, strict=False) if (part := m.of(number)) is not None
         ]
-        # Whoever has no edges of a relation need not say what their features would have been.
+        # A member without edges of a relation need not say what their features would have been.
         parts = [(part, n) for part, n in parts if len(part.edges)] or parts[:1]
         shapes = {f"{list(part.rows.shape[1:])} {part.rows.dtype}" for part, _ in parts}
         if len(shapes) > 1:

@@ -1,8 +1,8 @@
 """Where integers are kept: outside whatever torch is doing at the moment.
 
-Structures, schedules and what is remembered of them outlive the call in which they are made. Made of tensors that
-belong to a transform of torch.func, to a dispatch mode (fake tensors, tracing), to a default device without memory or
-to inference mode, they would be of no use afterwards, and worse than that from then on for every call that finds them.
+Structures, schedules and what is cached with them outlive the call in which they are made. Tensors that belong to
+a transform of torch.func, to a dispatch mode (fake tensors, tracing), to a default device without memory or to
+inference mode would be useless afterwards, and would break every later call that finds them.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
 
 _ORDINARY = nullcontext()
 
-# (Torch 2.6 does not tell programs that are exported from others that are traced.)
+# (Torch 2.6 does not distinguish exported programs from otherwise traced ones.)
 is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
 
 Made = TypeVar("Made", bound=Callable[..., Any])
 
 
 def outside() -> AbstractContextManager[Any]:
-    """While this lasts, torch makes ordinary tensors: no transform, mode, default device or inference mode is on."""
+    """In this context torch makes ordinary tensors: no transform, mode, default device or inference mode is on."""
     is_ordinary = not (
         torch.is_inference_mode_enabled()
         or torch._C._len_torch_function_stack()
@@ -55,7 +55,7 @@ def _outside() -> Iterator[None]:
 
 
 def uncompiled(function: Made) -> Made:
-    """A function that torch.compile leaves to Python, while it compiles what stands around it."""
+    """A function that torch.compile leaves to Python, while it compiles the code around it."""
     return cast(Made, torch.compiler.disable(function))
 
 
@@ -71,21 +71,21 @@ def made_outside(function: Made) -> Made:
 
 
 def has_values(tensor: Tensor) -> bool:
-    """Whether the numbers of a tensor can be read: not where it is on the meta device, or fake, as while tracing."""
+    """Whether the numbers of a tensor can be read: not on the meta device, and not of a fake one, as in tracing."""
     return not (tensor.is_meta or isinstance(tensor, FakeTensor))
 
 
 def is_ordinary(tensor: Tensor) -> bool:
-    """Whether it belongs to no transform of torch.func, has no tangent, and its numbers can be read."""
+    """Whether a tensor is in no transform of torch.func, has no tangent, and has readable numbers."""
     may_be_dual = tensor.is_floating_point() and forward_ad._current_level >= 0
     return has_values(tensor) and not may_be_dual and not _functorch.is_functorch_wrapped_tensor(tensor)
 
 
 def unwrapped(tensor: Tensor, name: str) -> Tensor:
-    """A tensor of whole numbers without the wrappers of torch.func, which have nothing to say of such.
+    """A tensor of whole numbers without the wrappers of torch.func, which do not concern integers.
 
     Raises:
-        ValueError: other numbers for each sample of `torch.func.vmap`, or numbers that cannot be read.
+        ValueError: different numbers for each sample of `torch.func.vmap`, or numbers that cannot be read.
     """
     while _functorch.is_functorch_wrapped_tensor(tensor):
         if _functorch.is_batchedtensor(tensor):
@@ -104,7 +104,7 @@ def unwrapped(tensor: Tensor, name: str) -> Tensor:
 
 
 def seen_by(x: Tensor, tensor: Tensor) -> Tensor:
-    """An ordinary tensor in a form that can be used together with x, should that have no values."""
+    """An ordinary tensor in a form that can be used together with x, even if x has no values."""
     if x.is_meta:
         return tensor.to("meta")
     # (While a program is exported ordinary tensors are its constants.)

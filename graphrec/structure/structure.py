@@ -21,7 +21,7 @@ from .checks import (
 from .features import EdgeFeatures, check_features, features_by_relation
 from .outside import made_outside, outside, unwrapped
 
-# Fields with one row per edge and one row per node; everything that copies a structure goes through these.
+# Fields with one row per edge and one row per node; all code that copies a structure goes through these.
 EDGE_FIELDS = ("slot", "relation", "edge_attr", "edge_weight")
 NODE_FIELDS = ("kind", "past", "graph", "level", "level_reversed")
 
@@ -39,33 +39,33 @@ class Structure:
         num_nodes: N.
         edge_index: `[2, E]` long, source and target of each edge.
         slot: `[E]` long, which argument of its target an edge fills (left or right child, lag). By default the
-            edges into a node fill its slots 0, 1, 2, … in the order in which they are listed.
+            edges into a node fill its slots 0, 1, 2, … as they are listed.
         relation: `[E]` long, the type of each edge, or None.
-        edge_attr: `[E, ...]`, features of each edge, or None. May require grad. Where they are of another width in
-            each relation, an `EdgeFeatures`, which is made of a list of tensors, one with a row for each edge of its
-            relation, or None where a relation has no features.
+        edge_attr: `[E, ...]`, features of each edge, or None. May require grad. Where the width differs by
+            relation, an `EdgeFeatures`, which is made of a list: for each relation a tensor with a row for each of its
+            edges, or None where it has no features.
         kind: `[N]` long, the type of each node, or None.
         graph: `[N]` long, the graph of a batch that each node belongs to.
         num_graphs: G.
         tokens, labels: one string or None per node, or None where the source had none.
         level, level_reversed: `[N]` long, each node's topological level in this structure and in its reverse,
-            where they are known already; see `graphrec.transforms.AddLevels`.
+            if already known; see `graphrec.transforms.AddLevels`.
         past: `[N]` long, how many slots of each node, from slot 0 on, hold its past (lags; in grids slot 0), or
-            None. An initial state stands in for each of them that no edge fills; where past is None, in slot 0 of
+            None. An initial state fills each of them that no edge fills; where past is None, slot 0 of
             nodes that no edge enters.
-        edge_weight: `[E]` floating point, what messages along each edge are multiplied by in cells that weigh them
+        edge_weight: `[E]` floating point, the factor of each edge's messages in cells that weigh them
             (`GCNCell`, `GGNNCell`, layers of PyG that take one), or None. May require grad.
         relation_names, kind_names: what the numbers of `relation` and `kind` mean, one name for each, or None where
-            they have no names; a cell can take their count, `relations=len(s.relation_names)`.
+            they have no names; a cell can be given their number, `relations=len(s.relation_names)`.
     """
 
     num_nodes: int
     edge_index: Tensor
-    slot: Tensor = None  # type: ignore[assignment]  # where it is left out, those of `default_slots`
+    slot: Tensor = None  # type: ignore[assignment]  # if left out, those of `default_slots`
     relation: Tensor | None = None
     edge_attr: Any = None
     kind: Tensor | None = None
-    graph: Tensor = None  # type: ignore[assignment]  # where it is left out, all nodes are in graph 0
+    graph: Tensor = None  # type: ignore[assignment]  # if left out, all nodes are in graph 0
     num_graphs: int = 1
     tokens: tuple[str | None, ...] | None = None
     labels: tuple[str | None, ...] | None = None
@@ -75,8 +75,8 @@ class Structure:
     edge_weight: Tensor | None = None
     relation_names: tuple[str, ...] | None = None
     kind_names: tuple[str, ...] | None = None
-    # Derived things, built once: the reverse, and one schedule per mode. None of them refers to this structure, so
-    # that all of it is freed as soon as nobody uses it any more.
+    # Derived objects, built once: the reverse, and one schedule per mode. None of them refers to this structure, so
+    # that all of it is freed when nobody uses it any more.
     cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ class Structure:
 
     @classmethod
     def counted_out(cls, **given: Any) -> Structure:
-        """A structure from fields that need no check, for builders that have counted them out themselves."""
+        """A structure from fields that need no check, for builders that have computed them."""
         made = object.__new__(cls)
         made.__dict__.update(_DEFAULTS, cache={}, **given)
         return made
@@ -159,7 +159,7 @@ class Structure:
 
     @property
     def known_level(self) -> Tensor | None:
-        """`[N]` long: each node's level, if it was given or has been computed; see `graphrec.levels`."""
+        """`[N]` long: each node's level, if given or already computed; see `graphrec.levels`."""
         return self.level if self.level is not None else self.cache.get("levels")
 
     @property
@@ -169,7 +169,7 @@ class Structure:
         return reverse.known_level if self.level_reversed is None and reverse else self.level_reversed
 
     def reverse(self) -> Structure:
-        """The same nodes and edges with information flowing the other way; everything carried stays in place.
+        """The same nodes and edges with information flowing the other way; everything carried stays as it is.
 
         While s is in use, `s.reverse().reverse() is s`, so that both directions keep their schedules.
         """
@@ -187,7 +187,7 @@ class Structure:
         return other
 
     def alone(self) -> Structure:
-        """This structure without what is derived from it, for what is derived from it to refer to."""
+        """This structure without its cache, for cached objects to refer to."""
         other = object.__new__(Structure)
         other.__dict__.update(self.__dict__, cache={k: v for k, v in self.cache.items() if k == "levels"})
         return other
@@ -197,15 +197,15 @@ class Structure:
         return self.cache.get("reverse") or self.cache.get("reverse of", _nothing)()
 
     def __getstate__(self) -> dict[str, Any]:
-        # What is derived is derived again where it is wanted, but for the levels, for which a graph must be walked.
+        # Derived objects are derived again when wanted, but for the levels, for which a graph must be walked.
         return {**self.__dict__, "level": self.known_level, "cache": {}}
 
     def both_ways(self) -> Structure:
-        """The same nodes, and every edge a second time, back from its target to its source.
+        """The same nodes, and every edge twice, the second time reversed.
 
-        The way back of an edge of relation r is of relation R + r, where R is how many relations there are (one, if
-        none are named), so that cells can tell the directions; its features and its weight are the edge's. Slots are
-        counted anew. Where relations have names, R is how many there are, and those of the way back begin with `rev_`.
+        The reverse of an edge of relation r has relation R + r, where R is the number of relations (one, if there
+        are none), so that cells can distinguish the directions; features and weight are the edge's. Slots are
+        recounted. Where relations have names, R is the number of names, and those of reversed edges begin with `rev_`.
         """
         names = self.relation_names
         features = self.edge_attr
@@ -256,7 +256,7 @@ class Structure:
         return replace(self, **changes)
 
     def __eq__(self, other: object) -> bool:
-        """Same nodes, edges and carried values. (What is merely derived, such as levels, does not count.)"""
+        """Same nodes, edges and carried values. (Derived values, such as levels, do not count.)"""
         if not isinstance(other, Structure):
             return NotImplemented
         return all(
@@ -285,12 +285,12 @@ _DEFAULTS = {f.name: f.default for f in fields(Structure) if f.default is not MI
 
 
 def _nothing() -> None:
-    """What a reference to nothing says."""
+    """As a weak reference to nothing."""
 
 
 @made_outside
 def default_slots(target: Tensor, num_nodes: int) -> Tensor:
-    """`[E]`: for each edge, how many edges listed before it enter the same target."""
+    """`[E]`: for each edge, how many edges listed earlier enter the same target."""
     if not len(target):
         return target.clone()
     by_target = torch.argsort(target, stable=True)

@@ -17,7 +17,7 @@ from .structure import Structure
 
 
 class TreeRows(NamedTuple):
-    """A tree as one row per node, children before parents: the common form of every way to write a tree."""
+    """A tree as one row per node, children before parents: the common form of all ways to write a tree."""
 
     parent: list[int]
     slot: list[int]
@@ -25,7 +25,7 @@ class TreeRows(NamedTuple):
     label: list[str | None]
 
     def add(self, children: Sequence[int | None], token: str | None, label: str | None) -> int:
-        """A node above its children, which are there already (None: a slot that stays empty); returns its id."""
+        """A node above its children, which exist already (None: a slot that stays empty); returns its id."""
         node = len(self.parent)
         for slot, child in enumerate(children):
             if child is not None:
@@ -56,10 +56,10 @@ def tree_from_rows(rows: TreeRows) -> Structure:
 
 @made_outside
 def tree_from_parents(parents: Sequence[int] | Tensor) -> Structure:
-    """The tree of N nodes whose parents these are, `[N]`, -1 for the root; slots follow the numbering.
+    """The tree of N nodes with these parents, `[N]`, -1 for the root; slots follow the numbering.
 
     Raises:
-        ValueError: a parent that is not there, two roots, a cycle, no nodes. TypeError: no whole numbers.
+        ValueError: a parent that is not there, two roots, a cycle, no nodes. TypeError: not whole numbers.
     """
     numbers = as_whole_numbers(parents, "parents must be whole numbers, one per node, -1 for the root")
     if numbers.dim() != 1 or numbers.numel() == 0:
@@ -78,10 +78,10 @@ def tree_from_parents(parents: Sequence[int] | Tensor) -> Structure:
 
 @made_outside
 def tree_from_edges(edge_index: Tensor | np.ndarray) -> Structure:
-    """The tree of an edge_index `[2, E]`, a row of children and one of parents; slots follow the order of edges.
+    """The tree of an edge_index `[2, E]`, a row of children and one of parents; slots follow the listed edges.
 
     Raises:
-        ValueError: two roots, two parents, a cycle, no edge_index. TypeError: no whole numbers.
+        ValueError: two roots, two parents, a cycle, no edge_index. TypeError: not whole numbers.
     """
     edges = as_whole_numbers(
         edge_index, "an edge_index must hold whole numbers, a row of children and one of parents"
@@ -115,12 +115,12 @@ def _from_edges(edge_index: Tensor, count: int | None = None) -> Structure:
 
 
 def _check_all_hang_together(source: np.ndarray, target: np.ndarray, roots: list[int], count: int) -> None:
-    """With one parent at most, whoever does not reach the root goes round in a cycle."""
+    """Each node has at most one parent, so one that does not reach the root is on a cycle or leads to one."""
     ancestor = np.arange(count)
     ancestor[source] = target
     parent = ancestor
     for _ in range(count.bit_length()):
-        ancestor = ancestor[ancestor]  # twice as far up at every turn
+        ancestor = ancestor[ancestor]  # twice as far up each time
     is_root = np.zeros(count, dtype=bool)
     is_root[roots] = True
     lost = np.flatnonzero(~is_root[ancestor])

@@ -1,4 +1,4 @@
-"""Values as texts, also whole numbers of more digits than Python writes in base 10."""
+"""Values as texts, including whole numbers of more digits than Python writes in base 10."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def written(value: Any, write: Callable[[Any], str] = repr) -> str:
-    """A value as Python writes it; whole numbers that are too long for that in base 16."""
+    """A value as Python writes it; whole numbers that are too long for that are written in base 16."""
     try:
         return write(value)
     except ValueError:  # beyond sys.get_int_max_str_digits
@@ -16,6 +16,6 @@ def written(value: Any, write: Callable[[Any], str] = repr) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value for an error text: what is long is cut."""
+    """A value for an error text, cut if long."""
     text = written(value, reprlib.repr)
     return text if len(text) <= 80 else f"{text[:60]} …"

@@ -57,7 +57,7 @@ def draw_tree(
     check_matplotlib()
     if not isinstance(structure, Structure):
         structure = from_pyg(structure)
-    shown = _per_node("values", values, structure)
+    colours = _per_node("values", values, structure)
     area = sizes if isinstance(sizes, int | float) else _per_node("sizes", sizes, structure)
     texts = _texts(labels, structure)
     at = place(structure)
@@ -70,7 +70,7 @@ def draw_tree(
         at[structure.target],
         curve=(0 if sideways else 1) if is_forest(structure) else None,
     )
-    nodes = _draw_nodes(ax, at, shown, area, cmap, limits)
+    nodes = _draw_nodes(ax, at, colours, area, cmap, limits)
     is_leaf = torch.bincount(structure.target, minlength=structure.num_nodes) == 0
     radius = (
         torch.as_tensor(area, dtype=torch.double).expand(structure.num_nodes).div(torch.pi).sqrt().tolist()
@@ -97,15 +97,15 @@ def draw_schedule(
 ) -> PathCollection:
     """Draw a schedule from left to right: a column for each step, in it the nodes that the step updates.
 
-    In sync mode the nodes stand in every round, and each edge leads from one round to the next: the time-expanded
-    DAG. Steps that are iterated say so, and the edges of their cycles stand within them. In a given order edges to
+    In sync mode every round has all nodes, and each edge leads from one round to the next: the time-expanded
+    DAG. Steps that are iterated are marked, and the edges of their cycles stay within them. In a given order edges to
     nodes of a lower rank lead back. Arguments and result as in `draw_tree`; labels are the nodes' numbers by default,
-    and in sync mode stand only before the first round.
+    and in sync mode stand left of the first round only.
     """
     check_matplotlib()
     check_schedule(plan)
     structure = plan.structure
-    shown = _per_node("values", values, structure)
+    colours = _per_node("values", values, structure)
     texts = (
         [str(node) for node in range(structure.num_nodes)] if labels is None else _texts(labels, structure)
     )
@@ -113,7 +113,7 @@ def draw_schedule(
     columns = (
         [plan.perm] * (plan.rounds or 0) + [plan.perm]
         if rounds
-        else [plan.nodes(step) for step in plan.steps] or [plan.perm]  # of no nodes, where there are no steps
+        else [plan.nodes(step) for step in plan.steps] or [plan.perm]  # no nodes, where there are no steps
     )
     node = torch.cat(columns)
     step = torch.cat([torch.full_like(column, k) for k, column in enumerate(columns)])
@@ -129,7 +129,7 @@ def draw_schedule(
     else:
         source, target = plan.inv_perm[structure.source], plan.inv_perm[structure.target]
     _draw_lines(ax, at[source], at[target])
-    nodes = _draw_nodes(ax, at, None if shown is None else shown[node], 120.0, cmap, None)
+    nodes = _draw_nodes(ax, at, None if colours is None else colours[node], 120.0, cmap, None)
     written = len(columns[0]) if rounds else len(node)
     for i in range(written):
         text = texts[int(node[i])]

@@ -53,7 +53,7 @@ def gradient_flow(
 def draw_gradient_flow(flows: GradientFlow | Mapping[str, GradientFlow], ax: Axes | None = None) -> Axes:
     """Draw norms over hops on a logarithmic axis: the median over pairs in a band from the 10th to the 90th percentile.
 
-    A norm of 0 has no place on this axis and leaves a gap.
+    A norm of 0 cannot be drawn on this axis and leaves a gap.
 
     Args:
         flows: what was measured; several by name get a legend beside the picture.

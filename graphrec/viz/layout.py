@@ -10,7 +10,7 @@ from torch import Tensor
 from ..schedule import levels
 from ..structure import Structure
 
-SWEEPS = 8  # of the heuristic that orders the nodes of a level
+PASSES = 8  # of the heuristic that sorts the nodes of a level
 
 
 def place(structure: Structure) -> Tensor:
@@ -28,9 +28,9 @@ def is_forest(structure: Structure) -> bool:
 
 
 def tidy(structure: Structure) -> Tensor:
-    """`[N, 2]` float: a place for each node of a tree, or of several side by side.
+    """`[N, 2]` float: a position for each node of a tree, or of several side by side.
 
-    Across, children stand in the order of their slots, at least 1 apart, and parents in the middle above them;
+    Across, children are sorted by their slots, at least 1 apart, and parents are in the middle above them;
     subtrees are as close as their outlines allow (Reingold & Tilford, *Tidier drawings of trees*, 1981). Up,
     roots are at 0 and each level of children is 1 lower.
 
@@ -67,8 +67,8 @@ def tidy(structure: Structure) -> Tensor:
 
 
 def layered(structure: Structure) -> Tensor:
-    """`[N, 2]` float: up, each node's level (what nothing flows into is at 0); across, level by level in an order
-    that keeps neighbours close.
+    """`[N, 2]` float: up, each node's level (nodes without sources are at 0); across, within each level sorted so
+    that neighbours are close.
 
     Raises:
         CycleError: the structure has a cycle.
@@ -78,39 +78,39 @@ def layered(structure: Structure) -> Tensor:
     size = torch.bincount(level, minlength=1)
     first = torch.cumsum(size, 0) - size
     across = torch.zeros(count, dtype=torch.double)
-    order = torch.argsort(level, stable=True)
+    perm = torch.argsort(level, stable=True)
     position = torch.arange(count, dtype=torch.double)
 
-    def spread(order: Tensor) -> None:
+    def spread(perm: Tensor) -> None:
         # The nodes of a level stand 1 apart, the middle of each level at 0.
-        across[order] = position - first[level[order]] - (size[level[order]] - 1) / 2
+        across[perm] = position - first[level[perm]] - (size[level[perm]] - 1) / 2
 
-    spread(order)
-    for sweep in range(SWEEPS):
-        # Each node moves to the mean of its sources; in the next sweep, of its targets.
-        near, far = structure.edge_index if sweep % 2 else structure.edge_index.flip(0)
+    spread(perm)
+    for number in range(PASSES):
+        # Each node moves to the mean of its sources; in the next pass, of its targets.
+        near, far = structure.edge_index if number % 2 else structure.edge_index.flip(0)
         links = torch.bincount(near, minlength=count)
         wish = torch.zeros_like(across).index_add(0, near, across[far]) / links.clamp(min=1)
         wish = torch.where(links > 0, wish, across)
-        order = torch.argsort(wish, stable=True)
-        order = order[torch.argsort(level[order], stable=True)]
-        spread(order)
+        perm = torch.argsort(wish, stable=True)
+        perm = perm[torch.argsort(level[perm], stable=True)]
+        spread(perm)
     return torch.stack([across, level.double()], dim=1).float()
 
 
 def _children(structure: Structure) -> list[list[int]]:
-    order = torch.argsort(structure.slot, stable=True)
+    perm = torch.argsort(structure.slot, stable=True)
     children: list[list[int]] = [[] for _ in range(structure.num_nodes)]
-    for child, parent in structure.edge_index[:, order].t().tolist():
+    for child, parent in structure.edge_index[:, perm].t().tolist():
         children[parent].append(child)
     return children
 
 
 @dataclass
 class _Outline:
-    """The leftmost and rightmost place on each level of a subtree, lowest level first, seen from its root.
+    """The leftmost and rightmost position on each level of a subtree, lowest level first, relative to its root.
 
-    The lists hold places less `left_shift` and `right_shift`, so that moving a subtree costs nothing.
+    The lists hold positions less `left_shift` and `right_shift`, so that moving a subtree costs nothing.
     """
 
     left: list[float]

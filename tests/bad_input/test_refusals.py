@@ -164,7 +164,7 @@ STRUCTURES = {
     ),
     "a list within an nltk.Tree": (
         lambda: gr.tree(nltk.Tree("S", [["a", "b"]])),
-        ["list", "nltk.Tree all through"],
+        ["list", "nltk.Tree throughout"],
     ),
     "an nltk.Tree of nothing": (
         lambda: gr.tree(nltk.Tree("S", [nltk.Tree("", [])])),
@@ -691,7 +691,7 @@ CELLS = {
     ),
     "a layer for a step": (
         lambda: gr.StepCell(torch.nn.LSTM(3, 4)),
-        ["LSTM", "[n, H]", "[1, 4] for 2 rows", "no step"],
+        ["LSTM", "[n, H]", "[1, 4] for 2 rows", "not a step"],
     ),
     "widths that are none": (
         lambda: gr.StepCell(torch.nn.GRUCell(3, 4), hidden="4"),

@@ -272,7 +272,7 @@ def in_order(cell):
 
 # Whoever calls a model with edge features, `model(x, edge_index, edge_attr)`, wants them read.
 DEAF = {
-    "GAT": (lambda: rounds(gr.GATCell(D, H)), "GATCell does not look at edge_attr, .* edges=..."),
+    "GAT": (lambda: rounds(gr.GATCell(D, H)), "GATCell does not read edge_attr, .* edges=..."),
     "GATv2": (lambda: rounds(gr.GATv2Cell(D, H)), "GATv2Cell does not .* edges=..."),
     "SAGE": (lambda: rounds(gr.SAGECell(D, H)), "SAGECell does not .*GINEConv"),
     "GIN": (lambda: rounds(gr.GINCell(D, H)), "GINCell does not .*GINEConv"),
@@ -301,7 +301,7 @@ def test_features_and_weights_of_a_call_that_no_cell_reads(make, text):
     model, x, edges = make(), torch.zeros(3, D), torch.tensor([[0, 1], [1, 2]])
     with pytest.raises(ValueError, match=text):
         model(x, edges, FEATURES[:2])
-    with pytest.raises(ValueError, match=f"{text.split()[0]}.*does not look at edge_weight.*GCNCell"):
+    with pytest.raises(ValueError, match=f"{text.split()[0]}.*does not read edge_weight.*GCNCell"):
         model(x, edges, edge_weight=WEIGHTS[:2])
 
 

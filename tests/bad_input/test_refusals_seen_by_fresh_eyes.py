@@ -29,19 +29,19 @@ REFUSED = {
     "attention that reads no features": (
         lambda: gr.attention_weights(gr.GATCell(4, 4), X, EDGES, torch.ones(3, 2)),
         ValueError,
-        "does not look at edge_attr",
+        "does not read edge_attr",
     ),
     "attention that reads no weights": (
         lambda: gr.attention_weights(
             gr.GATCell(4, 4), X, torch.sparse_coo_tensor(EDGES.flip(0), torch.rand(3), (4, 4))
         ),
         ValueError,
-        "does not look at edge_weight",
+        "does not read edge_weight",
     ),
     "what does not show h, added to": (
         lambda: gr.ResidualCell(gr.GCNCell(4, 4)),
         ValueError,
-        "nodes of GCNCell show others only z",
+        "nodes of GCNCell send others only z",
     ),
     "the state of one model for two": (
         lambda: gr.Stacked([gr.LSTM(4, 4), gr.LSTM(4, 4)])(X, gr.chain(4), initial=STATE),

@@ -141,7 +141,7 @@ def test_an_initial_state_may_come_with_the_first_run():
 
 
 def test_a_convolution_without_a_width_is_no_part_of_another_cell():
-    with pytest.raises(ValueError, match="is as wide as its input, which it is told in its first run"):
+    with pytest.raises(ValueError, match="is as wide as its input, which it learns in its first run"):
         gr.PerKind([gr.ConvCell(pyg.SAGEConv(H, H)), gr.GINCell(H, H)])
 
 

@@ -478,5 +478,5 @@ def test_what_a_call_gives_counts_for_all_entrances():
         lambda: gr.TreeLSTM(3, 4).state(x, matrix),
         lambda: gr.DAGNN(3, 4).graphs(x, matrix),
     ):
-        with pytest.raises(ValueError, match="does not look at edge_weight"):
+        with pytest.raises(ValueError, match="does not read edge_weight"):
             attempt()

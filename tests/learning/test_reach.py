@@ -242,7 +242,7 @@ REFUSED = [
         CHAIN,
         r"cannot differentiate batch normalisation in training \(norm\).*LayerNorm",
     ),
-    (RTRL(), Dropping(), CHAIN, r"drop draws its dropout anew each time.*VariationalDropout"),
+    (RTRL(), Dropping(), CHAIN, r"drop redraws its dropout each time.*VariationalDropout"),
     (RTRL(), DroppingByFunction(3, 4), CHAIN, r"torch.func, which cannot go through DroppingByFunction"),
     (
         RTRL(),
@@ -251,7 +251,7 @@ REFUSED = [
         r"go through WritesIntoMessages: .* without writing in place",
     ),
     (RTRL(), WithoutGrad(3, 4), CHAIN, r"other derivatives forwards .* write .detach\(\)"),
-    (RTRL(), Captures(3, 4), CHAIN, r"reads a tensor that requires a gradient and is none of its parameters"),
+    (RTRL(), Captures(3, 4), CHAIN, r"a tensor that requires a gradient and is not one of its parameters"),
     (RTRL(), gr.SRNCell(3, 4), ROUND, r"RTRL goes along a schedule .* one with rounds: learn this with BPTT"),
     (RTRL(), gr.SRNCell(3, 4), CIRCLE, r"one with cycles"),
     (RTRL(), gr.SRNCell(3, 4), ORDERED, r"one with a given order"),

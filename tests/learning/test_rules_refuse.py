@@ -181,7 +181,7 @@ def test_local_gradients_of_nothing():
         local.of(X.sum())
     with local_gradients() as local:
         h = gr.SRN(3, 4).requires_grad_(False)(X, S)
-    with pytest.raises(ValueError, match="no gradient to tell"):
+    with pytest.raises(ValueError, match="no gradient to report"):
         local.of(h.sum())
 
 

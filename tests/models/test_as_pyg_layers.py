@@ -341,7 +341,7 @@ def test_a_sparse_adjacency_matrix_is_read(layout, weights):
     assert_close(gr.readout.mean(x, data), x.mean(0, keepdim=True))
     assert gr.from_pyg(data) == gr.from_pyg(data)
     if weights is not None:
-        with pytest.raises(ValueError, match="does not look at edge_weight"):
+        with pytest.raises(ValueError, match="does not read edge_weight"):
             gr.GNN([gr.GINCell(3, 4)])(x, matrix)
         with pytest.raises(TypeError, match="carries its own weights"):
             model(x, matrix, edge_weight=weights)

@@ -32,7 +32,7 @@ def test_each_backend_that_takes_a_run_computes_it(make, s):
             "torch",
             "does not run LSTMCell here: the structure is not made of chains alone",
         ),
-        (gr.TreeLSTM(3, 4), CHAINS, "torch", "ChildSumTreeLSTMCell is none of torch's operators"),
+        (gr.TreeLSTM(3, 4), CHAINS, "torch", "ChildSumTreeLSTMCell is not one of torch's operators"),
         (gr.LSTM(3, 4), CHAINS, "dgl", "no backend 'dgl': choose among 'loop', 'hand_derived', 'torch'"),
     ],
 )
@@ -51,7 +51,7 @@ def test_explain_says_what_ran_each_cell():
     assert str(said).splitlines() == [
         "LSTMCell (6 nodes, 4 steps): torch; not hand_derived: it is for the SRN and the GRU",
         "GRUCell (6 nodes, 4 steps): hand_derived",
-        "PeepholeLSTMCell (6 nodes, 4 steps): loop; not hand_derived, torch: PeepholeLSTMCell is none of torch's "
+        "PeepholeLSTMCell (6 nodes, 4 steps): loop; not hand_derived, torch: PeepholeLSTMCell is not one of torch's "
         "operators",
     ]
     assert all(part.training for part in model.modules())

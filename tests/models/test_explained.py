@@ -178,7 +178,7 @@ def test_refusals(x):
     model = gr.GNN([gr.SAGECell(D, H)]).double()
     with pytest.raises(ValueError, match=r"a number for each edge .*, 12, got shape \(3,\)"):
         masked(model, mask, x)
-    with pytest.raises(ValueError, match="a TDNN has an edge of its own for each lag"):
+    with pytest.raises(ValueError, match="a TDNN makes its own edge for each lag"):
         masked(gr.TDNN(D, H, window=2).double(), mask, x, gr.chain(N).edge_index)
 
 

@@ -310,12 +310,12 @@ REFUSED = {
     "a cell that is none": (
         lambda: gr.GNN([gr.GCNCell(D, H)])((torch.randn(S, D), torch.randn(N, D)), EDGES),
         TypeError,
-        "GCNCell is no layer from one set of nodes to another",
+        "GCNCell is not a layer from one set of nodes to another",
     ),
     "another cell that is none": (
         lambda: gr.GNN([gr.GGNNCell(D, D)])((torch.randn(S, D), torch.randn(N, D)), EDGES),
         TypeError,
-        "GGNNCell is no layer from one set of nodes to another",
+        "GGNNCell is not a layer from one set of nodes to another",
     ),
     "degrees of two sets": (lambda: gr.GCNCell((D, E), H), TypeError, "degrees are those of one set"),
     "several rounds": (

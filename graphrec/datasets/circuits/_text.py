@@ -1,4 +1,4 @@
-"""How the readers of circuits tell errors."""
+"""How the readers of circuits report errors."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _ENDINGS = (".bench", ".aag", ".aig")
 
 
 class Circuits(TreeDataset):
-    """Drawn circuits; how probable it is that each gate is 1, and which gates compute the same, is to be told.
+    """Drawn circuits; how probable it is that each gate is 1, and which gates compute the same, is to be predicted.
 
     The task of probabilities is that of M. Li, S. Khan, Z. Shi, N. Wang, Y. Huang and Q. Xu, "DeepGate: Learning Neural
     Representations of Logic Gates", DAC 2022. Circuits are drawn here; nobody holds rights in them.
@@ -141,7 +141,7 @@ class CircuitFiles(TreeDataset):
     `parse_aiger`. Files are looked for in `root/circuits`, `root`, or without root in `$GRAPHREC_DATA/circuits`, and in
     all folders below. Samples are as those of `Circuits`, in the order of their names, which are the paths within
     the folder; the only split is `"all"`. With more than 14 inputs (and latches, for pairs) patterns are drawn:
-    probabilities are estimates then, and pairs equal as far as patterns tell.
+    probabilities are estimates then, and pairs equal on these patterns.
 
     Samples have all gates of a file, whether or not it has outputs: ABC's have bad states in their place, which are
     those of `netlist(name).bad`.

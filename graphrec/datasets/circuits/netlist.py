@@ -177,7 +177,7 @@ class Netlist:
         return found
 
     def structure(self) -> Structure:
-        """Who depends on whom: an edge from each fan-in to its gate, its place among them as slot.
+        """Who depends on whom: an edge from each fan-in to its gate, its index among them as slot.
 
         Kinds are those of `Kind`, tokens the names. With latches there are cycles.
         """

@@ -11,13 +11,13 @@ from torch import Tensor
 from .netlist import Kind, Netlist
 from .simulation import EXHAUSTIVE, PATTERNS, count_ones, input_patterns, simulate
 
-NEAREST = 8  # of so many gates that are nearest in probability one is drawn as the other of a pair
+NEAREST = 8  # the other of a pair is drawn among this many gates of nearest probability
 
 
 def signatures(
     netlist: Netlist, count: int = PATTERNS, exhaustive: int = EXHAUSTIVE, seed: int = 0
 ) -> np.ndarray:
-    """What each gate shows for all patterns, or drawn ones: equal functions have equal rows.
+    """The values of each gate for all patterns, or drawn ones: equal functions have equal rows.
 
     Latches count as inputs here: what is compared are functions of inputs and latches within a clock cycle. Up to
     `exhaustive` of both together rows are equal exactly if functions are; beyond it, equal rows mean that no drawn

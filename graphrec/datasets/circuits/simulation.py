@@ -1,4 +1,4 @@
-"""What gates show, by simulation: 64 patterns in a word, all gates of a level and kind at once.
+"""The values of gates, by simulation: 64 patterns in a word, all gates of a level and kind at once.
 
 A pattern is a value, 0 or 1, for each input. Words are numpy's uint64; bit k of word w is pattern 64 w + k.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 from .netlist import Kind, Netlist
 
 PATTERNS = 2**15  # how many are drawn where there are too many inputs for all
-EXHAUSTIVE = 14  # up to so many inputs all patterns are tried
+EXHAUSTIVE = 14  # the largest number of inputs for which all patterns are tried
 WARMUP = 32  # clock cycles that do not count
 CYCLES = 64  # clock cycles that do
 STREAMS = 512  # random runs of a sequential circuit side by side
@@ -135,7 +135,7 @@ def state_probabilities(
 ) -> Tensor:
     """The share of clock cycles in which each gate of a sequential circuit is 1.
 
-    Inputs are drawn anew in each cycle. Latches begin at their resets, and where these are None at drawn values.
+    Inputs are redrawn in each cycle. Latches begin at their resets, and where these are None at drawn values.
 
     Args:
         netlist: with or without latches.
