@@ -210,9 +210,9 @@ class Run:
             elif results.exists():
                 anew = "it has finished"
             elif flags_in(flags) != now:
-                anew = "its flags were others"
+                anew = "it had other flags"
             if anew is None:
-                say(f"Going on with the run in {self.folder}/, which was interrupted (--fresh starts anew).")
+                say(f"Continuing the interrupted run in {self.folder}/ (--fresh starts from scratch).")
                 return
             say(f"Replacing the run in {self.folder}/: {anew}.")
         results.unlink(missing_ok=True)

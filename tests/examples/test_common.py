@@ -362,7 +362,7 @@ def test_damaged_checkpoints_are_named_and_what_is_trained_is_kept(
     model = small_run(common, learning, folder)
     assert model.epochs == 2
     assert 0 <= model.best_score <= 1
-    assert "Going on with the run" in capsys.readouterr().out
+    assert "Continuing the interrupted run" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("how", ["cut", "empty"])
@@ -376,7 +376,7 @@ def test_damaged_checkpoints_are_named_and_what_is_trained_is_kept(
 def test_damaged_notes_of_a_run_are_named(common, learning, folder, capsys, file, remedy, how):
     damage(folder / file, how)
     with pytest.raises(
-        SystemExit, match=rf"{file} is damaged .*{remedy}, or start all anew with --fresh\."
+        SystemExit, match=rf"{file} is damaged .*{remedy}, or start from scratch with --fresh\."
     ) as said:
         small_run(common, learning, folder)
     assert "\n" not in str(said.value)
