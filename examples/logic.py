@@ -131,7 +131,7 @@ def draw(sizes: list[int], ours: dict[str, list[float]], guess: list[float], pap
                 ms=6,
                 label=f"{named} of the paper",
             )
-        ax.plot(sizes, guess, "s--", color="#8A939C", lw=1.5, label="commonest relation")
+        ax.plot(sizes, guess, "s--", color="#8A939C", lw=1.5, label="most common relation")
         ax.set(
             xlabel="operators in the larger formula", ylim=(0, 112), yticks=range(0, 101, 20), xticks=sizes
         )
@@ -156,7 +156,7 @@ def main(argv: list[str] | None = None) -> None:
     sizes = size.unique().tolist()
     groups = [size == n for n in sizes] + [size >= 0]
     rows: list[list[object]] = [[name] for name in [*(f"{n} operators" for n in sizes), "all"]]
-    header = ["accuracy in % on test", "pairs", "commonest relation"]
+    header = ["accuracy in % on test", "pairs", "most common relation"]
     guess = [100 * y[group].bincount().max().item() / int(group.sum()) for group in groups]
     for row, group, rate in zip(rows, groups, guess, strict=True):
         row += [int(group.sum()), f"{rate:.1f}"]

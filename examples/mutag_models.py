@@ -38,7 +38,8 @@ class GIN(nn.Module):
         return torch.stack(said).sum(0)
 
     def shares(self, batch: Any) -> Tensor:
-        """`[N]`: what each atom adds to the logit of the last class (mutagenic), minus the mean of the others'; without biases."""
+        """`[N]`: what each atom adds to the logit of the last class (mutagenic), minus the mean of the
+        others'; without biases."""
         across = [answer.weight[-1] - answer.weight[:-1].mean(0) for answer in self.answers]
         return torch.stack([h @ w for w, h in zip(across, self._states(batch), strict=True)]).sum(0)
 

@@ -88,9 +88,9 @@ def accuracies(p: Tensor, y: Tensor, is_root: Tensor) -> tuple[float, float, flo
 
 @common.reading()
 def load(run: common.Run) -> tuple[list[learning.Samples], SST, str]:
-    """The samples for each network, the training set, and the reported set.
+    """The samples for each network, the training set, and the set that is reported on.
 
-    Each network holds out another fiftieth of train to choose its epoch: the reported set chooses nothing.
+    Each network holds out another fiftieth of train to choose its epoch: the set that is reported on chooses nothing.
     """
     root, batch_size = (QUICK, 8) if run.args.quick else (run.args.data, 64)
     train = SST(root, "train")
