@@ -232,7 +232,7 @@ def load(run: common.Run) -> tuple[learning.Samples, Standardise]:
         invent(root / FILE)
     plain = [ENAS(root, split, burn_in, file=file) for split in ("train", "test")]
     if any(sample.num_nodes != VERTICES for part in plain for sample in part):
-        raise ValueError(f"expected architectures of {LAYERS} layers alone, as in {FILE}.")
+        raise ValueError(f"expected architectures of {LAYERS} layers only, as in {FILE}.")
     accuracy = torch.cat([sample.y for sample in plain[0]]).double()
     scale = Standardise(accuracy.mean().item(), accuracy.std(correction=0).item())
     prepare = Compose([scale, Positions()])

@@ -77,7 +77,8 @@ def load_best(model: nn.Module, best: Path) -> None:
 def flags_in(path: Path) -> Any:
     """The flags with which the run of a folder was started."""
     with intact(
-        path, "It alone tells whether the interrupted run had these flags: name another folder with --out"
+        path,
+        "Only this file tells whether the interrupted run had these flags: name another folder with --out",
     ):
         return json.loads(path.read_text(encoding="utf-8"))
 

@@ -164,7 +164,7 @@ def main(argv: list[str] | None = None) -> None:
     polar = y != 2
     judged = (y, y[is_root], (y > 2)[polar], (y > 2)[polar & is_root])
     guess = tuple(100 * v.long().bincount().max().item() / len(v) for v in judged)
-    rows = {"commonest label": guess} | ({} if run.args.quick else PAPER)
+    rows = {"most common label": guess} | ({} if run.args.quick else PAPER)
     rows[f"{len(models)} Tree-LSTMs (this run)"] = ours
     header = ["accuracy in %", "5 classes: phrases", "sentences", "2 classes: phrases", "sentences"]
     table = common.table(header, [[name, *(f"{v:.1f}" for v in row)] for name, row in rows.items()])
