@@ -61,7 +61,7 @@ def passage(data: TokenRoles, most_lines: int = 16, columns: int = 72) -> tuple[
 
 
 def draw_code(title: str, code: list[str], statements: Statements, guesses: dict[str, Any]) -> Any:
-    """The code once per model: each token in the colour of its predicted role's family, errors in red with that role."""
+    """The code once per model: each token in the colour of its predicted role's family, errors in red with it."""
     from matplotlib.patches import Rectangle
 
     red, text, middle = "#C00020", {"size": 8, "family": "monospace", "color": "#20262C"}, {"va": "center"}
