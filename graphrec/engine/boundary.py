@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 
 from ..cell import OF_EDGES, Fetch, Own
@@ -28,6 +29,7 @@ class Boundary:
 
     def __init__(self, run: Context, x: Tensor, initial: list[Tensor]) -> None:
         self._run, self._x, self._initial = run, x, initial
+        self._with_grad = torch.is_grad_enabled()
         steps = run.plan.steps
         self._node_counts = [stop - start for start, stop in pairwise(steps.node_bounds)]
         self._edge_counts = [stop - start for start, stop in pairwise(steps.edge_bounds)]
@@ -38,7 +40,9 @@ class Boundary:
     def projected(self) -> Tensor:
         """`[N, ...]`: what the cell makes of x, in the order of the plan's positions."""
         cell, plan, x = self._run.cell, self._run.plan, self._x
-        rows = cell.project(x if plan.is_identity else move(x, plan.perm, plan.inv_perm))
+        # Rounds to a fixed point may be the first to look, and have no gradients.
+        with torch.set_grad_enabled(self._with_grad):
+            rows = cell.project(x if plan.is_identity else move(x, plan.perm, plan.inv_perm))
         if not isinstance(rows, Tensor) or rows.dim() < 1 or rows.shape[0] != x.shape[0]:
             got = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
             raise ValueError(
@@ -48,7 +52,8 @@ class Boundary:
 
     @cached_property
     def _parts_of_x(self) -> tuple[Tensor, ...]:
-        return self.projected.split(self._node_counts)
+        with torch.set_grad_enabled(self._with_grad):
+            return self.projected.split(self._node_counts)
 
     def x(self, step: Step) -> Tensor:
         """`[n, ...]`: the step's rows of x."""

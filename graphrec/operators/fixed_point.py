@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
+Fields = Sequence[Tensor]
 _OTHERWISE = ("error", "warn")
 
 
@@ -52,3 +58,51 @@ class NoFixedPointError(RuntimeError):
 
 class NoFixedPointWarning(UserWarning):
     """The same, where it is to be no error."""
+
+
+def iterate(
+    once: Callable[[Fields], Fields], state: Fields, until: FixedPoint, component: Tensor, what: str
+) -> Fields:
+    """The fields of a state after as many rounds as it takes until no component changes any more.
+
+    Args:
+        once: a round.
+        state: before the first one.
+        until: how far.
+        component: `[n]`, the number of each node's component, from 0 on.
+        what: is iterated, for the error.
+    """
+    moving = torch.ones(int(component.max()) + 1, dtype=torch.bool, device=component.device)
+    residual = torch.full(moving.shape, torch.inf, device=component.device)
+    for _ in range(until.limit):
+        new = once(state)
+        residual = _change(state, new, component, len(moving))
+        # A component that has settled stays as it is, however long others take.
+        still = moving[component]
+        state = [torch.where(_like(still, a), b, a) for a, b in zip(state, new, strict=True)]
+        moving = moving & ~(residual <= until.tolerance)
+        if not bool(moving.any()):
+            return state
+    left = float(residual[moving].max())
+    message = (
+        f"{what} of {int(moving.sum())} of {len(moving)} cyclic components still change by {left:.0e} after "
+        f"{until.limit} rounds, more than the tolerance of {until.tolerance:.3g}: raise the limit or the tolerance, "
+        f"take a number of rounds, or a cell that contracts (smaller weights)."
+    )
+    if until.otherwise == "error":
+        raise NoFixedPointError(message, left)
+    warnings.warn(message, NoFixedPointWarning, stacklevel=3)
+    return state
+
+
+def _change(old: Fields, new: Fields, component: Tensor, count: int) -> Tensor:
+    """For each component by how much its largest change changes a number of the state."""
+    most = torch.zeros(count, device=component.device, dtype=old[0].dtype)
+    for a, b in zip(old, new, strict=True):
+        change = (b - a).abs().reshape(len(a), -1).amax(1) if a.numel() else a.new_zeros(len(a))
+        most = most.scatter_reduce(0, component, change, "amax")
+    return most
+
+
+def _like(mask: Tensor, rows: Tensor) -> Tensor:
+    return mask.view(-1, *[1] * (rows.dim() - 1))

@@ -19,8 +19,13 @@ def is_plain_only(rows: Tensor) -> bool:
 
 def must_be_plain(grads: Sequence[Tensor | None]) -> bool:
     """Whether it is so on the way back: it is to be differentiable itself, or takes many gradients at once."""
+    return torch.is_grad_enabled() or is_batched(grads)
+
+
+def is_batched(grads: Sequence[Tensor | None]) -> bool:
+    """Whether these are many gradients at once."""
     functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
-    return torch.is_grad_enabled() or any(
+    return any(
         grad is not None and (functorch.is_legacy_batchedtensor(grad) or functorch.is_batchedtensor(grad))
         for grad in grads
     )

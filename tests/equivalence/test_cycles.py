@@ -255,12 +255,44 @@ class TestFixedPoint:
         with pytest.raises(gr.NoFixedPointError, match="the gradients of 1 of 1 cyclic components"):
             h.sum().backward()
 
-    def test_second_derivatives_are_refused(self):
+    @pytest.mark.parametrize("name", ["a cell with project", "GCN, which has constants"])
+    @pytest.mark.parametrize("begins", ["with a cycle", "with another node"])
+    def test_second_derivatives_are_those_of_unrolling(self, name, begins):
+        s = with_loops() if begins == "with another node" else gr.dag([[0, 1, 1, 2, 3], [1, 0, 2, 3, 2]], 4)
+        cell = contracting() if name == "a cell with project" else gr.GCNCell(3, 3).double()
+        if name != "a cell with project":
+            with torch.no_grad():
+                cell.lin.weight *= 0.2
+        x = torch.randn(s.num_nodes, 3, dtype=torch.float64, requires_grad=True)
+        inputs = [x, *cell.parameters()]
+
+        def derivatives(rounds):
+            h = gr.run(cell, gr.schedule(s, cycles="iterate", rounds=rounds), x).h
+            # (Where a fixed point begins it does not tell, so that x of a GCN has no gradient there.)
+            options = {"allow_unused": True, "materialize_grads": True}
+            first = torch.autograd.grad(h.sin().sum(), inputs, create_graph=True, **options)
+            return *first, *torch.autograd.grad(sum(grad.square().sum() for grad in first), inputs, **options)
+
+        for found, unrolled in zip(derivatives(TIGHT), derivatives(200), strict=True):
+            assert_close(found, unrolled)
+
+    def test_gradgradcheck(self):
+        cell, s = contracting(), gr.dag([[0, 1], [1, 0]], 2)
+        plan = gr.schedule(s, cycles="iterate", rounds=TIGHT)
+        x = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradgradcheck(lambda x: gr.run(cell, plan, x).h, (x,), **GRADCHECK)
+
+    def test_third_derivatives_and_many_gradients_at_once_are_refused(self):
         cell, s = contracting(), with_loops()
         x = torch.randn(7, 3, dtype=torch.float64, requires_grad=True)
         h = gr.run(cell, gr.schedule(s, cycles="iterate", rounds=TIGHT), x).h
-        with pytest.raises(RuntimeError, match="create_graph"):
-            torch.autograd.grad(h.sum(), x, create_graph=True)
+        with pytest.raises(RuntimeError, match="one at a time, not many at once"):
+            torch.autograd.grad(
+                h, x, torch.ones(4, *h.shape).double(), is_grads_batched=True, retain_graph=True
+            )
+        (first,) = torch.autograd.grad(h.sum(), x, create_graph=True)
+        with pytest.raises(RuntimeError, match="first and second derivatives, and no third"):
+            torch.autograd.grad(first.square().sum(), x, create_graph=True)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
