@@ -188,7 +188,7 @@ def test_starts_from_scratch_when_finished_or_asked_or_with_other_flags(tmp_path
     assert "it had other flags" in run(tmp_path, folder, "--seed", "1", fatal="epoch   3")
     assert "as asked" in run(tmp_path, folder, "--seed", "1", "--fresh", fatal="epoch   3")
     assert json.loads((folder / "flags.json").read_text())["seed"] == "1"
-    assert "Going on" in run(tmp_path, folder, "--seed", "1")
+    assert "Continuing the interrupted run" in run(tmp_path, folder, "--seed", "1")
 
 
 def run(tmp_path, folder, *flags, fatal="", **environment):
