@@ -1,25 +1,25 @@
-"""How well will a neural network do? Predicted from its architecture, a DAG, by networks for DAGs and others.
+"""How accurate will a neural network be? Networks for DAGs, and others, predict it from its architecture, a DAG.
 
     python examples/architectures.py            # minutes on two cores; downloads 19,020 architectures, 1 MB
-    python examples/architectures.py --quick    # invented architectures, in seconds, to see it work
+    python examples/architectures.py --quick    # invented architectures, in seconds, to try it out
 
-Each sample of ENAS is an architecture of six layers: a DAG of eight vertices, input and output among them, each
-with an operation. It was judged on CIFAR-10 with weights that all architectures share. From the DAG alone that
-accuracy is predicted by
+Each sample of ENAS is an architecture of six layers: a DAG of eight vertices, including input and output, each with
+an operation. Its accuracy was measured on CIFAR-10 with weights that all architectures share. These models predict
+that accuracy from the DAG alone:
 
-- DAGNN: two layers of attention and gated recurrent units, in the order of the DAG and against it;
-- the encoder of D-VAE: a gated sum and a gated recurrent unit, in both directions, read out at the last vertex and
-  at the first; messages carry the position of the vertex that they come from, as the authors have it for these data;
-- the Child-Sum Tree-LSTM, which a DAG serves as well as a tree, in both directions, read out at the same vertices;
-- GIN: five rounds in which all vertices hear of their neighbours at once. One network hears along the edges and
-  another one against them, since an undirected edge would not say which operation comes first;
+- DAGNN: two layers of attention and gated recurrent units, forward and backward along the edges;
+- the encoder of D-VAE: a gated sum and a gated recurrent unit, in both directions, read out at the last and at the
+  first vertex; messages carry the position of their source, as in the authors' code for these data;
+- the Child-Sum Tree-LSTM, which runs on DAGs as on trees, in both directions, read out at the same vertices;
+- GIN: five rounds in which all vertices receive messages at once. One network runs forward along the edges and another
+  one backward, since an undirected edge would not say which operation comes first;
 - two baselines without a graph network: how often each operation occurs, and one-hot operations with the
-  adjacency matrix, which is possible since all architectures are of one size.
+  adjacency matrix, which is possible because all architectures have the same size.
 
-All have the same two layers on top. In the published file architectures with the same edges have the same accuracy,
-to the last digit, whatever their operations. Hence operations without edges tell nothing, and of much of the test
-set the accuracy can be looked up in train. What a model has understood shows in the rest, whose edges are new; its
-errors stand in columns of their own.
+All have the same two layers on top. In the published file architectures with the same edges have exactly the same
+accuracy, whatever their operations. So operations without edges are useless, and for much of the test set the accuracy
+can be looked up in the training set. What a model has learnt shows in the rest, whose edges are new; its errors have
+columns of their own.
 
 The split is D-VAE's, and so is the unit of the errors, the standard deviation of the training accuracies. The
 papers' own numbers measure something else: there an autoencoder learns to encode and decode architectures without
@@ -58,7 +58,7 @@ D = len(KINDS)
 
 
 class Standardise(BaseTransform):
-    """Accuracies as so many standard deviations above the mean."""
+    """Accuracies, in standard deviations above the mean."""
 
     def __init__(self, mean: float, std: float) -> None:
         self.mean, self.std = mean, std
@@ -88,7 +88,7 @@ def kinds(batch: Any) -> Tensor:
 
 
 class Counts(nn.Module):
-    """How often each operation occurs: all that can be said without edges and order."""
+    """How often each operation occurs: all that is known without edges and positions."""
 
     width = D
 
@@ -111,7 +111,7 @@ class Bits(nn.Module):
 
 
 class Rounds(nn.Module):
-    """GIN, five rounds along the edges and five against them; the sum over the vertices.
+    """GIN, five rounds forward and five backward along the edges; the sum over the vertices.
 
     The layers are those of Xu, Hu, Leskovec and Jegelka, "How Powerful are Graph Neural Networks?", ICLR 2019.
     """
@@ -138,9 +138,9 @@ class Rounds(nn.Module):
 
 
 class Ends(nn.Module):
-    """Two models in the order of the DAG and against it; the states at which they arrive.
+    """Two models, forward and backward along the edges; their final states.
 
-    That is the output's in the one and the input's in the other, since there is a path from each vertex to the next.
+    These are the output's and the input's, since there is a path from each vertex to the next.
     """
 
     def __init__(self, build: Callable[[], gr.Recursive], hidden: int) -> None:
@@ -232,7 +232,7 @@ def load(run: common.Run) -> tuple[learning.Samples, Standardise]:
         invent(root / FILE)
     plain = [ENAS(root, split, burn_in, file=file) for split in ("train", "test")]
     if any(sample.num_nodes != VERTICES for part in plain for sample in part):
-        raise ValueError(f"expected architectures of {LAYERS} layers alone, as in {FILE}.")
+        raise ValueError(f"expected architectures of {LAYERS} layers only, as in {FILE}.")
     accuracy = torch.cat([sample.y for sample in plain[0]]).double()
     scale = Standardise(accuracy.mean().item(), accuracy.std(correction=0).item())
     prepare = Compose([scale, Positions()])
@@ -247,7 +247,7 @@ def edges(sample: Any) -> tuple[int, ...]:
 
 
 def predict(model: learning.Regressor, samples: learning.Samples) -> Tensor:
-    """`[G]`: what the model says of the test set."""
+    """`[G]`: the model's predictions for the test set."""
     with torch.no_grad():
         return torch.cat([model(batch) for batch in samples.test_dataloader()])
 
@@ -268,8 +268,8 @@ def measure(said: Tensor, true: Tensor, new: Tensor, std: float) -> list[object]
 
 
 def draw(true: Tensor, said: dict[str, Tensor], new: Tensor, test: list[Any]) -> Any:
-    """Per model what it says against what is true; below, the architectures that the last model takes for the best
-    and the worst.
+    """For each model, predictions against true accuracies; below, the architectures that the last model ranks best
+    and worst.
 
     Args:
         true, said: accuracies in per cent, `[G]`.
@@ -366,7 +366,7 @@ def main(argv: list[str] | None = None) -> None:
     run.finish(
         f"{common.table([f'{len(y):,} test architectures', 'weights', *columns], rows)}\n\n"
         f"{'Invented architectures. ' if run.args.quick else ''}RMSE in standard deviations of the training "
-        f"accuracies and in points of per cent;\nof the former one is {100 * scale.std:.3f} of the latter. "
+        f"accuracies and in percentage points;\none standard deviation is {100 * scale.std:.3f} points. "
         f"The mean of the training accuracies is {100 * scale.mean:.2f} %."
     )
 

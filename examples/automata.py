@@ -1,4 +1,4 @@
-"""Automata in the states of a network: all strings as a tree, the automaton extracted from it, and its picture."""
+"""Automata in the states of a network: all strings as a tree, the automaton extracted from them, and its picture."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INK, FAINT, FILL = "#39424C", "#9AA5B1", "#D6EAF5"
 def prefix_tree(length: int, symbols: int = 2) -> tuple[gr.Structure, Tensor]:
     """All strings of up to `length` symbols as one structure: a node for each, with an edge from its longest prefix.
 
-    A cell for chains runs on it as it is, since each node has one predecessor, and goes through each prefix once.
+    Each node has one predecessor, so cells for chains run on it unchanged, and visit each prefix once.
 
     Returns:
         the structure, whose node v, followed by symbol a, is node `symbols * v + 1 + a`; node 0 is the empty
@@ -31,7 +31,7 @@ def prefix_tree(length: int, symbols: int = 2) -> tuple[gr.Structure, Tensor]:
 
 
 def answers(automaton: Automaton, length: int) -> Tensor:
-    """`[N]` bool: what the automaton says to each string, in the order of `prefix_tree`."""
+    """`[N]` bool: the automaton's answer to each string, in the order of `prefix_tree`."""
     step = torch.tensor(automaton.step)
     accepts = torch.tensor([state in automaton.accepting for state in range(len(step))])
     states = [torch.tensor([0])]
@@ -41,7 +41,7 @@ def answers(automaton: Automaton, length: int) -> Tensor:
 
 
 def extract(h: Tensor, accepted: Tensor, parts: int, symbols: int = 2) -> Automaton | None:
-    """The automaton that a network has made of its state space.
+    """The automaton that a network has learnt, extracted from its state space.
 
     The range of each neuron is cut into equal parts, and states in the same cell of that grid count as one. The
     search begins at the empty string and follows all symbols, from each cell for the first string that has led

@@ -19,31 +19,31 @@ INPUT, NOT, AND, LATCH = range(4)  # all that and-inverter graphs have
 KINDS = 4
 CODE = 24  # random patterns by which inputs, and what is computed from them, are told apart
 D = KINDS + CODE
-ROUNDS = 10  # of networks that have so many however deep a circuit is
+ROUNDS = 10  # of networks whose number of rounds does not depend on the circuit's depth
 CYCLES = 4  # sweeps through a circuit with latches
-SHARE = 0.95  # of a change that goes on, at most, where cycles are to settle
+SHARE = 0.95  # of a change, the most that is passed on where cycles must settle
 SETTLED = gr.FixedPoint(tolerance=1e-3)
 
 
 class Said(NamedTuple):
-    """What is said of circuits: how probable it is that each gate is 1 `[N]`, and which pairs are equal `[P]`, bool."""
+    """What is predicted: how probable it is that each gate is 1 `[N]`, and which pairs are equal `[P]`, bool."""
 
     one: Tensor
     same: Tensor
 
 
 def draw_code(nodes: int, generator: torch.Generator | None = None) -> Tensor:
-    """`[N, CODE]`, of 1 and -1: what inputs show for some patterns. Without it a AND b would look like c AND d."""
+    """`[N, CODE]`, of 1 and -1: the inputs' values in some patterns. Without it a AND b would look like c AND d."""
     return 2.0 * torch.randint(2, (nodes, CODE), generator=generator) - 1
 
 
 def begins(kind: Tensor) -> Tensor:
-    """`[N]` bool: which gates show what is given to them, inputs and latches."""
+    """`[N]` bool: which gates have given values, inputs and latches."""
     return (kind == INPUT) | (kind == LATCH)
 
 
 def features(kind: Tensor, code: Tensor) -> Tensor:
-    """`[N, D]`: the kind of each gate, one-hot, and the code of those that begin."""
+    """`[N, D]`: the kind of each gate, one-hot, and the code of inputs and latches."""
     return torch.cat([one_hot(kind, KINDS).float(), code * begins(kind).unsqueeze(1)], dim=1)
 
 
@@ -64,7 +64,7 @@ class Gates(nn.Module):
 
     def forward(self, batch: Any) -> Tensor:
         """`[N + P]`: logits of the gates, then those of the pairs."""
-        # In training inputs have other codes each time, lest these be learnt by heart.
+        # In training inputs get new codes each time, so that these are not memorised.
         code = draw_code(batch.num_nodes).to(batch.code) if self.training else batch.code
         h = self.encode(features(batch.node_type, code), gr.from_pyg(batch))
         one, other = batch.pair_index
@@ -91,7 +91,7 @@ class Teacher(learning.Learner):
         super().__init__(network, metrics, lr=lr, weight_decay=0.0)
 
     def targets(self, batch: Any) -> Tensor:
-        """`[N + P, 2]`: what is to be said, and whether of a pair."""
+        """`[N + P, 2]`: the target, and whether it is that of a pair."""
         said = torch.cat([batch.y, batch.pair_y.float()])
         of_pair = torch.cat([torch.zeros_like(batch.y), torch.ones_like(batch.pair_y.float())])
         return torch.stack([said, of_pair], dim=1)
@@ -105,7 +105,7 @@ class Teacher(learning.Learner):
         return error + 0.3 * binary_cross_entropy_with_logits(outputs[of_pair], said[of_pair])
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Cells that are to contract do so."""
+        """Keep the cells that must contract contracting."""
         for module in self.modules():
             if isinstance(module, Contracting):
                 module.contract()
@@ -121,7 +121,7 @@ class GateError(MeanMetric):
 
 
 class PairAccuracy(MeanMetric):
-    """The share of pairs that are judged rightly."""
+    """The share of pairs that are judged correctly."""
 
     def update(self, value: Any, weight: Any = None) -> None:
         """What `Gates` returns, and the targets."""
@@ -131,7 +131,7 @@ class PairAccuracy(MeanMetric):
 
 
 class Lifted(nn.Module):
-    """A linear layer, then a model whose nodes begin with their inputs."""
+    """A linear layer, then a model whose initial states are its outputs."""
 
     def __init__(self, model: nn.Module, hidden: int) -> None:
         super().__init__()
@@ -144,12 +144,12 @@ class Lifted(nn.Module):
 
 
 class Rounds(nn.Module):
-    """A cell in rounds in which all gates hear of each other at once.
+    """A cell in rounds, in which all gates are updated at once.
 
     Args:
         cell: the equations, the same in all rounds.
         rounds: how many, or None: as many as the deepest circuit of the batch has levels.
-        both: whether gates also hear of those that read them, by edges of relation 1.
+        both: whether gates also receive messages from their fan-outs, by edges of relation 1.
     """
 
     def __init__(self, cell: gr.Cell, rounds: int | None = ROUNDS, both: bool = False) -> None:
@@ -163,7 +163,7 @@ class Rounds(nn.Module):
 
 
 class Cut(nn.Module):
-    """A model of circuits of which latches read nothing."""
+    """A model of circuits whose latches read nothing."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -187,8 +187,8 @@ def level_in_cycle(s: gr.Structure) -> Tensor:
 
 
 class Contracting(gr.RecNNCell):
-    """The recursive network with two slots, whose cycles settle: no number of a state moves by more than `SHARE` of
-    the greatest move among those that it is computed from, as the rows of its weights are kept that small.
+    """The recursive network with two slots, whose cycles settle: no number of a state changes by more than `SHARE` of
+    the largest change among the numbers that it is computed from, since the rows of the weights are kept small.
 
     F. Gu, H. Chang, W. Zhu, S. Sojoudi and L. El Ghaoui, "Implicit Graph Neural Networks", NeurIPS 2020.
     """
@@ -204,20 +204,20 @@ class Contracting(gr.RecNNCell):
 
 
 class Products(gr.Cell):
-    """What is no network: an AND shows the product of what it reads, a NOT what is left to 1, a latch what it reads.
+    """No network: the value of an AND is the product of its inputs, of a NOT 1 minus its input, of a latch its input.
 
-    Of 0 and 1 that is simulation. Of probabilities it is right if all that a gate reads is independent: the textbook's
-    signal probability, wrong where paths that have parted meet again. A latch moves only halfway to what it reads, so
-    that one which reads its own complement settles.
+    With values 0 and 1 this is simulation. With probabilities it is exact if the inputs of each gate are independent
+    (the textbook's signal probability), and wrong where paths split and meet again. A latch moves only halfway to its
+    input, so that a latch which reads its own complement settles.
 
     Args:
-        width: W, how many numbers a gate shows.
+        width: W, how many numbers a gate's value has.
 
-    Shapes: x `[N, KINDS + W]`, the kind, one-hot, and what a gate shows that begins; State `p` `[N, W]`.
+    Shapes: x `[N, KINDS + W]`, the kind, one-hot, and the value of inputs and latches; State `p` `[N, W]`.
     """
 
     class State(NamedTuple):
-        """What gates show."""
+        """The values of gates."""
 
         p: Tensor
 
@@ -234,7 +234,7 @@ class Products(gr.Cell):
 
 
 def products(batch: Any, given: Tensor) -> Tensor:
-    """`[N, W]`: what gates show, given what those show that begin, `[N, W]`."""
+    """`[N, W]`: the values of gates, given those of inputs and latches, `[N, W]`."""
     x = torch.cat([one_hot(batch.node_type, KINDS).float(), given], dim=1)
     settled = gr.FixedPoint(tolerance=1e-4, limit=10_000)
     with torch.no_grad():
@@ -243,13 +243,13 @@ def products(batch: Any, given: Tensor) -> Tensor:
 
 
 def independent(batch: Any) -> Said:
-    """Probabilities as if all that a gate reads were independent; gates are equal where these are."""
+    """Probabilities as if the inputs of each gate were independent; gates with equal ones count as equal."""
     one = products(batch, torch.full((batch.num_nodes, 1), 0.5)).squeeze(1)
     return Said(one, (one[batch.pair_index[0]] - one[batch.pair_index[1]]).abs() < 1e-6)
 
 
 def simulated(batch: Any) -> Said:
-    """The codes that networks see, simulated: shares of 1 among the patterns; gates are equal where patterns are."""
+    """The codes that networks see, simulated: shares of 1 among the patterns; gates with equal patterns are equal."""
     shown = products(batch, (batch.code + 1) / 2)
     return Said(shown.mean(dim=1), (shown[batch.pair_index[0]] == shown[batch.pair_index[1]]).all(dim=1))
 

@@ -1,35 +1,35 @@
 """How probable is it that a gate is 1, and which gates compute the same? Networks over gate-level circuits.
 
-    python examples/circuits.py                      # minutes on one core; circuits are drawn and built here
+    python examples/circuits.py                      # minutes on one core; circuits are generated here
     python examples/circuits.py --quick              # small circuits and networks: seconds
     python examples/circuits.py --netlist mine.bench # one network, on a circuit of yours (or .aag, .aig)
 
-All circuits are and-inverter graphs. Inputs are 0 or 1, evenly and on their own; by simulation it is known how often
-each gate is 1 and which gates are equal. Networks learn both from random circuits of 40 to 120 gates, and are tested
-on others, on larger ones, and on adders, multipliers and comparators of 3 to 7 bits, each built in two ways side by
-side, so that there is something to be found equal. Half of the pairs are equal; the others are chosen to be as
-probable as their partners. So that networks can tell a AND b from c AND d, inputs have codes, 24 random signs.
+All circuits are and-inverter graphs. Inputs are independent, 0 or 1 with equal probability; simulation tells how often
+each gate is 1 and which gates are equal. Networks learn both from random circuits of 40 to 120 gates. The tests are on
+others, on larger ones, and on adders, multipliers and comparators of 3 to 7 bits, each built in two ways side by side,
+so that there are equal gates to find. Half of the pairs are equal; the other pairs are gates of equal probability.
+Inputs have codes, 24 random signs, so that networks can tell a AND b from c AND d.
 
-- In order: a cell for each kind of gate, that of D-VAE, of DAGNN or the Child-Sum Tree-LSTM, or PyG's SAGEConv; each
-  gate is updated once, after what it reads. "Up and down" goes back from the outputs once more.
-- In rounds, all gates at once: the same D-VAE cells, GIN, and GGNN, which also hears against the edges. D-VAE cells in
-  as many rounds as there are levels would be the network in order again, at many times the cost.
-- What learns nothing: medians; probabilities as if the fan-ins of each gate were independent, a textbook method; and
-  simulation of just the 24 patterns that the codes are.
+- In dependency order: a cell for each kind of gate, that of D-VAE, DAGNN or the Child-Sum Tree-LSTM, or PyG's SAGEConv;
+  each gate is updated once, after its fan-ins. "Up and down" then runs once more from the outputs back.
+- In rounds, all gates at once: the same D-VAE cells, GIN, and GGNN, which also sends messages against the edges. D-VAE
+  cells in as many rounds as levels would be the first network again, at many times the cost.
+- Without learning: medians; probabilities as if the fan-ins of each gate were independent, a textbook method; and
+  simulation of only the 24 patterns of the codes.
 
-States have 48 numbers in all networks, which so differ in weights; tables say how often each gate is updated.
+States have 48 numbers in all networks, so the number of weights differs; tables say how often each gate is updated.
 
-Who wins depends; of one seed, thousandths tell nothing. On circuits as in training GGNN with a round per level has
-the smallest error. Larger circuits are deeper: there D-VAE, DAGNN and Tree-LSTM cells in order lose least, and only
-they are better than independence; the same D-VAE cells in 10 rounds, too few to hear of the inputs from level 10 on,
-fall behind from there (levels.png). But 24 simulated patterns are better still there, and in telling equal gates from
-others no network matches them. Of what was never trained on, adders are best left to independence, multipliers to DAGNN
-and Tree-LSTM cells, comparators to GGNN. One of the adders is drawn, gate by gate (adder.png).
+No network is best everywhere, and with one seed differences of thousandths mean nothing. On circuits like those in
+training, GGNN with a round per level has the smallest error. Larger circuits are deeper. There D-VAE, DAGNN and
+Tree-LSTM cells in dependency order lose least, and only they beat independence. The same D-VAE cells in 10 rounds are
+worse from level 10 on, which messages from the inputs no longer reach (levels.png). But 24 simulated patterns are still
+better there, and no network finds equal gates as well as they do. On circuits of unseen types, independence is best for
+adders, DAGNN and Tree-LSTM cells for multipliers, GGNN for comparators. One adder is drawn, gate by gate (adder.png).
 
-With latches there are cycles, and the probability is that of the long run. Five orders are compared: latches cut off;
-rounds of all gates; cycles iterated so many times (`cycles="iterate"`); iterated to a fixed point, which needs cells
-that contract, and these forget what is far away; and sweeps in order of level, each of which is a clock cycle. The
-last one is best, and the only one that is better than independence.
+With latches there are cycles, and the probability is that of the long run. Five schedules are compared: cut latches;
+rounds of all gates; cycles iterated a fixed number of times (`cycles="iterate"`); cycles iterated to a fixed point,
+which needs contracting cells, and these forget what is far away; and sweeps by level, each of which is a clock cycle.
+The last one is best, and the only one that beats independence.
 
 M. Li, S. Khan, Z. Shi, N. Wang, Y. Huang and Q. Xu, "DeepGate: Learning Neural Representations of Logic Gates", DAC
 2022 (the task); F. Brglez, "On Testability Analysis of Combinational Networks", ISCAS 1984 (independence). The papers
@@ -74,7 +74,7 @@ Say = Callable[[Any], models.Said]
 
 
 class Scale(NamedTuple):
-    """How large all is."""
+    """The sizes of circuits, networks and test sets."""
 
     train: int = 600
     test: int = 200
@@ -119,7 +119,7 @@ def sample(netlist: Netlist, prepare: BaseTransform, pairs: int = 32) -> Data:
 
 
 def calculations(bits: int) -> dict[str, Netlist]:
-    """What calculates with two words, each in two ways side by side, as they are checked for equality in practice."""
+    """Arithmetic circuits on two words, each built in two ways side by side, as in equivalence checking."""
 
     def built(*ways: Callable[[NetlistBuilder, list[int], list[int]], Sequence[int]]) -> Netlist:
         build = NetlistBuilder()
@@ -155,13 +155,13 @@ def random_samples(scale: Scale, latches: bool = False) -> learning.Samples:
 
 
 def larger_samples(scale: Scale, latches: bool = False) -> list[Data]:
-    """Random circuits that are larger than those to learn from."""
+    """Random circuits that are larger than those in training."""
     data = drawn("test", scale.test // 4, scale.larger, latches)
     return [data[i] for i in range(len(data))]
 
 
 def by_median(samples: learning.Samples) -> Say:
-    """Of each gate the median of its kind in train; all pairs are equal, as half of them are."""
+    """For each gate the median of its kind in train; all pairs count as equal, as half of them are."""
     kind, y = (torch.cat([sample[name] for sample in samples.train]) for name in ("node_type", "y"))
     median = torch.stack(
         [y[kind == k].median() if (kind == k).any() else y.median() for k in range(models.KINDS)]
@@ -170,7 +170,7 @@ def by_median(samples: learning.Samples) -> Say:
 
 
 class Judged(NamedTuple):
-    """Absolute errors of all gates `[N]`, their levels `[N]`, and which pairs were judged rightly `[P]`."""
+    """Absolute errors of all gates `[N]`, their levels `[N]`, and which pairs were judged correctly `[P]`."""
 
     error: Tensor
     level: Tensor
@@ -203,7 +203,7 @@ def draw_levels(judged: dict[str, Judged]) -> Any:
     reach = f"from here on {models.ROUNDS} rounds\ndo not reach down to the inputs"
     ax.annotate(reach, (models.ROUNDS, 0), (5, 5), **note)
     ax.set(xlabel="level of the gate", ylabel="mean absolute error of its probability", ylim=(0, None))
-    ax.set_title("random circuits that are larger than those learnt from", fontsize=10, loc="left")
+    ax.set_title("random circuits that are larger than in training", fontsize=10, loc="left")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
@@ -266,7 +266,7 @@ def compare(run: common.Run, scale: Scale) -> str:
     ]
     return (
         f"{common.table(['mean absolute error', 'weights', 'updates', *tests], errors)}\n\n"
-        f"{common.table(['pairs judged rightly, %', *tests], pairs)}"
+        f"{common.table(['pairs judged correctly, %', *tests], pairs)}"
     )
 
 
@@ -285,7 +285,7 @@ def compare_latches(run: common.Run, scale: Scale) -> str:
 
 
 def predict(run: common.Run, scale: Scale) -> str:
-    """Train one network, and say how probable it is that the gates of a file are 1; a table of its outputs."""
+    """Train one network and predict how probable it is that each gate of a file is 1; a table of its outputs."""
     netlist = readable(run.args.netlist)
     if netlist.latches:
         name, build = SWEPT, models.latch_networks(scale.hidden)[SWEPT]
@@ -307,7 +307,7 @@ def readable(path: Path) -> Netlist:
     """The and-inverter graph of a file."""
     netlist = circuits.to_aig(circuits.read_circuit(path))
     if not set(netlist.kinds) <= NUMBER.keys():
-        raise ValueError(f"{path}: gates read or outputs show constants, which the networks do not know.")
+        raise ValueError(f"{path}: gates or outputs read constants, which the networks do not support.")
     return netlist
 
 

@@ -41,7 +41,7 @@ from run_files import (
 
 Made = TypeVar("Made", bound=Learner)
 
-# Okabe and Ito's colours, which stay apart for colour-blind eyes; in the order of use.
+# Okabe and Ito's colours, which colour-blind readers can tell apart; in the order of use.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 
 
@@ -67,10 +67,10 @@ def parser(doc: str | None, *, name: str, epochs: int, data: str | None = None) 
     flags.add_argument(
         "--seed", type=_seed, default=0, help="the same seed gives the same result (default: 0)"
     )
-    flags.add_argument("--epochs", type=count, default=epochs, help=f"at most so many (default: {epochs})")
+    flags.add_argument("--epochs", type=count, default=epochs, help=f"at most this many (default: {epochs})")
     flags.add_argument("--out", type=Path, default=Path("runs", name), help=f"results (default: runs/{name})")
     flags.add_argument("--quick", action="store_true", help="a small model, few samples and epochs: seconds")
-    flags.add_argument("--fresh", action="store_true", help="start anew instead of going on")
+    flags.add_argument("--fresh", action="store_true", help="start from scratch instead of resuming")
     if data is not None:
         flags.add_argument("--data", type=Path, help=data)
     return flags
@@ -79,7 +79,7 @@ def parser(doc: str | None, *, name: str, epochs: int, data: str | None = None) 
 def start(flags: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> Run:
     """Read the flags (of the command line, or `argv`) and open the folder; see `Run`."""
     if "OMP_NUM_THREADS" not in os.environ:
-        # Steps of a small network are over before a second thread has started, and on a busy machine threads that
+        # Steps of a small network end before a second thread has started, and on a busy machine threads that
         # wait for each other make an epoch last minutes.
         torch.set_num_threads(1)
     args = flags.parse_args(argv)
@@ -90,8 +90,8 @@ def start(flags: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> 
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Around the reading of data, or before a function that reads them: what is wrong with files or folders ends the
-    example with one line, which names the flag where the data sets name their argument."""
+    """For a block or function that reads data: an error of files or folders ends the example with one line, which names
+    the flag instead of the data set's argument."""
     try:
         yield
     except (OSError, ValueError, ImportError) as error:
@@ -104,9 +104,9 @@ def reading() -> Iterator[None]:
 class Run:
     """One run of an example, and its folder `--out`.
 
-    A run that was interrupted, even by `kill -9`, goes on after its last complete epoch when it is started
-    again with the same flags, and gives the result that it would have given. Where the last run has finished
-    or had other flags, and with --fresh, a run starts anew and replaces what is there.
+    A run that was interrupted, even by `kill -9`, resumes after its last complete epoch when it is started again
+    with the same flags, and gives the same result as without the interruption. If the last run has finished or had
+    other flags, and with --fresh, a run starts from scratch and replaces what is there.
 
     In the folder: `flags.json`, `results.txt` (written last: its absence tells an interrupted run), pictures,
     and per model `best.ckpt` (by the validation), `last.ckpt` and, once trained, `done.json`.
@@ -127,16 +127,16 @@ class Run:
         monitor: str = "val_accuracy",
         goal: float | None = None,
     ) -> Made:
-        """Train a model, or go on with it; returns it with the weights of its best epoch, ready to use.
+        """Train a model, or resume its training; returns it with the weights of its best epoch, ready to use.
 
-        Its attributes `epochs` and `best_score` say for how long it was trained, and how good `monitor` became.
+        Its attributes `epochs` and `best_score` are how long it was trained and the best value of `monitor`.
 
         Args:
             name: the model's folder.
             build: makes the model; called with the random numbers seeded, so that each model of a run starts
                 the same whatever was done before.
             data: what to train on.
-            patience: stop after so many epochs without a better `monitor`.
+            patience: stop after this many epochs without a better `monitor`.
             monitor: higher is better, unless it ends in "loss" or "error".
             goal: stop as soon as `monitor` is better than this.
         """
@@ -164,12 +164,10 @@ class Run:
             )
             before = progress(last)
             if before.epochs:
-                load_best(
-                    model, best
-                )  # of use at the end alone, but a damaged file is told of before the work
+                load_best(model, best)  # needed at the end only, but a damaged file should be reported first
                 say(f"Resuming from {last}, after {before.epochs} epoch{'s' * (before.epochs != 1)}.")
             begin = time.perf_counter()
-            # Lightning does not remember that it has stopped early: it would train on.
+            # Lightning does not remember that it stopped early: it would continue training.
             if before.waited < patience and not is_better(before.score, goal, mode):
                 ckpt = last if before.epochs else None
                 trainer.fit(model, datamodule=data, ckpt_path=ckpt, weights_only=True)
@@ -202,7 +200,7 @@ class Run:
         models = sorted({path.parent for name in NAMES for path in self.folder.glob(f"*/{name}")})
         if models and not flags.exists():
             sys.exit(
-                f"{models[0]}/ holds a training, but {flags} is missing, so an example has not made it: name another "
+                f"{models[0]}/ holds a training, but {flags} is missing, so no example made it: name another "
                 f"folder with --out, or delete {self.folder}/."
             )
         if models:
@@ -212,9 +210,9 @@ class Run:
             elif results.exists():
                 anew = "it has finished"
             elif flags_in(flags) != now:
-                anew = "its flags were others"
+                anew = "it had other flags"
             if anew is None:
-                say(f"Going on with the run in {self.folder}/, which was interrupted (--fresh starts anew).")
+                say(f"Continuing the interrupted run in {self.folder}/ (--fresh starts from scratch).")
                 return
             say(f"Replacing the run in {self.folder}/: {anew}.")
         results.unlink(missing_ok=True)
@@ -228,12 +226,12 @@ class Run:
 
 def make_trainer(*, callbacks: Sequence[Callback] = (), **options: Any) -> L.Trainer:
     """Lightning's Trainer: a progress bar on a terminal, else a line per epoch; nothing else is printed."""
-    # What Lightning tells at this level is which devices there are, and advertisements.
+    # At this level Lightning reports devices and advertisements.
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # The samples are in memory: worker processes would have nothing to do but to copy them.
+    # The samples are in memory: worker processes would only copy them.
     warnings.filterwarnings("ignore", ".*does not have many workers", PossibleUserWarning)
-    # A folder with checkpoints in it is what one resumes from.
+    # Runs resume from a folder with checkpoints.
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty", UserWarning)
     # Lightning 2.6 asks torch's pytree about leaves the old way in every fit.
     warnings.filterwarnings("ignore", r".*treespec, LeafSpec\)", FutureWarning)
@@ -284,7 +282,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def figure(width: float, height: float) -> Any:
-    """An empty matplotlib Figure, in inches, drawn without a screen, and with no global state changed."""
+    """An empty matplotlib Figure, sized in inches, drawn without a screen and without changing global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

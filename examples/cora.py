@@ -1,17 +1,17 @@
-"""What is a paper about? GCN and GAT on Cora, beside the same networks of PyG.
+"""What is a paper about? GCN and GAT on Cora, compared with the same networks in PyG.
 
-    python examples/cora.py            # two networks, five times here and in PyG: minutes; downloads Cora, if need be
+    python examples/cora.py            # two networks, five times here and in PyG: minutes; downloads Cora if needed
     python examples/cora.py --quick    # narrow networks, few epochs, once: seconds
-    python examples/cora.py --data CiteSeer    # any other folder in the form of Planetoid
+    python examples/cora.py --data CiteSeer    # any other folder in Planetoid's format
 
-Cora is one graph: 2,708 papers, the words that each has, and which cites which. Of 140 papers, 20 of each of seven
-subjects, a network is told the subject; 500 choose the epoch, 1,000 are reported on, as in the public split. Two
-rounds of a graph network let a paper see the words of papers two citations away, of which most have no label.
+Cora is one graph: 2,708 papers, their words, and their citations. As in the public split, 140 papers are labelled, 20
+of each of seven subjects; 500 others choose the epoch, and 1,000 are the test set. With two rounds of a graph network,
+a paper sees the words of papers two citations away, most of which have no label.
 
-Each network is trained by the same loop here and in PyG, from the same weights, with the hyperparameters of its
-paper. Random numbers are seeded alike, and both draw the same masks of dropout: all that differs is the order of sums.
-The authors stopped when the loss on the 500 no longer fell; here the number of epochs is fixed, and the weights of the
-best one, by right answers to the 500 and then by their loss, are used.
+Each network is trained by the same loop in graphrec and in PyG, from the same weights, with the hyperparameters of its
+paper. Random numbers have the same seeds and dropout the same masks: only the order of sums differs. The authors
+stopped when the loss on the 500 no longer fell. Here the number of epochs is fixed, and the weights of the best epoch
+are used, by accuracy on the 500 and then by their loss.
 
 T. Kipf and M. Welling, "Semi-Supervised Classification with Graph Convolutional Networks", ICLR 2017 (GCN);
 P. Veličković, G. Cucurull, A. Casanova, A. Romero, P. Liò and Y. Bengio, "Graph Attention Networks", ICLR 2018 (GAT).
@@ -60,7 +60,7 @@ def load(root: Path | None) -> tuple[Any, str]:
 
 
 class Network(nn.Module):
-    """Two rounds of graphrec, with dropout of what each of them reads."""
+    """Two rounds of graphrec, with dropout of the inputs of each."""
 
     def __init__(self, cells: list[gr.Cell], between: nn.Module, dropout: float) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class Network(nn.Module):
 
 
 class Theirs(nn.Module):
-    """Two convolutions of PyG, otherwise as `Network`."""
+    """Two convolutions of PyG, otherwise like `Network`."""
 
     def __init__(self, convs: list[nn.Module], between: nn.Module, dropout: float) -> None:
         super().__init__()
@@ -160,10 +160,10 @@ NETWORKS = {
 
 
 class Trained(NamedTuple):
-    """What has come of one training.
+    """The result of one training.
 
     Attributes:
-        accuracy: `[epochs, 2]`, right answers in per cent, among the 500 and the 1,000, after each epoch.
+        accuracy: `[epochs, 2]`, accuracy in per cent on the 500 and on the 1,000, after each epoch.
         best: the epoch that the 500 chose.
         seconds: per epoch, of the training alone; the median.
         network: with the weights of the best epoch.
@@ -231,7 +231,7 @@ def spread(scores: Tensor) -> str:
 
 
 def draw_curves(results: Mapping[str, list[list[Trained]]], published: bool = True) -> Any:
-    """Accuracy over the epochs, of graphrec and of PyG, and what is published of Cora."""
+    """Accuracy over the epochs, of graphrec and of PyG, and the published one for Cora."""
     fig = common.figure(4.9 * len(results), 3.9)
     for ax, (name, pairs) in zip(fig.subplots(1, len(results), sharey=True), results.items(), strict=True):
         looks = (("graphrec", common.COLOURS[0], "-"), ("PyG", common.COLOURS[1], "--"))
@@ -251,12 +251,12 @@ def draw_curves(results: Mapping[str, list[list[Trained]]], published: bool = Tr
         ax.grid(axis="y", color="#E6E9EC")
         ax.spines[["top", "right"]].set_visible(False)
     fig.axes[0].legend(frameon=False, loc="lower right")
-    fig.axes[0].set_ylabel("right answers on the test papers, %")
+    fig.axes[0].set_ylabel("correct answers on the test papers, %")
     return fig
 
 
 def draw_states(network: Network, data: Any, subjects: Sequence[str] = SUBJECTS) -> Any:
-    """What the papers are in the network, round by round: the plane in which they differ most."""
+    """The papers' states, round by round, in the plane in which they differ most."""
     with torch.no_grad():
         states = [data.x, *network.rounds(data)]
     titles = ("the words of a paper", "after round 1", "after round 2")
@@ -265,9 +265,9 @@ def draw_states(network: Network, data: Any, subjects: Sequence[str] = SUBJECTS)
     order = torch.randperm(len(data.y), generator=torch.Generator().manual_seed(0))
     fig = common.figure(12.6, 4.9)
     for ax, title, h in zip(fig.subplots(1, 3), titles, states, strict=True):
-        # Rows of one length: how strongly a paper says something counts less than what it says.
+        # Rows of one length: directions matter more here than norms.
         h = nn.functional.normalize(h)
-        torch.manual_seed(0)  # pca_lowrank begins at random
+        torch.manual_seed(0)  # pca_lowrank starts at random
         at = (h @ torch.pca_lowrank(h, q=4, center=True, niter=6)[2][:, :2])[order]
         shown: dict[str, Any] = {"s": 7, "alpha": 0.6, "linewidths": 0}
         ax.scatter(*at.T, c=[colours[subject] for subject in data.y[order].tolist()], **shown)
@@ -314,7 +314,7 @@ def main(argv: list[str] | None = None) -> None:
     best = max((pair[0] for pair in results["GCN"]), key=lambda trained: trained.accuracy[trained.best, 0])
     subjects = SUBJECTS if is_cora else [f"class {number}" for number in range(dataset.num_classes)]
     draw_states(best.network, data, subjects).savefig(run.folder / "states.png")
-    # Apart from the results, which a second run repeats: a time is of this machine and this minute.
+    # Apart from the results, which a second run repeats: times depend on the machine and its load.
     measured = common.table(["ms per epoch, measured in this run", "graphrec", "PyG"], times)
     common.write_text(run.folder / "times.txt", f"{measured}\n")
     common.say(f"\n{measured}")

@@ -1,19 +1,19 @@
-"""Dates written in many ways, in ISO form: an encoder-decoder without attention, and four ways to let it speak.
+"""Dates written in many ways, to ISO format: an encoder-decoder without attention, with four ways of decoding.
 
     python examples/dates.py            # a few minutes on two cores; downloads nothing
-    python examples/dates.py --quick    # seconds, to see it work
+    python examples/dates.py --quick    # seconds, to try it out
 
-A GRU reads a text such as "Sat, 30 May 65" to its end; its last state is all from which another GRU says
-"2065-05-30". The texts are drawn: days from 1969 to 2068 in 22 formats and three kinds of letters. No day of the
-test set is in training, however it is written. A second test is on what training has not prepared for: the same
-texts with a letter missing in the name of the month, where the name is written out.
+A GRU reads a text such as "Sat, 30 May 65" to its end. From its last state alone, another GRU writes "2065-05-30".
+The texts are generated: days from 1969 to 2068 in 22 formats, in lower, upper or mixed case. No day of the test set is
+in training, in any format. A second test shows inputs that training does not cover: the same texts with a letter
+missing in the name of the month, if the name is written out.
 
-An answer is right if all ten characters are. Decoding is greedy, by drawing, or by beam search, with the same
-weights. Two networks are trained: one that always hears the true beginning of the date while it learns, and one that
-hears what it has said itself half of the time (S. Bengio et al., "Scheduled Sampling for Sequence Prediction with
-Recurrent Neural Networks", NIPS 2015, with a constant probability).
+An answer is correct if all ten characters are. Decoding is greedy, by sampling, or by beam search, with the same
+weights. Two networks are trained: one with teacher forcing, and one with scheduled sampling, which reads its own
+output half of the time (S. Bengio et al., "Scheduled Sampling for Sequence Prediction with Recurrent Neural Networks",
+NIPS 2015, with a constant probability).
 
-An interrupted run goes on where it stopped when it is started again.
+An interrupted run resumes where it stopped when it is started again.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ import graphrec as gr
 from graphrec.datasets import Dates
 from graphrec.datasets.dates import FORMATS, MONTHS, write_date
 
-LIMIT = 12  # symbols that the decoder may say; a date has ten, and the end
-NETWORKS = {"hears the truth": 1.0, "hears itself half of the time": 0.5}
+LIMIT = 12  # symbols that the decoder may write; a date has ten, and the end
+NETWORKS = {"teacher forcing": 1.0, "scheduled sampling": 0.5}
 QUICK_FORMATS = ("{y}-{mm}-{dd}", "{d} {month} {y}")
 SHOWN = datetime.date(1987, 6, 12)
 SHOWN_FORMAT = "{weekday} the {ordinal} of {month}, {y}"
@@ -42,12 +42,12 @@ Decode = Callable[[Tensor, Any], list[list[int]]]  # source and its structure â†
 
 
 class Translator(nn.Module):
-    """An encoder, a decoder, and what they hear while they learn.
+    """An encoder, a decoder, and the decoder's inputs in training.
 
     Args:
         data: says which characters there are.
         hidden: the width of states.
-        teacher: how often the decoder hears the true symbol in training, instead of its own.
+        teacher: how often the decoder reads the true symbol in training, instead of its own.
         embedding: the width of the vectors of characters.
     """
 
@@ -72,7 +72,7 @@ class Translator(nn.Module):
 
 
 def answers(decode: Decode, texts: list[Tensor]) -> list[list[int]]:
-    """What is said to each text."""
+    """The answer to each text."""
     said = []
     for start in range(0, len(texts), 256):
         part = texts[start : start + 256]
@@ -101,7 +101,7 @@ def as_read(text: str, data: Dates) -> Tensor:
 
 
 def as_it_reads(model: Any, text: str, iso: str, data: Dates) -> tuple[list[str], Tensor]:
-    """After each character of a text: what the decoder would say if that were all, and how it takes to the truth.
+    """After each character of a text: what the decoder would write if the text ended there, and its probabilities.
 
     Returns:
         n answers; `[n, 10]`, the probabilities of the true characters, given the true ones before them.
@@ -143,7 +143,7 @@ class Score(NamedTuple):
 
 
 def measure(model: Any, decode: Decode, texts: list[Tensor], truth: list[str], data: Dates) -> Score:
-    """Let the model answer, and compare with the truth."""
+    """Let the model answer, and compare with the true dates."""
     said = answers(decode, texts)
     written = [as_written(answer, data) for answer in said]
     bits = [-float(p.log2().sum()) for p in probabilities(model, texts, said)]
@@ -156,11 +156,11 @@ def measure(model: Any, decode: Decode, texts: list[Tensor], truth: list[str], d
 
 
 def ways(model: Any, seed: int) -> dict[str, Decode]:
-    """The ways to let the decoder speak."""
+    """The ways of decoding."""
     chance = torch.Generator().manual_seed(seed)
     return {
         "greedy": lambda source, s: model.greedy(source, s, LIMIT),
-        "drawn": lambda source, s: model.sample(source, s, LIMIT, generator=chance),
+        "sampled": lambda source, s: model.sample(source, s, LIMIT, generator=chance),
         "beam of 2": lambda source, s: model.beam(source, s, LIMIT, width=2),
         "beam of 8": lambda source, s: model.beam(source, s, LIMIT, width=8),
     }
@@ -172,7 +172,7 @@ def percent(right: Tensor) -> str:
 
 
 def draw(right: dict[str, Tensor], kinds: Tensor, data: Dates, model: Any) -> Any:
-    """Left: the right dates of each format. Right: how a date becomes known while a text is read.
+    """Left: the correct dates of each format. Right: what is known of a date while its text is read.
 
     Args:
         right: by the name of a network, `[G]` bool.
@@ -202,8 +202,8 @@ def draw(right: dict[str, Tensor], kinds: Tensor, data: Dates, model: Any) -> An
         left.scatter(rate[i, order], rows, label=name, **style)
     left.set_yticks(rows, [write_date(SHOWN, data.formats[kind]) for kind in order], family="monospace")
     left.tick_params(axis="y", length=0, labelsize=9)
-    left.set_xlabel("right dates of the test set, by format, greedy, %")
-    left.legend(frameon=False, loc="center left", title="in training the decoder", alignment="left")
+    left.set_xlabel("correct dates of the test set, by format, greedy, %")
+    left.legend(frameon=False, loc="center left", title="training with", alignment="left")
     left.spines[["top", "right", "left"]].set_visible(False)
 
     drawn = side.imshow(p, cmap="YlGnBu", vmin=0, vmax=1, aspect="auto")
@@ -215,7 +215,9 @@ def draw(right: dict[str, Tensor], kinds: Tensor, data: Dates, model: Any) -> An
     other.tick_params(length=0)
     side.spines[:].set_visible(False)
     other.spines[:].set_visible(False)
-    side.set_title("read so far, how probable the true characters are,\nand what it would say", fontsize=10)
+    side.set_title(
+        "text read so far, probabilities of the true characters,\nand the answer at this point", fontsize=10
+    )
     fig.colorbar(
         drawn, ax=side, label="probability, given the true ones before it", location="bottom", shrink=0.8
     )
@@ -263,7 +265,7 @@ def main(argv: list[str] | None = None) -> None:
     name, model = next(iter(models.items()))
     wrong = (~greedy[name].right).nonzero().flatten().tolist()
     common.say(
-        f"\nThe network that {name}, greedy: three days that it has never seen, and some that it gets wrong.\n"
+        f"\nThe network trained with {name}, greedy: three days that it has never seen, and some that it gets wrong.\n"
     )
     for i in [0, 1, 2, *wrong[:5]]:
         answer = greedy[name].answers[i]
@@ -274,8 +276,8 @@ def main(argv: list[str] | None = None) -> None:
     kinds = torch.cat([s.format for s in samples.test])
     right = {name: score.right for name, score in greedy.items()}
     draw(right, kinds, test, model).savefig(run.folder / "dates.png")
-    header = [f"{len(whole)} days, {len(shorter)} with a letter missing", "right, %"]
-    header += ["letter missing: right, %", "dates, %", "bits of the answer"]
+    header = [f"{len(whole)} days, {len(shorter)} with a letter missing", "correct, %"]
+    header += ["letter missing: correct, %", "dates, %", "bits of the answer"]
     run.finish(common.table(header, rows))
 
 

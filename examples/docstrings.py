@@ -1,18 +1,18 @@
 """A character language model: an LSTM learns to write docstrings, and is compared with n-grams.
 
     python examples/docstrings.py            # several minutes on two cores; downloads nothing
-    python examples/docstrings.py --quick    # seconds, to see it work
+    python examples/docstrings.py --quick    # seconds, to try it out
 
 The data are the docstrings of the Python that runs this, cut after 300 characters; those of the test modules are in no
-other split. A model says how probable each character is, given those before it; minus the mean of the logarithms to
-base 2 is its bits per character. The end of a text counts as a character, and what training has not seen at least
-three times is one "unknown" character, for all models alike.
+other split. A model predicts the probability of each character from the previous ones. Bits per character are the mean
+of minus the logarithm to base 2 of that probability. The end of a text counts as a character. Characters that occur
+fewer than three times in training are one "unknown" character, for all models.
 
-The n-grams are smoothed as by S. F. Chen and J. Goodman, "An Empirical Study of Smoothing Techniques for Language
+The n-grams are smoothed as in S. F. Chen and J. Goodman, "An Empirical Study of Smoothing Techniques for Language
 Modeling", Computer Speech and Language 13 (1999): interpolated Kneser-Ney with three discounts per order, which is
 hard to beat with so little text.
 
-An interrupted run goes on where it stopped when it is started again.
+An interrupted run resumes where it stopped when it is started again.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from graphrec.datasets import Docstrings
 from graphrec.datasets.docstrings import NO_CHARACTERS
 
 END = NO_CHARACTERS.index("<end>")
-SIGNS = {"<end>": "■", "<unknown>": "�", "\n": "↵"}  # how characters without a look of their own are shown
+SIGNS = {"<end>": "■", "<unknown>": "�", "\n": "↵"}  # how characters without a glyph are shown
 NETWORK, BOTH = "LSTM", "both"
-STRIDE = 20  # characters; means over so many places are drawn
+STRIDE = 20  # characters; the picture shows means over this many places
 
 
 class KneserNey:
@@ -160,14 +160,14 @@ class Writer(nn.Module):
 
 
 class NextCharacter(learning.Classifier):
-    """Learns to say each character of a text.
+    """Learns to predict each character of a text.
 
     In training a character of a long text counts as much as one of a short text, though batches differ in length.
 
     Args:
         network: returns logits for all characters.
         symbols: how many characters there are.
-        characters: how many a batch has in the mean.
+        characters: how many a batch has on average.
     """
 
     def __init__(self, network: nn.Module, symbols: int, characters: float) -> None:
@@ -187,7 +187,7 @@ class Texts(learning.Samples):
 
     @property
     def characters(self) -> float:
-        """How many characters a training batch has, in the mean."""
+        """How many characters a training batch has on average."""
         return self.batch_size * sum(text.num_nodes for text in self.train) / len(self.train)
 
     def train_dataloader(self) -> DataLoader:

@@ -1,19 +1,19 @@
-"""How far gradients reach: recurrent networks over sequences, and a Tree-LSTM over two trees of the same leaves.
+"""How far gradients reach: recurrent networks over sequences, and a Tree-LSTM over two trees with the same leaves.
 
     python examples/gradient_flow.py            # a minute
     python examples/gradient_flow.py --quick    # shorter sequences, narrower networks: seconds
 
-Six networks read sequences of symbols, at the weights that they begin with. Measured is the spectral norm of the
-Jacobian ds_t/ds_k: how strongly the state at the end, t, depends on the state k, any number of hops before. The state
-of an LSTM is both h and c. Where the norm falls by the same factor at every hop the gradient vanishes, where it grows
-it explodes, and a network can learn of long lags only as far as something is left.
+Six networks read sequences of symbols, at their initial weights. What is measured is the spectral norm of the Jacobian
+ds_t/ds_k: how strongly the last state, t, depends on the state k, any number of hops earlier. The state of an LSTM is h
+and c together. If the norm falls by a constant factor per hop, the gradient vanishes; if it grows, it explodes. A
+network can learn long lags only as far as some of the gradient is left.
 
-By Lyapunov exponents the same is seen from the other side. The greatest, λ, says that small differences between two
-states change like exp(λ) per step in the long run: the table has exp(λ) of one long sequence beside the rate that was
-fitted to the Jacobians.
+Lyapunov exponents describe the same in forward direction. In the long run, small differences between two states change
+by a factor of exp(λ) per step, where λ is the largest exponent. The table shows exp(λ), from one long sequence, next to
+the rate that was fitted to the Jacobians.
 
-Then the same symbols are leaves of two binary trees: one that is a chain, each inner node joining one more leaf to all
-before it, and a balanced one. From a leaf of the first it is up to 255 hops to the root, in the second it is 8.
+Then the same symbols are the leaves of two binary trees: a chain, in which each inner node joins one more leaf to all
+earlier ones, and a balanced tree. A leaf is up to 255 hops from the root in the chain, and 8 in the balanced tree.
 
 S. Hochreiter, "Untersuchungen zu dynamischen neuronalen Netzen", diploma thesis, TU Munich 1991, and Y. Bengio,
 P. Simard and P. Frasconi, "Learning long-term dependencies with gradient descent is difficult", IEEE Transactions on
@@ -51,11 +51,11 @@ CELLS: dict[str, Callable[[int], gr.Cell]] = {
 
 
 class Sizes(NamedTuple):
-    """Of what is measured."""
+    """The sizes of what is measured."""
 
     sequences: int
     length: int
-    long: int  # nodes in the sequence whose Lyapunov exponent is found
+    long: int  # nodes in the sequence for the Lyapunov exponent
     leaves: int
     hidden: int
 
@@ -65,7 +65,7 @@ QUICK = Sizes(sequences=4, length=30, long=100, leaves=32, hidden=8)
 
 
 def symbols(size: int, length: int, seed: int) -> tuple[Tensor, gr.Structure]:
-    """Sequences of temporal order, as long as asked for and a little longer; one-hot."""
+    """Sequences of temporal order, of the given length or a little longer; one-hot."""
     token, s, _ = temporal_order(size, length, seed=seed)
     return one_hot(token, D).double(), s
 
@@ -110,7 +110,7 @@ def over_sequences(sizes: Sizes, seed: int) -> dict[str, Sequence]:
 
 
 class Leaves(NamedTuple):
-    """A Tree-LSTM over a tree: how many hops each leaf is from the root, the norm of the root's Jacobian in it."""
+    """A Tree-LSTM over a tree: for each leaf its hops to the root, and the norm of the root's Jacobian."""
 
     hops: Tensor
     norm: Tensor
@@ -154,7 +154,7 @@ def draw(sequences: dict[str, Sequence], trees: dict[str, Leaves]) -> Any:
 
 
 def tables(sequences: dict[str, Sequence], trees: dict[str, Leaves]) -> str:
-    """The rates, what is left at some distances, and the verdict in a word."""
+    """The rates, the norms at some distances, and the verdict in a word."""
     hops = [
         d for d in (10, 30, 100) if d < min(int(one.flow.distances.max()) + 1 for one in sequences.values())
     ]

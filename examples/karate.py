@@ -1,17 +1,17 @@
-"""Which side does a member take? Zachary's karate club, learnt from its two leaders alone.
+"""Which side does a member take? Zachary's karate club, learnt from its two leaders only.
 
     python examples/karate.py            # networks of one to four rounds, from twenty seeds each: a minute or two
     python examples/karate.py --quick    # two seeds, few epochs: seconds
 
-A karate club of 34 members broke in two over a quarrel of Mr. Hi, who taught, with its officer. Given are who was
-friends with whom, and how strongly, and the sides of these two. A graph convolutional network that knows members by
-number alone is trained on the two leaders: what it says about the others it has from the friendships. In a round
-members hear of their friends, in two of the friends of friends; nobody is more than two steps away from a leader.
-Counted is how many of the other 32 it puts on the side that they took.
+A karate club of 34 members split over a quarrel between its teacher, Mr. Hi, and its officer. The friendships, their
+strengths and the sides of these two leaders are given. A graph convolutional network knows the members by number only
+and is trained on the two leaders, so what it predicts for the others comes from the friendships. One round passes
+messages between friends, two between friends of friends; nobody is more than two steps away from a leader. The result
+is how many of the other 32 members it puts on the side that they took.
 
-Beside it stand two rules that learn nothing: the nearer leader by steps, where a tie counts as half; and Zachary's
-own, the cheapest cut between the leaders, where a friendship costs as much as it is strong. It is wrong about one
-member, number 8 when one counts from 0, who stood with the officer and went with Mr. Hi for the sake of a black belt.
+Two rules without learning are compared: the nearer leader in steps, where a tie counts as half, and Zachary's own rule,
+the minimum cut between the leaders, where a friendship costs its strength. Zachary's rule is wrong about one member
+(number 8, counted from 0), who supported the officer but went with Mr. Hi to get his black belt.
 
 W. Zachary, "An Information Flow Model for Conflict and Fission in Small Groups", Journal of Anthropological Research
 33 (1977); T. Kipf and M. Welling, "Semi-Supervised Classification with Graph Convolutional Networks", ICLR 2017,
@@ -41,7 +41,7 @@ INK, FAINT = "#39424C", "#C9D0D7"
 
 
 class Network(nn.Module):
-    """Rounds of graph convolutions over members known by their numbers alone.
+    """Rounds of graph convolutions over members known by their numbers only.
 
     Args:
         members: how many there are.
@@ -67,7 +67,7 @@ class Network(nn.Module):
 
 
 class Club(NamedTuple):
-    """The club: as networkx has it, its friendships in both directions with their strengths, and the sides taken."""
+    """The club: its networkx graph, the friendships in both directions with their strengths, and the sides taken."""
 
     graph: nx.Graph
     s: gr.Structure
@@ -81,10 +81,10 @@ def load() -> Club:
 
 
 def train(club: Club, rounds: int, weighted: bool, epochs: int, seed: int) -> tuple[Network, list[Tensor]]:
-    """A network trained on the leaders' sides, and what it says, `[N, 2]`, before the first epoch and after each.
+    """A network trained on the leaders' sides, and its outputs, `[N, 2]`, before the first epoch and after each.
 
     Args:
-        club, rounds, epochs, seed: of whom, and how.
+        club, rounds, epochs, seed: the data, and how to train.
         weighted: whether strong friendships count for more.
     """
     s = club.s if weighted else club.s.replace(edge_weight=None)
@@ -103,7 +103,7 @@ def train(club: Club, rounds: int, weighted: bool, epochs: int, seed: int) -> tu
 
 
 def count_right(side: Tensor, says: Tensor) -> float:
-    """Right answers about all but the leaders, where `says` `[N]` is 0, 1, or 1/2 for a tie."""
+    """Correct answers for all but the leaders, where `says` `[N]` is 0, 1, or 1/2 for a tie."""
     right = 1 - (says.double() - side).abs()
     right[list(LEADERS)] = 0
     return right.sum().item()
@@ -135,7 +135,7 @@ def spread(scores: Tensor) -> str:
 
 
 def draw(club: Club, network: Network, said: list[Tensor]) -> Any:
-    """Above, what members know round by round; below, where they are after the last one while the network learns."""
+    """Above, the members' states round by round; below, those after the last round during training."""
     with torch.no_grad():
         states = network.rounds(club.s)
     layout = nx.kamada_kawai_layout(club.graph)
@@ -229,8 +229,8 @@ def main(argv: list[str] | None = None) -> None:
         rows.append([f"GCN, {rounds} round{'s' * (rounds > 1)}", *cells])
         common.say(f"{rows[-1][0]}: done.")
     draw(club, *train(club, SHOWN, True, epochs, run.args.seed)).savefig(run.folder / "club.png")
-    table = common.table([f"right, of {others}", "friendships alike", "by strength"], rows)
-    trained = f"mean and deviation of {runs} seed{'s' * (runs > 1)}, trained on the two leaders alone"
+    table = common.table([f"correct, of {others}", "unweighted", "by strength"], rows)
+    trained = f"mean and deviation of {runs} seed{'s' * (runs > 1)}, trained on the two leaders only"
     most = int(wrong.argmax())
     run.finish(
         f"{table}\n\nGCN: {trained}.\nIt is wrong most often about member {most}, in "

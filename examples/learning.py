@@ -1,4 +1,4 @@
-"""What the examples train, and on what: networks as modules of Lightning, samples as batches."""
+"""What the examples train, and on what: networks as Lightning modules, samples as batches."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Samples(L.LightningDataModule):
 
     def __init__(self, train: Any, val: Any, test: Any, batch_size: int) -> None:
         super().__init__()
-        # Taken out of their storage once: a data set cuts a sample out each time it is asked for.
+        # Read once: a data set cuts a sample out of its storage at each access.
         self.train, self.val, self.test = ([part[i] for i in range(len(part))] for part in (train, val, test))
         self.batch_size = batch_size
 
@@ -37,7 +37,7 @@ class Samples(L.LightningDataModule):
         return f"{len(self.train):,} samples"
 
     def train_dataloader(self) -> DataLoader:
-        # Lightning begins a loader twice. Hence samples already in order, instead of a loader that shuffles.
+        # Lightning iterates a loader twice, so samples are put in order beforehand instead of by a shuffling loader.
         draw = torch.Generator().manual_seed(self.run_seed + 1_000_003 * epoch_of(self))
         order = torch.randperm(len(self.train), generator=draw).tolist()
         return DataLoader([self.train[i] for i in order], self.batch_size, generator=draw)
@@ -50,7 +50,7 @@ class Samples(L.LightningDataModule):
 
 
 class Drawn(L.LightningDataModule):
-    """Samples to learn from that are drawn anew in each epoch, by seed and epoch; those to be tested on are drawn once.
+    """Training samples that are drawn afresh in each epoch, by seed and epoch; held-out samples are drawn once.
 
     Args:
         draw: called with a number of samples and a seed; returns them as one batch.
@@ -80,20 +80,20 @@ class Drawn(L.LightningDataModule):
         return self._batches(self._seeds(1, 1), self.held_out)
 
     def _batches(self, seeds: Any, size: int) -> Any:
-        """A batch per seed, drawn when its turn comes."""
+        """A batch per seed, drawn when it is needed."""
         draw: Any = partial(self.draw, size)
-        # A generator of its own: a loader that begins takes a number from torch's, which belong to dropout.
+        # A generator of its own: each new loader draws a number from torch's, which is for dropout.
         own = torch.Generator().manual_seed(0)
         return torch.utils.data.DataLoader(seeds, batch_size=None, collate_fn=draw, generator=own)
 
     def _seeds(self, which: int, count: int) -> list[int]:
-        """Seeds that come nowhere else: seeds in a row, given out here and there, would meet."""
+        """Seeds that occur nowhere else: consecutive seeds from several places would coincide."""
         draw = torch.Generator().manual_seed(self.run_seed + 1_000_003 * which)
         return torch.randint(2**62, (count,), generator=draw).tolist()
 
 
 def epoch_of(data: L.LightningDataModule) -> int:
-    """How many epochs are complete. Where Lightning resumes, it asks for data before it has set `current_epoch`."""
+    """How many epochs are complete. On resuming, Lightning asks for data before it has set `current_epoch`."""
     progress: Any = None if data.trainer is None else data.trainer.fit_loop.epoch_progress.current
     return progress.processed if progress else 0
 
@@ -118,26 +118,26 @@ class Learner(L.LightningModule):
         self, network: nn.Module, metrics: Mapping[str, Metric], lr: float, weight_decay: float
     ) -> None:
         super().__init__()
-        self.network: Any = network  # an nn.Module, with whatever else an example asks of it
+        self.network: Any = network  # an nn.Module, with whatever else an example uses
         self.lr, self.weight_decay = lr, weight_decay
         every: dict[str, Any] = dict(metrics)
         self.val_metrics = MetricCollection(every, prefix="val_", compute_groups=False)
         self.test_metrics = self.val_metrics.clone(prefix="test_")
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """What is to become small; while training (`self.training`) it may be another one than when judged."""
+        """What is minimised; in training (`self.training`) it may differ from evaluation."""
         raise NotImplementedError(f"{type(self).__name__} must say what its loss is.")
 
     def forward(self, batch: Any) -> Tensor:
-        """`[M, ·]`, what the network makes of a batch."""
+        """`[M, ·]`, the network's outputs for a batch."""
         return self.network(batch)
 
     def targets(self, batch: Any) -> Tensor:
-        """`[M, …]`: what the rows of the outputs should say."""
+        """`[M, …]`: the targets of the rows of the outputs."""
         return batch.y
 
     def judged(self, batch: Any, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The rows that the metrics are about: all. A subclass may choose some, e.g. the roots of trees."""
+        """The rows that the metrics count: all. A subclass may choose some, e.g. the roots of trees."""
         return outputs, y
 
     def training_step(self, batch: Any, index: int) -> Tensor:
@@ -162,7 +162,7 @@ class Learner(L.LightningModule):
         self._measure("test", self.test_metrics, batch)
 
     def on_train_epoch_start(self) -> None:
-        # Dropout draws by seed, epoch and process alone: a resumed run repeats what it would have done.
+        # Dropout depends on seed, epoch and process only, so a resumed run draws the same masks.
         torch.manual_seed(self.run_seed + 1_000_003 * (1 + self.current_epoch) + self.global_rank)
 
     def configure_optimizers(self) -> Any:
@@ -170,7 +170,7 @@ class Learner(L.LightningModule):
         rate = torch.optim.lr_scheduler.OneCycleLR(
             adam,
             self.lr,
-            # In fewer steps there is no tenth of them to rise in.
+            # With fewer steps there is no tenth of them for the rise.
             total_steps=max(11, int(self.trainer.estimated_stepping_batches)),
             pct_start=0.1,
             anneal_strategy="linear",

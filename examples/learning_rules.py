@@ -1,14 +1,14 @@
-"""Learning forwards: how close the gradients of five rules are to the true ones while a network learns by each.
+"""Forward learning: how close the gradients of five rules are to the true ones while a network learns with each.
 
     python examples/learning_rules.py            # three networks, five rules: a few minutes
     python examples/learning_rules.py --quick    # one network, few steps: seconds
 
-At each step a network says which of two symbols it was shown four steps before. RTRL finds the true gradient while
-it reads, at a cost that grows with the fourth power of the width; SnAp-1, e-prop and RFLO leave paths out and keep
-one number for each weight; UORO is right on average and noisy. Each rule trains a network of its own, and at every
-step of the training its gradient in the cell's weights is compared with the true one there.
+At each step a network says which of two symbols it read four steps earlier. RTRL computes the true gradient while the
+network reads, at a cost that grows with the fourth power of the width. SnAp-1, e-prop and RFLO ignore some paths and
+keep one number per weight. UORO is unbiased, but noisy. Each rule trains its own network, and at every training step
+its gradient of the cell's weights is compared with the true one at the same weights.
 
-In a network with an elementwise recurrence the rules that leave out what units do to each other leave out nothing.
+In a network with an elementwise recurrence, the rules that ignore the effect of units on each other are exact.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BATCH = 8  # sequences
 HIDDEN = 12
 RATE = 1e-2  # of Adam, the same for all
 EPOCH = 25  # steps of training
-SMOOTH = 20  # steps: what is drawn is the mean over so many
+SMOOTH = 20  # steps: the curves are means over this many
 
 RULES: dict[str, Callable[[], ForwardRule]] = {
     "RTRL": RTRL,
@@ -60,14 +60,14 @@ class Network(nn.Module):
 
 
 class Course(NamedTuple):
-    """What came of a training, step by step."""
+    """The course of a training, step by step."""
 
     loss: list[float]
     cosine: list[float]
 
 
 def draw_symbols(generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Symbols 1 and -1, `[N, 1]`, and for each node the one that came LAG before, `[B, LENGTH - LAG]` of 0 and 1."""
+    """Symbols 1 and -1, `[N, 1]`, and for each node the one LAG steps earlier, `[B, LENGTH - LAG]` of 0 and 1."""
     symbol = 2.0 * torch.randint(2, (BATCH, LENGTH), generator=generator) - 1
     return symbol.reshape(-1, 1), (symbol[:, :-LAG] > 0).float()
 
@@ -78,7 +78,7 @@ def error(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def train(rule: ForwardRule, cell: gr.Cell, steps: int, seed: int) -> Course:
-    """Train by a rule, and compare its gradients with the true ones."""
+    """Train with a rule, and compare its gradients with the true ones."""
     generator = torch.Generator().manual_seed(seed)
     network, s = Network(cell, isinstance(rule, RFLO)), gr.chains([LENGTH] * BATCH)
     optimiser, course = torch.optim.Adam(network.parameters(), lr=RATE), Course([], [])
@@ -95,7 +95,7 @@ def train(rule: ForwardRule, cell: gr.Cell, steps: int, seed: int) -> Course:
 
 
 def true_gradient(network: Network, cell: gr.Cell, s: gr.Structure, x: Tensor, target: Tensor) -> Tensor:
-    """In the cell's weights, with the readout's own weights on the way back."""
+    """Of the cell's weights, with the readout's own weights in the backward pass."""
     readout = network.readout
     logits = F.linear(network.run(x, s), readout.weight, readout.bias)
     return flat(torch.autograd.grad(error(logits, target), list(cell.parameters())))
@@ -112,7 +112,7 @@ def smooth(values: list[float]) -> Tensor:
 
 
 def draw(courses: dict[str, dict[str, Course]]) -> Any:
-    """Above how close gradients are, below what came of it."""
+    """Above, how close the gradients are; below, the loss."""
     fig = common.figure(4.2 * len(courses) + 0.6, 6.8)
     axes = fig.subplots(2, len(courses), sharex=True, sharey="row", squeeze=False)
     for (top, bottom), (title, by_rule) in zip(axes.T, courses.items(), strict=True):
@@ -136,7 +136,7 @@ def draw(courses: dict[str, dict[str, Course]]) -> Any:
 
 
 def line(name: str) -> dict[str, Any]:
-    """How the line of a rule looks, the first ones thicker: where rules agree, all can be seen."""
+    """The style of a rule's line, the first ones thicker, so that all can be seen where rules agree."""
     number = list(RULES).index(name)
     return {"color": common.COLOURS[number], "lw": (6, 4, 2, 2, 1.5)[number]}
 

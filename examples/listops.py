@@ -6,14 +6,14 @@
     python examples/listops.py --file NAME --operators MIN,MAX,FIRST,LAST --max-depth 8 --max-args 3
                                           # another grammar; also tests on a file of --data, e.g. test_d8.tsv
 
-The words of an expression are the leaves of a binary tree, in which a list takes up its arguments one by
-one: ( ( ( [MAX 2 ) 9 ) ] ). The network sees words and tree and must say the value, a digit. A network that
-reads the words as a mere sequence must find out which bracket closes which, and does much worse.
+The words of an expression are the leaves of a binary tree, in which a list takes its arguments one by one:
+( ( ( [MAX 2 ) 9 ) ] ). The network reads words and tree and predicts the value, a digit. A network that reads the
+words as a plain sequence must find out which brackets match, and is much worse.
 
-As in the paper, 100,000 different expressions are drawn and a tenth of them is held out, and of a training
-expression nothing is told but the value of the whole. Unlike there, whenever one is learnt from, its digits and
-operators are drawn anew, so that none is learnt by heart; and the shortest come first: sums modulo 10 are found at
-once with two arguments, and hardly ever with five.
+As in the paper, 100,000 different expressions are drawn and a tenth of them is held out, and for a training expression
+only the value of the whole is given. Unlike in the paper, each time an expression is used its digits and operators are
+drawn afresh, so that none is memorised. And the shortest expressions come first: sums modulo 10 are learnt at once
+with two arguments, and hardly ever with five.
 
 N. Nangia and S. Bowman, "ListOps: A Diagnostic Dataset for Latent Tree Learning", NAACL Student Research
 Workshop 2018. Its Tree-LSTM reaches 98.7 % with these trees.
@@ -42,7 +42,7 @@ PAPER = 98.7  # per cent, its table 2: the Tree-LSTM on the given trees
 OPERATORS, DEPTH, ARGUMENTS = ("MIN", "MAX", "MED", "SM"), 20, 5  # the paper's grammar
 DRAWN, TESTED, VALIDATED = 100_000, 10_000, 1000  # expressions
 BATCH, BATCHES = 128, 500  # expressions in a batch, batches in an epoch
-# In each part of the training the most words of an expression that is learnt from.
+# The most words of a training expression, in each part of the training.
 LIMITS = (4, 5, 6, 7, 10, *2 * [15], *4 * [25], *8 * [50], *4 * [100], 10_000)
 
 
@@ -68,14 +68,14 @@ class Evaluator(nn.Module):
 
 
 class Refilled(torch.utils.data.Dataset):
-    """Expressions with other digits and operators in the same places, which make them new ones.
+    """New expressions: the same structure with other digits and operators.
 
-    In the grammar these are drawn independently of the places, so that what comes out is drawn like what went in.
+    The grammar draws these independently of their places, so the new expressions have the same distribution.
 
     Args:
         samples: of ListOps.
         operators: the numbers of those to be drawn.
-        held_out: the words of expressions that must not come out.
+        held_out: the words of expressions that must not be made.
     """
 
     def __init__(self, samples: list[Any], operators: list[int], held_out: set[tuple[int, ...]]) -> None:
@@ -100,9 +100,9 @@ class Refilled(torch.utils.data.Dataset):
 
 
 class Curriculum(learning.Samples):
-    """Samples that are learnt from by length, the short ones first; all epochs have equally many batches.
+    """Training samples by length, the short ones first; all epochs have equally many batches.
 
-    A batch holds samples of about the same depth: levels are full then, and there are few of them.
+    A batch holds samples of about the same depth, so that there are few levels, and these are full.
 
     Args:
         train, val, test: lists of samples.
@@ -139,7 +139,7 @@ class Curriculum(learning.Samples):
         chosen = short[torch.randint(len(short), (self.batches * self.batch_size,), generator=draw)]
         made = self._cut(chosen[self.height[chosen].argsort()])
         order = torch.randperm(len(made), generator=draw)[: self.batches].tolist()
-        # A seed for each: Lightning begins a loader twice, and is to find the same samples.
+        # A seed for each: Lightning iterates a loader twice and must find the same samples.
         seeds = iter(torch.randint(2**62, (len(chosen),), generator=draw).tolist())
         batches: Any = [[(i, next(seeds)) for i in made[batch]] for batch in order]
         return DataLoader(self.refilled, batch_sampler=batches, generator=draw)
@@ -177,7 +177,7 @@ def load(run: common.Run) -> tuple[Curriculum, list[Any], list[str]]:
             sys.exit(
                 f"{args.file} has the operators {', '.join(unknown)}, too: name all of them with --operators."
             )
-    # Short expressions are few, and some of them are in the file: not to be learnt from.
+    # Short expressions are few, and some of them are in the file: these are left out of training.
     known = {words(sample) for sample in given}
     order = torch.randperm(len(expressions), generator=torch.Generator().manual_seed(0))
     shuffled: list[Any] = [expressions[i] for i in order.tolist()]
@@ -201,7 +201,7 @@ def lengths(samples: list[Any]) -> Tensor:
 
 
 def depths(samples: list[Any], vocabulary: list[str]) -> Tensor:
-    """`[G]`: how many lists are around the innermost one, itself counted."""
+    """`[G]`: how deeply lists are nested."""
     opens = torch.tensor([word.startswith("[") for word in vocabulary]).long()
     closes = torch.tensor([word == "]" for word in vocabulary]).long()
     return torch.stack([(opens - closes)[s.token].cumsum(dim=0).max() for s in samples])
@@ -257,7 +257,7 @@ def draw(right: Tensor, ways: dict[str, list[tuple[str, Tensor]]], title: str, p
         under.tick_params(axis="x", labelsize=7)
         for ax in (over, under):
             ax.spines[["top", "right"]].set_visible(False)
-    top[0].set_ylabel("right answers, %")
+    top[0].set_ylabel("correct answers, %")
     bottom[0].set_ylabel("expressions")
     fig.legend(*top[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=2)
     fig.suptitle(title, fontsize=11)
@@ -282,7 +282,8 @@ def main(argv: list[str] | None = None) -> None:
         __doc__, name="listops", epochs=len(LIMITS), data="the folder of --file; by default $GRAPHREC_DATA"
     )
     flags.add_argument(
-        "--file", help="expressions to test on, too, e.g. test_d8.tsv; none of them is learnt from"
+        "--file",
+        help="another file of expressions to test on, e.g. test_d8.tsv; none of them is used in training",
     )
     flags.add_argument(
         "--operators", type=operators, default=OPERATORS, help="e.g. MIN,MAX,FIRST,LAST; default: the paper's"
@@ -326,7 +327,7 @@ def main(argv: list[str] | None = None) -> None:
         draw(right, ways, f"ListOps, {name}", own).savefig(
             run.folder / f"accuracy_{name.split(',')[0].replace(' ', '_')}.png"
         )
-    first = common.table(["accuracy in %", "test set", "expressions", "commonest value", "accuracy"], rows)
+    first = common.table(["accuracy in %", "test set", "expressions", "most common value", "accuracy"], rows)
     run.finish(first + "\n\n" + common.table(["by", "", "expressions", "accuracy"], details))
 
 

@@ -1,14 +1,13 @@
 """How two propositional formulas relate: a Tree-LSTM and a recursive network on pairs of formulas.
 
     python examples/logic.py --data FOLDER    # the full data: FOLDER/logic/train0, test0, train1, ...
-    python examples/logic.py --cell recnn     # one of the two alone
+    python examples/logic.py --cell recnn     # only one of the two
     python examples/logic.py --quick          # too few pairs to learn much from, in seconds
 
-Given ((not a) and b) and (b or c), say which of seven relations holds: equivalence, entailment, its
-reverse, negation, alternation, cover or independence. One network reads both formulas, which are one graph
-here, and a small network compares their roots. What variables and operators mean is for it to find out. It
-trains on pairs of up to six operators and is tested on each size that there is a file of, by itself: test0, …,
-test12.
+Given two formulas, ((not a) and b) and (b or c), which of seven relations holds: equivalence, entailment, reverse
+entailment, negation, alternation, cover or independence? One network reads both formulas, which form one graph, and a
+small network compares their roots. They must learn what variables and operators mean. They train on pairs of up to
+six operators and are tested on each size for which there is a file: test0, …, test12.
 
 S. Bowman, C. Potts and C. Manning, "Recursive Neural Networks Can Learn Logical Semantics", CVSC 2015 (data);
 S. Bowman, C. Manning and C. Potts, "Tree-Structured Composition in Neural Networks without Tree-Structured
@@ -64,12 +63,12 @@ class Comparison(nn.Module):
         """`[G, classes]`: logits of the relations."""
         h = self.tree(self.embed(batch.token), batch)
         left, right = h[batch.root_index].unflatten(0, (-1, 2)).unbind(dim=1)
-        # Equal formulas have zero differences, opposed ones negative products: said outright, learnt sooner.
+        # Equal formulas have zero differences, opposite ones negative products: as inputs they speed up learning.
         return self.compare(torch.cat([left, right, left - right, left * right], dim=1))
 
 
 def there(root: Path | None, split: str, sizes: Iterable[int]) -> dict[int, Logic]:
-    """The pairs of those sizes that there is a file of, by size.
+    """The pairs, for each size that has a file, by size.
 
     Raises:
         FileNotFoundError: there is none; says where it was looked for, and where to get it.
@@ -100,7 +99,7 @@ def load(run: common.Run) -> tuple[learning.Samples, list[str], list[str]]:
 
 
 def is_right(model: learning.Classifier, samples: learning.Samples) -> Tensor:
-    """`[G]` bool: whether the model's answer to each pair of the test set is right."""
+    """`[G]` bool: whether the model's answer to each pair of the test set is correct."""
     right = []
     for batch in samples.test_dataloader():
         with torch.no_grad():
@@ -132,14 +131,14 @@ def draw(sizes: list[int], ours: dict[str, list[float]], guess: list[float], pap
                 ms=6,
                 label=f"{named} of the paper",
             )
-        ax.plot(sizes, guess, "s--", color="#8A939C", lw=1.5, label="commonest relation")
+        ax.plot(sizes, guess, "s--", color="#8A939C", lw=1.5, label="most common relation")
         ax.set(
             xlabel="operators in the larger formula", ylim=(0, 112), yticks=range(0, 101, 20), xticks=sizes
         )
         ax.grid(axis="y", color="#E6E9EC")
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(frameon=False, loc="lower left")
-    fig.axes[0].set_ylabel("pairs judged rightly, %")
+    fig.axes[0].set_ylabel("pairs judged correctly, %")
     return fig
 
 
@@ -157,7 +156,7 @@ def main(argv: list[str] | None = None) -> None:
     sizes = size.unique().tolist()
     groups = [size == n for n in sizes] + [size >= 0]
     rows: list[list[object]] = [[name] for name in [*(f"{n} operators" for n in sizes), "all"]]
-    header = ["accuracy in % on test", "pairs", "commonest relation"]
+    header = ["accuracy in % on test", "pairs", "most common relation"]
     guess = [100 * y[group].bincount().max().item() / int(group.sum()) for group in groups]
     for row, group, rate in zip(rows, groups, guess, strict=True):
         row += [int(group.sum()), f"{rate:.1f}"]

@@ -1,12 +1,12 @@
-"""Who still learns when the lag grows: the adding problem and temporal order (Hochreiter & Schmidhuber 1997).
+"""Which networks still learn when the lag grows: the adding problem and temporal order (Hochreiter & Schmidhuber 1997).
 
     python examples/long_lags.py            # five networks, two problems, four lags: ten minutes
     python examples/long_lags.py --quick    # the smallest lag, few sequences: seconds
 
-In both problems what matters comes early in a sequence, and an answer is due at its end: the sum of two marked
-numbers, right when it is less than 0.04 away; or in which order two symbols came, X and Y, among others. T is the
-shortest length of the sequences, and the last thing to remember is about T/2 steps away from the end. Networks have
-about 1,200 weights each and see every sequence once.
+In both problems the relevant inputs come early in a sequence, and the answer is due at its end: the sum of two marked
+numbers, correct if the error is below 0.04; or the order of two symbols, X and Y, among distractors. T is the shortest
+length of the sequences, and the last relevant input is about T/2 steps away from the end. Networks have about 1,200
+weights each and see every sequence once.
 
 S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9 (1997), experiments 4 and 6a. There,
 at T = 100, 74,000 sequences were needed for the adding problem, and 31,390 for temporal order.
@@ -27,12 +27,12 @@ from graphrec.datasets import adding_problem, temporal_order
 from graphrec.datasets.long_lags import SYMBOLS
 
 LAGS = (12, 25, 50, 100)  # the minimal lengths T
-THRESHOLD = 0.04  # the paper's: an answer to the adding problem that is nearer than this is right
-LEARNT = 0.98  # the share of right answers to sequences held out at which a problem counts as learnt
+THRESHOLD = 0.04  # the paper's: an answer to the adding problem with a smaller error is correct
+LEARNT = 0.98  # the share of correct answers to held-out sequences at which a problem counts as learnt
 EPOCH = 2560  # sequences
 BATCH = 128
 
-# By name: the cell for so many inputs, of which width, and the step size. All have about as many weights.
+# By name: how the cell is made, its width, and the step size. All have about the same number of weights.
 NETWORKS: dict[str, tuple[Callable[[int, int], gr.Cell], int, float]] = {
     "SRN": (gr.SRNCell, 32, 5e-3),  # with larger steps it learns less
     "LSTM, forget bias 1": (lambda inputs, hidden: gr.LSTMCell(inputs, hidden, forget_bias=1.0), 16, 2e-2),
@@ -55,7 +55,7 @@ class Sequences(NamedTuple):
 
 
 class Near(MeanMetric):
-    """The share of answers that are less than the threshold away."""
+    """The share of answers whose error is below the threshold."""
 
     def update(self, value: Any, weight: Any = None) -> None:
         """The answers, and what they should be."""
@@ -75,7 +75,7 @@ class Network(nn.Module):
 
 
 class Problem(NamedTuple):
-    """What is drawn, how wide its inputs are, how a cell is made to learn it, what is right and how often by chance."""
+    """How samples are drawn, the width of inputs, how a cell learns, what is correct, and how often by chance."""
 
     title: str
     draw: Callable[[int, int, int], Sequences]
@@ -102,7 +102,7 @@ PROBLEMS = {
         2,
         lambda cell, lr: learning.Regressor(Network(cell, 1), lr=lr, metrics={"near": Near()}),
         "near",
-        1 - (1 - 2 * THRESHOLD) ** 2,  # who always says 0.5: X_1 + X_2 is within 0.16 of 0
+        1 - (1 - 2 * THRESHOLD) ** 2,  # for the constant answer 0.5: X_1 + X_2 is within 0.16 of 0
     ),
     "order": Problem(
         "temporal order",
@@ -116,7 +116,7 @@ PROBLEMS = {
 
 
 class Result(NamedTuple):
-    """Right answers to test sequences in per cent, and after how many sequences the problem was learnt, if it was."""
+    """Correct answers to test sequences in per cent, and after how many sequences the problem was learnt, if it was."""
 
     right: float
     learnt: int | None
@@ -146,7 +146,7 @@ def learn(run: common.Run, problem: str, network: str, lag: int, epoch: int) -> 
 
 
 def draw_picture(results: Mapping[str, Mapping[str, list[Result]]], lags: tuple[int, ...]) -> Any:
-    """Right answers over the lag, a panel per problem; below, how many sequences it took to learn it."""
+    """Correct answers by lag, a panel per problem; below, how many sequences it took to learn it."""
     fig = common.figure(9.2, 6.4)
     panels = fig.subplots(2, len(results), sharex=True, sharey="row", height_ratios=(3, 2))
     for (over, under), (problem, by_network) in zip(panels.T, results.items(), strict=True):
@@ -167,8 +167,8 @@ def draw_picture(results: Mapping[str, Mapping[str, list[Result]]], lags: tuple[
             ax.grid(axis="y", color="#E6E9EC")
             ax.spines[["top", "right"]].set_visible(False)
     panels[1, 0].set_ylim(0, 1.1 * panels[1, 0].get_ylim()[1])
-    panels[0, 0].set_ylabel("right answers, %")
-    panels[1, 0].set_ylabel(f"sequences seen until\n{100 * LEARNT:.0f} % were right, thousands")
+    panels[0, 0].set_ylabel("correct answers, %")
+    panels[1, 0].set_ylabel(f"sequences seen until\n{100 * LEARNT:.0f} % were correct, thousands")
     panels[0, 0].annotate(
         "chance",
         (lags[0], 100 * PROBLEMS["adding"].chance),
@@ -204,8 +204,8 @@ def main(argv: list[str] | None = None) -> None:
     seen = run.args.epochs * epoch
     run.finish(
         "\n\n".join(tables)
-        + f"\n\n%: right answers to sequences held out. learnt: after how many sequences {100 * LEARNT:.0f} % were "
-        f"right;\n–: not within {seen:,}."
+        + f"\n\n%: correct answers to held-out sequences. learnt: after how many sequences {100 * LEARNT:.0f} % were "
+        f"correct;\n–: not within {seen:,}."
     )
 
 

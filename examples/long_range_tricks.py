@@ -1,12 +1,12 @@
-"""What clipping, weight decay, initialisation and the forget bias do to a task with a long lag, by torch's own means.
+"""Clipping, weight decay, initialisation and the forget bias on a task with a long lag, with torch's own functions.
 
     python examples/long_range_tricks.py            # 15 settings, three seeds each: ten minutes
     python examples/long_range_tricks.py --quick    # short sequences, one seed: seconds
 
-The task is temporal order (Hochreiter & Schmidhuber 1997, experiment 6a) at T = 50: two of the first 30 symbols say the
-class, among others that say nothing, and the answer is due at the end. Within a group of settings everything but what
-its title names is the same. Beside the right answers stand the largest gradient met in training, before any clipping,
-and how much of the gradient in the state is left after one step, before and after training (`gr.dynamics`).
+The task is temporal order (Hochreiter & Schmidhuber 1997, experiment 6a) at T = 50: two of the first 30 symbols, among
+distractors, determine the class, and the answer is due at the end. The settings of a group differ only in what its
+title names. The table shows the correct answers, the largest gradient in training before clipping, and the factor by
+which the gradient of the state changes per step, before and after training (`gr.dynamics`).
 
 Clipping: R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural networks", ICML 2013.
 Orthogonal start: A. Saxe, J. McClelland and S. Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep
@@ -32,7 +32,7 @@ from graphrec.datasets import temporal_order
 from graphrec.datasets.long_lags import SYMBOLS
 
 BATCH, EPOCH = 64, 100  # sequences in a step, steps in an epoch
-LEARNT = 0.98  # the share of right answers at which training ends
+LEARNT = 0.98  # the share of correct answers at which training ends
 HIDDEN = {"SRN": 32, "LSTM": 16}  # about as many weights
 
 Parameters = list[nn.Parameter]
@@ -40,12 +40,12 @@ Sequences = tuple[Tensor, gr.Structure, Tensor]  # x, the chains, the classes
 
 
 def srn() -> gr.SRNCell:
-    """As torch begins: weights evenly from ±1/sqrt(H)."""
+    """Torch's default: weights drawn uniformly from ±1/sqrt(H)."""
     return gr.SRNCell(len(SYMBOLS), HIDDEN["SRN"])
 
 
 def orthogonal_srn() -> gr.SRNCell:
-    """U is orthogonal: what it multiplies keeps its length."""
+    """U is orthogonal: it preserves norms."""
     cell = srn()
     nn.init.orthogonal_(cell.recurrent.weight)
     return cell
@@ -81,7 +81,7 @@ by_value = partial(nn.utils.clip_grad_value_, clip_value=0.1)
 
 
 class Setting(NamedTuple):
-    """A cell at the start, and how it is trained."""
+    """An initialised cell, and how it is trained."""
 
     cell: Callable[[], gr.Cell]
     optimizer: Callable[[Parameters], torch.optim.Optimizer]
@@ -110,13 +110,13 @@ SETTINGS: dict[str, dict[str, Setting]] = {
 
 
 class Outcome(NamedTuple):
-    """What has come of one training.
+    """The result of one training.
 
     Attributes:
-        right: the share of right answers to sequences held out.
+        right: the share of correct answers to held-out sequences.
         steps: after how many steps the task was learnt, if it was.
         largest: the largest norm of a gradient, before clipping.
-        before, after: by which factor the gradient in the state changes per step, before and after training.
+        before, after: the factor by which the gradient of the state changes per step, before and after training.
     """
 
     right: float
@@ -132,7 +132,7 @@ def draw(size: int, length: int, seed: int) -> Sequences:
 
 
 def train(setting: Setting, length: int, epochs: int, seed: int) -> Outcome:
-    """One network, on new sequences in every step, until it has learnt the task or the epochs are over."""
+    """One network, on new sequences in every step, until it has learnt the task or all epochs are done."""
     torch.manual_seed(seed)
     cell = setting.cell()
     network = gr.SequenceToClass(gr.Recursive(cell), cell.hidden, classes=4)
@@ -197,9 +197,9 @@ def main(argv: list[str] | None = None) -> None:
         header = [group, "right, %", "learnt", "steps", "largest gradient", "rate before", "after"]
         tables.append(common.table(header, rows))
     legend = f"""
-right: worst, median and best of {seeds} seeds; chance is 25 %. learnt: more than {100 * LEARNT:.0f} % within
+right: correct answers, worst, median and best of {seeds} seeds; chance is 25 %. learnt: {100 * LEARNT:.0f} % within
 {epochs * EPOCH:,} steps of {BATCH} sequences; steps: until then. The other columns are medians over the seeds.
-largest gradient: its norm before any clipping. rate: by which factor the gradient in the state changes per step."""
+largest gradient: its norm before any clipping. rate: the factor by which the gradient of the state changes per step."""
     run.finish("\n\n".join(tables) + "\n" + legend)
 
 

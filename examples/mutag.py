@@ -1,23 +1,23 @@
-"""Is a molecule mutagenic? GIN, MPNN and GGNN on MUTAG, in the two ways in which results on it are reported.
+"""Is a molecule mutagenic? GIN, MPNN and GGNN on MUTAG, with the two protocols in which results on it are reported.
 
-    python examples/mutag.py            # three networks, ten folds: minutes; downloads MUTAG, if need be
+    python examples/mutag.py            # three networks, ten folds: minutes; downloads MUTAG if needed
     python examples/mutag.py --quick    # fewer settings, three folds, few epochs: seconds
-    python examples/mutag.py --data ENZYMES    # any other folder in the form of TUDataset
+    python examples/mutag.py --data ENZYMES    # any other folder in TUDataset's format
 
-MUTAG has 188 molecules and no split, so that all results are of cross-validation: ten folds, each tested once, by
-networks that have learnt from the others. What they differ in is who chooses the epoch and the hyperparameters.
+MUTAG has 188 molecules and no split, so all results come from cross-validation: ten folds, each tested once, by
+networks trained on the others. The protocols differ in what chooses the epoch and the hyperparameters.
 
-- The authors' protocol, of Xu et al. and many since: networks learn from nine folds; after each epoch accuracies on
-  the tenth are averaged over all ten trainings; the best epoch of the best hyperparameters is reported. The folds that
-  a result is measured on have chosen it: of hundreds of noisy numbers it is the greatest. It says how good a network
-  could be if one knew when to stop, and is too high as a promise about molecules to come.
+- The authors' protocol, of Xu et al. and many others: networks are trained on nine folds. After each epoch the
+  accuracies on the tenth are averaged over all ten trainings, and the best epoch of the best hyperparameters is
+  reported. So the test folds choose the result, which is the largest of hundreds of noisy numbers. It says how good a
+  network could be if one knew when to stop, and is too optimistic for new molecules.
 - The fair protocol, of Errica et al.: a ninth of the nine folds is held out of the training and chooses epoch and
-  hyperparameters, for each fold anew. The tested fold chooses nothing. They train three times more with what was
-  chosen; here the chosen training itself is tested.
+  hyperparameters, separately for each fold. The test fold chooses nothing. They then train three times more with the
+  chosen hyperparameters; here the chosen training itself is tested.
 
-How much of the difference is due to the choice alone is seen where the trainings of the fair protocol are judged as
-in the authors' one. A fold has 18 or 19 molecules, so that one molecule is 5 %, and deviations are large. Here an
-epoch is one step on all molecules that there are to learn from; the authors took fifty on some of them.
+To show how much of the difference is due to the choice, the trainings of the fair protocol are also evaluated by the
+authors' protocol. A fold has 18 or 19 molecules, so one molecule is 5 %, and deviations are large. Here an epoch is
+one step on all training molecules; the authors took fifty steps on some of them.
 
 K. Xu, W. Hu, J. Leskovec and S. Jegelka, "How Powerful are Graph Neural Networks?", ICLR 2019 (GIN); F. Errica,
 M. Podda, D. Bacciu and A. Micheli, "A Fair Comparison of Graph Neural Networks for Graph Classification", ICLR 2020
@@ -49,7 +49,7 @@ from graphrec.datasets import mutag, stratified_folds, tudataset
 # GIN: Xu et al., table 1; and under model selection inside the training folds, in the literature after Errica et al.
 PUBLISHED = {"authors": "89.4 ± 5.6", "fair": "84.7 ± 6.7"}
 RATE, HALVE = 0.01, 50  # of learning, and after how many epochs it is halved, as in GIN's paper
-DEGREES = 64  # nodes of so many neighbours and more look alike, where nothing else is known of them
+DEGREES = 64  # nodes with this many neighbours or more look alike if nothing else is known of them
 
 
 class Settings(NamedTuple):
@@ -59,8 +59,8 @@ class Settings(NamedTuple):
     dropout: float
 
 
-# By name: the network, and the settings to choose from. Those of GIN are the paper's, but for the sizes of batches:
-# here a batch is all there is. MPNN's matrices, one for each bond, are what takes time.
+# By name: the network, and the settings to choose from. Those of GIN are the paper's, except for the batch size:
+# here a batch is the whole training set. MPNN's matrices, one for each bond, take most of the time.
 NETWORKS: dict[str, tuple[Callable[..., nn.Module], list[Settings]]] = {
     "GIN": (GIN, [Settings(*pair) for pair in product((16, 32), (0.0, 0.5))]),
     "MPNN": (MPNN, [Settings(8, 0.0), Settings(8, 0.5)]),
@@ -70,7 +70,7 @@ NETWORKS: dict[str, tuple[Callable[..., nn.Module], list[Settings]]] = {
 
 @common.reading()
 def load(root: Path | None) -> tuple[list[Any], str]:
-    """The samples of MUTAG or of another folder, with all that the networks read, and the name of the data set.
+    """The samples of MUTAG or of another folder, with all inputs of the networks, and the name of the data set.
 
     Where nodes have neither labels nor attributes, their degree stands for them, as in GIN's paper; where edges have
     none, they are all alike.
@@ -91,12 +91,12 @@ def load(root: Path | None) -> tuple[list[Any], str]:
 
 
 class Trained(NamedTuple):
-    """What has come of one training.
+    """The result of one training.
 
     Attributes:
-        tested: `[epochs]`, right answers to the tested fold in per cent, after each epoch.
-        best: the epoch that the samples held out chose, or the last where none were.
-        score: by which it was chosen: right answers to them, and where these are equal, the loss, negative.
+        tested: `[epochs]`, accuracy on the test fold in per cent, after each epoch.
+        best: the epoch that the held-out samples chose, or the last one if there were none.
+        score: by which it was chosen: the accuracy on them, and for equal ones the negative loss.
         network: with the weights of that epoch.
     """
 
@@ -107,7 +107,7 @@ class Trained(NamedTuple):
 
 
 def learn(network: nn.Module, train: Any, held_out: Any, tested: Any, epochs: int) -> Trained:
-    """Train a network; the tested samples are looked at, and choose nothing.
+    """Train a network; the test samples are evaluated, and choose nothing.
 
     Each epoch is one step on all samples: their schedule is made once for all epochs.
     """
@@ -131,7 +131,7 @@ def learn(network: nn.Module, train: Any, held_out: Any, tested: Any, epochs: in
 
 @torch.no_grad()
 def judge(network: nn.Module, batch: Any) -> tuple[float, float]:
-    """Right answers in per cent, and the negative loss: more is better of both."""
+    """Accuracy in per cent, and the negative loss: of both, more is better."""
     network.eval()
     logits = network(batch)
     right = (logits.argmax(1) == batch.y).double().mean()
@@ -139,7 +139,7 @@ def judge(network: nn.Module, batch: Any) -> tuple[float, float]:
 
 
 class Fold(NamedTuple):
-    """A fold to test on, the others, and these once more, as a part to learn from and one to choose by."""
+    """A test fold, the other folds, and these again, split into a training and a validation part."""
 
     others: Any
     learnt: Any
@@ -148,7 +148,7 @@ class Fold(NamedTuple):
 
 
 def cut(samples: Sequence[Data], folds: int, seed: int) -> list[Fold]:
-    """The folds; the part to choose by is as large as a fold."""
+    """The folds; the validation part is as large as a fold."""
     labels = torch.cat([sample["y"] for sample in samples])
 
     def gather(numbers: Tensor) -> Any:
@@ -162,12 +162,12 @@ def cut(samples: Sequence[Data], folds: int, seed: int) -> list[Fold]:
 
 
 def curves(trained: Mapping[Settings, Sequence[Trained]]) -> dict[Settings, Tensor]:
-    """`[folds, epochs]` for each of the settings: right answers to the tested folds in per cent."""
+    """`[folds, epochs]` for each of the settings: accuracies on the test folds in per cent."""
     return {setting: torch.stack([t.tested for t in row]) for setting, row in trained.items()}
 
 
 def as_authors(trained: Mapping[Settings, Sequence[Trained]]) -> tuple[Settings, int, Tensor]:
-    """The authors' choice: settings, epoch, and accuracies `[folds]`; the tested folds choose both, all together."""
+    """The authors' choice: settings, epoch, and accuracies `[folds]`; the test folds choose both, all together."""
     by_setting = curves(trained)
     setting = max(by_setting, key=lambda s: by_setting[s].mean(0).max().item())
     epoch = int(by_setting[setting].mean(0).argmax())
@@ -175,7 +175,7 @@ def as_authors(trained: Mapping[Settings, Sequence[Trained]]) -> tuple[Settings,
 
 
 def fairly(trained: Mapping[Settings, Sequence[Trained]]) -> tuple[list[Trained], Tensor]:
-    """The fair choice: a training for each fold, by the samples held out, and accuracies `[folds]`."""
+    """The fair choice: a training for each fold, by the held-out samples, and accuracies `[folds]`."""
     chosen = [max(row, key=lambda t: t.score) for row in zip(*trained.values(), strict=True)]
     return chosen, torch.stack([t.tested[t.best] for t in chosen])
 
@@ -225,7 +225,7 @@ def explain(network: GIN, tested: Any, molecules: bool = True) -> Any:
 
 def main(argv: list[str] | None = None) -> None:
     folder = (
-        "MUTAG's folder, another one in the form of TUDataset (NAME_A.txt and so on), or one that holds it; by default "
+        "MUTAG's folder, another one in TUDataset's format (NAME_A.txt and so on), or one that holds it; by default "
         "MUTAG in $GRAPHREC_DATA, or else it is downloaded"
     )
     flags = common.parser(__doc__, name="mutag", epochs=100, data=folder)
@@ -248,7 +248,7 @@ def main(argv: list[str] | None = None) -> None:
         name: {"authors'": as_authors(authors[name])[2], "fair": fairly(fair[name])[1]} for name in NETWORKS
     }
     y = torch.cat([sample.y for sample in samples])
-    rows: list[list[object]] = [["commonest label", *[f"{100 * y.bincount().max() / len(y):.1f}"] * 3]]
+    rows: list[list[object]] = [["most common label", *[f"{100 * y.bincount().max() / len(y):.1f}"] * 3]]
     for name, by_protocol in results.items():
         shown = (by_protocol["authors'"], as_authors(fair[name])[2], by_protocol["fair"])
         rows.append([f"{name} (this run)", *map(spread, shown)])
@@ -257,7 +257,7 @@ def main(argv: list[str] | None = None) -> None:
     header = [
         f"accuracy in % on {data}, {run.args.folds} folds: mean ± deviation",
         "authors' protocol",
-        "fair trainings, chosen as by the authors",
+        "fair trainings, authors' choice",
         "fair protocol",
     ]
     table = common.table(header, rows)
@@ -268,9 +268,9 @@ def main(argv: list[str] | None = None) -> None:
     picture.savefig(run.folder / ("molecules.png" if data == "MUTAG" else "graphs.png"))
     tried = len(grids["GIN"]) * run.args.epochs
     run.finish(
-        f"{table}\n\nauthors' protocol: best epoch and settings chosen by the tested folds, and so too high; GIN's "
-        f"is the greatest of {tried} means\n(hidden {setting.hidden}, dropout {setting.dropout}, epoch {epoch + 1}). "
-        f"fair protocol: epoch and settings chosen by samples held out of the training."
+        f"{table}\n\nauthors' protocol: best epoch and settings chosen by the test folds, so too high; GIN's "
+        f"is the largest of {tried} means\n(hidden {setting.hidden}, dropout {setting.dropout}, epoch {epoch + 1}). "
+        f"fair protocol: epoch and settings chosen by held-out training samples."
     )
 
 

@@ -12,12 +12,12 @@ import graphrec as gr
 
 
 class GIN(nn.Module):
-    """Xu et al.'s network: four rounds, and in each, as before the first, a linear layer over the sum of all nodes.
+    """Xu et al.'s network: four rounds; after each, and on the inputs, a linear layer over the sum of all nodes.
 
     Args:
-        atoms, bonds: how many kinds there are; GIN looks at no bonds.
+        atoms, bonds: how many kinds there are; GIN ignores bonds.
         hidden: the width of states.
-        dropout: of what the layers say.
+        dropout: of the layers' outputs.
         classes: of graphs.
         rounds: how many.
     """
@@ -38,8 +38,8 @@ class GIN(nn.Module):
         return torch.stack(said).sum(0)
 
     def shares(self, batch: Any) -> Tensor:
-        """`[N]`: what each atom adds to the logit of the last class (mutagenic), less the mean of the others'; biases
-        are left out."""
+        """`[N]`: what each atom adds to the logit of the last class (mutagenic), minus the mean of the
+        others'; without biases."""
         across = [answer.weight[-1] - answer.weight[:-1].mean(0) for answer in self.answers]
         return torch.stack([h @ w for w, h in zip(across, self._states(batch), strict=True)]).sum(0)
 
@@ -91,5 +91,5 @@ class GGNN(nn.Module):
 
 
 def _embedding(inputs: int, hidden: int) -> tuple[nn.Module, int]:
-    """In both of these networks a state begins as its input, which may be no wider; and the width it then has."""
+    """The initial state of both networks is the input, which must not be wider; and the width of the state."""
     return (nn.Identity(), inputs) if inputs <= hidden else (nn.Linear(inputs, hidden), hidden)

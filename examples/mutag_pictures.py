@@ -12,7 +12,7 @@ from torch import Tensor
 
 ATOMS = ("C", "N", "O", "F", "I", "Cl", "Br")
 AROMATIC, SINGLE, DOUBLE, TRIPLE = range(4)
-# The lines of a bond, by how far they lie aside.
+# The lines of a bond, by their distance from its axis.
 LINES = {AROMATIC: (-1.0, 1.0), SINGLE: (0.0,), DOUBLE: (-1.0, 1.0), TRIPLE: (-1.6, 0.0, 1.6)}
 ANSWERS = ("harmless", "mutagenic")
 INK, FAINT = "#39424C", "#B9C2CB"
@@ -28,9 +28,9 @@ def draw_choice(
     """How the authors' protocol chooses an epoch of GIN; each fold's accuracy, by network and protocol.
 
     Args:
-        curves: for each of the settings `[folds, epochs]`, right answers to the tested folds in per cent.
+        curves: for each of the settings `[folds, epochs]`, accuracies on the test folds in per cent.
         chosen, epoch: the settings and the epoch that are reported.
-        results: by network and by protocol `[folds]`, right answers in per cent.
+        results: by network and by protocol `[folds]`, accuracies in per cent.
     """
     fig = common.figure(10.4, 4.6)
     left, right = fig.subplots(1, 2, width_ratios=(1.15, 1), sharey=True)
@@ -64,9 +64,9 @@ def _draw_curves(ax: Any, curves: Mapping[Any, Tensor], chosen: Any, epoch: int)
         weight="bold",
         arrowprops={"arrowstyle": "-", "color": AUTHORS, "shrinkB": 5},
     )
-    ax.set_title("GIN, authors' protocol: the tested folds choose the epoch", fontsize=10)
+    ax.set_title("GIN, authors' protocol: the test folds choose the epoch", fontsize=10)
     ax.set_xlabel("epoch", fontsize=9)
-    ax.set_ylabel("right answers to the tested fold, %", fontsize=9)
+    ax.set_ylabel("accuracy on the test fold, %", fontsize=9)
 
 
 def _draw_folds(ax: Any, results: Mapping[str, Mapping[str, Tensor]]) -> None:
@@ -92,13 +92,13 @@ def draw_graphs(
     answers: tuple[str, str] = ANSWERS,
     molecules: bool = True,
 ) -> Any:
-    """Three graphs in a row, in one scale; each node in the colour of what it adds to the answer.
+    """Three graphs in a row, at the same scale; each node in the colour of what it adds to the answer.
 
     Args:
         graphs: samples with edges; of molecules without hydrogen, which is not in the data.
         shares: for each `[N]`, what the nodes add.
-        sure: how probable the network thinks it that each is of the last class.
-        answers: what the other classes and the last one are called.
+        sure: the network's probability that each is of the last class.
+        answers: the names of the other classes and of the last one.
         molecules: whether kinds of nodes and edges are atoms and bonds.
     """
     limit = max((share.abs().max().item() for share in shares), default=1.0)

@@ -1,17 +1,17 @@
-"""Suggest a function's name from its code: a Tree-LSTM that reads syntax trees from the leaves up, and down again.
+"""Suggest a function's name from its code: a Tree-LSTM that reads syntax trees bottom-up, and then top-down.
 
     python examples/python_functions.py            # a few minutes on two cores; downloads nothing
-    python examples/python_functions.py --quick    # seconds, to see it work
+    python examples/python_functions.py --quick    # seconds, to try it out
 
 The data are the functions of the Python that runs this: each a syntax tree whose nodes have a type (`Call`), a
-role (`func`) and words (`read`, `line`). The function's own name is masked wherever it stands, docstrings are
-dropped, and the first word of the name (`get`, `is`, `parse`) is to be guessed among the 40 most frequent. The
+role (`func`) and words (`read`, `line`). The function's own name is masked wherever it occurs, and docstrings are
+removed. The network predicts the first word of the name (`get`, `is`, `parse`) among the 40 most frequent ones. The
 test functions come from modules that are in no other split.
 
-Two baselines are measured in the same run: the most frequent name, and the same network, trained in the same
-way on the same nodes without the edges. What the tree is worth is the difference to the latter.
+Two baselines are measured in the same run: the most frequent name, and the same network, trained in the same way on
+the same nodes without edges. The difference to the latter shows what the tree is worth.
 
-An interrupted run goes on where it stopped when it is started again.
+An interrupted run resumes where it stopped when it is started again.
 """
 
 from __future__ import annotations
@@ -38,33 +38,33 @@ NAME = "<name>"  # what stands for the masked name
 
 
 class FieldTreeLSTMCell(gr.ChildSumTreeLSTMCell):
-    """A Child-Sum Tree-LSTM that knows the field of the parent in which a child stands, the relation of their edge.
+    """A Child-Sum Tree-LSTM that knows which field of the parent holds the child, the relation of their edge.
 
-    h_k becomes r_k * h_k, with a weight r for each field and unit: an `else` counts otherwise than a body.
+    h_k becomes r_k * h_k, with a weight r for each field and unit: an `else` counts differently from a body.
     """
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden)
         self.relations = len(gr.SYNTAX_FIELDS)
         self.weight = nn.Embedding(self.relations, hidden)
-        nn.init.ones_(self.weight.weight)  # in the beginning it is the Tree-LSTM
+        nn.init.ones_(self.weight.weight)  # at first it is the plain Tree-LSTM
 
     def forward(self, x: Tensor, inbox: gr.Inbox, own: Any) -> Any:
         return super().forward(x, inbox.replaced(h=inbox.h * self.weight(inbox.relation)), own)
 
 
 class NameSuggester(nn.Module):
-    """What each node says, a Tree-LSTM up, another one down, and attention over all nodes.
+    """Embeddings of the nodes, a bottom-up Tree-LSTM, a top-down one, and attention over all nodes.
 
-    Upwards a node hears of all below it, downwards of all the rest; so every node knows the whole function from
-    where it stands, and the readout can attend to those that say most.
+    Bottom-up, a node receives messages from everything below it, top-down from all the rest. So every node knows the
+    whole function from its own position, and the readout can attend to the most telling ones.
 
     Args:
         words: how many words there are.
         names: how many names to choose from.
         width: of embeddings and states.
         dropout: of embeddings and states.
-        forget: how often a word is made unknown in training. The test modules have many words of their own.
+        forget: how often a word is replaced by the unknown one in training: test modules have many words of their own.
     """
 
     def __init__(self, words: int, names: int, width: int, dropout: float = 0.4, forget: float = 0.2) -> None:
@@ -73,7 +73,7 @@ class NameSuggester(nn.Module):
         self.role = nn.Embedding(len(gr.SYNTAX_FIELDS), width)
         self.word = nn.EmbeddingBag(words, width, mode="mean", padding_idx=0)
         for table in (self.kind, self.role, self.word):
-            nn.init.normal_(table.weight, std=0.3)  # not 1: words that training hardly sees then say less
+            nn.init.normal_(table.weight, std=0.3)  # not 1: so words that are rare in training count less
         self.up = gr.Recursive(FieldTreeLSTMCell(width, width))
         self.down = gr.Reversed(gr.Recursive(FieldTreeLSTMCell(2 * width, width)))
         self.attention = gr.readout.Attention(2 * width)
@@ -104,7 +104,7 @@ class NameSuggester(nn.Module):
 
 
 class MostFrequent(nn.Module):
-    """Suggests the names in the order of their frequency in training, whatever the function."""
+    """Suggests the names by their frequency in training, whatever the function."""
 
     count: Tensor
 
@@ -119,7 +119,7 @@ class MostFrequent(nn.Module):
 
 
 def without_edges(sample: Any) -> Data:
-    """The same nodes, and nothing between them: a bag."""
+    """The same nodes without edges: a bag."""
     bag = sample.clone()
     bag.edge_index, bag.slot, bag.edge_type = sample.edge_index[:, :0], sample.slot[:0], sample.edge_type[:0]
     bag.level, bag.level_reversed = torch.zeros_like(sample.level), torch.zeros_like(sample.level)
@@ -127,9 +127,9 @@ def without_edges(sample: Any) -> Data:
 
 
 def masked_source(data: PythonFunctions, sample: Any, lines: int = 8) -> str:
-    """The function as a person would be asked to name it: without its docstring, its name masked."""
+    """The function as one would show it to a person to name: without its docstring, its name masked."""
     source = data.source(sample)
-    # A method stands in something; dedenting it would break texts that begin at the edge of the page.
+    # A method is indented; dedenting it would break strings whose lines start at column 0.
     parsed: Any = ast.parse(f"if True:\n{source}").body[0] if source[:1].isspace() else ast.parse(source)
     function = parsed.body[0]
     if ast.get_docstring(function) is not None and len(function.body) > 1:
@@ -149,7 +149,7 @@ def suggest(
 
 
 def show(model: learning.Classifier, data: PythonFunctions, sample: Any) -> str:
-    """A function, what the model suggests, and what it is called."""
+    """A function, the model's suggestions, and its name."""
     guess = "   ".join(f"{name} {p:.0%}" for name, p in suggest(model, data, sample))
     return (
         f"{textwrap.indent(masked_source(data, sample), '    ')}\n  → {guess}\n    it is {sample.qualified}\n"
@@ -157,7 +157,7 @@ def show(model: learning.Classifier, data: PythonFunctions, sample: Any) -> str:
 
 
 def label(data: PythonFunctions, node_type: str, subtokens: list[int]) -> str:
-    """What a node says, in short enough for a column of the picture."""
+    """A node's text, short enough for a column of the picture."""
     words = " ".join(data.vocabulary[word].replace("<unknown>", "?") for word in subtokens if word)
     words = textwrap.shorten(words, 16, placeholder=" …")
     short = {
@@ -172,7 +172,7 @@ def label(data: PythonFunctions, node_type: str, subtokens: list[int]) -> str:
 
 
 def draw(model: learning.Classifier, data: PythonFunctions, sample: Any) -> Any:
-    """The function, its tree, and in colour and size of the nodes what share of the attention each gets."""
+    """The function and its tree; the colour and size of a node show its share of the attention."""
     with torch.no_grad():
         share = model.network.looks_at(sample)
     nodes = zip(sample.node_type.tolist(), sample.subtoken.tolist(), strict=True)
@@ -211,8 +211,8 @@ def main(argv: list[str] | None = None) -> None:
     names, width = data.num_classes, 32 if run.args.quick else 128
 
     common.say(
-        f"To be learnt from {len(samples.train):,} functions in {data.folder}: the first word of a function's name, "
-        f"one of {names}, from its syntax tree. Two models: tree, and as its baseline bag, the same without edges."
+        f"Learning from {len(samples.train):,} functions in {data.folder}: the first word of a function's name, "
+        f"one of {names}, from its syntax tree. Two models: tree, and the baseline bag, the same without edges."
     )
 
     def classifier(network: nn.Module) -> learning.Classifier:
@@ -247,7 +247,7 @@ def main(argv: list[str] | None = None) -> None:
 
     picture = run.folder / "attention.png"
     draw(tree, data, max(handy, key=certainty)).savefig(picture)
-    common.say(f"What it attends to in the function of which it is surest: {picture}")
+    common.say(f"Its attention on the function where it is most certain: {picture}")
 
     columns = ["accuracy", "top-5 accuracy", "macro F1"]
     rows = [[name, *(score[column] for column in columns)] for name, score in scores.items()]

@@ -1,4 +1,4 @@
-"""The files of a run, by which it goes on: written whole or not at all, and named where they are damaged or missing."""
+"""The files from which a run resumes: written whole or not at all, and named in errors if damaged or missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMES = ("done.json", "best.ckpt", "last.ckpt")  # in the folder of each model
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoints appear whole or not at all; Lightning's own are cut where /tmp is another file system."""
+    """Checkpoints are written whole or not at all; Lightning's own may be cut off if /tmp is another file system."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
@@ -40,7 +40,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 class Progress(NamedTuple):
-    """How far a training has come: complete epochs, how many of them since the best one, and its score."""
+    """The progress of a training: complete epochs, how many of them since the best one, and its score."""
 
     epochs: int
     waited: int
@@ -48,21 +48,21 @@ class Progress(NamedTuple):
 
 
 def progress(last: Path) -> Progress:
-    """The progress of a training, by its last checkpoint."""
+    """The progress of a training, from its last checkpoint."""
     if not last.exists():
         return Progress(0, 0, math.nan)
     with intact(last, f"Delete it to train {last.parent.name} from its first epoch"):
         saved = torch.load(last, map_location="cpu", weights_only=True)
         callbacks = saved["callbacks"].items()
         waited = max(state["wait_count"] for name, state in callbacks if name.startswith("EarlyStopping"))
-        # The score with which a goal was reached is known to the checkpoints only.
+        # Only the checkpoints know the score with which a goal was reached.
         kept = [state["best_model_score"] for name, state in callbacks if name.startswith("ModelCheckpoint")]
         score = next(float(score) for score in kept if score is not None)
         return Progress(saved["epoch"] + 1, waited, score)
 
 
 def finished(done: Path) -> Progress:
-    """The progress of a training that has come to its end, and needs no `last.ckpt` any more."""
+    """The progress of a finished training, which no longer needs `last.ckpt`."""
     with intact(done, "Delete it to go on after the last epoch"):
         told = json.loads(done.read_text(encoding="utf-8"))
         return Progress(*(told[name] for name in Progress._fields))
@@ -75,18 +75,19 @@ def load_best(model: nn.Module, best: Path) -> None:
 
 
 def flags_in(path: Path) -> Any:
-    """The flags that the run of a folder was started with."""
+    """The flags with which the run of a folder was started."""
     with intact(
-        path, "It alone tells whether the interrupted run had these flags: name another folder with --out"
+        path,
+        "Only this file tells whether the interrupted run had these flags: name another folder with --out",
     ):
         return json.loads(path.read_text(encoding="utf-8"))
 
 
 @contextmanager
 def intact(path: Path, mend: str) -> Iterator[None]:
-    """Around the reading of a file of a run: where it is cut off or gone, the example ends with one line."""
+    """For a block that reads a file of a run: if it is cut off or missing, the example ends with one line."""
     try:
         yield
     except Exception as error:  # torch and json raise many types, depending on where the damage is
         what = "damaged" if path.exists() else "missing"
-        sys.exit(f"{path} is {what} ({type(error).__name__}). {mend}, or start all anew with --fresh.")
+        sys.exit(f"{path} is {what} ({type(error).__name__}). {mend}, or start from scratch with --fresh.")

@@ -4,9 +4,9 @@
     python examples/sentiment_treebank.py --quick          # invented reviews from this repository, in seconds
 
 Each sentence is a binary tree, and each of its phrases, from the single word to the whole sentence, has a
-label from 0 (very negative) to 4 (very positive). A network reads the tree from the words up and classifies
-every node; no word vectors from elsewhere are used. As Socher et al. did, we count how often it is right on
-all phrases and on whole sentences, among five classes and between negative and positive, without the neutral.
+label from 0 (very negative) to 4 (very positive). A network reads the tree bottom-up and classifies every node;
+no pretrained word vectors are used. As in Socher et al., accuracy is measured on all phrases and on whole sentences,
+with five classes, and with two, negative and positive, without neutral ones.
 
 R. Socher, A. Perelygin, J. Wu, J. Chuang, C. Manning, A. Ng and C. Potts, "Recursive Deep Models for Semantic
 Compositionality Over a Sentiment Treebank", EMNLP 2013.
@@ -39,7 +39,7 @@ PAPER = {
     "RNTN": (80.7, 45.7, 87.6, 85.4),
 }
 CLASSES = ("very negative", "negative", "neutral", "positive", "very positive")
-# Blue is positive, orange-red negative: told apart by colour-blind eyes too.
+# Blue is positive, orange-red negative: colour-blind readers can tell them apart.
 SHADES = ("#B2182B", "#EF8A62", "#DCDCDC", "#67A9CF", "#2166AC")
 UNKNOWN = 1  # the number of the unknown word in the vocabulary
 QUICK = Path(__file__).parents[1] / "datasets"
@@ -52,7 +52,7 @@ class Sentiment(nn.Module):
         words: how many words there are.
         hidden: the width of word vectors and states.
         dropout: of word vectors and of states.
-        forget: how often a word is made unknown in training, as one in twenty of the sentences to come will be.
+        forget: how often a word is replaced by the unknown one in training, as one in twenty will be in new sentences.
     """
 
     def __init__(self, words: int, hidden: int = 250, dropout: float = 0.5, forget: float = 0.05) -> None:
@@ -77,7 +77,7 @@ class Sentiment(nn.Module):
 def accuracies(p: Tensor, y: Tensor, is_root: Tensor) -> tuple[float, float, float, float]:
     """In per cent, in the order of the paper's table, from probabilities `[N, 5]`.
 
-    A phrase counts as positive where classes 3 and 4 together are likelier than 0 and 1.
+    A phrase counts as positive if classes 3 and 4 together are more probable than 0 and 1.
     """
     five = p.argmax(dim=1) == y
     polar = y != 2
@@ -88,9 +88,9 @@ def accuracies(p: Tensor, y: Tensor, is_root: Tensor) -> tuple[float, float, flo
 
 @common.reading()
 def load(run: common.Run) -> tuple[list[learning.Samples], SST, str]:
-    """The samples for each network, the training set, and what is reported on.
+    """The samples for each network, the training set, and the set that is reported on.
 
-    Each network keeps another fiftieth of train to choose its epoch by: what is reported on chooses nothing.
+    Each network holds out another fiftieth of train to choose its epoch: the set that is reported on chooses nothing.
     """
     root, batch_size = (QUICK, 8) if run.args.quick else (run.args.data, 64)
     train = SST(root, "train")
@@ -132,7 +132,7 @@ def draw(tree: Data, predicted: Tensor, words: list[str]) -> Any:
 
 
 def contrast(tree: Data) -> float:
-    """How well a tree shows what recursion is for: opposed feelings, in a sentence of a handy length."""
+    """How well a tree shows the use of recursion: opposite sentiments, in a sentence of suitable length."""
     words = int((tree.token > 0).sum())
     phrases = tree["y"][tree.level > 0]
     fits = 8 <= words <= 14 and not (tree.token == UNKNOWN).any()
@@ -153,7 +153,7 @@ def main(argv: list[str] | None = None) -> None:
         network = Sentiment(len(train.vocabulary), 64 if run.args.quick else 250)
         return learning.Classifier(network, len(CLASSES), lr=4e-3)
 
-    # Right answers on whole sentences are too few to choose an epoch by; the loss on all phrases is steadier.
+    # Accuracy on whole sentences is too noisy to choose an epoch; the loss on all phrases is steadier.
     models: list[learning.Classifier] = []
     for i, samples in enumerate(members):
         made = partial(build, run.args.seed + i)
@@ -164,7 +164,7 @@ def main(argv: list[str] | None = None) -> None:
     polar = y != 2
     judged = (y, y[is_root], (y > 2)[polar], (y > 2)[polar & is_root])
     guess = tuple(100 * v.long().bincount().max().item() / len(v) for v in judged)
-    rows = {"commonest label": guess} | ({} if run.args.quick else PAPER)
+    rows = {"most common label": guess} | ({} if run.args.quick else PAPER)
     rows[f"{len(models)} Tree-LSTMs (this run)"] = ours
     header = ["accuracy in %", "5 classes: phrases", "sentences", "2 classes: phrases", "sentences"]
     table = common.table(header, [[name, *(f"{v:.1f}" for v in row)] for name, row in rows.items()])

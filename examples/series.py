@@ -3,13 +3,13 @@
     python examples/series.py            # minutes
     python examples/series.py --quick    # small networks, few epochs: seconds
 
-NARMA-10 is to be identified: noise u goes in, y comes out. TDNN, SRN and GRU see u alone; NARX and the linear models
-also see y, the true one (one step) or, after a warm-up, their own (free-running). Mackey-Glass has no input: here all
-see y alone, and a free-running network reads what it has said itself.
+NARMA-10 is system identification: the input u is noise, the output is y. TDNN, SRN and GRU see only u. NARX and the
+linear models also see y, the true one (one step) or, after a warm-up, their own (free-running). Mackey-Glass has no
+input: all models see only y, and a free-running network reads its own outputs.
 
-NARX is trained in two forms: series-parallel, on the true outputs, and then, from there on, in parallel, on its own, as
-in free-running. Errors are roots of mean squares, as multiples of the series' standard deviation (NRMSE): 1 is what
-the mean alone achieves.
+NARX is trained in two forms: first series-parallel, on the true outputs, and then, starting from these weights,
+parallel, on its own outputs, as in a free run. Errors are root mean squares divided by the series' standard deviation
+(NRMSE); predicting the mean gives 1.
 
 A. Atiya and A. Parlos, "New results on recurrent network training", IEEE Trans. Neural Networks 11 (2000); M. Mackey
 and L. Glass, "Oscillation and chaos in physiological control systems", Science 197 (1977); K. Narendra and
@@ -33,23 +33,21 @@ import graphrec as gr
 from graphrec.datasets import mackey_glass, narma
 
 LAGS = 10  # how far back NARX and the linear models see
-WARM = (
-    20  # nodes at the beginning of a window that are not judged, with known outputs; also what the TDNN sees
-)
+WARM = 20  # nodes at the beginning of a window that do not count, with known outputs; also the TDNN's window
 LONG = 100  # the warm-up of a free run over Mackey-Glass
 HORIZONS = (50, 100, 200)  # steps of a free run
-LOST = 0.5  # a free run has lost the series where it is so many standard deviations away
+LOST = 0.5  # a free run has lost the series when its error exceeds this many standard deviations
 
 
 class Series(NamedTuple):
-    """A series in three stretches, scaled by the first: inputs `[T, D]` (D may be 0) and outputs `[T, 1]` of each."""
+    """A series in three parts, scaled by the first: inputs `[T, D]` (D may be 0) and outputs `[T, 1]` of each."""
 
     u: tuple[Tensor, ...]
     y: tuple[Tensor, ...]
 
 
 def scaled(series: Tensor, lengths: list[int]) -> tuple[Tensor, ...]:
-    """Cut into stretches, and scaled to mean 0 and standard deviation 1 over the first."""
+    """Cut into three parts, and scaled to mean 0 and standard deviation 1 over the first."""
     first = series[: lengths[0]]
     return ((series - first.mean(dim=0)) / first.std(dim=0)).split(lengths)
 
@@ -64,7 +62,7 @@ def window(u: Tensor, y: Tensor, begin: int, length: int, warm: int) -> Data:
 
 
 def windows(u: Tensor, y: Tensor, length: int, every: int, warm: int = WARM) -> list[Data]:
-    """All stretches of a length that begin `every` so many nodes."""
+    """All stretches of a length, one starting at each `every`-th node."""
     return [window(u, y, begin, length, warm) for begin in range(1, len(y) - length + 1, every)]
 
 
@@ -89,13 +87,13 @@ class Feedback(nn.Module):
 
 
 class Reader(nn.Module):
-    """A model that reads a series, and says another one.
+    """A model that reads a series and predicts another one.
 
     Args:
         model: called as `model(x, s)`.
         hidden: the width of what it returns.
-        reads: `"u"`, the input; or `"before"`, the output one step earlier, which it then says itself when it runs
-            freely.
+        reads: `"u"`, the input; or `"before"`, the output one step earlier; in a free run it reads its own
+            output.
     """
 
     def __init__(self, model: Any, hidden: int, reads: str) -> None:
@@ -111,14 +109,14 @@ class Reader(nn.Module):
         return self.go_on(before, int(known.sum()) // batch.num_graphs).view(-1, 1)
 
     def go_on(self, before: Tensor, warm: int) -> Tensor:
-        """`[G, T]`: what is said at each node when only the first `warm` outputs of `before` are known."""
+        """`[G, T]`: the predictions at each node when only the first `warm` outputs of `before` are known."""
         seen, states, said = before[:, : warm + 1], None, [before[:, 1 : warm + 1]]
         for _ in range(before.shape[1] - warm):
             s = gr.chains([seen.shape[1]] * len(seen))
             h, states = self.model.with_states(seen.reshape(-1, 1), s, states)
             y = self.output(gr.readout.last(h, s))
             said.append(y)
-            # A model without states has nothing but its window, which moves on by one.
+            # A model without states has only its window, which moves on by one.
             seen = y if states else torch.cat([seen[:, 1:], y], dim=1)
         return torch.cat(said, dim=1)
 
@@ -145,7 +143,7 @@ def learn_all(run: common.Run, name: str, series: Series, reads: str) -> dict[st
     train, val, _ = (windows(u, y, length, every) for u, y in zip(series.u, series.y, strict=True))
     data = learning.Samples(train, val, val, batch_size=16 if quick else 64)
     inputs, width = series.u[0].shape[1], 8 if quick else 32
-    lags = LAGS - 1 if inputs else 0  # of the input: with the one of now, as many as of the output
+    lags = LAGS - 1 if inputs else 0  # of the input: with the current one, as many as of the output
 
     def narx(activation: str = "tanh") -> gr.NARX:
         return gr.NARX(inputs, width, 1, lags, LAGS, activation)
@@ -181,7 +179,7 @@ def learn_all(run: common.Run, name: str, series: Series, reads: str) -> dict[st
 
 
 def run_both(models: dict[str, nn.Module], batch: Any) -> dict[str, tuple[Tensor, Tensor]]:
-    """What each model says one step ahead and free-running, `[G, T]` after the warm-up."""
+    """Each model's predictions one step ahead and free-running, `[G, T]` after the warm-up."""
     said = {}
     with torch.no_grad():
         for name, model in models.items():
@@ -192,7 +190,7 @@ def run_both(models: dict[str, nn.Module], batch: Any) -> dict[str, tuple[Tensor
 
 
 def horizon(free: Tensor, y: Tensor) -> float:
-    """After how many steps, in the mean over starts, a free run has lost the series."""
+    """After how many steps, on average over starts, a free run has lost the series."""
     lost = (free - y).abs() > LOST * y.std()
     steps = torch.where(lost.any(dim=1), lost.int().argmax(dim=1), free.shape[1])
     return float(steps.double().mean())
@@ -203,7 +201,7 @@ GREY = "#8A939C"
 
 
 def draw(results: list[tuple[str, Tensor, dict[str, tuple[Tensor, Tensor]]]]) -> Any:
-    """Per series a row: free runs beside the truth, and the errors."""
+    """A row per series: free runs with the true series, and the errors."""
     fig = common.figure(11.0, 8.0)
     runs, errors = fig.subfigures(1, 2, width_ratios=(3, 2))
     strips = runs.subfigures(2, 1)
@@ -228,7 +226,7 @@ def draw_runs(place: Any, y: Tensor, said: dict[str, tuple[Tensor, Tensor]], tit
         ax.set_title(name, loc="left", fontsize=9, color=common.COLOURS[SHOWN[name]], pad=3)
         ax.spines[["top", "right"]].set_visible(False)
         ax.margins(x=0.01)
-    strips[0].set_title(f"{title}, free-running (grey: the truth)", loc="right", fontsize=10, pad=3)
+    strips[0].set_title(f"{title}, free-running (grey: the true series)", loc="right", fontsize=10, pad=3)
     strips[-1].set_xlabel("steps after the last known output")
     place.supylabel("standard deviations", fontsize=9)
 
@@ -249,7 +247,7 @@ def draw_errors(ax: Any, y: Tensor, said: dict[str, tuple[Tensor, Tensor]]) -> N
 
 
 def draw_growth(ax: Any, y: Tensor, said: dict[str, tuple[Tensor, Tensor]]) -> None:
-    """The errors of free runs over their steps: means over all starts, and over ten steps, since they rise and fall."""
+    """The errors of free runs by step: means over all starts, and over ten steps, as the errors fluctuate."""
     for name, (_, free) in said.items():
         square = (free - y).square().mean(dim=0)
         smooth = square.unfold(0, 10, 1).mean(dim=1).sqrt() / y.std()
@@ -296,8 +294,8 @@ def main(argv: list[str] | None = None) -> None:
     draw(results).savefig(run.folder / "series.png")
     run.finish(
         "\n\n".join(tables)
-        + f"\n\nNRMSE on a stretch held out; n steps: over the first n of a free run, {len(starts)} starts;\n"
-        f"lost after: steps until a free run is {LOST} standard deviations away, in the mean."
+        + f"\n\nNRMSE on a held-out part; n steps: over the first n of a free run, {len(starts)} starts;\n"
+        f"lost after: steps until a free run is {LOST} standard deviations away, on average."
     )
 
 

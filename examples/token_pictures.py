@@ -1,4 +1,4 @@
-"""The pictures that token_roles.py draws: a function's code with guessed roles, and what is found of each role."""
+"""The pictures that token_roles.py draws: a function's code with predicted roles, and the recall of each role."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from graphrec.datasets._syntax import functions
 
 Statements = list[list[Token]]
 
-COLOURS = {  # of families of roles; light enough to read a text on
+COLOURS = {  # of families of roles; light enough for text
     "variables": "#9CC9E8",
     "definitions": "#7FD1B2",
     "calls": "#F6C667",
@@ -32,9 +32,9 @@ COLOUR = {role: COLOURS[family] for family, roles in FAMILIES.items() for role i
 
 
 def passage(data: TokenRoles, most_lines: int = 16, columns: int = 72) -> tuple[str, list[str], Statements]:
-    """The function with most different roles among those that fit: its path, its lines, and its statements.
+    """The function with the most different roles among those that fit: its path, its lines, and its statements.
 
-    The statements are given as they stand in the lines, whose first is number 0.
+    The statements have their positions in these lines, the first of which is number 0.
     """
     best: Any = (False, 0), ()
     for path in data.files():
@@ -44,7 +44,7 @@ def passage(data: TokenRoles, most_lines: int = 16, columns: int = 72) -> tuple[
             lines = text[first - 1 : last]
             inside = [s for s in statements if first <= s[0].start[0] and s[-1].end[0] <= last]
             fits = len(lines) <= most_lines and max(map(len, lines)) - indent <= columns
-            cut = any(line[:indent].strip() for line in lines)  # a text at the edge of the page
+            cut = any(line[:indent].strip() for line in lines)  # a string whose lines start at column 0
             merit = fits and not cut, len({token.role for statement in inside for token in statement})
             if merit > best[0]:
                 best = merit, (path, [line[indent:] for line in lines], inside, first, indent)
@@ -61,7 +61,7 @@ def passage(data: TokenRoles, most_lines: int = 16, columns: int = 72) -> tuple[
 
 
 def draw_code(title: str, code: list[str], statements: Statements, guesses: dict[str, Any]) -> Any:
-    """The code once per model: each token in the colour of the guessed role's family, errors in red with the guess."""
+    """The code once per model: each token in the colour of its predicted role's family, errors in red with it."""
     from matplotlib.patches import Rectangle
 
     red, text, middle = "#C00020", {"size": 8, "family": "monospace", "color": "#20262C"}, {"va": "center"}
@@ -84,10 +84,10 @@ def draw_code(title: str, code: list[str], statements: Statements, guesses: dict
         for row, line in enumerate(code):
             for word in re.finditer(r"\S+", line):
                 ax.text(left + word.start(), top + row, word[0], **text, **middle)
-        free = [0.0] * len(code)  # from where on nothing is written below a line
+        free = [0.0] * len(code)  # by line, where the free space below it starts
         for token, role in pairs:
             (row, begin), (last, end) = token.start, token.end
-            ends = [len(line) for line in code[row:last]] + [end]  # of a text over several lines
+            ends = [len(line) for line in code[row:last]] + [end]  # of a string over several lines
             for line, stop in enumerate(ends, start=row):
                 start = begin if line == row else len(code[line]) - len(code[line].lstrip())
                 fill(left + start + 0.04, top + line - 0.35, max(0, stop - start - 0.08), 0.7, COLOUR[role])
@@ -96,7 +96,7 @@ def draw_code(title: str, code: list[str], statements: Statements, guesses: dict
                 x = max(left + begin, free[row])
                 ax.text(x, top + row + 0.53, role, color=red, size=5, **middle)
                 free[row] = x + 0.6 * len(role) + 0.5
-    for i, (family, colour) in enumerate([*COLOURS.items(), ("wrong, and what was said", red)]):
+    for i, (family, colour) in enumerate([*COLOURS.items(), ("wrong, and the prediction", red)]):
         x, y = 2 + i * (2 * width - 28) / len(COLOURS), 2 * height + 2.5
         fill(x, y, 1.6, 0.1 if colour == red else 0.6, colour)
         ax.text(x + 2, y + 0.3, family, size=8.5, color=red if colour == red else "black", **middle)
@@ -104,7 +104,7 @@ def draw_code(title: str, code: list[str], statements: Statements, guesses: dict
 
 
 def draw_roles(y: Tensor, guesses: dict[str, Tensor], title: str) -> Any:
-    """Per role how many of its tokens are found, by model; roles in their families."""
+    """For each role the share of its tokens that each model finds; roles by family."""
     fig = common.figure(8.6, 10)
     ax = fig.subplots()
     there = y.unique().tolist()
@@ -121,7 +121,7 @@ def draw_roles(y: Tensor, guesses: dict[str, Tensor], title: str) -> Any:
     ax.set(
         xlim=(0, 100),
         ylim=(len(there) - 0.5, -0.5),
-        xlabel="of the tokens with this role, found (%)",
+        xlabel="share of the tokens with this role that is found, %",
         title=title,
     )
     ax.tick_params(length=0)

@@ -1,24 +1,24 @@
-"""What each token of Python code is there for: networks that see both sides of it, and such that only look back.
+"""The role of each token of Python code: networks that see both sides of it, and networks that only look back.
 
-    python examples/token_roles.py            # some five minutes of one core; downloads nothing
-    python examples/token_roles.py --quick    # seconds: the code of asyncio alone
+    python examples/token_roles.py            # about five minutes on one core; downloads nothing
+    python examples/token_roles.py --quick    # seconds: only the code of asyncio
 
-In `f(-x, *y)` the minus is a sign and in `a - x` arithmetic; the star unpacks, and elsewhere multiplies; a bracket
-may belong to a call, a tuple or a definition, and a name be read, bound, called or imported. The data are the
-statements of the Python that runs this, each token with its role as the syntax tree has it, one of 40. Identifiers
-are hidden, all are `<name>`: only the tokens around tell what one is. The test statements come from modules that
-are in no other split, and none of them has the form of one in training.
+In `f(-x, *y)` the minus is a sign, in `a - x` it subtracts; the star unpacks here and multiplies elsewhere. A bracket
+may belong to a call, a tuple or a definition, and a name may be read, bound, called or imported. The data are the
+statements of the Python that runs this; each token has its role from the syntax tree, one of 40. Identifiers are
+hidden, all are `<name>`: only the tokens around an identifier tell its role. The test statements come from modules
+that are in no other split, and none of them has the same form as one in training.
 
 Four networks of about 90,000 weights differ in what they see of the statement, besides the token itself:
 
                     11 tokens          all of it
-    what is before  TDNN               LSTM
+    earlier tokens  TDNN               LSTM
     both sides      TDNN, both sides   Bi-LSTM
 
-A TDNN is a window that slides along (Waibel et al. 1989): here over the 10 tokens before, or 5 on either side. The
-Bi-LSTM is Graves's and Schmidhuber's (2005), one LSTM from each end.
+A TDNN is a sliding window (Waibel et al. 1989): here of the 10 previous tokens, or of 5 on either side. The Bi-LSTM is
+that of Graves and Schmidhuber (2005), one LSTM from each end.
 
-An interrupted run goes on where it stopped when it is started again.
+An interrupted run resumes where it stopped when it is started again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from graphrec.datasets._role_tables import FORMS, ROLES
 EMBEDDING = 32
 WINDOW = 11
 
-# By folder: the name in the table, and the sequence model of a width. Widths are such that weights are about equal.
+# By folder: the name in the table, the width, and the sequence model. All have about the same number of weights.
 MODELS: dict[str, tuple[str, int, Callable[[int], nn.Module]]] = {
     "tdnn_before": ("TDNN, 10 tokens before", 224, lambda width: gr.TDNN(EMBEDDING, width, WINDOW)),
     "tdnn": ("TDNN, 5 tokens on either side", 368, lambda width: both(gr.TDNN, width, 1 + WINDOW // 2)),
@@ -58,7 +58,7 @@ def both(model: Callable[..., nn.Module], width: int, *window: int) -> nn.Module
 
 
 class Labeller(nn.Module):
-    """A vector per form, a sequence model, and for each token logits of the roles.
+    """A vector per form, a sequence model, and logits of the roles for each token.
 
     Args:
         model: from `[N, EMBEDDING]` to `[N, width]`.
@@ -119,7 +119,7 @@ def main(argv: list[str] | None = None) -> None:
         f1 = multiclass_f1_score(guess, y, len(ROLES), average="macro")
         return [float(right.mean()), float(f1), float(right[ambiguous].mean())]
 
-    rows: list[list[object]] = [["commonest role of the form", "", *scores(counts.argmax(dim=1)[token])]]
+    rows: list[list[object]] = [["most common role of the form", "", *scores(counts.argmax(dim=1)[token])]]
     models: dict[str, learning.Classifier] = {}
     guesses: dict[str, Tensor] = {}
     for folder_name, (name, full_width, make) in MODELS.items():

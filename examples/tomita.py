@@ -1,17 +1,17 @@
-"""Automata inside networks: seven languages of zeros and ones, learnt from short strings and tested on long ones.
+"""Automata inside networks: seven languages of zeros and ones, learnt from short strings, tested on long ones.
 
     python examples/tomita.py            # all seven of Tomita's languages, in a few minutes
     python examples/tomita.py --quick    # two of them, in seconds
 
-Is a string such as 0110 in the language or not? A network reads it symbol by symbol, and after each one answers
-for the string as far as it has read. It learns from strings of up to 12 symbols and is tested on up to 64. Four
-networks compete, with eight state neurons each: the SRN, the LSTM, the GRU, and the second-order network, whose
-weights lead from a state and a symbol to the next state, as the table of an automaton does.
+Is a string such as 0110 in the language or not? A network reads it symbol by symbol, and after each symbol answers
+for the string so far. It learns from strings of up to 12 symbols and is tested on up to 64. Four networks are
+compared, with eight state neurons each: the SRN, the LSTM, the GRU, and the second-order network, whose weights map a
+state and a symbol to the next state, like the table of an automaton.
 
 From the second-order network the automaton that it has learnt is extracted: states that are close to each other
-count as one. The minimal form of it is compared with the true automaton, by the answers to all 8,191 strings of up
-to 12 symbols, and as a whole: minimal automata of the same language are equal. It can be right where the network is
-not, whose states drift while it reads.
+count as one. Its minimal form is compared with the true automaton, by the answers to all 8,191 strings of up to 12
+symbols, and as a whole: minimal automata of the same language are equal. The automaton can be correct where the
+network is not, because the network's states drift while it reads.
 
 M. Tomita, "Dynamic construction of finite-state automata from examples using hill-climbing", Annual Conference of
 the Cognitive Science Society 1982 (the languages); C. Giles, C. Miller, D. Chen, H. Chen, G. Sun and Y. Lee,
@@ -44,13 +44,13 @@ LANGUAGES = {
     6: "as many 0s as 1s, modulo 3",
     7: "0*1*0*1*",
 }
-SHORT = 12  # symbols in a string to learn from, at most; and in those that automata are compared on
+SHORT = 12  # symbols, the most in a training string, and in the strings on which automata are compared
 TESTED = range(4, 65, 4)  # lengths; some languages have strings of even length only
-LONG = 20  # symbols: none of these lengths has taken part in the training
+LONG = 20  # symbols: longer strings than any in training
 SECOND_ORDER = "second order"
 NETWORKS = ("SRN", "LSTM", "GRU", SECOND_ORDER)
 HIDDEN = 8
-RATE = 0.1  # of learning, the same for all: with 0.02 and 0.05 SRN and LSTM learnt fewer of the languages
+RATE = 0.1  # of learning, for all: with 0.02 and 0.05 SRN and LSTM learnt fewer languages
 
 
 class Recogniser(nn.Module):
@@ -65,11 +65,11 @@ class Recogniser(nn.Module):
 
     def __init__(self, kind: str, hidden: int = HIDDEN) -> None:
         super().__init__()
-        self.symbols = 3  # zero, one, and what stands before the first of them
+        self.symbols = 3  # zero, one, and the start of a string
         start = None
         if kind == SECOND_ORDER:
             cell = gr.SecondOrderCell(self.symbols, hidden)
-            nn.init.normal_(cell.pairs.weight)  # with weights as small as usual all neurons stay at about 1/2
+            nn.init.normal_(cell.pairs.weight)  # with the usual small weights all neurons stay near 1/2
             self.read: nn.Module = gr.Recursive(cell)
             start = torch.eye(1, hidden)
         else:
@@ -87,12 +87,12 @@ class Recogniser(nn.Module):
 
 
 class Learnt(NamedTuple):
-    """What has come of one language."""
+    """The results for one language."""
 
     accuracy: dict[str, dict[int, float]]  # in per cent, by network and length
     true: Automaton
-    extracted: Automaton | None  # as found in the second-order network, if that was possible
-    network_wrong: int  # to so many of all short strings its own answer is wrong
+    extracted: Automaton | None  # from the second-order network, if that was possible
+    network_wrong: int  # the number of short strings to which its own answer is wrong
 
     @property
     def minimal(self) -> Automaton | None:
@@ -106,7 +106,7 @@ class Learnt(NamedTuple):
 
 
 def load(run: common.Run, grammar: int) -> tuple[learning.Samples, Automaton]:
-    """Strings to learn from, somewhat longer ones that choose the epoch, those to test on; and the automaton."""
+    """Training strings, somewhat longer ones that choose the epoch, test strings; and the automaton."""
     share = 3 if run.args.quick else 1
     train = Tomita(grammar, range(1, SHORT + 1), 60 // share, seed=0)
     val = Tomita(grammar, range(SHORT + 1, SHORT + 5), 30 // share, seed=1)
@@ -115,12 +115,12 @@ def load(run: common.Run, grammar: int) -> tuple[learning.Samples, Automaton]:
 
 
 def build(kind: str) -> learning.Classifier:
-    """A network that has not learnt anything yet."""
+    """An untrained network."""
     return learning.Classifier(Recogniser(kind), 2, lr=RATE)
 
 
 def accuracy_by_length(model: learning.Classifier, samples: list[Any]) -> dict[int, float]:
-    """How many strings of a hundred the model judges rightly."""
+    """The percentage of strings that the model judges correctly."""
     batch: Any = Batch.from_data_list(samples)
     last = batch.ptr[1:] - 1
     with torch.no_grad():
@@ -130,7 +130,7 @@ def accuracy_by_length(model: learning.Classifier, samples: list[Any]) -> dict[i
 
 
 def find(network: Recogniser) -> tuple[Automaton | None, Tensor]:
-    """Of the automata extracted from a network the one that agrees with it best, and the network's own answers."""
+    """The extracted automaton that agrees best with the network, and the network's own answers."""
     strings, symbol = automata.prefix_tree(SHORT)
     with torch.no_grad():
         h = network.states(torch.cat([symbol.new_zeros(1), 1 + symbol]), strings)
@@ -168,7 +168,7 @@ def draw(learnt: dict[int, Learnt]) -> Any:
 
 
 def draw_accuracy(accuracy: dict[str, dict[int, float]], ax: Any) -> None:
-    """A line for each network, the last ones thinner: where all are right, all can be seen."""
+    """A line for each network, the last ones thinner, so that all can be seen where they coincide."""
     ax.axvspan(0, SHORT, color="#EEF1F4", lw=0)
     for kind, rate in accuracy.items():
         ax.plot(list(rate), list(rate.values()), **line(kind))
@@ -197,8 +197,8 @@ accepted if it ends in a double circle;
 from a faint state none ever is.
 
 Below, how many strings are judged
-rightly; half of them are in the language.
-Grey: up to {SHORT} symbols, as learnt from."""
+correctly; half are in the language.
+Grey: up to {SHORT} symbols, as in training."""
     how: dict[str, Any] = {"va": "top", "fontsize": 10, "linespacing": 1.45, "color": automata.INK}
     ax.text(0.03, 0.98, text, transform=ax.transAxes, **how)
     for kind in NETWORKS:
@@ -207,7 +207,7 @@ Grey: up to {SHORT} symbols, as learnt from."""
 
 
 def tables(learnt: dict[int, Learnt]) -> str:
-    """How right the networks are, and what was extracted from the second-order one."""
+    """The networks' accuracies, and what was extracted from the second-order one."""
     rows: list[list[object]] = []
     for grammar, outcome in learnt.items():
         means = [
@@ -217,7 +217,7 @@ def tables(learnt: dict[int, Learnt]) -> str:
         rows.append(
             [f"{grammar}  {LANGUAGES[grammar]}", *(f"{short:.1f} / {long:.1f}" for short, long in means)]
         )
-    header = [f"right in %: up to {SHORT} / {LONG} to {TESTED[-1]} symbols", *NETWORKS]
+    header = [f"correct in %: up to {SHORT} / {LONG} to {TESTED[-1]} symbols", *NETWORKS]
     networks = common.table(header, rows)
 
     rows = []

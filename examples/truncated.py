@@ -3,13 +3,13 @@
     python examples/truncated.py            # six rules, two to four minutes
     python examples/truncated.py --quick    # two rules, seconds
 
-At every step the network reads a bit and is to say the bit of eight steps ago. A state is carried on through the whole
-stream, so that the network could always remember; but it learns to only if errors reach the step at which the bit was
-read, nine hops back. BPTT(h; k) sends the errors of k steps back through h steps together: with k = 1 all of them
-reach back h, with k = h, the state being detached every h steps, those of the last step alone do.
+At every step the network reads a bit and predicts the bit of eight steps ago. The state is kept through the whole
+stream, so the network could always remember. But it learns to do so only if errors reach the step at which the bit was
+read, nine hops back. BPTT(h; k) sends the errors of k steps back together through h steps. With k = 1 all of them go
+back h hops. With k = h the state is detached every h steps, and only the errors of the last step go back that far.
 
-Lightning had truncated backpropagation up to version 1.9, and ignores `truncated_bptt_steps` from 2.0 on without a
-word. `Echo` below is all that is needed instead: a `graphrec.learning.Stream` in `training_step`.
+Lightning supported truncated backpropagation up to version 1.9, and silently ignores `truncated_bptt_steps` from 2.0
+on. `Echo` below is all that is needed instead: a `graphrec.learning.Stream` in `training_step`.
 
 R. Williams and J. Peng, "An efficient gradient-based algorithm for on-line training of recurrent network trajectories",
 Neural Computation 2, 1990.
@@ -37,7 +37,7 @@ QUICK = ("BPTT(8; 8)", "BPTT(16; 8)")
 
 
 class Echo(L.LightningModule):
-    """A GRU that is to repeat what it has read, and learns it call by call.
+    """A GRU that learns, call by call, to repeat what it has read.
 
     Args:
         depth, every: h and k.
@@ -50,15 +50,15 @@ class Echo(L.LightningModule):
         self.stream = Stream(
             self.network, TruncatedBPTT(depth, every)
         )  # no module: it has no weights of its own
-        self.right: list[float] = []  # the share of right answers while learning, by epoch
+        self.right: list[float] = []  # the share of correct answers in training, by epoch
 
     def on_train_epoch_start(self) -> None:
-        self.stream.reset()  # the sequences begin anew
+        self.stream.reset()  # the sequences start again
         self._right: list[Tensor] = []
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         bits, echo = batch
-        logits = self.answer(self.stream(bits)).squeeze(-1)  # goes on where the last call has stopped
+        logits = self.answer(self.stream(bits)).squeeze(-1)  # continues where the last call stopped
         loss = nn.functional.binary_cross_entropy_with_logits(logits, echo)
         self._right.append(right(logits, echo))
         self.log("train_loss", loss, on_step=False, on_epoch=True)
@@ -72,7 +72,7 @@ class Echo(L.LightningModule):
 
 
 def right(logits: Tensor, echo: Tensor) -> Tensor:
-    """The share of right answers."""
+    """The share of correct answers."""
     return ((logits > 0) == (echo > 0.5)).float().mean()
 
 
@@ -100,7 +100,7 @@ def learn(run: common.Run, depth: int, every: int) -> Echo:
 
 
 def test(model: Echo, seed: int) -> float:
-    """Right answers to a stream held out, in per cent."""
+    """Correct answers to a held-out stream, in per cent."""
     bits, echo = draw(STEPS, seed + 1)
     with torch.no_grad():
         logits = model.answer(Stream(model.network)(bits)).squeeze(-1)
@@ -108,7 +108,7 @@ def test(model: Echo, seed: int) -> float:
 
 
 def draw_picture(models: dict[str, Echo]) -> Any:
-    """Right answers by epoch, a line for each rule."""
+    """Correct answers by epoch, a line for each rule."""
     fig = common.figure(7.2, 4)
     ax = fig.subplots()
     ax.axhline(50, color="#8A939C", lw=1.2, ls="--")
@@ -116,9 +116,9 @@ def draw_picture(models: dict[str, Echo]) -> Any:
         epochs = range(1, 1 + len(model.right))
         shares = [100 * share for share in model.right]
         ax.plot(epochs, shares, color=colour, marker=marker, ms=5, lw=2, label=name)
-    ax.set(ylim=(45, 102), xlabel="epoch", ylabel="right answers while learning, %")
+    ax.set(ylim=(45, 102), xlabel="epoch", ylabel="correct answers in training, %")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set_title(f"Echo after {LAG} steps: errors must reach back {LAG + 1}", fontsize=11)
+    ax.set_title(f"Echo after {LAG} steps: errors must go back {LAG + 1} hops", fontsize=11)
     ax.grid(axis="y", color="#E6E9EC")
     ax.spines[["top", "right"]].set_visible(False)
     fig.legend(loc="outside right center", frameon=False)
@@ -136,7 +136,7 @@ def main(argv: list[str] | None = None) -> None:
         for name, model in models.items()
     ]
     draw_picture(models).savefig(run.folder / "echo.png")
-    header = ["rule", "last error reaches", "every", "first error reaches", "right, %"]
+    header = ["rule", "last error reaches", "every", "first error reaches", "correct, %"]
     run.finish(common.table(header, rows))
 
 

@@ -3,17 +3,17 @@
     python examples/computation/approximation.py            # minutes
     python examples/computation/approximation.py --quick    # two widths, few epochs: seconds
 
-That an SRN with enough units comes arbitrarily close to any dynamical system over a finite time is a theorem; it does
-not say how many units are enough, nor whether training finds the weights. Here networks of 4 to 64 units, three of
-each, learn Van der Pol's oscillator (a limit cycle, seen every 0.1 units of time) and Lorenz's system (chaos, every
-0.02) from 1,536 stretches of 40 steps, each from an initial state of its own; 128 others choose the epoch, and the
-errors are those on yet another 128.
+It is a theorem that an SRN with enough units approximates any dynamical system arbitrarily well over a finite time. It
+does not say how many units are enough, nor whether training finds the weights. Here networks of 4 to 64 units, three of
+each size, learn Van der Pol's oscillator (a limit cycle, sampled every 0.1 units of time) and Lorenz's system (chaos,
+every 0.02) from 1,536 trajectories of 40 steps, each with its own initial state. 128 others choose the epoch, and the
+errors are measured on another 128.
 
 A network reads the state y_{t-1} and predicts y_t: one step. In a rollout it is given eleven states and then reads its
 own predictions, over three periods of the cycle (20 units of time), or three Lyapunov times (3.3 units), in each of
 which a small error in Lorenz's system grows e-fold. Errors are roots of mean squares, where each coordinate has been
 scaled to mean 0 and standard deviation 1 over the training set. The error of a rollout is that over its first period
-or Lyapunov time; it is lost where its error exceeds 0.5.
+or Lyapunov time; it is lost when its error exceeds 0.5.
 
 K. Funahashi and Y. Nakamura, "Approximation of dynamical systems by continuous time recurrent neural networks", Neural
 Networks 6 (1993); A. Schäfer and H. Zimmermann, "Recurrent neural networks are universal approximators", ICANN 2006.
@@ -40,8 +40,8 @@ from torch_geometric.data import Data
 
 WIDTHS = (4, 8, 16, 32, 64)
 SEEDS = 3
-WARM = 10  # states that a network is given before it is judged, or runs freely
-LEARNT = 30  # states to learn in a stretch
+WARM = 10  # known states that a network reads before its errors count, or before it runs freely
+LEARNT = 30  # states to learn in a trajectory
 UNITS = 3  # how long a rollout is, in periods or Lyapunov times
 SHOWN = 20  # and how long one is in the picture
 RATE = 1e-2  # of learning
@@ -56,10 +56,10 @@ class Errors(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What is learnt of a system; states are scaled by those of the training set.
+    """The data of a system; states are scaled by those of the training set.
 
     Attributes:
-        samples: stretches to learn from, and to choose the epoch on.
+        samples: trajectories for training and for choosing the epoch.
         tested: `[G, 1 + WARM + rollout, C]`, trajectories for the errors.
         shown: `[1, 1 + WARM + rollout, C]`, one for the picture.
     """
@@ -90,7 +90,7 @@ def stretches(y: Tensor) -> list[Data]:
 
 
 def learn(run: common.Run, system: System, task: Task, hidden: int, seed: int) -> Forecaster:
-    """A network of so many units, trained."""
+    """A trained network with `hidden` units."""
 
     def build() -> Predictor:
         torch.manual_seed(seed)
@@ -102,7 +102,7 @@ def learn(run: common.Run, system: System, task: Task, hidden: int, seed: int) -
 
 
 def measure(network: Forecaster, tested: Tensor, unit: int) -> Errors:
-    """The errors on trajectories that have taken no part in training; a unit has so many steps."""
+    """The errors on held-out trajectories; a period or Lyapunov time has `unit` steps."""
     batch, true = as_batch(stretches(tested)), tested[:, 1 + WARM :]
     with torch.no_grad():
         one_step = network(batch)[~batch.warm].view_as(true) - true
@@ -115,14 +115,14 @@ def root_mean_square(error: Tensor) -> float:
 
 
 def steps_until_lost(error: Tensor) -> float:
-    """In the mean over rollouts `[G, T, C]`, until the root mean square over coordinates exceeds `LOST`."""
+    """On average over rollouts `[G, T, C]`, until the root mean square over coordinates exceeds `LOST`."""
     lost = error.square().mean(dim=2).sqrt() > LOST
     steps = torch.where(lost.any(dim=1), lost.int().argmax(dim=1), error.shape[1])
     return steps.double().mean().item()
 
 
 class Measured(NamedTuple):
-    """What has come of one system: the errors of all networks by width, and rollouts of a small and of a large one."""
+    """The results for one system: the errors of all networks by width, and rollouts of a small and of a large one."""
 
     system: System
     task: Task
@@ -153,7 +153,7 @@ def examine(run: common.Run, system: System) -> Measured:
 
 
 def draw(results: list[Measured]) -> Any:
-    """Per system a row: errors against width, and in phase space a long rollout of a small and of a large network."""
+    """A row per system: errors against width, and in phase space a long rollout of a small and of a large network."""
     fig = common.figure(11.5, 6.8)
     for axes, measured in zip(fig.subplots(2, 3), results, strict=True):
         draw_errors(axes[0], measured)
@@ -181,7 +181,7 @@ def draw_errors(ax: Any, measured: Measured) -> None:
 
 
 def draw_portrait(ax: Any, measured: Measured, hidden: int, y: Tensor) -> None:
-    """The first and the last coordinate: the true ones in grey, and what the network says."""
+    """The first and the last coordinate: the true ones in grey, and the network's."""
     true = measured.task.shown[0, WARM:]
     ax.plot(true[:, 0], true[:, -1], color="#C3C9CF", lw=2.5, label="the system")
     ax.plot(y[:, 0], y[:, -1], color=common.COLOURS[3], lw=0.9, label="rollout")
@@ -207,7 +207,7 @@ def table(measured: Measured) -> str:
 
 
 def falls(measured: Measured) -> str:
-    """How fast the error of one step falls with the width, by a line through the medians' logarithms."""
+    """How fast the error of one step falls with the width, fitted to the logarithms of the medians."""
     power = np.polyfit(np.log(list(measured.errors)), np.log(measured.medians("one_step")), 1)[0]
     return f"{measured.system.name}: the error of one step falls as (units)^{power:.2f}."
 

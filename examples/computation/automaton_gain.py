@@ -7,7 +7,7 @@ k; it loses its own signal if a leads away from k, and a half; and the gain mult
 
 One neuron, of the state that the automaton is in, must stay high (above 1/2), and all others low (below 1/2).
 
-*By fan-in alone*, after Omlin and Giles. Let no low signal exceed `low`, let the high one be at least `high`, and let
+*By fan-in only*, after Omlin and Giles. Let no low signal exceed `low`, let the high one be at least `high`, and let
 at most r states lead to the same one on any symbol. A neuron that must become low adds up r low signals at most; one
 that must become high receives the high signal, and may lose its own low one. So both bounds hold forever if
 
@@ -34,7 +34,7 @@ from torch import Tensor
 
 from graphrec.datasets import Automaton
 
-SLACK = 1e-5  # by how much bounds are wider than need be: more than round-off, and enough to end the search
+SLACK = 1e-5  # by how much bounds are wider than necessary: more than round-off, and enough to end the search
 
 
 class Bounds(NamedTuple):
@@ -50,7 +50,7 @@ class Bounds(NamedTuple):
 
 
 def bounds_by_fan_in(fan_in: int, gain: float) -> Bounds | None:
-    """The bounds by fan-in alone, two numbers; None where there are none."""
+    """The bounds by fan-in only, two numbers; None where there are none."""
 
     def step(bounds: Bounds) -> Bounds:
         low = torch.sigmoid(gain * (fan_in * bounds.low - 0.5))

@@ -9,12 +9,12 @@ With delta(x_i, u_j) = x_k, the next state k of state i on symbol j, the weights
     w_iij = -gain   if k ≠ i       and itself off
     b_k   = -gain / 2              neither: low
 
-Signals are never quite 0 and 1, and each step may move them further towards 1/2. From a certain gain on they stay
-apart forever: `automaton_gain.py` computes such a gain in two ways, of which the second is the sharper. Not far below
-it signals meet on some strings, and the network loses its place. The example looks for a gain at which it misjudges
-one of its long strings, and shows all three.
+Signals are never exactly 0 and 1, and each step may move them further towards 1/2. Above a certain gain they stay
+apart forever: `automaton_gain.py` computes such a gain in two ways, the second of which is sharper. Not far below it,
+signals meet on some strings, and the network loses the automaton's state. The example looks for a gain at which the
+network misjudges one of its long strings, and shows all three gains.
 
-Of Tomita's languages the first, 1*, is left out: its network errs only where signals are equal to the last bit.
+Of Tomita's languages the first, 1*, is left out: its network errs only where signals are equal bit for bit.
 
 C. Omlin and C. Giles, "Constructing deterministic finite-state automata in recurrent neural networks", Journal of the
 ACM 43, 1996.
@@ -80,12 +80,12 @@ def paths(automaton: Automaton, strings: Tensor) -> Tensor:
 
 
 class Reading(NamedTuple):
-    """What one network makes of strings."""
+    """How one network does on strings."""
 
     low: float  # the largest signal of a neuron that must be low, anywhere
     high: float  # the smallest of one that must be high
-    wrong_states: int  # after so many symbols the state's own neuron is not the highest
-    misjudged: int  # in so many strings the highest neuron gives the wrong answer after some symbol
+    wrong_states: int  # the number of symbols after which the state's own neuron is not the highest
+    misjudged: int  # the number of strings in which the highest neuron is wrong after some symbol
 
 
 def high_and_low(x: Tensor, path: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,8 +112,8 @@ def long_strings(automaton: Automaton, length: int, count: int, seed: int) -> Te
     """`[count, length]`: short words, each repeated many times.
 
     A word is 1 to 3 symbols; how often it is repeated is drawn from 1 to `length`, on a logarithmic scale. Signals
-    drift while a word is repeated, and what they have lost shows when the word changes. Up to a place that is drawn, a
-    word is cut off where it would lead into a state that is never left, so that others are seen for long enough.
+    drift while a word is repeated, and the drift shows when the word changes. Up to a random place, a word is cut off
+    before it would lead into a state that is never left, so that other states are visited for long enough.
     """
     rng = random.Random(seed)
     symbols = range(len(automaton.step[0]))
@@ -137,7 +137,7 @@ def long_strings(automaton: Automaton, length: int, count: int, seed: int) -> Te
 
 
 def random_automaton(states: int, symbols: int, seed: int) -> Automaton:
-    """Steps drawn evenly; every second state accepts."""
+    """Transitions drawn uniformly; every second state accepts."""
     rng = random.Random(seed)
     step = tuple(tuple(rng.randrange(states) for _ in range(symbols)) for _ in range(states))
     return Automaton(step, frozenset(range(0, states, 2)))
@@ -154,7 +154,7 @@ class Finding(NamedTuple):
 
     fails: float  # the largest tried that misjudges a string, or 0 where none above 1 does
     misjudged: int  # how many of the strings, with that gain
-    stable: float  # enough for strings of any length, by the automaton's own bounds
+    stable: float  # enough for strings of any length, by bounds from the automaton itself
     by_fan_in: float  # the same by Omlin's and Giles's bounds
 
 

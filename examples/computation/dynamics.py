@@ -14,14 +14,14 @@ Array = np.ndarray
 
 
 class System(NamedTuple):
-    """ds/dt = change(s), seen at equal intervals.
+    """ds/dt = change(s), sampled at equal intervals.
 
     Attributes:
         change: from states to their derivatives, `[C, n] → [C, n]` for n states with C coordinates.
-        low, high: of the box from which initial states are drawn evenly, C numbers each.
-        settle: how much time passes before the first state that is seen.
+        low, high: of the box from which initial states are drawn uniformly, C numbers each.
+        settle: how much time passes before the first sampled state.
         interval: the time between two states.
-        unit, unit_time: in what long times are counted, and how long it is.
+        unit, unit_time: the unit in which long times are counted, and its length.
     """
 
     name: str
@@ -54,7 +54,7 @@ def lorenz(s: Array) -> Array:
     return np.stack([10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z])
 
 
-# Van der Pol's oscillator is also seen on its way to the cycle, whose period is 6.663; Lorenz's system on its
+# Van der Pol's oscillator is also sampled on its way to the cycle, whose period is 6.663; Lorenz's system only on its
 # attractor, where its largest Lyapunov exponent is 0.906 (Sprott, Chaos and Time-Series Analysis, 2003).
 VAN_DER_POL = System("Van der Pol", van_der_pol, (-3, -3), (3, 3), 0.0, 0.1, "periods", 6.663)
 LORENZ = System("Lorenz", lorenz, (-15, -15, 10), (15, 15, 40), 10.0, 0.02, "Lyapunov times", 1 / 0.906)
@@ -63,7 +63,7 @@ LORENZ = System("Lorenz", lorenz, (-15, -15, 10), (15, 15, 40), 10.0, 0.02, "Lya
 def trajectories(system: System, count: int, steps: int, seed: int) -> Tensor:
     """`[count, steps + 1, C]`, float64: trajectories from initial states of their own.
 
-    Initial states are drawn by the seed, and left to settle. Solved by a Runge-Kutta method of order eight, whose
+    Initial states are drawn with the seed, and settle first. Solved by a Runge-Kutta method of order eight, whose
     errors per step are held below 1e-12.
     """
     draw = np.random.default_rng(seed)

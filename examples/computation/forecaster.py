@@ -1,4 +1,4 @@
-"""An SRN that predicts the next state of a dynamical system, and goes on by itself."""
+"""An SRN that predicts the next state of a dynamical system, and continues from its own predictions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import graphrec as gr
 class FreeRun(gr.Cell):
     """An SRN that reads its own output: h_t = f(W y_{t-1} + U h_{t-1} + b), y_t = V h_t + c.
 
-    Shapes: x `[N, 0]`, nothing comes in; State `h` `[N, H]`, `y` `[N, C]`.
+    Shapes: x `[N, 0]`, no input; State `h` `[N, H]`, `y` `[N, C]`.
     """
 
     class State(NamedTuple):
-        """The hidden units, and what they say."""
+        """The hidden units, and the output."""
 
         h: Tensor
         y: Tensor
@@ -51,7 +51,7 @@ class Forecaster(nn.Module):
         return self.output(self.read(batch.before, batch))
 
     def rollout(self, known: Tensor, steps: int) -> Tensor:
-        """`[G, W, C] → [G, steps, C]`: what follows the last of W known states, by its own predictions."""
+        """`[G, W, C] → [G, steps, C]`: the states after the last of W known ones, by its own predictions."""
         count, warm, coordinates = known.shape
         before = known[:, :-1].reshape(-1, coordinates)
         _, [state] = self.read.with_states(before, gr.chains([warm - 1] * count))

@@ -1,4 +1,4 @@
-"""A NARX network that does what a fully connected recurrent network does, though only its one output is fed back.
+"""A NARX network that simulates a fully connected recurrent network, though only its one output is fed back.
 
     python examples/computation/narx_simulation.py --out FOLDER    # seconds; writes narx_simulation.png
 
@@ -10,13 +10,13 @@ number per tick, in cycles of N + 1 ticks, and each cycle is one step of the ful
     tick of a cycle    0         1             2                N
     y                  marker    x_1(t) - low  x_2(t) - low  …  x_N(t) - low        marker = 2 (high - low)
 
-States less low lie between 0 and high - low, so that no state is taken for the marker. Hidden unit i computes
+States minus low lie between 0 and high - low, so no state is mistaken for the marker. Hidden unit i computes
 x_i(t) at the tick k that is i ticks after the marker; x_j(t-1) was emitted N + 1 + i - j ticks ago:
 
     h_i(k) = f(sum_j a_ij y(k - (N+1+i-j)) + sum_j b_ij u_j + c_i + low sum_j a_ij  +  g_i (y(k-i) - marker))
 
-The gate, which is the last term, vanishes at that tick, and what is left is A x + B u + c. At all other ticks
-y(k-i) <= high - low, so that the gate is -g_i (high - low) or less. With g_i as large as
+The gate, which is the last term, vanishes at that tick, and A x + B u + c is left. At all other ticks
+y(k-i) <= high - low, so the gate is -g_i (high - low) or less. With g_i as large as
 
     g_i (high - low) = c_i + low sum_j a_ij + marker sum_j max(a_ij, 0) + largest |u| sum_j |b_ij| - knee
 
@@ -27,7 +27,7 @@ N + 1 ticks after the last one, and the output is the sum of all, of which one u
     y(k)       = sum_i (h_i(k) - low) + marker (h_{N+1}(k) - low) / (f(on) - low)
 
 H. Siegelmann, B. Horne and C. Giles, "Computational capabilities of recurrent NARX neural networks", IEEE Trans.
-Systems, Man, and Cybernetics B 27, 1997. An activation f that is saturated on the right serves as -f(-z), with the
+Systems, Man, and Cybernetics B 27, 1997. An activation f that is saturated on the right is used as -f(-z), with the
 signs of all states reversed.
 """
 
@@ -160,7 +160,7 @@ class Simulation(nn.Module):
         narx.output.bias.copy_(-f.low * narx.output.weight.sum(dim=1))
 
     def forward(self, u: Tensor, start: Tensor) -> Tensor:
-        """What the NARX network emits on its own after a first cycle that is given.
+        """The NARX network's free run after a given first cycle.
 
         Args:
             u: `[T, D]`, the inputs; each is held for a whole cycle.
@@ -181,7 +181,7 @@ class Simulation(nn.Module):
         if not ((start >= f.low) & (start <= f.high)).all():
             raise ValueError(f"the start must lie between {f.low} and {f.high}, got {start.tolist()}.")
         held = torch.cat([u.new_zeros(1, u.shape[1]), u]).repeat_interleave(ticks, dim=0)
-        given = u.new_full((cycles, ticks), torch.nan)  # what is not known is not looked at
+        given = u.new_full((cycles, ticks), torch.nan)  # unknown outputs are not read
         given[0] = torch.cat([start.new_tensor([f.marker]), start - f.low])
         known = torch.arange(cycles * ticks) < ticks
         y = self.narx(held, gr.chain(cycles * ticks), given.reshape(-1, 1), known)
@@ -203,7 +203,7 @@ def random_network(inputs: int, units: int, f: Saturated, seed: int) -> gr.SRNCe
 
 
 def random_case(inputs: int, units: int, f: Saturated, steps: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Inputs `[T, D]` from -1 to 1 and a start `[N]` from low to high, all drawn evenly."""
+    """Inputs `[T, D]` from -1 to 1 and a start `[N]` from low to high, all drawn uniformly."""
     generator = torch.Generator().manual_seed(seed)
     u = 2 * torch.rand(steps, inputs, generator=generator, dtype=torch.float64) - 1
     start = f.low + (f.high - f.low) * torch.rand(units, generator=generator, dtype=torch.float64)
@@ -226,7 +226,7 @@ class Outcome(NamedTuple):
 
 @torch.no_grad()
 def compare(units: int, f: Saturated = CLAMP, steps: int = 100, seed: int = 0) -> Outcome:
-    """A random fully connected network of two inputs beside the NARX network that simulates it."""
+    """A random fully connected network of two inputs and the NARX network that simulates it."""
     network = random_network(2, units, f, seed)
     u, start = random_case(2, units, f, steps, seed + 1)
     x = gr.run(network, gr.schedule(gr.chain(steps)), u, network.State(start[None])).h

@@ -7,10 +7,10 @@ weights computes whatever a Turing machine computes. Here the table of a machine
 (`turing_compiler`), which is then an `SRNCell` that graphrec runs over a chain (`turing_network`); each step's state,
 tape and head are read off its units and compared with a plain simulator's (`turing_machines`).
 
-An infinite tape is in a number's infinitely many digits, and float64 has 53 bits: 26 cells on each side of the head
-where there are two symbols. The 4-state busy beaver halts well within that. The 5-state one, which would run for
-47,176,870 steps, needs a 27th cell in step 202: there the network stops with an error. With fractions in place of
-float64, by the same weights and equations, it goes on.
+The digits of a number store the tape. An infinite tape needs infinitely many digits; float64 has 53 bits, which hold 26
+cells on each side of the head with two symbols. The 4-state busy beaver halts well within that. The 5-state one, which
+would run for 47,176,870 steps, needs a 27th cell in step 202: there the network stops with an error. With fractions
+instead of float64, and the same weights and equations, it continues.
 
 "Turing computability with neural nets", Applied Mathematics Letters 4, 1991; "On the computational power of neural
 nets", Journal of Computer and System Sciences 50, 1995.
@@ -47,7 +47,7 @@ RUNS = {
     "palindrome? abbaabab": (PALINDROMES, "abbaabab"),
     "5-state busy beaver": (BUSY_BEAVER_5, ""),
 }
-STEPS = 1000  # with fractions, at most
+STEPS = 1000  # the most with fractions
 SHOWN = 700  # of the 5-state busy beaver, in the picture
 COLOURS = {"L": "#0072B2", "R": "#D55E00"}  # Okabe and Ito's
 NAMES = {"L": "left of the head", "R": "right of the head"}
@@ -58,7 +58,7 @@ def follow(machine: Machine, tape: str, configurations: Iterable[Configuration])
     """How a run of a network ends, compared with the plain simulator at every step.
 
     Raises:
-        RuntimeError: a configuration is another than the simulator's.
+        RuntimeError: a configuration differs from the simulator's.
     """
     step, last = -1, None
     try:

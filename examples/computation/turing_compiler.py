@@ -10,7 +10,7 @@ from the top, is one unit with the value
 
     s = (2 a_1 + 1) / B + (2 a_2 + 1) / B² + … + (2 a_n + 1) / Bⁿ.
 
-All digits are odd, so that the values of stacks with different tops lie at least 1/B apart and σ can separate them.
+All digits are odd, so the values of stacks with different tops are at least 1/B apart, and σ can separate them.
 The empty stack is 0, and reads as a blank. With two symbols B is 4, and the values lie in a Cantor set.
 
 One step of the machine takes two steps of the network. Its units form two groups, and while one group is active the
@@ -31,8 +31,8 @@ and the next configuration, with top_0 = 1 and top_K = 0,
     s      = σ(push + Σ_k pop_k - Σ_k top_k)                     each top_k takes off a pop that is 1
     (q, a) = σ(next_q + top_a - top_{a+1} - 1)                   next_q and a; each top is the sum of both stacks'
 
-One step would not do with these units: a product of control and stack, or of next state and symbol, needs a σ of its
-own. Halting states have no rules, so that the network is at zero after a halt and stays there; it is at zero, too,
+One step of the network is not enough with these units: a product of control and stack, or of next state and symbol,
+needs a σ of its own. Halting states have no rules, so the network is zero after a halt and stays there; it is also zero
 until the input x_1, the first configuration, starts it.
 
 Exactness. All weights are dyadic. If stacks have at most n cells, then the terms of a unit's sum, and their partial

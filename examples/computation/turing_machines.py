@@ -1,4 +1,4 @@
-"""Turing machines by their tables, some of them worth running, and a plain simulator."""
+"""Turing machines as tables, some machines worth running, and a plain simulator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Rule(NamedTuple):
 
 
 class Configuration(NamedTuple):
-    """All that there is to know of a machine between two steps.
+    """The full configuration of a machine between two steps.
 
     Attributes:
         state: of the control.
@@ -142,7 +142,7 @@ def _simulate(machine: Machine, tape: str) -> Iterator[Configuration]:
         yield Configuration(state, head, dict(cells))
 
 
-# The busy beavers: of all machines with so many states that halt on the empty tape, those that write most ones.
+# The busy beavers: of all machines with 4 or 5 states that halt on the empty tape, those that write the most ones.
 # A. Brady, "The determination of the value of Rado's noncomputable function Σ(k) for four-state Turing machines",
 # Mathematics of Computation 40, 1983: 107 steps, 13 ones. H. Marxen and J. Buntrock, "Attacking the Busy Beaver 5",
 # Bulletin of the EATCS 40, 1990: 47,176,870 steps, 4,098 ones; that no other runs longer was proved in 2024.
@@ -161,7 +161,7 @@ ADDITION = Machine(
     },
 )
 
-# Erases a letter at the beginning and its equal at the end, until none is left.
+# Erases a letter at the beginning and an equal one at the end, until none is left.
 PALINDROMES = Machine(
     "_ab",
     "first",

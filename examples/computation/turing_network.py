@@ -1,4 +1,4 @@
-"""Runs the network of a Turing machine, in float64 by graphrec or exactly, and reads the machine off its units."""
+"""Runs the network of a Turing machine, in float64 by graphrec or exactly, and reads configurations off its units."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from turing_machines import Configuration, Machine
 
 import graphrec as gr
 
-BLOCK = 256  # nodes of a chain; the network runs on, chain after chain, until it has halted
+BLOCK = 256  # nodes of a chain; the network runs chain after chain until it halts
 
 
 class TapeFull(ArithmeticError):
@@ -98,7 +98,7 @@ class TuringNetwork:
         return self._configurations(self.states(tape, exact), exact)
 
     def states(self, tape: str = "", exact: bool = False) -> Iterator[Sequence[float | Fraction]]:
-        """The states of the network, h_1, h_2, … without end, of H units each; arguments as of `run`.
+        """The states of the network, h_1, h_2, …, endlessly, of H units each; arguments as of `run`.
 
         Only the input is checked: past a step for which `run` raises TapeFull the states in float64 are wrong.
         """

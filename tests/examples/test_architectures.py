@@ -131,7 +131,7 @@ def test_files_of_any_name_are_read_and_others_refused_in_one_line(example, tmp_
     ):
         example.main([*flags, "--file", "yours.txt"])
     (tmp_path / "small.txt").write_text("[[1]], 0.5\n" * 4)
-    with pytest.raises(SystemExit, match=r"expected architectures of 6 layers alone"):
+    with pytest.raises(SystemExit, match=r"expected architectures of 6 layers only"):
         example.main([*flags, "--file", "small.txt", "--burn-in", "0"])
 
 

@@ -155,7 +155,7 @@ def test_goes_on_after_being_killed_and_ends_the_same(tmp_path):
     assert "epoch   3" in run(tmp_path, killed, fatal="epoch   3")
     assert not (killed / "results.txt").exists()
     said = run(tmp_path, killed, fatal="second:")
-    assert f"Going on with the run in {killed}/" in said
+    assert f"Continuing the interrupted run in {killed}/" in said
     assert f"Resuming from {killed}/first/last.ckpt, after 2 epochs." in said
     assert "epoch   2" not in said
     said = run(tmp_path, killed, fatal="epoch   3")
@@ -177,7 +177,7 @@ def test_goes_on_after_being_killed_and_ends_the_same(tmp_path):
 
 
 @pytest.mark.slow
-def test_starts_anew_when_finished_or_asked_or_with_other_flags(tmp_path):
+def test_starts_from_scratch_when_finished_or_asked_or_with_other_flags(tmp_path):
     folder = tmp_path / "run"
     first = run(tmp_path, folder)
     again = run(tmp_path, folder)
@@ -185,10 +185,10 @@ def test_starts_anew_when_finished_or_asked_or_with_other_flags(tmp_path):
     assert scores_in(again) == scores_in(first)
 
     run(tmp_path, folder, fatal="epoch   3")
-    assert "its flags were others" in run(tmp_path, folder, "--seed", "1", fatal="epoch   3")
+    assert "it had other flags" in run(tmp_path, folder, "--seed", "1", fatal="epoch   3")
     assert "as asked" in run(tmp_path, folder, "--seed", "1", "--fresh", fatal="epoch   3")
     assert json.loads((folder / "flags.json").read_text())["seed"] == "1"
-    assert "Going on" in run(tmp_path, folder, "--seed", "1")
+    assert "Continuing the interrupted run" in run(tmp_path, folder, "--seed", "1")
 
 
 def run(tmp_path, folder, *flags, fatal="", **environment):
@@ -356,13 +356,13 @@ def test_damaged_checkpoints_are_named_and_what_is_trained_is_kept(
         said = str(stopped.value)
         assert said.startswith(f"{path} is {what} (")
         assert f"{mend.format(folder)}" in said
-        assert said.endswith(", or start all anew with --fresh.")
+        assert said.endswith(", or start from scratch with --fresh.")
         assert "\n" not in said
         shutil.rmtree(path.parent) if file == "best.ckpt" else path.unlink()
     model = small_run(common, learning, folder)
     assert model.epochs == 2
     assert 0 <= model.best_score <= 1
-    assert "Going on with the run" in capsys.readouterr().out
+    assert "Continuing the interrupted run" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("how", ["cut", "empty"])
@@ -376,7 +376,7 @@ def test_damaged_checkpoints_are_named_and_what_is_trained_is_kept(
 def test_damaged_notes_of_a_run_are_named(common, learning, folder, capsys, file, remedy, how):
     damage(folder / file, how)
     with pytest.raises(
-        SystemExit, match=rf"{file} is damaged .*{remedy}, or start all anew with --fresh\."
+        SystemExit, match=rf"{file} is damaged .*{remedy}, or start from scratch with --fresh\."
     ) as said:
         small_run(common, learning, folder)
     assert "\n" not in str(said.value)
@@ -390,7 +390,7 @@ def test_what_was_trained_with_other_flags_is_not_taken_up(common, learning, fol
     (folder / "tree" / "best.ckpt.part").touch()
     small_run(common, learning, folder, "--seed", "1")
     said = capsys.readouterr().out
-    assert "its flags were others" in said
+    assert "it had other flags" in said
     assert "trained already" not in said
     assert not list(folder.rglob("*.part"))
 

@@ -183,7 +183,7 @@ def test_killed_and_started_again_it_gives_the_same_result(code, tmp_path):
     kill_after("epoch   2", code, killed)
     assert not (killed / "results.txt").exists()
     said = run(code, killed)
-    assert f"Going on with the run in {killed}/" in said
+    assert f"Continuing the interrupted run in {killed}/" in said
     assert f"Resuming from {killed}/tree/last.ckpt" in said
     assert (killed / "results.txt").read_text() == table
 
