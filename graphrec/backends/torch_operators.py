@@ -11,8 +11,9 @@ from ..operators import move
 from ..schedule import sinks
 from .lowered import Lowered
 
-# Far beyond what any gate's argument comes to, and far from overflow.
-_SHUT = 1e30
+# Far beyond what any gate's argument comes to, and far from overflow; float16 ends at 65504.
+_SHUT = {torch.float16: 3e4}
+_SHUT_OTHERWISE = 1e30
 
 
 class TorchOperators(Lowered):
@@ -59,8 +60,8 @@ class TorchOperators(Lowered):
         So c stays what it was where the chain ended.
         """
         hidden = self.fused.w_hh.shape[1]
-        stop = w_ih.new_zeros(4 * hidden, 1)
-        stop[:hidden], stop[hidden : 2 * hidden] = -_SHUT, _SHUT
+        stop, shut = w_ih.new_zeros(4 * hidden, 1), _SHUT.get(self._dtype, _SHUT_OTHERWISE)
+        stop[:hidden], stop[hidden : 2 * hidden] = -shut, shut
         padding = self._tables(self.chains.blocks.is_padding.unsqueeze(1))
         stopped = [
             torch.cat([table.masked_fill(ended, 0), ended.to(table.dtype)], dim=-1)
@@ -68,10 +69,15 @@ class TorchOperators(Lowered):
         ]
         return stopped, torch.cat([w_ih, stop], dim=1)
 
+    @property
+    def _dtype(self) -> torch.dtype:
+        """In which the operator computes."""
+        device = self.x.device.type
+        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.x.dtype
+
     def _operator(self, tables: list[Tensor], w_ih: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """For each block h, `[steps, chains, H]`, and the last field of the state behind it, `[1, chains, H]`."""
-        call, device = getattr(torch, self.fused.operator), self.x.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.x.dtype
+        call, device, dtype = getattr(torch, self.fused.operator), self.x.device.type, self._dtype
         weights = [weight.to(dtype) for weight in self.fused._replace(w_ih=w_ih).weights()]
         state: Any = [field.unsqueeze(0).to(dtype) for field in self._initial_state()]
         # Biases, one layer, no dropout, in training, one direction, steps first.
