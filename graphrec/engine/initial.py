@@ -77,6 +77,8 @@ def check_initial(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[
             f"or one per node, which is not the same here: say which, graphrec.per_graph(state) or "
             f"graphrec.per_node(state)."
         )
+    if count == 1 and said != "node":  # also for the graphs that a single node is not in
+        return fields, torch.zeros_like(nodes), False
     if fits[0] == "node":
         return fields, nodes, True
     return fields, structure.graph if fits[0] == "graph" else torch.zeros_like(nodes), False
