@@ -69,7 +69,9 @@ class _Lazy:
         self._with_grad = torch.is_grad_enabled()
 
     def __getattr__(self, name: str) -> Tensor:
-        if name.startswith("_") or name not in self._fields:
+        if name.startswith("_"):  # a copy that is being made has no fields yet
+            raise AttributeError(f"{type(self).__name__} has no {name!r}.")
+        if name not in self._fields:
             raise AttributeError(f"no field {name!r} here, there are {', '.join(self._fields)}.")
         # What is fetched is kept, for others too: it must not lack a gradient because a cell looks without one first.
         with torch.set_grad_enabled(self._with_grad):

@@ -3,6 +3,7 @@
 The loop has shortcuts for inboxes that are empty, or full, or of equal size; a cell sees no difference.
 """
 
+import copy
 from collections import namedtuple
 
 import pytest
@@ -187,5 +188,12 @@ def test_unknown_fields_are_named():
     def look(inbox):
         with pytest.raises(AttributeError, match="no field 'c' here, there are h"):
             _ = inbox.c
+
+    look_into(gr.chain(2), "async", "own", look)
+
+
+def test_an_inbox_may_be_copied():
+    def look(inbox):
+        assert_close(copy.copy(inbox).h, inbox.h)
 
     look_into(gr.chain(2), "async", "own", look)
