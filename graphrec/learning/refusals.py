@@ -119,6 +119,7 @@ def check_first_step(rule: Any, traced: Traced, plan: Schedule, x: Tensor, initi
         ) from error
     finally:
         loop.close()
+        traced.step = None  # as in `ForwardRun.gradients`
     return with_edges
 
 

@@ -382,6 +382,20 @@ def test_what_is_in_use_no_more_is_freed_at_once():
         gc.enable()
 
 
+@pytest.mark.parametrize("rule", [gr.learning.RTRL(), gr.learning.TruncatedBPTT(2)], ids=str)
+def test_what_a_rule_has_run_is_freed_at_once(rule):
+    gc.collect()
+    gc.disable()
+    try:
+        model, s = gr.SRN(3, 4), gr.chain(5)
+        model(torch.randn(5, 3), s, rule=rule).sum().backward()
+        alive = [weakref.ref(model.cell), weakref.ref(s), weakref.ref(gr.schedule(s))]
+        del model, s
+        assert [reference() for reference in alive] == [None] * 3
+    finally:
+        gc.enable()
+
+
 def test_a_reverse_outlives_what_it_is_the_reverse_of():
     reverse = gr.tree(BRACKETS).reverse()
     assert reverse.reverse() == gr.tree(BRACKETS)
