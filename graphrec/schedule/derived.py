@@ -14,8 +14,17 @@ T = TypeVar("T")
 def derived(compute: Callable[[Schedule], T]) -> Callable[[Schedule], T]:
     """A function of a schedule alone that is computed when first asked for.
 
-    Whoever runs schedules may add such functions where he needs them: the schedule knows none of them.
+    Whoever runs schedules may add such functions where he needs them: the schedule knows none of them. Results are
+    kept by the function's name, under which they are also pickled.
+
+    Raises:
+        ValueError: a function that stands within another one, or has no name: two of them may be called alike.
     """
+    if "<" in compute.__qualname__:
+        raise ValueError(
+            f"what is derived from a schedule is kept by the name of the function, which must be its own, got "
+            f"{compute.__qualname__}: define it at the top of its module."
+        )
 
     @functools.wraps(compute)
     def look_up(plan: Schedule) -> Any:
