@@ -13,6 +13,7 @@ from ..cell import Cell
 from ..engine.initial import Initial, initial_fields
 from ..runs import steps
 from ..schedule import Schedule
+from ..structure.outside import is_autocast
 from .layout import Layout, has_rows_for_units
 from .step_function import LocalStep, StepFunction
 from .traced import Traced
@@ -32,7 +33,7 @@ def check_run(rule: Any, cell: Cell, plan: Schedule, x: Tensor, initial: Any) ->
             f"{name} is for cells that begin with zero or with the initial state that is given, but {of_cell} begins "
             f"with x: learn this with BPTT."
         )
-    if torch.is_autocast_enabled(x.device.type):
+    if is_autocast(x.device):
         raise ValueError(
             f"{name} compares derivatives there and back, which differ under autocast: run it outside, "
             f"torch.autocast({x.device.type!r}, enabled=False), or learn with BPTT."

@@ -190,6 +190,18 @@ def test_shapes_without_values(model, structure, what):
     assert [p.grad is None for p in net.parameters()] == reached
 
 
+@pytest.mark.parametrize(
+    "how", [{"order": gr.colouring, "rounds": 2}, {"mode": "sync", "rounds": 2}], ids=str
+)
+@pytest.mark.parametrize("what", ["meta", "fake"])
+def test_features_of_edges_and_sweeps_without_values(what, how):
+    s = gr.dag([[0, 1], [1, 2]], 3, edge_attr=torch.randn(2, 2), relation=torch.tensor([0, 1]))
+    for make in (lambda: gr.MPNNCell(3, 4, edges=2), lambda: gr.GGNNCell(3, 4, relations=2)):
+        with doing(what):
+            assert gr.run(make(), gr.schedule(s, **how), torch.randn(3, 3))[0].shape == (3, 4)
+        assert gr.run(make(), gr.schedule(s, **how), torch.randn(3, 3))[0].isfinite().all()
+
+
 def test_edges_without_values_are_refused():
     mode = FakeTensorMode()
     edges = mode.from_tensor(PLAIN)
