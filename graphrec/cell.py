@@ -408,8 +408,15 @@ class _OneEach(Inbox):
     def relation(self) -> Tensor:
         raise ValueError("what comes in by one slot has no relation: read it from the whole inbox.")
 
-    def _masked(self, values: Tensor) -> Tensor:
-        return values  # it was masked in the whole inbox
+    @property
+    def is_loop(self) -> Tensor | None:
+        if is_loop(self._plan) is None:
+            return None
+        raise ValueError("what comes in by one slot is no edge: read is_loop from the whole inbox.")
+
+    @property
+    def message_mask(self) -> None:
+        return None  # it was masked in the whole inbox
 
     def by_slot(self, values: Tensor, count: int) -> Tensor:
         one = values.unsqueeze(1)

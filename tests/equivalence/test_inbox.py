@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import graphrec as gr
+from graphrec.schedule import masked
 from tests.tolerances import assert_all_close, assert_close
 from tests.trials import gradients, plain_operators
 from tests.zoo import FAMILIES, family
@@ -197,3 +198,13 @@ def test_an_inbox_may_be_copied():
         assert_close(copy.copy(inbox).h, inbox.h)
 
     look_into(gr.chain(2), "async", "own", look)
+
+
+def test_what_comes_in_by_one_slot_shows_nothing_of_other_edges():
+    def look(inbox):
+        assert inbox.of_slot(1, 2).message_mask is None
+        with pytest.raises(ValueError, match="read is_loop from the whole inbox"):
+            _ = inbox.of_slot(1, 2).is_loop
+
+    plan = masked(gr.schedule(gr.dag([[0, 0, 1], [1, 0, 0]], 2), "sync", 1), torch.tensor([0.1, 0.2, 0.3]))
+    gr.run(Looking(look), plan, rows(2))
