@@ -69,7 +69,9 @@ class _Lazy:
         self._with_grad = torch.is_grad_enabled()
 
     def __getattr__(self, name: str) -> Tensor:
-        if name.startswith("_") or name not in self._fields:
+        if name.startswith("_"):  # a copy that is being made has no fields yet
+            raise AttributeError(f"{type(self).__name__} has no {name!r}.")
+        if name not in self._fields:
             raise AttributeError(f"no field {name!r} here, there are {', '.join(self._fields)}.")
         # What is fetched is kept for later readers: it must not lack a gradient because the first reader wants none.
         with torch.set_grad_enabled(self._with_grad):
@@ -406,8 +408,15 @@ class _OneEach(Inbox):
     def relation(self) -> Tensor:
         raise ValueError("what comes in by one slot has no relation: read it from the whole inbox.")
 
-    def _masked(self, values: Tensor) -> Tensor:
-        return values  # masked in the whole inbox already
+    @property
+    def is_loop(self) -> Tensor | None:
+        if is_loop(self._plan) is None:
+            return None
+        raise ValueError("what comes in by one slot is no edge: read is_loop from the whole inbox.")
+
+    @property
+    def message_mask(self) -> None:
+        return None  # masked in the whole inbox already
 
     def by_slot(self, values: Tensor, count: int) -> Tensor:
         one = values.unsqueeze(1)

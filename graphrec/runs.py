@@ -112,7 +112,8 @@ def rounds(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> list[A
     _refuse_rule("graphrec.rounds")
     check_loop_may_run("all rounds at once")
     visits = loop(checked, x, fields)
-    states = [Boundary(checked, x, fields).rows(), *(visit.state for visit in visits)]
+    first = [field.clone() for field in Boundary(checked, x, fields).rows()]  # they may be what was given
+    states = [first, *(visit.state for visit in visits)]
     return [cell.State(*(as_numbered(plan, field) for field in state)) for state in states]
 
 

@@ -12,6 +12,7 @@ RELATIVE_AND_ABSOLUTE = {
     torch.float64: (1e-9, 1e-11),
     torch.float32: (1e-4, 1e-5),
     torch.bfloat16: (5e-2, 5e-2),
+    torch.float16: (1e-2, 1e-2),
 }
 
 # For torch.autograd.gradcheck and gradgradcheck, which compare with finite differences in float64.

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from ..engine.boundary import as_numbered
-from ..engine.initial import per_node
 from ..engine.loop import loop
 from ..engine.messages import messages_for
-from ..engine.validate import Context, validate
+from ..engine.validate import Context
 from ..operators import is_plain_only, rows_or_zero
 from ..schedule import schedule, sinks
 
@@ -59,7 +58,8 @@ class Loop(Runner):
             return tuple(as_numbered(self.plan, field) for field in last.state)
         state = self._update(self.run, self.initial)
         for _ in range(1, self.plan.sweeps or 1):
-            state = self._update(*validate(self.run.cell, self.plan, self.x, per_node(state)))
+            nodes = torch.arange(self.plan.num_nodes, device=self.plan.device)
+            state = self._update(replace(self.run, initial_row=nodes, each_its_own=True), list(state))
         return state
 
     def _update(self, run: Context, initial: list[Tensor]) -> tuple[Tensor, ...]:

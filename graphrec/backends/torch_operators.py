@@ -11,9 +11,6 @@ from ..operators import move
 from ..schedule import sinks
 from .lowered import Lowered
 
-# Far beyond any gate's argument, and far from overflow.
-_SHUT = 1e30
-
 
 class TorchOperators(Lowered):
     """Blocks of nearly equally long chains, one call of torch's operator for each."""
@@ -59,8 +56,11 @@ class TorchOperators(Lowered):
         So c keeps the value that it had at the end of the chain.
         """
         hidden = self.fused.w_hh.shape[1]
-        stop = w_ih.new_zeros(4 * hidden, 1)
-        stop[:hidden], stop[hidden : 2 * hidden] = -_SHUT, _SHUT
+        stop, shut = (
+            w_ih.new_zeros(4 * hidden, 1),
+            torch.finfo(self._dtype).max / 2,
+        )  # far beyond any argument
+        stop[:hidden], stop[hidden : 2 * hidden] = -shut, shut
         padding = self._tables(self.chains.blocks.is_padding.unsqueeze(1))
         stopped = [
             torch.cat([table.masked_fill(ended, 0), ended.to(table.dtype)], dim=-1)
@@ -68,10 +68,15 @@ class TorchOperators(Lowered):
         ]
         return stopped, torch.cat([w_ih, stop], dim=1)
 
+    @property
+    def _dtype(self) -> torch.dtype:
+        """In which the operator computes."""
+        device = self.x.device.type
+        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.x.dtype
+
     def _operator(self, tables: list[Tensor], w_ih: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """For each block h, `[steps, chains, H]`, and the last field of the final state, `[1, chains, H]`."""
-        call, device = getattr(torch, self.fused.operator), self.x.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.x.dtype
+        call, device, dtype = getattr(torch, self.fused.operator), self.x.device.type, self._dtype
         weights = [weight.to(dtype) for weight in self.fused._replace(w_ih=w_ih).weights()]
         state: Any = [field.unsqueeze(0).to(dtype) for field in self._initial_or_zero()]
         # Biases, one layer, no dropout, in training, one direction, steps first.

@@ -12,6 +12,7 @@ from ..structure import Structure
 from ..structure.checks import as_count
 from ..structure.edge_widths import Widths, relation_widths
 from ..structure.features import EdgeFeatures
+from ..structure.outside import is_autocast
 from ..weights import Resettable
 
 
@@ -93,7 +94,7 @@ def check_edges(cell: Cell, s: Structure, edges: Tensor | None = None) -> None:
 
 def _check_dtype(cell: Cell, s: Structure) -> None:
     weight = next((p for p in cell.parameters() if p.is_floating_point()), None)
-    if weight is None or torch.is_autocast_enabled(weight.device.type):
+    if weight is None or is_autocast(weight.device):
         return
     given, widths = s.edge_attr, relation_widths(cell.edges)
     read = [given]

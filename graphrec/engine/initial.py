@@ -77,9 +77,10 @@ def check_initial(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[
             f"or one per node, which is not the same here: say which, graphrec.per_graph(state) or "
             f"graphrec.per_node(state)."
         )
-    if fits[0] == "node":
+    if fits[0] == "node" and (count > 1 or declared == "node"):
         return fields, nodes, True
-    return fields, structure.graph if fits[0] == "graph" else torch.zeros_like(nodes), False
+    one_for_all = count == 1  # also for graphs without nodes
+    return fields, torch.zeros_like(nodes) if one_for_all else structure.graph, False
 
 
 def _fields(cell: Cell, initial: Any) -> list[Tensor]:

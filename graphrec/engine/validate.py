@@ -13,7 +13,7 @@ from ..cell import Cell, check_cell
 from ..cells.edges import check_edges
 from ..schedule import Schedule, check_schedule, schedule_seen_by, slot_fault, with_initial
 from ..structure.checks import check_layout, check_no_batch
-from ..structure.outside import outside
+from ..structure.outside import is_autocast, outside
 from .initial import check_initial
 
 
@@ -99,7 +99,7 @@ def validate_pair(
         if x_target.dtype != x_source.dtype:
             raise TypeError(f"x_target must be {x_source.dtype} as x_source is, got {x_target.dtype}.")
     check_edges(cell, plan.structure)
-    return Context(cell, plan, None, x_source.dtype), num_targets
+    return Context(cell, schedule_seen_by(x_source, plan), None, x_source.dtype), num_targets
 
 
 def check_state(run: Context, state: Any, num_nodes: int) -> None:
@@ -170,7 +170,7 @@ def _check_rows(cell: Cell, plan: Schedule, name: str, x: Any, count: int, width
             f"{name} must hold floating-point numbers, got {x.dtype}: embed ids first, or convert with .float()."
         )
     parameter = _first_parameter(cell)
-    if parameter is not None and x.dtype != parameter.dtype and not torch.is_autocast_enabled(x.device.type):
+    if parameter is not None and x.dtype != parameter.dtype and not is_autocast(x.device):
         raise TypeError(
             f"{name} is {x.dtype}, but the cell's parameters are {parameter.dtype}: convert one, "
             f"{name}.to({parameter.dtype}) or cell.to({x.dtype})."

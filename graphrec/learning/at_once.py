@@ -43,8 +43,12 @@ def all_at_once(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> StatesAn
     if x.device.type == "cpu" and plan.num_nodes * width > _LARGE * len(plan.steps):
         return None
     check_loop_may_run("steps one by one")
+    drawn = _random_state(x.device)
     with torch.no_grad():
         states = run(cell, plan, x, initial)
+    if not torch.equal(drawn, _random_state(x.device)):  # as if nothing had been tried
+        _set_random_state(x.device, drawn)
+        return None
     leaves = [field.index_select(0, plan.perm).requires_grad_() for field in states]
     checked, fields = validate(cell, plan, x, initial)
     checked = replace(checked, plan=_as_one_step(checked.plan))
@@ -92,18 +96,30 @@ class _Held(Rows):
 
 
 def _is_another_in_company(cell: Cell) -> bool:
-    """Whether a step with more nodes may differ, or is observed from outside."""
+    """Whether a step with more nodes may differ, is observed from outside, or may count how often it is done."""
     if torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:
         return True
     return any(
         (isinstance(part, _BatchNorm) and (part.training or part.running_mean is None))
         or (isinstance(part, _DropoutNd) and part.training and part.p > 0)
+        or (part.training and any(buffer is not None for buffer in part._buffers.values()))
         or part._forward_hooks
         or part._forward_pre_hooks
         or part._backward_hooks
         or part._backward_pre_hooks
         for part in cell.modules()
     )
+
+
+def _random_state(device: torch.device) -> Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def _set_random_state(device: torch.device, state: Tensor) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)
 
 
 def _are_the_same(computed: Tensor, states: Tensor) -> bool:

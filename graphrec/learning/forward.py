@@ -124,6 +124,9 @@ class ForwardRun(WayBack):
                 of_initial[visit.nodes] = at_nodes
             if of_x is not None and traced.step is not None:
                 of_x[visit.nodes] = traced.step.to_x(here)
+        traced.step = (
+            None  # it looks at the run, and the run has the cell: what is past is to be freed at once
+        )
         by_name = trace.layout.by_name(total)
         return [of_x, *self._initial(of_initial), *(by_name[name] for name in function.weights)]
 

@@ -106,6 +106,7 @@ class Online:
             value = self._learn(traced.trace, self.cell.State(*state), sent, visit.nodes, loss)
             last.keep(visit.nodes, visit.state)
             yield Moment(visit.number, visit.nodes, state, value)
+        traced.step = None  # as in `ForwardRun.gradients`
         self.carried, self._is_within = last.state, False
 
     def _learn(

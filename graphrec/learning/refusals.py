@@ -13,6 +13,7 @@ from ..cell import Cell
 from ..engine.initial import Initial, initial_fields
 from ..runs import steps
 from ..schedule import Schedule
+from ..structure.outside import is_autocast
 from .layout import Layout, has_rows_for_units
 from .step_function import LocalStep, StepFunction
 from .traced import Traced
@@ -32,7 +33,7 @@ def check_run(rule: Any, cell: Cell, plan: Schedule, x: Tensor, initial: Any) ->
             f"{name} is for cells that begin with zero or with the initial state that is given, but {of_cell} begins "
             f"with x: learn this with BPTT."
         )
-    if torch.is_autocast_enabled(x.device.type):
+    if is_autocast(x.device):
         raise ValueError(
             f"{name} compares derivatives there and back, which differ under autocast: run it outside, "
             f"torch.autocast({x.device.type!r}, enabled=False), or learn with BPTT."
@@ -119,6 +120,7 @@ def check_first_step(rule: Any, traced: Traced, plan: Schedule, x: Tensor, initi
         ) from error
     finally:
         loop.close()
+        traced.step = None  # as in `ForwardRun.gradients`
     return with_edges
 
 
@@ -130,12 +132,13 @@ def _check_derivatives(name: str, of_cell: str, step: LocalStep) -> None:
                 f"{of_cell} reads a tensor that requires a gradient and is not one of its parameters, which {name} "
                 f"would not reach: make it an nn.Parameter of the cell, or learn with BPTT."
             )
-    forwards, backwards, scale = step.both_ways()
-    if (forwards - backwards).abs() > 1e3 * torch.finfo(scale.dtype).eps * scale:
-        raise ValueError(
-            f"the step of {of_cell} has other derivatives forwards (torch.func.jvp) than backwards (vjp), as where it "
-            f"computes under torch.no_grad: write .detach() there, or learn with BPTT."
-        )
+    for _ in range(3):  # along one direction they may agree by chance
+        forwards, backwards, scale = step.both_ways()
+        if (forwards - backwards).abs() > 1e3 * torch.finfo(scale.dtype).eps * scale:
+            raise ValueError(
+                f"the step of {of_cell} has other derivatives forwards (torch.func.jvp) than backwards (vjp), as where "
+                f"it computes under torch.no_grad: write .detach() there, or learn with BPTT."
+            )
 
 
 def _check_independence(name: str, of_cell: str, traced: Traced) -> None:

@@ -14,8 +14,17 @@ T = TypeVar("T")
 def derived(compute: Callable[[Schedule], T]) -> Callable[[Schedule], T]:
     """A function of a schedule alone that is computed when first called.
 
-    Any part of the library may define such functions: the schedule knows none of them.
+    Any part of the library may define such functions: the schedule knows none of them. Results are kept by the
+    function's name, under which they are also pickled.
+
+    Raises:
+        ValueError: a function without a name of its own: a lambda, or one within another function.
     """
+    if "<" in compute.__qualname__:
+        raise ValueError(
+            f"what is derived from a schedule is kept by the name of the function, which must be its own, got "
+            f"{compute.__qualname__}: define it at the top of its module."
+        )
 
     @functools.wraps(compute)
     def look_up(plan: Schedule) -> Any:

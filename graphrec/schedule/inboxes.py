@@ -35,11 +35,12 @@ def round_csr(plan: Schedule) -> CSR:
 
 def pair_csr(plan: Schedule, num_targets: int) -> CSR:
     """The edges of a round to the first `num_targets` nodes from the others, which are counted from 0."""
-    if "pair" not in plan.cache:
+    name = f"pair of {num_targets}"
+    if name not in plan.cache:
         with outside():
             source, first = plan.source - num_targets, plan.first_edge[:num_targets]
-            plan.cache["pair"] = CSR(source, plan.target, first, plan.num_nodes - num_targets)
-    return plan.cache["pair"]
+            plan.cache[name] = CSR(source, plan.target, first, plan.num_nodes - num_targets)
+    return plan.cache[name]
 
 
 class Part(NamedTuple):

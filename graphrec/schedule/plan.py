@@ -226,6 +226,9 @@ class Schedule:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "cache": Cache()}  # what is derived is derived again where it is wanted
+
     @property
     def _kinds(self) -> Tensor:
         """`[N]`: the kind at each position; where there are none, all are of one."""

@@ -75,6 +75,11 @@ def has_values(tensor: Tensor) -> bool:
     return not (tensor.is_meta or isinstance(tensor, FakeTensor))
 
 
+def is_autocast(device: torch.device) -> bool:
+    """Whether autocast is on; it never is where there is none, as on the meta device."""
+    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+
+
 def is_ordinary(tensor: Tensor) -> bool:
     """Whether a tensor is in no transform of torch.func, has no tangent, and has readable numbers."""
     may_be_dual = tensor.is_floating_point() and forward_ad._current_level >= 0

@@ -3,12 +3,14 @@
 The loop has shortcuts for inboxes that are empty, or full, or of equal size; a cell sees no difference.
 """
 
+import copy
 from collections import namedtuple
 
 import pytest
 import torch
 
 import graphrec as gr
+from graphrec.schedule import masked
 from tests.tolerances import assert_all_close, assert_close
 from tests.trials import gradients, plain_operators
 from tests.zoo import FAMILIES, family
@@ -189,3 +191,20 @@ def test_unknown_fields_are_named():
             _ = inbox.c
 
     look_into(gr.chain(2), "async", "own", look)
+
+
+def test_an_inbox_may_be_copied():
+    def look(inbox):
+        assert_close(copy.copy(inbox).h, inbox.h)
+
+    look_into(gr.chain(2), "async", "own", look)
+
+
+def test_what_comes_in_by_one_slot_shows_nothing_of_other_edges():
+    def look(inbox):
+        assert inbox.of_slot(1, 2).message_mask is None
+        with pytest.raises(ValueError, match="read is_loop from the whole inbox"):
+            _ = inbox.of_slot(1, 2).is_loop
+
+    plan = masked(gr.schedule(gr.dag([[0, 0, 1], [1, 0, 0]], 2), "sync", 1), torch.tensor([0.1, 0.2, 0.3]))
+    gr.run(Looking(look), plan, rows(2))

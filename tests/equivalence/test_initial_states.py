@@ -71,6 +71,15 @@ def test_an_empty_graph_ends_as_it_began():
     assert_close(final.h[1], torch.zeros(4, dtype=torch.float64))
 
 
+def test_one_state_for_all_is_that_of_empty_graphs_too():
+    """Also where there is one node in all, and the one row could be that node's."""
+    model, s = gr.SRN(3, 4).double(), gr.chains([0, 1, 0])
+    _, (final,) = model.with_states(X[:1], s, PER_GRAPH[:1])
+    assert_close(final.h[::2], PER_GRAPH[:1].expand(2, 4))
+    _, (final,) = model.with_states(X[:1], s, gr.per_node(PER_NODE[:1]))
+    assert_close(final.h[::2], torch.zeros(2, 4, dtype=torch.float64))
+
+
 def test_states_of_sequences_are_one_per_sequence():
     """As torch's h_0; and what came out of one batch goes into the next."""
     sequences = [X, X[:0]]

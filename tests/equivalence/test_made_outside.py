@@ -190,6 +190,18 @@ def test_shapes_without_values(model, structure, what):
     assert [p.grad is None for p in net.parameters()] == reached
 
 
+@pytest.mark.parametrize(
+    "how", [{"order": gr.colouring, "rounds": 2}, {"mode": "sync", "rounds": 2}], ids=str
+)
+@pytest.mark.parametrize("what", ["meta", "fake"])
+def test_features_of_edges_and_sweeps_without_values(what, how):
+    s = gr.dag([[0, 1], [1, 2]], 3, edge_attr=torch.randn(2, 2), relation=torch.tensor([0, 1]))
+    for make in (lambda: gr.MPNNCell(3, 4, edges=2), lambda: gr.GGNNCell(3, 4, relations=2)):
+        with doing(what):
+            assert gr.run(make(), gr.schedule(s, **how), torch.randn(3, 3))[0].shape == (3, 4)
+        assert gr.run(make(), gr.schedule(s, **how), torch.randn(3, 3))[0].isfinite().all()
+
+
 def test_edges_without_values_are_refused():
     mode = FakeTensorMode()
     edges = mode.from_tensor(PLAIN)
@@ -378,6 +390,20 @@ def test_what_is_in_use_no_more_is_freed_at_once():
         assert s.reverse().reverse() is s
         del s, h, edges
         assert [reference() for reference in alive] == [None] * 4
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("rule", [gr.learning.RTRL(), gr.learning.TruncatedBPTT(2)], ids=str)
+def test_what_a_rule_has_run_is_freed_at_once(rule):
+    gc.collect()
+    gc.disable()
+    try:
+        model, s = gr.SRN(3, 4), gr.chain(5)
+        model(torch.randn(5, 3), s, rule=rule).sum().backward()
+        alive = [weakref.ref(model.cell), weakref.ref(s), weakref.ref(gr.schedule(s))]
+        del model, s
+        assert [reference() for reference in alive] == [None] * 3
     finally:
         gc.enable()
 

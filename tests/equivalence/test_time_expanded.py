@@ -115,3 +115,10 @@ def test_rounds_are_of_sync_mode(mode):
     plan = gr.schedule(s, order=gr.colouring) if mode == "in colours" else gr.schedule(s)
     with pytest.raises(ValueError, match="sync"):
         gr.rounds(gr.SRNCell(H, 2), plan, torch.zeros(3, H))
+
+
+def test_round_0_may_be_written_into():
+    x = torch.randn(3, H, dtype=torch.float64)
+    before = x.clone()
+    gr.rounds(gr.GCNCell(H, H).double(), gr.schedule(gr.chain(3), "sync", 1), x)[0].h.zero_()
+    assert torch.equal(x, before)

@@ -99,7 +99,17 @@ class Watched(gr.SRNCell):
         self.recurrent.register_forward_hook(lambda *seen: None)
 
 
-@pytest.mark.parametrize("make", [DropsByModule, NormalizesByModule, Watched])
+class Counts(gr.SRNCell):
+    def __init__(self, inputs, hidden):
+        super().__init__(inputs, hidden)
+        self.register_buffer("steps", torch.zeros(()))
+
+    def forward(self, x, inbox, own):
+        self.steps += 1
+        return super().forward(x, inbox, own)
+
+
+@pytest.mark.parametrize("make", [DropsByModule, NormalizesByModule, Watched, Counts])
 def test_who_is_another_in_company_is_walked_step_by_step(make):
     """And nothing is tried first: the running mean of a batch norm moves once for each step."""
     cell, plan, x = make(D, H).double(), gr.schedule(gr.chains([5, 5, 5])), torch.randn(15, D).double()
@@ -128,6 +138,16 @@ def test_whose_states_are_others_in_company_is_walked_step_by_step(make):
         with step_by_step():
             RULE.run(cell, plan, x).h.square().sum().backward()
         assert_all_close(found, gradients_of(cell))
+
+
+def test_random_numbers_are_drawn_as_step_by_step():
+    cell, plan, x = Drops(D, H).double(), gr.schedule(gr.chains([5, 5, 5])), torch.randn(15, D).double()
+    found = []
+    for around in (step_by_step, torch.enable_grad):
+        torch.manual_seed(1)
+        with around():
+            found.append(RULE.run(cell, plan, x).h)
+    assert torch.equal(*found)
 
 
 def test_kinds_are_those_of_a_level():

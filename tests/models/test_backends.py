@@ -87,3 +87,18 @@ def test_a_subclass_is_warned_of_where_it_is_run():
     with pytest.warns(gr.SlowPathWarning) as warned:
         gr.Recursive(Mine(3, 4))(torch.randn(6, 3), CHAINS)
     assert [warning.filename for warning in warned] == [__file__]
+
+
+@pytest.mark.parametrize("within", [torch.float16, torch.float32])
+def test_shut_gates_stay_finite_in_half_precision(within):
+    """Padding of the LSTM: float16 ends at 65504."""
+    model, s, x = gr.LSTM(3, 4), gr.chains([5, 3, 1]), torch.randn(9, 3)
+    model, x = (model.half(), x.half()) if within is torch.float16 else (model, x)
+    x.requires_grad_()
+    with torch.autocast("cpu", torch.float16, enabled=within is torch.float32):
+        h, (final,) = model.with_states(x, s)
+    looped, (last,) = model(x, s, return_states=True, backend="loop")
+    for one, other in ((h, looped), (final.h, last.h), (final.c, last.c)):
+        assert_close(one.half(), other.half())
+    (final.c.sum() + h.sum()).backward()
+    assert x.grad.isfinite().all()

@@ -125,6 +125,13 @@ def test_transforms_and_plain_operators_see_the_same():
         torch.testing.assert_close(change, moved / (2 * step), rtol=1e-5, atol=1e-7)
 
 
+def test_on_the_meta_device_there_are_shapes():
+    _, model = same_weights("SAGE", (D, E))
+    h = model.to("meta")((rows(S, D).to("meta"), rows(N, E).to("meta")), EDGES)
+    assert h.is_meta
+    assert h.shape == (N, H)
+
+
 def test_masks_between_two_sets():
     torch.manual_seed(0)
     x, y, mask = rows(S, D), rows(N, E), torch.rand(9, dtype=torch.float64)

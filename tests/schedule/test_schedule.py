@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import graphrec as gr
-from graphrec.schedule import with_initial
+from graphrec.schedule import derived, pair_csr, with_initial
 
 
 def test_printing():
@@ -100,3 +100,13 @@ def test_steps_can_be_counted_indexed_and_sliced():
     assert [step.number for step in steps[1:3]] == [1, 2]
     with pytest.raises(IndexError, match="there are 4 steps, got index 4"):
         steps[4]
+
+
+def test_what_is_derived_has_a_name_of_its_own():
+    with pytest.raises(ValueError, match="define it at the top of its module"):
+        derived(lambda plan: plan.num_nodes)
+
+
+def test_edges_of_a_pair_are_kept_for_each_number_of_targets():
+    plan = gr.schedule(gr.dag([[3, 3], [0, 1]], 4), "sync", 1)
+    assert [pair_csr(plan, targets).num_sources for targets in (2, 3, 2)] == [2, 1, 2]
