@@ -56,10 +56,8 @@ class TorchOperators(Lowered):
         So c keeps the value that it had at the end of the chain.
         """
         hidden = self.fused.w_hh.shape[1]
-        stop, shut = (
-            w_ih.new_zeros(4 * hidden, 1),
-            torch.finfo(self._dtype).max / 2,
-        )  # far beyond any argument
+        shut = torch.finfo(self._dtype).max / 2  # far beyond any gate's argument
+        stop = w_ih.new_zeros(4 * hidden, 1)
         stop[:hidden], stop[hidden : 2 * hidden] = -shut, shut
         padding = self._tables(self.chains.blocks.is_padding.unsqueeze(1))
         stopped = [

@@ -79,8 +79,8 @@ def check_initial(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[
         )
     if fits[0] == "node" and (count > 1 or declared == "node"):
         return fields, nodes, True
-    one_for_all = count == 1  # also for graphs without nodes
-    return fields, torch.zeros_like(nodes) if one_for_all else structure.graph, False
+    # (One row is for all, graphs without nodes among them.)
+    return fields, torch.zeros_like(nodes) if count == 1 else structure.graph, False
 
 
 def _fields(cell: Cell, initial: Any) -> list[Tensor]:
