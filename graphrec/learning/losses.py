@@ -73,8 +73,8 @@ def _check_reads_output_alone(value: Tensor, model: nn.Module, x: Any) -> None:
         names.append("x")
     if names:
         raise ValueError(
-            f"the loss reads {', '.join(names)} of {type(model).__name__} besides what the model returns, and a "
-            f"rule sees to the way from there only. Weight decay belongs to the optimiser (weight_decay=...), a "
+            f"the loss reads {', '.join(names)} of {type(model).__name__} besides what the model returns, "
+            f"and a rule differentiates the run alone. Weight decay belongs to the optimiser (weight_decay=...), a "
             f"readout into the model; add other penalties to .grad by a backward() of their own."
         )
 
