@@ -55,9 +55,7 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
     if x is None:
         cell = next((part for part in model.modules() if isinstance(part, Cell)), None)
         if cell is None or not isinstance(cell.inputs, int) or not hasattr(s, "num_nodes"):
-            raise ValueError(
-                "model and structure do not say what shape the input has: give x, explain(model, s, x)."
-            )
+            raise ValueError("model and s do not say what shape the input has: give x, explain(model, s, x).")
         like = next(iter(model.parameters()), torch.zeros(()))
         x = like.new_zeros(s.num_nodes, cell.inputs)
     choices: list[Choice] = []

@@ -13,6 +13,7 @@ from ..schedule import Chains
 from .hand_gru import GRU
 from .hand_srn import SRN
 from .lowered import Lowered
+from .torch_operators import TorchOperators
 
 
 class HandDerived(Lowered):
@@ -31,11 +32,12 @@ class HandDerived(Lowered):
 
     def h(self) -> Tensor:
         """`[N, H]`."""
+        if self.fused.operator == "gru" and not torch.is_grad_enabled():  # torch's forward pass is as fast
+            return TorchOperators(self.run, self.x, self.initial, self.chains, self.fused).h()
         equations = _EQUATIONS[self.fused.operator]
         initial = self.initial_state[0] if self.initial_state else None
-        weights = equations.weights(self.fused)
-        h = _OverChains.apply(equations, self.chains, self.step_by_step(self.x), initial, *weights)
-        return self.as_numbered(h)
+        x, weights = self.step_by_step(self.x), equations.weights(self.fused)
+        return self.as_numbered(_OverChains.apply(equations, self.chains, x, initial, *weights))
 
 
 # Each has `weights`, `step`, `forward` and `backward`; see `SRN`.

@@ -24,7 +24,7 @@ def assert_levels(structure, expected):
     assert torch.equal(gr.levels(structure), expected)
     plan = gr.schedule(structure)
     assert len(plan.steps) == int(expected.max()) + 1
-    assert torch.equal(expected[plan.order], expected.sort().values)
+    assert torch.equal(expected[plan.perm], expected.sort().values)
     assert torch.equal(plan.perm.sort().values, torch.arange(structure.num_nodes))
 
 
