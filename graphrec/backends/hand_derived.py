@@ -13,7 +13,6 @@ from ..schedule import Chains
 from .hand_gru import GRU
 from .hand_srn import SRN
 from .lowered import Lowered
-from .torch_operators import TorchOperators
 
 
 class HandDerived(Lowered):
@@ -32,8 +31,6 @@ class HandDerived(Lowered):
 
     def h(self) -> Tensor:
         """`[N, H]`."""
-        if self.fused.operator == "gru" and not torch.is_grad_enabled():  # torch's forward pass is as fast
-            return TorchOperators(self.run, self.x, self.initial, self.chains, self.fused).h()
         equations = _EQUATIONS[self.fused.operator]
         initial = self.initial_state[0] if self.initial_state else None
         x, weights = self.step_by_step(self.x), equations.weights(self.fused)
