@@ -361,7 +361,7 @@ class Inbox(_Lazy):
         return other
 
     def _masked(self, values: Tensor) -> Tensor:
-        """`[e, ...]`: values that edges bring, multiplied by their masks; see `Schedule.masked`."""
+        """`[e, ...]`: values that edges bring, multiplied by their masks; see `graphrec.schedule.masked`."""
         mask = self.message_mask
         if mask is None or not values.is_floating_point():
             return values

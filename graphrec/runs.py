@@ -60,7 +60,8 @@ def run_sequence(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> 
 
     The final state is that of the graph's one sink; for a graph without nodes it is the initial state.
     """
-    runner, found = _runner(cell, plan, x, initial), sinks(plan)
+    runner = _runner(cell, plan, x, initial)
+    found = sinks(runner.run.plan)
     if found.odd >= 0:
         raise ValueError(
             f"a final state is that of the one node that no edge leaves, but graph {found.odd} has none or several of "
@@ -69,8 +70,7 @@ def run_sequence(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> 
     first, final = runner.sequence()
     if not found.everywhere:
         given = [] if runner.run.each_its_own else runner.initial
-        empty = sinks(runner.run.plan).node < 0
-        final = [_or_initial(empty, rows, given[i : i + 1]) for i, rows in enumerate(final)]
+        final = [_or_initial(found.node < 0, rows, given[i : i + 1]) for i, rows in enumerate(final)]
     return first, cell.State(*final)
 
 
@@ -86,7 +86,7 @@ def run_between(cell: Cell, plan: Schedule, x_source: Tensor, x_target: Tensor |
 
     Args:
         cell: one that has `message_pair`.
-        plan: one round over both sets, the targets first; see `structure.as_pair`.
+        plan: one round over both sets, the targets first; see `io.as_pair`.
         x_source, x_target: `[S, D]` and `[n, D']`; the second may be None where the cell allows it, and n is then S.
 
     Returns:

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from ..cell import OF_EDGES, Fetch, Own
-from ..operators import move
+from ..operators import Cut, move
 from ..schedule import Schedule, Step
-from .messages import Cut
 from .validate import Context
 
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from ..cell import Inbox, Own
-from ..operators import settle
+from ..operators import Cut, settle
 from ..schedule import Step, pair_csr
 from .boundary import Boundary
-from .messages import Cut, Levels, Messages, Rounds, Sent, messages_for
+from .messages import Levels, Messages, Rounds, Sent, messages_for
 from .validate import Context, check_sent, check_state
 
 
@@ -106,7 +106,7 @@ def run_between(run: Context, x_source: Tensor, x_target: Tensor | None, num_tar
     """One step from one set of nodes to another: the new state of the targets, `[n, ·]`.
 
     Args:
-        run: over the structure of both sets, the targets first; see `structure.as_pair`.
+        run: over the structure of both sets, the targets first; see `io.as_pair`.
         x_source, x_target: `[S, D]` and `[n, D']`, the second None where targets have no rows of their own.
         num_targets: n.
     """

@@ -11,11 +11,8 @@ import torch
 from torch import Tensor
 
 from ..cell import Cell, Fetch, Total
-from ..operators import CSR, send, send_and_sum
+from ..operators import CSR, Cut, send, send_and_sum
 from ..schedule import Schedule, Step, out_edges, round_csr
-
-# Applied to each tensor that a round reads from elsewhere.
-Cut = Callable[[Tensor], Tensor]
 
 
 class Sent:

@@ -21,11 +21,11 @@ from ..cell import Cell
 from ..engine.loop import loop
 from ..engine.messages import Rows, Sent
 from ..engine.validate import validate
+from ..operators import leaves_behind
 from ..runs import run
 from ..schedule import Schedule, degree
 from ..schedule.inboxes import target_position
 from ..schedule.plan import Steps
-from .losses import graph_from
 
 StatesAndLeaves = tuple[list[list[Tensor]], list[list[Tensor]]]
 """For each step the fields of its state, and the leaves that later steps read instead of these."""
@@ -132,6 +132,4 @@ def _are_the_same(computed: Tensor, states: Tensor) -> bool:
 
 def _is_trained(computed: list[Tensor], leaves: list[Tensor]) -> bool:
     """Whether anything but the leaves has a gradient."""
-    own = set(leaves)
-    nodes = graph_from(*(field.grad_fn for field in computed))
-    return any(hasattr(node, "variable") and node.variable not in own for node in nodes)
+    return not leaves_behind(*(field.grad_fn for field in computed)).keys() <= set(leaves)

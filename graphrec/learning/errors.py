@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..operators import leaves_behind
 from ..schedule import Schedule, out_edges
 from .first_order import check_first_order
-from .losses import graph_from
 from .reach import WayBack
 
 Errors = Sequence[Tensor | None]
@@ -31,7 +31,7 @@ class ErrorsSentBack(WayBack):
     def behind(self, into: list[Any], wrong: str) -> list[tuple[Any, str]]:
         """The paths of those fields of the state that other nodes read are cut."""
         computed = into[-len(self.read) :]
-        reached = {node.variable for node in graph_from(*computed) if hasattr(node, "variable")}
+        reached = leaves_behind(*computed)
         is_cut = [leaf in reached for leaf in self.read]
         return [(source, wrong or self.verdict * cut) for source, cut in zip(computed, is_cut, strict=True)]
 

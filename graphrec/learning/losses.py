@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from ..operators import graph_from, leaves_behind
 
 
 def check_is_function(loss: Any) -> None:
@@ -66,8 +68,7 @@ def check_is_number(value: Any) -> None:
 
 
 def _check_reads_output_alone(value: Tensor, model: nn.Module, x: Any) -> None:
-    nodes = set(graph_from(value.grad_fn))
-    leaves = {node.variable for node in nodes if hasattr(node, "variable")}
+    nodes, leaves = set(graph_from(value.grad_fn)), leaves_behind(value.grad_fn)
     names = [name for name, parameter in model.named_parameters() if parameter in leaves]
     if isinstance(x, Tensor) and (x in leaves or (x.grad_fn is not None and x.grad_fn in nodes)):
         names.append("x")
@@ -77,16 +78,3 @@ def _check_reads_output_alone(value: Tensor, model: nn.Module, x: Any) -> None:
             f"and a rule differentiates the run alone. Weight decay belongs to the optimiser (weight_decay=...), a "
             f"readout into the model; add other penalties to .grad by a backward() of their own."
         )
-
-
-def graph_from(*roots: Any) -> Iterator[Any]:
-    """All nodes of autograd's graph behind these."""
-    waiting = [root for root in roots if root is not None]
-    seen = set(waiting)
-    while waiting:
-        node = waiting.pop()
-        yield node
-        for following, _ in node.next_functions:
-            if following is not None and following not in seen:
-                seen.add(following)
-                waiting.append(following)

@@ -1,21 +1,26 @@
-"""What torch lacks: rows gathered, sent along edges and summed, fixed points; each with its derivatives.
+"""What torch lacks: rows gathered, sent along edges and summed, fixed points, with derivatives; leaves of a graph.
 
 Belongs here: operators on tensors. Does not: schedules, cells, anything that knows of them.
 """
 
+from .autograd_graph import graph_from, leaves_behind
 from .csr import CSR, send, send_and_sum
 from .fixed_point import FixedPoint, NoFixedPointError, NoFixedPointWarning
+from .implicit import Cut
 from .plain import is_plain_only, must_be_plain
 from .segments import gather_sum, move, rows_or_zero, segment_sum, spread
 from .settle import settle
 
 __all__ = [
     "CSR",
+    "Cut",
     "FixedPoint",
     "NoFixedPointError",
     "NoFixedPointWarning",
     "gather_sum",
+    "graph_from",
     "is_plain_only",
+    "leaves_behind",
     "move",
     "must_be_plain",
     "rows_or_zero",

@@ -19,10 +19,9 @@ class FixedPoint:
 
     Gradients are those of the fixed point itself, h = f(h), by the implicit function theorem: no forward iterate is
     kept, and the backward pass solves g = dh + (df/dh)^T g by a similar iteration. Second derivatives are found in the
-    same way. Almeida, *A learning rule for
-    asynchronous perceptrons with feedback*, ICNN 1987; Pineda, *Generalization of back-propagation to recurrent
-    neural networks*, Phys. Rev. Lett. 59 (1987); Scarselli et al., *The graph neural network model*, IEEE Trans.
-    Neural Networks 20 (2009), section III.
+    same way. Almeida, *A learning rule for asynchronous perceptrons with feedback*, ICNN 1987; Pineda, *Generalization
+    of back-propagation to recurrent neural networks*, Phys. Rev. Lett. 59 (1987); Scarselli et al., *The graph neural
+    network model*, IEEE Trans. Neural Networks 20 (2009), section III.
 
     Attributes:
         tolerance: the largest change of any entry of the state between two rounds that counts as no change. Each

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .autograd_graph import leaves_behind
 from .fixed_point import Fields, FixedPoint, iterate
 from .plain import is_batched
 
@@ -17,6 +18,11 @@ from .plain import is_batched
 Cut = Callable[[Tensor], Tensor]
 # From the state of a step's nodes, and such a cut, to their next state.
 Round = Callable[[Any, Cut], Any]
+
+_NO_THIRD = (
+    "a fixed point has first and second derivatives, and no third ones, which create_graph=True asks for here: take a "
+    "number of rounds, schedule(..., cycles='iterate', rounds=T)."
+)
 
 
 def with_gradient(
@@ -47,7 +53,8 @@ def with_gradient(
     point = _Point(
         once, found, moving, until, component, list(leaves.values()), moved, border.inside, is_gradient
     )
-    weights = _leaves_behind(moved, {*leaves.values(), *border.inside})
+    known = {*leaves.values(), *border.inside}
+    weights = [leaf for leaf in leaves_behind(*(field.grad_fn for field in moved)) if leaf not in known]
     fields = _Implicit.apply(point, *moved, *border.outside, *weights)
     return found._replace(**dict(zip(moving, fields, strict=True)))
 
@@ -69,22 +76,6 @@ class _Border:
         self.outside.append(rows)
         self.inside.append(rows.detach().requires_grad_())
         return self.inside[-1]
-
-
-def _leaves_behind(tensors: Sequence[Tensor], known: set[Tensor]) -> list[Tensor]:
-    """The leaves on which these depend, but for those that are known."""
-    found: dict[Tensor, None] = {}
-    seen: set[Any] = set()
-    left = [tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None]
-    while left:
-        node = left.pop()
-        if node not in seen:
-            seen.add(node)
-            left += [behind for behind, _ in node.next_functions if behind is not None]
-            leaf = getattr(node, "variable", None)
-            if leaf is not None and leaf not in known:
-                found[leaf] = None
-    return list(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,10 +171,7 @@ def _differentiable(
 ) -> Sequence[Tensor | None]:
     """The gradients of what comes from elsewhere and of the weights, which have a gradient themselves."""
     if point.is_gradient:
-        raise RuntimeError(
-            "a fixed point has first and second derivatives, and no third ones, which create_graph=True asks for here: "
-            "take a number of rounds, schedule(..., cycles='iterate', rounds=T)."
-        )
+        raise RuntimeError(_NO_THIRD)
     Gradients = namedtuple("Gradients", point.moving)
 
     def once(g: Any, cut: Cut) -> Any:
@@ -229,8 +217,5 @@ class _AsOfOutside(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         if torch.is_grad_enabled():
-            raise RuntimeError(
-                "a fixed point has first and second derivatives, and no third ones, which create_graph=True asks for "
-                "here: take a number of rounds, schedule(..., cycles='iterate', rounds=T)."
-            )
+            raise RuntimeError(_NO_THIRD)
         return (None, None, *grads, *_back(ctx.values, ctx.inside, grads))

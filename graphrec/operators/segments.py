@@ -71,9 +71,8 @@ class _SegmentSum(torch.autograd.Function):
 def rows_or_zero(rows: Tensor, index: Tensor) -> Tensor:
     """`[N, ...] → [G, ...]`: the row at each index, zero where the index is -1."""
     if not rows.shape[0]:
-        return rows.new_zeros(index.shape[0], *rows.shape[1:]) + rows.sum(
-            0
-        )  # so that a gradient finds its way
+        # (The sum is zero, and a way for the gradient.)
+        return rows.new_zeros(index.shape[0], *rows.shape[1:]) + rows.sum(0)
     empty = (index < 0).view(-1, *[1] * (rows.dim() - 1))
     return rows.index_select(0, index.clamp(min=0)).masked_fill(empty, 0)
 

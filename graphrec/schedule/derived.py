@@ -15,7 +15,7 @@ def derived(compute: Callable[[Schedule], T]) -> Callable[[Schedule], T]:
     """A function of a schedule alone that is computed when first called.
 
     Any part of the library may define such functions: the schedule knows none of them. Results are kept by the
-    function's name, under which they are also pickled.
+    function's name.
 
     Raises:
         ValueError: a function without a name of its own: a lambda, or one within another function.
