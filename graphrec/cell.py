@@ -208,7 +208,7 @@ class Inbox(_Lazy):
 
     def sum_by_relation(self, values: Tensor, count: int) -> Tensor:
         """`[e, ...] → [n, count, ...]`: over each node's inbox, separately for the edges of each relation."""
-        if self.num_edges == 0:
+        if self._is_empty:
             return self._zeros(self.num_nodes, count, *values.shape[1:])
         values = self._masked(values)
         index = self.target * count + self.relation
@@ -235,14 +235,14 @@ class Inbox(_Lazy):
 
     def softmax(self, scores: Tensor) -> Tensor:
         """`[e, ...] → [e, ...]`: weights that sum to one over each node's inbox."""
-        if self.num_edges == 0:
+        if self._is_empty:
             return scores
         weight = torch.exp(scores - self.to_edges(self._max(scores.detach())))
         return weight / self.to_edges(self.sum_unmasked(weight))
 
     def softmax_with_own(self, scores: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
         """`[e, ...], [n, ...] → [e, ...], [n, ...]`: weights that sum to one over each node's inbox and itself."""
-        if self.num_edges == 0:
+        if self._is_empty:
             return scores, torch.ones_like(own)
         received = (self.degree > 0).view(-1, *[1] * (own.dim() - 1))
         highest, top = self._max(scores.detach()), own.detach()
@@ -260,7 +260,7 @@ class Inbox(_Lazy):
         if self._num_slots > count or not self._distinct_slots:
             raise ValueError(slot_fault(self._plan, count))
         shape = (self.num_nodes, count, *values.shape[1:])
-        if self.num_edges == 0:
+        if self._is_empty:
             return self._zeros(*shape)
         values = self._masked(values)
         if self._step.degree == count:  # all slots are full, and an inbox is sorted by slot
@@ -353,6 +353,10 @@ class Inbox(_Lazy):
                 )
             other.__dict__[name] = value
         return other
+
+    @property
+    def _is_empty(self) -> bool:
+        return self.num_edges == 0
 
     def _copy(self) -> Inbox:
         other = object.__new__(type(self))
