@@ -81,13 +81,29 @@ MICRO_OP = np.dtype(
     [("op", "i4"), ("k", "i4"), ("imm", "f8"), ("d", OPERAND), ("a", OPERAND), ("b", OPERAND), ("c", OPERAND)]
 )
 INSTRUCTION = np.dtype(
-    [(name, "i4") for name in "kind rows width first last a a_column weight c c_column i i_column".split()]
+    [
+        (name, "i4")
+        for name in [
+            "kind",
+            "rows",
+            "width",
+            "first",
+            "last",
+            "a",
+            "a_column",
+            "weight",
+            "c",
+            "c_column",
+            "i",
+            "i_column",
+        ]
+    ]
 )
 BUFFER = np.dtype([("base", "u8"), ("stride", "i8"), ("round", "i8"), ("place", "i4"), ("width", "i4")])
 WEIGHT = np.dtype([("w", "u8"), ("row", "i8"), ("column", "i8"), ("k", "i4"), ("n", "i4")])
 PROGRAM = np.dtype([("instructions", "u8"), ("operations", "u8"), ("count", "i8")])
 WEIGHT_GRADIENT = np.dtype(
-    [(name, "i4") for name in "rows program a a_column m b b_column n".split()]
+    [(name, "i4") for name in ["rows", "program", "a", "a_column", "m", "b", "b_column", "n"]]
     + [("c", "u8"), ("c_stride", "i8")]
 )
 
@@ -96,8 +112,11 @@ class Structure(ctypes.Structure):
     """A structure: counts, segments by part, and the edges of rows."""
 
     _fields_ = (
-        [(name, c_int64) for name in "rows in_edges out_edges rounds parts segments".split()]
-        + [(name, c_void_p) for name in "part first last level program in_first out_first indices".split()]
+        [(name, c_int64) for name in ["rows", "in_edges", "out_edges", "rounds", "parts", "segments"]]
+        + [
+            (name, c_void_p)
+            for name in ["part", "first", "last", "level", "program", "in_first", "out_first", "indices"]
+        ]
         + [("num_indices", c_int64)]
     )
 
