@@ -8,7 +8,8 @@
 //   expm1         3      3
 //   log1p         3      3
 //   softplus      4      4
-// NaN travels, infinities give limits, and results below the smallest normal number are denormal, not zero.
+// NaN travels, infinities give limits, and results below the smallest normal number are denormal, not zero (sigmoid is
+// zero where exp(-x) is infinite, as torch's).
 // erf, sin and cos are the C library's, lane by lane.
 #pragma once
 #include "vector.h"

@@ -46,8 +46,8 @@ INLINE Floats load(const float* p, int n) { return (Floats)_mm512_maskz_loadu_ps
 INLINE Doubles load(const double* p, int n) { return (Doubles)_mm512_maskz_loadu_pd(first_lanes(p, n), p); }
 INLINE void store(float* p, Floats v, int n) { _mm512_mask_storeu_ps(p, first_lanes(p, n), (__m512)v); }
 INLINE void store(double* p, Doubles v, int n) { _mm512_mask_storeu_pd(p, first_lanes(p, n), (__m512d)v); }
-INLINE Floats square_root(Floats x) { return (Floats)_mm512_sqrt_ps((__m512)x); }
-INLINE Doubles square_root(Doubles x) { return (Doubles)_mm512_sqrt_pd((__m512d)x); }
+INLINE Floats square_root(Floats x) { return (Floats)_mm512_maskz_sqrt_ps(0xffff, (__m512)x); }
+INLINE Doubles square_root(Doubles x) { return (Doubles)_mm512_maskz_sqrt_pd(0xff, (__m512d)x); }
 #elif VECTOR_BYTES == 32
 INLINE __m256i first_lanes(const float*, int n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
