@@ -14,8 +14,9 @@ enum RowKind { NODES = 0, IN_EDGES = 1, OUT_EDGES = 2 };
 
 // Where a buffer lies. A row of a GLOBAL buffer is base + row * stride, row being the number of the node or of the
 // in-edge (of an operand that is read by an index, what the index says). Buffers of a tile are scratch memory of the
-// thread; they hold the rows of the tile alone, and are addressed by the same numbers. A SUM buffer has one row, which
-// each part of the forest adds to separately; the sums of the parts are added up in order at the end.
+// thread; they hold the rows of the tile alone, and are addressed by the same numbers; base, stride and round are not
+// used. A SUM buffer has one row, which accumulations add to (not ACCUMULATE_MAX), all rounds together; each part of the
+// forest has its own, and they are added up in order at the end.
 enum Place { GLOBAL = 0, TILE_NODES = 1, TILE_IN_EDGES = 2, SUM = 3 };
 
 struct Buffer {
@@ -35,10 +36,11 @@ struct Weight {
 
 // One operand of an elementwise operation over `width` columns.
 //   buffer >= 0: columns column, column + 1, … of the buffer's row. The row is the instruction's own row (index 0), or
-//                indices[index][own row]: an index is an array over all in-edges or over all out-edges.
+//                indices[index][own row]: an index is an array over all rows of the instruction's kind.
 //   buffer < 0:  register -1 - buffer, which holds a strip of rows for the time of one chain. NO_OPERAND: none.
-// split: 0, or how many rows of `indices` one row of the buffer is: its row r is row r / split, shifted by
-// (r % split) * (width of the operation). (So values are put into slots, and read from them.)
+// split: 0, or, with an index, how many rows of `indices` one row of the buffer is: its row r is row r / split, shifted
+// by (r % split) * (columns that the operation reads or writes there). (So values are put into slots, and read from
+// them.)
 struct Operand {
   int32_t buffer, column, index, split;
 };
@@ -50,16 +52,16 @@ enum Op {
   COPY, SET,                      // d = a;  d = imm
   REPEAT_EACH, REPEAT_ALL,        // d[j] = a[j / k];  d[j] = a[j % (width / k)]   (a has width / k columns)
   SUM_EACH, SUM_ALL,              // d[j] = sum_i a[j * k + i];  d[j] = sum_i a[i * (width / k) + j] (d has width / k)
-  EVERY,                          // d[j] = a[j * k]: a column in k
+  EVERY,                          // d[j] = a[j * k]: a column in k (d has width / k); k divides width in all of these
   // arithmetic
   ADD, SUB, MUL, DIV, FMA, FNMA,  // FMA: a * b + c;  FNMA: c - a * b
   NEG, ADD_IMM, MUL_IMM, RSUB_IMM, RECIPROCAL, SQUARE, SQRT, RSQRT, ABS, SIGN,   // RSUB_IMM: imm - a
-  MAXIMUM, MINIMUM, MAX_IMM, MIN_IMM,   // NaN travels, as in torch.maximum and torch.clamp
-  // functions
+  MAXIMUM, MINIMUM, MAX_IMM, MIN_IMM,   // NaN travels, as in torch.maximum and torch.clamp;  sign of NaN is 0
+  // functions; SOFTPLUS is a above 20, as torch's
   EXP, LOG, SIGMOID, TANH, SIN, COS, ERF, SOFTPLUS, EXPM1, LOG1P,
   // comparisons give 1 or 0;  SELECT: a != 0 ? b : c (a true choice: NaN in the other does not matter)
   GREATER, GREATER_EQUAL, EQUAL, GREATER_IMM, LESS_IMM, EQUAL_IMM, SELECT,
-  // derivatives: of the sigmoid and of tanh by their results;  a where b > 0, else 0
+  // derivatives: of the sigmoid and of tanh by their results;  0 where b <= 0, else a (also where b is NaN, as in torch)
   SIGMOID_GRAD, TANH_GRAD, RELU_GRAD,   // a * b * (1 - b);  a * (1 - b * b)
   // what is added to d, row by row in order: d += a;  d += a * b;  d = max(d, a) (NaN travels)
   ACCUMULATE, ACCUMULATE_PRODUCT, ACCUMULATE_MAX,
@@ -76,8 +78,12 @@ enum InstructionKind { PRODUCT = 0, CHAIN = 1 };
 
 // PRODUCT: C = A B + I over all rows of the kind. A: k columns of a buffer; C, I: n columns. No indices.
 //          I: another buffer, C's own place (it is added to), a row of parameters (stride 0), or none (buffer -1).
+//          Rows are NODES or IN_EDGES; C's columns are none of A's.
 // CHAIN:   micro-operations first to last, strip by strip: all of them on a few rows, then on the next few rows. An
-//          operation that reads by an index what the same chain has written must not be in it.
+//          operation that reads by an index what the same chain has written must not be in it. Rows of an operand
+//          may be another's (in place), but must not overlap it otherwise.
+// Of TILE_IN_EDGES buffers, instructions over NODES and OUT_EDGES can read by an index alone, and of TILE_NODES buffers,
+// instructions over edges; the rows are of the tile then.
 struct Instruction {
   int32_t kind, rows, width, first, last;
   int32_t a, a_column, weight, c, c_column, i, i_column;
@@ -112,3 +118,6 @@ struct WeightGradient {
   void* c;
   int64_t c_stride;
 };
+
+// What the functions of interface.cpp return.
+enum Status { STATUS_OK = 0, STATUS_OUT_OF_MEMORY = 1, STATUS_BAD_PROGRAM = 2, STATUS_NO_THREADS = 3 };
