@@ -170,7 +170,8 @@ def matrix(case: Case, edges: Tensor) -> Tensor:
 def edge_index(case: Case, edges: Tensor) -> EdgeIndex:
     """The graph as PyG takes it for sums of edges that are sorted by target; what it derives is kept on it."""
     size = (case.nodes, case.nodes)
-    return EdgeIndex(edges, sparse_size=size, is_undirected=True).sort_by("col").values.fill_cache_()
+    made: Any = EdgeIndex(edges, sparse_size=size, is_undirected=True)  # type: ignore[call-overload]
+    return made.sort_by("col").values.fill_cache_()
 
 
 def contender(case: Case, model: nn.Module, x: Tensor, over: Any) -> Contender:

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .batches import batches
-from .busy import busy
-from .chains import chains
+from . import batches, busy, chains, forests, graph_nets, memory, steps, user_cells
 from .figures import Figure, summary, table
-from .forests import one_tree, trees
-from .graph_nets import levelwise, rounds_on_graphs
-from .memory import memory
-from .steps import steps
-from .user_cells import cells
 
 ROWS: dict[str, Callable[[int, bool], list[Figure]]] = {
-    "trees": trees,
-    "one-tree": one_tree,
-    "cells": cells,
-    "chains": chains,
-    "graphs": rounds_on_graphs,
-    "levelwise": levelwise,
-    "batches": batches,
-    "steps": steps,
-    "busy": busy,
-    "memory": memory,
+    "trees": forests.trees,
+    "one-tree": forests.one_tree,
+    "cells": user_cells.run,
+    "chains": chains.run,
+    "graphs": graph_nets.rounds_on_graphs,
+    "levelwise": graph_nets.levelwise,
+    "batches": batches.run,
+    "steps": steps.run,
+    "busy": busy.run,
+    "memory": memory.run,
 }
 
 

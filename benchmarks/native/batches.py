@@ -41,8 +41,9 @@ class Classifier(nn.Module):
     """Rounds, the sum over each graph's nodes, and a linear layer.
 
     Args:
-        rounds: from `(x, batch)` to the states of all nodes.
-        total: from `(states, batch)` to a row per graph.
+        rounds: called as `rounds(x, edges)`; states of all nodes.
+        over: the edges, as `rounds` takes them, of a batch.
+        total: called as `total(states, batch)`; a row per graph.
         hidden: the width of states.
     """
 
@@ -62,7 +63,7 @@ class Classifier(nn.Module):
         return self.answer(self.total(self.rounds(batch.x, self.over(batch)), batch))
 
 
-def batches(rounds: int, quick: bool) -> list[Figure]:
+def run(rounds: int, quick: bool) -> list[Figure]:
     """Both networks on MUTAG; a time is that of all steps."""
     graphs, origin = small_graphs()
     steps, hidden = (2, 8) if quick else (STEPS, HIDDEN)
@@ -86,7 +87,7 @@ def small_graphs() -> tuple[list[Data], str]:
     folder = os.environ.get("GRAPHREC_DATA")
     if folder and (Path(folder) / "MUTAG").exists():
         kept = ("x", "edge_index", "y")  # what these networks read: nothing else is collated
-        return [Data(**{name: sample[name] for name in kept}) for sample in mutag(folder)], "graphs of MUTAG"  # type: ignore[index]
+        return [Data(**{name: sample[name] for name in kept}) for sample in mutag(folder)], "graphs of MUTAG"
     generator = torch.Generator().manual_seed(0)
     graphs = []
     for nodes in torch.randint(10, 29, (188,), generator=generator).tolist():
@@ -102,7 +103,7 @@ def new_batches(graphs: list[Data], steps: int) -> DataLoader:
     """PyG's loader over random batches, the same ones for all; each is collated anew whenever it is asked for."""
     generator = torch.Generator().manual_seed(0)
     drawn = [torch.randperm(len(graphs), generator=generator)[:GRAPHS].tolist() for _ in range(steps)]
-    return DataLoader(graphs, batch_sampler=drawn)  # type: ignore[arg-type]
+    return DataLoader(graphs, batch_sampler=drawn)
 
 
 def networks(net: str, inputs: int, hidden: int) -> tuple[Classifier, Classifier]:
@@ -121,7 +122,7 @@ def networks(net: str, inputs: int, hidden: int) -> tuple[Classifier, Classifier
 
 
 def _add_pool(h: Tensor, batch: Any) -> Tensor:
-    return pyg.global_add_pool(h, batch.batch, batch.num_graphs)
+    return pyg.pool.global_add_pool(h, batch.batch, batch.num_graphs)
 
 
 def _epoch(network: Classifier, loader: DataLoader) -> None:

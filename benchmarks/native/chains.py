@@ -14,14 +14,14 @@ PADDED, PACKED = Target(1, 1.3), Target(2.5, 4)  # LSTM
 LAYOUTS = ("torch.nn, packed", "torch.nn, padded")
 
 
-def chains(rounds: int, quick: bool) -> list[Figure]:
+def run(rounds: int, quick: bool) -> list[Figure]:
     """All nets."""
-    found: list[Figure] = []
-    for net in ("SRN", "GRU"):
-        for shape in (SHORT, LONG):
-            found.append(_even(net, TINY if quick else shape, rounds, TARGETS[shape]))
-    for shape in (TINY,) if quick else sequences.SHAPES:
-        found.append(_even("LSTM", shape, rounds, PADDED))
+    found = [
+        _even(net, TINY if quick else shape, rounds, target)
+        for net in ("SRN", "GRU")
+        for shape, target in TARGETS.items()
+    ]
+    found += [_even("LSTM", shape, rounds, PADDED) for shape in ((TINY,) if quick else sequences.SHAPES)]
     for count, hidden in ((4, 8),) if quick else sequences.SENTENCES:
         lengths, origin = sequences.sentences(count)
         found.append(_uneven(lengths, hidden, f"{count} {origin}, H={hidden}", rounds))

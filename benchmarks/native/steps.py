@@ -15,7 +15,7 @@ CELL = "nn.GRUCell"
 TARGET = Target(1.5, 1.1, small=True)
 
 
-def steps(rounds: int, quick: bool) -> list[Figure]:
+def run(rounds: int, quick: bool) -> list[Figure]:
     """One `gr.run` from given states; and `gr.steps` along a chain, beside as many calls in a Python loop."""
     times = 3 if quick else TIMES
     torch.manual_seed(0)

@@ -77,7 +77,7 @@ class SourceTargetProduct(gr.Cell):
         return Hidden(torch.tanh(rest + self.out(m)))
 
 
-def cells(rounds: int, quick: bool) -> list[Figure]:
+def run(rounds: int, quick: bool) -> list[Figure]:
     """Both on a batch of sentiment trees."""
     batch, hidden = (8, 16) if quick else (BATCH, HIDDEN)
     forest = sentiment_forest(batch)
