@@ -31,5 +31,5 @@ def run(rounds: int, quick: bool, rows: Sequence[str]) -> list[Figure]:
         found = [figure._replace(target=None) for figure in found]
     print(f"\nfloat32; ratios of times in the same round, median of {rounds} rounds\n")
     print(table(found), end="\n\n")
-    print(summary(found))
+    print("--quick: sizes are too small for targets" if quick else summary(found))
     return found
