@@ -8,9 +8,11 @@ Environment:
     GRAPHREC_NATIVE: 0: the library is not built; 1: that it cannot be built is an error.
 """
 
+import logging
 import os
 import shlex
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,11 +25,19 @@ from setuptools.modified import newer_group
 SOURCES = sorted(map(str, Path("graphrec/csrc").glob("*.cpp")))
 HEADERS = sorted(map(str, Path("graphrec/csrc").glob("*.h")))
 
-FLAGS = "-std=c++17 -O3 -fPIC -pthread -fvisibility=hidden -fno-math-errno -fno-trapping-math".split()
+FLAGS = [
+    "-std=c++17",
+    "-O3",
+    "-fPIC",
+    "-pthread",
+    "-fvisibility=hidden",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+]
 # Files of these names are for x86-64 alone; which of them is run is decided when the library is loaded.
 VECTOR_FLAGS = {
-    "_avx2": "-mavx2 -mfma".split(),
-    "_avx512": "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mprefer-vector-width=512".split(),
+    "_avx2": ["-mavx2", "-mfma"],
+    "_avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"],
 }
 
 
@@ -39,10 +49,11 @@ class BuildNative(build_ext):
         return os.path.join(*fullname.split(".")) + ".so"
 
     def run(self):
-        """Leave no library of an earlier build in place where this one has failed."""
+        """Where nothing was built, leave no library of an earlier build."""
         super().run()
-        if self.inplace and not self.extensions:
-            Path(self.get_ext_filename("graphrec._native")).unlink(missing_ok=True)
+        if not self.extensions:
+            for folder in [self.build_lib, "."] if self.inplace else [self.build_lib]:
+                Path(folder, self.get_ext_filename("graphrec._native")).unlink(missing_ok=True)
 
     def build_extensions(self):
         """Compile and link, or take the library off the list of what is built."""
@@ -54,7 +65,7 @@ class BuildNative(build_ext):
         except CompileError as error:
             if wanted == "1":
                 raise
-            self.warn(f"the native library of graphrec is NOT built: {error}. graphrec will run in PyTorch alone.")
+            self.warn(f"graphrec is built WITHOUT its native library, to run in PyTorch alone: {error}")
             self.extensions.clear()
 
     def compile_and_link(self):
@@ -83,9 +94,15 @@ class BuildNative(build_ext):
 class TaggedWheel(bdist_wheel):
     """A wheel for every Python: of this platform with the library, of any without."""
 
+    def run(self):
+        """Build before all else: only then is it known whether there is a library."""
+        self.run_command("build")
+        self.skip_build = True
+        self.root_is_pure = not self.distribution.has_ext_modules()
+        super().run()
+
     def get_tag(self):
         """As `py3-none-linux_x86_64`."""
-        self.root_is_pure = not self.distribution.has_ext_modules()  # only now is it known whether it was built
         return "py3", "none", super().get_tag()[2]
 
 
@@ -94,13 +111,14 @@ def _words(variable):
 
 
 def _run(command):
+    logging.info(shlex.join(command))
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except OSError as error:
         raise CompileError(f"there is no C++ compiler ({error})") from None
-    print(shlex.join(command), done.stderr, sep="\n", flush=True)
     if done.returncode:
         raise CompileError(f"the C++ compiler failed: {shlex.join(command)}\n{done.stderr}")
+    print(done.stderr, end="", file=sys.stderr)
     return done.stdout
 
 

@@ -58,7 +58,7 @@ def _load() -> tuple[ctypes.CDLL | None, str | None]:
     if _is_off():
         return None, "GRAPHREC_NATIVE=0 turns it off"
     if not FILE.exists():
-        return None, f"it was not built ({FILE} is not there): pip install graphrec builds it where a C++ compiler is"
+        return None, f"it was not built ({FILE} is not there): install graphrec again, with a C++ compiler"
     try:
         found = ctypes.CDLL(str(FILE))
         version = found.graphrec_version()
