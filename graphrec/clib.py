@@ -47,8 +47,7 @@ def say_if_missing() -> None:
     """
     if why_not() and not _is_off() and multiprocessing.parent_process() is None:
         logging.getLogger("graphrec").warning(
-            "graphrec runs in PyTorch alone, which is slower: its native library is missing, as %s. "
-            "(GRAPHREC_NATIVE=0 in the environment silences this line.)",
+            "graphrec runs without its native library, more slowly: %s. GRAPHREC_NATIVE=0 silences this line.",
             why_not(),
         )
 
@@ -65,7 +64,7 @@ def _load() -> tuple[ctypes.CDLL | None, str | None]:
     except (OSError, AttributeError) as error:  # not for this machine, damaged; not graphrec's
         return None, f"it cannot be loaded ({error}): install graphrec again"
     if version != VERSION:
-        return None, f"{FILE} is of version {version}, graphrec needs {VERSION}: install graphrec again"
+        return None, f"{FILE} has version {version}, {VERSION} is needed: install graphrec again"
     return found, None
 
 

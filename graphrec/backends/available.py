@@ -45,5 +45,6 @@ def backends() -> Backends:
 
 
 def _about_native() -> str:
-    isa, threads = clib.instruction_set() or "no vector instructions", torch.get_num_threads()
-    return f"compiled code, version {clib.VERSION}, {isa}, {threads} thread{'s' * (threads != 1)}"
+    threads = torch.get_num_threads()
+    parts = [f"version {clib.VERSION}", clib.instruction_set(), f"{threads} thread{'s' * (threads != 1)}"]
+    return f"compiled code ({', '.join(filter(None, parts))})"
