@@ -23,6 +23,8 @@ PYRIGHT := PYRIGHT_PYTHON_GLOBAL_NODE=0 PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -
 # The native library: its sources (and their folder, which changes with each file that comes or goes).
 CSRC := graphrec/csrc $(wildcard graphrec/csrc/*)
 STRESS := tests/native/stress.cpp
+# (GCC 12 takes its own _mm512_undefined_pd for a mistake.)
+CXXWARNINGS := -Wall -Wextra -Wno-uninitialized -Wno-maybe-uninitialized
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -93,7 +95,7 @@ $(INSTALLED): pyproject.toml constraints.txt | $(CREATED)
 # Where there is a compiler, sources that do not compile are an error.
 $(NATIVE): $(INSTALLED) setup.py $(CSRC)
 	@if $${CXX:-c++} -dumpmachine > /dev/null 2>&1; then export GRAPHREC_NATIVE=1; fi; \
-		CXXFLAGS="-Wall -Wextra $$CXXFLAGS" $(PY) setup.py -q build_ext --inplace
+		CXXFLAGS="$(CXXWARNINGS) $$CXXFLAGS" $(PY) setup.py -q build_ext --inplace
 	@touch $@
 
 $(BENCH_INSTALLED): $(INSTALLED) | $(NATIVE)

@@ -34,7 +34,7 @@ FLAGS = [
     "-fno-math-errno",
     "-fno-trapping-math",
 ]
-# Files of these names are for x86-64 alone; which of them is run is decided when the library is loaded.
+# For files of these names, on x86-64 (elsewhere they hold no code): which is run is decided when the library is loaded.
 VECTOR_FLAGS = {
     "_avx2": ["-mavx2", "-mfma"],
     "_avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"],
@@ -79,13 +79,11 @@ class BuildNative(build_ext):
 
         objects, commands = [], []
         for source in SOURCES:
-            vector = next((name for name in VECTOR_FLAGS if Path(source).stem.endswith(name)), None)
-            if vector and not is_x86_64:
-                continue
             objects.append(str(folder / (Path(source).stem + ".o")))
             if self.force or newer_group([source, *HEADERS, __file__], objects[-1]):
-                options = [*FLAGS, *VECTOR_FLAGS.get(vector, [])]
-                commands.append([*compiler, *options, "-c", source, "-o", objects[-1]])
+                kinds = [name for name in VECTOR_FLAGS if is_x86_64 and Path(source).stem.endswith(name)]
+                vector_flags = [flag for name in kinds for flag in VECTOR_FLAGS[name]]
+                commands.append([*compiler, *FLAGS, *vector_flags, "-c", source, "-o", objects[-1]])
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(_run, commands))
         _run([*compiler, "-shared", "-pthread", *objects, *_words("LDFLAGS"), "-o", str(library)])
