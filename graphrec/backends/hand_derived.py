@@ -19,6 +19,7 @@ class HandDerived(Lowered):
     """The SRN and the GRU."""
 
     name = "hand_derived"
+    about = "the SRN and the GRU over chains, with derivatives derived by hand"
 
     @staticmethod
     def refuses(operator: str, x: Tensor) -> str | None:

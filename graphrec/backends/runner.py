@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,10 +24,22 @@ class Runner:
         run: the run.
         x: `[N, D]`, in the caller's numbering.
         initial: per field `[K, ...]` (see `Context.initial_row`), or nothing.
+
+    Attributes:
+        name: of the backend.
+        about: what the backend runs, and with what, in a few words.
     """
+
+    name: ClassVar[str]
+    about: ClassVar[str]
 
     def __init__(self, run: Context, x: Tensor, initial: list[Tensor]) -> None:
         self.run, self.plan, self.x, self.initial = run, run.plan, x, initial
+
+    @staticmethod
+    def missing() -> str | None:
+        """Why the backend cannot run anything on this installation; None: it can."""
+        return None
 
     def state(self) -> tuple[Tensor, ...]:
         """All fields of the state, `[N, ...]`."""
@@ -46,6 +59,7 @@ class Loop(Runner):
     """The one loop, which accepts every run."""
 
     name = "loop"
+    about = "every run, step by step in PyTorch"
 
     def state(self) -> tuple[Tensor, ...]:
         """In sync mode the state of the last round; in a given order that of the last sweep."""
