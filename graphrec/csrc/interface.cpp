@@ -24,7 +24,6 @@ extern "C" {
 #define EXPORT __attribute__((visibility("default")))
 
 // Of program.h: grows with it.
-EXPORT int graphrec_version(void) { return 1; }
 
 EXPORT const char* graphrec_isa(void) { return graphrec::isa(); }
 

@@ -176,6 +176,7 @@ class _Compiler:
         self.shapes = [tuple(tensor.shape) for tensor in recording.captured]
         self.widths = {f"state.{name}": math.prod(shape) for name, shape in fields.items()}
         self.widths |= {f"first.{name}": math.prod(shape) for name, shape in self.first.items()}
+        self.widths["degree"] = 1
         self.edge_rows: set[str] = set()
         self.message_widths = self._message_widths()
 

@@ -1,0 +1,529 @@
+"""From values and their places to the instructions of the native executor."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ...cprogram import CHAIN, IN_EDGES, INSTRUCTION, MICRO_OP, NODES, NONE, OUT_EDGES, PRODUCT, SUM, TILE_IN_EDGES, TILE_NODES, Op
+from ...program.compile import LOADS, VIEWS
+from ...program.symbols import EDGE, NODE, NotRecordable
+from ...program.values import ZERO, Codes, Ref, Value
+from .placement import Home, Placement
+
+OUT = "out"  # the rows of out-edges
+_ROWS = {NODE: NODES, EDGE: IN_EDGES, OUT: OUT_EDGES}
+_UNARY_NAMES = {"relu": ("MAX_IMM", 0.0)}
+
+# An index of the executor: its name, and how many parts a row is read in.
+Index = tuple[str, int]
+_NO_INDEX: Index = ("", 0)
+
+
+class Weights:
+    """Blocks of captured tensors that products read."""
+
+    def __init__(self) -> None:
+        self.blocks: list[tuple[int, int, int, int, int, int]] = []  # captured, offset, steps down and across, K, N
+
+    def number(self, block: tuple[int, int, int, int, int, int]) -> int:
+        """Of a block."""
+        if block not in self.blocks:
+            self.blocks.append(block)
+        return self.blocks.index(block)
+
+
+class Operand:
+    """What a unit reads or writes: memory by an index, or a register."""
+
+    __slots__ = ("column", "home", "index", "value")
+
+    def __init__(self, value: Value | None, column: int, home: Home | None, index: Index = _NO_INDEX) -> None:
+        self.value, self.column, self.home, self.index = value, column, home, index
+
+
+class Unit:
+    """One operation of a program: of a chain, or a product."""
+
+    __slots__ = ("after", "bias", "imm", "k", "made", "op", "product", "reads", "rows", "to", "width")
+
+    def __init__(self, op: str, rows: str, width: int, to: Operand, reads: list[Operand], imm: float = 0.0, k: int = 0):
+        self.op, self.rows, self.width, self.to, self.reads, self.imm, self.k = op, rows, width, to, reads, imm, k
+        self.after: set[Unit] = set()
+        self.product: Value | None = None
+        self.bias: Operand | None = None
+
+
+class Assembler:
+    """The instructions of one program of a part.
+
+    Args:
+        placement: of the part.
+        direction: `"forward"` or `"reverse"`.
+        weights: of all programs.
+    """
+
+    def __init__(self, placement: Placement, direction: str, weights: Weights) -> None:
+        self.p, self.part, self.buffers = placement, placement.part, placement.buffers
+        self.direction, self.weights = direction, weights
+        self.units: list[Unit] = []
+        self.makers: dict[Any, list[Unit]] = defaultdict(list)  # of values, and of codes that lie side by side
+        self.values = [v for v in placement.values(direction) if v.number not in placement.alias]
+        self.mine = {v.number for v in self.values}
+        self.uses = self._uses()
+
+    def assemble(self) -> tuple[np.ndarray, np.ndarray]:
+        """Instructions and micro-operations."""
+        self._make_units()
+        return self._emit(self._grouped())
+
+    # -------------------------------------------------------------------------------------------- units
+
+    def _uses(self) -> dict[int, int]:
+        uses: dict[int, int] = defaultdict(int)
+        for value in self.values:
+            for ref in value.args:
+                for _, _, piece in self.p.runs(ref.codes):
+                    if piece is not None:
+                        uses[piece.value.number] += 1
+            for codes in (value.a, self._bias(value)):
+                if codes is not None:
+                    for v in self.part.values_in(self.p.resolved(codes)):
+                        uses[v.number] += 2
+        return uses
+
+    def _bias(self, value: Value) -> Codes | None:
+        return self.p.bias.get(value.number, value.bias)
+
+    def _single(self, value: Value) -> bool:
+        """Whether one operation alone reads a value, which needs no memory of its own."""
+        return (
+            self.uses[value.number] == 1
+            and value.number in self.mine
+            and value.number not in self.p.home
+            and value.number not in self._wanted
+        )
+
+    def _make_units(self) -> None:
+        p, part = self.p, self.part
+        self._wanted = {
+            ref.value.number
+            for codes in self._ends()
+            for _, _, ref in p.runs(codes)
+            if ref is not None
+        }
+        folded = self._products_in_sums()
+        for value in self.values:
+            if value.op in LOADS or value.op in VIEWS or value.number in folded:
+                continue
+            self._value(value, folded)
+        for name, copy in p.copies[self.direction]:
+            self._copy(name, copy)
+        if self.direction == "reverse":
+            for name, codes in part.reverse_adds.items():
+                self._add_to(Home(p.memory(name), 0), codes, EDGE if name in p.program.edge_rows else NODE)
+            for number, one in enumerate(part.sums):
+                name = ("sum", p.sort, number)
+                self._add_to(Home(self.buffers.number(name, len(one.of), SUM, None), 0), one.g, one.rows)
+        self._find_dependencies()
+
+    def _ends(self) -> Iterator[Codes]:
+        """What is copied or added to memory in the end."""
+        part = self.part
+        if self.direction == "forward":
+            yield from part.stores.values()
+            return
+        yield from (codes for _, codes in self.p.reverse_stores())
+        yield from part.reverse_adds.values()
+        yield from (one.g for one in part.sums)
+        for weight in part.weights:
+            yield from (weight.a, weight.g)
+
+    def _products_in_sums(self) -> dict[int, Value]:
+        """Products of two that only a sum reads, which computes them along."""
+        found = {}
+        for value in self.values:
+            if value.op in ("segment_sum", "add", "sub"):
+                order = (1,) if value.op == "sub" else (0,) if value.op == "segment_sum" else (0, 1)
+                for place in order:
+                    ref = value.args[place]
+                    if ref.value.op == "mul" and ref.is_whole and self._single(ref.value):
+                        found[ref.value.number] = value
+                        break
+        return found
+
+    def _value(self, value: Value, folded: dict[int, Value]) -> None:
+        op, rows, width = value.op, value.rows or NODE, value.width
+        if not width:
+            return
+        to = Operand(value, 0, self.p.home.get(value.number))
+        if op == "product":
+            self._product(value, to)
+        elif op in ("segment_sum", "segment_max"):
+            begin = -np.inf if op == "segment_max" else 0.0
+            self._unit("SET", NODE, width, to, [], imm=begin, k=1, makes=value)
+            (ref,) = value.args
+            at_target = Operand(value, 0, to.home, ("target", 0))
+            if folded.get(ref.value.number) is value:
+                self._unit("ACCUMULATE_PRODUCT", EDGE, width, at_target, self._reads(ref.value, EDGE), makes=value)
+            else:
+                name = "ACCUMULATE" if op == "segment_sum" else "ACCUMULATE_MAX"
+                self._unit(name, EDGE, width, at_target, [self._operand(ref, EDGE)], makes=value)
+        elif op == "by_index":
+            self._unit("SET", NODE, width, to, [], makes=value)
+            at_slot = Operand(value, 0, to.home, (f"target {value.field} {value.count}", value.count))
+            (ref,) = value.args
+            self._unit("ACCUMULATE", EDGE, width // value.count, at_slot, [self._operand(ref, EDGE)], makes=value)
+        elif op == "beside":
+            self.makers[value.number] = []  # copied, or computed in place
+        elif op == "pull":
+            self._pull(value, to)
+        elif op in ("sum_each", "sum_all"):
+            (ref,) = value.args
+            self._unit(op.upper(), rows, width * value.count, to, [self._operand(ref, rows)], k=value.count, makes=value)
+        elif op in ("repeat_each", "repeat_all"):
+            (ref,) = value.args
+            self._unit(op.upper(), rows, width, to, [self._operand(ref, rows)], k=value.count, makes=value)
+        else:
+            self._elementwise(value, rows, to, folded)
+
+    def _elementwise(self, value: Value, rows: str, to: Operand, folded: dict[int, Value]) -> None:
+        name, imm = _UNARY_NAMES.get(value.op, (value.op.upper(), value.imm or 0.0))
+        for place, ref in enumerate(value.args):
+            if folded.get(ref.value.number) is value:
+                other = self._operand(value.args[1 - place], rows)
+                factors = self._reads(ref.value, rows)
+                name = "FNMA" if value.op == "sub" else "FMA"
+                self._unit(name, rows, value.width, to, [*factors, other], makes=value)
+                return
+        self._unit(name, rows, value.width, to, self._reads(value, rows), imm=imm, makes=value)
+
+    def _reads(self, value: Value, rows: str) -> list[Operand]:
+        return [self._operand(ref, rows) for ref in value.args]
+
+    def _unit(
+        self, op: str, rows: str, width: int, to: Operand, reads: list[Operand], imm: float = 0.0, k: int = 0, makes: Any = None
+    ) -> Unit:
+        unit = Unit(op, rows, width, to, reads, imm, k)
+        self.units.append(unit)
+        if isinstance(makes, Value):
+            self.makers[makes.number].append(unit)
+        elif makes is not None:
+            self.makers[makes].append(unit)
+        return unit
+
+    def _product(self, value: Value, to: Operand) -> None:
+        p = self.p
+        if value.a is None or value.weight is None:
+            raise NotRecordable("a product without operands")
+        a = p.together(value.a)
+        unit = self._unit("PRODUCT", value.rows or NODE, value.width, to, [Operand(None, 0, a)], makes=value)
+        unit.product = value
+        bias = self._bias(value)
+        if bias is not None:
+            pieces = [(start, ref) for start, _, ref in p.runs(bias) if ref is not None]
+            first, ref = pieces[0]
+            if len(pieces) > 1 or ref.step != 1:
+                raise NotRecordable("what is added to a product lies in several places")
+            unit.bias = self._operand(ref, value.rows or NODE)
+            unit.bias.column -= first
+        unit.reads.extend([unit.bias] if unit.bias is not None else [])
+
+    def _pull(self, value: Value, to: Operand) -> None:
+        self._unit("SET", NODE, value.width, to, [], k=2, makes=value)
+        pieces = self.p.pulls.get(value.field)
+        if pieces is None:
+            memory = Home(self.p.memory(value.field), 0)
+            at = Operand(value, 0, to.home, ("out node", 0))
+            self._unit("ACCUMULATE", OUT, value.width, at, [Operand(None, 0, memory, ("out edge", 0))], makes=value)
+            return
+        for piece in pieces:
+            if not len(piece.at_target) or (piece.at_target == ZERO).all():
+                continue
+            at = Operand(value, piece.start, to.home, ("out node", 0))
+            index = {"edge": "out edge", "target": "out target", "slot": f"out {piece.index} {piece.count}"}[piece.kind]
+            memory = Home(self.p.memory(piece.memory), 0)
+            reads = [Operand(None, 0, memory, (index, piece.count))]
+            if piece.factor is not None:
+                reads.append(Operand(None, 0, self.p.factors[piece.memory], ("out edge", 0)))
+            name = "ACCUMULATE" if piece.factor is None else "ACCUMULATE_PRODUCT"
+            self._unit(name, OUT, piece.stop - piece.start, at, reads, makes=value)
+
+    def _copy(self, name: Any, copy: Any) -> None:
+        to = Operand(None, 0, copy.to)
+        if copy.ref is None:
+            self._unit("SET", copy.rows, copy.width, to, [], makes=name)
+        else:
+            self._unit("COPY", copy.rows, copy.width, to, [self._operand(copy.ref, copy.rows)], makes=name)
+
+    def _add_to(self, home: Home, codes: Codes, rows: str) -> None:
+        for start, stop, ref in self.p.runs(codes):
+            if ref is not None:
+                to = Operand(None, 0, Home(home.buffer, home.column + start))
+                self._unit("ACCUMULATE", rows, stop - start, to, [self._operand(ref, rows)])
+
+    def _operand(self, ref: Ref, rows: str) -> Operand:
+        """How an operation over rows of a kind reads a piece."""
+        pieces = list(self.p.runs(ref.codes))
+        if len(pieces) != 1 or pieces[0][2] is None:
+            raise NotRecordable("an operand in several pieces")
+        ref = pieces[0][2]
+        value, column, index = ref.value, ref.column, _NO_INDEX
+        if ref.step == 0 and ref.width > 1 and value.op != "const":
+            return self._spread(Ref(value, column, 1, 1), rows, ref.width)
+        if ref.step != 1 and ref.width > 1 and value.op != "const":
+            return self._every(ref, rows)
+        if value.op == "to_edges":
+            (of,) = value.args
+            inner = self._operand(Ref(of.value, of.column + column * of.step, of.step, ref.width), NODE)
+            assert inner.index == _NO_INDEX
+            return Operand(inner.value, inner.column, inner.home, ("out target" if rows == OUT else "target", 0))
+        if value.op == "from_index":
+            (of,) = value.args
+            home = self.p.together(of.value.a)
+            index = (f"{'out' if rows == OUT else 'target'} {value.field} {value.count}", value.count)
+            operand = Operand(of.value, column, home, index)
+            return operand
+        if value.op in ("load", "gather", "previous"):
+            index = ("source", 0) if value.op == "gather" else _NO_INDEX
+            if rows == OUT:
+                index = ("out edge", 0)
+            return Operand(None, column, Home(self.p.load(value), 0), index)
+        if value.op == "captured":
+            return Operand(None, column, Home(self.p.captured(value.count), 0))
+        if rows == OUT:
+            index = ("out edge", 0)
+        return Operand(value, column, self.p.home.get(value.number), index)
+
+    def _spread(self, ref: Ref, rows: str, width: int) -> Operand:
+        """One column for several."""
+        key = ("spread", ref.key, rows, width)
+        made = Value(-1 - len(self.units), rows, width, "spread")
+        if not self.makers.get(key):
+            self._unit("REPEAT_EACH", rows, width, Operand(made, 0, None), [self._operand(ref, rows)], k=width, makes=key)
+            self.makers[made.number] = self.makers[key]
+        return Operand(self.makers[key][0].to.value, 0, None)
+
+    def _every(self, ref: Ref, rows: str) -> Operand:
+        """Columns that do not stand side by side."""
+        if ref.step < 0 or (ref.width * ref.step) + ref.column > ref.value.width + ref.step - 1:
+            raise NotRecordable("columns are read backwards")
+        key = ("every", ref.key, rows)
+        if not self.makers.get(key):
+            made = Value(-1 - len(self.units), rows, ref.width, "every")
+            for number in range(ref.width):
+                one = self._operand(Ref(ref.value, ref.column + number * ref.step, 1, 1), rows)
+                self._unit("COPY", rows, 1, Operand(made, number, None), [one], makes=key)
+            self.makers[made.number] = self.makers[key]
+        return Operand(self.makers[key][0].to.value, 0, None)
+
+    # -------------------------------------------------------------------------------------------- order
+
+    def _find_dependencies(self) -> None:
+        for unit in self.units:
+            for operand in unit.reads:
+                value = operand.value
+                if value is not None:
+                    unit.after.update(self.makers.get(value.number, ()))
+                    if value.op == "beside":
+                        unit.after.update(self._put_together(value.a))
+            if unit.product is not None:
+                unit.after.update(self._put_together(unit.product.a))
+            if unit.op.startswith("ACCUMULATE") and unit.to.value is not None:  # after what it begins with
+                unit.after.update(one for one in self.makers[unit.to.value.number] if one.op == "SET")
+            unit.after.discard(unit)
+
+    def _put_together(self, codes: Codes | None) -> Iterator[Unit]:
+        """What makes codes lie side by side."""
+        assert codes is not None
+        resolved = self.p.resolved(codes)
+        for value in self.part.values_in(resolved):
+            yield from self.makers.get(value.number, ())
+        yield from self.makers.get(resolved.tobytes(), ())
+
+    def _grouped(self) -> list[list[Unit]]:
+        """Products one by one, and other operations in chains, as long as possible."""
+        left, done, order = list(self.units), set(), []
+        while left:
+            ready = next((u for u in left if u.op == "PRODUCT" and u.after <= done), None)
+            if ready is not None:
+                order.append([ready])
+                done.add(ready)
+                left.remove(ready)
+                continue
+            best: list[Unit] = []
+            for key in dict.fromkeys((u.rows, u.width) for u in left if u.op != "PRODUCT"):
+                chain = self._chain([u for u in left if (u.rows, u.width) == key and u.op != "PRODUCT"], done)
+                best = chain if len(chain) > len(best) else best
+            if not best:
+                raise NotRecordable("operations wait for each other")
+            order.append(best)
+            done.update(best)
+            chosen = set(best)
+            left = [u for u in left if u not in chosen]
+        return order
+
+    def _chain(self, units: list[Unit], done: set[Unit]) -> list[Unit]:
+        chain: list[Unit] = []
+        inside: set[Unit] = set()
+        grows = True
+        while grows:
+            grows = False
+            for unit in units:
+                if unit in inside:
+                    continue
+                waits = unit.after - done
+                if waits <= inside and all(_row_by_row(one, unit) for one in waits):
+                    chain.append(unit)
+                    inside.add(unit)
+                    grows = True
+        return chain
+
+    # -------------------------------------------------------------------------------------------- code
+
+    def _emit(self, order: list[list[Unit]]) -> tuple[np.ndarray, np.ndarray]:
+        where = {unit: number for number, group in enumerate(order) for unit in group}
+        self._need_memory(where)
+        instructions, operations = [], []
+        for group in order:
+            unit = group[0]
+            if unit.op == "PRODUCT":
+                instructions.append(self._product_code(unit))
+                continue
+            first = len(operations)
+            self._chain_code(group, operations)
+            instructions.append((CHAIN, _ROWS[unit.rows], unit.width, first, len(operations), 0, 0, 0, 0, 0, 0, 0))
+        return np.array(instructions, INSTRUCTION), np.array(operations, MICRO_OP)
+
+    def _need_memory(self, where: dict[Unit, int]) -> None:
+        """Which values pass from one instruction to another, and so need memory of the tile."""
+        self.in_memory: set[int] = set()
+        for unit in self.units:
+            if unit.to.value is not None and (unit.op == "PRODUCT" or unit.to.index != _NO_INDEX or unit.to.column):
+                self.in_memory.add(unit.to.value.number)
+            for operand in unit.reads:
+                value = operand.value
+                if value is None:
+                    continue
+                makers = self.makers.get(value.number, [])
+                elsewhere = any(where[one] != where[unit] for one in makers)
+                if unit.op == "PRODUCT" or operand.index != _NO_INDEX or elsewhere or operand.column:
+                    self.in_memory.add(value.number)
+            if unit.op in ("SUM_EACH", "SUM_ALL") and unit.to.value is not None:
+                self.in_memory.add(unit.to.value.number)
+
+    def _memory(self, operand: Operand) -> Home:
+        home = operand.home
+        if home is None:
+            value = operand.value
+            assert value is not None
+            place = TILE_IN_EDGES if value.rows == EDGE else TILE_NODES
+            name = ("tile", self.p.sort, self.direction, value.number)
+            home = Home(self.buffers.number(name, value.width, place, value.rows or NODE), 0)
+        return Home(home.buffer, home.column + operand.column)
+
+    def _product_code(self, unit: Unit) -> tuple[int, ...]:
+        value = unit.product
+        assert value is not None and value.weight is not None
+        low, high = self._columns_read(value)
+        a, c = self._memory(unit.reads[0]), self._memory(unit.to)
+        weight = self.weights.number(_block(self.part.b, value.weight[:, low:high]))
+        i, i_column = -1, 0
+        if unit.bias is not None:
+            home = self._memory(unit.bias)
+            i, i_column = home.buffer, home.column + low
+        return (
+            PRODUCT, _ROWS[unit.rows], high - low, 0, 0, a.buffer, a.column, weight, c.buffer, c.column + low, i, i_column,
+        )  # fmt: skip
+
+    def _columns_read(self, value: Value) -> tuple[int, int]:
+        """Of a product, what anybody reads."""
+        if value.number in self.p.home or value.number in self._wanted:
+            return 0, value.width
+        low, high = value.width, 0
+        for unit in self.units:
+            for operand in unit.reads:
+                if operand.value is value:
+                    low = min(low, operand.column)
+                    high = max(high, operand.column + (unit.product.width if unit.product is not None else unit.width))
+        low = max(low, 0)
+        return (low, min(high, value.width)) if low < high else (0, value.width)
+
+    def _chain_code(self, group: list[Unit], operations: list[Any]) -> None:
+        last: dict[int, int] = {}
+        for number, unit in enumerate(group):
+            for operand in unit.reads:
+                if operand.value is not None:
+                    last[operand.value.number] = number
+        registers: dict[int, int] = {}
+        free: list[int] = []
+        highest = 0
+
+        def take() -> int:
+            nonlocal highest
+            if not free:
+                free.append(highest)
+                highest += 1
+            return free.pop()
+
+        for number, unit in enumerate(group):
+            codes, temporary = [], []
+            for operand in unit.reads:
+                value = operand.value
+                if value is not None and value.op == "const":
+                    register = take()
+                    temporary.append(register)
+                    operations.append((Op.SET, 0, value.imm, (-1 - register, 0, 0, 0), NONE, NONE, NONE))
+                    codes.append((-1 - register, 0, 0, 0))
+                elif value is not None and value.number in registers:
+                    codes.append((-1 - registers[value.number], 0, 0, 0))
+                else:
+                    codes.append(self._code(operand))
+            for operand in unit.reads:
+                value = operand.value
+                if value is not None and last.get(value.number) == number and value.number in registers:
+                    free.append(registers.pop(value.number))
+            free.extend(temporary)
+            to = unit.to
+            if to.value is not None and to.home is None and to.value.number not in self.in_memory:
+                register = take()
+                registers[to.value.number] = register
+                code: tuple[int, ...] = (-1 - register, 0, 0, 0)
+            else:
+                code = self._code(to)
+            codes += [NONE] * (3 - len(codes))
+            operations.append((Op[unit.op], unit.k, unit.imm, code, *codes))
+
+    def _code(self, operand: Operand) -> tuple[int, int, int, int]:
+        home = self._memory(operand)
+        name, split = operand.index
+        return (home.buffer, home.column, self.p.indices.number(name) if name else 0, split)
+
+
+def _row_by_row(before: Unit, after: Unit) -> bool:
+    """Whether an operation may follow another in one chain: it reads its rows as they are."""
+    if before.to.index != _NO_INDEX:
+        return False
+    if before.op in ("SUM_EACH", "SUM_ALL") or after.op in ("REPEAT_EACH", "REPEAT_ALL"):
+        return False
+    made = before.to.value
+    for operand in after.reads:
+        reads_it = (made is not None and operand.value is made) or (
+            operand.home is not None and before.to.home is not None and operand.home.buffer == before.to.home.buffer
+        )
+        if reads_it and operand.index != _NO_INDEX:
+            return False
+    return True
+
+
+def _block(b: Any, weight: Codes) -> tuple[int, int, int, int, int, int]:
+    number = b.value(weight.flat[0]).count
+    column = weight & 0xFFFFFFFF
+    first = int(column[0, 0])
+    down = int(column[1, 0]) - first if len(column) > 1 else 1
+    across = int(column[0, 1]) - first if column.shape[1] > 1 else 1
+    return number, first, down, across, *weight.shape
+
