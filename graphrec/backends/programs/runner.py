@@ -111,9 +111,8 @@ class Programs(Runner):
 
     def boundary_rows(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The memory of the rows whose state is given."""
-        names = self.run.fields
-        there = {f"first.{name}": tensors[f"boundary.{name}"] for name in names}
-        return there | {f"state.{name}": tensors[f"boundary.{name}"] for name in names}
+        given = [name for name in self.program.boundary.stores if name.startswith(("state.", "first."))]
+        return {name: tensors[f"boundary.{name.partition('.')[2]}"] for name in given}
 
     def execution(self, tensors: list[Tensor], captured: list[Tensor]) -> Any:
         """What runs it once."""
