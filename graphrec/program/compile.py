@@ -42,7 +42,7 @@ class Wanted(NamedTuple):
         return self.x or self.initial or bool(self.edges) or any(self.captured)
 
 
-@dataclass
+@dataclass(eq=False)
 class Part:
     """What is computed for the nodes of one sort.
 
@@ -101,7 +101,7 @@ class Part:
         return [v for v in found if v.number < self.split and v.op not in LOADS and v.op not in VIEWS]
 
 
-@dataclass
+@dataclass(eq=False)
 class CellProgram:
     """The programs of a cell.
 

@@ -8,7 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from ...cprogram import CHAIN, IN_EDGES, INSTRUCTION, MICRO_OP, NODES, NONE, OUT_EDGES, PRODUCT, SUM, TILE_IN_EDGES, TILE_NODES, Op
+from ...cprogram import (
+    CHAIN,
+    IN_EDGES,
+    INSTRUCTION,
+    MICRO_OP,
+    NODES,
+    NONE,
+    OUT_EDGES,
+    PRODUCT,
+    SUM,
+    TILE_IN_EDGES,
+    TILE_NODES,
+    Op,
+)
 from ...program.compile import LOADS, VIEWS
 from ...program.symbols import EDGE, NODE, NotRecordable
 from ...program.values import ZERO, Codes, Ref, Value
@@ -27,7 +40,9 @@ class Weights:
     """Blocks of captured tensors that products read."""
 
     def __init__(self) -> None:
-        self.blocks: list[tuple[int, int, int, int, int, int]] = []  # captured, offset, steps down and across, K, N
+        self.blocks: list[
+            tuple[int, int, int, int, int, int]
+        ] = []  # captured, offset, steps down and across, K, N
 
     def number(self, block: tuple[int, int, int, int, int, int]) -> int:
         """Of a block."""
@@ -50,8 +65,18 @@ class Unit:
 
     __slots__ = ("after", "bias", "imm", "k", "made", "op", "product", "reads", "rows", "to", "width")
 
-    def __init__(self, op: str, rows: str, width: int, to: Operand, reads: list[Operand], imm: float = 0.0, k: int = 0):
-        self.op, self.rows, self.width, self.to, self.reads, self.imm, self.k = op, rows, width, to, reads, imm, k
+    def __init__(
+        self, op: str, rows: str, width: int, to: Operand, reads: list[Operand], imm: float = 0.0, k: int = 0
+    ):
+        self.op, self.rows, self.width, self.to, self.reads, self.imm, self.k = (
+            op,
+            rows,
+            width,
+            to,
+            reads,
+            imm,
+            k,
+        )
         self.after: set[Unit] = set()
         self.product: Value | None = None
         self.bias: Operand | None = None
@@ -70,7 +95,9 @@ class Assembler:
         self.p, self.part, self.buffers = placement, placement.part, placement.buffers
         self.direction, self.weights = direction, weights
         self.units: list[Unit] = []
-        self.makers: dict[Any, list[Unit]] = defaultdict(list)  # of values, and of codes that lie side by side
+        self.makers: dict[Any, list[Unit]] = defaultdict(
+            list
+        )  # of values, and of codes that lie side by side
         self.values = [v for v in placement.values(direction) if v.number not in placement.alias]
         self.mine = {v.number for v in self.values}
         self.uses = self._uses()
@@ -110,10 +137,7 @@ class Assembler:
     def _make_units(self) -> None:
         p, part = self.p, self.part
         self._wanted = {
-            ref.value.number
-            for codes in self._ends()
-            for _, _, ref in p.runs(codes)
-            if ref is not None
+            ref.value.number for codes in self._ends() for _, _, ref in p.runs(codes) if ref is not None
         }
         folded = self._products_in_sums()
         for value in self.values:
@@ -168,7 +192,9 @@ class Assembler:
             (ref,) = value.args
             at_target = Operand(value, 0, to.home, ("target", 0))
             if folded.get(ref.value.number) is value:
-                self._unit("ACCUMULATE_PRODUCT", EDGE, width, at_target, self._reads(ref.value, EDGE), makes=value)
+                self._unit(
+                    "ACCUMULATE_PRODUCT", EDGE, width, at_target, self._reads(ref.value, EDGE), makes=value
+                )
             else:
                 name = "ACCUMULATE" if op == "segment_sum" else "ACCUMULATE_MAX"
                 self._unit(name, EDGE, width, at_target, [self._operand(ref, EDGE)], makes=value)
@@ -176,14 +202,24 @@ class Assembler:
             self._unit("SET", NODE, width, to, [], makes=value)
             at_slot = Operand(value, 0, to.home, (f"target {value.field} {value.count}", value.count))
             (ref,) = value.args
-            self._unit("ACCUMULATE", EDGE, width // value.count, at_slot, [self._operand(ref, EDGE)], makes=value)
+            self._unit(
+                "ACCUMULATE", EDGE, width // value.count, at_slot, [self._operand(ref, EDGE)], makes=value
+            )
         elif op == "beside":
             self.makers[value.number] = []  # copied, or computed in place
         elif op == "pull":
             self._pull(value, to)
         elif op in ("sum_each", "sum_all"):
             (ref,) = value.args
-            self._unit(op.upper(), rows, width * value.count, to, [self._operand(ref, rows)], k=value.count, makes=value)
+            self._unit(
+                op.upper(),
+                rows,
+                width * value.count,
+                to,
+                [self._operand(ref, rows)],
+                k=value.count,
+                makes=value,
+            )
         elif op in ("repeat_each", "repeat_all"):
             (ref,) = value.args
             self._unit(op.upper(), rows, width, to, [self._operand(ref, rows)], k=value.count, makes=value)
@@ -205,7 +241,15 @@ class Assembler:
         return [self._operand(ref, rows) for ref in value.args]
 
     def _unit(
-        self, op: str, rows: str, width: int, to: Operand, reads: list[Operand], imm: float = 0.0, k: int = 0, makes: Any = None
+        self,
+        op: str,
+        rows: str,
+        width: int,
+        to: Operand,
+        reads: list[Operand],
+        imm: float = 0.0,
+        k: int = 0,
+        makes: Any = None,
     ) -> Unit:
         unit = Unit(op, rows, width, to, reads, imm, k)
         self.units.append(unit)
@@ -238,13 +282,17 @@ class Assembler:
         if pieces is None:
             memory = Home(self.p.memory(value.field), 0)
             at = Operand(value, 0, to.home, ("out node", 0))
-            self._unit("ACCUMULATE", OUT, value.width, at, [Operand(None, 0, memory, ("out edge", 0))], makes=value)
+            self._unit(
+                "ACCUMULATE", OUT, value.width, at, [Operand(None, 0, memory, ("out edge", 0))], makes=value
+            )
             return
         for piece in pieces:
             if not len(piece.at_target) or (piece.at_target == ZERO).all():
                 continue
             at = Operand(value, piece.start, to.home, ("out node", 0))
-            index = {"edge": "out edge", "target": "out target", "slot": f"out {piece.index} {piece.count}"}[piece.kind]
+            index = {"edge": "out edge", "target": "out target", "slot": f"out {piece.index} {piece.count}"}[
+                piece.kind
+            ]
             memory = Home(self.p.memory(piece.memory), 0)
             reads = [Operand(None, 0, memory, (index, piece.count))]
             if piece.factor is not None:
@@ -280,7 +328,9 @@ class Assembler:
             (of,) = value.args
             inner = self._operand(Ref(of.value, of.column + column * of.step, of.step, ref.width), NODE)
             assert inner.index == _NO_INDEX
-            return Operand(inner.value, inner.column, inner.home, ("out target" if rows == OUT else "target", 0))
+            return Operand(
+                inner.value, inner.column, inner.home, ("out target" if rows == OUT else "target", 0)
+            )
         if value.op == "from_index":
             (of,) = value.args
             home = self.p.together(of.value.a)
@@ -303,7 +353,15 @@ class Assembler:
         key = ("spread", ref.key, rows, width)
         made = Value(-1 - len(self.units), rows, width, "spread")
         if not self.makers.get(key):
-            self._unit("REPEAT_EACH", rows, width, Operand(made, 0, None), [self._operand(ref, rows)], k=width, makes=key)
+            self._unit(
+                "REPEAT_EACH",
+                rows,
+                width,
+                Operand(made, 0, None),
+                [self._operand(ref, rows)],
+                k=width,
+                makes=key,
+            )
             self.makers[made.number] = self.makers[key]
         return Operand(self.makers[key][0].to.value, 0, None)
 
@@ -395,14 +453,18 @@ class Assembler:
                 continue
             first = len(operations)
             self._chain_code(group, operations)
-            instructions.append((CHAIN, _ROWS[unit.rows], unit.width, first, len(operations), 0, 0, 0, 0, 0, 0, 0))
+            instructions.append(
+                (CHAIN, _ROWS[unit.rows], unit.width, first, len(operations), 0, 0, 0, 0, 0, 0, 0)
+            )
         return np.array(instructions, INSTRUCTION), np.array(operations, MICRO_OP)
 
     def _need_memory(self, where: dict[Unit, int]) -> None:
         """Which values pass from one instruction to another, and so need memory of the tile."""
         self.in_memory: set[int] = set()
         for unit in self.units:
-            if unit.to.value is not None and (unit.op == "PRODUCT" or unit.to.index != _NO_INDEX or unit.to.column):
+            if unit.to.value is not None and (
+                unit.op == "PRODUCT" or unit.to.index != _NO_INDEX or unit.to.column
+            ):
                 self.in_memory.add(unit.to.value.number)
             for operand in unit.reads:
                 value = operand.value
@@ -448,7 +510,10 @@ class Assembler:
             for operand in unit.reads:
                 if operand.value is value:
                     low = min(low, operand.column)
-                    high = max(high, operand.column + (unit.product.width if unit.product is not None else unit.width))
+                    high = max(
+                        high,
+                        operand.column + (unit.product.width if unit.product is not None else unit.width),
+                    )
         low = max(low, 0)
         return (low, min(high, value.width)) if low < high else (0, value.width)
 
@@ -512,7 +577,9 @@ def _row_by_row(before: Unit, after: Unit) -> bool:
     made = before.to.value
     for operand in after.reads:
         reads_it = (made is not None and operand.value is made) or (
-            operand.home is not None and before.to.home is not None and operand.home.buffer == before.to.home.buffer
+            operand.home is not None
+            and before.to.home is not None
+            and operand.home.buffer == before.to.home.buffer
         )
         if reads_it and operand.index != _NO_INDEX:
             return False
@@ -526,4 +593,3 @@ def _block(b: Any, weight: Codes) -> tuple[int, int, int, int, int, int]:
     down = int(column[1, 0]) - first if len(column) > 1 else 1
     across = int(column[0, 1]) - first if column.shape[1] > 1 else 1
     return number, first, down, across, *weight.shape
-

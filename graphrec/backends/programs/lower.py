@@ -120,7 +120,11 @@ def _weight_jobs(placement: Placement, number: int) -> list[WeightJob]:
         captured, offset, down, across, k, n = _block(placement.part.b, weight.weight)
         a, g = placement.together(weight.a), placement.together(weight.g)
         rows = IN_EDGES if weight.rows == EDGE else NODES
-        jobs.append(WeightJob(captured, offset, down, across, rows, number, a.buffer, a.column, k, g.buffer, g.column, n))
+        jobs.append(
+            WeightJob(
+                captured, offset, down, across, rows, number, a.buffer, a.column, k, g.buffer, g.column, n
+            )
+        )
     return jobs
 
 

@@ -42,7 +42,12 @@ class NativeExecution:
     """
 
     def __init__(
-        self, native: NativeProgram, layout: Layout, inputs: dict[str, Tensor], captured: list[Tensor], threads: int
+        self,
+        native: NativeProgram,
+        layout: Layout,
+        inputs: dict[str, Tensor],
+        captured: list[Tensor],
+        threads: int,
     ) -> None:
         self.native, self.layout, self.captured, self.threads = native, layout, captured, threads
         self.program = native.program
@@ -64,7 +69,9 @@ class NativeExecution:
         specs = self.native.buffers.specs
         self.table = np.zeros(len(specs), BUFFER)
         # Where the sums of programs go that are not run.
-        self._unread = self.like.new_empty(max((spec.width for spec in specs if spec.place == SUM), default=0))
+        self._unread = self.like.new_empty(
+            max((spec.width for spec in specs if spec.place == SUM), default=0)
+        )
         for number, spec in enumerate(specs):
             self.table[number]["stride"] = spec.width if spec.rows is not None else 0
             self.table[number]["place"], self.table[number]["width"] = spec.place, spec.width
@@ -133,7 +140,9 @@ class NativeExecution:
                 continue
             base = self._base_memory(plain)
             offset = 0
-            if plain.startswith(("state.", "first.", "sent.", "pushed.", "back.", "edge.")) or plain.startswith("edge."):
+            if plain.startswith(
+                ("state.", "first.", "sent.", "pushed.", "back.", "edge.")
+            ) or plain.startswith("edge."):
                 rows = self._rows(spec.rows)
                 if is_sync and not before and not for_boundary and not plain.startswith("first."):
                     offset = rows
@@ -239,7 +248,9 @@ class NativeExecution:
         back[layout.edge] = torch.arange(len(back))
         return back
 
-    def _sweep(self, of: Lowered, key: str, is_reverse: bool, results: dict[Any, Tensor] | None = None) -> Any:
+    def _sweep(
+        self, of: Lowered, key: str, is_reverse: bool, results: dict[Any, Tensor] | None = None
+    ) -> Any:
         struct: StructOf = self.layout.structure(key, of.sorts, self.native.indices.names)
         if not struct.rows:
             return None
@@ -312,5 +323,3 @@ def _check(status: int) -> None:
         raise MemoryError("the native executor: out of memory.")
     if status:
         raise RuntimeError(f"the native executor: {_ERRORS.get(status, status)}.")
-
-

@@ -34,7 +34,11 @@ class Layout:
         self.inv_perm: Tensor | None = None
         self.edge: Tensor | None = None
         levels = (sorts_by_kind if has_kinds else sorts)(plan)
-        bounds = [(number, sort, nodes.start, nodes.stop) for number, level in enumerate(levels) for sort, nodes, _ in level]
+        bounds = [
+            (number, sort, nodes.start, nodes.stop)
+            for number, level in enumerate(levels)
+            for sort, nodes, _ in level
+        ]
         part_of = self._parts(parts) if parts > 1 else None
         if part_of is None:
             self.segments = [(0, number, sort, start, stop) for number, sort, start, stop in bounds]
@@ -63,7 +67,11 @@ class Layout:
         """`[N]`, the part of each position: graphs, shared out so that all parts have about as many nodes."""
         s = self.plan.structure
         graph = s.graph[self.plan.perm]
-        if s.num_graphs < 2 or self.plan.mode == "sync" or bool((s.graph[s.source] != s.graph[s.target]).any()):
+        if (
+            s.num_graphs < 2
+            or self.plan.mode == "sync"
+            or bool((s.graph[s.source] != s.graph[s.target]).any())
+        ):
             return None
         sizes = torch.bincount(graph, minlength=s.num_graphs)
         order = torch.argsort(sizes, descending=True, stable=True)
@@ -73,7 +81,9 @@ class Layout:
         part[order] = torch.where(turn < count, turn, 2 * count - 1 - turn)
         return part[graph]
 
-    def _segments(self, bounds: list[Any], part_of: Tensor, parts: int) -> list[tuple[int, int, Sort, int, int]]:
+    def _segments(
+        self, bounds: list[Any], part_of: Tensor, parts: int
+    ) -> list[tuple[int, int, Sort, int, int]]:
         segment = torch.repeat_interleave(
             torch.arange(len(bounds)), torch.tensor([stop - start for _, _, start, stop in bounds])
         )
@@ -184,5 +194,3 @@ def _firsts(counts: Tensor) -> Tensor:
     first = counts.new_zeros(len(counts) + 1)
     first[1:] = torch.cumsum(counts, 0)
     return first
-
-

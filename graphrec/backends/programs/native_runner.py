@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -15,8 +14,6 @@ from .lower import NativeProgram, lower
 from .native import NativeExecution
 from .native_layout import Layout
 from .runner import Programs
-
-_LOWERED: OrderedDict[int, tuple[CellProgram, NativeProgram]] = OrderedDict()
 
 
 class NativePrograms(Programs):
@@ -33,8 +30,22 @@ class NativePrograms(Programs):
             return f"it is for float32 and float64 on a CPU, x is {x.dtype} on {x.device}"
         return Programs.refuses(run, x, initial)
 
+    @staticmethod
+    def prepare(program: CellProgram) -> NativeProgram:
+        """Its code."""
+        return lower(program)
+
+    @property
+    def program(self) -> CellProgram:
+        """The cell's."""
+        return self.prepared.program
+
     def execution(self, tensors: list[Tensor], captured: list[Tensor]) -> Any:
         """What runs it once."""
         inputs = dict(zip(self.tensors, tensors, strict=True))
-        layout = Layout(self.plan, 1, self.program.has_kinds)
-        return NativeExecution(lower(self.program), layout, inputs, captured, torch.get_num_threads())
+        threads = torch.get_num_threads()
+        key = f"native layout in {threads} parts" + (", by kind" if self.program.has_kinds else "")
+        layout = self.plan.cache.get(key)
+        if layout is None:
+            layout = self.plan.cache[key] = Layout(self.plan, threads, self.program.has_kinds)
+        return NativeExecution(self.prepared, layout, inputs, captured, threads)

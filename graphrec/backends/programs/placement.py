@@ -120,9 +120,15 @@ class Placement:
     def reverse_roots(self) -> list[Value]:
         """What the reverse program must compute."""
         part = self.part
-        codes = [*(codes for _, codes in self.reverse_stores()), *part.reverse_adds.values(), *(one.g for one in part.sums)]
+        codes = [
+            *(codes for _, codes in self.reverse_stores()),
+            *part.reverse_adds.values(),
+            *(one.g for one in part.sums),
+        ]
         codes += [side for weight in part.weights for side in (weight.a, weight.g)]
-        return [v for codes in codes for v in part.values_in(codes) if v.number >= part.split or v.op in VIEWS]
+        return [
+            v for codes in codes for v in part.values_in(codes) if v.number >= part.split or v.op in VIEWS
+        ]
 
     def values(self, direction: str) -> list[Value]:
         """The values that a program computes, in order, with the views it reads them by."""
@@ -141,8 +147,13 @@ class Placement:
                     at = None if ref is None else self._location(ref)
                     assert at is not None
                     spec = self.buffers.specs[at.buffer]
-                    if self.program.is_sync and isinstance(spec.name, tuple):  # of the round that has come back
-                        at = Home(self.buffers.number(("next", *spec.name), spec.width, GLOBAL, spec.rows), at.column)
+                    if self.program.is_sync and isinstance(
+                        spec.name, tuple
+                    ):  # of the round that has come back
+                        at = Home(
+                            self.buffers.number(("next", *spec.name), spec.width, GLOBAL, spec.rows),
+                            at.column,
+                        )
                     self.factors[piece.memory] = at
 
     def _fold_sums(self) -> None:
@@ -173,7 +184,10 @@ class Placement:
                 return
             if other.value.op in ("const", "gather", *VIEWS) or other.value.rows not in (None, product.rows):
                 return
-            if other.value.number > product.number or (bias[ref.column : ref.column + ref.width] != ZERO).any():
+            if (
+                other.value.number > product.number
+                or (bias[ref.column : ref.column + ref.width] != ZERO).any()
+            ):
                 return
             if (other.value.number < self.part.split) != (product.number < self.part.split):
                 if other.value.op != "load" and other.value.rows is not None:
@@ -237,7 +251,9 @@ class Placement:
             value = part.b.values[number]
             if number not in self.home and number not in self.alias and value.op not in LOADS:
                 rows = value.rows or NODE
-                self.home[number] = Home(self.buffers.number(("keep", self.sort, number), value.width, GLOBAL, rows), 0)
+                self.home[number] = Home(
+                    self.buffers.number(("keep", self.sort, number), value.width, GLOBAL, rows), 0
+                )
 
     def reverse_stores(self) -> Iterator[tuple[str, Codes]]:
         """What the reverse program writes for others, in the form in which they read it."""
@@ -342,5 +358,3 @@ class Placement:
         self.beside[key] = Home(buffer, 0)
         direction = "reverse" if is_reverse else "forward"
         self._fill(buffer, resolved, direction, key)
-
-

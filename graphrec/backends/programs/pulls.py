@@ -41,7 +41,9 @@ def pull_forms(program: CellProgram) -> dict[str, list[Piece]]:
     forms = {}
     for name, codes in part.reverse_stores.items():
         if name.startswith("edge."):
-            forms[name] = [_piece(part, name, codes, start, stop, ref) for start, stop, (ref,) in part.b.runs(codes)]
+            forms[name] = [
+                _piece(part, name, codes, start, stop, ref) for start, stop, (ref,) in part.b.runs(codes)
+            ]
     return forms
 
 
@@ -54,7 +56,12 @@ def _straight(part: Part, name: str, start: int, stop: int, ref: Ref) -> Piece |
     value, factor = ref.value, None
     if value.op == "mul" and ref.is_whole:
         for one, other in (value.args, value.args[::-1]):
-            if one.value.op == "to_edges" and one.is_whole and other.step == 1 and _is_kept(part, other.value):
+            if (
+                one.value.op == "to_edges"
+                and one.is_whole
+                and other.step == 1
+                and _is_kept(part, other.value)
+            ):
                 value, ref, factor = one.value, one, other
                 break
     memory = f"{name}:{start}"
@@ -71,4 +78,8 @@ def _straight(part: Part, name: str, start: int, stop: int, ref: Ref) -> Piece |
 
 
 def _is_kept(part: Part, value: Value) -> bool:
-    return value.rows == EDGE and value.number < part.split and value.op not in ("gather", "to_edges", "from_index")
+    return (
+        value.rows == EDGE
+        and value.number < part.split
+        and value.op not in ("gather", "to_edges", "from_index")
+    )

@@ -18,7 +18,7 @@ from ..runner import Runner
 from .torch_executor import TorchExecution
 
 # Programs by what was recorded.
-_PROGRAMS: OrderedDict[Any, CellProgram | NotRecordable] = OrderedDict()
+_PROGRAMS: OrderedDict[Any, Any] = OrderedDict()
 _MOST = 512
 
 
@@ -32,7 +32,7 @@ class Programs(Runner):
         self.recording = record_cell(run, x, initial)
         self.tensors = self._tensors()
         self.wanted = self._wanted()
-        self.program = self._program()
+        self.prepared = self._prepared()
 
     @staticmethod
     def refuses(run: Context, x: Tensor, initial: list[Tensor]) -> str | None:
@@ -88,17 +88,29 @@ class Programs(Runner):
             tuple(tensor.requires_grad for tensor in self.recording.captured),
         )
 
-    def _program(self) -> CellProgram:
+    @staticmethod
+    def prepare(program: CellProgram) -> Any:
+        """What the executor makes of a program once."""
+        return program
+
+    @property
+    def program(self) -> CellProgram:
+        """The cell's."""
+        return self.prepared
+
+    def _prepared(self) -> Any:
         run, recording = self.run, self.recording
         x_shape = tuple(self.x.shape[1:])
-        key = (recording.key, self.wanted, x_shape)
+        key = (self.name, recording.key, self.wanted, x_shape)
         found = _PROGRAMS.get(key)
         if found is None:
             fields = dict(zip(run.fields, map(tuple, run.shapes), strict=True))
             before = dict(zip(run.fields, (tuple(rows.shape[1:]) for rows in self.initial), strict=False))
             try:
-                found = compile_cell(
-                    recording, self.wanted, fields, before, x_shape, dtype=run.dtype, grain=_grain(fields)
+                found = self.prepare(
+                    compile_cell(
+                        recording, self.wanted, fields, before, x_shape, dtype=run.dtype, grain=_grain(fields)
+                    )
                 )
             except NotRecordable as reason:
                 found = reason
