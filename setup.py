@@ -109,7 +109,7 @@ def _words(variable):
 def _run(command):
     logging.info(shlex.join(command))
     try:
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     except OSError as error:
         raise CompileError(f"there is no C++ compiler ({error})") from None
     if done.returncode:
