@@ -14,6 +14,8 @@ from ...program.symbols import EDGE
 from .lower import Lowered, NativeProgram
 from .native_layout import Layout, StructOf
 
+# Memory of a reverse sweep alone.
+_OF_REVERSE = ("d.", "grad.", "back.", "edge.")
 _ERRORS = {1: "out of memory", 2: "a program that is not right", 3: "threads could not be started"}
 
 
@@ -218,6 +220,8 @@ class NativeExecution:
     def backward(self, grads: dict[str, Tensor], initial: dict[str, Tensor]) -> dict[str, Tensor]:
         """The memory `d.*`, and the gradients of captured tensors, `captured.0`, …, from those of the state."""
         program, layout = self.program, self.layout
+        for name in [name for name in self.memory if isinstance(name, str) and name.startswith(_OF_REVERSE)]:
+            del self.memory[name]  # of another backward pass
         for name, rows in grads.items():
             rows = self._ordered(rows, False)
             if program.is_sync:
