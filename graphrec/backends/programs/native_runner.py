@@ -53,4 +53,4 @@ class NativePrograms(Programs):
         layout = self.plan.cache.get(key)
         if layout is None:
             layout = self.plan.cache[key] = Layout(self.plan, threads, self.program.has_kinds)
-        return NativeExecution(self.prepared, layout, tensors, captured, threads)
+        return NativeExecution(self.prepared, self.plan, layout, tensors, captured, threads)

@@ -130,7 +130,7 @@ def _function(name: str, inbox: Inbox | None) -> Callable[..., Any]:
         return lambda rows, index: rows[index]
     if name in ("T", "mT"):
         return lambda rows: getattr(rows, name)
-    if name == "gelu" or (not hasattr(torch, name) and hasattr(F, name)):
+    if name in ("gelu", "dropout") or (not hasattr(torch, name) and hasattr(F, name)):
         return getattr(F, name)
     for home in (torch, torch._VF, Tensor):
         if hasattr(home, name):

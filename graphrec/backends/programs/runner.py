@@ -59,8 +59,8 @@ class Programs(Runner):
             return recording
         wanted = _wanted(request, recording)
         prepared = _look_up(cls, request, recording, wanted)
-        if isinstance(prepared, NotRecordable):
-            return str(prepared)
+        if isinstance(prepared, str):
+            return prepared
         return cls(request.run, request.x, request.initial, recording, wanted, prepared)
 
     @staticmethod
@@ -143,7 +143,7 @@ class Programs(Runner):
             made.append(total)
         for number, tensor in enumerate(self.recording.captured):
             gradient = found.get(f"captured.{number}")
-            made.append(None if gradient is None else gradient.view(tensor.shape))
+            made.append(tensor.new_zeros(tensor.shape) if gradient is None else gradient.view(tensor.shape))
         return made
 
     def plainly(self, given: list[Tensor]) -> tuple[Tensor, ...]:
@@ -201,7 +201,7 @@ def _look_up(kind: type[Programs], request: Request, recording: Recording, wante
         how = {"dtype": run.dtype, "grain": _grain(fields)}
         found = kind.prepare(compile_cell(recording, wanted, fields, before, x_shape, **how))
     except NotRecordable as reason:
-        found = reason
+        found = str(reason)
     _PREPARED[key] = found
     while len(_PREPARED) > _MOST:
         _PREPARED.popitem(last=False)

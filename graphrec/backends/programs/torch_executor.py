@@ -105,9 +105,7 @@ class TorchExecution:
         for name in program.widths:
             if name.startswith("edge."):
                 self.rows[name] = like.new_zeros(plan.num_edges, program.widths[name])
-            elif name in ("d.x",) or name.startswith("d.own."):
-                self.rows[name] = like.new_zeros(count, program.widths[name])
-            elif name == "d.projected":
+            elif name in ("d.x",) or name.startswith("d.own.") or name == "d.projected":
                 self.rows[name] = like.new_zeros(count, program.widths[name])
             elif name in ("d.edge_attr", "d.edge_weight"):
                 self.rows[name] = like.new_zeros(plan.num_edges, program.widths[name])
