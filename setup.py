@@ -27,7 +27,6 @@ HEADERS = sorted(map(str, Path("graphrec/csrc").glob("*.h")))
 
 FLAGS = [
     "-std=c++17",
-    "-O3",
     "-fPIC",
     "-pthread",
     "-fvisibility=hidden",
@@ -70,8 +69,7 @@ class BuildNative(build_ext):
 
     def compile_and_link(self):
         """One compiler process per file, side by side; files that are newer than what they are made of are kept."""
-        flags = [*_words("ARCHFLAGS"), *_words("CXXFLAGS")]
-        compiler = [*(_words("CXX") or ["c++"]), *flags]
+        compiler = [*(_words("CXX") or ["c++"]), "-O3", *_words("ARCHFLAGS"), *_words("CXXFLAGS")]
         is_x86_64 = _run([*compiler, "-dumpmachine"]).startswith("x86_64")
         folder, library = Path(self.build_temp), Path(self.get_ext_fullpath("graphrec._native"))
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +109,7 @@ def _words(variable):
 def _run(command):
     logging.info(shlex.join(command))
     try:
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     except OSError as error:
         raise CompileError(f"there is no C++ compiler ({error})") from None
     if done.returncode:

@@ -31,11 +31,11 @@ def why_not() -> str | None:
 
 def instruction_set() -> str:
     """The processor's vector instructions that the library has chosen, as "avx2"; "" where it does not say."""
-    if not hasattr(library(), "graphrec_isa"):
+    found = library()
+    if found is None or not hasattr(found, "graphrec_isa"):
         return ""
-    function = library().graphrec_isa  # type: ignore[union-attr]
-    function.restype = ctypes.c_char_p
-    return function().decode()
+    found.graphrec_isa.restype = ctypes.c_char_p
+    return found.graphrec_isa().decode()
 
 
 def say_if_missing() -> None:

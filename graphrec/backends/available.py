@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
-
-from .. import clib
 from .choice import BACKENDS
 from .runner import Loop
 
@@ -40,11 +37,4 @@ def backends() -> Backends:
 
     What of them runs a given model, `explain` says.
     """
-    kinds = [Backend(kind.name, kind.about, kind.missing()) for kind in (*BACKENDS, Loop)]
-    return Backends([Backend("native", _about_native(), clib.why_not()), *kinds])
-
-
-def _about_native() -> str:
-    threads = torch.get_num_threads()
-    parts = [f"version {clib.VERSION}", clib.instruction_set(), f"{threads} thread{'s' * (threads != 1)}"]
-    return f"compiled code ({', '.join(filter(None, parts))})"
+    return Backends(Backend(kind.name, kind.describe(), kind.missing()) for kind in (*BACKENDS, Loop))

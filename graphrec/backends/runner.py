@@ -41,6 +41,11 @@ class Runner:
         """Why the backend cannot run anything on this installation; None: it can."""
         return None
 
+    @classmethod
+    def describe(cls) -> str:
+        """What the backend runs, and with what, on this installation."""
+        return cls.about
+
     def state(self) -> tuple[Tensor, ...]:
         """All fields of the state, `[N, ...]`."""
         raise NotImplementedError

@@ -76,10 +76,23 @@ def _floating(b: Any, x: Columns) -> torch.dtype:
     return x.dtype if x.dtype.is_floating_point else b.dtype
 
 
-for _name in "sigmoid tanh exp log sqrt rsqrt reciprocal sin cos erf expm1 log1p".split():
+for _name in [
+    "sigmoid",
+    "tanh",
+    "exp",
+    "log",
+    "sqrt",
+    "rsqrt",
+    "reciprocal",
+    "sin",
+    "cos",
+    "erf",
+    "expm1",
+    "log1p",
+]:
     OPERATIONS[_name] = lambda b, x, _op=_name: _elementwise(b, _op, x, dtype=_floating(b, x))
 OPERATIONS["expit"] = OPERATIONS["special_expit"] = OPERATIONS["sigmoid"]
-for _name in "neg abs square sign".split():
+for _name in ["neg", "abs", "square", "sign"]:
     OPERATIONS[_name] = lambda b, x, _op=_name: _elementwise(b, _op, x)
 OPERATIONS["negative"], OPERATIONS["absolute"] = OPERATIONS["neg"], OPERATIONS["abs"]
 
@@ -618,6 +631,8 @@ def linear(b: Any, x: Columns, weight: Columns, bias: Columns | None = None) -> 
     """x W^T + b."""
     if not isinstance(weight, Columns) or weight.rows is not None or x.rows is None:
         raise NotRecordable("a product whose weight is not a tensor of the cell's own")
+    if bias is not None and bias.array.shape != weight.array.shape[:1]:
+        raise ValueError(f"a bias of shape {bias.array.shape} for a weight of shape {weight.array.shape}.")
     return _product(b, x, weight.array.T, None if bias is None else bias.array)
 
 

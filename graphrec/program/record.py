@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .operations import OPERATIONS
-from .symbols import EDGE, NODE, Columns, NotRecordable, Rows, Symbol
+from .symbols import EDGE, NODE, ROWS, Columns, NotRecordable, Rows, Symbol
 
 # Where torch's functions are found, to be sure that a name means what it says.
 _HOMES: tuple[Any, ...] = (torch, Tensor, F, torch._C._nn, torch.special, torch._VF)
@@ -194,6 +194,8 @@ class Record:
             return f"@{self.captured.number(value)}"
         if isinstance(value, tuple | list):
             return tuple(map(self._names, value))
+        if isinstance(value, Rows):
+            return ROWS[value.kind]  # (one that refers to no record: entries outlive it)
         if isinstance(value, slice):
             return ("slice", value.start, value.stop, value.step)
         return value

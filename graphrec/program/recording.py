@@ -14,6 +14,7 @@ from ..engine.validate import Context
 from ..schedule import Schedule, parts
 from ..schedule.derived import derived
 from .inbox import RecordedInbox
+from .purity import Traces, check_pure
 from .record import Captured, Record
 from .symbols import EDGE, NODE, NotRecordable, Symbol
 
@@ -81,22 +82,18 @@ def record_cell(run: Context, x: Tensor, initial: Sequence[Tensor]) -> Recording
     Raises:
         NotRecordable: it does what no program can say; nothing of it has happened then.
     """
+    check_pure(run.cell)
     _check_modules(run.cell)
-    random, versions = torch.get_rng_state(), _versions(run.cell)
+    traces = Traces(run.cell)
     try:
         made = _Recorder(run, x, initial).recording()
     except NotRecordable:
+        traces.remove()
         raise
     except Exception as error:  # whatever it is, the loop says it better
-        raise NotRecordable(f"{type(error).__name__}: {error}") from error
-    finally:
-        drew = not torch.equal(random, torch.get_rng_state())
-        if drew:
-            torch.set_rng_state(random)
-    if drew:
-        raise NotRecordable("the cell draws random numbers")
-    if versions != _versions(run.cell):
-        raise NotRecordable("the cell writes into tensors of its own")
+        traces.remove()
+        raise NotRecordable(f"{type(error).__name__}: {error}") from None
+    traces.check()
     return made
 
 
@@ -109,10 +106,6 @@ def _check_modules(cell: Cell) -> None:
     every = nn.modules.module
     if every._global_forward_hooks or every._global_forward_pre_hooks or every._global_backward_hooks:
         raise NotRecordable("a hook on all modules")
-
-
-def _versions(cell: Cell) -> list[int]:
-    return [tensor._version for tensor in (*cell.parameters(), *cell.buffers())]
 
 
 class _Recorder:

@@ -69,7 +69,7 @@ class Reverse:
             else:
                 found = any(self.needs(ref.value) for ref in value.args if not ref.detached)
                 for codes in (value.a, value.weight, value.bias):
-                    found = found or codes is not None and self._any_needs(codes)
+                    found = found or (codes is not None and self._any_needs(codes))
             self._needs[value.number] = found
         return found
 

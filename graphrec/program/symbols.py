@@ -80,6 +80,10 @@ class Rows:
     __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __lt__ = __le__ = __ge__ = _refuse
 
 
+# What programs remember of shapes.
+ROWS = {NODE: Rows(NODE), EDGE: Rows(EDGE)}
+
+
 class Columns:
     """A tensor as a program sees it: rows of a kind (None: a tensor without such rows) and an array of its columns."""
 

@@ -328,7 +328,7 @@ class Builder:
             with np.errstate(all="ignore"):
                 folded = _NUMPY[op](*numbers, *([] if imm is None else [imm]))
             return np.broadcast_to(self.const(float(folded)), width)
-        if op in _ZERO_FIRST and is_zero[0] or op == "mul" and is_zero[1]:
+        if (op in _ZERO_FIRST and is_zero[0]) or (op == "mul" and is_zero[1]):
             return zero
         if op in ("add", "sub") and is_zero[1]:
             return _of(refs[0])

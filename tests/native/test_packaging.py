@@ -165,7 +165,7 @@ def test_the_sdist_has_the_sources(checkout, tmp_path):
     python("setup.py", "-q", "sdist", "-d", tmp_path, folder=checkout)
     _, names = built(tmp_path, "*.tar.gz")
     sources = {f"graphrec/csrc/{path.name}" for path in (ROOT / "graphrec" / "csrc").iterdir()}
-    assert "graphrec/csrc/version.cpp" in sources
+    assert {Path(name).suffix for name in sources} == {".cpp", ".h"}
     assert sources | {"setup.py", "graphrec/clib.py"} <= names
 
 
@@ -206,13 +206,31 @@ def test_the_sdist_is_installed_with_and_without_a_compiler(checkout, tmp_path, 
     assert ("more slowly: it was not built" in done.stderr) == (compiler == "false")
 
 
-@pytest.mark.slow
-def test_one_wheel_serves_every_python(checkout, tmp_path):
+@pytest.fixture(scope="module")
+def wheel(checkout, tmp_path_factory):
+    """A folder with a wheel that has the library; its object files are in the checkout's build/."""
     if shutil.which("c++") is None:
         pytest.skip("there is no C++ compiler")
-    python("setup.py", "-q", "bdist_wheel", "-d", tmp_path, folder=checkout, GRAPHREC_NATIVE="1")
-    path, names = built(tmp_path, "*.whl")
+    folder = tmp_path_factory.mktemp("wheel")
+    python("setup.py", "-q", "bdist_wheel", "-d", folder, folder=checkout, GRAPHREC_NATIVE="1")
+    return folder
+
+
+@pytest.mark.slow
+def test_one_wheel_serves_every_python(wheel):
+    path, names = built(wheel, "*.whl")
     assert path.name.startswith(f"graphrec-{graphrec.__version__}-py3-none-")
     assert not path.name.endswith("any.whl")
     assert "graphrec/_native.so" in names
     assert not {name for name in names if name.endswith((".cpp", ".h"))}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("wheel")
+@pytest.mark.skipif(shutil.which("nm") is None, reason="nm lists symbols")
+def test_code_for_some_processors_is_not_shared_with_code_for_all(checkout):
+    # Of an inline function that several files hold, the linker keeps one, perhaps the one with AVX-512 instructions.
+    for path in (checkout / "build").glob("temp*/*_avx*.o"):
+        listed = subprocess.run(["nm", "-C", path], check=True, capture_output=True, text=True).stdout
+        shared = [line for line in listed.splitlines() if line[17:18] in ("W", "V", "u")]
+        assert not shared, path.name

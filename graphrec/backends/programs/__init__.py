@@ -3,6 +3,7 @@
 Belongs here: levels and memory as executors need them, execution, its derivative. Does not: what a program says (program).
 """
 
-from .runner import Programs
+from .native_runner import NativePrograms
+from .runner import TorchPrograms
 
-__all__ = ["Programs"]
+__all__ = ["NativePrograms", "TorchPrograms"]

@@ -11,9 +11,12 @@ from torch import Tensor
 from ...clib import library
 from ...cprogram import BUFFER, GLOBAL, PROGRAM, SUM, WEIGHT, WEIGHT_GRADIENT, declare
 from ...program.symbols import EDGE
+from ...schedule import Schedule, is_loop
 from .lower import Lowered, NativeProgram
 from .native_layout import Layout, StructOf
 
+# Memory of a reverse sweep alone.
+_OF_REVERSE = ("d.", "grad.", "back.", "edge.")
 _ERRORS = {1: "out of memory", 2: "a program that is not right", 3: "threads could not be started"}
 
 
@@ -35,7 +38,7 @@ class NativeExecution:
 
     Args:
         native: the programs.
-        layout: of the schedule.
+        plan, layout: the schedule, and its layout.
         inputs: x, the initial state, edges' features by name, two-dimensional, by the schedule's positions and edges.
         captured: the captured tensors, flat.
         threads: how many at most.
@@ -44,12 +47,19 @@ class NativeExecution:
     def __init__(
         self,
         native: NativeProgram,
+        plan: Schedule,
         layout: Layout,
         inputs: dict[str, Tensor],
         captured: list[Tensor],
         threads: int,
     ) -> None:
-        self.native, self.layout, self.captured, self.threads = native, layout, captured, threads
+        self.native, self.plan, self.layout, self.captured, self.threads = (
+            native,
+            plan,
+            layout,
+            captured,
+            threads,
+        )
         self.program = native.program
         self.like = inputs["x"]
         self.memory: dict[Any, Tensor] = {}
@@ -88,7 +98,7 @@ class NativeExecution:
 
     def _slots(self, name: str) -> int:
         """How many rows precede the first node's in memory that others read, and how many times it is there."""
-        return (self.layout.plan.rounds or 1) + 1 if self.program.is_sync else 1
+        return self.layout.rounds + 1 if self.program.is_sync else 1
 
     def _memory_of(self, name: str, zero: bool = False) -> Tensor:
         """Memory by name: in rounds one for each, and one before; else with the boundary rows before the nodes."""
@@ -167,7 +177,7 @@ class NativeExecution:
 
     def _kept(self, name: Any, spec: Any) -> Tensor:
         if name not in self.memory:
-            slots = (self.layout.plan.rounds or 1) if self.program.is_sync and self._is_per_round(name) else 1
+            slots = self.layout.rounds if self.program.is_sync and self._is_per_round(name) else 1
             rows = self.layout.num_boundary if name[1] == "boundary" else self._rows(spec.rows)
             is_read_next = self.native.buffers.find(("next", *name)) is not None
             self.memory[name] = self.like.new_empty((slots + is_read_next) * rows, spec.width)
@@ -177,12 +187,10 @@ class NativeExecution:
 
     def _of_structure(self, name: str) -> Tensor:
         if name not in self.memory:
-            layout, plan = self.layout, self.layout.plan
+            layout, plan = self.layout, self.plan
             if name == "degree":
                 numbers = layout.in_first.diff()
             else:
-                from ...schedule import is_loop
-
                 numbers = is_loop(plan) if name == "is_loop" else getattr(plan, name)
                 numbers = numbers if layout.edge is None else numbers[layout.edge]
             self.memory[name] = numbers.to(self.like.dtype)
@@ -218,6 +226,8 @@ class NativeExecution:
     def backward(self, grads: dict[str, Tensor], initial: dict[str, Tensor]) -> dict[str, Tensor]:
         """The memory `d.*`, and the gradients of captured tensors, `captured.0`, …, from those of the state."""
         program, layout = self.program, self.layout
+        for name in [name for name in self.memory if isinstance(name, str) and name.startswith(_OF_REVERSE)]:
+            del self.memory[name]  # of another backward pass
         for name, rows in grads.items():
             rows = self._ordered(rows, False)
             if program.is_sync:

@@ -24,8 +24,8 @@ class Layout:
     """
 
     def __init__(self, plan: Schedule, parts: int, has_kinds: bool) -> None:
-        self.plan, self.has_kinds = plan, has_kinds
         self.num_nodes, self.num_edges = plan.num_nodes, plan.num_edges
+        self.is_sync, self.rounds = plan.mode == "sync", plan.rounds or 1
         target = target_position(plan)
         boundary = plan.boundary.shape[0]
         source = plan.source if plan.mode == "sync" else plan.source - boundary
@@ -39,7 +39,7 @@ class Layout:
             for number, level in enumerate(levels)
             for sort, nodes, _ in level
         ]
-        part_of = self._parts(parts) if parts > 1 else None
+        part_of = _parts(plan, parts) if parts > 1 else None
         if part_of is None:
             self.segments = [(0, number, sort, start, stop) for number, sort, start, stop in bounds]
         else:
@@ -61,25 +61,8 @@ class Layout:
         self.out_node = leaving[self.out_edge] - (0 if plan.mode == "sync" else boundary)
         self.out_first = out_first if plan.mode == "sync" else out_first[boundary:]
         self.boundary_first = out_first[: boundary + 1]
+        self._slots = {"slot": plan.slot, "relation": plan.relation}
         self._made: dict[Any, Any] = {}
-
-    def _parts(self, count: int) -> Tensor | None:
-        """`[N]`, the part of each position: graphs, shared out so that all parts have about as many nodes."""
-        s = self.plan.structure
-        graph = s.graph[self.plan.perm]
-        if (
-            s.num_graphs < 2
-            or self.plan.mode == "sync"
-            or bool((s.graph[s.source] != s.graph[s.target]).any())
-        ):
-            return None
-        sizes = torch.bincount(graph, minlength=s.num_graphs)
-        order = torch.argsort(sizes, descending=True, stable=True)
-        # The largest first, forwards and backwards in turn.
-        turn = torch.arange(len(order)) % (2 * count)
-        part = torch.empty_like(order)
-        part[order] = torch.where(turn < count, turn, 2 * count - 1 - turn)
-        return part[graph]
 
     def _segments(
         self, bounds: list[Any], part_of: Tensor, parts: int
@@ -102,7 +85,6 @@ class Layout:
 
     def index(self, name: str) -> Tensor:
         """An index of the executor; see `assemble`."""
-        plan = self.plan
         if name == "source":
             return self.source
         if name == "target":
@@ -114,7 +96,7 @@ class Layout:
         if name == "out target":
             return self.target[self.out_edge]
         side, numbered, count = name.split(" ")
-        numbers = getattr(plan, numbered)
+        numbers = self._slots[numbered]
         numbers = numbers if self.edge is None else numbers[self.edge]
         at = self.target * int(count) + numbers
         return at if side == "target" else at[self.out_edge]
@@ -125,6 +107,21 @@ class Layout:
         if made is None:
             made = self._made[key, tuple(sorts.items()), tuple(names)] = StructOf(self, key, sorts, names)
         return made
+
+
+def _parts(plan: Schedule, count: int) -> Tensor | None:
+    """`[N]`, the part of each position: graphs, shared out so that all parts have about as many nodes."""
+    s = plan.structure
+    graph = s.graph[plan.perm]
+    if s.num_graphs < 2 or plan.mode == "sync" or bool((s.graph[s.source] != s.graph[s.target]).any()):
+        return None
+    sizes = torch.bincount(graph, minlength=s.num_graphs)
+    order = torch.argsort(sizes, descending=True, stable=True)
+    # The largest first, forwards and backwards in turn.
+    turn = torch.arange(len(order)) % (2 * count)
+    part = torch.empty_like(order)
+    part[order] = torch.where(turn < count, turn, 2 * count - 1 - turn)
+    return part[graph]
 
 
 class StructOf:
@@ -140,7 +137,7 @@ class StructOf:
         if key == "nodes":
             rows, segments = layout.num_nodes, layout.segments
             in_first, out_first = layout.in_first, layout.out_first
-            rounds = layout.plan.rounds or 1
+            rounds = layout.rounds
             indices = {name: ints(layout.index(name).numpy()) for name in names if name}
         else:
             rows = layout.num_boundary if key == "boundary" else layout.num_nodes
@@ -185,7 +182,7 @@ class StructOf:
 
 def _of_boundary(layout: Layout, name: str) -> Tensor:
     index = layout.index(name)
-    if name == "out node" and layout.plan.mode != "sync":
+    if name == "out node" and not layout.is_sync:
         return index + layout.num_boundary
     return index
 

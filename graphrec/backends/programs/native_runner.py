@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ...clib import library, why_not
-from ...engine.validate import Context
+from ... import clib
 from ...program.compile import CellProgram
 from .lower import NativeProgram, lower
 from .native import NativeExecution
@@ -17,18 +16,31 @@ from .runner import Programs
 
 
 class NativePrograms(Programs):
-    """A run of a recorded cell, in C++."""
+    """Programs in C++."""
 
-    name = "native"
+    name: ClassVar[str] = "native"
+    about = "recorded cells in C++, float32 and float64 on a CPU"
+    missing = staticmethod(clib.why_not)
+
+    @classmethod
+    def describe(cls) -> str:
+        """What it runs, and with what."""
+        threads = torch.get_num_threads()
+        parts = [f"version {clib.VERSION}", clib.instruction_set(), f"{threads} thread{'s' * (threads != 1)}"]
+        return f"{cls.about} ({', '.join(filter(None, parts))})"
 
     @staticmethod
-    def refuses(run: Context, x: Tensor, initial: list[Tensor]) -> str | None:
-        """Why not, before anything is recorded."""
-        if library() is None:
-            return why_not()
+    def refuses(x: Tensor) -> str | None:
+        """Why not, of such rows."""
         if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
             return f"it is for float32 and float64 on a CPU, x is {x.dtype} on {x.device}"
-        return Programs.refuses(run, x, initial)
+        return None
+
+    @staticmethod
+    def grain(fields: dict[str, tuple[int, ...]]) -> int | None:
+        """As wide as the state: operations follow each other row by row, in registers."""
+        widths = {shape[0] for shape in fields.values() if len(shape) == 1}
+        return min(widths) if widths else None
 
     @staticmethod
     def prepare(program: CellProgram) -> NativeProgram:
@@ -40,12 +52,11 @@ class NativePrograms(Programs):
         """The cell's."""
         return self.prepared.program
 
-    def execution(self, tensors: list[Tensor], captured: list[Tensor]) -> Any:
+    def execution(self, tensors: dict[str, Tensor], captured: list[Tensor]) -> Any:
         """What runs it once."""
-        inputs = dict(zip(self.tensors, tensors, strict=True))
         threads = torch.get_num_threads()
         key = f"native layout in {threads} parts" + (", by kind" if self.program.has_kinds else "")
         layout = self.plan.cache.get(key)
         if layout is None:
             layout = self.plan.cache[key] = Layout(self.plan, threads, self.program.has_kinds)
-        return NativeExecution(self.prepared, layout, inputs, captured, threads)
+        return NativeExecution(self.prepared, self.plan, layout, tensors, captured, threads)

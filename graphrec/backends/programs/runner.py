@@ -1,177 +1,278 @@
-"""Runs by programs: a cell is recorded, its programs looked up or compiled, and an executor does the work."""
+"""Runs by programs: a cell's recording, the programs compiled of it or looked up, and an executor that does the work."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ...engine.boundary import as_numbered, gather_edges
+from ...engine.boundary import gather_edges
 from ...engine.validate import Context
-from ...operators import is_plain_only, move
+from ...operators import must_be_plain
 from ...program.compile import CellProgram, Wanted, compile_cell
-from ...program.recording import record_cell
+from ...program.recording import Recording
 from ...program.symbols import NotRecordable
-from ..runner import Runner
+from ..request import Request
+from ..runner import Loop, Runner
+from .replay import ReplayedCell
 from .torch_executor import TorchExecution
+from .torch_program import TorchProgram, prepare
 
-# Programs by what was recorded.
-_PROGRAMS: OrderedDict[Any, Any] = OrderedDict()
+# What executors have made of programs, by what was recorded; the least recently used go first.
+_PREPARED: OrderedDict[Any, Any] = OrderedDict()
 _MOST = 512
 
 
 class Programs(Runner):
-    """A run of a recorded cell."""
+    """A run of a recorded cell.
 
-    name = "torch_programs"
+    Args:
+        run, x, initial: as in `Runner`.
+        recording: of the cell.
+        wanted: of what a gradient may be asked for.
+        prepared: what the executor has made of its program.
+    """
 
-    def __init__(self, run: Context, x: Tensor, initial: list[Tensor]) -> None:
+    def __init__(
+        self,
+        run: Context,
+        x: Tensor,
+        initial: list[Tensor],
+        recording: Recording,
+        wanted: Wanted,
+        prepared: Any,
+    ) -> None:
         super().__init__(run, x, initial)
-        self.recording = record_cell(run, x, initial)
-        self.tensors = self._tensors()
-        self.wanted = self._wanted()
-        self.prepared = self._prepared()
+        self.recording, self.wanted, self.prepared = recording, wanted, prepared
+        self.inputs = [x, *initial, *run.of_edges.values(), *recording.captured]
+
+    @classmethod
+    def take(cls, request: Request) -> Programs | str:
+        """The run; or why not."""
+        reason = cls.missing() or cls.refuses(request.x)
+        if reason is not None:
+            return reason
+        recording = request.recording
+        if isinstance(recording, str):
+            return recording
+        wanted = _wanted(request, recording)
+        prepared = _look_up(cls, request, recording, wanted)
+        if isinstance(prepared, str):
+            return prepared
+        return cls(request.run, request.x, request.initial, recording, wanted, prepared)
 
     @staticmethod
-    def refuses(run: Context, x: Tensor, initial: list[Tensor]) -> str | None:
-        """Why not, before anything is recorded."""
-        plan = run.plan
-        if plan.edge_mask is not None:
-            return "messages are masked"
-        if plan.cycles is not None or plan.sweeps is not None:
-            return "it runs more than once, or in a given order"
-        if not plan.num_nodes:
-            return "there are no nodes"
-        if is_plain_only(x):
-            return "a transform of torch.func, a forward-mode derivative, or an input without values"
-        if torch.is_autocast_enabled(x.device.type):
-            return "autocast is on"
-        for tensor in (x, *initial, *run.of_edges.values()):
-            if type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.dtype != x.dtype:
-                return f"there is a {type(tensor).__name__} of {tensor.dtype} among x, state and edges"
+    def refuses(x: Tensor) -> str | None:
+        """Why not, of such rows; None: they are accepted."""
         return None
 
-    def state(self) -> tuple[Tensor, ...]:
-        """All fields."""
-        rows = _Run.apply(self, *self.tensors.values(), *self.recording.captured)
-        shapes = zip(rows, self.run.shapes, strict=True)
-        return tuple(as_numbered(self.plan, field.reshape(-1, *shape)) for field, shape in shapes)
-
-    def _tensors(self) -> dict[str, Tensor]:
-        """What the run provides, two-dimensional: x, the initial state of nodes and of boundary rows, edges."""
-        run, plan, x = self.run, self.plan, self.x
-        found = {"x": x if plan.is_identity else move(x, plan.perm, plan.inv_perm)}
-        is_sync = plan.mode == "sync"
-        for name, shape, number in zip(run.fields, run.shapes, range(len(run.fields)), strict=True):
-            if not self.initial:
-                found[f"boundary.{name}"] = x.new_zeros(plan.boundary.shape[0], *shape)
-                continue
-            assert run.initial_row is not None
-            field = self.initial[number]
-            found[f"boundary.{name}"] = field.index_select(0, run.initial_row[plan.boundary])
-            if not is_sync:
-                found[f"own.{name}"] = field.index_select(0, run.initial_row[plan.perm])
-        for name in run.of_edges:
-            found[name] = gather_edges(run.of_edges, name, plan.edge)
-        return {name: rows.reshape(rows.shape[0], rows.shape[1:].numel()) for name, rows in found.items()}
-
-    def _wanted(self) -> Wanted:
-        if not torch.is_grad_enabled():
-            return Wanted(False, False, (), tuple(False for _ in self.recording.captured))
-        needs = {name: rows.requires_grad for name, rows in self.tensors.items()}
-        return Wanted(
-            needs["x"],
-            any(need for name, need in needs.items() if name.startswith(("boundary.", "own."))),
-            tuple(name for name in ("edge_attr", "edge_weight") if needs.get(name)),
-            tuple(tensor.requires_grad for tensor in self.recording.captured),
-        )
+    @staticmethod
+    def grain(fields: dict[str, tuple[int, ...]]) -> int | None:
+        """How wide values should be at most, where they can be cut; None: as wide as possible."""
+        return None
 
     @staticmethod
     def prepare(program: CellProgram) -> Any:
         """What the executor makes of a program once."""
-        return program
+        raise NotImplementedError
 
     @property
     def program(self) -> CellProgram:
         """The cell's."""
-        return self.prepared
+        raise NotImplementedError
 
-    def _prepared(self) -> Any:
-        run, recording = self.run, self.recording
-        x_shape = tuple(self.x.shape[1:])
-        key = (self.name, recording.key, self.wanted, x_shape)
-        found = _PROGRAMS.get(key)
-        if found is None:
-            fields = dict(zip(run.fields, map(tuple, run.shapes), strict=True))
-            before = dict(zip(run.fields, (tuple(rows.shape[1:]) for rows in self.initial), strict=False))
-            try:
-                found = self.prepare(
-                    compile_cell(
-                        recording, self.wanted, fields, before, x_shape, dtype=run.dtype, grain=_grain(fields)
-                    )
-                )
-            except NotRecordable as reason:
-                found = reason
-            _PROGRAMS[key] = found
-            while len(_PROGRAMS) > _MOST:
-                _PROGRAMS.popitem(last=False)
-        if isinstance(found, NotRecordable):
-            raise found
-        return found
+    def execution(self, tensors: dict[str, Tensor], captured: list[Tensor]) -> Any:
+        """What runs it once."""
+        raise NotImplementedError
+
+    def state(self) -> tuple[Tensor, ...]:
+        """All fields."""
+        rows = _Run.apply(self, *self.inputs)
+        return tuple(field.reshape(-1, *shape) for field, shape in zip(rows, self.run.shapes, strict=True))
+
+    # -------------------------------------------------------------------------------------------- for the executor
+
+    def tensors(self, given: list[Tensor]) -> dict[str, Tensor]:
+        """What the run provides, two-dimensional, by the schedule's positions and inbox edges.
+
+        x, the initial state of nodes and of boundary rows, and what edges carry.
+        """
+        run, plan, x = self.run, self.plan, given[0]
+        found = {"x": x if plan.is_identity else x.index_select(0, plan.perm)}
+        initial, edges = given[1 : 1 + len(self.initial)], given[1 + len(self.initial) :]
+        for number, (name, shape) in enumerate(zip(run.fields, run.shapes, strict=True)):
+            if not initial:
+                found[f"boundary.{name}"] = x.new_zeros(plan.boundary.shape[0], *shape)
+                continue
+            boundary, own = self.rows_of_initial
+            found[f"boundary.{name}"] = initial[number].index_select(0, boundary)
+            if plan.mode == "async":
+                found[f"own.{name}"] = initial[number].index_select(0, own)
+        for name, rows in zip(run.of_edges, edges, strict=False):
+            found[name] = gather_edges({name: rows}, name, plan.edge)
+        return {name: rows.reshape(rows.shape[0], rows.shape[1:].numel()) for name, rows in found.items()}
+
+    @property
+    def rows_of_initial(self) -> tuple[Tensor, Tensor]:
+        """The row of the initial state that each boundary row has, and each position."""
+        row = self.run.initial_row
+        assert row is not None
+        return row[self.plan.boundary], row[self.plan.perm]
 
     def boundary_rows(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The memory of the rows whose state is given."""
         given = [name for name in self.program.boundary.stores if name.startswith(("state.", "first."))]
         return {name: tensors[f"boundary.{name.partition('.')[2]}"] for name in given}
 
-    def execution(self, tensors: list[Tensor], captured: list[Tensor]) -> Any:
+    def gradients(self, found: dict[str, Tensor]) -> list[Tensor | None]:
+        """Of the inputs, from the memory that the reverse has left, by positions and inbox edges."""
+        plan, made = self.plan, []
+        of_x = found.get("d.x")
+        if of_x is not None and not plan.is_identity:
+            of_x = of_x.index_select(0, plan.inv_perm)
+        made.append(None if of_x is None else of_x.reshape(self.x.shape))
+        for name, field in zip(self.run.fields, self.initial, strict=False):
+            total = torch.zeros_like(field)
+            for key, row in zip((f"d.initial.{name}", f"d.own.{name}"), self.rows_of_initial, strict=True):
+                if key in found:
+                    total.index_add_(0, row, found[key].reshape(-1, *field.shape[1:]))
+            made.append(total if self.wanted.initial else None)
+        for name, rows in self.run.of_edges.items():
+            total = None
+            if f"d.{name}" in found:
+                real = (plan.edge >= 0).nonzero().flatten()
+                there = found[f"d.{name}"].index_select(0, real).reshape(-1, *rows.shape[1:])
+                total = torch.zeros_like(rows).index_add_(0, plan.edge[real], there)
+            made.append(total)
+        for number, tensor in enumerate(self.recording.captured):
+            gradient = found.get(f"captured.{number}")
+            made.append(tensor.new_zeros(tensor.shape) if gradient is None else gradient.view(tensor.shape))
+        return made
+
+    def plainly(self, given: list[Tensor]) -> tuple[Tensor, ...]:
+        """The same run in the loop, of other inputs."""
+        first, second = 1 + len(self.initial), len(given) - len(self.recording.captured)
+        cell = ReplayedCell(self.recording, self.run.cell, given[second:])
+        run = replace(self.run, cell=cell)
+        run.__dict__["of_edges"] = dict(zip(self.run.of_edges, given[first:second], strict=True))
+        return Loop(run, given[0], given[1:first]).state()
+
+
+class TorchPrograms(Programs):
+    """Programs level by level, with torch's operations."""
+
+    name: ClassVar[str] = "torch_programs"
+    about = "recorded cells, level by level in PyTorch, with a derived reverse"
+
+    @staticmethod
+    def prepare(program: CellProgram) -> TorchProgram:
+        """Its instructions."""
+        return prepare(program)
+
+    @property
+    def program(self) -> CellProgram:
+        """The cell's."""
+        return self.prepared.program
+
+    def execution(self, tensors: dict[str, Tensor], captured: list[Tensor]) -> Any:
         """What runs it once."""
-        inputs = dict(zip(self.tensors, tensors, strict=True))
-        return TorchExecution(self.program, self.plan, inputs, captured, tensors[0])
+        return TorchExecution(self.prepared, self.plan, tensors, captured, tensors["x"])
 
 
-def _grain(fields: dict[str, tuple[int, ...]]) -> int | None:
-    widths = {shape[0] for shape in fields.values() if len(shape) == 1}
-    return min(widths) if widths else None
+def _wanted(request: Request, recording: Recording) -> Wanted:
+    if not torch.is_grad_enabled():
+        return Wanted(False, False, (), tuple(False for _ in recording.captured))
+    return Wanted(
+        request.x.requires_grad,
+        any(field.requires_grad for field in request.initial),
+        tuple(name for name, rows in request.run.of_edges.items() if rows.requires_grad),
+        tuple(tensor.requires_grad for tensor in recording.captured),
+    )
+
+
+def _look_up(kind: type[Programs], request: Request, recording: Recording, wanted: Wanted) -> Any:
+    """What the executor has made of the program; or why it makes nothing of it."""
+    run, x_shape = request.run, tuple(request.x.shape[1:])
+    key = (kind.name, recording.key, wanted, x_shape)
+    found = _PREPARED.get(key)
+    if found is not None:
+        _PREPARED.move_to_end(key)
+        return found
+    fields = dict(zip(run.fields, map(tuple, run.shapes), strict=True))
+    before = {name: tuple(rows.shape[1:]) for name, rows in zip(run.fields, request.initial, strict=False)}
+    try:
+        how = {"dtype": run.dtype, "grain": kind.grain(fields)}
+        found = kind.prepare(compile_cell(recording, wanted, fields, before, x_shape, **how))
+    except NotRecordable as reason:
+        found = str(reason)
+    _PREPARED[key] = found
+    while len(_PREPARED) > _MOST:
+        _PREPARED.popitem(last=False)
+    return found
 
 
 class _Run(torch.autograd.Function):
-    """The fields of the state, `[N, w]` by position, from the run's tensors and the captured ones."""
+    """The fields of the state, `[N, w]`, from the run's tensors and the captured ones."""
 
     @staticmethod
     def forward(ctx: Any, runner: Programs, *given: Tensor) -> tuple[Tensor, ...]:
         """Forwards."""
-        count = len(runner.tensors)
-        tensors = [rows.detach() for rows in given[:count]]
-        captured = [tensor.detach().contiguous().view(-1) for tensor in given[count:]]
-        ctx.runner, ctx.execution = runner, runner.execution(tensors, captured)
-        ctx.save_for_backward(*given)
-        ctx.set_materialize_grads(False)
-        boundary = runner.boundary_rows(dict(zip(runner.tensors, tensors, strict=True)))
-        made = ctx.execution.forward(boundary)
-        return tuple(made[f"state.{name}"] for name in runner.run.fields)
+        inputs = [tensor.detach() for tensor in given]
+        tensors = runner.tensors(inputs)
+        captured = [
+            tensor.contiguous().view(-1) for tensor in inputs[len(inputs) - len(runner.recording.captured) :]
+        ]
+        execution = runner.execution(tensors, captured)
+        boundary = runner.boundary_rows(tensors)
+        if runner.wanted.anything:
+            ctx.runner, ctx.execution, ctx.boundary = runner, execution, boundary
+            ctx.save_for_backward(*given)
+            ctx.set_materialize_grads(False)
+        made, plan = execution.forward(boundary), runner.plan
+        rows = (made[f"state.{name}"] for name in runner.run.fields)
+        if plan.is_identity:  # (what is kept is not the caller's to write into)
+            return tuple(field.clone() if runner.wanted.anything else field for field in rows)
+        return tuple(field.index_select(0, plan.inv_perm) for field in rows)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         """In reverse."""
-        runner = ctx.runner
-        given = ctx.saved_tensors
-        names = runner.run.fields
-        upstream = {}
-        for name, grad in zip(names, grads, strict=True):
+        runner, given = ctx.runner, list(ctx.saved_tensors)  # (this refuses what was written into since)
+        if must_be_plain(grads):
+            return (None, *_plain_gradients(runner, given, ctx.needs_input_grad[1:], grads))
+        upstream, plan = {}, runner.plan
+        for name, grad in zip(runner.run.fields, grads, strict=True):
             width = runner.program.widths[f"state.{name}"]
-            upstream[f"state.{name}"] = (
-                given[0].new_zeros(runner.plan.num_nodes, width) if grad is None else grad
+            if grad is None:
+                grad = given[0].new_zeros(plan.num_nodes, width)
+            elif not plan.is_identity:
+                grad = grad.index_select(0, plan.perm)
+            upstream[f"state.{name}"] = grad
+        found = ctx.execution.backward(upstream, ctx.boundary)
+        needed = zip(runner.gradients(found), ctx.needs_input_grad[1:], strict=True)
+        return (None, *(gradient if is_needed else None for gradient, is_needed in needed))
+
+
+def _plain_gradients(runner: Programs, given: list[Tensor], needed: Any, grads: Any) -> list[Tensor | None]:
+    """The gradients by plain PyTorch, for derivatives of any order."""
+    with torch.enable_grad():
+        # A view of each: one may be computed from another, or be the same tensor, and these are partial derivatives.
+        inputs = [tensor.view_as(tensor) for tensor in given]
+        outputs = runner.plainly(inputs)
+        pairs = [
+            (rows.flatten(1), grad) for rows, grad in zip(outputs, grads, strict=True) if grad is not None
+        ]
+        wanted = [tensor for tensor, is_needed in zip(inputs, needed, strict=True) if is_needed]
+        found = iter(
+            torch.autograd.grad(
+                [rows for rows, _ in pairs],
+                wanted,
+                [grad for _, grad in pairs],
+                create_graph=True,
+                allow_unused=True,
             )
-        inputs = dict(zip(runner.tensors, given, strict=False))
-        found = ctx.execution.backward(upstream, runner.boundary_rows(inputs))
-        result: list[Tensor | None] = []
-        for number, (name, needed) in enumerate(zip(runner.tensors, ctx.needs_input_grad[1:], strict=False)):
-            key = f"d.{name}" if not name.startswith("boundary.") else f"d.initial.{name[9:]}"
-            result.append(found.get(key) if needed else None)
-        for number, tensor in enumerate(given[len(runner.tensors) :]):
-            gradient = found.get(f"captured.{number}")
-            result.append(None if gradient is None else gradient.view(tensor.shape))
-        return (None, *result)
+        )
+    return [next(found) if is_needed else None for is_needed in needed]

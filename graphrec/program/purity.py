@@ -1,0 +1,123 @@
+"""Whether a call of a cell leaves anything behind: what a step keeps or writes, one recorded call cannot stand for."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+import torch
+from torch import Tensor, nn
+
+from .symbols import NotRecordable
+
+# Attributes of all modules, which no step of a cell changes.
+_OF_MODULES = frozenset(vars(nn.Module())) - {"training"}
+# Buffers of more numbers are copied once, when their module is seen for the first time.
+_LARGE = 1 << 16
+
+_impure: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+_seen: WeakSet[nn.Module] = WeakSet()
+
+
+def check_pure(cell: nn.Module) -> None:
+    """Refuse a cell that has left something behind before."""
+    if cell in _impure:
+        raise NotRecordable(_impure[cell])
+
+
+class Traces:
+    """What a cell consists of before it is called, to find out what the call has changed, and to put it back."""
+
+    def __init__(self, cell: nn.Module) -> None:
+        self._cell = cell
+        self._random = torch.get_rng_state()
+        self._attributes = [(module, _attributes(module)) for module in cell.modules()]
+        self._copies = [
+            (buffer, buffer.clone())
+            for module in cell.modules()
+            for buffer in module._buffers.values()
+            if buffer is not None and (buffer.numel() <= _LARGE or module not in _seen)
+        ]
+        self._versions = _versions(cell)
+        _seen.update(module for module, _ in self._attributes)
+
+    def check(self) -> None:
+        """Refuse a call that has left traces, which are removed."""
+        reason = self._found()
+        if reason is not None:
+            _impure[self._cell] = reason
+            raise NotRecordable(reason)
+
+    def remove(self) -> None:
+        """Put back what was there before."""
+        self._found()
+
+    def _found(self) -> str | None:
+        reason = None
+        if not torch.equal(self._random, torch.get_rng_state()):
+            torch.set_rng_state(self._random)
+            reason = "the cell draws random numbers"
+        if self._versions != _versions(self._cell):
+            with torch.no_grad():
+                for buffer, copy in self._copies:
+                    buffer.copy_(copy)
+            reason = "the cell writes into tensors of its own"
+        for module, before in self._attributes:
+            if _differ(before, _attributes(module)):
+                for name in set(vars(module)) - _OF_MODULES - set(before):
+                    del module.__dict__[name]
+                for name, (value, content) in before.items():
+                    module.__dict__[name] = value
+                    _refill(value, content)
+                reason = f"{type(module).__name__} keeps something from step to step"
+        return reason
+
+
+def _versions(cell: nn.Module) -> list[Any]:
+    return [(id(tensor), tensor._version) for tensor in (*cell.parameters(), *cell.buffers())]
+
+
+def _attributes(module: nn.Module) -> dict[str, tuple[Any, Any]]:
+    """Each attribute, and a copy of what is in it, if it is a collection."""
+    return {name: (value, _content(value)) for name, value in vars(module).items() if name not in _OF_MODULES}
+
+
+def _content(value: Any) -> Any:
+    if isinstance(value, dict):
+        return dict(value)
+    return list(value) if isinstance(value, list | set) else None
+
+
+def _differ(before: dict[str, tuple[Any, Any]], after: dict[str, tuple[Any, Any]]) -> bool:
+    if before.keys() != after.keys():
+        return True
+    for name, (value, content) in before.items():
+        other, other_content = after[name]
+        if value is not other and (type(value) not in (int, float, str, bool) or value != other):
+            return True
+        if content is not None and (
+            len(content) != len(other_content) or not all(map(_same, _items(content), _items(other_content)))
+        ):
+            return True
+    return False
+
+
+def _items(content: Any) -> list[Any]:
+    return list(content.values()) if isinstance(content, dict) else content
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or (
+        not isinstance(one, Tensor) and type(one) in (int, float, str, bool) and one == other
+    )
+
+
+def _refill(value: Any, content: Any) -> None:
+    if isinstance(value, dict):
+        value.clear()
+        value.update(content)
+    elif isinstance(value, list):
+        value[:] = content
+    elif isinstance(value, set):
+        value.clear()
+        value.update(content)
