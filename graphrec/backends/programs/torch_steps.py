@@ -125,14 +125,17 @@ class Bound:
         return _heads(columns(self._slots[buffer.slot], span), sizes)
 
     def _stored(self, name: str, rows: str, span: Span) -> Tensors:
-        """Memory that is written."""
+        """Memory that this part writes."""
         run, part = self.run, self.part
-        if not self.is_whole or self.run.program.is_sync:
+        if not self.is_whole or run.is_sync:
             return run.memory(name, rows, part, self.levels, span)
         memory, (level,) = columns(run.tensor(name), span), self.levels
-        index = level.edges if rows == EDGE else level.nodes
+        is_result = name.startswith("d.")
+        index = level.edges if rows == EDGE else level.nodes if is_result else level.rows
         if isinstance(index, slice):
             return [memory[index]]
+        if not is_result:
+            return [memory.index_select(0, index)]
         made = memory.new_empty(len(index), span.width)
         self.moves.append((memory, index, made))
         return [made]
@@ -289,7 +292,7 @@ class Bound:
         elif level.degree is not None:
             torch.sum(group, 1, out=out)
         else:
-            out.copy_(torch.embedding_bag(level.in_order(), rows.contiguous(), level.first)[0])
+            out.copy_(torch.embedding_bag(rows.contiguous(), level.in_order(), level.first)[0])
 
     def _pull(self, one: Instruction) -> tuple[Tensors, Step | None]:
         """The sums over out-edges; the last row of the memory is zero."""
