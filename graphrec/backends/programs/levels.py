@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,8 +13,23 @@ from torch import Tensor
 from ...program.recording import Sort, sorts, sorts_by_kind
 from ...schedule import Schedule, degree
 from ...schedule.derived import derived
+from ...schedule.inboxes import target_position
 
 Rows = slice | Tensor  # in memory: consecutive ones, or their numbers
+
+
+class Out(NamedTuple):
+    """Rows that a level's nodes sum, those of their out-edges or of the targets of these.
+
+    Attributes:
+        index: all of them, node by node.
+        one: `[n]`, the only row of each node, or the number after the last where it has none; None: there are more.
+        start: the first row, if each node has one and they are consecutive.
+    """
+
+    index: Tensor
+    one: Tensor | None
+    start: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +47,8 @@ class Level:
         first: `[n]`, where each node's in-edges begin.
         degree: how many in-edges each node has, if all have equally many.
         in_slots: whether the k-th in-edge of every node fills slot k.
-        out, out_first: the out-edges, node by node, and where those of each node begin.
-        out_one: `[n]`, the only out-edge of each node, or E where it has none; None: there are more.
-        out_start: the first out-edge, if each node has one and they are consecutive.
+        out, out_targets: the out-edges, and the positions of their targets.
+        out_first: `[n]`, where those of each node begin.
     """
 
     nodes: Rows
@@ -50,10 +64,9 @@ class Level:
     first: Tensor
     degree: int | None
     in_slots: bool
-    out: Tensor
+    out: Out
+    out_targets: Out
     out_first: Tensor
-    out_one: Tensor | None
-    out_start: int | None
     made: dict[Any, Tensor] = field(default_factory=dict)
 
     def index(self, plan: Schedule, name: str, count: int) -> Tensor:
@@ -115,8 +128,11 @@ class _Numbers:
         self.out_degree = np.bincount(self.source, minlength=rows)
         self.out = np.argsort(self.source, kind="stable")
         self.out_bounds = np.concatenate([[0], np.cumsum(self.out_degree)])
-        self.one = np.full(rows, plan.num_edges)
+        self.target = target_position(plan).cpu().numpy()
+        self.one = np.full(rows, -1)
         self.one[self.source] = np.arange(plan.num_edges)
+        self.to_edge = np.arange(plan.num_edges + 1)
+        self.to_target = np.append(self.target, plan.num_nodes)  # (the last one is no edge's)
         self.position = np.arange(plan.num_edges) - np.repeat(
             np.cumsum(self.degree) - self.degree, self.degree
         )
@@ -166,10 +182,16 @@ class _Numbers:
             self._there(np.cumsum(counts) - counts),
             each,
             bool((_cut(self.slot, edges) == position).all()),
-            self._there(out),
+            self._out(out, one, out_counts, self.to_edge),
+            self._out(out, one, out_counts, self.to_target),
             self._there(np.cumsum(out_counts) - out_counts),
-            self._there(one) if n and out_counts.max() < 2 else None,
-            _start(one) if n and (out_counts == 1).all() else None,
+        )
+
+    def _out(self, edges: np.ndarray, one: np.ndarray, counts: np.ndarray, row: np.ndarray) -> Out:
+        return Out(
+            self._there(row[edges]),
+            self._there(row[one]) if not len(counts) or counts.max() < 2 else None,
+            _start(row[one]) if len(counts) and (counts == 1).all() else None,
         )
 
     def _there(self, array: np.ndarray) -> Tensor:

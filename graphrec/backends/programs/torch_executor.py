@@ -147,15 +147,18 @@ class TorchExecution:
         return self.rows[name]
 
     def _new(self, name: str, block: int = 1) -> Tensor:
-        plan, width = self.plan, self.program.widths[name]
+        plan, width = self.plan, self.prepared.widths[name]
+        is_of_edges = name in self.prepared.edge_rows
         if name.startswith("edge."):
-            rows = self.like.new_empty(plan.num_edges + 1, width)
+            rows = self.like.new_empty((plan.num_edges if is_of_edges else plan.num_nodes) + 1, width)
             rows[-1] = 0
             return rows
+        if name.startswith("factor."):
+            return self.like.new_empty(plan.num_edges, width)
         if name.startswith("d.initial.") or (self.is_sync and not block):
             return self.like.new_empty(plan.boundary.shape[0], width)
         if name.startswith("d."):
-            return self.like.new_zeros(plan.num_edges if name in self.program.edge_rows else plan.num_nodes, width)
+            return self.like.new_zeros(plan.num_edges if is_of_edges else plan.num_nodes, width)
         return self.like.new_empty(self.offset + plan.num_nodes, width)
 
     def _numbers_of_edges(self, name: str) -> Tensor:
@@ -184,7 +187,7 @@ class TorchExecution:
         self, name: str, rows: str, part: PartRun, of: list[Level], stored: Span | None = None
     ) -> list[Tensor]:
         """The rows of memory of each level; of what is stored, some columns."""
-        is_state = stored is not None and not name.startswith(("d.", "edge."))
+        is_state = stored is not None and not name.startswith(("d.", "edge.")) and rows != EDGE
 
         def index(level: Level) -> Any:
             return level.edges if rows == EDGE else level.rows if is_state else level.nodes
@@ -214,11 +217,15 @@ class TorchExecution:
         return [self.tensor(name)] * count
 
     def come_back(self, name: str, part: PartRun, count: int) -> list[Tensor]:
-        """The memory of edges that each level's gradients come from."""
+        """The memory that each level's gradients come from."""
         if self.is_sync:
-            first = 0 if part is self.boundary else 1
-            return [self.block(name, first + j) for j in range(count)]
+            first = (0 if part is self.boundary else 1) + name.startswith("factor.")
+            return [self.block(name, min(first + j, self.rounds)) for j in range(count)]
         return [self.tensor(name)] * count
+
+    def is_last_round(self, part: PartRun, j: int) -> bool:
+        """Whether nothing has come back yet."""
+        return self.is_sync and part is not self.boundary and j == self.rounds - 1
 
 
 _NUMBERS = {

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 from ...program.compile import LOADS, VIEWS, CellProgram, Part
@@ -133,26 +134,99 @@ class TorchPart:
     last: int
 
 
+class Pull(NamedTuple):
+    """How some columns come back along edges.
+
+    Attributes:
+        start: the first of the columns.
+        memory: where they are: a row for each edge, or one for each target, which all of its edges bring back.
+        is_of_targets: which.
+        weight: the memory of the factor of each edge, or None.
+        codes, factor: what is stored there.
+    """
+
+    start: int
+    memory: str
+    is_of_targets: bool
+    weight: str | None
+    codes: Codes
+    factor: Codes | None
+
+
 @dataclass
 class TorchProgram:
-    """A cell's programs, prepared."""
+    """A cell's programs, prepared.
+
+    Attributes:
+        program: what they were made of.
+        parts, boundary, project: the same, as instructions.
+        pulls: how the memory `edge.*` comes back.
+        widths, edge_rows: as in the program, with the memory of pulls.
+    """
 
     program: CellProgram
-    parts: dict[Any, TorchPart]
-    boundary: TorchPart
-    project: TorchPart | None
+    pulls: dict[str, list[Pull]]
+    widths: dict[str, int]
+    edge_rows: set[str]
+    parts: dict[Any, TorchPart] = field(default_factory=dict)
+    boundary: TorchPart = field(init=False)
+    project: TorchPart | None = None
 
 
 def prepare(program: CellProgram) -> TorchProgram:
     """Instructions for all of a cell's programs."""
-    parts = {sort: _Compiler(program, part).prepared() for sort, part in program.parts.items()}
-    project = None if program.project is None else _Compiler(program, program.project).prepared()
-    return TorchProgram(program, parts, _Compiler(program, program.boundary).prepared(), project)
+    made = TorchProgram(program, _pulls(program), dict(program.widths), set(program.edge_rows))
+    for pieces in made.pulls.values():
+        for piece in pieces:
+            made.widths[piece.memory] = len(piece.codes)
+            if not piece.is_of_targets:
+                made.edge_rows.add(piece.memory)
+            if piece.weight is not None:
+                made.widths[piece.weight] = 1
+                made.edge_rows.add(piece.weight)
+    made.parts = {sort: _Compiler(made, part).prepared() for sort, part in program.parts.items()}
+    if program.project is not None:
+        made.project = _Compiler(made, program.project).prepared()
+    made.boundary = _Compiler(made, program.boundary).prepared()
+    return made
+
+
+def _pulls(program: CellProgram) -> dict[str, list[Pull]]:
+    """What all edges of a target bring back alike is read straight from it."""
+    with_edges = [part for sort, part in program.parts.items() if sort[1]]
+    names = [name for name in program.widths if name.startswith("edge.")]
+    if len(with_edges) != 1:
+        return {name: [Pull(0, name, False, None, np.zeros(program.widths[name]), None)] for name in names}
+    (part,) = with_edges
+    return {
+        name: [
+            _pull(part, f"{name}:{start}", codes[start:stop], start, ref)
+            for start, stop, (ref,) in part.b.runs(codes)
+        ]
+        for name, codes in part.reverse_stores.items()
+        if name in names
+    }
+
+
+def _pull(part: Part, memory: str, codes: Codes, start: int, ref: Ref | None) -> Pull:
+    weight = None
+    if ref is not None and ref.value.op == "mul" and ref.is_whole:
+        for one, other in (ref.value.args, ref.value.args[::-1]):
+            is_factor = other.step == 0 and other.value.rows == EDGE and other.value.number < part.split
+            if one.value.op == "to_edges" and is_factor:
+                ref, weight = one, other.codes[:1]
+                break
+    if ref is None or ref.value.op != "to_edges" or ref.step != 1 or ref.value.args[0].step != 1:
+        return Pull(start, memory, False, None, codes, None)
+    (of,) = ref.value.args
+    of = Ref(of.value, of.column + ref.column, 1, ref.width)
+    return Pull(start, memory, True, None if weight is None else f"factor.{memory}", of.codes, weight)
 
 
 class _Compiler:
-    def __init__(self, program: CellProgram, part: Part) -> None:
-        self.program, self.part, self.b = program, part, part.b
+    def __init__(self, prepared: TorchProgram, part: Part) -> None:
+        self.program, self.part, self.b = prepared.program, part, part.b
+        self.widths, self.edge_rows = prepared.widths, prepared.edge_rows
         self.buffers: list[Buffer] = []
         self.home: dict[int, Span] = {}
         self.beside: dict[bytes, int] = {}  # buffers of codes that lie side by side
@@ -162,11 +236,17 @@ class _Compiler:
         self.read: set[Any] = set()  # the keys of what the phase has read
         self.gradients: list[Gradient] = []
         # In rounds every level is the whole: what comes after it is done at once.
-        self.last = REVERSE if program.is_sync else AFTER
-        self.stores: list[dict[str, Codes]] = [{}, part.stores, {}, {}]
+        self.last = REVERSE if self.program.is_sync else AFTER
+        self.stores: list[dict[str, Codes]] = [{}, dict(part.stores), {}, {}]
         for name, codes in part.reverse_stores.items():
-            is_awaited = name.startswith(("edge.", "back."))
-            self.stores[REVERSE if is_awaited else self.last][name] = codes
+            if name.startswith("edge."):
+                for piece in prepared.pulls[name]:
+                    is_apart = piece.memory != name
+                    self.stores[REVERSE][piece.memory] = piece.codes if is_apart else codes
+                    if piece.weight is not None and piece.factor is not None:
+                        self.stores[FORWARD][piece.weight] = piece.factor
+            else:
+                self.stores[REVERSE if name.startswith("back.") else self.last][name] = codes
         self.summed = [(w.weight, w.a, w.g, w.rows) for w in part.weights]
         for one in part.sums:
             for start, stop, _ in part.b.runs(one.of):
@@ -308,6 +388,23 @@ class _Compiler:
                     self.folded[number] = (product, other)
                     break
         self.inside = {product.number: number for number, (product, _) in self.folded.items()}
+        self._find_bags(readers, direct)
+
+    def _find_bags(self, readers: dict[int, list[Value]], direct: set[int]) -> None:
+        """Sums of what sources send, with a factor for each edge, need no row for each of them."""
+        self.bags: dict[int, tuple[Ref, Ref]] = {}
+        for number, when in self.when.items():
+            value = self.b.values[number]
+            if value.op != "segment_sum" or not value.args[0].is_whole:
+                continue
+            scaled = value.args[0].value
+            if scaled.op != "mul" or readers[scaled.number] != [value] or scaled.number in direct:
+                continue
+            for weight, gathered in (scaled.args, scaled.args[::-1]):
+                if gathered.value.op == "gather" and gathered.step == 1 and weight.step == 0:
+                    if weight.value.rows == EDGE and self.when[scaled.number] == when:
+                        self.bags[number] = (weight, gathered)
+                        self.inside[scaled.number] = number
 
     def _all_codes(self) -> Iterator[Codes]:
         for stores in (*self.stores, self.part.reverse_adds):
@@ -349,7 +446,7 @@ class _Compiler:
     def _place(self) -> None:
         for phase in (FORWARD, REVERSE, AFTER):
             for name, codes in self.stores[phase].items():
-                rows = EDGE if name in self.program.edge_rows else NODE
+                rows = EDGE if name in self.edge_rows else NODE
                 buffer = self._memory(name)
                 for start, _, (ref,) in self.b.runs(codes):
                     if ref is not None and self._may_live(ref, rows) and self.when[ref.value.number] == phase:
@@ -363,8 +460,8 @@ class _Compiler:
 
     def _memory(self, name: str) -> int:
         if name not in self.memory:
-            rows = EDGE if name in self.program.edge_rows else NODE
-            self.memory[name] = self._new(self.program.widths[name], rows, name)
+            rows = EDGE if name in self.edge_rows else NODE
+            self.memory[name] = self._new(self.widths[name], rows, name)
         return self.memory[name]
 
     def _new(self, width: int, rows: str, name: str | None = None) -> int:
@@ -443,7 +540,7 @@ class _Compiler:
                 self._emit(Instruction(op, rows, to, [self._operand(ref)]))
 
     def _store(self, op: str, name: str, codes: Codes) -> None:
-        rows = EDGE if name in self.program.edge_rows else NODE
+        rows = EDGE if name in self.edge_rows else NODE
         self._copies(op, self._memory(name), codes, rows)
 
     # -------------------------------------------------------------------------------------------- instructions
@@ -492,6 +589,11 @@ class _Compiler:
         if value.number in self.inside or value.op == "beside":
             return
         rows = value.rows or NODE
+        if value.number in self.bags:
+            weight, gathered = self.bags[value.number]
+            operands = [_gathered(gathered), self._operand(weight)]
+            self._emit(Instruction("gather_sum", rows, self._out(value, []), operands, value))
+            return
         product, added = self.folded.get(value.number, (None, None))
         if product is None and value.op == "product":
             product = value

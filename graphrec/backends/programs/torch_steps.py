@@ -12,7 +12,7 @@ from ...program.symbols import EDGE, NODE
 from ...program.values import Value
 from .levels import Level
 from .torch_operations import ELEMENTWISE, OVER_COLUMNS, WITH_NUMBER
-from .torch_program import AFTER, BEFORE, Gradient, Instruction, Operand, Read, Span, TorchPart
+from .torch_program import AFTER, BEFORE, Gradient, Instruction, Operand, Pull, Read, Span, TorchPart
 
 if TYPE_CHECKING:
     from .torch_executor import TorchExecution
@@ -273,7 +273,7 @@ class Bound:
         def make(j: int, out: Tensor) -> None:
             level = self.levels[j]
             if level.degree is None and sent is not None:
-                out.copy_(torch.embedding_bag(sent[j], level.source, level.first)[0])
+                out.copy_(_bag(sent[j], level.source, level.first))
                 return
             if gather is not None:
                 gather(j)
@@ -292,26 +292,55 @@ class Bound:
         elif level.degree is not None:
             torch.sum(group, 1, out=out)
         else:
-            out.copy_(torch.embedding_bag(rows.contiguous(), level.in_order(), level.first)[0])
+            out.copy_(_bag(rows, level.in_order(), level.first))
 
     def _pull(self, one: Instruction) -> tuple[Tensors, Step | None]:
-        """The sums over out-edges; the last row of the memory is zero."""
-        levels, come = self.levels, self.run.come_back(one.value.field, self.part, self.count)
-        views = {}
-        for j, level in enumerate(levels):
-            if level.out_start is not None:
-                views[j] = come[j][level.out_start : level.out_start + level.num_nodes]
-            elif not len(level.out):
-                views[j] = come[j][-1:].expand(level.num_nodes, -1)
+        """The sums over out-edges of what has come back along them."""
+        pieces = [self._pulled(piece) for piece in self.run.prepared.pulls[one.value.field]]
+        if len(pieces) == 1:
+            ((views, _, make),) = pieces
+            return self._made(views, NODE, one.value.width, make)
 
-        def make(j: int, out: Tensor) -> None:
-            level = levels[j]
-            if level.out_one is not None:
-                torch.index_select(come[j], 0, level.out_one, out=out)
+        def make_all(j: int, out: Tensor) -> None:
+            start = 0
+            for views, width, make in pieces:
+                columns_of_it = out[:, start : start + width]
+                if j in views:
+                    columns_of_it.copy_(views[j])
+                else:
+                    make(j, columns_of_it)
+                start += width
+
+        return self._made({}, NODE, one.value.width, make_all)
+
+    def _pulled(self, piece: Pull) -> tuple[dict[int, Tensor], int, Callable[[int, Tensor], None]]:
+        """What comes back as a view, for the levels where it does; and what makes it for the others.
+
+        The last row of the memory is zero, for nodes without out-edges.
+        """
+        come = self.run.come_back(piece.memory, self.part, self.count)
+        weight = None
+        if piece.weight is not None:
+            weight = self.run.come_back(piece.weight, self.part, self.count)
+        outs = [level.out_targets if piece.is_of_targets else level.out for level in self.levels]
+        width, views = come[0].shape[1], {}
+        for j, (level, out) in enumerate(zip(self.levels, outs, strict=True)):
+            if not len(out.index) or self.run.is_last_round(self.part, j):
+                views[j] = come[j][-1:].expand(level.num_nodes, width)
+            elif out.start is not None and weight is None:
+                views[j] = come[j][out.start : out.start + level.num_nodes]
+
+        def make(j: int, to: Tensor) -> None:
+            level, out = self.levels[j], outs[j]
+            if weight is not None:
+                share = weight[j].index_select(0, level.out.index).flatten()
+                to.copy_(_bag(come[j], out.index, level.out_first, share))
+            elif out.one is not None:
+                torch.index_select(come[j], 0, out.one, out=to)
             else:
-                out.copy_(torch.embedding_bag(come[j], level.out, level.out_first)[0])
+                to.copy_(_bag(come[j], out.index, level.out_first))
 
-        return self._made(views, NODE, come[0].shape[1], make)
+        return views, width, make
 
     def _to_edges(self, one: Instruction) -> tuple[Tensors, Step | None]:
         rows, (_, is_flat) = self.operand(one.operands[0]), one.out
@@ -390,6 +419,19 @@ class Bound:
         groups = self.grouped(rows, EDGE)
         return lambda j: self._sum(self.levels[j], rows[j], groups[j], out[j])
 
+    def _weighted(self, one: Instruction) -> Step:
+        """The sums of what sources send, times a factor for each edge."""
+        gathered, factor = one.operands
+        out, weight = self.span(one.out), self.operand(factor)
+        sent = [columns(rows, gathered) for rows in self._sources(one, gathered.key.field)]
+
+        def run(j: int) -> None:
+            level = self.levels[j]
+            share = weight[j].reshape(-1)
+            out[j].copy_(_bag(sent[j], level.source, level.first, share))
+
+        return run
+
     def _max_into(self, one: Instruction) -> Step:
         out, rows = self.span(one.out), self.operand(one.operands[0])
         groups = self.grouped(rows, EDGE)
@@ -422,6 +464,7 @@ _READ: dict[str, Callable[[Bound, Instruction], tuple[Tensors, Step | None]]] = 
 _INTO: dict[str, Callable[[Bound, Instruction], Step]] = {
     "segment_sum": Bound._sum_into,
     "segment_max": Bound._max_into,
+    "gather_sum": Bound._weighted,
     "by_index": Bound._into,
 }
 
@@ -438,6 +481,11 @@ def _call(one: Instruction, operands: list[Tensors], out: Tensors) -> Step:
         x, y = operands
         return lambda j: function(x[j], y[j], out=out[j])
     return lambda j: function(*(rows[j] for rows in operands), out=out[j])
+
+
+def _bag(rows: Tensor, index: Tensor, first: Tensor, weight: Tensor | None = None) -> Tensor:
+    """`[n, w]`: the sums of rows[index[first[i] : first[i + 1]]], times a weight of each index."""
+    return torch.embedding_bag(rows.contiguous(), index, first, False, 0, False, weight)[0]
 
 
 def columns(rows: Tensor, at: Span | Read) -> Tensor:
