@@ -173,7 +173,8 @@ class TorchExecution:
             number = -1 - number % 2  # two are enough
         if (name, number) not in self.blocks:
             rows = self._new(name, number)
-            self.blocks[name, number] = rows.zero_() if is_back and number == self.rounds else rows
+            is_nothing = name.startswith("back.") and number == self.rounds
+            self.blocks[name, number] = rows.zero_() if is_nothing else rows
         return self.blocks[name, number]
 
     def _in_round(self, name: str, j: int, is_store: bool) -> Tensor:

@@ -485,7 +485,9 @@ def _call(one: Instruction, operands: list[Tensors], out: Tensors) -> Step:
 
 def _bag(rows: Tensor, index: Tensor, first: Tensor, weight: Tensor | None = None) -> Tensor:
     """`[n, w]`: the sums of rows[index[first[i] : first[i + 1]]], times a weight of each index."""
-    return torch.embedding_bag(rows.contiguous(), index, first, False, 0, False, weight)[0]
+    if len(index) > len(rows):
+        rows = rows.contiguous()
+    return torch.embedding_bag(rows, index, first, False, 0, False, weight)[0]
 
 
 def columns(rows: Tensor, at: Span | Read) -> Tensor:
