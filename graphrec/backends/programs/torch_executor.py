@@ -134,6 +134,11 @@ class TorchExecution:
 
     # -------------------------------------------------------------------------------------------- memory
 
+    @staticmethod
+    def is_of_states(name: str) -> bool:
+        """Whether memory that a part writes begins with the rows of the boundary."""
+        return not name.startswith(("d.", "factor.", *_BACK))
+
     def number(self, value: float) -> Tensor:
         """As an operand."""
         if value not in self._numbers:
@@ -188,7 +193,7 @@ class TorchExecution:
         self, name: str, rows: str, part: PartRun, of: list[Level], stored: Span | None = None
     ) -> list[Tensor]:
         """The rows of memory of each level; of what is stored, some columns."""
-        is_state = stored is not None and not name.startswith(("d.", "edge.")) and rows != EDGE
+        is_state = stored is not None and self.is_of_states(name)
 
         def index(level: Level) -> Any:
             return level.edges if rows == EDGE else level.rows if is_state else level.nodes

@@ -636,9 +636,10 @@ class _Compiler:
             return False
         if at.buffer in self.beside.values() or ref.width != after.width or (ref.step != 1 and ref.width > 1):
             return False
-        when = self.when[of.number]
-        if when != self.when[after.number] and (self.program.is_sync or when != BEFORE):
-            return False  # rounds share what is before them, and a reverse may run twice
+        phases = (self.when[of.number], self.when[after.number])
+        # (Rounds share what is before them, and a reverse may run twice.)
+        if phases[0] != phases[1] and (self.program.is_sync or phases != (BEFORE, FORWARD)):
+            return False
         if any(one.key != ref.key and one.value is of and _overlap(one, ref) for one in operands):
             return False
         here = (self.when[after.number], after.number)

@@ -131,7 +131,7 @@ class Bound:
             return run.memory(name, rows, part, self.levels, span)
         memory, (level,) = columns(run.tensor(name), span), self.levels
         is_result = name.startswith("d.")
-        index = level.edges if rows == EDGE else level.nodes if is_result else level.rows
+        index = level.edges if rows == EDGE else level.rows if run.is_of_states(name) else level.nodes
         if isinstance(index, slice):
             return [memory[index]]
         if not is_result:
