@@ -241,9 +241,11 @@ class Bound:
         sent = self._sources(one, one.value.field)
         return self._gathered(sent)
 
-    def _gathered(self, sent: Tensors) -> tuple[Tensors, Step | None]:
+    def _gathered(
+        self, sent: Tensors, views: dict[int, Tensor] | None = None
+    ) -> tuple[Tensors, Step | None]:
         levels = self.levels
-        views = {
+        views = (views or {}) | {
             j: sent[j][level.source_start : level.source_start + level.num_edges]
             for j, level in enumerate(levels)
             if level.source_start is not None
@@ -258,7 +260,9 @@ class Bound:
         """The sums of what sources send, without a row for each edge where possible."""
         (operand,) = one.operands
         sent = [columns(rows, operand) for rows in self._sources(one, operand.key.field)]
-        gathered, gather = self._gathered(sent)
+        # (Where nodes have different numbers of edges, nothing is gathered.)
+        nothing = {j: sent[j][:0] for j, level in enumerate(self.levels) if level.degree is None}
+        gathered, gather = self._gathered(sent, nothing)
         return self._summed(gathered, gather, sent)
 
     def _segment_sum(self, one: Instruction) -> tuple[Tensors, Step | None]:
