@@ -1,10 +1,10 @@
-"""What the executor in PyTorch knows of each level: index tensors, computed once per schedule."""
+"""What the executor in PyTorch knows of each level: index tensors, computed once per schedule where they are read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,69 +18,145 @@ from ...schedule.inboxes import target_position
 Rows = slice | Tensor  # in memory: consecutive ones, or their numbers
 
 
-class Out(NamedTuple):
-    """Rows that a level's nodes sum, those of their out-edges or of the targets of these.
+class Out:
+    """The rows that a level's nodes sum: those of their out-edges, or of the targets of these.
+
+    Args:
+        level: of the nodes.
+        row: `[E + 1]`, of each edge, and of none.
 
     Attributes:
-        index: all of them, node by node.
-        one: `[n]`, the only row of each node, or the number after the last where it has none; None: there are more.
+        is_one: whether no node has more than one.
         start: the first row, if each node has one and they are consecutive.
     """
 
-    index: Tensor
-    one: Tensor | None
-    start: int | None
+    def __init__(self, level: Level, row: np.ndarray) -> None:
+        self._level, self._row = level, row
+        counts = level.out_counts
+        self.is_one = bool(len(counts)) and int(counts.max()) < 2
+        self.start = _start(row[level.cut("one", level.row_slices)]) if self.is_one and counts.min() else None
+
+    @cached_property
+    def index(self) -> Tensor:
+        """All of them, node by node."""
+        host = self._level.host
+        edges = [
+            host.out[host.out_bounds[s.start] : host.out_bounds[s.stop]] for s in self._level.row_slices
+        ]
+        return host.there(self._row[np.concatenate(edges)])
+
+    @cached_property
+    def one(self) -> Tensor:
+        """`[n]`: the only one of each node, or the number after the last where it has none."""
+        return self._level.host.there(self._row[self._level.cut("one", self._level.row_slices)])
 
 
-@dataclass(frozen=True, eq=False)
 class Level:
     """Nodes of one sort that are computed at once, and their inbox edges.
 
+    Args:
+        host: the arrays of the schedule.
+        nodes, edges: the positions and inbox edges.
+        offset: where their states lie, counted from their positions.
+
     Attributes:
-        nodes, edges: their positions and inbox edges.
-        rows: where their states lie, behind those of the boundary.
-        of_sort, edges_of_sort: the same, counted among the nodes and edges of their sort.
         num_nodes, num_edges: n and e.
-        source: `[e]`, the row that each in-edge leaves.
-        source_start: the first of these rows, if they are consecutive.
-        target: `[e]`, the node that it enters, counted in the level.
-        first: `[n]`, where each node's in-edges begin.
+        source_start: the first of the rows that edges leave, if these are consecutive.
         degree: how many in-edges each node has, if all have equally many.
         in_slots: whether the k-th in-edge of every node fills slot k.
-        out, out_targets: the out-edges, and the positions of their targets.
-        out_first: `[n]`, where those of each node begin.
+        has_out: whether any edge leaves the nodes.
     """
 
-    nodes: Rows
-    edges: Rows
-    rows: Rows
-    of_sort: slice
-    edges_of_sort: slice
-    num_nodes: int
-    num_edges: int
-    source: Tensor
-    source_start: int | None
-    target: Tensor
-    first: Tensor
-    degree: int | None
-    in_slots: bool
-    out: Out
-    out_targets: Out
-    out_first: Tensor
-    made: dict[Any, Tensor] = field(default_factory=dict)
+    def __init__(self, host: Host, nodes: list[slice], edges: list[slice], offset: int) -> None:
+        self.host = host
+        self.node_slices, self.edge_slices = _merged(nodes), _merged(edges)
+        self.row_slices = [slice(s.start + offset, s.stop + offset) for s in self.node_slices]
+        self.num_nodes, self.num_edges = (sum(s.stop - s.start for s in of) for of in (nodes, edges))
+        self.source_start = _start(self.cut("source", self.edge_slices))
+        counts = self.counts
+        is_even = len(counts) and counts[0] * len(counts) == self.num_edges and (counts == counts[0]).all()
+        self.degree = int(counts[0]) if is_even else None
+        self.out_counts = self.cut("out_degree", self.row_slices)
+        self.has_out = bool(self.out_counts.any())
 
-    def index(self, plan: Schedule, name: str, count: int) -> Tensor:
-        """`[e]`: for each in-edge target * count + its slot, or relation."""
-        key = (name, count)
-        if key not in self.made:
-            self.made[key] = self.target * count + getattr(plan, name)[self.edges]
-        return self.made[key]
+    def cut(self, name: str, slices: Sequence[slice]) -> np.ndarray:
+        """The rows of one of the host's arrays."""
+        array = getattr(self.host, name)
+        return array[slices[0]] if len(slices) == 1 else np.concatenate([array[s] for s in slices])
 
+    @property
+    def counts(self) -> np.ndarray:
+        """`[n]`: how many in-edges each node has."""
+        if not self.num_edges:  # as for what is computed of all nodes alone
+            return np.zeros(self.num_nodes, np.int64)
+        return self.cut("degree", self.node_slices)
+
+    @cached_property
+    def nodes(self) -> Rows:
+        """The positions."""
+        return self._rows(self.node_slices)
+
+    @cached_property
+    def edges(self) -> Rows:
+        """The inbox edges."""
+        return self._rows(self.edge_slices)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Where the states lie, behind those of the boundary."""
+        return self._rows(self.row_slices)
+
+    def _rows(self, slices: list[slice]) -> Rows:
+        if len(slices) == 1:
+            return slices[0]
+        return self.host.there(np.concatenate([np.arange(s.start, s.stop) for s in slices]))
+
+    @cached_property
+    def in_slots(self) -> bool:
+        """Whether the k-th in-edge of every node fills slot k."""
+        return bool((self.cut("slot", self.edge_slices) == self.cut("place", self.edge_slices)).all())
+
+    @cached_property
+    def source(self) -> Tensor:
+        """`[e]`: the row that each in-edge leaves."""
+        return self.host.there(self.cut("source", self.edge_slices))
+
+    @cached_property
+    def target(self) -> Tensor:
+        """`[e]`: the node that it enters, counted in the level."""
+        return self.host.there(np.repeat(np.arange(self.num_nodes), self.counts))
+
+    @cached_property
+    def first(self) -> Tensor:
+        """`[n]`: where each node's in-edges begin."""
+        return self.host.there(np.cumsum(self.counts) - self.counts)
+
+    @cached_property
     def in_order(self) -> Tensor:
         """`[e]`: 0, 1, 2, …"""
-        if "in_order" not in self.made:
-            self.made["in_order"] = torch.arange(self.num_edges, device=self.source.device)
-        return self.made["in_order"]
+        return self.host.there(np.arange(self.num_edges))
+
+    @cached_property
+    def out_first(self) -> Tensor:
+        """`[n]`: where each node's out-edges begin among them all."""
+        return self.host.there(np.cumsum(self.out_counts) - self.out_counts)
+
+    @cached_property
+    def out(self) -> Out:
+        """The out-edges."""
+        return Out(self, self.host.every_edge)
+
+    @cached_property
+    def out_targets(self) -> Out:
+        """The positions of their targets."""
+        return Out(self, self.host.target)
+
+    def index(self, name: str, count: int) -> Tensor:
+        """`[e]`: for each in-edge target * count + its slot, or relation."""
+        key = f"{name} of {count}"
+        if key not in self.__dict__:
+            self.__dict__[key] = self.target * count + getattr(self.host.plan, name)[self.edges]
+        return self.__dict__[key]
 
 
 @dataclass(frozen=True)
@@ -105,102 +181,65 @@ class Levels:
 @derived
 def levels(plan: Schedule) -> Levels:
     """Of a cell without kinds."""
-    return _Numbers(plan).levels(sorts(plan))
+    return Host(plan).levels(sorts(plan))
 
 
 @derived
 def levels_by_kind(plan: Schedule) -> Levels:
     """The same of a cell with kinds."""
-    return _Numbers(plan).levels(sorts_by_kind(plan))
+    return Host(plan).levels(sorts_by_kind(plan))
 
 
-class _Numbers:
-    """The index arrays of a schedule, on the host, where levels are cut out of them."""
+class Host:
+    """The index arrays of a schedule in numpy, out of which levels are cut.
+
+    Attributes:
+        source, slot: `[E]`, as in the schedule.
+        target: `[E + 1]`, the position that each edge enters; the last one is no edge's.
+        every_edge: `[E + 1]`, 0, 1, 2, …
+        place: `[E]`, how many edges stand before it in the same inbox.
+        degree: `[N]`, the in-edges of each position.
+        out_degree: the out-edges of each row.
+        out, out_bounds: all edges by the row that they leave, and where those of each row begin.
+        one: of each row an edge that leaves it, or -1.
+    """
 
     def __init__(self, plan: Schedule) -> None:
-        self.plan, self.device = plan, plan.device
+        self.plan, count = plan, plan.boundary.shape[0]
         # In rounds the nodes are the boundary rows of the next one; else they stand behind those.
-        self.count = plan.boundary.shape[0]
-        self.offset = 0 if plan.mode == "sync" else self.count
+        self.offset = 0 if plan.mode == "sync" else count
+        rows = max(count, self.offset + plan.num_nodes)
         self.source, self.slot = plan.source.cpu().numpy(), plan.slot.cpu().numpy()
+        self.target = np.append(target_position(plan).cpu().numpy(), plan.num_nodes)
+        self.every_edge = np.arange(plan.num_edges + 1)
         self.degree = degree(plan).cpu().numpy()
-        rows = max(self.count, self.offset + plan.num_nodes)
+        before = np.cumsum(self.degree) - self.degree
+        self.place = self.every_edge[:-1] - np.repeat(before, self.degree)
         self.out_degree = np.bincount(self.source, minlength=rows)
         self.out = np.argsort(self.source, kind="stable")
-        self.out_bounds = np.concatenate([[0], np.cumsum(self.out_degree)])
-        self.target = target_position(plan).cpu().numpy()
+        self.out_bounds = np.append(0, np.cumsum(self.out_degree))
         self.one = np.full(rows, -1)
-        self.one[self.source] = np.arange(plan.num_edges)
-        self.to_edge = np.arange(plan.num_edges + 1)
-        self.to_target = np.append(self.target, plan.num_nodes)  # (the last one is no edge's)
-        self.position = np.arange(plan.num_edges) - np.repeat(
-            np.cumsum(self.degree) - self.degree, self.degree
-        )
+        self.one[self.source] = self.every_edge[:-1]
+
+    def there(self, array: np.ndarray) -> Tensor:
+        """An array as a tensor where the schedule is."""
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.plan.device)
 
     def levels(self, of: list[list[tuple[Sort, slice, slice]]]) -> Levels:
         """Cut them out."""
         flat = [part for level in of for part in level]
-        steps, of_sort, whole = [], {}, {}
-        nodes_so_far, edges_so_far = dict[Sort, int](), dict[Sort, int]()
-        for number, (sort, nodes, edges) in enumerate(flat):
-            n0, e0 = nodes_so_far.get(sort, 0), edges_so_far.get(sort, 0)
-            level = self._level([nodes], [edges], n0, e0)
-            nodes_so_far[sort], edges_so_far[sort] = n0 + level.num_nodes, e0 + level.num_edges
-            steps.append((sort, level))
+        steps = [(sort, Level(self, [nodes], [edges], self.offset)) for sort, nodes, edges in flat]
+        of_sort: dict[Sort, list[int]] = {}
+        for number, (sort, _, _) in enumerate(flat):
             of_sort.setdefault(sort, []).append(number)
-        for sort, numbers in of_sort.items():
-            if len(numbers) == 1:
-                whole[sort] = steps[numbers[0]][1]
-            else:
-                whole[sort] = self._level([flat[i][1] for i in numbers], [flat[i][2] for i in numbers], 0, 0)
-        no_edges = slice(0, 0)
-        boundary = self._level([slice(-self.offset, self.count - self.offset)], [no_edges], 0, 0)
-        boundary = replace(boundary, nodes=boundary.rows)
-        everything = self._level([slice(0, self.plan.num_nodes)], [no_edges], 0, 0)
+        whole = {
+            sort: Level(self, [flat[i][1] for i in numbers], [flat[i][2] for i in numbers], self.offset)
+            for sort, numbers in of_sort.items()
+        }
+        no_edges = [slice(0, 0)]
+        boundary = Level(self, [slice(0, self.plan.boundary.shape[0])], no_edges, 0)
+        everything = Level(self, [slice(0, self.plan.num_nodes)], no_edges, self.offset)
         return Levels(steps, of_sort, whole, boundary, everything)
-
-    def _level(self, nodes: list[slice], edges: list[slice], n0: int, e0: int) -> Level:
-        nodes, edges = _merged(nodes), _merged(edges)
-        rows = [slice(self.offset + s.start, self.offset + s.stop) for s in nodes]
-        n, e = (sum(s.stop - s.start for s in of) for of in (nodes, edges))
-        counts = _cut(self.degree, nodes) if e else np.zeros(n, np.int64)
-        source, position = _cut(self.source, edges), _cut(self.position, edges)
-        out_counts, one = _cut(self.out_degree, rows), _cut(self.one, rows)
-        out = np.concatenate([self.out[self.out_bounds[s.start] : self.out_bounds[s.stop]] for s in rows])
-        each = int(counts[0]) if n and (counts == counts[0]).all() else None
-        return Level(
-            self._rows(nodes),
-            self._rows(edges),
-            self._rows(rows),
-            slice(n0, n0 + n),
-            slice(e0, e0 + e),
-            n,
-            e,
-            self._there(source),
-            _start(source),
-            self._there(np.repeat(np.arange(n), counts)),
-            self._there(np.cumsum(counts) - counts),
-            each,
-            bool((_cut(self.slot, edges) == position).all()),
-            self._out(out, one, out_counts, self.to_edge),
-            self._out(out, one, out_counts, self.to_target),
-            self._there(np.cumsum(out_counts) - out_counts),
-        )
-
-    def _out(self, edges: np.ndarray, one: np.ndarray, counts: np.ndarray, row: np.ndarray) -> Out:
-        return Out(
-            self._there(row[edges]),
-            self._there(row[one]) if not len(counts) or counts.max() < 2 else None,
-            _start(row[one]) if len(counts) and (counts == 1).all() else None,
-        )
-
-    def _there(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
-
-    def _rows(self, slices: list[slice]) -> Rows:
-        if len(slices) == 1:
-            return slices[0]
-        return self._there(np.concatenate([np.arange(s.start, s.stop) for s in slices]))
 
 
 def _merged(slices: list[slice]) -> list[slice]:
@@ -214,11 +253,7 @@ def _merged(slices: list[slice]) -> list[slice]:
     return made
 
 
-def _cut(array: np.ndarray, rows: Iterable[slice]) -> np.ndarray:
-    return np.concatenate([array[s] for s in rows])
-
-
 def _start(numbers: np.ndarray) -> int | None:
-    if not len(numbers) or numbers[-1] - numbers[0] != len(numbers) - 1 or (np.diff(numbers) != 1).any():
+    if not len(numbers) or numbers[-1] - numbers[0] != len(numbers) - 1:
         return None
-    return int(numbers[0])
+    return int(numbers[0]) if (numbers[1:] - numbers[:-1] == 1).all() else None

@@ -296,7 +296,7 @@ class Bound:
         elif level.degree is not None:
             torch.sum(group, 1, out=out)
         else:
-            out.copy_(_bag(rows, level.in_order(), level.first))
+            out.copy_(_bag(rows, level.in_order, level.first))
 
     def _pull(self, one: Instruction) -> tuple[Tensors, Step | None]:
         """The sums over out-edges of what has come back along them."""
@@ -329,7 +329,7 @@ class Bound:
         outs = [level.out_targets if piece.is_of_targets else level.out for level in self.levels]
         width, views = come[0].shape[1], {}
         for j, (level, out) in enumerate(zip(self.levels, outs, strict=True)):
-            if not len(out.index) or self.run.is_last_round(self.part, j):
+            if not level.has_out or self.run.is_last_round(self.part, j):
                 views[j] = come[j][-1:].expand(level.num_nodes, width)
             elif out.start is not None and weight is None:
                 views[j] = come[j][out.start : out.start + level.num_nodes]
@@ -339,7 +339,7 @@ class Bound:
             if weight is not None:
                 share = weight[j].index_select(0, level.out.index).flatten()
                 to.copy_(_bag(come[j], out.index, level.out_first, share))
-            elif out.one is not None:
+            elif out.is_one:
                 torch.index_select(come[j], 0, out.one, out=to)
             else:
                 to.copy_(_bag(come[j], out.index, level.out_first))
@@ -373,7 +373,7 @@ class Bound:
 
         def make(j: int, out: Tensor) -> None:
             flat = rows[j].reshape(-1, value.width)
-            torch.index_select(flat, 0, self.levels[j].index(self.run.plan, value.field, value.count), out=out)
+            torch.index_select(flat, 0, self.levels[j].index(value.field, value.count), out=out)
 
         return self._made(views, EDGE, value.width, make)
 
@@ -388,7 +388,7 @@ class Bound:
         def make(j: int, out: Tensor) -> None:
             level = self.levels[j]
             flat = rows[j].new_zeros(level.num_nodes * value.count, rows[j].shape[1])
-            flat.index_add_(0, level.index(self.run.plan, value.field, value.count), rows[j])
+            flat.index_add_(0, level.index(value.field, value.count), rows[j])
             out.copy_(flat.view(level.num_nodes, -1))
 
         return self._made(views, NODE, value.width, make)
