@@ -16,6 +16,7 @@ from torch import Tensor
 from ...program.compile import LOADS, VIEWS, CellProgram, Part
 from ...program.symbols import EDGE, NODE
 from ...program.values import ZERO, Codes, Ref, Value
+from .torch_operations import ELEMENTWISE, WITH_NUMBER
 
 BEFORE, FORWARD, REVERSE, AFTER = range(4)
 # What reads memory, or reads others in another way: done again in every phase, never kept.
@@ -265,7 +266,7 @@ class _Compiler:
                 self._store("copy", name, codes)
             if phase == self.last:
                 self._end()
-        code = [_merged(of) for of in self.code]
+        code = [_merged(of, self.buffers) for of in self.code]
         self._share(code)
         return TorchPart(self.part, code, self.buffers, self.gradients, self.last)
 
@@ -281,7 +282,23 @@ class _Compiler:
             ((_, _, (ref,)),) = self.b.runs(of)
             assert ref is not None
             block = Block(ref.value.count, (ref.width,), (ref.step,), ref.column)
-            self.gradients.append(Gradient(block, None, self._together(g, rows)))
+            self._add_sum(Gradient(block, None, self._together(g, rows)))
+
+    def _add_sum(self, new: Gradient) -> None:
+        """A sum, or its columns within one that they follow."""
+        old = self.gradients[-1] if self.gradients else new
+        of, to = old.of, new.of
+        if (
+            old.a is None
+            and _follows(old.g, new.g)
+            and old.g.step == 1
+            and (of.captured, of.stride, of.offset + of.shape[0]) == (to.captured, to.stride, to.offset)
+            and of.stride == (1,)
+        ):
+            width = of.shape[0] + to.shape[0]
+            self.gradients[-1] = Gradient(of._replace(shape=(width,)), None, old.g._replace(width=width))
+        else:
+            self.gradients.append(new)
 
     def _block(self, weight: Codes) -> Block:
         column = weight & 0xFFFFFFFF
@@ -663,6 +680,80 @@ def _overlap(one: Ref, other: Ref) -> bool:
     return a <= d and c <= b
 
 
-def _merged(code: list[Instruction]) -> list[Instruction]:
+def _merged(code: list[Instruction], buffers: list[Buffer]) -> list[Instruction]:
     """The same with neighbouring columns that undergo the same operation taken together."""
-    return code
+    made: list[Instruction] = []
+    behind: dict[Any, list[Operand]] = {}  # what keys read
+    for one in code:
+        if isinstance(one.out, Span):
+            place = _place_beside(one, made, behind, buffers)
+            if place is not None:
+                made[place] = _joined(made[place], one)
+                continue
+        else:
+            behind[one.out] = list(one.operands)
+        made.append(one)
+    return made
+
+
+def _place_beside(
+    one: Instruction, made: list[Instruction], behind: dict[Any, list[Operand]], buffers: list[Buffer]
+) -> int | None:
+    """The latest instruction that can do another's work as well as its own, if nothing since stands against it."""
+    if one.op not in ELEMENTWISE and one.op not in WITH_NUMBER or buffers[one.out.buffer].name is not None:
+        return None
+
+    def spans(operand: Any) -> list[Span]:
+        if isinstance(operand, Span):
+            return [operand]
+        return [span for of in behind.get(getattr(operand, "key", None), ()) for span in spans(of)]
+
+    reads = [span for operand in one.operands for span in spans(operand)]
+    for place in range(len(made) - 1, -1, -1):
+        other = made[place]
+        if _are_beside(other, one):
+            return place
+        of_other = [
+            span for operand in (other.bias, *other.operands) if operand is not None for span in spans(operand)
+        ]
+        writes = [other.out] if isinstance(other.out, Span) else []
+        is_read_here = any(isinstance(x, Read) and x.key == other.out for x in one.operands)
+        if is_read_here or _touch(writes, [*reads, one.out]) or _touch(of_other, [one.out]):
+            return None
+    return None
+
+
+def _are_beside(one: Instruction, other: Instruction) -> bool:
+    if (one.op, one.rows, len(one.operands)) != (other.op, other.rows, len(other.operands)):
+        return False
+    if not isinstance(one.out, Span) or not _follows(one.out, other.out):
+        return False
+    if one.op in WITH_NUMBER and one.value.imm != other.value.imm:
+        return False
+    return all(_follows(a, b) for a, b in zip(one.operands, other.operands, strict=True))
+
+
+def _follows(one: Operand, other: Operand) -> bool:
+    """Whether columns are the next ones, or the same single column for all."""
+    if type(one) is not type(other) or one[0] != other[0] or one.step != other.step:
+        return False
+    if one.step == 0 or isinstance(one, Read) and isinstance(one.key, Value) and one.key.op == "const":
+        return one.step == 0 and one.column == other.column
+    return one.step == 1 and other.column == one.column + one.width
+
+
+def _joined(one: Instruction, other: Instruction) -> Instruction:
+    def both(a: Any, b: Any) -> Any:
+        return a._replace(width=a.width + b.width)
+
+    operands = [both(a, b) for a, b in zip(one.operands, other.operands, strict=True)]
+    return one._replace(out=both(one.out, other.out), operands=operands)
+
+
+def _touch(some: list[Span], others: list[Span]) -> bool:
+    def stop(span: Span) -> int:
+        return span.column + (span.width - 1) * max(span.step, 0) + 1
+
+    return any(
+        a.buffer == b.buffer and a.column < stop(b) and b.column < stop(a) for a in some for b in others
+    )
