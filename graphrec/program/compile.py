@@ -209,6 +209,7 @@ class _Compiler:
             self.widths["projected"] = rows.array.size
             project.split = len(project.b.values)
         if self.wanted.anything:
+            self._find_carrying([*parts.values(), boundary])
             for part in (*parts.values(), boundary):
                 self._reverse(part, is_boundary=part is boundary)
             if project is not None:
@@ -303,17 +304,29 @@ class _Compiler:
 
     # -------------------------------------------------------------------------------------------- in reverse
 
+    def _find_carrying(self, parts: list[Part]) -> None:
+        """Which memory depends on anything whose gradient is wanted: perhaps only through what other nodes send."""
+        self.carrying: set[str] = set()
+        found = -1
+        while found < len(self.carrying):
+            found = len(self.carrying)
+            for part in parts:
+                r = Reverse(part.b, self._wants)
+                self.carrying |= {name for name, codes in part.stores.items() if r.any_needs(codes)}
+
     def _wants(self, value: Value) -> bool:
         if value.op == "captured":
             return self.wanted.captured[value.count]
         if value.op in ("gather", "previous"):
-            return True
+            return value.field in self.carrying
         name = value.field
         if name == "x":
             return self.wanted.x
         if name.startswith("own."):
             return self.wanted.initial
-        return name.startswith(("state.", "first.")) or name == "projected" or name in self.wanted.edges
+        if name.startswith(("state.", "first.")):
+            return self.wanted.initial
+        return name == "projected" or name in self.wanted.edges
 
     def _reverse(self, part: Part, is_boundary: bool) -> None:
         b, r = part.b, Reverse(part.b, self._wants)
@@ -329,7 +342,7 @@ class _Compiler:
             if not name.startswith("state.") and name in part.stores:
                 r.add(part.stores[name], self._gradient(b, f"back.{name}", self.widths[name]))
         for name in self.pulled:
-            if name in part.stores:
+            if name in part.stores and name in self.carrying:
                 r.add(part.stores[name], self._pull(b, name))
         r.run(forward)
         self._collect(part, r, is_boundary)
@@ -359,7 +372,7 @@ class _Compiler:
                 self.widths[f"d.initial.{name}"] = self.widths[given]
         else:
             if b.has_edges:
-                for name in self.pulled:
+                for name in filter(self.carrying.__contains__, self.pulled):
                     part.reverse_stores[f"edge.{name}"] = of("gather", name)
             names = (
                 [f"state.{name}" for name in self.fields if name not in self.first] if self.is_sync else []
