@@ -40,9 +40,7 @@ class Out:
     def index(self) -> Tensor:
         """All of them, node by node."""
         host = self._level.host
-        edges = [
-            host.out[host.out_bounds[s.start] : host.out_bounds[s.stop]] for s in self._level.row_slices
-        ]
+        edges = [host.out[host.out_bounds[s.start] : host.out_bounds[s.stop]] for s in self._level.row_slices]
         return host.there(self._row[np.concatenate(edges)])
 
     @cached_property
