@@ -61,7 +61,6 @@ class Level:
         num_nodes, num_edges: n and e.
         source_start: the first of the rows that edges leave, if these are consecutive.
         degree: how many in-edges each node has, if all have equally many.
-        in_slots: whether the k-th in-edge of every node fills slot k.
         has_out: whether any edge leaves the nodes.
     """
 

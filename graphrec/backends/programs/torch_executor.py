@@ -10,8 +10,10 @@ from torch import Tensor
 from ...program.symbols import EDGE
 from ...schedule import Schedule, degree, is_loop
 from .levels import Level, Levels, levels, levels_by_kind
-from .torch_program import AFTER, BEFORE, FORWARD, REVERSE, Span, TorchProgram
-from .torch_steps import Bound, PartRun, columns
+from .torch_instructions import AFTER, BEFORE, FORWARD, REVERSE, Span
+from .torch_program import TorchProgram
+from .torch_rows import PartRun, columns
+from .torch_steps import Bound
 
 _BACK = ("back.", "edge.")
 
@@ -66,12 +68,12 @@ class TorchExecution:
         self.project = self.boundary = None
         if prepared.project is not None:
             self.project = self._alone(prepared.project, layout.everything)
-            self.project.bind(FORWARD).run_all()
+            Bound(self.project, FORWARD).run_all()
         if layout.boundary.num_nodes:
             self.boundary = self._alone(prepared.boundary, layout.boundary, initial)
-            self.boundary.bind(FORWARD).run_all()
+            Bound(self.boundary, FORWARD).run_all()
         for part in self.parts.values():
-            part.bind(BEFORE).run_all()
+            Bound(part, BEFORE).run_all()
         for steps, j in self._in_order(FORWARD):
             for step in steps:
                 step(j)
@@ -82,7 +84,7 @@ class TorchExecution:
 
     def _in_order(self, phase: int) -> list[tuple[list[Any], int]]:
         """The instructions of every level, and which of its part's it is."""
-        bound = {sort: part.bind(phase) for sort, part in self.parts.items()}
+        bound = {sort: Bound(part, phase) for sort, part in self.parts.items()}
         if self.is_sync:
             return [(bound[sort].steps, j) for j in range(self.rounds) for sort, _ in self.layout.steps]
         next_of = dict.fromkeys(bound, 0)
@@ -111,12 +113,12 @@ class TorchExecution:
                 step(j)
         for part in self.parts.values():
             if part.code.last == AFTER:
-                part.bind(AFTER).run_all()
+                Bound(part, AFTER).run_all()
         for part in (self.boundary, self.project):
             if part is not None:
-                part.bind(REVERSE).run_all()
+                Bound(part, REVERSE).run_all()
                 if part.code.last == AFTER:
-                    part.bind(AFTER).run_all()
+                    Bound(part, AFTER).run_all()
         if self.boundary is None:
             for name in self.prepared.boundary.part.reverse_stores:
                 self.tensor(name)
@@ -174,7 +176,9 @@ class TorchExecution:
     def block(self, name: str, number: int) -> Tensor:
         """The memory of one round: the state after that many of them, or what comes back to it."""
         is_back = name.startswith(_BACK)
-        if is_back and number < self.rounds or not is_back and number and not self.program.wanted.anything:
+        if (is_back and number < self.rounds) or (
+            not is_back and number and not self.program.wanted.anything
+        ):
             number = -1 - number % 2  # two are enough
         if (name, number) not in self.blocks:
             rows = self._new(name, number)

@@ -12,7 +12,7 @@ _aten = torch.ops.aten
 
 
 def _softplus(x: Tensor, out: Tensor) -> None:
-    torch._C._nn.softplus(x, out=out)
+    _aten.softplus.out(x, out=out)
 
 
 def _relu(x: Tensor, out: Tensor) -> None:

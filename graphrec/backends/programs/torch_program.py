@@ -1,157 +1,37 @@
-"""A part of a program prepared for the executor in PyTorch: when each value is computed, and where it lies.
-
-What no edge has a say in is computed for all nodes at once before the first level, and what no level waits for (the
-gradients of weights and of x) after the last one.
-"""
+"""A cell's programs prepared for the executor in PyTorch: where values lie, and the instructions that compute them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from torch import Tensor
-
-from ...program.compile import LOADS, VIEWS, CellProgram, Part
+from ...program.compile import VIEWS, CellProgram, Part
 from ...program.symbols import EDGE, NODE
-from ...program.values import ZERO, Codes, Ref, Value
-from .torch_operations import ELEMENTWISE, WITH_NUMBER
+from ...program.values import Codes, Ref, Value
+from .torch_instructions import (
+    AFTER,
+    BEFORE,
+    FORWARD,
+    REVERSE,
+    Block,
+    Buffer,
+    Gradient,
+    Instruction,
+    Operand,
+    Read,
+    Span,
+    TorchPart,
+)
+from .torch_joining import merged, merged_sums, share_buffers
+from .torch_pulls import Pull, find_pulls
+from .torch_timing import Timing
 
-BEFORE, FORWARD, REVERSE, AFTER = range(4)
-# What reads memory, or reads others in another way: done again in every phase, never kept.
-_READS = LOADS | VIEWS | {"pull"}
 # What needs its operands edge by edge; others take those of a node's edges as `[n, degree, w]`.
 _FLAT = frozenset(
     ("segment_sum", "segment_max", "by_index", "sum_each", "sum_all", "repeat_each", "repeat_all", "columns")
 )
 # Where results may not overwrite an operand.
 _APART = _FLAT | {"product", "beside"}
-
-
-class Span(NamedTuple):
-    """Columns of a buffer."""
-
-    buffer: int
-    column: int
-    step: int
-    width: int
-
-
-class Read(NamedTuple):
-    """Columns of what a phase reads, by its key; of a captured tensor or a number, by its value."""
-
-    key: Any
-    column: int
-    step: int
-    width: int
-
-
-Operand = Span | Read
-
-
-@dataclass
-class Buffer:
-    """Rows of one sort of nodes, or of their edges.
-
-    Attributes:
-        name: of the memory that it is, or None.
-        width, rows: its shape.
-        phases: in which it is used: in more than one of them, it is kept for all levels.
-        uses: the first and the last instruction that uses it.
-        slot: of what serves one level at a time: which memory it shares with others.
-    """
-
-    name: str | None
-    width: int
-    rows: str
-    phases: set[int] = field(default_factory=set)
-    uses: tuple[int, int] = (-1, -1)
-    slot: int = -1
-
-
-class Block(NamedTuple):
-    """A matrix within a captured tensor: which one, the shape, the strides, and where it begins.
-
-    A row of numbers is one, too.
-    """
-
-    captured: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-    offset: int
-
-    def of(self, tensors: list[Tensor]) -> Tensor:
-        """The view."""
-        flat = tensors[self.captured]
-        return flat.as_strided(self.shape, self.stride, flat.storage_offset() + self.offset)
-
-
-class Instruction(NamedTuple):
-    """One operation for each level.
-
-    Attributes:
-        op: of the value; copy, accumulate, or gather_sum.
-        rows: of the result.
-        out: where it goes; a key: what is read.
-        operands: what it reads.
-        value: what else it must know.
-        weight, bias: of products.
-    """
-
-    op: str
-    rows: str
-    out: Span | Any
-    operands: list[Operand]
-    value: Value | None = None
-    weight: Block | None = None
-    bias: Operand | None = None
-
-
-class Gradient(NamedTuple):
-    """Of a block of a captured tensor, aᵀ g, or (without a) of a row of its numbers, the sum of g."""
-
-    of: Block
-    a: Operand | None
-    g: Operand
-
-
-@dataclass
-class TorchPart:
-    """A part as instructions.
-
-    Attributes:
-        part: what it was.
-        phases: the instructions of each.
-        buffers: all of them.
-        gradients: what is summed over rows.
-        last: the phase at the end of which it is.
-    """
-
-    part: Part
-    phases: list[list[Instruction]]
-    buffers: list[Buffer]
-    gradients: list[Gradient]
-    last: int
-
-
-class Pull(NamedTuple):
-    """How some columns come back along edges.
-
-    Attributes:
-        start: the first of the columns.
-        memory: where they are: a row for each edge, or one for each target, which all of its edges bring back.
-        is_of_targets: which.
-        weight: the memory of the factor of each edge, or None.
-        codes, factor: what is stored there.
-    """
-
-    start: int
-    memory: str
-    is_of_targets: bool
-    weight: str | None
-    codes: Codes
-    factor: Codes | None
 
 
 @dataclass
@@ -176,7 +56,7 @@ class TorchProgram:
 
 def prepare(program: CellProgram) -> TorchProgram:
     """Instructions for all of a cell's programs."""
-    made = TorchProgram(program, _pulls(program), dict(program.widths), set(program.edge_rows))
+    made = TorchProgram(program, find_pulls(program), dict(program.widths), set(program.edge_rows))
     for pieces in made.pulls.values():
         for piece in pieces:
             made.widths[piece.memory] = len(piece.codes)
@@ -192,42 +72,11 @@ def prepare(program: CellProgram) -> TorchProgram:
     return made
 
 
-def _pulls(program: CellProgram) -> dict[str, list[Pull]]:
-    """What all edges of a target bring back alike is read straight from it."""
-    with_edges = [part for sort, part in program.parts.items() if sort[1]]
-    names = [name for name in program.widths if name.startswith("edge.")]
-    if len(with_edges) != 1:
-        return {name: [Pull(0, name, False, None, np.zeros(program.widths[name]), None)] for name in names}
-    (part,) = with_edges
-    return {
-        name: [
-            _pull(part, f"{name}:{start}", codes[start:stop], start, ref)
-            for start, stop, (ref,) in part.b.runs(codes)
-        ]
-        for name, codes in part.reverse_stores.items()
-        if name in names
-    }
-
-
-def _pull(part: Part, memory: str, codes: Codes, start: int, ref: Ref | None) -> Pull:
-    weight = None
-    if ref is not None and ref.value.op == "mul" and ref.is_whole:
-        for one, other in (ref.value.args, ref.value.args[::-1]):
-            is_factor = other.step == 0 and other.value.rows == EDGE and other.value.number < part.split
-            if one.value.op == "to_edges" and is_factor:
-                ref, weight = one, other.codes[:1]
-                break
-    if ref is None or ref.value.op != "to_edges" or ref.step != 1 or ref.value.args[0].step != 1:
-        return Pull(start, memory, False, None, codes, None)
-    (of,) = ref.value.args
-    of = Ref(of.value, of.column + ref.column, 1, ref.width)
-    return Pull(start, memory, True, None if weight is None else f"factor.{memory}", of.codes, weight)
-
-
 class _Compiler:
     def __init__(self, prepared: TorchProgram, part: Part) -> None:
         self.program, self.part, self.b = prepared.program, part, part.b
         self.widths, self.edge_rows = prepared.widths, prepared.edge_rows
+        self.timing = Timing(part, prepared.pulls, self.program.is_sync)
         self.buffers: list[Buffer] = []
         self.home: dict[int, Span] = {}
         self.beside: dict[bytes, int] = {}  # buffers of codes that lie side by side
@@ -236,44 +85,28 @@ class _Compiler:
         self.code: list[list[Instruction]] = [[], [], [], []]
         self.read: set[Any] = set()  # the keys of what the phase has read
         self.gradients: list[Gradient] = []
-        # In rounds every level is the whole: what comes after it is done at once.
-        self.last = REVERSE if self.program.is_sync else AFTER
-        self.stores: list[dict[str, Codes]] = [{}, dict(part.stores), {}, {}]
-        for name, codes in part.reverse_stores.items():
-            if name.startswith("edge."):
-                for piece in prepared.pulls[name]:
-                    is_apart = piece.memory != name
-                    self.stores[REVERSE][piece.memory] = piece.codes if is_apart else codes
-                    if piece.weight is not None and piece.factor is not None:
-                        self.stores[FORWARD][piece.weight] = piece.factor
-            else:
-                self.stores[REVERSE if name.startswith("back.") else self.last][name] = codes
-        self.summed = [(w.weight, w.a, w.g, w.rows) for w in part.weights]
-        for one in part.sums:
-            for start, stop, _ in part.b.runs(one.of):
-                self.summed.append((one.of[start:stop], None, one.g[start:stop], one.rows))
-        self._find_phases()
-        self._fold_sums()
-        self._find_uses()
 
     def prepared(self) -> TorchPart:
+        """The instructions."""
+        timing = self.timing
         self._place()
-        for phase, values in enumerate(self.order):
+        for phase, values in enumerate(timing.order):
             self.phase, self.read = phase, set()
             for value in values:
                 self._compute(value)
-            for name, codes in self.stores[phase].items():
+            for name, codes in timing.stores[phase].items():
                 self._store("copy", name, codes)
-            if phase == self.last:
+            if phase == timing.last:
                 self._end()
-        code = [_merged(of, self.buffers) for of in self.code]
-        self._share(code)
-        return TorchPart(self.part, code, self.buffers, self.gradients, self.last)
+        code = [merged(of, self.buffers) for of in self.code]
+        made = TorchPart(self.part, code, self.buffers, merged_sums(self.gradients), timing.last)
+        share_buffers(made)
+        return made
 
     def _end(self) -> None:
         for name, codes in self.part.reverse_adds.items():
             self._store("accumulate", name, codes)
-        for of, a, g, rows in self.summed:
+        for of, a, g, rows in self.timing.summed:
             if a is not None:
                 self.gradients.append(
                     Gradient(self._block(of), self._together(a, rows), self._together(g, rows))
@@ -282,23 +115,7 @@ class _Compiler:
             ((_, _, (ref,)),) = self.b.runs(of)
             assert ref is not None
             block = Block(ref.value.count, (ref.width,), (ref.step,), ref.column)
-            self._add_sum(Gradient(block, None, self._together(g, rows)))
-
-    def _add_sum(self, new: Gradient) -> None:
-        """A sum, or its columns within one that they follow."""
-        old = self.gradients[-1] if self.gradients else new
-        of, to = old.of, new.of
-        if (
-            old.a is None
-            and _follows(old.g, new.g)
-            and old.g.step == 1
-            and (of.captured, of.stride, of.offset + of.shape[0]) == (to.captured, to.stride, to.offset)
-            and of.stride == (1,)
-        ):
-            width = of.shape[0] + to.shape[0]
-            self.gradients[-1] = Gradient(of._replace(shape=(width,)), None, old.g._replace(width=width))
-        else:
-            self.gradients.append(new)
+            self.gradients.append(Gradient(block, None, self._together(g, rows)))
 
     def _block(self, weight: Codes) -> Block:
         column = weight & 0xFFFFFFFF
@@ -307,171 +124,27 @@ class _Compiler:
         across = int(column[0, 1]) - first if column.shape[1] > 1 else 1
         return Block(self.b.value(weight.flat[0]).count, weight.shape, (down, across), first)
 
-    def _share(self, code: list[list[Instruction]]) -> None:
-        """Buffers of one phase share memory if one is used no more when the other begins."""
-        for phase, instructions in enumerate(code):
-            reads: dict[Any, list[Any]] = {}  # what lies behind each key
-
-            def note(operand: Any, number: int, phase: int = phase, reads: Any = reads) -> None:
-                if isinstance(operand, Span):
-                    buffer = self.buffers[operand.buffer]
-                    buffer.phases.add(phase)
-                    buffer.uses = (number if buffer.uses[0] < 0 else buffer.uses[0], number)
-                elif isinstance(operand, Read):
-                    for one in reads.get(operand.key, ()):
-                        note(one, number)
-
-            for number, one in enumerate(instructions):
-                for operand in (one.out, one.bias, *one.operands):
-                    note(operand, number)
-                if not isinstance(one.out, Span):
-                    reads[one.out] = list(one.operands)
-            if phase == self.last:
-                for gradient in self.gradients:
-                    note(gradient.a, len(instructions))
-                    note(gradient.g, len(instructions))
-        free: list[tuple[int, tuple[Any, ...], int]] = []  # until when, what, and the number
-        count = 0
-        for buffer in sorted(self.buffers, key=lambda buffer: buffer.uses[0]):
-            if buffer.name is None and len(buffer.phases) == 1:
-                kind = (*buffer.phases, buffer.rows, buffer.width)
-                slot = next((one for one in free if one[1] == kind and one[0] < buffer.uses[0]), None)
-                if slot is None:
-                    slot, count = (0, kind, count), count + 1
-                else:
-                    free.remove(slot)
-                buffer.slot = slot[2]
-                free.append((buffer.uses[1], kind, buffer.slot))
-
-    # -------------------------------------------------------------------------------------------- phases
-
-    def is_read(self, value: Value) -> bool:
-        """Whether it is read again in every phase: also the sum of what sources send."""
-        if value.op in ("segment_sum", "by_index"):
-            return value.args[0].value.op == "gather"
-        return value.op in _READS
-
-    def _find_phases(self) -> None:
-        part, is_hoisted = self.part, self.b.has_edges
-        forward = part.needed(self._roots(part.stores.values()))
-        self.when: dict[int, int] = {}
-        waits: set[int] = set()
-        for value in forward:
-            if value.op in ("gather", "previous") or any(v.number in waits for v in part.operands(value)):
-                waits.add(value.number)
-            is_early = is_hoisted and value.number not in waits
-            self.when[value.number] = BEFORE if is_early else FORWARD
-        in_loop = part.needed(self._roots(self.stores[REVERSE].values()), lambda v: v.number in self.when)
-        for value in in_loop:
-            self.when.setdefault(value.number, REVERSE)
-        codes = [*self.stores[self.last].values(), *part.reverse_adds.values()]
-        codes += [side for _, a, g, _ in self.summed for side in (a, g) if side is not None]
-        for value in part.needed(self._roots(codes), lambda v: v.number in self.when):
-            self.when.setdefault(value.number, self.last)
-        self.order: list[list[Value]] = [[], [], [], []]
-        for number in sorted(self.when):
-            value = self.b.values[number]
-            if not self.is_read(value):
-                self.order[self.when[number]].append(value)
-
-    def _roots(self, codes: Any) -> list[Value]:
-        return [value for of in codes for value in self.part.values_in(of)]
-
-    def _fold_sums(self) -> None:
-        """A product to which something is added, and which is read by nothing else, begins with that."""
-        readers: dict[int, list[Value]] = {}
-        direct = {v.number for of in self._all_codes() for v in self.part.values_in(of)}
-        for number in self.when:
-            for operand in self.part.operands(self.b.values[number]):
-                readers.setdefault(operand.number, []).append(self.b.values[number])
-        self.folded: dict[int, tuple[Value, Ref]] = {}  # the sum: its product, and what is added
-        for number, when in self.when.items():
-            value = self.b.values[number]
-            if value.op != "add":
-                continue
-            for ref, other in sorted(zip(value.args, value.args[::-1], strict=True), key=_by_number):
-                product = ref.value
-                if (
-                    product.op == "product"
-                    and product.bias is None
-                    and ref.is_whole
-                    and readers[product.number] == [value]
-                    and product.number not in direct
-                    and self.when[product.number] == when
-                    and other.step == 1
-                    and other.value.rows in (None, value.rows)
-                    and other.value.op != "const"
-                ):
-                    self.folded[number] = (product, other)
-                    break
-        self.inside = {product.number: number for number, (product, _) in self.folded.items()}
-        self._find_bags(readers, direct)
-
-    def _find_bags(self, readers: dict[int, list[Value]], direct: set[int]) -> None:
-        """Sums of what sources send, with a factor for each edge, need no row for each of them."""
-        self.bags: dict[int, tuple[Ref, Ref]] = {}
-        for number, when in self.when.items():
-            value = self.b.values[number]
-            if value.op != "segment_sum" or not value.args[0].is_whole:
-                continue
-            scaled = value.args[0].value
-            if scaled.op != "mul" or readers[scaled.number] != [value] or scaled.number in direct:
-                continue
-            for weight, gathered in (scaled.args, scaled.args[::-1]):
-                if gathered.value.op == "gather" and gathered.step == 1 and weight.step == 0:
-                    if weight.value.rows == EDGE and self.when[scaled.number] == when:
-                        self.bags[number] = (weight, gathered)
-                        self.inside[scaled.number] = number
-
-    def _all_codes(self) -> Iterator[Codes]:
-        for stores in (*self.stores, self.part.reverse_adds):
-            yield from stores.values()
-        for _, a, g, _ in self.summed:
-            yield from (g,) if a is None else (a, g)
-
-    def _find_uses(self) -> None:
-        """When the columns of each value are read last, through whatever reads it in another way."""
-        self.uses: dict[int, list[tuple[tuple[int, float], Ref]]] = {}
-        for phase, stores in enumerate((*self.stores, self.part.reverse_adds)):
-            for codes in stores.values():
-                self._use_codes(codes, (min(phase, self.last), float("inf")))
-        for _, a, g, _ in self.summed:
-            for codes in (a, g):
-                if codes is not None:
-                    self._use_codes(codes, (self.last, float("inf")))
-        for number in sorted(self.when, reverse=True):
-            value = self.b.values[number]
-            when = self.inside.get(number, number)
-            if self.is_read(value) or value.op == "beside":
-                keys = [key for key, _ in self.uses.get(number, ())]
-            else:
-                keys = [(self.when[when], when)]
-            for key in keys:
-                for ref in value.args:
-                    self.uses.setdefault(ref.value.number, []).append((key, ref))
-                for codes in (value.a, value.bias):
-                    if codes is not None:
-                        self._use_codes(codes, key)
-
-    def _use_codes(self, codes: Codes, key: tuple[int, float]) -> None:
-        for _, _, (ref,) in self.b.runs(codes):
-            if ref is not None:
-                self.uses.setdefault(ref.value.number, []).append((key, ref))
-
     # -------------------------------------------------------------------------------------------- homes
 
     def _place(self) -> None:
         for phase in (FORWARD, REVERSE, AFTER):
-            for name, codes in self.stores[phase].items():
+            for name, codes in self.timing.stores[phase].items():
                 rows = EDGE if name in self.edge_rows else NODE
                 buffer = self._memory(name)
                 for start, _, (ref,) in self.b.runs(codes):
-                    if ref is not None and self._may_live(ref, rows) and self.when[ref.value.number] == phase:
+                    if (
+                        ref is not None
+                        and self._may_live(ref, rows)
+                        and self.timing.when[ref.value.number] == phase
+                    ):
                         self.home[ref.value.number] = Span(buffer, start, 1, ref.width)
         wanted = [
-            (codes, rows, self.last) for _, a, g, rows in self.summed for codes in (a, g) if codes is not None
+            (codes, rows, self.timing.last)
+            for _, a, g, rows in self.timing.summed
+            for codes in (a, g)
+            if codes is not None
         ]
-        for phase, values in enumerate(self.order):
+        for phase, values in enumerate(self.timing.order):
             for value in values:
                 wanted += [(of, value.rows or NODE, phase) for of in (value.a, value.bias) if of is not None]
         for codes, rows, phase in sorted(wanted, key=lambda one: -len(one[0])):
@@ -492,10 +165,10 @@ class _Compiler:
         return (
             ref.is_whole
             and value.rows == rows
-            and not self.is_read(value)
+            and not self.timing.is_read(value)
             and value.op != "beside"
             and value.number not in self.home
-            and value.number not in self.inside
+            and value.number not in self.timing.inside
         )
 
     def _make_beside(self, codes: Codes, rows: str, phase: int) -> None:
@@ -509,7 +182,7 @@ class _Compiler:
         for start, ref in pieces:
             if ref is not None and self._may_live(ref, rows):
                 # In rounds, what is computed before them is the same for all.
-                when = self.when[ref.value.number]
+                when = self.timing.when[ref.value.number]
                 if when == phase or not (self.program.is_sync and BEFORE in (when, phase)):
                     self.home[ref.value.number] = Span(buffer, start, 1, ref.width)
 
@@ -569,15 +242,16 @@ class _Compiler:
 
     def _operand(self, ref: Ref, flat: bool = False) -> Operand:
         """Columns of a value, which is read now if it is of those that are read."""
-        value = ref.value
+        value, flat = ref.value, flat or ref.step < 0
         if value.op in ("captured", "const"):
             return Read(value, ref.column, ref.step, ref.width)
         if value.op == "beside":
+            assert value.a is not None
             whole = self._together(value.a, value.rows or NODE)
             found = whole._replace(
                 column=whole.column + ref.column * whole.step, step=ref.step, width=ref.width
             )
-        elif self.is_read(value):
+        elif self.timing.is_read(value):
             found = Read(self._reading(value, flat), ref.column, ref.step, ref.width)
         else:
             at = self.home[value.number]
@@ -595,7 +269,7 @@ class _Compiler:
         key = (value.number, flat)
         if key in self.read:
             return key
-        op = value.op
+        op, operands = value.op, list[Operand]()
         if op == "segment_sum" and (value.args[0].value.number, False) not in self.read:
             op, operands = "gather_sum", [_gathered(*value.args)]
         else:
@@ -605,23 +279,27 @@ class _Compiler:
         return key
 
     def _compute(self, value: Value) -> None:
-        if value.number in self.inside or value.op == "beside":
-            return
         rows = value.rows or NODE
-        if value.number in self.bags:
-            weight, gathered = self.bags[value.number]
+        if value.number in self.timing.inside or value.op == "beside":
+            return
+        if value.number in self.timing.folded:
+            self._multiply(value, *self.timing.folded[value.number])
+        elif value.op == "product":
+            self._multiply(value, value, None)
+        elif value.number in self.timing.bags:
+            weight, gathered = self.timing.bags[value.number]
             operands = [_gathered(gathered), self._operand(weight)]
             self._emit(Instruction("gather_sum", rows, self._out(value, []), operands, value))
-            return
-        product, added = self.folded.get(value.number, (None, None))
-        if product is None and value.op == "product":
-            product = value
-        if product is None:
+        else:
             operands = [self._operand(ref, value.op in _FLAT) for ref in value.args]
             out = self._out(value, [] if value.op in _APART else value.args)
             self._emit(Instruction(value.op, rows, out, operands, value))
-            return
-        operands = [self._together(product.a, rows)]
+
+    def _multiply(self, value: Value, product: Value, added: Ref | None) -> None:
+        """A product, and what is added to it."""
+        assert product.a is not None
+        assert product.weight is not None
+        rows, operands = value.rows or NODE, [self._together(product.a, product.rows or NODE)]
         bias = None
         if added is not None:
             bias = self._operand(added, flat=True)
@@ -631,8 +309,8 @@ class _Compiler:
                 bias = self._operand(pieces[0])
             else:
                 bias = self._together(product.bias, rows)
-        is_beside = added is not None and all(v is not added.value for v in self.part.values_in(product.a))
-        out = self._out(value, [added] if added is not None and is_beside else [])
+        over = [] if added is None or added.value in self.part.values_in(product.a) else [added]
+        out = self._out(value, over)
         self._emit(Instruction("product", rows, out, operands, product, self._block(product.weight), bias))
 
     def _out(self, value: Value, over: list[Ref]) -> Span:
@@ -653,18 +331,14 @@ class _Compiler:
             return False
         if at.buffer in self.beside.values() or ref.width != after.width or (ref.step != 1 and ref.width > 1):
             return False
-        phases = (self.when[of.number], self.when[after.number])
+        phases = (self.timing.when[of.number], self.timing.when[after.number])
         # (Rounds share what is before them, and a reverse may run twice.)
         if phases[0] != phases[1] and (self.program.is_sync or phases != (BEFORE, FORWARD)):
             return False
         if any(one.key != ref.key and one.value is of and _overlap(one, ref) for one in operands):
             return False
-        here = (self.when[after.number], after.number)
-        return all(key <= here or not _overlap(ref, other) for key, other in self.uses[of.number])
-
-
-def _by_number(pair: tuple[Ref, Ref]) -> int:
-    return -pair[0].value.number
+        here = (self.timing.when[after.number], after.number)
+        return all(key <= here or not _overlap(ref, other) for key, other in self.timing.uses[of.number])
 
 
 def _gathered(ref: Ref) -> Read:
@@ -678,85 +352,3 @@ def _overlap(one: Ref, other: Ref) -> bool:
 
     (a, b), (c, d) = ends(one), ends(other)
     return a <= d and c <= b
-
-
-def _merged(code: list[Instruction], buffers: list[Buffer]) -> list[Instruction]:
-    """The same with neighbouring columns that undergo the same operation taken together."""
-    made: list[Instruction] = []
-    behind: dict[Any, list[Operand]] = {}  # what keys read
-    for one in code:
-        if isinstance(one.out, Span):
-            place = _place_beside(one, made, behind, buffers)
-            if place is not None:
-                made[place] = _joined(made[place], one)
-                continue
-        else:
-            behind[one.out] = list(one.operands)
-        made.append(one)
-    return made
-
-
-def _place_beside(
-    one: Instruction, made: list[Instruction], behind: dict[Any, list[Operand]], buffers: list[Buffer]
-) -> int | None:
-    """The latest instruction that can do another's work as well as its own, if nothing since stands against it."""
-    if one.op not in ELEMENTWISE and one.op not in WITH_NUMBER or buffers[one.out.buffer].name is not None:
-        return None
-
-    def spans(operand: Any) -> list[Span]:
-        if isinstance(operand, Span):
-            return [operand]
-        return [span for of in behind.get(getattr(operand, "key", None), ()) for span in spans(of)]
-
-    reads = [span for operand in one.operands for span in spans(operand)]
-    for place in range(len(made) - 1, -1, -1):
-        other = made[place]
-        if _are_beside(other, one):
-            return place
-        of_other = [
-            span
-            for operand in (other.bias, *other.operands)
-            if operand is not None
-            for span in spans(operand)
-        ]
-        writes = [other.out] if isinstance(other.out, Span) else []
-        is_read_here = any(isinstance(x, Read) and x.key == other.out for x in one.operands)
-        if is_read_here or _touch(writes, [*reads, one.out]) or _touch(of_other, [one.out]):
-            return None
-    return None
-
-
-def _are_beside(one: Instruction, other: Instruction) -> bool:
-    if (one.op, one.rows, len(one.operands)) != (other.op, other.rows, len(other.operands)):
-        return False
-    if not isinstance(one.out, Span) or not _follows(one.out, other.out):
-        return False
-    if one.op in WITH_NUMBER and one.value.imm != other.value.imm:
-        return False
-    return all(_follows(a, b) for a, b in zip(one.operands, other.operands, strict=True))
-
-
-def _follows(one: Operand, other: Operand) -> bool:
-    """Whether columns are the next ones, or the same single column for all."""
-    if type(one) is not type(other) or one[0] != other[0] or one.step != other.step:
-        return False
-    if one.step == 0 or isinstance(one, Read) and isinstance(one.key, Value) and one.key.op == "const":
-        return one.step == 0 and one.column == other.column
-    return one.step == 1 and other.column == one.column + one.width
-
-
-def _joined(one: Instruction, other: Instruction) -> Instruction:
-    def both(a: Any, b: Any) -> Any:
-        return a._replace(width=a.width + b.width)
-
-    operands = [both(a, b) for a, b in zip(one.operands, other.operands, strict=True)]
-    return one._replace(out=both(one.out, other.out), operands=operands)
-
-
-def _touch(some: list[Span], others: list[Span]) -> bool:
-    def stop(span: Span) -> int:
-        return span.column + (span.width - 1) * max(span.step, 0) + 1
-
-    return any(
-        a.buffer == b.buffer and a.column < stop(b) and b.column < stop(a) for a in some for b in others
-    )
