@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +19,18 @@ from .torch_rows import PartRun, columns
 from .torch_steps import Bound
 
 _BACK = ("back.", "edge.")
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Python's garbage collector looks at all objects again and again while so many views are made at once."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class TorchExecution:
@@ -84,7 +99,8 @@ class TorchExecution:
 
     def _in_order(self, phase: int) -> list[tuple[list[Any], int]]:
         """The instructions of every level, and which of its part's it is."""
-        bound = {sort: Bound(part, phase) for sort, part in self.parts.items()}
+        with _collector_paused():
+            bound = {sort: Bound(part, phase) for sort, part in self.parts.items()}
         if self.is_sync:
             return [(bound[sort].steps, j) for j in range(self.rounds) for sort, _ in self.layout.steps]
         next_of = dict.fromkeys(bound, 0)
@@ -217,7 +233,7 @@ class TorchExecution:
         start = self.offset if is_state else 0
         every = [level for _, level in self.layout.steps]
         sizes = [level.num_edges if rows == EDGE else level.num_nodes for level in every]
-        cuts = tensor[start : start + sum(sizes)].split(sizes)
+        cuts = tensor[start : start + sum(sizes)].split_with_sizes(sizes)
         return [cuts[number] for number in part.numbers]
 
     def sent(self, name: str, part: PartRun, count: int) -> list[Tensor]:

@@ -76,6 +76,16 @@ class LevelRows:
         self.moves: list[tuple[Tensor, Tensor, Tensor]] = []
         self._spans: dict[Span, Tensors] = {}
         self._slots: dict[int, Tensor] = {}
+        self._sizes: dict[str, list[int]] = {}
+        self._groups: dict[
+            int, tuple[Tensors, Tensors]
+        ] = {}  # by the identity of the first, which is kept with it
+
+    def sizes(self, rows: str) -> list[int]:
+        """The numbers of nodes or edges of all levels."""
+        if rows not in self._sizes:
+            self._sizes[rows] = [self.num_rows(level, rows) for level in self.levels]
+        return self._sizes[rows]
 
     def num_rows(self, level: Level, rows: str) -> int:
         """Of nodes or of edges."""
@@ -91,14 +101,14 @@ class LevelRows:
         part, buffer = self.part, self.part.code.buffers[span.buffer]
         if buffer.name is not None:
             return self._stored(buffer.name, buffer.rows, span)
-        sizes = [self.num_rows(level, buffer.rows) for level in self.levels]
+        sizes = self.sizes(buffer.rows)
         if len(buffer.phases) > 1:
             rows = columns(part.keep(span.buffer), span)
             if self.is_whole:
                 return [rows]
             if part.is_repeated and BEFORE in buffer.phases:
                 return [rows] * self.count
-            return list(rows.split(sizes))
+            return list(rows.split_with_sizes(sizes))
         if buffer.slot not in self._slots:
             self._slots[buffer.slot] = self.run.like.new_empty(max(sizes), buffer.width)
         return heads(columns(self._slots[buffer.slot], span), sizes)
@@ -137,12 +147,16 @@ class LevelRows:
         """Rows of edges as `[n, degree, w]`, where all nodes have equally many."""
         if rows != EDGE or not self.is_grouped:
             return tensors
-        return [
-            rows.unflatten(0, (level.num_nodes, level.degree))
-            if level.degree not in (None, 1) and rows.dim() == 2
-            else rows
-            for rows, level in zip(tensors, self.levels, strict=True)
-        ]
+        if id(tensors) not in self._groups:
+            made = [_group(rows, level) for rows, level in zip(tensors, self.levels, strict=True)]
+            self._groups[id(tensors)] = (tensors, made)
+        return self._groups[id(tensors)][1]
+
+
+def _group(rows: Tensor, level: Level) -> Tensor:
+    if level.degree is None or level.degree == 1 or rows.dim() != 2:
+        return rows
+    return rows.view(level.num_nodes, level.degree, rows.shape[1])
 
 
 def columns(rows: Tensor, at: Span | Read) -> Tensor:
