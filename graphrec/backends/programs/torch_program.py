@@ -269,7 +269,8 @@ class _Compiler:
         key = (value.number, flat)
         if key in self.read:
             return key
-        op, operands = value.op, list[Operand]()
+        op = value.op
+        operands: list[Operand]
         if op == "segment_sum" and (value.args[0].value.number, False) not in self.read:
             op, operands = "gather_sum", [_gathered(*value.args)]
         else:
