@@ -13,6 +13,7 @@ from ...cprogram import Structure
 from ...program.recording import Sort, sorts, sorts_by_kind
 from ...schedule import Schedule
 from ...schedule.inboxes import target_position
+from .order import Order, order_of
 
 
 class Layout:
@@ -63,6 +64,7 @@ class Layout:
         self.boundary_first = out_first[: boundary + 1]
         self._slots = {"slot": plan.slot, "relation": plan.relation}
         self._made: dict[Any, Any] = {}
+        self.frames: dict[Any, Any] = {}  # of programs on it
 
     def _segments(
         self, bounds: list[Any], part_of: Tensor, parts: int
@@ -79,9 +81,11 @@ class Layout:
                 at += count
         return made
 
-    def rows(self, field: Tensor) -> Tensor:
-        """Of the schedule's positions, in the order of rows here."""
-        return field if self.perm is None else field.index_select(0, self.perm)
+    def order(self, plan: Schedule) -> Order:
+        """From the structure's nodes and edges to the rows here."""
+        if self.perm is None or self.inv_perm is None or self.edge is None:
+            return order_of(plan)
+        return Order(plan.perm[self.perm], self.inv_perm[plan.inv_perm], plan.edge[self.edge])
 
     def index(self, name: str) -> Tensor:
         """An index of the executor; see `assemble`."""
