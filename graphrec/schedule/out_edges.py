@@ -37,7 +37,7 @@ class OutEdges(NamedTuple):
 def out_edges(plan: Schedule) -> OutEdges:
     """For a schedule in async mode; level 0 is the boundary rows, level k + 1 those of step k."""
     rows = torch.tensor(plan.steps.row_bounds, device=plan.device)
-    edges = torch.tensor(plan.steps.edge_bounds, device=plan.device)
+    edges = plan.steps.edges.to(plan.device)
     level = torch.searchsorted(rows, plan.source, right=True) - 1
     # Empty levels (no boundary rows) share their bound with the next one; searchsorted finds the last of them.
     step = torch.searchsorted(edges, torch.arange(plan.num_edges, device=plan.device), right=True) - 1

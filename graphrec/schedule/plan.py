@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -26,27 +27,50 @@ class Step(NamedTuple):
     degree: int | None  # how many edges each node here receives, if all receive equally many
 
 
+# Of the levels of a schedule, each a host integer.
+Numbers = Sequence[int] | Tensor
+
+
+def _on_host(numbers: Numbers) -> Tensor:
+    return numbers.cpu() if isinstance(numbers, Tensor) else torch.tensor(numbers, dtype=torch.long)
+
+
 class Steps(Sequence[Step]):
     """The steps of a schedule, made on demand: a chain of a million nodes has a million."""
 
     def __init__(
         self,
-        nodes: list[int],
-        edges: list[int],
-        fewest: list[int],
-        most: list[int],
+        nodes: Numbers,
+        edges: Numbers,
+        fewest: Numbers,
+        most: Numbers,
         boundary: int,
         rounds: int | None,
-    ):
-        self._nodes = nodes
-        self._edges = edges
-        self._fewest = fewest  # edges that a node of each level receives
-        self._most = most
+    ) -> None:
+        self.nodes, self.edges = _on_host(nodes), _on_host(edges)  # tensors: where those of each level begin
+        self._each = _on_host(fewest), _on_host(most)  # edges that a node of each level receives
         self._boundary = boundary
         self._rounds = rounds
 
+    # As lists, whose numbers are read fast; a schedule may have a million levels, and never be run step by step.
+    @cached_property
+    def _nodes(self) -> list[int]:
+        return self.nodes.tolist()
+
+    @cached_property
+    def _edges(self) -> list[int]:
+        return self.edges.tolist()
+
+    @cached_property
+    def _fewest(self) -> list[int]:
+        return self._each[0].tolist()
+
+    @cached_property
+    def _most(self) -> list[int]:
+        return self._each[1].tolist()
+
     def __len__(self) -> int:
-        return len(self._fewest) if self._rounds is None else self._rounds
+        return len(self._each[0]) if self._rounds is None else self._rounds
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
@@ -66,7 +90,10 @@ class Steps(Sequence[Step]):
         return Step(number, nodes, edges, degree)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Steps) and vars(self) == vars(other)
+        return isinstance(other, Steps) and self._content() == other._content()
+
+    def _content(self) -> tuple[Any, ...]:
+        return self._nodes, self._edges, self._fewest, self._most, self._boundary, self._rounds
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -13,6 +13,7 @@ ROOT = Path(graphrec.__file__).parent
 # Packages and modules of graphrec, each of which imports only those before it, also in functions and for types alone.
 ORDER = (
     *(
+        "clib",
         "structure",
         "io",
         "operators",

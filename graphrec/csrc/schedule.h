@@ -1,0 +1,46 @@
+// The scheduler: levels, orders and sorted edges of graphs of any size, by counting sorts.
+//
+// All numbers are 64-bit integers; N nodes, E edges. Nothing is kept between calls, and nothing is written but what is
+// named `out` here. A function returns a count that is 0 or more, or one of the codes below, after which what it has
+// written means nothing.
+#pragma once
+#include <stdint.h>
+
+#include "export.h"
+
+enum ScheduleError {
+  CYCLE = -1,       // nodes depend on themselves
+  NOT_A_NODE = -2,  // a number that is not that of a node, a level or a slot
+  NO_MEMORY = -3,
+};
+
+// The length of the longest path to each node, out level[N]. Returns how many levels there are.
+GRAPHREC_EXPORT int64_t graphrec_levels(int64_t nodes, int64_t edges, const int64_t* source, const int64_t* target, int64_t* level);
+
+// The nodes by level, in a level by kind (null: none), and then by number: out perm[N], its inverse inv_perm[N], and
+// where each level begins, bounds[levels + 1]. Returns whether perm counts up.
+GRAPHREC_EXPORT int64_t graphrec_order(int64_t nodes, int64_t levels, const int64_t* level, const int64_t* kind, int64_t* perm,
+                       int64_t* inv_perm, int64_t* bounds);
+
+// The edges sorted by the position of their target, and then by slot; edges that agree in both remain in order.
+struct Inboxes {
+  int64_t nodes, edges, levels;
+  const int64_t* bounds;                    // [levels + 1]: the positions of each level
+  const int64_t* position;                  // [N]: of each node; null: source and target are positions already
+  const int64_t *source, *target, *slot;    // [E]
+  const int64_t *edge, *relation;           // [E]; null: the edges are 0, 1, 2, …; there are no relations
+  int64_t *out_source, *out_target;         // [E]: position of the source; of the target, counted from its level's first
+  int64_t *out_edge, *out_slot, *out_relation;  // [E]
+  int64_t* first_edge;                      // [N]: the first edge into each position, counted from its level's first
+  int64_t* edge_bounds;                     // [levels + 1]
+  int64_t *fewest, *most;                   // [levels]: how many edges a node receives (0 where a level has none)
+  int64_t num_slots, distinct_slots;        // out: one more than the highest slot; whether inboxes fill each once
+};
+GRAPHREC_EXPORT int64_t graphrec_inboxes(struct Inboxes* inboxes);
+
+// The edges sorted by source: out perm[E], the source and target of each, and where those of each of the sources begin.
+GRAPHREC_EXPORT int64_t graphrec_transpose(int64_t sources, int64_t edges, const int64_t* source, const int64_t* target, int64_t* perm,
+                           int64_t* out_source, int64_t* out_target, int64_t* first);
+
+// For each edge, how many of the edges before it enter the same target: out slot[E]. (The ends of edges are checked.)
+GRAPHREC_EXPORT int64_t graphrec_default_slots(int64_t nodes, int64_t edges, const int64_t* source, const int64_t* target, int64_t* slot);
