@@ -25,8 +25,8 @@ class Sent:
 
     def __init__(self, state: Any, cell: Cell | None = None) -> None:
         self.state = state
-        self._made = () if cell is None or cell.Message is None else cell.Message._fields
-        self._make = functools.cache(lambda: state if cell is None else cell.as_message(state))
+        self._cell = None if cell is None or cell.Message is None else cell
+        self._message: Any = None
         self._with_grad = torch.is_grad_enabled()
 
     def read_own(self, name: str) -> Tensor:
@@ -35,10 +35,13 @@ class Sent:
 
     def read(self, name: str) -> Tensor:
         """A field of the message."""
-        if name not in self._made:
+        if self._cell is None or name not in self._cell.Message._fields:
             return getattr(self.state, name)
-        with torch.set_grad_enabled(self._with_grad):  # it is kept, for readers that want gradients
-            return getattr(self._make(), name)
+        if self._message is None:
+            with torch.set_grad_enabled(self._with_grad):  # it is kept, for readers that want gradients
+                self._message = self._cell.as_message(self.state)
+        with torch.set_grad_enabled(self._with_grad):
+            return getattr(self._message, name)
 
 
 class Rounds:

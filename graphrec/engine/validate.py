@@ -78,7 +78,7 @@ def validate(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Conte
         initial = cell.initial_from_x(x, plan.structure)
         if initial is None:
             return Context(cell, plan, None, x.dtype), []
-        nodes = torch.arange(plan.num_nodes, device=plan.device)
+        nodes = plan.perm if plan.is_identity else torch.arange(plan.num_nodes, device=plan.device)
         return Context(cell, plan, nodes, x.dtype, each_its_own=True), _initial_of_x(cell, plan, initial)
     if cell.begins_with_x:
         _check_width_is_kept(cell, cell.initial_from_x(x, plan.structure))

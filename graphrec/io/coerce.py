@@ -14,11 +14,14 @@ from ..structure import Structure, dag
 from ..structure.checks import as_whole_numbers, check_layout, check_no_batch
 from ..structure.outside import is_ordinary, made_outside, outside
 from .matrix import edges_of, is_matrix
-from .pyg import PYG_NAMES, from_pyg, with_edges
+from .pyg import OF_EDGES_AND_NODES, from_pyg, structure_of, with_edges
 
 StructureLike = (
     Structure | Data | HeteroData | Tensor
 )  # what models run over; a tensor is an `edge_index` `[2, E]`
+
+_PARTS = (*OF_EDGES_AND_NODES, "ptr")
+_TEXTS = {"tokens", "labels", "relation_names", "kind_names"}
 
 # PyG's layers are given the same edges again and again, and sorting a large graph takes longer than a layer.
 # An entry lives as long as the caller's edge_index.
@@ -141,17 +144,12 @@ def _check_of_edges(**of_edges: Tensor | None) -> None:
 
 def _from_data(data: Data) -> Structure:
     data = with_edges(data)
-    names = ["edge_index", "batch", "ptr", *PYG_NAMES.values()]
-    there = set(data.keys())  # PyG makes a list of them for each membership test
-    parts = {name: data[name] for name in names if name in there}
-    texts = ("tokens", "labels", "relation_names", "kind_names")
-    if not isinstance(data.edge_index, Tensor) or not there.isdisjoint(texts):
+    there = data.to_dict()  # PyG looks each name up in several places
+    if not isinstance(there.get("edge_index"), Tensor) or not there.keys().isdisjoint(_TEXTS):
         return from_pyg(data)
-
-    def build(parts: dict[str, Any]) -> Structure:
-        return from_pyg(Data(num_nodes=data.num_nodes, **parts))
-
-    return _known(parts, int(data.num_nodes or 0), build)
+    parts = {name: there[name] for name in _PARTS if there.get(name) is not None}
+    num_nodes = int(data.num_nodes or 0)
+    return _known(parts, num_nodes, lambda parts: structure_of(parts, num_nodes))
 
 
 def _known(parts: dict[str, Any], num_nodes: Any, build: Any) -> Structure:

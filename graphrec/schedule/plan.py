@@ -130,14 +130,13 @@ class Cycles(NamedTuple):
 class Cache(dict[str, Any]):
     """Results derived from a schedule, by the name of the function that computed them; see `derived`."""
 
-    def look_up(self, compute: Callable[[Schedule], Any], plan: Schedule) -> Any:
+    def look_up(self, name: str, compute: Callable[[Schedule], Any], plan: Schedule) -> Any:
         """The function's value for the schedule, computed once."""
-        name = f"{compute.__module__}.{compute.__qualname__}"
         if name not in self:
-            self[name] = self.derive(compute, plan)
+            self[name] = self.derive(name, compute, plan)
         return self[name]
 
-    def derive(self, compute: Callable[[Schedule], Any], plan: Schedule) -> Any:
+    def derive(self, name: str, compute: Callable[[Schedule], Any], plan: Schedule) -> Any:
         """The same, computed now."""
         with outside():
             return compute(plan)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from functools import cache
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..clib import library
-from .outside import has_values
 
 _NUMBER, _ADDRESS = ctypes.c_int64, ctypes.c_void_p
 
@@ -48,28 +48,27 @@ def _functions() -> Any:
 
 def _usable(*tensors: Tensor | None) -> Any:
     """The library, if it can read all of these tensors: long numbers in the memory of this process."""
-    for tensor in tensors:
-        if tensor is not None and (not tensor.is_cpu or tensor.dtype != torch.long or not has_values(tensor)):
+    for tensor in tensors:  # (A subclass, such as that of tensors without values, may have no memory.)
+        if tensor is not None and not (
+            type(tensor) is Tensor and tensor.is_cpu and tensor.dtype == torch.long
+        ):
             return None
     return _functions()
 
 
-def _contiguous(*tensors: Tensor | None) -> tuple[Any, ...]:
-    return tuple(None if tensor is None else tensor.contiguous() for tensor in tensors)
+def _contiguous(*tensors: Tensor | None) -> list[Any]:
+    return [None if tensor is None else tensor.contiguous() for tensor in tensors]
 
 
-def _address(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
+def _addresses(tensors: Sequence[Tensor | None]) -> list[int | None]:
+    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
 
 
 def _numbers(*sizes: int) -> tuple[Sequence[Tensor], list[int]]:
     """Tensors of these sizes, in one piece of memory, and their addresses."""
     whole = torch.empty(sum(sizes), dtype=torch.long)
-    addresses, next_one = [], whole.data_ptr()
-    for size in sizes:
-        addresses.append(next_one)
-        next_one += 8 * size
-    return whole.split(sizes), addresses
+    begins = accumulate(sizes, initial=whole.data_ptr() // 8)
+    return whole.split_with_sizes(sizes), [8 * begin for begin, _ in zip(begins, sizes, strict=False)]
 
 
 def longest_paths(source: Tensor, target: Tensor, num_nodes: int) -> Tensor | None:
@@ -77,9 +76,9 @@ def longest_paths(source: Tensor, target: Tensor, num_nodes: int) -> Tensor | No
     c = _usable(source, target)
     if c is None:
         return None
-    source, target = _contiguous(source, target)
+    given = _contiguous(source, target)
     level = torch.empty(num_nodes, dtype=torch.long)
-    found = c.graphrec_levels(num_nodes, len(source), *map(_address, (source, target, level)))
+    found = c.graphrec_levels(num_nodes, source.shape[0], *_addresses([*given, level]))
     return level if found >= 0 else None
 
 
@@ -97,11 +96,11 @@ def order(level: Tensor, kind: Tensor | None) -> Sorted | None:
     c = _usable(level, kind)
     if c is None:
         return None
-    level, kind = _contiguous(level, kind)
-    count = len(level)
+    given = _contiguous(level, kind)
+    count = level.shape[0]
     levels = int(level.max()) + 1 if count else 0
     parts, addresses = _numbers(count, count, levels + 1)
-    found = c.graphrec_order(count, levels, _address(level), _address(kind), *addresses)
+    found = c.graphrec_order(count, levels, *_addresses(given), *addresses)
     return Sorted(*parts, is_identity=bool(found)) if found >= 0 else None
 
 
@@ -144,11 +143,11 @@ def inboxes(
     if c is None:
         return None
     given = _contiguous(bounds, position, source, target, slot, edge, relation)
-    edges, levels = len(source), len(bounds) - 1
+    edges, levels = source.shape[0], bounds.shape[0] - 1
     of_relations = 0 if relation is None else edges
     sizes = (edges, edges, edges, edges, of_relations, num_nodes, levels + 1, levels, levels)
     parts, addresses = _numbers(*sizes)
-    call = _Inboxes(num_nodes, edges, levels, *map(_address, given), *addresses)
+    call = _Inboxes(num_nodes, edges, levels, *_addresses(given), *addresses)
     if c.graphrec_inboxes(call) < 0:
         return None
     source, target, edge, slot, of_edges, first_edge, *of_levels = parts
@@ -179,9 +178,9 @@ def transpose(source: Tensor, target: Tensor, num_sources: int) -> Transposed | 
     c = _usable(source, target)
     if c is None:
         return None
-    source, target = _contiguous(source, target)
-    parts, addresses = _numbers(*[len(source)] * 3, num_sources)
-    found = c.graphrec_transpose(num_sources, len(source), _address(source), _address(target), *addresses)
+    given, edges = _contiguous(source, target), source.shape[0]
+    parts, addresses = _numbers(edges, edges, edges, num_sources)
+    found = c.graphrec_transpose(num_sources, edges, *_addresses(given), *addresses)
     return Transposed(*parts) if found >= 0 else None
 
 
@@ -190,7 +189,7 @@ def default_slots(edge_index: Tensor, num_nodes: int) -> Tensor | None:
     c = _usable(edge_index)
     if c is None:
         return None
-    source, target = _contiguous(*edge_index)
-    slot = torch.empty_like(target)
-    found = c.graphrec_default_slots(num_nodes, len(target), *map(_address, (source, target, slot)))
+    given, edges = _contiguous(*edge_index.unbind()), edge_index.shape[1]
+    slot = torch.empty(edges, dtype=torch.long)
+    found = c.graphrec_default_slots(num_nodes, edges, *_addresses([*given, slot]))
     return slot if found >= 0 else None

@@ -26,7 +26,7 @@ carrying = strategies.carrying_all(anything)
 
 @contextmanager
 def no_library():
-    with mock.patch.object(native, "_functions", lambda: None):
+    with mock.patch.object(native, "_functions", return_value=None):
         yield
 
 
