@@ -184,6 +184,7 @@ struct Edge {
 template <class T>
 int64_t inboxes(Inboxes& in) {
   const auto at = [&](int64_t node) { return static_cast<T>(in.position ? in.position[node] : node); };
+  const auto begin_of = [&](int64_t level) { return in.bounds ? in.bounds[level] : level * in.nodes; };
   auto target = scratch<T>(in.edges);  // positions
   auto first = zeros<T>(in.nodes);
   int64_t highest = -1;
@@ -208,7 +209,8 @@ int64_t inboxes(Inboxes& in) {
   for (int64_t level = 0; level < in.levels; ++level) {
     int64_t fewest = std::numeric_limits<int64_t>::max(), most = 0;
     const int64_t first_of_level = begin;
-    for (int64_t node = in.bounds[level]; node < in.bounds[level + 1]; ++node) {
+    const int64_t first_node = begin_of(level), last_node = begin_of(level + 1);
+    for (int64_t node = first_node; node < last_node; ++node) {
       const int64_t end = first[node], degree = end - begin;
       fewest = std::min(fewest, degree);
       most = std::max(most, degree);
@@ -219,7 +221,7 @@ int64_t inboxes(Inboxes& in) {
       for (int64_t i = begin; i < end; ++i) {
         const Edge<T>& one = sorted[i];
         in.out_source[i] = one.source;
-        in.out_target[i] = node - in.bounds[level];
+        in.out_target[i] = node - first_node;
         in.out_edge[i] = in.edge ? in.edge[one.number] : one.number;
         in.out_slot[i] = one.slot;
         if (in.relation) in.out_relation[i] = in.relation[one.number];

@@ -25,7 +25,7 @@ GRAPHREC_EXPORT int64_t graphrec_order(int64_t nodes, int64_t levels, const int6
 // The edges sorted by the position of their target, and then by slot; edges that agree in both remain in order.
 struct Inboxes {
   int64_t nodes, edges, levels;
-  const int64_t* bounds;                    // [levels + 1]: the positions of each level
+  const int64_t* bounds;                    // [levels + 1]: the positions of each level; null: there is one level
   const int64_t* position;                  // [N]: of each node; null: source and target are positions already
   const int64_t *source, *target, *slot;    // [E]
   const int64_t *edge, *relation;           // [E]; null: the edges are 0, 1, 2, …; there are no relations

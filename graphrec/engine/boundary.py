@@ -59,7 +59,8 @@ class Boundary:
         if self._parts_of_x is None:
             with torch.set_grad_enabled(self._with_grad):
                 self._parts_of_x = self._split(self.projected, self._node_bounds)
-        return self._parts_of_x[self._level(step)].clone()
+        rows = self._parts_of_x[self._level(step)]
+        return rows.clone() if rows.numel() else rows
 
     def _split(self, rows: Tensor, bounds: list[int]) -> tuple[Tensor, ...]:
         """The rows of each level."""

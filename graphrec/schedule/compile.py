@@ -161,14 +161,11 @@ def _compile_levels(
 
 def compile_sync(structure: Structure, rounds: int) -> Schedule:
     """The same step over all nodes, `rounds` times; the boundary rows are round 0."""
-    size, device = structure.num_nodes, structure.device
     if structure.kind is None:
-        nodes, order = torch.arange(size, device=device), None
+        nodes = torch.arange(structure.num_nodes, device=structure.device)
+        order = Sorted(nodes, nodes, None, is_identity=True)
     else:
-        nodes = torch.zeros(size, dtype=torch.long, device=device)
-        order = order_of(nodes, structure.kind)
-    one_level = torch.tensor([0, size], device=device)
-    order = Sorted(nodes, nodes, one_level, True) if order is None else order._replace(bounds=one_level)
+        order = order_of(torch.zeros_like(structure.kind), structure.kind)._replace(bounds=None)
     return _compile(structure, "sync", rounds, order, None)
 
 
@@ -229,7 +226,14 @@ def _compile(
         slot=table.slot,
         relation=table.relation,
         boundary=boundary,
-        steps=Steps(bounds, table.edge_bounds, table.fewest, table.most, boundary.shape[0], rounds),
+        steps=Steps(
+            [0, structure.num_nodes] if bounds is None else bounds,
+            table.edge_bounds,
+            table.fewest,
+            table.most,
+            boundary.shape[0],
+            rounds,
+        ),
         num_slots=table.num_slots,
         distinct_slots=table.distinct_slots,
         is_identity=is_identity,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -28,11 +27,35 @@ class Step(NamedTuple):
 
 
 # Of the levels of a schedule, each a host integer.
-Numbers = Sequence[int] | Tensor
+Numbers = list[int] | Tensor
 
 
-def _on_host(numbers: Numbers) -> Tensor:
-    return numbers.cpu() if isinstance(numbers, Tensor) else torch.tensor(numbers, dtype=torch.long)
+class _Both:
+    """Numbers as a list, which is read fast, and as a tensor: each is made of the other when first asked for.
+
+    A schedule may have a million levels, and never be run step by step.
+    """
+
+    def __init__(self, numbers: Numbers) -> None:
+        self._tensor = numbers.cpu() if isinstance(numbers, Tensor) else None
+        self._list = None if isinstance(numbers, Tensor) else numbers
+
+    @property
+    def as_tensor(self) -> Tensor:
+        if self._tensor is None:
+            with outside():
+                self._tensor = torch.tensor(self._list, dtype=torch.long)
+        return self._tensor
+
+    @property
+    def as_list(self) -> list[int]:
+        if self._list is None:
+            with outside():
+                self._list = self.as_tensor.tolist()
+        return self._list
+
+    def __len__(self) -> int:
+        return len(self._list if self._tensor is None else self._tensor)  # type: ignore[arg-type]
 
 
 class Steps(Sequence[Step]):
@@ -47,30 +70,14 @@ class Steps(Sequence[Step]):
         boundary: int,
         rounds: int | None,
     ) -> None:
-        self.nodes, self.edges = _on_host(nodes), _on_host(edges)  # tensors: where those of each level begin
-        self._each = _on_host(fewest), _on_host(most)  # edges that a node of each level receives
+        # Where the positions and the inbox edges of each level begin; how many edges a node of it receives.
+        self._bounds_of_nodes, self._bounds_of_edges = _Both(nodes), _Both(edges)
+        self._fewest, self._most = _Both(fewest), _Both(most)
         self._boundary = boundary
         self._rounds = rounds
 
-    # As lists, whose numbers are read fast; a schedule may have a million levels, and never be run step by step.
-    @cached_property
-    def _nodes(self) -> list[int]:
-        return self.nodes.tolist()
-
-    @cached_property
-    def _edges(self) -> list[int]:
-        return self.edges.tolist()
-
-    @cached_property
-    def _fewest(self) -> list[int]:
-        return self._each[0].tolist()
-
-    @cached_property
-    def _most(self) -> list[int]:
-        return self._each[1].tolist()
-
     def __len__(self) -> int:
-        return len(self._each[0]) if self._rounds is None else self._rounds
+        return len(self._fewest) if self._rounds is None else self._rounds
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
@@ -84,33 +91,47 @@ class Steps(Sequence[Step]):
 
     def _step(self, number: int) -> Step:
         level = number if self._rounds is None else 0  # in sync mode every step repeats the same level
-        nodes = slice(self._nodes[level], self._nodes[level + 1])
-        edges = slice(self._edges[level], self._edges[level + 1])
-        degree = self._fewest[level] if self._fewest[level] == self._most[level] else None
-        return Step(number, nodes, edges, degree)
+        nodes, edges, fewest = self.node_bounds, self.edge_bounds, self._fewest.as_list[level]
+        return Step(
+            number,
+            slice(nodes[level], nodes[level + 1]),
+            slice(edges[level], edges[level + 1]),
+            fewest if fewest == self._most.as_list[level] else None,
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Steps) and self._content() == other._content()
 
     def _content(self) -> tuple[Any, ...]:
-        return self._nodes, self._edges, self._fewest, self._most, self._boundary, self._rounds
+        numbers = (self._bounds_of_nodes, self._bounds_of_edges, self._fewest, self._most)
+        return *(each.as_list for each in numbers), self._boundary, self._rounds
 
     __hash__ = None  # type: ignore[assignment]
 
     @property
     def row_bounds(self) -> list[int]:
         """Where the boundary rows begin, and then the rows of each level (async mode)."""
-        return [0, *(self._boundary + n for n in self._nodes)]
+        return [0, *(self._boundary + n for n in self.node_bounds)]
 
     @property
     def node_bounds(self) -> list[int]:
         """Where the positions of each level begin."""
-        return self._nodes
+        return self._bounds_of_nodes.as_list
 
     @property
     def edge_bounds(self) -> list[int]:
         """Where the inbox edges of each level begin."""
-        return self._edges
+        return self._bounds_of_edges.as_list
+
+    @property
+    def nodes(self) -> Tensor:
+        """`node_bounds` as a tensor of the host."""
+        return self._bounds_of_nodes.as_tensor
+
+    @property
+    def edges(self) -> Tensor:
+        """`edge_bounds` as a tensor of the host."""
+        return self._bounds_of_edges.as_tensor
 
 
 class Cycles(NamedTuple):
@@ -229,7 +250,7 @@ class Schedule:
 
     def nodes(self, step: Step) -> Tensor:
         """The nodes, by the structure's numbers, that a step updates."""
-        return self.perm[step.nodes]
+        return self.perm[step.nodes] if self.rounds is None else self.perm
 
     def __eq__(self, other: object) -> bool:
         """Whether the loop does the same on both: the same steps with the same inboxes.

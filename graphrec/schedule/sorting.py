@@ -33,7 +33,7 @@ def _order_of(level: Tensor, kind: Tensor | None) -> Sorted:
 
 
 def sorted_edges(
-    bounds: Tensor,
+    bounds: Tensor | None,
     num_nodes: int,
     position: Tensor | None,
     source: Tensor,
@@ -45,7 +45,7 @@ def sorted_edges(
     """The edges sorted as their targets are, and those of one target by slot.
 
     Args:
-        bounds: `[levels + 1]`, the first position of each level, and N.
+        bounds: `[levels + 1]`, the first position of each level, and N; None: there is one level.
         num_nodes: N.
         position: `[N]`, of each node; None: target is positions already, and source rows.
         source, target, slot: `[E]`.
@@ -57,7 +57,7 @@ def sorted_edges(
 
 
 def _sorted_edges(
-    bounds: Tensor,
+    bounds: Tensor | None,
     num_nodes: int,
     position: Tensor | None,
     source: Tensor,
@@ -66,6 +66,8 @@ def _sorted_edges(
     edge: Tensor | None,
     relation: Tensor | None,
 ) -> Inboxes:
+    if bounds is None:
+        bounds = torch.tensor([0, num_nodes], device=source.device)
     if position is not None:
         source, target = position[source], position[target]
     num_slots = int(slot.max()) + 1 if slot.numel() else 0

@@ -83,11 +83,11 @@ def longest_paths(source: Tensor, target: Tensor, num_nodes: int) -> Tensor | No
 
 
 class Sorted(NamedTuple):
-    """`[N]`: the nodes sorted, and the position of each; `[levels + 1]`: where each level begins."""
+    """`[N]`: the nodes sorted, and the position of each; `[levels + 1]`: where each level begins (None: one level)."""
 
     perm: Tensor
     inv_perm: Tensor
-    bounds: Tensor
+    bounds: Tensor | None
     is_identity: bool
 
 
@@ -121,7 +121,7 @@ class Inboxes(NamedTuple):
 
 
 def inboxes(
-    bounds: Tensor,
+    bounds: Tensor | None,
     num_nodes: int,
     position: Tensor | None,
     source: Tensor,
@@ -133,7 +133,7 @@ def inboxes(
     """Edges sorted by target and slot, in levels that begin at `bounds`.
 
     Args:
-        bounds: `[levels + 1]`, of positions.
+        bounds: `[levels + 1]`, of positions; None: there is one level.
         num_nodes: N.
         position: `[N]`, of each node; None: source and target are positions, source maybe with rows before them.
         source, target, slot: `[E]`.
@@ -143,7 +143,7 @@ def inboxes(
     if c is None:
         return None
     given = _contiguous(bounds, position, source, target, slot, edge, relation)
-    edges, levels = source.shape[0], bounds.shape[0] - 1
+    edges, levels = source.shape[0], 1 if bounds is None else bounds.shape[0] - 1
     of_relations = 0 if relation is None else edges
     sizes = (edges, edges, edges, edges, of_relations, num_nodes, levels + 1, levels, levels)
     parts, addresses = _numbers(*sizes)
