@@ -256,6 +256,47 @@ int64_t transpose(int64_t sources, int64_t edges, const int64_t* source, const i
   return 0;
 }
 
+struct OutEdges {
+  int64_t *row, *gather, *sender, *reader, *count, *bounds, *is_whole, *is_sorted;
+};
+
+template <class T>
+int64_t out_edges(int64_t steps, int64_t edges, const int64_t* row_bounds, const int64_t* edge_bounds,
+                  const int64_t* source, const OutEdges& out) {
+  const int64_t rows = row_bounds[steps + 1];
+  auto level = scratch<T>(rows), step = scratch<T>(edges), sent = scratch<T>(edges);
+  auto place = zeros<T>(steps + 1), received = zeros<T>(steps);
+  for (int64_t l = 0; l <= steps; ++l)
+    for (int64_t r = row_bounds[l]; r < row_bounds[l + 1]; ++r) level[r] = static_cast<T>(l);
+  for (int64_t t = 0; t < steps; ++t) {
+    out.is_sorted[t] = 1;
+    for (int64_t e = edge_bounds[t]; e < edge_bounds[t + 1]; ++e) {
+      if (!is_in(source[e], rows)) return NOT_A_NODE;
+      step[e] = static_cast<T>(t);
+      ++place[level[source[e]]];
+    }
+  }
+  for (int64_t l = 0; l <= steps; ++l) out.is_whole[l] = place[l] == row_bounds[l + 1] - row_bounds[l];
+  out.bounds[steps + 1] = begin_of_each(place.get(), steps + 1);
+  std::copy_n(place.get(), steps + 1, out.bounds);
+  for (int64_t e = 0; e < edges; ++e) sent[place[level[source[e]]]++] = static_cast<T>(e);
+  int64_t runs = 0;
+  for (int64_t i = 0; i < edges; ++i) {
+    const int64_t e = sent[i], l = level[source[e]], t = step[e];
+    out.row[i] = source[e] - row_bounds[l];
+    out.is_whole[l] &= out.row[i] == i - out.bounds[l];
+    out.gather[e] = received[t]++;
+    out.is_sorted[t] &= out.gather[e] == e - edge_bounds[t];
+    if (!runs || out.sender[runs - 1] != l || out.reader[runs - 1] != t) {
+      out.sender[runs] = l;
+      out.reader[runs] = t;
+      out.count[runs++] = 0;
+    }
+    ++out.count[runs - 1];
+  }
+  return runs;
+}
+
 template <class T>
 int64_t default_slots(int64_t nodes, int64_t edges, const int64_t* source, const int64_t* target, int64_t* slot) {
   auto count = zeros<T>(nodes);
@@ -297,5 +338,14 @@ int64_t graphrec_default_slots(int64_t nodes, int64_t edges, const int64_t* sour
                                int64_t* slot) {
   return with_numbers(nodes, edges, [=](auto number) {
     return default_slots<decltype(number)>(nodes, edges, source, target, slot);
+  });
+}
+
+int64_t graphrec_out_edges(int64_t steps, int64_t edges, const int64_t* row_bounds, const int64_t* edge_bounds,
+                           const int64_t* source, int64_t* row, int64_t* gather, int64_t* sender, int64_t* reader,
+                           int64_t* count, int64_t* bounds, int64_t* is_whole, int64_t* is_sorted) {
+  const OutEdges out{row, gather, sender, reader, count, bounds, is_whole, is_sorted};
+  return with_numbers(row_bounds[steps + 1], edges, [=](auto number) {
+    return out_edges<decltype(number)>(steps, edges, row_bounds, edge_bounds, source, out);
   });
 }

@@ -44,3 +44,14 @@ GRAPHREC_EXPORT int64_t graphrec_transpose(int64_t sources, int64_t edges, const
 
 // For each edge, how many of the edges before it enter the same target: out slot[E]. (The ends of edges are checked.)
 GRAPHREC_EXPORT int64_t graphrec_default_slots(int64_t nodes, int64_t edges, const int64_t* source, const int64_t* target, int64_t* slot);
+
+// The edges of an async schedule sorted by the level that they leave and the step that they enter, out row[E]: their
+// sources, counted from their level's first. Level 0 is the boundary rows; row_bounds[steps + 2] says where the rows of
+// each level begin, edge_bounds[steps + 1] the edges of each step. For each edge as given, gather[E] is its place among
+// those of its step sorted by level. Edges from one level to one step are a run: sender, reader and count, [E] at most,
+// of each. bounds[steps + 2]: where each level's edges begin in `row`. is_whole[steps + 1]: whether a level sends all of
+// its rows once, in order; is_sorted[steps]: whether `gather` counts up in a step. Returns the number of runs.
+GRAPHREC_EXPORT int64_t graphrec_out_edges(int64_t steps, int64_t edges, const int64_t* row_bounds,
+                                           const int64_t* edge_bounds, const int64_t* source, int64_t* row,
+                                           int64_t* gather, int64_t* sender, int64_t* reader, int64_t* count,
+                                           int64_t* bounds, int64_t* is_whole, int64_t* is_sorted);

@@ -106,7 +106,8 @@ class Boundary:
             return self._x.new_zeros(nodes.shape[0], *run.shapes[index])
         if run.each_its_own and run.plan.is_identity and len(nodes) == run.plan.num_nodes:
             return self._initial[index]
-        return self._initial[index].index_select(0, run.initial_row[nodes])
+        row = nodes if run.each_its_own else run.initial_row.index_select(0, nodes)
+        return self._initial[index].index_select(0, row)
 
     def _level(self, step: Step) -> int:
         return 0 if self._run.plan.mode == "sync" else step.number

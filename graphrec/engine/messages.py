@@ -80,19 +80,20 @@ class Levels:
 
     def send(self, level: int, sent: Sent) -> None:
         """To all readers of a level: 0 is the boundary rows, k + 1 those of step k."""
-        out = self._out
-        rows, counts = out.row[out.bounds[level] : out.bounds[level + 1]], out.counts[level]
+        out, self._last = self._out, sent
+        counts, parts = out.counts[level], dict[str, tuple[Tensor, ...]]()
 
-        @functools.cache  # split once for all readers, and only what is read
-        def parts(name: str) -> tuple[Tensor, ...]:
-            field = sent.read(name)
-            field = field if out.is_whole[level] else field.index_select(0, rows)
-            return (field,) if len(counts) == 1 else field.split(counts)
+        def part(number: int, name: str) -> Tensor:
+            if name not in parts:  # split once for all readers, and only what is read
+                field = sent.read(name)
+                if not out.is_whole[level]:
+                    field = field.index_select(0, out.row[out.bounds[level] : out.bounds[level + 1]])
+                parts[name] = (field,) if len(counts) == 1 else field.split(counts)
+            return parts[name][number]
 
         for number, reader in enumerate(out.readers[level]):
             if reader >= level:  # not what the nodes have sent to themselves
-                self._received[reader].append(lambda name, number=number: parts(name)[number])
-        self._last = sent
+                self._received[reader].append(functools.partial(part, number))
 
     def receive(self, step: Step) -> Fetch:
         """Reads a field, `[e, ...]`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, NamedTuple
 
 import torch
@@ -87,10 +88,15 @@ class Steps(Sequence[Step]):
         return self._step(index % len(self))
 
     def __iter__(self) -> Iterator[Step]:
-        return map(self._step, range(len(self)))
+        if self._rounds is not None:  # every step repeats the same level
+            return (self._step(number) for number in range(self._rounds))
+        nodes, edges = (map(slice, bounds, bounds[1:]) for bounds in (self.node_bounds, self.edge_bounds))
+        each = zip(self._fewest.as_list, self._most.as_list, strict=True)
+        degrees = (fewest if fewest == most else None for fewest, most in each)
+        return map(Step, count(), nodes, edges, degrees)
 
     def _step(self, number: int) -> Step:
-        level = number if self._rounds is None else 0  # in sync mode every step repeats the same level
+        level = number if self._rounds is None else 0
         nodes, edges, fewest = self.node_bounds, self.edge_bounds, self._fewest.as_list[level]
         return Step(
             number,

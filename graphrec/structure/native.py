@@ -30,7 +30,13 @@ class _Inboxes(ctypes.Structure):
 
 
 # How many counts each function takes, and then how many arrays.
-_ARGUMENTS = {"levels": (2, 3), "order": (2, 5), "transpose": (2, 6), "default_slots": (2, 3)}
+_ARGUMENTS = {
+    "levels": (2, 3),
+    "order": (2, 5),
+    "transpose": (2, 6),
+    "default_slots": (2, 3),
+    "out_edges": (2, 11),
+}
 
 
 @cache
@@ -193,3 +199,33 @@ def default_slots(edge_index: Tensor, num_nodes: int) -> Tensor | None:
     slot = torch.empty(edges, dtype=torch.long)
     found = c.graphrec_default_slots(num_nodes, edges, *_addresses([*given, slot]))
     return slot if found >= 0 else None
+
+
+class OutEdges(NamedTuple):
+    """Edges sorted by the level that they leave; see `graphrec_out_edges` in csrc/schedule.h."""
+
+    row: Tensor
+    gather: Tensor
+    sender: Tensor
+    reader: Tensor
+    count: Tensor
+    bounds: Tensor
+    is_whole: Tensor
+    is_sorted: Tensor
+
+
+def out_edges(row_bounds: Tensor, edge_bounds: Tensor, source: Tensor) -> OutEdges | None:
+    """The edges of an async schedule sorted by the level that they leave, and the step that they enter."""
+    c = _usable(row_bounds, edge_bounds, source)
+    if c is None:
+        return None
+    given = _contiguous(row_bounds, edge_bounds, source)
+    steps, edges = edge_bounds.shape[0] - 1, source.shape[0]
+    parts, addresses = _numbers(*[edges] * 5, steps + 2, steps + 1, steps)
+    runs = c.graphrec_out_edges(steps, edges, *_addresses(given), *addresses)
+    if runs < 0:
+        return None
+    row, gather, sender, reader, count, bounds, is_whole, is_sorted = parts
+    return OutEdges(
+        row, gather, sender[:runs], reader[:runs], count[:runs], bounds, is_whole.bool(), is_sorted.bool()
+    )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import graphrec as gr
 from graphrec import clib
 from graphrec.operators import CSR
-from graphrec.schedule import round_csr, with_initial
+from graphrec.schedule import out_edges, round_csr, with_initial
 from graphrec.schedule.plan import Steps
 from graphrec.structure import native
 from tests import strategies
@@ -62,6 +62,7 @@ def test_levels_and_async_schedules(s, initial):
     same(*both(gr.levels, s))
     same(*both(lambda s: with_initial(gr.schedule(s)) if initial else gr.schedule(s), s))
     same(*both(lambda s: gr.schedule(s.reverse()), s))
+    same(*both(lambda s: out_edges(with_initial(gr.schedule(s)) if initial else gr.schedule(s)), s))
 
 
 @given(s=anything | carrying)
@@ -83,6 +84,7 @@ def test_iterated_and_ordered_schedules(s, initial):
         return with_initial(plan) if initial else plan
 
     same(*both(iterated, s))
+    same(*both(lambda s: out_edges(iterated(s)), s))
     same(*both(lambda s: gr.schedule(s, order=gr.colouring, rounds=2), s))
 
 
