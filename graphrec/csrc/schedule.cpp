@@ -257,7 +257,7 @@ int64_t transpose(int64_t sources, int64_t edges, const int64_t* source, const i
 }
 
 struct OutEdges {
-  int64_t *row, *gather, *sender, *reader, *count, *bounds, *is_whole, *is_sorted;
+  int64_t *row, *gather, *sender, *reader, *length, *bounds, *is_whole, *is_sorted;
 };
 
 template <class T>
@@ -290,9 +290,9 @@ int64_t out_edges(int64_t steps, int64_t edges, const int64_t* row_bounds, const
     if (!runs || out.sender[runs - 1] != l || out.reader[runs - 1] != t) {
       out.sender[runs] = l;
       out.reader[runs] = t;
-      out.count[runs++] = 0;
+      out.length[runs++] = 0;
     }
-    ++out.count[runs - 1];
+    ++out.length[runs - 1];
   }
   return runs;
 }
@@ -343,8 +343,8 @@ int64_t graphrec_default_slots(int64_t nodes, int64_t edges, const int64_t* sour
 
 int64_t graphrec_out_edges(int64_t steps, int64_t edges, const int64_t* row_bounds, const int64_t* edge_bounds,
                            const int64_t* source, int64_t* row, int64_t* gather, int64_t* sender, int64_t* reader,
-                           int64_t* count, int64_t* bounds, int64_t* is_whole, int64_t* is_sorted) {
-  const OutEdges out{row, gather, sender, reader, count, bounds, is_whole, is_sorted};
+                           int64_t* length, int64_t* bounds, int64_t* is_whole, int64_t* is_sorted) {
+  const OutEdges out{row, gather, sender, reader, length, bounds, is_whole, is_sorted};
   return with_numbers(row_bounds[steps + 1], edges, [=](auto number) {
     return out_edges<decltype(number)>(steps, edges, row_bounds, edge_bounds, source, out);
   });

@@ -81,7 +81,8 @@ class Levels:
     def send(self, level: int, sent: Sent) -> None:
         """To all readers of a level: 0 is the boundary rows, k + 1 those of step k."""
         out, self._last = self._out, sent
-        counts, parts = out.counts[level], dict[str, tuple[Tensor, ...]]()
+        counts = out.counts[level]
+        parts: dict[str, tuple[Tensor, ...]] = {}
 
         def part(number: int, name: str) -> Tensor:
             if name not in parts:  # split once for all readers, and only what is read

@@ -54,7 +54,7 @@ def from_pyg(data: Data | HeteroData) -> Structure:
     # Copied, except what may require grad: a structure does not change when its data are written into.
     parts: dict[str, Any] = {
         name: data[name] if name in ("edge_attr", "edge_weight") else _copy(name, data[name])
-        for name in (*OF_EDGES_AND_NODES, "ptr")
+        for name in OF_EDGES_AND_NODES
         if name in there
     }
     texts: dict[str, Any] = {}
@@ -64,18 +64,24 @@ def from_pyg(data: Data | HeteroData) -> Structure:
     for name in ("relation_names", "kind_names"):
         if name in there:
             texts[name] = _read_names(name, data[name])
-    return structure_of(parts, int(data.num_nodes or 0), **texts)
+    num_graphs = count_graphs({name: data[name] for name in there})
+    return structure_of(parts, int(data.num_nodes or 0), num_graphs, **texts)
 
 
-def structure_of(parts: dict[str, Any], num_nodes: int, **texts: Any) -> Structure:
+def count_graphs(data: dict[str, Any]) -> int:
+    """G, from what PyG's `Data` holds."""
+    graph, first = data.get("batch"), data.get("ptr")
+    if graph is None:
+        return 1
+    return len(first) - 1 if first is not None else int(graph.max()) + 1 if graph.numel() else 1
+
+
+def structure_of(parts: dict[str, Any], num_nodes: int, num_graphs: int, **texts: Any) -> Structure:
     """The structure of what PyG's `Data` holds by these names, which it shares."""
     found = {field: parts[name] for field, name in PYG_NAMES.items() if name in parts}
-    if "batch" in parts:
-        graph = found["graph"] = parts["batch"]
-        found["num_graphs"] = (
-            len(parts["ptr"]) - 1 if "ptr" in parts else int(graph.max()) + 1 if graph.numel() else 1
-        )
-    return Structure(num_nodes, parts["edge_index"], **found, **texts)
+    return Structure(
+        num_nodes, parts["edge_index"], graph=parts.get("batch"), num_graphs=num_graphs, **found, **texts
+    )
 
 
 def _copy(name: str, value: Any) -> Any:

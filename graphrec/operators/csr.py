@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..structure import native
 from ..structure.outside import outside
-from .plain import is_plain_only, must_be_plain
+from .plain import is_plain_only
 
 # This many numbers fit into a processor's cache.
 _CHUNK = 2**17
@@ -112,9 +112,7 @@ class _Sums(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         # The gradient of a sum is one number, expanded.
-        return (_Sums.apply if must_be_plain(grads) else _sums)(
-            grads[0].contiguous(), ctx.csr.transposed
-        ), None
+        return _sums(grads[0].contiguous(), ctx.csr.transposed), None
 
 
 def _bags(rows: Tensor, weight: Tensor | None, index: Tensor, first: Tensor) -> Tensor:

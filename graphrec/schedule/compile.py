@@ -119,7 +119,8 @@ def compile_iterated(structure: Structure, rounds: int | FixedPoint, initial: bo
 def compile_ordered(structure: Structure, rank: Tensor, sweeps: Any) -> Schedule:
     """One step per level of the edges that lead to a higher rank; the sources of the others have boundary rows."""
     early = rank[structure.source] < rank[structure.target]
-    level = longest_paths(*structure.edge_index[:, early], structure.num_nodes)
+    source, target = structure.edge_index[:, early]
+    level = longest_paths(source, target, structure.num_nodes)
     plan = _compile_levels(structure, level, None, late=~early)
     return replace(plan, sweeps=sweeps or 1)
 

@@ -42,7 +42,7 @@ def out_edges(plan: Schedule) -> OutEdges:
     found = native.out_edges(*given) or _by_level(*given)
     counts: list[list[int]] = [[] for _ in range(len(plan.steps) + 1)]
     readers: list[list[int]] = [[] for _ in range(len(plan.steps) + 1)]
-    runs = (numbers.tolist() for numbers in (found.sender, found.reader, found.count))
+    runs = (numbers.tolist() for numbers in (found.sender, found.reader, found.length))
     for sender, reader, count in zip(*runs, strict=True):
         counts[sender].append(count)
         readers[sender].append(reader)
@@ -64,7 +64,7 @@ def _by_level(rows: Tensor, edges: Tensor, source: Tensor) -> native.OutEdges:
     bounds = torch.cat([per_level.new_zeros(1), torch.cumsum(per_level, 0)])
     row = (source - rows[level])[sent]
     is_whole, is_sorted = _count_up(row, bounds, rows.diff()), _count_up(gather, edges, edges.diff())
-    return native.OutEdges(row, gather, *runs, length, bounds, is_whole, is_sorted)
+    return native.OutEdges(row, gather, runs[0], runs[1], length, bounds, is_whole, is_sorted)
 
 
 def _count_up(numbers: Tensor, bounds: Tensor, sizes: Tensor) -> Tensor:

@@ -31,8 +31,8 @@ class Step(NamedTuple):
 Numbers = list[int] | Tensor
 
 
-class _Both:
-    """Numbers as a list, which is read fast, and as a tensor: each is made of the other when first asked for.
+class _HostIntegers:
+    """As a list, which is read fast, and as a tensor: each is made of the other when first asked for.
 
     A schedule may have a million levels, and never be run step by step.
     """
@@ -72,8 +72,8 @@ class Steps(Sequence[Step]):
         rounds: int | None,
     ) -> None:
         # Where the positions and the inbox edges of each level begin; how many edges a node of it receives.
-        self._bounds_of_nodes, self._bounds_of_edges = _Both(nodes), _Both(edges)
-        self._fewest, self._most = _Both(fewest), _Both(most)
+        self._bounds_of_nodes, self._bounds_of_edges = _HostIntegers(nodes), _HostIntegers(edges)
+        self._fewest, self._most = _HostIntegers(fewest), _HostIntegers(most)
         self._boundary = boundary
         self._rounds = rounds
 

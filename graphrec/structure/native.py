@@ -29,7 +29,7 @@ class _Inboxes(ctypes.Structure):
     )  # fmt: skip
 
 
-# How many counts each function takes, and then how many arrays.
+# How many numbers each function takes, and then how many arrays.
 _ARGUMENTS = {
     "levels": (2, 3),
     "order": (2, 5),
@@ -208,7 +208,7 @@ class OutEdges(NamedTuple):
     gather: Tensor
     sender: Tensor
     reader: Tensor
-    count: Tensor
+    length: Tensor
     bounds: Tensor
     is_whole: Tensor
     is_sorted: Tensor
@@ -225,7 +225,7 @@ def out_edges(row_bounds: Tensor, edge_bounds: Tensor, source: Tensor) -> OutEdg
     runs = c.graphrec_out_edges(steps, edges, *_addresses(given), *addresses)
     if runs < 0:
         return None
-    row, gather, sender, reader, count, bounds, is_whole, is_sorted = parts
+    row, gather, sender, reader, length, bounds, is_whole, is_sorted = parts
     return OutEdges(
-        row, gather, sender[:runs], reader[:runs], count[:runs], bounds, is_whole.bool(), is_sorted.bool()
+        row, gather, sender[:runs], reader[:runs], length[:runs], bounds, is_whole.bool(), is_sorted.bool()
     )
