@@ -65,8 +65,8 @@ OF_SEVERAL = {
 RESHAPING = {  # of [rows, columns read] and k
     Op.REPEAT_EACH: lambda a, k: np.repeat(a, k, axis=1),
     Op.REPEAT_ALL: lambda a, k: np.tile(a, (1, k)),
-    Op.SUM_EACH: lambda a, k: a.reshape(len(a), -1, k).sum(2),
-    Op.SUM_ALL: lambda a, k: a.reshape(len(a), k, -1).sum(1),
+    Op.SUM_EACH: lambda a, k: a.reshape(len(a), a.shape[1] // k, k).sum(2),
+    Op.SUM_ALL: lambda a, k: a.reshape(len(a), k, a.shape[1] // k).sum(1),
     Op.EVERY: lambda a, k: a[:, ::k],
 }
 ACCUMULATING = {
