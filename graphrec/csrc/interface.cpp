@@ -3,6 +3,7 @@
 
 #include "check.h"
 #include "executor.h"
+#include "export.h"
 #include "kernels.h"
 
 namespace {
@@ -19,17 +20,10 @@ template <class F> int guarded(F&& f) {
 
 }  // namespace
 
-extern "C" {
-
-#define EXPORT __attribute__((visibility("default")))
-
-// Of program.h: grows with it.
-EXPORT int graphrec_version(void) { return 1; }
-
-EXPORT const char* graphrec_isa(void) { return graphrec::isa(); }
+GRAPHREC_EXPORT const char* graphrec_isa(void) { return graphrec::isa(); }
 
 // Packs the weights and runs all segments, forward or in reverse, on up to `threads` threads.
-EXPORT int graphrec_sweep(int is_double, const Structure* structure, const Buffer* buffers, int64_t num_buffers, const Weight* weights,
+GRAPHREC_EXPORT int graphrec_sweep(int is_double, const Structure* structure, const Buffer* buffers, int64_t num_buffers, const Weight* weights,
                           int64_t num_weights, const Program* programs, int64_t num_programs, int reverse, int threads) {
   return guarded([&] {
     return is_double ? graphrec::sweep<double>(*structure, buffers, num_buffers, weights, num_weights, programs, num_programs, reverse, threads)
@@ -38,7 +32,7 @@ EXPORT int graphrec_sweep(int is_double, const Structure* structure, const Buffe
 }
 
 // Adds up gradients of weights, after the reverse sweep.
-EXPORT int graphrec_weight_gradients(int is_double, const Structure* structure, const Buffer* buffers, int64_t num_buffers,
+GRAPHREC_EXPORT int graphrec_weight_gradients(int is_double, const Structure* structure, const Buffer* buffers, int64_t num_buffers,
                                      const WeightGradient* gradients, int64_t count, int threads) {
   return guarded([&] {
     for (int64_t g = 0; g < count; g++)
@@ -50,7 +44,7 @@ EXPORT int graphrec_weight_gradients(int is_double, const Structure* structure, 
 
 // For tests: whether all that the programs and gradients say lies within the structure and the buffers. `rows`: how many
 // rows each buffer has (GLOBAL ones). On STATUS_BAD_PROGRAM `message` says what is wrong.
-EXPORT int graphrec_check(const Structure* structure, const Buffer* buffers, int64_t num_buffers, const Weight* weights, int64_t num_weights,
+GRAPHREC_EXPORT int graphrec_check(const Structure* structure, const Buffer* buffers, int64_t num_buffers, const Weight* weights, int64_t num_weights,
                           const Program* programs, int64_t num_programs, const int64_t* rows, const WeightGradient* gradients,
                           int64_t num_gradients, char* message, int64_t room) {
   return guarded([&] {
@@ -58,5 +52,3 @@ EXPORT int graphrec_check(const Structure* structure, const Buffer* buffers, int
                            message, room);
   });
 }
-
-}  // extern "C"

@@ -146,7 +146,10 @@ template <class T> static void pack_left(const T* from, int64_t stride, int rows
     const int64_t first = m * q / blocks, height = m * (q + 1) / blocks - first;
     T* block = to + first * room + at * height;
     for (int64_t k = 0; k < rows; k++)
-      for (int64_t r = 0; r < height; r++) block[k * height + r] = from[k * stride + first + r];
+      for (int64_t r = 0; r < height; r += LANES<T>) {
+        const int n = (int)smaller(LANES<T>, height - r);
+        store(block + k * height + r, load(from + k * stride + first + r, n), n);
+      }
   }
 }
 
