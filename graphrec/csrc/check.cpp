@@ -182,7 +182,8 @@ class Checker {
     const bool split = o.index > 0 && o.split > 0;
     if (o.column < 0 || o.split < 0 || o.column + columns * (split ? o.split : 1) > buffer.width)
       return fails("buffer %d: columns %d + %lld of %d", o.buffer, o.column, (long long)columns, buffer.width);
-    if (o.index < 0 || (o.index > 0 && (o.index >= s_.num_indices || !s_.indices[o.index]))) return fails("index %d", o.index);
+    const int64_t rows = kind == NODES ? s_.rows : kind == IN_EDGES ? s_.in_edges : s_.out_edges;
+    if (o.index < 0 || (o.index > 0 && (o.index >= s_.num_indices || (!s_.indices[o.index] && rows > 0)))) return fails("index %d", o.index);
     if (buffer.place == SUM) return o.index == 0 || fails("buffer %d is a sum, read by an index", o.buffer);
     return each_row(program, kind, [&](int64_t row, int64_t node) {
       int64_t r = o.index ? s_.indices[o.index][row] : row;

@@ -8,12 +8,14 @@
 #include "tile.h"
 
 namespace graphrec {
+
+Worth worth = {1e5, 2e4, 1e5};
+
 namespace {
 
 constexpr int64_t EDGE_SCRATCH = 256 << 10;         // bytes of a tile's edges, if it has several nodes
 constexpr int64_t KEPT = 64 << 20;                  // bytes of scratch memory that a calling thread keeps between calls
 constexpr int64_t MOST_SUMS = 64;                   // parts beyond these share a sum with their neighbours
-constexpr double WORTH_A_THREAD = 1e5, WORTH_A_BARRIER = 2e4;  // cycles, roughly
 
 // Memory of one calling thread, kept from call to call.
 template <class T> struct Workspace {
@@ -123,11 +125,11 @@ template <class T> class Sweep {
     if (threads == 1 || s_.segments == 0) return 1;
     if (s_.parts > 1) threads = (int)std::min<int64_t>(threads, s_.parts);
     const double all = s_.rounds * cost_before(s_.rows);
-    if (all < WORTH_A_THREAD * threads) threads = std::max(1, (int)(all / WORTH_A_THREAD));
+    if (all < worth.thread * threads) threads = std::max(1, (int)(all / worth.thread));
     if (s_.parts > 1 || threads == 1) return threads;
     for (int64_t i = 0; i < s_.segments;) {
       const Level level = level_from(i);
-      if (level.cost >= WORTH_A_BARRIER) return threads;
+      if (level.cost >= worth.barrier) return threads;
       i = level.last;
     }
     return 1;
@@ -195,7 +197,7 @@ template <class T> class Sweep {
     for (int64_t r = 0; r < s_.rounds; r++)
       for (int64_t i = 0; i < s_.segments;) {
         const Level level = level_from(i);
-        const bool shared = threads > 1 && level.cost >= WORTH_A_BARRIER;
+        const bool shared = threads > 1 && level.cost >= worth.barrier;
         if (begun && (shared || !alone)) barrier.wait();
         begun = true;
         alone = !shared;

@@ -131,26 +131,30 @@ template <class T> static void pack(const T* w, int64_t row, int64_t column, int
   }
 }
 
+// Both copy row by row, as the memory that they read lies.
 template <class T> static void pack_right(const T* from, int64_t stride, int rows, int n, int at, int room, T* to) {
-  for (int64_t column = 0; column < n; column += PANEL<T>) {
-    const int64_t width = smaller(PANEL<T>, n - column);
-    T* panel = to + column * room + at * PANEL<T>;
-    for (int64_t k = 0; k < rows; k++)
-      for (int v = 0; v < 2; v++) store(panel + k * PANEL<T> + v * LANES<T>, load_columns(from + k * stride + column, v, width));
-  }
+  for (int64_t k = 0; k < rows; k++)
+    for (int64_t column = 0; column < n; column += PANEL<T>) {
+      T* packed = to + column * room + (at + k) * PANEL<T>;
+      for (int v = 0; v < 2; v++) store(packed + v * LANES<T>, load_columns(from + k * stride + column, v, n - column));
+    }
 }
 
 template <class T> static void pack_left(const T* from, int64_t stride, int rows, int m, int at, int room, T* to) {
-  const int64_t blocks = (m + HEIGHT - 1) / HEIGHT;
-  for (int64_t q = 0; q < blocks; q++) {
-    const int64_t first = m * q / blocks, height = m * (q + 1) / blocks - first;
-    T* block = to + first * room + at * height;
-    for (int64_t k = 0; k < rows; k++)
+  const int64_t blocks = (m + HEIGHT - 1) / HEIGHT, least = blocks ? m / blocks : 0, rest = blocks ? m % blocks : 0;
+  for (int64_t k = 0; k < rows; k++)
+    for (int64_t first = 0, left_over = 0; first < m;) {
+      left_over += rest;
+      const bool higher = left_over >= blocks;  // as block q ends at m * (q + 1) / blocks
+      const int64_t height = least + higher;
+      left_over -= higher ? blocks : 0;
+      T* packed = to + first * room + (at + k) * height;
       for (int64_t r = 0; r < height; r += LANES<T>) {
         const int n = (int)smaller(LANES<T>, height - r);
-        store(block + k * height + r, load(from + k * stride + first + r, n), n);
+        store(packed + r, load(from + k * stride + first + r, n), n);
       }
-  }
+      first += height;
+    }
 }
 
 }  // namespace

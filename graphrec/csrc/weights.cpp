@@ -14,7 +14,7 @@
 namespace graphrec {
 namespace {
 
-constexpr int64_t DEPTH = 256, MOST_ROWS = 192, MOST_COLUMNS = 512;  // of a block
+constexpr int64_t DEPTH = 256, MOST_ROWS = 320, MOST_COLUMNS = 320;  // of a block
 constexpr int64_t LEAST_ROWS = 24;                                   // of a task
 
 struct Range {
@@ -33,7 +33,8 @@ template <class T> class Gradients {
   Status run(std::deque<Memory>& lanes, int threads) {
     for (int64_t g = 0; g < count_; g++) ranges_.push_back(ranges(gradients_[g]));
     group();
-    if (work() < 1e6 * threads) threads = std::max(1, (int)(work() / 1e6));
+    const double cycles = work() / kernels_.lanes;
+    if (cycles < worth.gradients * threads) threads = std::max(1, (int)(cycles / worth.gradients));
     make_tasks(threads);
     threads = (int)std::max<int64_t>(1, std::min<int64_t>(threads, tasks_.size()));
     while (lanes.size() < (size_t)threads) lanes.emplace_back();
@@ -64,7 +65,7 @@ template <class T> class Gradients {
     return found;
   }
 
-  double work() const {
+  double work() const {  // multiplications
     double sum = 0;
     for (int64_t g = 0; g < count_; g++)
       for (const Range& r : ranges_[g]) sum += (double)s_.rounds * (r.last - r.first) * gradients_[g].m * gradients_[g].n;
