@@ -62,6 +62,9 @@ constexpr int panels_of(int rows) {
   if (VECTOR_BYTES == 64) return rows == 2 ? 4 : rows <= 6 ? 2 : 1;
   return rows <= 2 ? 2 : 1;
 }
+INLINE int64_t panels_at_once(int most, int64_t columns, int64_t panel) {  // 1, 2 or 4, and no more than there are
+  return most == 4 && columns > 3 * panel ? 4 : most >= 2 && columns > panel ? 2 : 1;
+}
 template <class T, int MR, bool PACKED, class... Rest> INLINE void tile_of(int64_t width, int64_t depth, const T* a, Rest... rest) {
   constexpr int WIDE = 2 * panels_of(MR);
   if (width <= LANES<T>) tile<T, MR, 1, PACKED>(depth, a, rest..., width);
@@ -96,14 +99,16 @@ template <class T> static void product(const Product<T>& p) {
     const int64_t begin_stride = k ? p.c_stride : p.i_stride;
     for (int64_t top = 0; top < p.rows; top += ROWS_AT_ONCE) {
       const int64_t rows = smaller(ROWS_AT_ONCE, p.rows - top), blocks = (rows + HEIGHT - 1) / HEIGHT;
-      const int64_t step = panels_of((int)((rows + blocks - 1) / blocks)) * PANEL<T>;
-      for (int64_t column = 0; column < p.n; column += step)
+      const int most = panels_of((int)((rows + blocks - 1) / blocks));
+      for (int64_t column = 0, step; column < p.n; column += step) {
+        step = panels_at_once(most, p.n - column, PANEL<T>) * PANEL<T>;
         for (int64_t q = 0; q < blocks; q++) {  // blocks of nearly equal height
           const int64_t first = top + rows * q / blocks, last = top + rows * (q + 1) / blocks;
           tile_of_rows<T, false>((int)(last - first), smaller(step, p.n - column), depth, p.a + first * p.a_stride + k,
                                  p.a_stride, p.b + column * p.k + k * PANEL<T>, panel_size, p.c + first * p.c_stride + column,
                                  p.c_stride, begin ? begin + first * begin_stride + column : nullptr, begin_stride);
         }
+      }
     }
   }
 }
