@@ -1,6 +1,5 @@
 """Sweeps over random forests, DAGs and rounds against the interpreter; threads; bad programs."""
 
-
 import numpy as np
 import pytest
 import torch
