@@ -32,8 +32,8 @@ template <class T> INLINE void store_columns(T* p, Vector<T> x, int v, int64_t w
 
 // One tile of C = A B + I. A[r, k] = a[r * a_row + k * a_step], a_step being 1 or, of a packed block, MR.
 template <class T, int MR, int NV, bool PACKED>
-static __attribute__((noinline)) void tile(int64_t depth, const T* a, int64_t a_stride, const T* b, int64_t panel_size, T* c,
-                                           int64_t c_stride, const T* i, int64_t i_stride, int64_t width) {
+static __attribute__((noinline)) void tile(int64_t depth, const T* a, int64_t a_stride, const T* b, int64_t panel_size,
+                                           T* c, int64_t c_stride, const T* i, int64_t i_stride, int64_t width) {
   Vector<T> sum[MR][NV];
 #pragma GCC unroll 16
   for (int r = 0; r < MR; r++)
@@ -65,7 +65,8 @@ constexpr int panels_of(int rows) {
 INLINE int64_t panels_at_once(int most, int64_t columns, int64_t panel) {  // 1, 2 or 4, and no more than there are
   return most == 4 && columns > 3 * panel ? 4 : most >= 2 && columns > panel ? 2 : 1;
 }
-template <class T, int MR, bool PACKED, class... Rest> INLINE void tile_of(int64_t width, int64_t depth, const T* a, Rest... rest) {
+template <class T, int MR, bool PACKED, class... Rest>
+INLINE void tile_of(int64_t width, int64_t depth, const T* a, Rest... rest) {
   constexpr int WIDE = 2 * panels_of(MR);
   if (width <= LANES<T>) tile<T, MR, 1, PACKED>(depth, a, rest..., width);
   else if (width <= PANEL<T> || WIDE == 2) tile<T, MR, 2, PACKED>(depth, a, rest..., width);
@@ -105,15 +106,17 @@ template <class T> static void product(const Product<T>& p) {
         for (int64_t q = 0; q < blocks; q++) {  // blocks of nearly equal height
           const int64_t first = top + rows * q / blocks, last = top + rows * (q + 1) / blocks;
           tile_of_rows<T, false>((int)(last - first), smaller(step, p.n - column), depth, p.a + first * p.a_stride + k,
-                                 p.a_stride, p.b + column * p.k + k * PANEL<T>, panel_size, p.c + first * p.c_stride + column,
-                                 p.c_stride, begin ? begin + first * begin_stride + column : nullptr, begin_stride);
+                                 p.a_stride, p.b + column * p.k + k * PANEL<T>, panel_size,
+                                 p.c + first * p.c_stride + column, p.c_stride,
+                                 begin ? begin + first * begin_stride + column : nullptr, begin_stride);
         }
       }
     }
   }
 }
 
-template <class T> static void product_transposed(int m, int n, int k, int room, const T* a, const T* b, T* c, int64_t c_stride) {
+template <class T>
+static void product_transposed(int m, int n, int k, int room, const T* a, const T* b, T* c, int64_t c_stride) {
   const int64_t blocks = (m + HEIGHT - 1) / HEIGHT;
   for (int64_t column = 0; column < n; column += PANEL<T>)
     for (int64_t q = 0; q < blocks; q++) {
@@ -124,7 +127,8 @@ template <class T> static void product_transposed(int m, int n, int k, int room,
     }
 }
 
-template <class T> static void pack(const T* w, int64_t row, int64_t column, int depth, int n, int first, int last, T* to) {
+template <class T>
+static void pack(const T* w, int64_t row, int64_t column, int depth, int n, int first, int last, T* to) {
   for (int64_t p = first; p < last; p++) {
     const int64_t width = smaller(PANEL<T>, n - p * PANEL<T>);
     const T* from = w + p * PANEL<T> * column;

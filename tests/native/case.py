@@ -13,9 +13,9 @@ from graphrec.cprogram import GLOBAL, IN_EDGES, NODES, NONE, SUM, Op
 
 @dataclass
 class Buffer:
-    """`numbers`: `[rounds, rows, stride]`, rounds or rows being 1 where all share one; None in a tile; `[width]` of a sum.
+    """`numbers`: `[rounds, rows, stride]`, rounds or rows being 1 where all share one; `[width]` of a sum.
 
-    A buffer may be another one (`later`) as it is a round later.
+    A tile's buffer has none. A buffer may be another one (`later`) as it is a round later.
     """
 
     place: int

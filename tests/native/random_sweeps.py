@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from graphrec.cprogram import GLOBAL, IN_EDGES, NODES, OUT_EDGES, SUM, TILE_IN_EDGES, TILE_NODES, Op
@@ -34,7 +36,7 @@ def random_dags(
             ends = [rows, rows + nodes]
             if level and programs > 2:
                 ends.insert(1, rows + int(random.integers(0, nodes + 1)))
-            for q, (first, last) in enumerate(zip(ends, ends[1:], strict=False)):
+            for q, (first, last) in enumerate(itertools.pairwise(ends)):
                 s["first"].append(first)
                 s["last"].append(last)
                 s["program"].append(min(q + 1, programs - 1) if level else 0)
@@ -49,7 +51,7 @@ def random_rounds(random: np.random.Generator, parts: int, rounds: int) -> Struc
     sizes = random.integers(1, 90, parts)
     first = np.concatenate([[0], np.cumsum(sizes)])
     edges = []
-    for begin, end in zip(first, first[1:], strict=False):
+    for begin, end in itertools.pairwise(first):
         ends = random.integers(begin, end, (2, int(2 * (end - begin))))
         edges.append(ends[:, np.argsort(ends[1], kind="stable")])
     return Structure(
@@ -208,13 +210,14 @@ class RandomSweep:
         wide, back = self.tile(width * k), self.tile(width)
         repeat, total = [(Op.REPEAT_EACH, Op.SUM_ALL), (Op.REPEAT_ALL, Op.SUM_EACH)][self.random.integers(2)]
         self.chain(
-            NODES, width * k, micro(repeat, (wide, 0, 0, 0), a, k=k), micro(total, (back, 0, 0, 0), (wide, 0, 0, 0), k=k)
+            NODES, width * k, micro(repeat, (wide, 0, 0, 0), a, k=k),
+            micro(total, (back, 0, 0, 0), (wide, 0, 0, 0), k=k),
         )  # fmt: skip
         self.chain(NODES, width, micro(Op.TANH, (back, 0, 0, 0), (back, 0, 0, 0)))
 
     def add_gradients(self) -> None:
         for program in (-1, 0):
-            (read, written, n), (b, k) = self.states[0], self.kept[0]
+            (_, written, n), (b, k) = self.states[0], self.kept[0]
             self.case.gradients.append(
                 (NODES, program, b, 0, k, written, 0, n, np.zeros((k, n + 2), self.case.dtype))
             )

@@ -58,6 +58,7 @@ BY_CHECK = {
     "rows written to one": one(Op.COPY, ROW, X),
     "pieces of rows": one(Op.COPY, X, of_nodes(0, 0, 1, 2), indices=[[0, 1, 2]]),
     "a product over out-edges": case_of([product(OUT_EDGES, 1, 0, 0, 1, 0)], []),
+    "a product into a sum": case_of([product(NODES, 0, 0, 0, 4, 0)], []),
     "a product in place": case_of([product(NODES, 0, 0, 0, 0, 0)], []),
     "a gradient of a tile": case_of([], [], gradients=[(NODES, 0, 2, 0, 4, 0, 0, 4, GRADIENT)]),
     "a gradient of edges as of nodes": case_of([], [], gradients=[(NODES, 0, 1, 0, 4, 0, 0, 4, GRADIENT)]),
