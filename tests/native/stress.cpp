@@ -117,7 +117,7 @@ template <class T> struct Case {
     parameter = global(1, 1, true);
     sum = scratch(SUM, width);
     buffers[sum].base = fresh(width).data();
-    slots = scratch(TILE_NODES, 2 * width + 1);
+    slots = scratch(TILE_NODES, 2 * width + (int32_t)uniform(0, 1));
     for (int q = 0; q < 3; q++) tiles.push_back(scratch(TILE_NODES, width + q)), edge_tiles.push_back(scratch(TILE_IN_EDGES, width + q));
   }
 
