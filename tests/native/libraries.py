@@ -14,10 +14,18 @@ from pathlib import Path
 from graphrec.cprogram import declare
 
 SOURCES = Path(__file__).parents[2] / "graphrec" / "csrc"
-FLAGS = "-O3 -std=c++17 -fPIC -fno-math-errno -fno-trapping-math -pthread -fvisibility=hidden".split()
+FLAGS = [
+    "-O3",
+    "-std=c++17",
+    "-fPIC",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-pthread",
+    "-fvisibility=hidden",
+]
 OF_ISA = {
     "_avx2.cpp": ["-mavx2", "-mfma"],
-    "_avx512.cpp": "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mprefer-vector-width=512".split(),
+    "_avx512.cpp": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"],
 }
 ISAS = ("avx512", "avx2", "base")
 
