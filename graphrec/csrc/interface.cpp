@@ -22,6 +22,8 @@ template <class F> int guarded(F&& f) {
 }  // namespace
 
 
+GRAPHREC_EXPORT const char* graphrec_isa(void) { return graphrec::isa(); }
+
 // Packs the weights and runs all segments, forward or in reverse, on up to `threads` threads.
 GRAPHREC_EXPORT int graphrec_sweep(int is_double, const Structure* structure, const Buffer* buffers,
                                    int64_t num_buffers, const Weight* weights, int64_t num_weights,
