@@ -41,6 +41,12 @@ class NativePrograms(Programs):
         return None
 
     @staticmethod
+    def grain(fields: dict[str, tuple[int, ...]]) -> int | None:
+        """As wide as the state: operations follow each other row by row, in registers."""
+        widths = {shape[0] for shape in fields.values() if len(shape) == 1}
+        return min(widths) if widths else None
+
+    @staticmethod
     def prepare(program: CellProgram) -> NativeProgram:
         """Its code."""
         return lower(program)

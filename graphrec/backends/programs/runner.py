@@ -20,6 +20,7 @@ from ..runner import Loop, Runner
 from .order import Order, order_of
 from .replay import ReplayedCell
 from .torch_executor import TorchExecution
+from .torch_program import TorchProgram, prepare
 
 # What executors have made of programs, by what was recorded; the least recently used go first.
 _PREPARED: OrderedDict[Any, Any] = OrderedDict()
@@ -67,6 +68,11 @@ class Programs(Runner):
     @staticmethod
     def refuses(x: Tensor) -> str | None:
         """Why not, of such rows; None: they are accepted."""
+        return None
+
+    @staticmethod
+    def grain(fields: dict[str, tuple[int, ...]]) -> int | None:
+        """How wide values should be at most, where they can be cut; None: as wide as possible."""
         return None
 
     @staticmethod
@@ -163,18 +169,18 @@ class TorchPrograms(Programs):
     about = "recorded cells, level by level in PyTorch, with a derived reverse"
 
     @staticmethod
-    def prepare(program: CellProgram) -> CellProgram:
-        """Itself."""
-        return program
+    def prepare(program: CellProgram) -> TorchProgram:
+        """Its instructions."""
+        return prepare(program)
 
     @property
     def program(self) -> CellProgram:
         """The cell's."""
-        return self.prepared
+        return self.prepared.program
 
     def execution(self, tensors: dict[str, Tensor], captured: list[Tensor]) -> Any:
         """What runs it once."""
-        return TorchExecution(self.program, self.plan, tensors, captured, tensors["x"])
+        return TorchExecution(self.prepared, self.plan, tensors, captured, tensors["x"])
 
 
 def _wanted(request: Request, recording: Recording) -> Wanted:
@@ -199,7 +205,7 @@ def _look_up(kind: type[Programs], request: Request, recording: Recording, wante
     fields = dict(zip(run.fields, map(tuple, run.shapes), strict=True))
     before = {name: tuple(rows.shape[1:]) for name, rows in zip(run.fields, request.initial, strict=False)}
     try:
-        how = {"dtype": run.dtype, "grain": _grain(fields)}
+        how = {"dtype": run.dtype, "grain": kind.grain(fields)}
         found = kind.prepare(compile_cell(recording, wanted, fields, before, x_shape, **how))
     except NotRecordable as reason:
         found = str(reason)
@@ -207,11 +213,6 @@ def _look_up(kind: type[Programs], request: Request, recording: Recording, wante
     while len(_PREPARED) > _MOST:
         _PREPARED.popitem(last=False)
     return found
-
-
-def _grain(fields: dict[str, tuple[int, ...]]) -> int | None:
-    widths = {shape[0] for shape in fields.values() if len(shape) == 1}
-    return min(widths) if widths else None
 
 
 class _Run(torch.autograd.Function):
