@@ -87,7 +87,11 @@ def test_steps_begun_in_inference_mode_go_on_outside():
 
 
 class Mine(gr.SRNCell):
-    """A subclass of a standard cell."""
+    """A subclass of a standard cell that looks at values, as no program can."""
+
+    def forward(self, x, inbox, own):
+        assert not torch.isnan(x).any()
+        return super().forward(x, inbox, own)
 
 
 def test_a_subclass_is_warned_of_where_it_is_run():

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...clib import library
 from ...cprogram import WEIGHT_GRADIENT, declare
-from . import pool
 from .frame import OF_STRUCTURE, Frame, Workspace
+from .pool import give, take
 
 _ERRORS = {2: "a program that is not right", 3: "threads could not be started"}
 
@@ -54,10 +54,10 @@ class NativeExecution:
 
     def __del__(self) -> None:
         if hasattr(self, "_forward"):
-            pool.give(self._forward)
+            give(self._forward)
 
     def _take(self, space: Workspace) -> Tensor:
-        block, item = pool.take(space.size * self.frame.item), self.frame.item
+        block, item = take(space.size * self.frame.item), self.frame.item
         for start, stop in space.zero:
             block[start * item : stop * item] = 0
         return block
@@ -96,7 +96,7 @@ class NativeExecution:
         for key in ("nodes", "boundary", "project"):
             if key in frame.lowered:
                 self._undo(key, block, {**given, **found}, gradients)
-        pool.give(block)
+        give(block)
         for number, flat in gradients.items():
             found[f"captured.{number}"] = flat
         return found
