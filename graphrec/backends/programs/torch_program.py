@@ -451,7 +451,9 @@ class _Compiler:
                 for start, _, (ref,) in self.b.runs(codes):
                     if ref is not None and self._may_live(ref, rows) and self.when[ref.value.number] == phase:
                         self.home[ref.value.number] = Span(buffer, start, 1, ref.width)
-        wanted = [(codes, rows, self.last) for _, a, g, rows in self.summed for codes in (a, g) if codes is not None]
+        wanted = [
+            (codes, rows, self.last) for _, a, g, rows in self.summed for codes in (a, g) if codes is not None
+        ]
         for phase, values in enumerate(self.order):
             for value in values:
                 wanted += [(of, value.rows or NODE, phase) for of in (value.a, value.bias) if of is not None]
@@ -621,9 +623,7 @@ class _Compiler:
         if value.number not in self.home:
             dead = next((ref for ref in over if self._is_dead(ref, over, value)), None)
             if dead is None:
-                self.home[value.number] = Span(
-                    self._new(value.width, value.rows or NODE), 0, 1, value.width
-                )
+                self.home[value.number] = Span(self._new(value.width, value.rows or NODE), 0, 1, value.width)
             else:
                 at = self.home[dead.value.number]
                 self.home[value.number] = Span(at.buffer, at.column + dead.column, 1, value.width)

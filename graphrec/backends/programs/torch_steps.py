@@ -159,7 +159,9 @@ class Bound:
         if rows != EDGE or not self.is_grouped:
             return tensors
         return [
-            rows.unflatten(0, (level.num_nodes, level.degree)) if level.degree not in (None, 1) and rows.dim() == 2 else rows
+            rows.unflatten(0, (level.num_nodes, level.degree))
+            if level.degree not in (None, 1) and rows.dim() == 2
+            else rows
             for rows, level in zip(tensors, self.levels, strict=True)
         ]
 
@@ -179,9 +181,7 @@ class Bound:
             function, (x,), count = OVER_COLUMNS[one.op], operands, one.value.count
             return lambda j: function(x[j], count, out[j])
         out = self.grouped(out, one.rows)
-        operands = [
-            self.grouped(rows, one.rows) if rows[0].dim() > 1 else rows for rows in operands
-        ]
+        operands = [self.grouped(rows, one.rows) if rows[0].dim() > 1 else rows for rows in operands]
         if operands and all(rows[0].dim() < 2 for rows in operands):  # of the cell's own alone
             operands[0] = [rows.expand(to.shape) for rows, to in zip(operands[0], out, strict=True)]
         return _call(one, operands, out)
@@ -369,7 +369,9 @@ class Bound:
 
         def make(j: int, out: Tensor) -> None:
             flat = rows[j].reshape(-1, value.width)
-            torch.index_select(flat, 0, self.levels[j].index(self.run.plan, value.field, value.count), out=out)
+            torch.index_select(
+                flat, 0, self.levels[j].index(self.run.plan, value.field, value.count), out=out
+            )
 
         return self._made(views, EDGE, value.width, make)
 
