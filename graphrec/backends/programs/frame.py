@@ -89,13 +89,16 @@ class Frame:
     """A program on a layout.
 
     Attributes:
+        order: of the layout.
         forward, reverse: the workspaces of the two directions; the first one lives until the second one is done.
         constants: numbers of the structure.
         sums: how many numbers the sums of gradients are, for each kind of rows, and where each begins.
     """
 
-    def __init__(self, native: NativeProgram, layout: Layout, numbers: dict[str, Tensor], item: int) -> None:
-        self.native, self.layout, self.constants, self.item = native, layout, numbers, item
+    def __init__(
+        self, native: NativeProgram, layout: Layout, order: Any, numbers: dict[str, Tensor], item: int
+    ) -> None:
+        self.native, self.layout, self.order, self.constants, self.item = native, layout, order, numbers, item
         self.program = native.program
         self.forward, self.reverse = Workspace(), Workspace()
         self.rounds = layout.rounds if self.program.is_sync else 1

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...clib import library
 from ...cprogram import declare
 from .frame import OF_STRUCTURE, Frame, Workspace
+from .order import Order
 from .pool import give, take
 
 _ERRORS = {2: "a program that is not right", 3: "threads could not be started"}
@@ -188,6 +189,36 @@ class NativeExecution:
             )
         if frame.sizes[key]:
             gradients.index_add_(0, frame.sum_index[key], sums[: frame.sizes[key]])
+
+
+class NativeOrder(Order):
+    """An order whose rows are permuted by the library's threads."""
+
+    def enter(self, rows: Tensor) -> Tensor:
+        """`[N, ...]`, from the caller's order; maybe the same tensor."""
+        return rows if self.nodes is None else _gathered(rows, self.nodes)
+
+    def leave(self, rows: Tensor) -> Tensor:
+        """`[N, ...]`, back to the caller's order; maybe the same tensor."""
+        return rows if self.back is None else _gathered(rows, self.back)
+
+
+def _gathered(rows: Tensor, index: Tensor) -> Tensor:
+    rows = rows.contiguous()
+    made = rows.new_empty(len(index), *rows.shape[1:])
+    if made.numel():
+        bytes_of_row = rows[0].numel() * rows.element_size()
+        _check(
+            Library.get().graphrec_gather(
+                made.data_ptr(),
+                rows.data_ptr(),
+                index.data_ptr(),
+                len(index),
+                bytes_of_row,
+                torch.get_num_threads(),
+            )
+        )
+    return made
 
 
 def _check(status: int) -> None:

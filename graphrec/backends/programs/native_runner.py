@@ -11,11 +11,11 @@ from torch import Tensor
 from ... import clib
 from ...program.compile import CellProgram
 from ...schedule import Schedule, is_loop
+from ...structure.outside import outside
 from .frame import OF_STRUCTURE, Frame
 from .lower import NativeProgram, lower
-from .native import NativeExecution
+from .native import NativeExecution, NativeOrder
 from .native_layout import Layout
-from .order import Order
 from .runner import Programs
 
 
@@ -60,22 +60,25 @@ class NativePrograms(Programs):
     def frame(self) -> Frame:
         """The program on the schedule."""
         threads = torch.get_num_threads()
-        key = f"native layout in {threads} parts" + (", by kind" if self.program.has_kinds else "")
-        layout = self.plan.cache.get(key)
-        if layout is None:
-            layout = self.plan.cache[key] = Layout(self.plan, threads, self.program.has_kinds)
+        name = f"native layout in {threads} parts" + (", by kind" if self.program.has_kinds else "")
+        cache, plan = self.plan.cache, self.plan
+        layout = cache.look_up(name, lambda plan: Layout(plan, threads, self.program.has_kinds), plan)
         key = (id(self.prepared), self.x.dtype)
         frame = layout.frames.get(key)
         if frame is None:
-            names = [name for name in OF_STRUCTURE if self.prepared.buffers.find(name) is not None]
-            numbers = {name: _numbers(self.plan, layout, name).to(self.x.dtype) for name in names}
-            frame = layout.frames[key] = Frame(self.prepared, layout, numbers, self.x.element_size())
+            with outside():
+                names = [name for name in OF_STRUCTURE if self.prepared.buffers.find(name) is not None]
+                numbers = {name: _numbers(plan, layout, name).to(self.x.dtype) for name in names}
+                frame = Frame(
+                    self.prepared, layout, NativeOrder(*layout.order(plan)), numbers, self.x.element_size()
+                )
+            layout.frames[key] = frame
         return frame
 
-    @cached_property
-    def order(self) -> Order:
+    @property
+    def order(self) -> NativeOrder:
         """Of the layout."""
-        return self.frame.layout.order(self.plan)
+        return self.frame.order
 
     def execution(self, tensors: dict[str, Tensor], captured: list[Tensor]) -> Any:
         """What runs it once."""
