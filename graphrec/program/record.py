@@ -169,8 +169,10 @@ class Record:
         self.entries.append(entry)
         several = type(made) is list
         symbols = [self._symbol(columns) for columns in (made if several else (made,))]
-        if self._with_grad and not torch.is_grad_enabled() and entry[0] != "detach":
-            symbols = [self._noted(("detach", (f"%{s.number}",)), s.columns) for s in symbols]
+        if self._with_grad and not torch.is_grad_enabled():
+            raise NotRecordable(
+                "gradients are turned off in the cell, or a function of its own has its own gradient"
+            )
         return symbols if several else symbols[0]
 
     def _symbol(self, columns: Columns) -> Symbol:

@@ -254,7 +254,9 @@ def test_subclasses_go_the_general_way_and_say_so_once(backends):
     trial(OwnLSTM, gr.chains([3, 5])).run()
     assert backends.pop() == PROGRAMS
     run = trial(WatchfulLSTM, gr.chains([3, 5]))
-    with pytest.warns(gr.SlowPathWarning, match="WatchfulLSTM is a subclass of LSTMCell and runs in the loop"):
+    with pytest.warns(
+        gr.SlowPathWarning, match="WatchfulLSTM is a subclass of LSTMCell and runs in the loop"
+    ):
         run.run()
     run.run()
     assert backends == ["loop", "loop"]

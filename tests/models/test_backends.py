@@ -37,7 +37,12 @@ def test_each_backend_that_takes_a_run_computes_it(make, s):
             "does not run LSTMCell here: the structure is not made of chains alone",
         ),
         (gr.TreeLSTM(3, 4), CHAINS, "torch", "ChildSumTreeLSTMCell is not one of torch's operators"),
-        (gr.LSTM(3, 4), CHAINS, "dgl", "no backend 'dgl': choose among 'loop', 'native', 'torch', 'torch_programs'"),
+        (
+            gr.LSTM(3, 4),
+            CHAINS,
+            "dgl",
+            "no backend 'dgl': choose among 'loop', 'native', 'torch', 'torch_programs'",
+        ),
     ],
 )
 def test_a_forced_backend_runs_or_raises(model, s, backend, said):
