@@ -15,14 +15,13 @@ from torch import Tensor
 from ..cell import Cell
 from ..engine.validate import Context
 from ..schedule import chains
-from .hand_derived import HandDerived
 from .programs import NativePrograms, TorchPrograms
 from .request import Request
 from .runner import Loop, Runner
 from .torch_operators import TorchOperators
 
 # The fastest first. What none of them accepts runs in the loop.
-BACKENDS: tuple[Any, ...] = (NativePrograms, HandDerived, TorchOperators, TorchPrograms)
+BACKENDS: tuple[Any, ...] = (NativePrograms, TorchOperators, TorchPrograms)
 NAMES = (Loop.name, *(backend.name for backend in BACKENDS))
 
 _forced: ContextVar[str | None] = ContextVar("backend", default=None)

@@ -8,12 +8,14 @@
 #include "tile.h"
 
 namespace graphrec {
+
+Worth worth = {1e5, 2e4, 1e5};
+
 namespace {
 
 constexpr int64_t EDGE_SCRATCH = 256 << 10;         // bytes of a tile's edges, if it has several nodes
 constexpr int64_t KEPT = 64 << 20;                  // bytes of scratch memory that a calling thread keeps between calls
 constexpr int64_t MOST_SUMS = 64;                   // parts beyond these share a sum with their neighbours
-constexpr double WORTH_A_THREAD = 1e5, WORTH_A_BARRIER = 2e4;  // cycles, roughly
 
 // Memory of one calling thread, kept from call to call.
 template <class T> struct Workspace {
@@ -32,7 +34,8 @@ template <class T> struct Workspace {
 
 template <class T> class Sweep {
  public:
-  Sweep(const Structure& structure, const Buffer* buffers, int64_t num_buffers, const Program* programs, int64_t num_programs, bool reverse)
+  Sweep(const Structure& structure, const Buffer* buffers, int64_t num_buffers, const Program* programs,
+        int64_t num_programs, bool reverse)
       : context_{structure, buffers, num_buffers, programs, num_programs}, s_(structure), reverse_(reverse) {}
 
   Status run(Workspace<T>& workspace, const Weight* weights, int64_t num_weights, int threads) {
@@ -68,14 +71,17 @@ template <class T> class Sweep {
     c.lays.resize(c.num_buffers);
     for (int64_t b = 0; b < c.num_buffers; b++) {
       const Buffer& buffer = c.buffers[b];
-      int64_t* total = buffer.place == TILE_NODES ? &c.node_numbers : buffer.place == TILE_IN_EDGES ? &c.edge_numbers : &c.sum_numbers;
+      int64_t* total = buffer.place == TILE_NODES      ? &c.node_numbers
+                       : buffer.place == TILE_IN_EDGES ? &c.edge_numbers
+                                                       : &c.sum_numbers;
       if (buffer.place == GLOBAL) continue;
       if (buffer.place < 0 || buffer.place > SUM || buffer.width < 0) return false;
       c.lays[b] = {*total, c.padded(buffer.width)};
       *total += c.lays[b].stride;
     }
     c.most_edges = 4096;
-    if (c.edge_numbers) c.most_edges = std::max(TILE, std::min<int64_t>(c.most_edges, EDGE_SCRATCH / (c.edge_numbers * (int64_t)sizeof(T))));
+    const int64_t edge_bytes = c.edge_numbers * (int64_t)sizeof(T);
+    if (edge_bytes) c.most_edges = std::max(TILE, std::min<int64_t>(c.most_edges, EDGE_SCRATCH / edge_bytes));
     for (int64_t p = 0; p < c.num_programs; p++)
       for (int64_t q = 0; q < c.programs[p].count; q++)
         if (!lay_out(c.programs[p].instructions[q], c.programs[p].operations, num_weights)) return false;
@@ -97,7 +103,7 @@ template <class T> class Sweep {
         if (o->buffer == NO_OPERAND) continue;
         if (o->index < 0 || (o->index > 0 && o->index >= s_.num_indices)) return false;
         if (o->buffer >= 0 && !is_buffer(o->buffer)) return false;
-        if (o->buffer < 0) context_.register_numbers = std::max<int64_t>(context_.register_numbers, -(int64_t)o->buffer);
+        if (o->buffer < 0) context_.registers = std::max<int64_t>(context_.registers, -(int64_t)o->buffer);
       }
     }
     return true;
@@ -109,25 +115,30 @@ template <class T> class Sweep {
       double cost[3] = {20, 5, 5};
       for (int64_t q = 0; q < context_.programs[p].count; q++) {
         const Instruction& i = context_.programs[p].instructions[q];
-        const double numbers = i.kind == PRODUCT ? (double)weights[i.weight].k * weights[i.weight].n : 3. * (i.last - i.first) * i.width;
+        double numbers = 3. * (i.last - i.first) * i.width;
+        if (i.kind == PRODUCT) numbers = (double)weights[i.weight].k * weights[i.weight].n;
         cost[i.rows] += 10 + numbers / context_.kernels.lanes;
       }
       for (int kind = 0; kind < 3; kind++) cost_[kind] = std::max(cost_[kind], cost[kind]);
     }
   }
-  double cost_before(int64_t row) const { return cost_[NODES] * row + cost_[IN_EDGES] * s_.in_first[row] + cost_[OUT_EDGES] * s_.out_first[row]; }
-  double cost(int64_t segment) const { return s_.program[segment] < 0 ? 0 : cost_before(s_.last[segment]) - cost_before(s_.first[segment]); }
+  double cost_before(int64_t row) const {
+    return cost_[NODES] * row + cost_[IN_EDGES] * s_.in_first[row] + cost_[OUT_EDGES] * s_.out_first[row];
+  }
+  double cost(int64_t segment) const {
+    return s_.program[segment] < 0 ? 0 : cost_before(s_.last[segment]) - cost_before(s_.first[segment]);
+  }
 
   // As many threads as there is work for; one where no level is worth a barrier.
   int threads_worth(int threads) const {
     if (threads == 1 || s_.segments == 0) return 1;
     if (s_.parts > 1) threads = (int)std::min<int64_t>(threads, s_.parts);
     const double all = s_.rounds * cost_before(s_.rows);
-    if (all < WORTH_A_THREAD * threads) threads = std::max(1, (int)(all / WORTH_A_THREAD));
+    if (all < worth.thread * threads) threads = std::max(1, (int)(all / worth.thread));
     if (s_.parts > 1 || threads == 1) return threads;
     for (int64_t i = 0; i < s_.segments;) {
       const Level level = level_from(i);
-      if (level.cost >= WORTH_A_BARRIER) return threads;
+      if (level.cost >= worth.barrier) return threads;
       i = level.last;
     }
     return 1;
@@ -195,15 +206,17 @@ template <class T> class Sweep {
     for (int64_t r = 0; r < s_.rounds; r++)
       for (int64_t i = 0; i < s_.segments;) {
         const Level level = level_from(i);
-        const bool shared = threads > 1 && level.cost >= WORTH_A_BARRIER;
+        const bool shared = threads > 1 && level.cost >= worth.barrier;
         if (begun && (shared || !alone)) barrier.wait();
         begun = true;
         alone = !shared;
         for (; i < level.last; i++) {
           const int64_t segment = in_order(i, s_.segments);
           if (s_.program[segment] < 0) continue;
-          if (shared) run_rows(scratch, segment, share(segment, lane, threads), share(segment, lane + 1, threads), in_order(r, s_.rounds));
-          else if (lane == 0) run_rows(scratch, segment, s_.first[segment], s_.last[segment], in_order(r, s_.rounds));
+          const int64_t round = in_order(r, s_.rounds);
+          if (shared)
+            run_rows(scratch, segment, share(segment, lane, threads), share(segment, lane + 1, threads), round);
+          else if (lane == 0) run_rows(scratch, segment, s_.first[segment], s_.last[segment], round);
         }
       }
   }
@@ -227,8 +240,10 @@ template <class T> class Sweep {
       if (buffer.place != SUM) continue;
       T* total = static_cast<T*>(buffer.base);
       for (int64_t j = 0; j < buffer.width; j++) total[j] = 0;
-      for (int64_t p = 0; p < count; p++)
-        for (int64_t j = 0; j < buffer.width; j++) total[j] += sums_[p * context_.sum_numbers + context_.lays[b].offset + j];
+      for (int64_t p = 0; p < count; p++) {
+        const T* of_part = sums_ + p * context_.sum_numbers + context_.lays[b].offset;
+        for (int64_t j = 0; j < buffer.width; j++) total[j] += of_part[j];
+      }
     }
   }
 
@@ -243,15 +258,18 @@ template <class T> class Sweep {
 }  // namespace
 
 template <class T>
-Status sweep(const Structure& structure, const Buffer* buffers, int64_t num_buffers, const Weight* weights, int64_t num_weights,
-             const Program* programs, int64_t num_programs, bool reverse, int threads) {
+Status sweep(const Structure& structure, const Buffer* buffers, int64_t num_buffers, const Weight* weights,
+             int64_t num_weights, const Program* programs, int64_t num_programs, bool reverse, int threads) {
   static thread_local Workspace<T> workspace;
-  const Status status = Sweep<T>(structure, buffers, num_buffers, programs, num_programs, reverse).run(workspace, weights, num_weights, threads);
+  Sweep<T> run(structure, buffers, num_buffers, programs, num_programs, reverse);
+  const Status status = run.run(workspace, weights, num_weights, threads);
   workspace.keep_little();
   return status;
 }
 
-template Status sweep<float>(const Structure&, const Buffer*, int64_t, const Weight*, int64_t, const Program*, int64_t, bool, int);
-template Status sweep<double>(const Structure&, const Buffer*, int64_t, const Weight*, int64_t, const Program*, int64_t, bool, int);
+template Status sweep<float>(const Structure&, const Buffer*, int64_t, const Weight*, int64_t, const Program*, int64_t,
+                             bool, int);
+template Status sweep<double>(const Structure&, const Buffer*, int64_t, const Weight*, int64_t, const Program*, int64_t,
+                              bool, int);
 
 }  // namespace graphrec

@@ -20,7 +20,9 @@ namespace {
 INLINE Floats rounder(Floats) { return all(12582912.f); }                  // 1.5 * 2^23
 INLINE Doubles rounder(Doubles) { return all(6755399441055744.); }         // 1.5 * 2^52
 INLINE Floats integer_to_number(Bits<float> n) { return from_bits(n + bits(rounder(Floats{}))) - rounder(Floats{}); }
-INLINE Doubles integer_to_number(Bits<double> n) { return from_bits(n + bits(rounder(Doubles{}))) - rounder(Doubles{}); }
+INLINE Doubles integer_to_number(Bits<double> n) {
+  return from_bits(n + bits(rounder(Doubles{}))) - rounder(Doubles{});
+}
 INLINE Floats power_of_two(Bits<float> n) { return from_bits((n + 127) << 23); }
 INLINE Doubles power_of_two(Bits<double> n) { return from_bits((n + 1023) << 52); }
 
@@ -121,10 +123,18 @@ INLINE Doubles log_series(Doubles z) {
        + z * (2.222219843214978396e-01 + z * (1.818357216161805012e-01 + z * (1.531383769920937332e-01
        + z * 1.479819860511658591e-01))))));
 }
-struct FloatLog { static constexpr float smallest = 0x1p-126f, scale = 0x1p25f, high = 6.9313812256e-01f, low = 9.0580006145e-06f;
-  static constexpr uint32_t shift = 23, lift = 25, bias = 127, one = 0x3f800000u, root = 0x3f3504f3u, mantissa = 0x7fffffu; };
-struct DoubleLog { static constexpr double smallest = 0x1p-1022, scale = 0x1p54, high = 6.93147180369123816490e-01, low = 1.90821492927058770002e-10;
-  static constexpr uint64_t shift = 52, lift = 54, bias = 1023, one = 0x3ff0000000000000u, root = 0x3fe6a09e00000000u, mantissa = 0xfffffffffffffu; };
+struct FloatLog {
+  static constexpr float smallest = 0x1p-126f, scale = 0x1p25f;              // normal numbers, and to them
+  static constexpr float high = 6.9313812256e-01f, low = 9.0580006145e-06f;  // ln 2
+  static constexpr uint32_t shift = 23, lift = 25, bias = 127;
+  static constexpr uint32_t one = 0x3f800000u, root = 0x3f3504f3u, mantissa = 0x7fffffu;  // 1 and sqrt(1/2), as bits
+};
+struct DoubleLog {
+  static constexpr double smallest = 0x1p-1022, scale = 0x1p54;
+  static constexpr double high = 6.93147180369123816490e-01, low = 1.90821492927058770002e-10;
+  static constexpr uint64_t shift = 52, lift = 54, bias = 1023;
+  static constexpr uint64_t one = 0x3ff0000000000000u, root = 0x3fe6a09e00000000u, mantissa = 0xfffffffffffffu;
+};
 
 template <class C, class V> INLINE V logarithm_by(V x) {
   auto denormal = x < C::smallest;

@@ -1,4 +1,5 @@
-// Memory for numbers, aligned to lines of the cache, that is kept and grows. No exceptions: `reserve` says whether it could.
+// Memory for numbers, aligned to lines of the cache, that is kept and grows. No exceptions: `reserve` says whether it
+// could.
 #pragma once
 #include <cstddef>
 #include <cstdint>

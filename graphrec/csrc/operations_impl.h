@@ -15,26 +15,32 @@ template <class T> INLINE T* row(const Rows<T>& r, int64_t i) {
   int64_t whole = number / r.split;
   return r.base + (whole - r.origin) * r.stride + (number - whole * r.split) * r.shift;
 }
-template <class T> INLINE bool is_dense(const Rows<T>& r, int64_t width) { return !r.index && !r.split && r.stride == width; }
+template <class T> INLINE bool is_dense(const Rows<T>& r, int64_t width) {
+  return !r.index && !r.split && r.stride == width;
+}
 
 // f over `count` numbers of up to three operands (READS).
 template <int READS, class T, class F> INLINE void along(int64_t count, T* d, const T* a, const T* b, const T* c, F f) {
+  const Vector<T> none = {};
   int64_t j = 0;
   for (; j + LANES<T> <= count; j += LANES<T>)
-    store(d + j, f(READS > 0 ? load(a + j) : Vector<T>{}, READS > 1 ? load(b + j) : Vector<T>{}, READS > 2 ? load(c + j) : Vector<T>{}));
-  if (j < count) {
-    int n = (int)(count - j);
-    store(d + j, f(READS > 0 ? load(a + j, n) : Vector<T>{}, READS > 1 ? load(b + j, n) : Vector<T>{}, READS > 2 ? load(c + j, n) : Vector<T>{}), n);
-  }
+    store(d + j, f(READS > 0 ? load(a + j) : none, READS > 1 ? load(b + j) : none, READS > 2 ? load(c + j) : none));
+  if (j == count) return;
+  const int n = (int)(count - j);
+  const Vector<T> x = READS > 0 ? load(a + j, n) : none, y = READS > 1 ? load(b + j, n) : none;
+  store(d + j, f(x, y, READS > 2 ? load(c + j, n) : none), n);
 }
 
 // f over rows; where rows follow each other without gaps, they are one long row.
 template <int READS, class T, class F> INLINE void each(const Operation<T>& o, F f) {
   const int64_t w = o.width;
-  if (is_dense(o.d, w) && (READS < 1 || is_dense(o.a, w)) && (READS < 2 || is_dense(o.b, w)) && (READS < 3 || is_dense(o.c, w)))
+  const bool dense = is_dense(o.d, w) && (READS < 1 || is_dense(o.a, w)) && (READS < 2 || is_dense(o.b, w));
+  if (dense && (READS < 3 || is_dense(o.c, w)))
     return along<READS>(o.rows * w, o.d.base, o.a.base, o.b.base, o.c.base, f);
-  for (int64_t i = 0; i < o.rows; i++)
-    along<READS>(w, row(o.d, i), READS > 0 ? row(o.a, i) : nullptr, READS > 1 ? row(o.b, i) : nullptr, READS > 2 ? row(o.c, i) : nullptr, f);
+  for (int64_t i = 0; i < o.rows; i++) {
+    const T *a = READS > 0 ? row(o.a, i) : nullptr, *b = READS > 1 ? row(o.b, i) : nullptr;
+    along<READS>(w, row(o.d, i), a, b, READS > 2 ? row(o.c, i) : nullptr, f);
+  }
 }
 
 // d = f(d, a, b), row after row. Where all rows go to one, it stays in registers, a vector of columns at a time.
@@ -49,7 +55,8 @@ template <int READS, class T, class F> INLINE void accumulate(const Operation<T>
   for (int64_t j = 0; j < o.width; j += LANES<T>) {
     const int n = o.width - j < LANES<T> ? (int)(o.width - j) : LANES<T>;
     Vector<T> sum = load(o.d.base + j, n);
-    for (int64_t i = 0; i < o.rows; i++) sum = f(sum, load(row(o.a, i) + j, n), READS > 1 ? load(row(o.b, i) + j, n) : Vector<T>{});
+    for (int64_t i = 0; i < o.rows; i++)
+      sum = f(sum, load(row(o.a, i) + j, n), READS > 1 ? load(row(o.b, i) + j, n) : Vector<T>{});
     store(o.d.base + j, sum, n);
   }
 }

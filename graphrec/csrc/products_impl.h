@@ -32,8 +32,8 @@ template <class T> INLINE void store_columns(T* p, Vector<T> x, int v, int64_t w
 
 // One tile of C = A B + I. A[r, k] = a[r * a_row + k * a_step], a_step being 1 or, of a packed block, MR.
 template <class T, int MR, int NV, bool PACKED>
-static __attribute__((noinline)) void tile(int64_t depth, const T* a, int64_t a_stride, const T* b, int64_t panel_size, T* c,
-                                           int64_t c_stride, const T* i, int64_t i_stride, int64_t width) {
+static __attribute__((noinline)) void tile(int64_t depth, const T* a, int64_t a_stride, const T* b, int64_t panel_size,
+                                           T* c, int64_t c_stride, const T* i, int64_t i_stride, int64_t width) {
   Vector<T> sum[MR][NV];
 #pragma GCC unroll 16
   for (int r = 0; r < MR; r++)
@@ -62,7 +62,11 @@ constexpr int panels_of(int rows) {
   if (VECTOR_BYTES == 64) return rows == 2 ? 4 : rows <= 6 ? 2 : 1;
   return rows <= 2 ? 2 : 1;
 }
-template <class T, int MR, bool PACKED, class... Rest> INLINE void tile_of(int64_t width, int64_t depth, const T* a, Rest... rest) {
+INLINE int64_t panels_at_once(int most, int64_t columns, int64_t panel) {  // 1, 2 or 4, and no more than there are
+  return most == 4 && columns > 3 * panel ? 4 : most >= 2 && columns > panel ? 2 : 1;
+}
+template <class T, int MR, bool PACKED, class... Rest>
+INLINE void tile_of(int64_t width, int64_t depth, const T* a, Rest... rest) {
   constexpr int WIDE = 2 * panels_of(MR);
   if (width <= LANES<T>) tile<T, MR, 1, PACKED>(depth, a, rest..., width);
   else if (width <= PANEL<T> || WIDE == 2) tile<T, MR, 2, PACKED>(depth, a, rest..., width);
@@ -96,19 +100,23 @@ template <class T> static void product(const Product<T>& p) {
     const int64_t begin_stride = k ? p.c_stride : p.i_stride;
     for (int64_t top = 0; top < p.rows; top += ROWS_AT_ONCE) {
       const int64_t rows = smaller(ROWS_AT_ONCE, p.rows - top), blocks = (rows + HEIGHT - 1) / HEIGHT;
-      const int64_t step = panels_of((int)((rows + blocks - 1) / blocks)) * PANEL<T>;
-      for (int64_t column = 0; column < p.n; column += step)
+      const int most = panels_of((int)((rows + blocks - 1) / blocks));
+      for (int64_t column = 0, step; column < p.n; column += step) {
+        step = panels_at_once(most, p.n - column, PANEL<T>) * PANEL<T>;
         for (int64_t q = 0; q < blocks; q++) {  // blocks of nearly equal height
           const int64_t first = top + rows * q / blocks, last = top + rows * (q + 1) / blocks;
           tile_of_rows<T, false>((int)(last - first), smaller(step, p.n - column), depth, p.a + first * p.a_stride + k,
-                                 p.a_stride, p.b + column * p.k + k * PANEL<T>, panel_size, p.c + first * p.c_stride + column,
-                                 p.c_stride, begin ? begin + first * begin_stride + column : nullptr, begin_stride);
+                                 p.a_stride, p.b + column * p.k + k * PANEL<T>, panel_size,
+                                 p.c + first * p.c_stride + column, p.c_stride,
+                                 begin ? begin + first * begin_stride + column : nullptr, begin_stride);
         }
+      }
     }
   }
 }
 
-template <class T> static void product_transposed(int m, int n, int k, int room, const T* a, const T* b, T* c, int64_t c_stride) {
+template <class T>
+static void product_transposed(int m, int n, int k, int room, const T* a, const T* b, T* c, int64_t c_stride) {
   const int64_t blocks = (m + HEIGHT - 1) / HEIGHT;
   for (int64_t column = 0; column < n; column += PANEL<T>)
     for (int64_t q = 0; q < blocks; q++) {
@@ -119,7 +127,8 @@ template <class T> static void product_transposed(int m, int n, int k, int room,
     }
 }
 
-template <class T> static void pack(const T* w, int64_t row, int64_t column, int depth, int n, int first, int last, T* to) {
+template <class T>
+static void pack(const T* w, int64_t row, int64_t column, int depth, int n, int first, int last, T* to) {
   for (int64_t p = first; p < last; p++) {
     const int64_t width = smaller(PANEL<T>, n - p * PANEL<T>);
     const T* from = w + p * PANEL<T> * column;
@@ -131,23 +140,30 @@ template <class T> static void pack(const T* w, int64_t row, int64_t column, int
   }
 }
 
+// Both copy row by row, as the memory that they read lies.
 template <class T> static void pack_right(const T* from, int64_t stride, int rows, int n, int at, int room, T* to) {
-  for (int64_t column = 0; column < n; column += PANEL<T>) {
-    const int64_t width = smaller(PANEL<T>, n - column);
-    T* panel = to + column * room + at * PANEL<T>;
-    for (int64_t k = 0; k < rows; k++)
-      for (int v = 0; v < 2; v++) store(panel + k * PANEL<T> + v * LANES<T>, load_columns(from + k * stride + column, v, width));
-  }
+  for (int64_t k = 0; k < rows; k++)
+    for (int64_t column = 0; column < n; column += PANEL<T>) {
+      T* packed = to + column * room + (at + k) * PANEL<T>;
+      for (int v = 0; v < 2; v++) store(packed + v * LANES<T>, load_columns(from + k * stride + column, v, n - column));
+    }
 }
 
 template <class T> static void pack_left(const T* from, int64_t stride, int rows, int m, int at, int room, T* to) {
-  const int64_t blocks = (m + HEIGHT - 1) / HEIGHT;
-  for (int64_t q = 0; q < blocks; q++) {
-    const int64_t first = m * q / blocks, height = m * (q + 1) / blocks - first;
-    T* block = to + first * room + at * height;
-    for (int64_t k = 0; k < rows; k++)
-      for (int64_t r = 0; r < height; r++) block[k * height + r] = from[k * stride + first + r];
-  }
+  const int64_t blocks = (m + HEIGHT - 1) / HEIGHT, least = blocks ? m / blocks : 0, rest = blocks ? m % blocks : 0;
+  for (int64_t k = 0; k < rows; k++)
+    for (int64_t first = 0, left_over = 0; first < m;) {
+      left_over += rest;
+      const bool higher = left_over >= blocks;  // as block q ends at m * (q + 1) / blocks
+      const int64_t height = least + higher;
+      left_over -= higher ? blocks : 0;
+      T* packed = to + first * room + (at + k) * height;
+      for (int64_t r = 0; r < height; r += LANES<T>) {
+        const int n = (int)smaller(LANES<T>, height - r);
+        store(packed + r, load(from + k * stride + first + r, n), n);
+      }
+      first += height;
+    }
 }
 
 }  // namespace

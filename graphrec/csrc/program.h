@@ -15,8 +15,8 @@ enum RowKind { NODES = 0, IN_EDGES = 1, OUT_EDGES = 2 };
 // Where a buffer lies. A row of a GLOBAL buffer is base + row * stride, row being the number of the node or of the
 // in-edge (of an operand that is read by an index, what the index says). Buffers of a tile are scratch memory of the
 // thread; they hold the rows of the tile alone, and are addressed by the same numbers; base, stride and round are not
-// used. A SUM buffer has one row, which accumulations add to (not ACCUMULATE_MAX), all rounds together; each part of the
-// forest has its own, and they are added up in order at the end.
+// used. A SUM buffer has one row, which accumulations add to (not ACCUMULATE_MAX), all rounds together; each part of
+// the forest has its own, and they are added up in order at the end.
 enum Place { GLOBAL = 0, TILE_NODES = 1, TILE_IN_EDGES = 2, SUM = 3 };
 
 struct Buffer {
@@ -61,7 +61,7 @@ enum Op {
   EXP, LOG, SIGMOID, TANH, SIN, COS, ERF, SOFTPLUS, EXPM1, LOG1P,
   // comparisons give 1 or 0;  SELECT: a != 0 ? b : c (a true choice: NaN in the other does not matter)
   GREATER, GREATER_EQUAL, EQUAL, GREATER_IMM, LESS_IMM, EQUAL_IMM, SELECT,
-  // derivatives: of the sigmoid and of tanh by their results;  0 where b <= 0, else a (also where b is NaN, as in torch)
+  // derivatives: of the sigmoid and of tanh by their results;  0 where b <= 0, else a (as in torch where b is NaN)
   SIGMOID_GRAD, TANH_GRAD, RELU_GRAD,   // a * b * (1 - b);  a * (1 - b * b)
   // what is added to d, row by row in order: d += a;  d += a * b;  d = max(d, a) (NaN travels)
   ACCUMULATE, ACCUMULATE_PRODUCT, ACCUMULATE_MAX,
@@ -82,8 +82,7 @@ enum InstructionKind { PRODUCT = 0, CHAIN = 1 };
 // CHAIN:   micro-operations first to last, strip by strip: all of them on a few rows, then on the next few rows. An
 //          operation that reads by an index what the same chain has written must not be in it. Rows of an operand
 //          may be another's (in place), but must not overlap it otherwise.
-// Of TILE_IN_EDGES buffers, instructions over NODES and OUT_EDGES can read by an index alone, and of TILE_NODES buffers,
-// instructions over edges; the rows are of the tile then.
+//          A tile's buffer is addressed by rows of the same kind, or by an index, and then by rows of the same node.
 struct Instruction {
   int32_t kind, rows, width, first, last;
   int32_t a, a_column, weight, c, c_column, i, i_column;

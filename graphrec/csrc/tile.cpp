@@ -7,7 +7,8 @@ namespace graphrec {
 template <class T> bool Scratch<T>::reserve(const Context<T>& context) {
   if (steps.size() < (size_t)context.longest_chain) steps.resize(context.longest_chain);
   edge_room = context.edge_numbers ? (int64_t)(edges.bytes() / sizeof(T)) / context.edge_numbers : 0;
-  return nodes.reserve<T>(context.node_numbers * TILE) && registers.reserve<T>(context.register_numbers * context.longest_register);
+  return nodes.reserve<T>(context.node_numbers * TILE) &&
+         registers.reserve<T>(context.registers * context.longest_register);
 }
 
 namespace {
@@ -68,7 +69,8 @@ template <class T> struct Tile {
       *moves = p.stride;
       return {p.base + (ranges.first[kind] - p.origin) * p.stride + operand.column, nullptr, 0, p.stride, 0, 0};
     }
-    Rows<T> r = {p.base + operand.column, context.structure.indices[operand.index] + ranges.first[kind], p.origin, p.stride, 0, 0};
+    const int32_t* index = context.structure.indices[operand.index] + ranges.first[kind];
+    Rows<T> r = {p.base + operand.column, index, p.origin, p.stride, 0, 0};
     if (operand.split > 0 && p.stride == operand.split * columns) {  // pieces follow each other without gaps
       r.origin *= operand.split;
       r.stride = columns;
@@ -91,9 +93,8 @@ template <class T> struct Tile {
     o.a = rows(op.a, chain.rows, repeats ? narrow : width, row, step.moves + 1);
     o.b = rows(op.b, chain.rows, width, row, step.moves + 2);
     o.c = rows(op.c, chain.rows, width, row, step.moves + 3);
-    const auto in_buffer = [](const Operand& operand) { return operand.buffer >= 0; };
-    const bool padded = !repeats && !reduces && !in_buffer(op.d) && !in_buffer(op.a) && !in_buffer(op.b) && !in_buffer(op.c);
-    o.width = padded ? row : width;  // among registers, what fills up the rows may be computed along
+    const bool registers = op.d.buffer < 0 && op.a.buffer < 0 && op.b.buffer < 0 && op.c.buffer < 0;
+    o.width = registers && !repeats && !reduces ? row : width;  // what fills up the rows may be computed along
   }
 
   void chain(const Instruction& chain, const MicroOp* operations) const {
@@ -120,13 +121,17 @@ template <class T> struct Tile {
 }  // namespace
 
 template <class T>
-bool run_tile(const Context<T>& context, Scratch<T>& scratch, const Program& program, int64_t first, int64_t last, int64_t round) {
+bool run_tile(const Context<T>& context, Scratch<T>& scratch, const Program& program, int64_t first, int64_t last,
+              int64_t round) {
   const Structure& s = context.structure;
   const Ranges ranges = {{first, s.in_first[first], s.out_first[first]},
                          {last - first, s.in_first[last] - s.in_first[first], s.out_first[last] - s.out_first[first]}};
   if (context.edge_numbers && ranges.count[IN_EDGES] > scratch.edge_room) {
     scratch.edge_room = std::max(ranges.count[IN_EDGES], std::min(context.most_edges, s.in_edges));
-    if (!scratch.edges.template reserve<T>(scratch.edge_room * context.edge_numbers)) return scratch.edge_room = 0, false;
+    if (!scratch.edges.template reserve<T>(scratch.edge_room * context.edge_numbers)) {
+      scratch.edge_room = 0;
+      return false;
+    }
   }
   const Tile<T> tile = {context, scratch, ranges, round};
   for (int64_t q = 0; q < program.count; q++) {

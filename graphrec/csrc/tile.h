@@ -23,12 +23,13 @@ template <class T> struct Context {
     const T* numbers;
     int32_t k, n;
   };
-  struct Lay {  // a tile's buffer: where it begins, for each row of scratch memory, and how long its rows are; a sum: the first
+  struct Lay {  // of a tile's buffer or a sum: the numbers of those before it, and the length of its rows
     int64_t offset, stride;
   };
   std::vector<Packed> weights = {};
   std::vector<Lay> lays = {};
-  int64_t node_numbers = 0, edge_numbers = 0, sum_numbers = 0, register_numbers = 0;  // for a row; of all sums; of all registers
+  int64_t node_numbers = 0, edge_numbers = 0;  // of all tiles' buffers, for a row
+  int64_t sum_numbers = 0, registers = 0;
   int64_t longest_register = STRIP, longest_chain = 0, most_edges = 0;  // edges that a tile of several nodes may have
 
   int64_t padded(int64_t width) const {  // rows narrower than a vector follow each other without gaps
@@ -55,6 +56,7 @@ template <class T> struct Scratch {
 };
 
 // Rows first to last - 1 of a segment. False where memory ran out.
-template <class T> bool run_tile(const Context<T>&, Scratch<T>&, const Program&, int64_t first, int64_t last, int64_t round);
+template <class T>
+bool run_tile(const Context<T>&, Scratch<T>&, const Program&, int64_t first, int64_t last, int64_t round);
 
 }  // namespace graphrec

@@ -1,6 +1,6 @@
-// C += A' B over rows: both sides are packed some hundred rows at a time, from all ranges of rows that there are, so that
-// the packed blocks stay in the cache and short ranges cost little. A task is some rows of one C, so that nothing is
-// added by two threads, and always in the same order.
+// C += A' B over rows: both sides are packed some hundred rows at a time, from all ranges of rows that there are, so
+// that the packed blocks stay in the cache and short ranges cost little. A task is some rows of one C, so that nothing
+// is added by two threads, and always in the same order.
 #include <algorithm>
 #include <atomic>
 #include <deque>
@@ -14,7 +14,7 @@
 namespace graphrec {
 namespace {
 
-constexpr int64_t DEPTH = 256, MOST_ROWS = 192, MOST_COLUMNS = 512;  // of a block
+constexpr int64_t DEPTH = 256, MOST_ROWS = 320, MOST_COLUMNS = 320;  // of a block
 constexpr int64_t LEAST_ROWS = 24;                                   // of a task
 
 struct Range {
@@ -33,7 +33,8 @@ template <class T> class Gradients {
   Status run(std::deque<Memory>& lanes, int threads) {
     for (int64_t g = 0; g < count_; g++) ranges_.push_back(ranges(gradients_[g]));
     group();
-    if (work() < 1e6 * threads) threads = std::max(1, (int)(work() / 1e6));
+    const double cycles = work() / kernels_.lanes;
+    if (cycles < worth.gradients * threads) threads = std::max(1, (int)(cycles / worth.gradients));
     make_tasks(threads);
     threads = (int)std::max<int64_t>(1, std::min<int64_t>(threads, tasks_.size()));
     while (lanes.size() < (size_t)threads) lanes.emplace_back();
@@ -64,11 +65,11 @@ template <class T> class Gradients {
     return found;
   }
 
-  double work() const {
+  double work() const {  // multiplications
     double sum = 0;
     for (int64_t g = 0; g < count_; g++)
-      for (const Range& r : ranges_[g]) sum += (double)s_.rounds * (r.last - r.first) * gradients_[g].m * gradients_[g].n;
-    return sum;
+      for (const Range& r : ranges_[g]) sum += (double)(r.last - r.first) * gradients_[g].m * gradients_[g].n;
+    return sum * s_.rounds;
   }
 
   // Gradients whose C overlap in memory are one group, which tasks cut into rows of C alike.
@@ -122,10 +123,13 @@ template <class T> class Gradients {
     }
     for (int64_t row = first; row < last; row += MOST_ROWS)
       for (int64_t column = 0; column < g.n; column += MOST_COLUMNS)
-        add_block(g, ranges, row, std::min(MOST_ROWS, last - row), column, std::min(MOST_COLUMNS, g.n - column), scratch);
+        add_block(g, ranges, {row, std::min(row + MOST_ROWS, last)},
+                  {column, std::min<int64_t>(column + MOST_COLUMNS, g.n)}, scratch);
   }
 
-  void add_block(const WeightGradient& g, const std::vector<Range>& ranges, int64_t row, int64_t m, int64_t column, int64_t n, T* scratch) const {
+  void add_block(const WeightGradient& g, const std::vector<Range>& ranges, Range rows, Range columns,
+                 T* scratch) const {
+    const int64_t row = rows.first, m = rows.last - row, column = columns.first, n = columns.last - column;
     T *left = scratch, *right = scratch + DEPTH * MOST_ROWS;
     T* c = static_cast<T*>(g.c) + row * g.c_stride + column;
     const Buffer &a = buffers_[g.a], &b = buffers_[g.b];
@@ -164,7 +168,8 @@ template <class T> class Gradients {
 }  // namespace
 
 template <class T>
-Status weight_gradients(const Structure& structure, const Buffer* buffers, const WeightGradient* gradients, int64_t count, int threads) {
+Status weight_gradients(const Structure& structure, const Buffer* buffers, const WeightGradient* gradients,
+                        int64_t count, int threads) {
   static thread_local std::deque<Memory> lanes;
   return Gradients<T>(structure, buffers, gradients, count).run(lanes, std::max(threads, 1));
 }

@@ -70,7 +70,8 @@ def validate(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Conte
     with outside():
         if cell.arity is not None and (plan.num_slots > cell.arity or not plan.distinct_slots):
             raise ValueError(slot_fault(plan, cell.arity))
-        check_edges(cell, plan.structure)
+        if cell.edges is not None or cell.relations is not None:
+            check_edges(cell, plan.structure)
         cell.check(plan.structure)
     cell.initialize(x, schedule_seen_by(x, plan).structure)
     if initial is None:
@@ -78,7 +79,7 @@ def validate(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Conte
         initial = cell.initial_from_x(x, plan.structure)
         if initial is None:
             return Context(cell, plan, None, x.dtype), []
-        nodes = torch.arange(plan.num_nodes, device=plan.device)
+        nodes = plan.perm if plan.is_identity else torch.arange(plan.num_nodes, device=plan.device)
         return Context(cell, plan, nodes, x.dtype, each_its_own=True), _initial_of_x(cell, plan, initial)
     if cell.begins_with_x:
         _check_width_is_kept(cell, cell.initial_from_x(x, plan.structure))
@@ -222,5 +223,8 @@ def _first_parameter(module: nn.Module) -> Tensor | None:
     for parameter in module._parameters.values():
         if parameter is not None:
             return parameter
-    found = (_first_parameter(part) for part in module._modules.values() if part is not None)
-    return next((parameter for parameter in found if parameter is not None), None)
+    for part in module._modules.values():
+        parameter = None if part is None else _first_parameter(part)
+        if parameter is not None:
+            return parameter
+    return None

@@ -14,11 +14,13 @@ from ..structure import Structure, dag
 from ..structure.checks import as_whole_numbers, check_layout, check_no_batch
 from ..structure.outside import is_ordinary, made_outside, outside
 from .matrix import edges_of, is_matrix
-from .pyg import PYG_NAMES, from_pyg, with_edges
+from .pyg import OF_EDGES_AND_NODES, count_graphs, from_pyg, structure_of, with_edges
 
 StructureLike = (
     Structure | Data | HeteroData | Tensor
 )  # what models run over; a tensor is an `edge_index` `[2, E]`
+
+_TEXTS = {"tokens", "labels", "relation_names", "kind_names"}
 
 # PyG's layers are given the same edges again and again, and sorting a large graph takes longer than a layer.
 # An entry lives as long as the caller's edge_index.
@@ -141,17 +143,14 @@ def _check_of_edges(**of_edges: Tensor | None) -> None:
 
 def _from_data(data: Data) -> Structure:
     data = with_edges(data)
-    names = ["edge_index", "batch", "ptr", *PYG_NAMES.values()]
-    there = set(data.keys())  # PyG makes a list of them for each membership test
-    parts = {name: data[name] for name in names if name in there}
-    texts = ("tokens", "labels", "relation_names", "kind_names")
-    if not isinstance(data.edge_index, Tensor) or not there.isdisjoint(texts):
+    there = data.to_dict()  # PyG looks each name up in several places
+    if not isinstance(there.get("edge_index"), Tensor) or not there.keys().isdisjoint(_TEXTS):
         return from_pyg(data)
-
-    def build(parts: dict[str, Any]) -> Structure:
-        return from_pyg(Data(num_nodes=data.num_nodes, **parts))
-
-    return _known(parts, int(data.num_nodes or 0), build)
+    parts = {name: there[name] for name in OF_EDGES_AND_NODES if there.get(name) is not None}
+    if not _may_be_kept(parts):
+        return from_pyg(data)
+    num_nodes, num_graphs = int(data.num_nodes or 0), count_graphs(there)
+    return _known(parts, (num_nodes, num_graphs), lambda parts: structure_of(parts, num_nodes, num_graphs))
 
 
 def _known(parts: dict[str, Any], num_nodes: Any, build: Any) -> Structure:
@@ -159,9 +158,7 @@ def _known(parts: dict[str, Any], num_nodes: Any, build: Any) -> Structure:
 
     They are compared with copies, since torch does not count all ways to write into a tensor (numpy, `.data`).
     """
-    # Features that are being learned are part of a graph of autograd, and must not be kept; nor must those that
-    # belong to a transform.
-    if any(part.requires_grad or not is_ordinary(part) for part in _tensors(parts)):
+    if not _may_be_kept(parts):
         return build(parts)
     with outside():
         known = _remembered.get(parts["edge_index"])
@@ -172,6 +169,11 @@ def _known(parts: dict[str, Any], num_nodes: Any, build: Any) -> Structure:
             known = Known(num_nodes, copies, build(copies))
             _remembered[parts["edge_index"]] = known
     return known.structure
+
+
+def _may_be_kept(parts: dict[str, Any]) -> bool:
+    # Features that are being learned are part of a graph of autograd; others may belong to a transform.
+    return not any(part.requires_grad or not is_ordinary(part) for part in _tensors(parts))
 
 
 def _same(known: Any, part: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,10 @@ def _elementwise(b: Any, op: str, *given: Any, imm: float | None = None, dtype: 
     if len(given) == 1 and isinstance(given[0], Columns):
         (x,) = given
         return Columns(x.rows, b.ew(op, x.array, imm=imm), x.dtype if dtype is None else dtype)
+    if len(given) == 2 and isinstance(given[0], Columns) and isinstance(given[1], Columns):
+        x, y = given
+        if x.rows == y.rows and x.array.ndim == y.array.ndim and x.dtype == y.dtype:
+            return Columns(x.rows, b.ew(op, x.array, y.array, imm=imm), x.dtype if dtype is None else dtype)
     columns = [value for value in given if isinstance(value, Columns)]
     kinds = {value.rows for value in columns if value.rows is not None}
     if len(kinds) > 1:
@@ -391,10 +396,11 @@ def split(b: Any, x: Columns, split_size_or_sections: Any, dim: int = 0, **named
     if isinstance(sizes, list | tuple):
         if sum(sizes) != x.array.shape[axis]:
             raise ValueError(f"sizes {sizes} do not add up to {x.array.shape[axis]}.")
-        cuts = list(np.cumsum(sizes)[:-1])
+        ends = list(accumulate(sizes))
     else:
-        cuts = list(range(sizes, x.array.shape[axis], sizes))
-    return [x.like(part) for part in np.split(x.array, cuts, axis)]
+        ends = [*range(sizes, x.array.shape[axis], sizes), x.array.shape[axis]]
+    before = (slice(None),) * axis
+    return [x.like(x.array[(*before, slice(start, stop))]) for start, stop in pairwise([0, *ends])]
 
 
 @operation("chunk")
@@ -640,6 +646,8 @@ def _product(b: Any, x: Columns, weight: np.ndarray, bias: np.ndarray | None) ->
     """Along the last dimension, `[..., K] × [K, N]`."""
     if x.array.ndim < 1 or weight.ndim != 2 or x.array.shape[-1] != weight.shape[0]:
         raise ValueError(f"a product of columns {x.array.shape} with a matrix {weight.shape}.")
+    if x.array.ndim == 1:
+        return x.like(b.product(x.rows, x.array, weight, bias))
     lead = x.array.shape[:-1]
     rows = x.array.reshape(-1, x.array.shape[-1])
     if len(rows) > 16:

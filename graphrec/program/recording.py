@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..cell import OF_EDGES, Cell, Own
+from ..cell import OF_EDGES, Own
 from ..engine.validate import Context
 from ..schedule import Schedule, parts
 from ..schedule.derived import derived
@@ -83,8 +83,9 @@ def record_cell(run: Context, x: Tensor, initial: Sequence[Tensor]) -> Recording
         NotRecordable: it does what no program can say; nothing of it has happened then.
     """
     check_pure(run.cell)
-    _check_modules(run.cell)
-    traces = Traces(run.cell)
+    modules = list(run.cell.modules())
+    _check_modules(modules)
+    traces = Traces(run.cell, modules)
     try:
         made = _Recorder(run, x, initial).recording()
     except NotRecordable:
@@ -97,8 +98,8 @@ def record_cell(run: Context, x: Tensor, initial: Sequence[Tensor]) -> Recording
     return made
 
 
-def _check_modules(cell: Cell) -> None:
-    for module in cell.modules():
+def _check_modules(modules: list[nn.Module]) -> None:
+    for module in modules:
         if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
             raise NotRecordable(f"a hook on {type(module).__name__}")
         if isinstance(module, torch.jit.ScriptModule):

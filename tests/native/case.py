@@ -13,11 +13,15 @@ from graphrec.cprogram import GLOBAL, IN_EDGES, NODES, NONE, SUM, Op
 
 @dataclass
 class Buffer:
-    """`numbers`: `[rounds, rows, stride]`, rounds or rows being 1 where all share one; None in a tile; `[width]` of a sum."""
+    """`numbers`: `[rounds, rows, stride]`, rounds or rows being 1 where all share one; `[width]` of a sum.
+
+    A tile's buffer has none. A buffer may be another one (`later`) as it is a round later.
+    """
 
     place: int
     width: int
     numbers: np.ndarray | None = None
+    later: int | None = None
 
 
 @dataclass
@@ -64,9 +68,24 @@ class Case:
         self.buffers.append(Buffer(place, width, numbers))
         return len(self.buffers) - 1
 
+    def a_round_later(self, buffer: int) -> int:
+        of = self.buffers[buffer]
+        self.buffers.append(Buffer(GLOBAL, of.width, of.numbers, buffer))
+        return len(self.buffers) - 1
+
     def index(self, numbers: np.ndarray) -> int:
         self.indices.append(np.ascontiguousarray(numbers, np.int32))
         return len(self.indices) - 1
+
+
+def copies(buffers: list[Buffer]) -> list[np.ndarray | None]:
+    """Of the numbers of all buffers, buffers of the same numbers being views of one copy."""
+    found: list[np.ndarray | None] = []
+    for b in buffers:
+        found.append(
+            None if b.numbers is None else b.numbers.copy() if b.later is None else found[b.later][1:]
+        )
+    return found
 
 
 def micro(op: Op, d=NONE, a=NONE, b=NONE, c=NONE, k: int = 0, imm: float = 0.0) -> tuple:
@@ -93,7 +112,7 @@ class Call:
     def __init__(self, case: Case):
         self.case = case
         self.is_double = int(case.dtype == np.float64)
-        self.numbers = [None if b.numbers is None else b.numbers.copy() for b in case.buffers]
+        self.numbers = copies(case.buffers)
         self.totals = [g[-1].copy() for g in case.gradients]
         self.kept = []
         self.structure = self._structure(case.structure, case.indices)
@@ -105,7 +124,7 @@ class Call:
             if b.place == GLOBAL:
                 rounds, rows, stride = numbers.shape
                 row["stride"] = stride if rows > 1 else 0
-                row["round"] = rows * stride if rounds > 1 else 0
+                row["round"] = rows * stride if rounds > 1 or b.later is not None else 0
         self.rows = np.array([b.numbers.shape[1] if b.place == GLOBAL else 0 for b in case.buffers], np.int64)
         self.weights = np.zeros(len(case.weights), cp.WEIGHT)
         for row, w in zip(self.weights, case.weights, strict=True):

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 from graphrec.cprogram import CHAIN, GLOBAL, NO_OPERAND, NODES, PRODUCT, SUM, TILE_NODES, Op
-from tests.native.case import Case
+from tests.native.case import Case, copies
 
 
 def relu_grad(a, b):
@@ -65,8 +65,8 @@ OF_SEVERAL = {
 RESHAPING = {  # of [rows, columns read] and k
     Op.REPEAT_EACH: lambda a, k: np.repeat(a, k, axis=1),
     Op.REPEAT_ALL: lambda a, k: np.tile(a, (1, k)),
-    Op.SUM_EACH: lambda a, k: a.reshape(len(a), -1, k).sum(2),
-    Op.SUM_ALL: lambda a, k: a.reshape(len(a), k, -1).sum(1),
+    Op.SUM_EACH: lambda a, k: a.reshape(len(a), a.shape[1] // k, k).sum(2),
+    Op.SUM_ALL: lambda a, k: a.reshape(len(a), k, a.shape[1] // k).sum(1),
     Op.EVERY: lambda a, k: a[:, ::k],
 }
 ACCUMULATING = {
@@ -86,9 +86,11 @@ class Interpreter:
         self.case, self.dtype = case, dtype
         rows, edges = case.structure.rows, case.structure.num_edges
         self.numbers = []
-        for b in case.buffers:
-            if b.place == GLOBAL:
-                self.numbers.append(b.numbers.astype(dtype))
+        for b, numbers in zip(case.buffers, copies(case.buffers), strict=True):
+            if b.place == GLOBAL and b.later is not None:
+                self.numbers.append(self.numbers[b.later][1:])
+            elif b.place == GLOBAL:
+                self.numbers.append(numbers.astype(dtype))
             elif b.place == SUM:
                 self.numbers.append(np.zeros((1, 1, b.width), dtype))
             else:  # a tile's rows are addressed by the same numbers: here all of them are there

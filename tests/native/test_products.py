@@ -8,8 +8,9 @@ from graphrec.cprogram import GLOBAL, IN_EDGES, NODES
 from tests.native.case import Call, Case, Structure, product
 from tests.tolerances import assert_close
 
-SIZES = [(1, 1, 1), (1, 64, 150), (2, 5, 65), (3, 17, 33), (5, 150, 31), (7, 1, 200), (12, 64, 64), (13, 33, 16), (47, 40, 48),
-         (49, 600, 40), (97, 1030, 70), (200, 128, 8), (48, 0, 20)]  # fmt: skip
+SIZES = [(1, 1, 1), (1, 64, 150), (2, 5, 65), (3, 17, 33), (5, 150, 31), (7, 1, 200), (12, 64, 64),
+         (13, 33, 16), (47, 40, 48), (2, 20, 100), (1, 9, 110), (49, 600, 40),
+         (97, 1030, 70), (200, 128, 8), (48, 0, 20)]  # fmt: skip
 
 
 def rows_only(rows, kind):

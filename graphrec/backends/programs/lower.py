@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ...cprogram import IN_EDGES, NODES
 from ...program.compile import CellProgram, Part
@@ -42,13 +45,18 @@ class WeightJob:
     n: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SumJob:
     """The gradient of some numbers of a captured tensor: which sum, and where it belongs."""
 
     name: Any
     captured: int
     columns: np.ndarray
+
+    @cached_property
+    def index(self) -> Tensor:
+        """The columns, for torch."""
+        return torch.from_numpy(self.columns)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The native executor: programs in C++ over a schedule, called twice a run."""
+"""The native executor: programs in C++ over a schedule, called a few times a run."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ import torch
 from torch import Tensor
 
 from ...clib import library
-from ...cprogram import BUFFER, GLOBAL, PROGRAM, SUM, WEIGHT, WEIGHT_GRADIENT, declare
-from ...program.symbols import EDGE
-from ...schedule import Schedule, is_loop
-from .lower import Lowered, NativeProgram
-from .native_layout import Layout, StructOf
+from ...cprogram import declare
+from .frame import OF_STRUCTURE, Frame, Workspace
+from .order import Order
+from .pool import give, take
 
-# Memory of a reverse sweep alone.
-_OF_REVERSE = ("d.", "grad.", "back.", "edge.")
-_ERRORS = {1: "out of memory", 2: "a program that is not right", 3: "threads could not be started"}
+_ERRORS = {2: "a program that is not right", 3: "threads could not be started"}
 
 
 class Library:
@@ -34,298 +31,194 @@ class Library:
 
 
 class NativeExecution:
-    """One run of a program; its memory lives as long as it does.
+    """One run of a program; the memory of the forward sweep lives as long as it does.
 
     Args:
-        native: the programs.
-        plan, layout: the schedule, and its layout.
-        inputs: x, the initial state, edges' features by name, two-dimensional, by the schedule's positions and edges.
+        frame: the program on a layout.
+        inputs: x, the initial state, what edges carry: by name, two-dimensional, by the layout's rows and edges.
         captured: the captured tensors, flat.
         threads: how many at most.
     """
 
-    def __init__(
-        self,
-        native: NativeProgram,
-        plan: Schedule,
-        layout: Layout,
-        inputs: dict[str, Tensor],
-        captured: list[Tensor],
-        threads: int,
-    ) -> None:
-        self.native, self.plan, self.layout, self.captured, self.threads = (
-            native,
-            plan,
-            layout,
-            captured,
-            threads,
-        )
-        self.program = native.program
+    def __init__(self, frame: Frame, inputs: dict[str, Tensor], captured: list[Tensor], threads: int) -> None:
+        self.frame, self.threads, self.captured = frame, threads, captured
         self.like = inputs["x"]
-        self.memory: dict[Any, Tensor] = {}
-        for name, rows in inputs.items():
-            if not name.startswith("boundary."):
-                self.memory[name] = self._ordered(rows, name in self.program.edge_rows).contiguous()
-        self._allocate_buffers()
+        self._inputs = {
+            name: rows.contiguous() for name, rows in inputs.items() if not name.startswith("boundary.")
+        }
+        self._forward = self._take(frame.forward)
+        self._weights = frame.weights.copy()
+        if len(captured):
+            addresses = np.array([tensor.data_ptr() for tensor in captured], np.uint64)
+            self._weights["w"] += addresses[frame.captured_of_weight]
+        self._unread = self.like.new_empty(max([0, *frame.sizes.values()]))
 
-    def _ordered(self, rows: Tensor, of_edges: bool) -> Tensor:
-        layout = self.layout
-        order = layout.edge if of_edges else layout.perm
-        return rows if order is None else rows.index_select(0, order)
+    def __del__(self) -> None:
+        if hasattr(self, "_forward"):
+            give(self._forward)
 
-    # -------------------------------------------------------------------------------------------- memory
-
-    def _allocate_buffers(self) -> None:
-        specs = self.native.buffers.specs
-        self.table = np.zeros(len(specs), BUFFER)
-        # Where the sums of programs go that are not run.
-        self._unread = self.like.new_empty(
-            max((spec.width for spec in specs if spec.place == SUM), default=0)
-        )
-        for number, spec in enumerate(specs):
-            self.table[number]["stride"] = spec.width if spec.rows is not None else 0
-            self.table[number]["place"], self.table[number]["width"] = spec.place, spec.width
-            if self.program.is_sync and spec.place == GLOBAL and self._is_per_round(spec.name):
-                self.table[number]["round"] = spec.width * self._rows(spec.rows)
-
-    def _is_per_round(self, name: Any) -> bool:
-        if isinstance(name, tuple):
-            return name[0] in ("keep", "beside", "before", "next") and name[1] not in ("project", "boundary")
-        return name.startswith(("state.", "sent.", "pushed.", "back.", "edge."))
-
-    def _rows(self, rows: str | None) -> int:
-        return self.layout.num_edges if rows == EDGE else self.layout.num_nodes
-
-    def _slots(self, name: str) -> int:
-        """How many rows precede the first node's in memory that others read, and how many times it is there."""
-        return self.layout.rounds + 1 if self.program.is_sync else 1
-
-    def _memory_of(self, name: str, zero: bool = False) -> Tensor:
-        """Memory by name: in rounds one for each, and one before; else with the boundary rows before the nodes."""
-        if name not in self.memory:
-            spec = self.native.buffers.specs[self._number(name)]
-            new = self.like.new_zeros if zero else self.like.new_empty
-            if self.program.is_sync:
-                self.memory[name] = new(self._slots(name) * self._rows(spec.rows), spec.width)
-            elif spec.rows == EDGE or name.startswith(("grad.", "d.", "edge.")):
-                self.memory[name] = new(self._rows(spec.rows), spec.width)
-            else:
-                self.memory[name] = new(self.layout.num_boundary + self.layout.num_nodes, spec.width)
-        return self.memory[name]
-
-    def _number(self, name: str) -> int:
-        buffers = self.native.buffers
-        number = buffers.find(name)
-        return buffers.find(("before", name)) if number is None else number
-
-    def _fill_in(self, for_boundary: bool, results: dict[Any, Tensor], is_reverse: bool) -> np.ndarray:
-        """The buffers, with addresses: those of the nodes, or of the boundary rows (of the round before the first)."""
-        table, layout, is_sync = self.table.copy(), self.layout, self.program.is_sync
-        size = self.like.element_size()
-        for number, spec in enumerate(self.native.buffers.specs):
-            name = spec.name
-            if spec.place == SUM:
-                table[number]["base"] = results.get(name, self._unread).data_ptr()
-                continue
-            if spec.place != GLOBAL:
-                continue
-            if isinstance(name, tuple) and name[0] == "captured":
-                table[number]["base"] = self.captured[name[1]].data_ptr()
-                continue
-            if isinstance(name, tuple) and name[0] in ("keep", "beside"):
-                table[number]["base"] = self._kept(name, spec).data_ptr()
-                continue
-            if isinstance(name, tuple) and name[0] == "next":
-                offset = 0 if for_boundary else self._rows(spec.rows) * spec.width * size
-                table[number]["base"] = self._kept(name[1:], spec).data_ptr() + offset
-                continue
-            before = isinstance(name, tuple)
-            plain = name[1] if before else name
-            if plain in ("degree", "slot", "relation", "is_loop"):
-                table[number]["base"] = self._of_structure(plain).data_ptr()
-                continue
-            if not is_reverse and plain.startswith(("grad.", "back.", "edge.", "d.")):
-                continue
-            if plain.startswith("d.initial.") != for_boundary and plain.startswith("d.initial."):
-                continue
-            base = self._base_memory(plain)
-            offset = 0
-            if plain.startswith(
-                ("state.", "first.", "sent.", "pushed.", "back.", "edge.")
-            ) or plain.startswith("edge."):
-                rows = self._rows(spec.rows)
-                if is_sync and not before and not for_boundary and not plain.startswith("first."):
-                    offset = rows
-                elif not is_sync and not for_boundary and not plain.startswith("edge."):
-                    offset = layout.num_boundary
-            table[number]["base"] = base.data_ptr() + offset * spec.width * size
-        return table
-
-    def _base_memory(self, name: str) -> Tensor:
-        if name in self.memory:
-            return self.memory[name]
-        zero = name.startswith(("back.", "edge.", "d.edge_attr", "d.edge_weight", "d.projected"))
-        if name == "projected" or name.startswith(("d.", "grad.")):
-            spec = self.native.buffers.specs[self._number(name)]
-            rows = layout_rows = self._rows(spec.rows)
-            if name.startswith("d.initial."):
-                rows = self.layout.num_boundary
-            new = self.like.new_zeros if zero or rows != layout_rows else self.like.new_empty
-            self.memory[name] = new(rows, spec.width)
-            return self.memory[name]
-        return self._memory_of(name, zero)
-
-    def _kept(self, name: Any, spec: Any) -> Tensor:
-        if name not in self.memory:
-            slots = self.layout.rounds if self.program.is_sync and self._is_per_round(name) else 1
-            rows = self.layout.num_boundary if name[1] == "boundary" else self._rows(spec.rows)
-            is_read_next = self.native.buffers.find(("next", *name)) is not None
-            self.memory[name] = self.like.new_empty((slots + is_read_next) * rows, spec.width)
-            if is_read_next:  # from beyond the last round nothing comes back
-                self.memory[name][slots * rows :] = 0
-        return self.memory[name]
-
-    def _of_structure(self, name: str) -> Tensor:
-        if name not in self.memory:
-            layout, plan = self.layout, self.plan
-            if name == "degree":
-                numbers = layout.in_first.diff()
-            else:
-                numbers = is_loop(plan) if name == "is_loop" else getattr(plan, name)
-                numbers = numbers if layout.edge is None else numbers[layout.edge]
-            self.memory[name] = numbers.to(self.like.dtype)
-        return self.memory[name]
+    def _take(self, space: Workspace) -> Tensor:
+        block, item = take(space.size * self.frame.item), self.frame.item
+        for start, stop in space.zero:
+            block[start * item : stop * item] = 0
+        return block
 
     # -------------------------------------------------------------------------------------------- runs
 
     def forward(self, initial: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The memory `state.*` of all nodes, by the schedule's positions."""
-        program, layout = self.program, self.layout
+        """The memory `state.*` of all nodes, from that of the boundary rows; it is this execution's own."""
+        frame = self.frame
+        dtype, count = self.like.dtype, frame.layout.num_nodes
         for name, rows in initial.items():
-            if self.native.buffers.find(name) is None and self.native.buffers.find(("before", name)) is None:
-                continue
-            memory = self._memory_of(name)
-            if program.is_sync and name.startswith("first."):
-                self.memory[name] = memory = rows.contiguous()
-            else:
-                memory[: len(rows)] = rows
-        for name in program.widths:
-            if name.startswith("state."):
-                self._memory_of(name)
-        if self.native.project is not None:
-            self._sweep(self.native.project, "project", False)
-        self._sweep(self.native.boundary, "boundary", False)
-        self._sweep(self.native.nodes, "nodes", False)
+            if name in frame.forward.areas:
+                frame.view(self._forward, frame.forward, name, dtype)[: len(rows)] = rows
+        for key in ("project", "boundary", "nodes"):
+            if key in frame.lowered:
+                self._sweep(key, False, {})
         found = {}
-        for name in program.widths:
-            if name.startswith("state."):
-                rows = self.memory[name][-layout.num_nodes :] if layout.num_nodes else self.memory[name][:0]
-                found[name] = rows if layout.inv_perm is None else rows.index_select(0, layout.inv_perm)
+        for name in frame.forward.areas:
+            if isinstance(name, str) and name.startswith("state."):
+                rows = frame.view(self._forward, frame.forward, name, dtype)
+                found[name] = rows[len(rows) - count :]
         return found
 
     def backward(self, grads: dict[str, Tensor], initial: dict[str, Tensor]) -> dict[str, Tensor]:
         """The memory `d.*`, and the gradients of captured tensors, `captured.0`, …, from those of the state."""
-        program, layout = self.program, self.layout
-        for name in [name for name in self.memory if isinstance(name, str) and name.startswith(_OF_REVERSE)]:
-            del self.memory[name]  # of another backward pass
+        frame, dtype = self.frame, self.like.dtype
+        block = self._take(frame.reverse)
+        given: dict[Any, Tensor] = {}
         for name, rows in grads.items():
-            rows = self._ordered(rows, False)
-            if program.is_sync:
-                if self.native.buffers.find(f"back.{name}") is not None:
-                    self._memory_of(f"back.{name}", zero=True)[-layout.num_nodes :] = rows
-            else:
-                self.memory[f"grad.{name}"] = rows.contiguous()
-        gradients: dict[int, Tensor] = {}
-        self._undo(self.native.nodes, "nodes", gradients)
-        self._undo(self.native.boundary, "boundary", gradients)
-        if self.native.project is not None:
-            self._undo(self.native.project, "project", gradients)
-        found = {}
-        for name, rows in self.memory.items():
-            if isinstance(name, str) and name.startswith("d."):
-                of_edges = name in program.edge_rows
-                back = None if name.startswith("d.initial.") else self._order_back(of_edges)
-                found[name] = rows if back is None else rows.index_select(0, back)
-        for number, flat in gradients.items():
-            found[f"captured.{number}"] = flat
+            if not frame.program.is_sync:
+                given[f"grad.{name}"] = rows.contiguous()
+            elif f"back.{name}" in frame.reverse.areas:
+                frame.view(block, frame.reverse, f"back.{name}", dtype)[-len(rows) :] = rows
+        found = self._results()
+        gradients = self.like.new_zeros(frame.gradient_size)
+        given.update(found)
+        for key in ("nodes", "boundary", "project"):
+            if key in frame.lowered:
+                self._undo(key, block, given, gradients)
+        give(block)
+        for number, (first, width) in frame.gradients.items():
+            found[f"captured.{number}"] = gradients[first : first + width]
         return found
 
-    def _order_back(self, of_edges: bool) -> Tensor | None:
-        layout = self.layout
-        if not of_edges or layout.edge is None:
-            return None if of_edges else layout.inv_perm
-        back = torch.empty_like(layout.edge)
-        back[layout.edge] = torch.arange(len(back))
-        return back
+    def _results(self) -> dict[str, Tensor]:
+        """Where the gradients of the inputs are put."""
+        found = {}
+        frame = self.frame
+        for spec in frame.native.buffers.specs:
+            name = spec.name
+            if isinstance(name, str) and name.startswith("d."):
+                is_added_to = name == "d.projected" or frame.program.is_sync and name.startswith("d.edge")
+                rows = frame.layout.num_boundary if name.startswith("d.initial.") else frame.rows(spec)
+                new = self.like.new_zeros if is_added_to else self.like.new_empty
+                found[name] = new(rows, spec.width)
+        return found
 
     def _sweep(
-        self, of: Lowered, key: str, is_reverse: bool, results: dict[Any, Tensor] | None = None
-    ) -> Any:
-        struct: StructOf = self.layout.structure(key, of.sorts, self.native.indices.names)
+        self,
+        key: str,
+        is_reverse: bool,
+        given: dict[Any, Tensor],
+        block: Tensor | None = None,
+        sums: Tensor | None = None,
+    ) -> np.ndarray | None:
+        frame = self.frame
+        struct, code = frame.structs[key], frame.codes[key, is_reverse]
         if not struct.rows:
             return None
-        table = self._fill_in(key == "boundary", results or {}, is_reverse)
-        codes = of.reverse if is_reverse else of.forward
-        programs = np.zeros(len(codes), PROGRAM)
-        for number, (instructions, operations) in enumerate(codes):
-            programs[number] = (instructions.ctypes.data, operations.ctypes.data, len(instructions))
-        weights = self._weights()
-        status = Library.get().graphrec_sweep(
-            int(self.like.dtype == torch.float64),
-            struct.pointer,
-            table.ctypes.data,
-            len(table),
-            weights.ctypes.data,
-            len(weights),
-            programs.ctypes.data,
-            len(programs),
-            int(is_reverse),
-            self.threads,
-        )
-        _check(status)
-        return struct, table
-
-    def _weights(self) -> np.ndarray:
-        blocks, size = self.native.weights.blocks, self.like.element_size()
-        table = np.zeros(len(blocks), WEIGHT)
-        for number, (captured, offset, down, across, k, n) in enumerate(blocks):
-            table[number] = (self.captured[captured].data_ptr() + offset * size, down, across, k, n)
-        return table
-
-    def _undo(self, of: Lowered, key: str, gradients: dict[int, Tensor]) -> None:
-        sums = {job.name: self.like.new_zeros(len(job.columns)) for job in of.sum_jobs}
-        made = self._sweep(of, key, True, sums)
-        if made is None:
-            return
-        struct, table = made
-
-        def gradient(number: int) -> Tensor:
-            if number not in gradients:
-                gradients[number] = torch.zeros_like(self.captured[number])
-            return gradients[number]
-
-        size = self.like.element_size()
-        jobs = np.zeros(len(of.weight_jobs), WEIGHT_GRADIENT)
-        for number, job in enumerate(of.weight_jobs):
-            base = gradient(job.captured).data_ptr() + job.offset * size
-            a, g = (job.a, job.a_column, job.k), (job.g, job.g_column, job.n)
-            if job.down == 1:  # torch keeps weights as [N, K]
-                jobs[number] = (job.rows, job.program, *g, *a, base, job.across)
-            else:
-                jobs[number] = (job.rows, job.program, *a, *g, base, job.down)
-        if len(jobs):
-            status = Library.get().graphrec_weight_gradients(
-                int(self.like.dtype == torch.float64),
+        template = frame.tables[key]
+        table = template.rows.copy()
+        base = table["base"]
+        base[template.forward] += np.uint64(self._forward.data_ptr())
+        if block is not None:
+            base[template.reverse] += np.uint64(block.data_ptr())
+        if len(template.sums):
+            base[template.sums] = (self._unread if sums is None else sums).data_ptr()
+            if sums is not None:
+                base[template.sums] += template.sum_offsets
+        for number, name in template.given:
+            tensor = self._given(name, given)
+            if tensor is not None:
+                base[number] = tensor.data_ptr()
+        _check(
+            Library.get().graphrec_sweep(
+                self.like.dtype == torch.float64,
                 struct.pointer,
                 table.ctypes.data,
                 len(table),
-                jobs.ctypes.data,
-                len(jobs),
+                self._weights.ctypes.data,
+                len(self._weights),
+                code.address,
+                code.count,
+                is_reverse,
                 self.threads,
             )
-            _check(status)
-        for job in of.sum_jobs:
-            gradient(job.captured).index_add_(0, torch.from_numpy(job.columns), sums[job.name])
+        )
+        return table
+
+    def _given(self, name: Any, given: dict[Any, Tensor]) -> Tensor | None:
+        """What a run provides under a name; None: it is not read here."""
+        if isinstance(name, tuple):
+            return self.captured[name[1]]
+        if name in OF_STRUCTURE:
+            return self.frame.constants[name]
+        return self._inputs[name] if name in self._inputs else given.get(name)
+
+    def _undo(self, key: str, block: Tensor, given: dict[Any, Tensor], gradients: Tensor) -> None:
+        frame = self.frame
+        sums = self.like.new_empty(frame.sizes[key] + len(self._unread))
+        table = self._sweep(key, True, given, block, sums)
+        if table is None:
+            return
+        jobs = frame.weight_jobs[key]
+        if len(jobs):
+            jobs = jobs.copy()
+            jobs["c"] += np.uint64(gradients.data_ptr())
+            _check(
+                Library.get().graphrec_weight_gradients(
+                    self.like.dtype == torch.float64,
+                    frame.structs[key].pointer,
+                    table.ctypes.data,
+                    len(table),
+                    jobs.ctypes.data,
+                    len(jobs),
+                    self.threads,
+                )
+            )
+        if frame.sizes[key]:
+            gradients.index_add_(0, frame.sum_index[key], sums[: frame.sizes[key]])
+
+
+class NativeOrder(Order):
+    """An order whose rows are permuted by the library's threads."""
+
+    def enter(self, rows: Tensor) -> Tensor:
+        """`[N, ...]`, from the caller's order; maybe the same tensor."""
+        return rows if self.nodes is None else _gathered(rows, self.nodes)
+
+    def leave(self, rows: Tensor) -> Tensor:
+        """`[N, ...]`, back to the caller's order; maybe the same tensor."""
+        return rows if self.back is None else _gathered(rows, self.back)
+
+
+def _gathered(rows: Tensor, index: Tensor) -> Tensor:
+    rows = rows.contiguous()
+    made = rows.new_empty(len(index), *rows.shape[1:])
+    if made.numel():
+        bytes_of_row = rows[0].numel() * rows.element_size()
+        _check(
+            Library.get().graphrec_gather(
+                made.data_ptr(),
+                rows.data_ptr(),
+                index.data_ptr(),
+                len(index),
+                bytes_of_row,
+                torch.get_num_threads(),
+            )
+        )
+    return made
 
 
 def _check(status: int) -> None:

@@ -63,6 +63,7 @@ class Layout:
         self.boundary_first = out_first[: boundary + 1]
         self._slots = {"slot": plan.slot, "relation": plan.relation}
         self._made: dict[Any, Any] = {}
+        self.frames: dict[Any, Any] = {}  # of programs on it
 
     def _segments(
         self, bounds: list[Any], part_of: Tensor, parts: int
@@ -79,9 +80,11 @@ class Layout:
                 at += count
         return made
 
-    def rows(self, field: Tensor) -> Tensor:
-        """Of the schedule's positions, in the order of rows here."""
-        return field if self.perm is None else field.index_select(0, self.perm)
+    def order(self, plan: Schedule) -> tuple[Tensor | None, Tensor | None, Tensor]:
+        """See `Order`: from the structure's nodes and edges to the rows here."""
+        if self.perm is None or self.inv_perm is None or self.edge is None:
+            return (None, None, plan.edge) if plan.is_identity else (plan.perm, plan.inv_perm, plan.edge)
+        return plan.perm[self.perm], self.inv_perm[plan.inv_perm], plan.edge[self.edge]
 
     def index(self, name: str) -> Tensor:
         """An index of the executor; see `assemble`."""

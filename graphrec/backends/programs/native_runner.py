@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -9,8 +10,11 @@ from torch import Tensor
 
 from ... import clib
 from ...program.compile import CellProgram
+from ...schedule import Schedule, is_loop
+from ...structure.outside import outside
+from .frame import OF_STRUCTURE, Frame
 from .lower import NativeProgram, lower
-from .native import NativeExecution
+from .native import NativeExecution, NativeOrder
 from .native_layout import Layout
 from .runner import Programs
 
@@ -52,11 +56,37 @@ class NativePrograms(Programs):
         """The cell's."""
         return self.prepared.program
 
+    @cached_property
+    def frame(self) -> Frame:
+        """The program on the schedule."""
+        threads = torch.get_num_threads()
+        name = f"native layout in {threads} parts" + (", by kind" if self.program.has_kinds else "")
+        cache, plan = self.plan.cache, self.plan
+        layout = cache.look_up(name, lambda plan: Layout(plan, threads, self.program.has_kinds), plan)
+        key = (id(self.prepared), self.x.dtype)
+        frame = layout.frames.get(key)
+        if frame is None:
+            with outside():
+                names = [name for name in OF_STRUCTURE if self.prepared.buffers.find(name) is not None]
+                numbers = {name: _numbers(plan, layout, name).to(self.x.dtype) for name in names}
+                frame = Frame(
+                    self.prepared, layout, NativeOrder(*layout.order(plan)), numbers, self.x.element_size()
+                )
+            layout.frames[key] = frame
+        return frame
+
+    @property
+    def order(self) -> NativeOrder:
+        """Of the layout."""
+        return self.frame.order
+
     def execution(self, tensors: dict[str, Tensor], captured: list[Tensor]) -> Any:
         """What runs it once."""
-        threads = torch.get_num_threads()
-        key = f"native layout in {threads} parts" + (", by kind" if self.program.has_kinds else "")
-        layout = self.plan.cache.get(key)
-        if layout is None:
-            layout = self.plan.cache[key] = Layout(self.plan, threads, self.program.has_kinds)
-        return NativeExecution(self.prepared, self.plan, layout, tensors, captured, threads)
+        return NativeExecution(self.frame, tensors, captured, torch.get_num_threads())
+
+
+def _numbers(plan: Schedule, layout: Layout, name: str) -> Tensor:
+    if name == "degree":
+        return layout.in_first.diff()
+    numbers = is_loop(plan) if name == "is_loop" else getattr(plan, name)
+    return numbers if layout.edge is None else numbers[layout.edge]

@@ -17,6 +17,7 @@ from ...program.recording import Recording
 from ...program.symbols import NotRecordable
 from ..request import Request
 from ..runner import Loop, Runner
+from .order import Order, order_of
 from .replay import ReplayedCell
 from .torch_executor import TorchExecution
 from .torch_program import TorchProgram, prepare
@@ -88,6 +89,11 @@ class Programs(Runner):
         """What runs it once."""
         raise NotImplementedError
 
+    @property
+    def order(self) -> Order:
+        """In which the executor has nodes and edges."""
+        return order_of(self.plan)
+
     def state(self) -> tuple[Tensor, ...]:
         """All fields."""
         rows = _Run.apply(self, *self.inputs)
@@ -101,7 +107,7 @@ class Programs(Runner):
         x, the initial state of nodes and of boundary rows, and what edges carry.
         """
         run, plan, x = self.run, self.plan, given[0]
-        found = {"x": x if plan.is_identity else x.index_select(0, plan.perm)}
+        found = {"x": self.order.enter(x)}
         initial, edges = given[1 : 1 + len(self.initial)], given[1 + len(self.initial) :]
         for number, (name, shape) in enumerate(zip(run.fields, run.shapes, strict=True)):
             if not initial:
@@ -112,7 +118,7 @@ class Programs(Runner):
             if plan.mode == "async":
                 found[f"own.{name}"] = initial[number].index_select(0, own)
         for name, rows in zip(run.of_edges, edges, strict=False):
-            found[name] = gather_edges({name: rows}, name, plan.edge)
+            found[name] = gather_edges({name: rows}, name, self.order.edge)
         return {name: rows.reshape(rows.shape[0], rows.shape[1:].numel()) for name, rows in found.items()}
 
     @property
@@ -120,7 +126,7 @@ class Programs(Runner):
         """The row of the initial state that each boundary row has, and each position."""
         row = self.run.initial_row
         assert row is not None
-        return row[self.plan.boundary], row[self.plan.perm]
+        return row[self.plan.boundary], self.order.enter(row)
 
     def boundary_rows(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The memory of the rows whose state is given."""
@@ -129,10 +135,9 @@ class Programs(Runner):
 
     def gradients(self, found: dict[str, Tensor]) -> list[Tensor | None]:
         """Of the inputs, from the memory that the reverse has left, by positions and inbox edges."""
-        plan, made = self.plan, []
+        made: list[Tensor | None] = []
         of_x = found.get("d.x")
-        if of_x is not None and not plan.is_identity:
-            of_x = of_x.index_select(0, plan.inv_perm)
+        of_x = None if of_x is None else self.order.leave(of_x)
         made.append(None if of_x is None else of_x.reshape(self.x.shape))
         for name, field in zip(self.run.fields, self.initial, strict=False):
             total = torch.zeros_like(field)
@@ -141,12 +146,8 @@ class Programs(Runner):
                     total.index_add_(0, row, found[key].reshape(-1, *field.shape[1:]))
             made.append(total if self.wanted.initial else None)
         for name, rows in self.run.of_edges.items():
-            total = None
-            if f"d.{name}" in found:
-                real = (plan.edge >= 0).nonzero().flatten()
-                there = found[f"d.{name}"].index_select(0, real).reshape(-1, *rows.shape[1:])
-                total = torch.zeros_like(rows).index_add_(0, plan.edge[real], there)
-            made.append(total)
+            there = found.get(f"d.{name}")
+            made.append(None if there is None else self.order.add_up_edges(there, rows))
         for number, tensor in enumerate(self.recording.captured):
             gradient = found.get(f"captured.{number}")
             made.append(tensor.new_zeros(tensor.shape) if gradient is None else gradient.view(tensor.shape))
@@ -231,11 +232,10 @@ class _Run(torch.autograd.Function):
             ctx.runner, ctx.execution, ctx.boundary = runner, execution, boundary
             ctx.save_for_backward(*given)
             ctx.set_materialize_grads(False)
-        made, plan = execution.forward(boundary), runner.plan
+        made, order = execution.forward(boundary), runner.order
         rows = (made[f"state.{name}"] for name in runner.run.fields)
-        if plan.is_identity:  # (what is kept is not the caller's to write into)
-            return tuple(field.clone() if runner.wanted.anything else field for field in rows)
-        return tuple(field.index_select(0, plan.inv_perm) for field in rows)
+        # (What the execution keeps is not the caller's to write into.)
+        return tuple(field.clone() if order.back is None else order.leave(field) for field in rows)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
@@ -248,9 +248,7 @@ class _Run(torch.autograd.Function):
             width = runner.program.widths[f"state.{name}"]
             if grad is None:
                 grad = given[0].new_zeros(plan.num_nodes, width)
-            elif not plan.is_identity:
-                grad = grad.index_select(0, plan.perm)
-            upstream[f"state.{name}"] = grad
+            upstream[f"state.{name}"] = runner.order.enter(grad)
         found = ctx.execution.backward(upstream, ctx.boundary)
         needed = zip(runner.gradients(found), ctx.needs_input_grad[1:], strict=True)
         return (None, *(gradient if is_needed else None for gradient, is_needed in needed))

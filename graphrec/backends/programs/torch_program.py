@@ -270,11 +270,12 @@ class _Compiler:
         if key in self.read:
             return key
         op = value.op
-        operands: list[Operand]
+        operands: list[Operand] = []
         if op == "segment_sum" and (value.args[0].value.number, False) not in self.read:
-            op, operands = "gather_sum", [_gathered(*value.args)]
+            op = "gather_sum"
+            operands.append(_gathered(*value.args))
         else:
-            operands = [self._operand(ref, flat or op in _FLAT) for ref in value.args]
+            operands += [self._operand(ref, flat or op in _FLAT) for ref in value.args]
         self.read.add(key)
         self._emit(Instruction(op, value.rows or NODE, key, operands, value))
         return key
