@@ -73,6 +73,7 @@ class Op(IntEnum):
     ACCUMULATE = auto()
     ACCUMULATE_PRODUCT = auto()
     ACCUMULATE_MAX = auto()
+    ACCUMULATE_SCALED = auto()
 
 
 # Pointers in arrays are addresses: who fills them in keeps what they point to alive.

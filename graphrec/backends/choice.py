@@ -78,7 +78,10 @@ def choose(run: Context, x: Tensor, initial: list[Tensor]) -> Runner:
     forced, reasons = _forced.get(), {}
     request, found = Request(run, x, initial), None
     for backend in BACKENDS:
-        taken = "the loop was asked for" if forced == Loop.name else backend.take(request)
+        if forced == Loop.name:
+            taken = "the loop was asked for"
+        else:
+            taken = (None if forced else backend.gains_nothing(run)) or backend.take(request)
         if isinstance(taken, str):
             reasons[backend.name] = taken
         elif forced in (None, backend.name):

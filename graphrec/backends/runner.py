@@ -17,6 +17,10 @@ from ..operators import is_plain_only, rows_or_zero
 from ..schedule import schedule, sinks
 
 
+# So few steps cost no more than the preparations of a faster way.
+FEW_STEPS = 3
+
+
 class Runner:
     """A run, with a method for each part of the state that may be wanted.
 
@@ -45,6 +49,12 @@ class Runner:
     def describe(cls) -> str:
         """What the backend runs, and with what, on this installation."""
         return cls.about
+
+    @classmethod
+    def gains_nothing(cls, run: Context) -> str | None:
+        """Why the backend is no faster than the loop on such a run, which it does where it is asked to; None: it is."""
+        is_short = len(run.plan.steps) <= FEW_STEPS and run.plan.device.type == "cpu"
+        return f"{len(run.plan.steps)} steps are no faster there" if is_short else None
 
     def state(self) -> tuple[Tensor, ...]:
         """All fields of the state, `[N, ...]`."""

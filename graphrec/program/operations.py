@@ -633,8 +633,9 @@ def layer_norm(
 
 
 @operation("linear")
-def linear(b: Any, x: Columns, weight: Columns, bias: Columns | None = None) -> Columns:
+def linear(b: Any, input: Columns, weight: Columns, bias: Columns | None = None) -> Columns:
     """x W^T + b."""
+    x = input
     if not isinstance(weight, Columns) or weight.rows is not None or x.rows is None:
         raise NotRecordable("a product whose weight is not a tensor of the cell's own")
     if bias is not None and bias.array.shape != weight.array.shape[:1]:

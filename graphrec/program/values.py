@@ -147,6 +147,8 @@ _WITH_NUMBER = {  # operations whose second operand is one number for all rows
 }
 # More pieces than these of an operand that repeats itself are made a value of their own.
 _FEW = 8
+# Sums of so few columns are additions, unless they are sums of neighbours for several columns at once.
+_SHORT = 4
 
 
 class Pushed(NamedTuple):
@@ -290,7 +292,14 @@ class Builder:
 
     def _unrepeated(self, array: Codes) -> Codes:
         """An array of many pieces that repeat one another as a value of its own."""
-        if array.ndim < 2 or array.size <= _FEW:
+        if array.ndim < 2:
+            return array
+        is_wide = array.shape[-1] > 1 and array.size > array.shape[-1]
+        if self.grain is not None and is_wide and (array == array[..., :1]).all():
+            made = self._repeated(array[..., 0].reshape(-1), array.shape[-1], "repeat_each")
+            if made is not None:
+                return made.reshape(array.shape)
+        if array.size <= _FEW:
             return array
         flat = np.ascontiguousarray(array).reshape(-1)
         step = np.diff(flat)
@@ -380,11 +389,13 @@ class Builder:
         if not count:
             return np.full(shape, ZERO)
         last = np.transpose(array, [*kept, *axes]).reshape(-1, count)  # [rest, count]
-        if count > 4:
-            for op, flat in (("sum_each", last.reshape(-1)), ("sum_all", last.T.reshape(-1))):
-                pieces = list(self.runs(flat)) if len(last) == 1 or op == "sum_all" or last.size else []
-                if len(pieces) == 1 and (ref := pieces[0][2][0]) is not None and ref.step == 1:
-                    return self._sum(op, ref, count).reshape(shape)
+        is_short = count <= _SHORT
+        ways = [("sum_each", last.reshape(-1)), ("sum_all", last.T.reshape(-1))]
+        for op, flat in ways[: 1 if is_short else 2] if count > 1 and not (is_short and len(last) == 1) else ():
+            pieces = list(self.runs(flat))
+            if len(pieces) == 1 and (ref := pieces[0][2][0]) is not None and ref.step == 1:
+                return self._sum(op, ref, count).reshape(shape)
+        if not is_short:
             if len(last) <= 64:
                 rows = []
                 for line in last:

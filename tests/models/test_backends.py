@@ -5,6 +5,7 @@ import torch
 
 import graphrec as gr
 from graphrec import clib
+from graphrec.backends import choice
 from tests.tolerances import assert_close
 
 # What runs a cell that is not one of torch's.
@@ -118,3 +119,21 @@ def test_shut_gates_stay_finite_in_half_precision(within):
         assert_close(one.half(), other.half())
     (final.c.sum() + h.sum()).backward()
     assert x.grad.isfinite().all()
+
+
+@pytest.mark.chooses
+@pytest.mark.parametrize(
+    ("cell", "s", "how", "backend"),
+    [
+        (gr.ChildSumTreeLSTMCell(3, 4), gr.batch([gr.tree(parents=[1, 2, 3, -1])] * 3), {}, PROGRAMS),
+        (gr.GRUCell(3, 4), gr.chains([1, 1]), {}, "loop"),
+        (gr.GCNCell(3, 4), gr.chains([3]), {"mode": "sync", "rounds": 1}, "loop"),
+    ],
+    ids=["levels", "one step", "one round"],
+)
+def test_short_runs_are_the_loops(cell, s, how, backend):
+    x, names = torch.randn(s.num_nodes, 3), []
+    with choice.telling(lambda run, name, reasons: names.append(name)):
+        gr.run(cell, gr.schedule(s, **how), x)
+        assert gr.run(cell, gr.schedule(s, **how), x, backend="torch_programs") is not None
+    assert names == [backend, "torch_programs"]

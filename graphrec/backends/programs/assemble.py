@@ -176,8 +176,17 @@ class Assembler:
                     ref = value.args[place]
                     if ref.value.op == "mul" and ref.is_whole and self._single(ref.value):
                         found[ref.value.number] = value
+                        if value.op == "segment_sum" and (scale := self._scale(ref.value)) is not None:
+                            found[scale.value.number] = value
                         break
         return found
+
+    def _scale(self, product: Value) -> Ref | None:
+        """Of a product of two, the one that repeats each of its numbers, if it is for this product alone."""
+        for ref in product.args:
+            if ref.value.op == "repeat_each" and ref.is_whole and self._single(ref.value):
+                return ref
+        return None
 
     def _value(self, value: Value, folded: dict[int, Value]) -> None:
         op, rows, width = value.op, value.rows or NODE, value.width
@@ -192,9 +201,7 @@ class Assembler:
             (ref,) = value.args
             at_target = Operand(value, 0, to.home, ("target", 0))
             if folded.get(ref.value.number) is value:
-                self._unit(
-                    "ACCUMULATE_PRODUCT", EDGE, width, at_target, self._reads(ref.value, EDGE), makes=value
-                )
+                self._add_product(value, ref.value, at_target)
             else:
                 name = "ACCUMULATE" if op == "segment_sum" else "ACCUMULATE_MAX"
                 self._unit(name, EDGE, width, at_target, [self._operand(ref, EDGE)], makes=value)
@@ -225,6 +232,21 @@ class Assembler:
             self._unit(op.upper(), rows, width, to, [self._operand(ref, rows)], k=value.count, makes=value)
         else:
             self._elementwise(value, rows, to, folded)
+
+    def _add_product(self, value: Value, product: Value, to: Operand) -> None:
+        """The sum of a product of two, of which one may be a few numbers that are repeated."""
+        scale = self._scale(product)
+        narrow, count = (None, 0) if scale is None else (scale.value.args[0], scale.value.count)
+        if scale is None:
+            scale = next((ref for ref in product.args if ref.step == 0 and ref.width > 1), None)
+            if scale is not None:
+                narrow, count = Ref(scale.value, scale.column, 1, 1), scale.width
+        if scale is None or narrow is None or narrow.value.op == "const":
+            self._unit("ACCUMULATE_PRODUCT", EDGE, value.width, to, self._reads(product, EDGE), makes=value)
+            return
+        other = product.args[1] if scale is product.args[0] else product.args[0]
+        reads = [self._operand(narrow, EDGE), self._operand(other, EDGE)]
+        self._unit("ACCUMULATE_SCALED", EDGE, value.width, to, reads, k=count, makes=value)
 
     def _elementwise(self, value: Value, rows: str, to: Operand, folded: dict[int, Value]) -> None:
         name, imm = _UNARY_NAMES.get(value.op, (value.op.upper(), value.imm or 0.0))
@@ -295,10 +317,12 @@ class Assembler:
             ]
             memory = Home(self.p.memory(piece.memory), 0)
             reads = [Operand(None, 0, memory, (index, piece.count))]
+            name = "ACCUMULATE"
             if piece.factor is not None:
-                reads.append(Operand(None, 0, self.p.factors[piece.memory], ("out edge", 0)))
-            name = "ACCUMULATE" if piece.factor is None else "ACCUMULATE_PRODUCT"
-            self._unit(name, OUT, piece.stop - piece.start, at, reads, makes=value)
+                factor = Operand(None, 0, self.p.factors[piece.memory], ("out edge", 0))
+                name = "ACCUMULATE_SCALED" if piece.repeat else "ACCUMULATE_PRODUCT"
+                reads = [factor, *reads]
+            self._unit(name, OUT, piece.stop - piece.start, at, reads, k=piece.repeat, makes=value)
 
     def _copy(self, name: Any, copy: Any) -> None:
         to = Operand(None, 0, copy.to)
@@ -482,6 +506,8 @@ class Assembler:
         if home is None:
             value = operand.value
             assert value is not None
+            if value.rows == OUT:
+                raise NotRecordable("rows of out-edges have no memory")
             place = TILE_IN_EDGES if value.rows == EDGE else TILE_NODES
             name = ("tile", self.p.sort, self.direction, value.number)
             home = Home(self.buffers.number(name, value.width, place, value.rows or NODE), 0)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ... import clib
+from ...engine.validate import Context
 from ...program.compile import CellProgram
 from ...schedule import Schedule, is_loop
 from ...structure.outside import outside
@@ -25,6 +26,13 @@ class NativePrograms(Programs):
     name: ClassVar[str] = "native"
     about = "recorded cells in C++, float32 and float64 on a CPU"
     missing = staticmethod(clib.why_not)
+
+    @classmethod
+    def gains_nothing(cls, run: Context) -> str | None:
+        """One round is a few operations on all nodes in the loop, too."""
+        if run.plan.mode == "sync":
+            return "one round is no faster there" if run.plan.rounds == 1 else None
+        return super().gains_nothing(run)
 
     @classmethod
     def describe(cls) -> str:

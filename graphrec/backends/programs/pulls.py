@@ -18,7 +18,8 @@ class Piece(NamedTuple):
         kind: `"edge"`: that row; `"target"`: the row of the edge's target; `"slot"`: of `count` parts of the target's
             row the one for the edge's slot or relation, `index`.
         at_target: the codes of that memory.
-        factor: what each edge multiplies it by, or None.
+        factor, repeat: what each edge multiplies it by, or None; and for how many columns each of its numbers is, if
+            for several.
         count, index: see above.
     """
 
@@ -28,6 +29,7 @@ class Piece(NamedTuple):
     kind: str
     at_target: Codes
     factor: Ref | None = None
+    repeat: int = 0
     count: int = 0
     index: str = ""
 
@@ -53,16 +55,15 @@ def _piece(part: Part, name: str, codes: Codes, start: int, stop: int, ref: Ref 
 
 
 def _straight(part: Part, name: str, start: int, stop: int, ref: Ref) -> Piece | None:
-    value, factor = ref.value, None
+    value, factor, repeat = ref.value, None, 0
     if value.op == "mul" and ref.is_whole:
         for one, other in (value.args, value.args[::-1]):
             if (
                 one.value.op == "to_edges"
                 and one.is_whole
-                and other.step == 1
-                and _is_kept(part, other.value)
+                and (of_edge := _factor(part, other)) is not None
             ):
-                value, ref, factor = one.value, one, other
+                value, ref, (factor, repeat) = one.value, one, of_edge
                 break
     memory = f"{name}:{start}"
     if value.op == "to_edges" and ref.step == 1:
@@ -70,11 +71,22 @@ def _straight(part: Part, name: str, start: int, stop: int, ref: Ref) -> Piece |
         if of.step != 1 or of.value.rows != NODE or of.value.number < part.split:
             return None
         codes = Ref(of.value, of.column + ref.column, 1, ref.width).codes
-        return Piece(start, stop, memory, "target", codes, factor)
+        return Piece(start, stop, memory, "target", codes, factor, repeat)
     if value.op == "from_index" and ref.is_whole:
         (of,) = value.args
-        return Piece(start, stop, memory, "slot", of.value.a, None, value.count, value.field)
+        return Piece(start, stop, memory, "slot", of.value.a, count=value.count, index=value.field)
     return None
+
+
+def _factor(part: Part, ref: Ref) -> tuple[Ref, int] | None:
+    """What each edge multiplies by, if it is there in the reverse, and for how many columns each number is."""
+    if ref.value.op == "repeat_each" and ref.is_whole:
+        return (ref.value.args[0], ref.value.count) if _is_kept(part, ref.value.args[0].value) else None
+    if not _is_kept(part, ref.value):
+        return None
+    if ref.step == 0 and ref.width > 1:
+        return Ref(ref.value, ref.column, 1, 1), ref.width
+    return (ref, 0) if ref.step == 1 else None
 
 
 def _is_kept(part: Part, value: Value) -> bool:
