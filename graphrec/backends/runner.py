@@ -16,7 +16,6 @@ from ..engine.validate import Context
 from ..operators import is_plain_only, rows_or_zero
 from ..schedule import schedule, sinks
 
-
 # So few steps cost no more than the preparations of a faster way.
 FEW_STEPS = 3
 

@@ -1,4 +1,4 @@
-"""From a recording to programs: what each sort of nodes computes, forwards and in reverse, and what stands in memory."""
+"""From a recording to programs: what each sort of nodes computes, forwards and in reverse, and its memory."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from .operations import OPERATIONS
 from .symbols import EDGE, NODE, ROWS, Columns, NotRecordable, Rows, Symbol
 
 # Where torch's functions are found, to be sure that a name means what it says.
-_HOMES: tuple[Any, ...] = (torch, Tensor, F, torch._C._nn, torch.special, torch._VF)
+_HOMES: tuple[Any, ...] = (torch, Tensor, F, torch._C._nn, torch.special, torch._VF)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @functools.cache

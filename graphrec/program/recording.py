@@ -139,7 +139,7 @@ class _Recorder:
                 steps[of_kind, False] = self._record(
                     lambda r, which=which: self._step(r, which), has_edges=False
                 )
-        fields = () if message is None else self.run.cell.Message._fields
+        fields = () if message is None else tuple(self.message_shapes)
         key = (
             self.is_sync,
             fields,
@@ -161,9 +161,12 @@ class _Recorder:
         return record
 
     def _project(self, record: Record) -> None:
-        rows = self.run.cell.project(record.input("x", NODE, self.x.shape[1:]))
+        rows = self.run.cell.project(self._x(record))
         record.end([_symbol(rows, "project")])
-        self.projected = rows.columns.array.shape
+        self.projected = rows.columns.array.shape  # type: ignore[attr-defined]
+
+    def _x(self, record: Record) -> Any:
+        return record.input("x", NODE, self.x.shape[1:])
 
     def _message(self, record: Record) -> None:
         run = self.run
@@ -181,7 +184,7 @@ class _Recorder:
         if self.is_sync:
             x: Any = record.input("projected", NODE, self.projected)
         else:
-            x = _symbol(run.cell.project(record.input("x", NODE, self.x.shape[1:])), "project")
+            x = _symbol(run.cell.project(self._x(record)), "project")
 
         def look(name: str) -> Any:
             if name in OF_EDGES:

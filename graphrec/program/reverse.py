@@ -112,7 +112,9 @@ class Reverse:
             raise NotRecordable(f"{op} has no derivative here")
 
     def _undo_product(self, value: Value, g: Codes) -> None:
-        assert value.a is not None and value.weight is not None and value.rows is not None
+        assert value.a is not None
+        assert value.weight is not None
+        assert value.rows is not None
         there = g != ZERO
         if value.bias is not None:
             self.add(value.bias[there], g[there])

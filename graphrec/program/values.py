@@ -1,8 +1,8 @@
 """A program's values: what is computed for each row of nodes or of edges, and how it simplifies itself.
 
-A tensor `[rows, ...]` is an array of *codes*, one for each column, which say of which value it is which column. So views
-(split, cat, reshape, transpose, expand, …) are operations on that array, and cost nothing when a program runs. Zero is a
-code, and so the program of nodes without edges is that of the others, after simplification.
+A tensor `[rows, ...]` is an array of *codes*, one for each column, which say of which value it is which column. So
+views (split, cat, reshape, transpose, expand, …) are operations on that array, and cost nothing when a program runs.
+Zero is a code, and so the program of nodes without edges is that of the others, after simplification.
 """
 
 from __future__ import annotations
@@ -46,8 +46,12 @@ class Value:
         self, number: int, rows: str | None, width: int, op: str, args: Sequence[Ref] = (), **more: Any
     ):
         self.number, self.rows, self.width, self.op, self.args = number, rows, width, op, list(args)
-        self.imm, self.count, self.field = more.get("imm"), more.get("count", 0), more.get("field")
-        self.a, self.weight, self.bias = more.get("a"), more.get("weight"), more.get("bias")
+        self.imm: Any = more.get("imm")
+        self.count: int = more.get("count", 0)
+        self.field: Any = more.get("field")
+        self.a: Any = more.get("a")
+        self.weight: Any = more.get("weight")
+        self.bias: Any = more.get("bias")
 
     @property
     def codes(self) -> Codes:
@@ -56,7 +60,8 @@ class Value:
 
     def __repr__(self) -> str:
         more = [f"{k}={v}" for k in ("imm", "count", "field") if (v := getattr(self, k)) not in (None, 0)]
-        return f"%{self.number}:{self.rows}[{self.width}] = {self.op}({', '.join(map(str, self.args))}) {' '.join(more)}"
+        args = ", ".join(map(str, self.args))
+        return f"%{self.number}:{self.rows}[{self.width}] = {self.op}({args}) {' '.join(more)}"
 
 
 class Ref(NamedTuple):
@@ -133,8 +138,26 @@ _NUMPY: dict[str, Any] = {
     "relu_grad": lambda g, y: g * (y > 0),
 }
 # A zero as an operand of these gives zero: as the first, or as the second.
-_ZERO_FIRST = frozenset(("mul", "div", "neg", "mul_imm", "square", "sqrt", "abs", "sign", "tanh", "relu", "sin", "erf", "expm1", "log1p",
-                         "sigmoid_grad", "tanh_grad", "relu_grad"))  # fmt: skip
+_ZERO_FIRST = frozenset(
+    (
+        *(
+            "mul",
+            "div",
+            "neg",
+            "mul_imm",
+            "square",
+            "sqrt",
+            "abs",
+            "sign",
+            "tanh",
+            "relu",
+            "sin",
+            "erf",
+            "expm1",
+        ),
+        *("log1p", "sigmoid_grad", "tanh_grad", "relu_grad"),
+    )
+)
 _WITH_NUMBER = {  # operations whose second operand is one number for all rows
     "add": ("add_imm", lambda c: c),
     "sub": ("add_imm", lambda c: -c),
@@ -391,28 +414,26 @@ class Builder:
         last = np.transpose(array, [*kept, *axes]).reshape(-1, count)  # [rest, count]
         is_short = count <= _SHORT
         ways = [("sum_each", last.reshape(-1)), ("sum_all", last.T.reshape(-1))]
-        for op, flat in ways[: 1 if is_short else 2] if count > 1 and not (is_short and len(last) == 1) else ():
+        for op, flat in (
+            ways[: 1 if is_short else 2] if count > 1 and not (is_short and len(last) == 1) else ()
+        ):
             pieces = list(self.runs(flat))
             if len(pieces) == 1 and (ref := pieces[0][2][0]) is not None and ref.step == 1:
                 return self._sum(op, ref, count).reshape(shape)
-        if not is_short:
-            if len(last) <= 64:
-                rows = []
-                for line in last:
-                    pieces = [ref for _, _, (ref,) in self.runs(line) if ref is not None]
-                    parts = [
-                        self._sum("sum_each", ref, ref.width) if ref.step == 1 else self._scaled(ref)
-                        for ref in pieces
-                    ]
-                    total = np.full(1, ZERO)
-                    for part in parts:
-                        total = self.ew("add", total, part)
-                    rows.append(total)
-                return np.concatenate(rows).reshape(shape)
+        if not is_short and len(last) <= 64:
+            return np.concatenate([self._sum_of_line(line) for line in last]).reshape(shape)
         total = last[:, 0]
         for column in last.T[1:]:
             total = self.ew("add", total, column)
         return total.reshape(shape)
+
+    def _sum_of_line(self, line: Codes) -> Codes:
+        total = np.full(1, ZERO)
+        for _, _, (ref,) in self.runs(line):
+            if ref is not None:
+                part = self._sum("sum_each", ref, ref.width) if ref.step == 1 else self._scaled(ref)
+                total = self.ew("add", total, part)
+        return total
 
     def _sum(self, op: str, ref: Ref, count: int) -> Codes:
         if ref.value.rows is None:

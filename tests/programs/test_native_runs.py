@@ -1,4 +1,4 @@
-"""Native runs wherever runs may happen: side by side, twice, after a fork, on rows of any layout; and what they keep."""
+"""Native runs wherever runs may happen: side by side, twice, after a fork, on rows of any layout."""
 
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor

@@ -312,11 +312,13 @@ class Assembler:
             if not len(piece.at_target) or (piece.at_target == ZERO).all():
                 continue
             at = Operand(value, piece.start, to.home, ("out node", 0))
-            index = {"edge": "out edge", "target": "out target", "slot": f"out {piece.index} {piece.count}"}[
-                piece.kind
-            ]
+            index = {
+                "edge": "out edge",
+                "target": "out target",
+                "slot": f"out {piece.numbered} {piece.parts}",
+            }[piece.kind]
             memory = Home(self.p.memory(piece.memory), 0)
-            reads = [Operand(None, 0, memory, (index, piece.count))]
+            reads = [Operand(None, 0, memory, (index, piece.parts))]
             name = "ACCUMULATE"
             if piece.factor is not None:
                 factor = Operand(None, 0, self.p.factors[piece.memory], ("out edge", 0))
@@ -515,7 +517,8 @@ class Assembler:
 
     def _product_code(self, unit: Unit) -> tuple[int, ...]:
         value = unit.product
-        assert value is not None and value.weight is not None
+        assert value is not None
+        assert value.weight is not None
         low, high = self._columns_read(value)
         a, c = self._memory(unit.reads[0]), self._memory(unit.to)
         weight = self.weights.number(_block(self.part.b, value.weight[:, low:high]))
@@ -523,9 +526,8 @@ class Assembler:
         if unit.bias is not None:
             home = self._memory(unit.bias)
             i, i_column = home.buffer, home.column + low
-        return (
-            PRODUCT, _ROWS[unit.rows], high - low, 0, 0, a.buffer, a.column, weight, c.buffer, c.column + low, i, i_column,
-        )  # fmt: skip
+        what = (PRODUCT, _ROWS[unit.rows], high - low, 0, 0)
+        return (*what, a.buffer, a.column, weight, c.buffer, c.column + low, i, i_column)
 
     def _columns_read(self, value: Value) -> tuple[int, int]:
         """Of a product, what anybody reads."""

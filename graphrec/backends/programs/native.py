@@ -26,7 +26,9 @@ class Library:
     def get(cls) -> Any:
         """The library; it is there, where this is called."""
         if cls._loaded is None:
-            cls._loaded = declare(library())
+            found = library()
+            assert found is not None
+            cls._loaded = declare(found)
         return cls._loaded
 
 
@@ -110,7 +112,7 @@ class NativeExecution:
         for spec in frame.native.buffers.specs:
             name = spec.name
             if isinstance(name, str) and name.startswith("d."):
-                is_added_to = name == "d.projected" or frame.program.is_sync and name.startswith("d.edge")
+                is_added_to = name == "d.projected" or (frame.program.is_sync and name.startswith("d.edge"))
                 rows = frame.layout.num_boundary if name.startswith("d.initial.") else frame.rows(spec)
                 new = self.like.new_zeros if is_added_to else self.like.new_empty
                 found[name] = new(rows, spec.width)

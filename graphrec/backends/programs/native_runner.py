@@ -96,5 +96,5 @@ class NativePrograms(Programs):
 def _numbers(plan: Schedule, layout: Layout, name: str) -> Tensor:
     if name == "degree":
         return layout.in_first.diff()
-    numbers = is_loop(plan) if name == "is_loop" else getattr(plan, name)
+    numbers: Any = is_loop(plan) if name == "is_loop" else getattr(plan, name)
     return numbers if layout.edge is None else numbers[layout.edge]

@@ -127,7 +127,10 @@ class Placement:
         ]
         codes += [side for weight in part.weights for side in (weight.a, weight.g)]
         return [
-            v for codes in codes for v in part.values_in(codes) if v.number >= part.split or v.op in VIEWS | AGAIN
+            v
+            for codes in codes
+            for v in part.values_in(codes)
+            if v.number >= part.split or v.op in VIEWS | AGAIN
         ]
 
     def values(self, direction: str) -> list[Value]:
@@ -189,9 +192,11 @@ class Placement:
                 or (bias[ref.column : ref.column + ref.width] != ZERO).any()
             ):
                 return
-            if (other.value.number < self.part.split) != (product.number < self.part.split):
-                if other.value.op != "load" and other.value.rows is not None:
-                    return
+            is_of_both = other.value.op == "load" or other.value.rows is None
+            if not is_of_both and (other.value.number < self.part.split) != (
+                product.number < self.part.split
+            ):
+                return
             bias[ref.column : ref.column + ref.width] = other.codes
         there = (bias != ZERO).nonzero()[0]
         if there[-1] - there[0] + 1 != len(there) or len(list(self.part.b.runs(bias[there]))) != 1:

@@ -15,12 +15,12 @@ class Piece(NamedTuple):
     Attributes:
         start, stop: the columns.
         memory: what the targets leave, a row for each of them, or (kind `"edge"`) for each of their edges.
-        kind: `"edge"`: that row; `"target"`: the row of the edge's target; `"slot"`: of `count` parts of the target's
-            row the one for the edge's slot or relation, `index`.
+        kind: `"edge"`: that row; `"target"`: the row of the edge's target; `"slot"`: of `parts` parts of the target's
+            row the one for the edge's slot or relation, as `numbered` says.
         at_target: the codes of that memory.
         factor, repeat: what each edge multiplies it by, or None; and for how many columns each of its numbers is, if
             for several.
-        count, index: see above.
+        parts, numbered: see above.
     """
 
     start: int
@@ -30,8 +30,8 @@ class Piece(NamedTuple):
     at_target: Codes
     factor: Ref | None = None
     repeat: int = 0
-    count: int = 0
-    index: str = ""
+    parts: int = 0
+    numbered: str = ""
 
 
 def pull_forms(program: CellProgram) -> dict[str, list[Piece]]:
@@ -58,11 +58,7 @@ def _straight(part: Part, name: str, start: int, stop: int, ref: Ref) -> Piece |
     value, factor, repeat = ref.value, None, 0
     if value.op == "mul" and ref.is_whole:
         for one, other in (value.args, value.args[::-1]):
-            if (
-                one.value.op == "to_edges"
-                and one.is_whole
-                and (of_edge := _factor(part, other)) is not None
-            ):
+            if one.value.op == "to_edges" and one.is_whole and (of_edge := _factor(part, other)) is not None:
                 value, ref, (factor, repeat) = one.value, one, of_edge
                 break
     memory = f"{name}:{start}"
@@ -74,7 +70,7 @@ def _straight(part: Part, name: str, start: int, stop: int, ref: Ref) -> Piece |
         return Piece(start, stop, memory, "target", codes, factor, repeat)
     if value.op == "from_index" and ref.is_whole:
         (of,) = value.args
-        return Piece(start, stop, memory, "slot", of.value.a, count=value.count, index=value.field)
+        return Piece(start, stop, memory, "slot", of.value.a, parts=value.count, numbered=value.field)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Runs by programs: a cell's recording, the programs compiled of it or looked up, and an executor that does the work."""
+"""Runs by programs: a cell's recording, the programs compiled of it or looked up, and an executor."""
 
 from __future__ import annotations
 
@@ -142,7 +142,9 @@ class Programs(Runner):
             of_x = self.x.new_zeros(()).expand(self.x.shape)
         made.append(None if of_x is None else of_x.reshape(self.x.shape))
         for name, field in zip(self.run.fields, self.initial, strict=False):
-            made.append(self._gradient_of_initial(name, field, found) if name in self.wanted.initial else None)
+            made.append(
+                self._gradient_of_initial(name, field, found) if name in self.wanted.initial else None
+            )
         for name, rows in self.run.of_edges.items():
             there = found.get(f"d.{name}")
             made.append(None if there is None else self.order.add_up_edges(there, rows))
@@ -155,7 +157,9 @@ class Programs(Runner):
         boundary, own = found.get(f"d.initial.{name}"), found.get(f"d.own.{name}")
         plan, shape = self.plan, field.shape[1:]
         if self.run.each_its_own and own is None and boundary is not None and len(boundary) == plan.num_nodes:
-            return order_of(plan).leave(boundary).reshape(field.shape)  # (the boundary rows are the positions)
+            return (
+                order_of(plan).leave(boundary).reshape(field.shape)
+            )  # (the boundary rows are the positions)
         total = torch.zeros_like(field)
         for rows, index in zip((boundary, own), self.rows_of_initial, strict=True):
             if rows is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
@@ -10,9 +10,6 @@ from ...program.symbols import EDGE
 from ...program.values import Value
 from .levels import Level
 from .torch_instructions import AFTER, BEFORE, Operand, Read, Span, TorchPart
-
-if TYPE_CHECKING:
-    from .torch_executor import TorchExecution
 
 Tensors = list[Tensor]  # one for each level
 
@@ -30,7 +27,7 @@ class PartRun:
 
     def __init__(
         self,
-        run: TorchExecution,
+        run: Any,
         code: TorchPart,
         levels: list[Level],
         numbers: list[int] | None,
