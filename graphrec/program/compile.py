@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from .codes import ZERO, Codes, Value
 from .record import Record, replay
 from .recording import Recording, Sort
 from .reverse import Reverse, SumGradient, WeightGradient
 from .symbols import EDGE, NODE, Columns
-from .values import ZERO, Builder, Codes, Pushing, Value
+from .values import Builder, Pushing
 
 # Of loads: what is read again where it is wanted, and is never kept.
 LOADS = frozenset(("load", "gather", "previous", "captured", "const"))
@@ -131,11 +132,6 @@ class CellProgram:
     is_sync: bool
     wanted: Wanted
     has_kinds: bool
-
-    @property
-    def sent(self) -> tuple[str, ...]:
-        """The memory that nodes leave for others."""
-        return tuple(dict.fromkeys((*self.pulled, *self.read_before)))
 
 
 def compile_cell(

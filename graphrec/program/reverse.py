@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .codes import DETACHED, ZERO, Codes, Value, even_blocks
 from .symbols import NODE, NotRecordable
-from .values import DETACHED, ZERO, Builder, Codes, Value, even_blocks
+from .values import Builder
 
 
 class WeightGradient(NamedTuple):

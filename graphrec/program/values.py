@@ -1,9 +1,4 @@
-"""A program's values: what is computed for each row of nodes or of edges, and how it simplifies itself.
-
-A tensor `[rows, ...]` is an array of *codes*, one for each column, which say of which value it is which column. So
-views (split, cat, reshape, transpose, expand, …) are operations on that array, and cost nothing when a program runs.
-Zero is a code, and so the program of nodes without edges is that of the others, after simplification.
-"""
+"""A program's values: what is computed for each row of nodes or of edges, and how it simplifies itself."""
 
 from __future__ import annotations
 
@@ -15,85 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from .codes import COLUMN, DETACHED, JUMP, SHIFT, VALUE, ZERO, Codes, Ref, Value, even_blocks
 from .symbols import EDGE, NODE, NotRecordable
-
-SHIFT = 32
-ZERO = -1
-DETACHED = 1 << 60  # a code with this bit is read without a gradient
-_JUMP = 1 << 40
-_COLUMN = (1 << SHIFT) - 1
-_VALUE = (1 << 28) - 1
-
-Codes = np.ndarray  # of int64
-
-
-class Value:
-    """What is computed for each row of a kind, `width` columns; see `Builder` for the operations.
-
-    Attributes:
-        number: in the order of computation.
-        rows: `NODE`, `EDGE`, or None for what has no rows: a captured tensor, a number.
-        op: the operation.
-        args: what it reads, as pieces of other values.
-        imm, count: a number and a count that some operations have.
-        field: the memory that is read, for loads.
-        a, weight, bias: the codes of a product's operands.
-    """
-
-    __slots__ = ("a", "args", "bias", "count", "field", "imm", "number", "op", "rows", "weight", "width")
-
-    def __init__(
-        self, number: int, rows: str | None, width: int, op: str, args: Sequence[Ref] = (), **more: Any
-    ):
-        self.number, self.rows, self.width, self.op, self.args = number, rows, width, op, list(args)
-        self.imm: Any = more.get("imm")
-        self.count: int = more.get("count", 0)
-        self.field: Any = more.get("field")
-        self.a: Any = more.get("a")
-        self.weight: Any = more.get("weight")
-        self.bias: Any = more.get("bias")
-
-    @property
-    def codes(self) -> Codes:
-        """Of its columns."""
-        return (self.number << SHIFT) + np.arange(self.width)
-
-    def __repr__(self) -> str:
-        more = [f"{k}={v}" for k in ("imm", "count", "field") if (v := getattr(self, k)) not in (None, 0)]
-        args = ", ".join(map(str, self.args))
-        return f"%{self.number}:{self.rows}[{self.width}] = {self.op}({args}) {' '.join(more)}"
-
-
-class Ref(NamedTuple):
-    """Columns `column`, `column + step`, … of a value."""
-
-    value: Value
-    column: int
-    step: int
-    width: int
-    detached: bool = False
-
-    @property
-    def codes(self) -> Codes:
-        """Of these columns."""
-        base = (self.value.number << SHIFT) + self.column + (DETACHED if self.detached else 0)
-        return base + np.arange(self.width) * self.step
-
-    @property
-    def key(self) -> tuple[int, ...]:
-        """What it is."""
-        return (self.value.number, self.column, self.step, self.width)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether these are all columns, in order."""
-        return self.width == self.value.width and self.column == 0 and (self.step == 1 or self.width == 1)
-
-    def __str__(self) -> str:
-        return f"%{self.value.number}[{self.column}:{self.column + self.width}]" + (
-            "" if self.step == 1 else f"*{self.step}"
-        )
-
 
 # What an elementwise operation makes of numbers.
 _NUMPY: dict[str, Any] = {
@@ -248,7 +166,7 @@ class Builder:
 
     def value(self, code: Any) -> Value:
         """Of a code."""
-        return self.values[(int(code) >> SHIFT) & _VALUE]
+        return self.values[(int(code) >> SHIFT) & VALUE]
 
     def load(self, field: str, rows: str, width: int, op: str = "load") -> Codes:
         """Memory of the run; `op` is load, gather (of each edge's source) or previous (of the round before)."""
@@ -277,13 +195,13 @@ class Builder:
         flat = [np.ascontiguousarray(array).reshape(-1) for array in arrays]
         size = flat[0].size
         step = np.stack([np.diff(codes) for codes in flat])
-        step[np.stack([(codes[1:] >> SHIFT) != (codes[:-1] >> SHIFT) for codes in flat])] = _JUMP
+        step[np.stack([(codes[1:] >> SHIFT) != (codes[:-1] >> SHIFT) for codes in flat])] = JUMP
         goes_on = (step[:, 1:] == step[:, :-1]).all(0)
         ends = [*np.flatnonzero(~goes_on).tolist(), size - 2]
         start = 0
         while start < size:
             stop = start + 1
-            if stop < size and not (step[:, start] == _JUMP).any():
+            if stop < size and not (step[:, start] == JUMP).any():
                 stop = ends[bisect_left(ends, start)] + 2
                 if stop == start + 2 and not ((step[:, start] == 0) | (step[:, start] == 1)).all():
                     stop = start + 1  # two columns apart are no stretch
@@ -297,7 +215,7 @@ class Builder:
         if first == ZERO:
             return None
         step = int(codes[1]) - first if codes.size > 1 else 1
-        return Ref(self.value(first), first & _COLUMN, step, codes.size, bool(first & DETACHED))
+        return Ref(self.value(first), first & COLUMN, step, codes.size, bool(first & DETACHED))
 
     # -------------------------------------------------------------------------------------------- elementwise
 
@@ -605,26 +523,3 @@ class Builder:
 def _of(ref: Ref | None) -> Codes:
     assert ref is not None
     return ref.codes
-
-
-def even_blocks(weight: Codes) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Cuts of a matrix of codes into stretches of rows and of columns with even steps within one tensor."""
-    return _stretches(weight[:, 0]), _stretches(weight[0])
-
-
-def _stretches(line: Codes) -> list[tuple[int, int]]:
-    if len(line) < 2:
-        return [(0, len(line))]
-    step = np.diff(line)
-    found, start = [], 0
-    while start < len(line):
-        if start == len(line) - 1:
-            found.append((start, start + 1))
-            break
-        same = np.flatnonzero(step[start:] != step[start])
-        stop = len(line) if not len(same) else start + int(same[0]) + 1
-        if (line[start] >> SHIFT) != (line[stop - 1] >> SHIFT):
-            stop = start + 1
-        found.append((start, stop))
-        start = stop
-    return found

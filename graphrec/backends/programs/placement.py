@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ...cprogram import GLOBAL, TILE_IN_EDGES, TILE_NODES
+from ...program.codes import ZERO, Codes, Ref, Value
 from ...program.compile import AGAIN, LOADS, VIEWS, CellProgram, Part
 from ...program.symbols import EDGE, NODE
-from ...program.values import ZERO, Codes, Ref, Value
 from .pulls import Piece
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ...program.codes import Codes, Ref, Value
 from ...program.compile import CellProgram, Part
 from ...program.symbols import EDGE, NODE
-from ...program.values import Codes, Ref, Value
 
 
 class Piece(NamedTuple):

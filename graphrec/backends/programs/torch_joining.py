@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...program.values import Value
+from ...program.codes import Value
 from .torch_instructions import Buffer, Gradient, Instruction, Operand, Read, Span, TorchPart
 from .torch_operations import ELEMENTWISE, WITH_NUMBER
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...program.codes import Codes, Ref, Value
 from ...program.compile import VIEWS, CellProgram, Part
 from ...program.symbols import EDGE, NODE
-from ...program.values import Codes, Ref, Value
 from .torch_instructions import (
     AFTER,
     BEFORE,

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...program.codes import Codes, Ref
 from ...program.compile import CellProgram, Part
 from ...program.symbols import EDGE
-from ...program.values import Codes, Ref
 
 
 class Pull(NamedTuple):

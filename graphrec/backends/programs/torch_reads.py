@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...program.codes import Value
 from ...program.symbols import EDGE, NODE
-from ...program.values import Value
 from .levels import Level
 from .torch_instructions import Instruction
 from .torch_pulls import Pull

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ...program.codes import Value
 from ...program.symbols import EDGE
-from ...program.values import Value
 from .levels import Level
 from .torch_instructions import AFTER, BEFORE, Operand, Read, Span, TorchPart
 

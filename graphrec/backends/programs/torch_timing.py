@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ...program.codes import Codes, Ref, Value
 from ...program.compile import LOADS, VIEWS, Part
 from ...program.symbols import EDGE
-from ...program.values import Codes, Ref, Value
 from .torch_instructions import AFTER, BEFORE, FORWARD, REVERSE
 from .torch_pulls import Pull
 
