@@ -1,7 +1,7 @@
 """Codes, which say of which value a column is which column, and the values themselves.
 
-A tensor `[rows, ...]` is an array of codes, one for each column. So views (split, cat, reshape, transpose, expand, …) are
-operations on that array, and cost nothing when a program runs. Zero is a code.
+A tensor `[rows, ...]` is an array of codes, one for each column. So views (split, cat, reshape, transpose, expand, …)
+are operations on that array, and cost nothing when a program runs. Zero is a code.
 """
 
 from __future__ import annotations
