@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -25,6 +26,7 @@ from .torch_program import TorchProgram, prepare
 # What executors have made of programs, by what was recorded; the least recently used go first.
 _PREPARED: OrderedDict[Any, Any] = OrderedDict()
 _MOST = 512
+_lock = threading.Lock()
 
 
 class Programs(Runner):
@@ -221,10 +223,11 @@ def _look_up(kind: type[Programs], request: Request, recording: Recording, wante
     run, x_shape = request.run, tuple(request.x.shape[1:])
     is_one_round = run.plan.mode == "sync" and run.plan.rounds == 1
     key = (kind.name, recording.key, wanted, x_shape, is_one_round)
-    found = _PREPARED.get(key)
-    if found is not None:
-        _PREPARED.move_to_end(key)
-        return found
+    with _lock:
+        found = _PREPARED.get(key)
+        if found is not None:
+            _PREPARED.move_to_end(key)
+            return found
     fields = dict(zip(run.fields, map(tuple, run.shapes), strict=True))
     before = {name: tuple(rows.shape[1:]) for name, rows in zip(run.fields, request.initial, strict=False)}
     try:
@@ -232,9 +235,10 @@ def _look_up(kind: type[Programs], request: Request, recording: Recording, wante
         found = kind.prepare(compile_cell(recording, wanted, fields, before, x_shape, **how))
     except NotRecordable as reason:
         found = str(reason)
-    _PREPARED[key] = found
-    while len(_PREPARED) > _MOST:
-        _PREPARED.popitem(last=False)
+    with _lock:
+        _PREPARED[key] = found
+        while len(_PREPARED) > _MOST:
+            _PREPARED.popitem(last=False)
     return found
 
 
