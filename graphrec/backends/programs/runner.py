@@ -99,7 +99,8 @@ class Programs(Runner):
     def state(self) -> tuple[Tensor, ...]:
         """All fields."""
         rows = _Run.apply(self, *self.inputs)
-        return tuple(field.reshape(-1, *shape) for field, shape in zip(rows, self.run.shapes, strict=True))
+        count = self.plan.num_nodes
+        return tuple(field.reshape(count, *shape) for field, shape in zip(rows, self.run.shapes, strict=True))
 
     # -------------------------------------------------------------------------------------------- for the executor
 
