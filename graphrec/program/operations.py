@@ -213,9 +213,12 @@ def clamp_max(b: Any, x: Columns, max: Any) -> Columns:
 def hardtanh(
     b: Any, x: Columns, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Columns:
-    """clamp."""
+    """clamp, whose gradient is zero at the bounds, too."""
     _not_in_place(inplace)
-    return clamp(b, x, min_val, max_val)
+    if min_val > max_val:
+        raise ValueError(f"hardtanh from {min_val} to {max_val}.")
+    inside = logical_and(b, gt(b, x, min_val), lt(b, x, max_val))
+    return where(b, inside, x, clamp(b, detach(b, x), min_val, max_val))
 
 
 @operation("softplus")
@@ -358,7 +361,11 @@ def clone(b: Any, x: Columns, **_: Any) -> Columns:
     return x
 
 
-@operation("to", "type", "float", "double", "type_as", "long", "int", "bool", "half", "bfloat16")
+for _name in ["float", "double", "long", "int", "bool", "half", "bfloat16"]:
+    OPERATIONS[_name] = lambda b, x, _to=getattr(torch, _name), **_: convert(b, x, dtype=_to)
+
+
+@operation("to", "type_as")
 def convert(b: Any, x: Columns, *given: Any, dtype: Any = None, **others: Any) -> Columns:
     """The same numbers, in another type only where both are exact."""
     for value in (*given, *others.values()):
@@ -368,6 +375,8 @@ def convert(b: Any, x: Columns, *given: Any, dtype: Any = None, **others: Any) -
             dtype = value.dtype
     if dtype is None or dtype == x.dtype:
         return x
+    if not isinstance(dtype, torch.dtype):
+        raise NotRecordable(f"a conversion to {dtype}")
     if x.dtype.is_floating_point or dtype not in (b.dtype, torch.long):
         raise NotRecordable(f"a conversion from {x.dtype} to {dtype}")
     return Columns(x.rows, x.array, dtype)
@@ -494,9 +503,17 @@ def transpose(b: Any, x: Columns, dim0: int, dim1: int) -> Columns:
     return x.like(np.swapaxes(x.array, x.axis(dim0), x.axis(dim1)))
 
 
-@operation("t", "T", "mT")
+@operation("mT")
 def transposed(b: Any, x: Columns) -> Columns:
     """The last two dimensions exchanged."""
+    return transpose(b, x, -1, -2)
+
+
+@operation("t", "T")
+def reversed_dimensions(b: Any, x: Columns) -> Columns:
+    """Dimensions in the opposite order: rows are no columns."""
+    if x.rows is not None:
+        raise NotRecordable("rows are permuted with columns")
     return transpose(b, x, -1, -2)
 
 
@@ -545,7 +562,11 @@ def select(b: Any, x: Columns, dim: int, index: int) -> Columns:
 def narrow(b: Any, x: Columns, dim: int, start: int, length: int) -> Columns:
     """Some along a dimension."""
     axis = x.axis(dim)
-    return x.like(x.array[(slice(None),) * axis + (slice(start, start + length),)])
+    size = x.array.shape[axis]
+    first = start + size if start < 0 else start
+    if length < 0 or not 0 <= first <= size - length:
+        raise IndexError(f"narrow from {start} by {length} of {size}.")
+    return x.like(x.array[(slice(None),) * axis + (slice(first, first + length),)])
 
 
 @operation("getitem", "__getitem__")
@@ -590,7 +611,7 @@ def repeat_interleave(b: Any, x: Columns, repeats: int, dim: int | None = None) 
 
 
 def _axes(x: Columns, dim: Any) -> tuple[int, ...]:
-    if dim is None:
+    if dim is None or dim == () or dim == []:
         raise NotRecordable("a reduction over rows")
     return tuple(x.axis(d) for d in (dim if isinstance(dim, list | tuple) else (dim,)))
 
@@ -610,7 +631,9 @@ def sum_(b: Any, x: Columns, dim: Any = None, keepdim: bool = False, **named: An
 @operation("mean")
 def mean(b: Any, x: Columns, dim: Any = None, keepdim: bool = False, **named: Any) -> Columns:
     """Over some dimensions of columns."""
-    dim = named.get("axis", dim)
+    dim, keepdim = named.pop("axis", dim), named.pop("keepdims", keepdim)
+    if not x.dtype.is_floating_point or named.get("dtype") not in (None, x.dtype):
+        raise NotRecordable("a mean in another type")
     count = math.prod(x.array.shape[axis] for axis in _axes(x, dim))
     return mul(b, sum_(b, x, dim, keepdim), 1 / count)
 
