@@ -230,8 +230,12 @@ class Inbox(_Lazy):
         if each is not None:
             return values.reshape(self.num_nodes, each, *values.shape[1:]).amax(1)
         index = self.target.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
-        empty = values.new_zeros(self.num_nodes, *values.shape[1:])
-        return empty.scatter_reduce(0, index, values, "amax", include_self=False)
+        # (Not from zeros that are left out: where the largest value is zero, torch would share its gradient with them.)
+        kind = torch.finfo if values.is_floating_point() else torch.iinfo
+        lowest = values.new_full((self.num_nodes, *values.shape[1:]), kind(values.dtype).min)
+        highest = lowest.scatter_reduce(0, index, values, "amax")
+        received = (self.degree > 0).view(-1, *[1] * (values.dim() - 1))
+        return torch.where(received, highest, torch.zeros_like(highest))
 
     def softmax(self, scores: Tensor) -> Tensor:
         """`[e, ...] → [e, ...]`: weights that sum to one over each node's inbox."""

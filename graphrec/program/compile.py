@@ -303,7 +303,7 @@ class _Compiler:
             result = np.full(weight.shape[1], ZERO) if pushed.bias is None else pushed.bias
             if there.any():
                 result = part.b.multiplied(NODE, a[there], weight[there], pushed.bias)
-            part.stores[pushed.field] = result
+            part.stores[pushed.field] = made[pushed.field] = result  # (of which another may be made)
             self.widths[pushed.field] = weight.shape[1]
 
     # -------------------------------------------------------------------------------------------- in reverse

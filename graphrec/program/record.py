@@ -131,6 +131,8 @@ class Record:
     def call(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """One of torch's functions."""
         name = _name_of(function)
+        if function is Tensor.where and len(args) > 1:
+            args = (args[1], args[0], *args[2:])  # (torch's function has the condition first)
         if name is None:
             raise NotRecordable(f"{getattr(function, '__name__', function)} is no arithmetic on rows")
         return self.call_named(name, args, kwargs)

@@ -100,12 +100,14 @@ def record_cell(run: Context, x: Tensor, initial: Sequence[Tensor]) -> Recording
 
 def _check_modules(modules: list[nn.Module]) -> None:
     for module in modules:
-        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
+        hooks = (module._forward_hooks, module._forward_pre_hooks)
+        if any((*hooks, module._backward_hooks, module._backward_pre_hooks)):
             raise NotRecordable(f"a hook on {type(module).__name__}")
         if isinstance(module, torch.jit.ScriptModule):
             raise NotRecordable(f"{type(module).__name__} is compiled already")
     every = nn.modules.module
-    if every._global_forward_hooks or every._global_forward_pre_hooks or every._global_backward_hooks:
+    hooks = (every._global_forward_hooks, every._global_forward_pre_hooks)
+    if any((*hooks, every._global_backward_hooks, every._global_backward_pre_hooks)):
         raise NotRecordable("a hook on all modules")
 
 
@@ -143,6 +145,9 @@ class _Recorder:
         key = (
             self.is_sync,
             fields,
+            self.run.fields,
+            tuple(map(tuple, self.run.shapes)),
+            has_kinds,
             self.run.dtype,
             tuple(self.before.items()),
             self.run.cell.hidden if hasattr(self.run.cell, "hidden") else 0,

@@ -176,6 +176,10 @@ class Symbol:
         """As the tensor's."""
         return self.columns.dtype.is_floating_point
 
+    def where(self, condition: Any, other: Any) -> Any:
+        """As the tensor's: torch's function has the condition first."""
+        return self._record.call_named("where", (condition, self, other), {})
+
     def __getattr__(self, name: str) -> Any:
         record = self._record
 

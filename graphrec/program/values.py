@@ -393,7 +393,8 @@ class Builder:
         for start, stop, (ref,) in self.runs(array, grain=self.grain):
             if ref is None:
                 continue
-            if ref.value.rows is None:
+            # (Of edges, what has no rows, or counts as nodes', was made of the cell's own tensors: it is always the same.)
+            if ref.value.rows is None or ref.value.rows == rows == NODE:
                 if op == "segment_sum":  # as many times as there are edges
                     flat[start:stop] = self.ew("mul", ref.codes, self.load("degree", NODE, 1)[0])
                 else:
@@ -412,7 +413,7 @@ class Builder:
         for start, stop, (ref,) in self.runs(array):
             if ref is None:
                 continue
-            if ref.value.rows is None:
+            if ref.value.rows != EDGE:
                 raise NotRecordable("a tensor without rows is put into slots")
             key = ("by_index", name, ref.key, ref.detached, count)
             made = self._once(key, NODE, count * ref.width, "by_index", [ref], count=count, field=name)

@@ -121,11 +121,12 @@ def _weight_jobs(placement: Placement, number: int) -> list[WeightJob]:
         captured, offset, down, across, k, n = block_of(placement.part.b, weight.weight)
         a, g = placement.together(weight.a), placement.together(weight.g)
         rows = IN_EDGES if weight.rows == EDGE else NODES
-        jobs.append(
-            WeightJob(
-                captured, offset, down, across, rows, number, a.buffer, a.column, k, g.buffer, g.column, n
-            )
-        )
+        # The executor adds to matrices whose rows or columns are dense; of others it gets column by column.
+        is_dense = down == 1 or across == 1
+        for first, width in [(0, n)] if is_dense else [(column, 1) for column in range(n)]:
+            place = (captured, offset + first * across, down, across)
+            of_a, of_g = (a.buffer, a.column, k), (g.buffer, g.column + first, width)
+            jobs.append(WeightJob(*place, rows, number, *of_a, *of_g))
     return jobs
 
 

@@ -238,6 +238,14 @@ class Placement:
         self.kept = {
             ref.value.number for v in part.kept for _, _, ref in self.runs(v.codes) if ref is not None
         } | kept
+        # What gradients of weights sum up, after the sweep: it must not lie in a tile.
+        self.summed = {
+            ref.value.number
+            for weight in part.weights
+            for codes in (weight.a, weight.g)
+            for _, _, ref in self.runs(codes)
+            if ref is not None
+        }
         for name, codes in part.stores.items():
             self._fill(self.memory(name), codes, "forward", name)
         for name, codes in self.reverse_stores():
@@ -357,7 +365,7 @@ class Placement:
             return
         pieces = [ref for _, _, ref in self.runs(resolved) if ref is not None]
         is_reverse = any(ref.value.number >= self.part.split for ref in pieces)
-        is_kept = is_global or any(ref.value.number in self.kept for ref in pieces)
+        is_kept = is_global or any(ref.value.number in self.kept | self.summed for ref in pieces)
         place = GLOBAL if is_kept else TILE_IN_EDGES if rows == EDGE else TILE_NODES
         name = ("beside", self.sort, len(self.beside))
         buffer = self.buffers.number(name, len(codes), place, rows)

@@ -7,6 +7,8 @@ import threading
 import torch
 from torch import Tensor
 
+from ...structure.outside import outside
+
 # Of blocks that nobody uses at most so many are kept, and so many bytes.
 _MOST_BLOCKS, _MOST_BYTES = 4, 1 << 30
 
@@ -22,7 +24,8 @@ def take(size: int) -> Tensor:
             found = min(fitting, key=len)
             _free[:] = [block for block in _free if block is not found]
             return found
-    return torch.empty(size, dtype=torch.uint8)
+    with outside():  # (a later run, which uses it again, may be in another mode)
+        return torch.empty(size, dtype=torch.uint8)
 
 
 def give(block: Tensor) -> None:

@@ -104,6 +104,9 @@ class ReplayedCell(Cell):
                 made.append(given[rest[0]])
                 continue
             args, kwargs = read(rest[0]), dict(read(rest[1])) if len(rest) > 1 else {}
+            if args and isinstance(args[0], int | float):  # (torch's functions do not begin with a number)
+                like = next(value for value in args if isinstance(value, Tensor))
+                args = (torch.tensor(args[0], dtype=like.dtype, device=like.device), *args[1:])
             result = _function(name, inbox)(*args, **kwargs)
             made.extend(result if isinstance(result, tuple | list) else [result])
         return [made[int(number[1:])] for number in record.outputs]
@@ -130,9 +133,9 @@ def _function(name: str, inbox: Inbox | None) -> Callable[..., Any]:
         return lambda rows, index: rows[index]
     if name in ("T", "mT"):
         return lambda rows: getattr(rows, name)
-    if name in ("gelu", "dropout") or (not hasattr(torch, name) and hasattr(F, name)):
-        return getattr(F, name)
-    for home in (torch, torch._VF, Tensor):
+    # (Functions of F and methods take what a cell may have written; torch.reshape, say, takes no sizes one by one.)
+    homes = (torch,) if name == "where" else (F, Tensor, torch, torch.special, torch._VF)
+    for home in homes:
         if hasattr(home, name):
             return getattr(home, name)
     raise AttributeError(f"torch has no {name}.")

@@ -289,8 +289,12 @@ def _plain_gradients(runner: Programs, given: list[Tensor], needed: Any, grads: 
         inputs = [tensor.view_as(tensor) for tensor in given]
         outputs = runner.plainly(inputs)
         pairs = [
-            (rows.flatten(1), grad) for rows, grad in zip(outputs, grads, strict=True) if grad is not None
+            (rows.reshape(grad.shape), grad)
+            for rows, grad in zip(outputs, grads, strict=True)
+            if grad is not None and rows.requires_grad
         ]
+        if not pairs:
+            return [None for _ in needed]
         wanted = [tensor for tensor, is_needed in zip(inputs, needed, strict=True) if is_needed]
         found = iter(
             torch.autograd.grad(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ...program.symbols import EDGE
-from .torch_instructions import Gradient, Instruction, Span
+from .torch_instructions import Gradient, Instruction, Operand, Span
 from .torch_operations import ELEMENTWISE, OVER_COLUMNS, WITH_NUMBER
 from .torch_reads import Reader, Step, bag
 from .torch_rows import PartRun, Tensors, columns
@@ -56,7 +56,8 @@ class Bound(Reader):
             return lambda j: function(x[j], count, out[j])
         out = self.grouped(out, one.rows)
         operands = [self.grouped(rows, one.rows) if rows[0].dim() > 1 else rows for rows in operands]
-        if operands and all(rows[0].dim() < 2 for rows in operands):  # of the cell's own alone
+        if operands and not any(_is_full(operand, one.out) for operand in one.operands):
+            # (Nothing is broadcast to a wider result: it would be given another shape.)
             operands[0] = [rows.expand(to.shape) for rows, to in zip(operands[0], out, strict=True)]
         return _call(one, operands, out)
 
@@ -130,6 +131,11 @@ _INTO: dict[str, Callable[[Bound, Instruction], Step]] = {
     "gather_sum": Bound._weighted,
     "by_index": Bound._index_into,
 }
+
+
+def _is_full(operand: Operand, out: Span) -> bool:
+    """Whether an operand surely has all rows and columns of the result."""
+    return isinstance(operand, Span) and (operand.step != 0 or out.width == 1)
 
 
 def _call(one: Instruction, operands: list[Tensors], out: Tensors) -> Step:

@@ -195,9 +195,12 @@ def clamp_max(b: Any, x: Columns, max: Any) -> Columns:
 def hardtanh(
     b: Any, x: Columns, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Columns:
-    """clamp."""
+    """clamp, whose gradient is zero at the bounds, too."""
     check_in_place(inplace)
-    return clamp(b, x, min_val, max_val)
+    if min_val > max_val:
+        raise ValueError(f"hardtanh from {min_val} to {max_val}.")
+    inside = logical_and(b, gt(b, x, min_val), lt(b, x, max_val))
+    return where(b, inside, x, clamp(b, detach(b, x), min_val, max_val))
 
 
 @operation("softplus")
@@ -340,7 +343,11 @@ def clone(b: Any, x: Columns, **_: Any) -> Columns:
     return x
 
 
-@operation("to", "type", "float", "double", "type_as", "long", "int", "bool", "half", "bfloat16")
+for _name in ["float", "double", "long", "int", "bool", "half", "bfloat16"]:
+    OPERATIONS[_name] = lambda b, x, _to=getattr(torch, _name), **_: convert(b, x, dtype=_to)
+
+
+@operation("to", "type_as")
 def convert(b: Any, x: Columns, *given: Any, dtype: Any = None, **others: Any) -> Columns:
     """The same numbers, in another type only where both are exact."""
     for value in (*given, *others.values()):
@@ -350,6 +357,8 @@ def convert(b: Any, x: Columns, *given: Any, dtype: Any = None, **others: Any) -
             dtype = value.dtype
     if dtype is None or dtype == x.dtype:
         return x
+    if not isinstance(dtype, torch.dtype):
+        raise NotRecordable(f"a conversion to {dtype}")
     if x.dtype.is_floating_point or dtype not in (b.dtype, torch.long):
         raise NotRecordable(f"a conversion from {x.dtype} to {dtype}")
     return Columns(x.rows, x.array, dtype)

@@ -15,7 +15,7 @@ from .views import chunk, unsqueeze
 
 
 def _axes(x: Columns, dim: Any) -> tuple[int, ...]:
-    if dim is None:
+    if dim is None or dim == () or dim == []:
         raise NotRecordable("a reduction over rows")
     return tuple(x.axis(d) for d in (dim if isinstance(dim, list | tuple) else (dim,)))
 
@@ -35,7 +35,9 @@ def sum_(b: Any, x: Columns, dim: Any = None, keepdim: bool = False, **named: An
 @operation("mean")
 def mean(b: Any, x: Columns, dim: Any = None, keepdim: bool = False, **named: Any) -> Columns:
     """Over some dimensions of columns."""
-    dim = named.get("axis", dim)
+    dim, keepdim = named.pop("axis", dim), named.pop("keepdims", keepdim)
+    if not x.dtype.is_floating_point or named.get("dtype") not in (None, x.dtype):
+        raise NotRecordable("a mean in another type")
     count = math.prod(x.array.shape[axis] for axis in _axes(x, dim))
     return mul(b, sum_(b, x, dim, keepdim), 1 / count)
 

@@ -125,9 +125,17 @@ def transpose(b: Any, x: Columns, dim0: int, dim1: int) -> Columns:
     return x.like(np.swapaxes(x.array, x.axis(dim0), x.axis(dim1)))
 
 
-@operation("t", "T", "mT")
+@operation("mT")
 def transposed(b: Any, x: Columns) -> Columns:
     """The last two dimensions exchanged."""
+    return transpose(b, x, -1, -2)
+
+
+@operation("t", "T")
+def reversed_dimensions(b: Any, x: Columns) -> Columns:
+    """Dimensions in the opposite order: rows are no columns."""
+    if x.rows is not None:
+        raise NotRecordable("rows are permuted with columns")
     return transpose(b, x, -1, -2)
 
 
@@ -176,7 +184,11 @@ def select(b: Any, x: Columns, dim: int, index: int) -> Columns:
 def narrow(b: Any, x: Columns, dim: int, start: int, length: int) -> Columns:
     """Some along a dimension."""
     axis = x.axis(dim)
-    return x.like(x.array[(slice(None),) * axis + (slice(start, start + length),)])
+    size = x.array.shape[axis]
+    first = start + size if start < 0 else start
+    if length < 0 or not 0 <= first <= size - length:
+        raise IndexError(f"narrow from {start} by {length} of {size}.")
+    return x.like(x.array[(slice(None),) * axis + (slice(first, first + length),)])
 
 
 @operation("getitem", "__getitem__")
