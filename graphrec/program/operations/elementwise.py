@@ -343,8 +343,9 @@ def clone(b: Any, x: Columns, **_: Any) -> Columns:
     return x
 
 
-for _name in ["float", "double", "long", "int", "bool", "half", "bfloat16"]:
-    OPERATIONS[_name] = lambda b, x, _to=getattr(torch, _name), **_: convert(b, x, dtype=_to)
+for _type in (torch.float, torch.double, torch.long, torch.int, torch.bool, torch.half, torch.bfloat16):
+    for _name in [name for name, value in vars(torch).items() if value is _type and hasattr(torch.Tensor, name)]:
+        OPERATIONS[_name] = lambda b, x, _to=_type, **_: convert(b, x, dtype=_to)
 
 
 @operation("to", "type_as")
