@@ -14,7 +14,7 @@ from ..engine.loop import loop
 from ..engine.messages import messages_for
 from ..engine.validate import Context
 from ..operators import is_plain_only, rows_or_zero
-from ..schedule import schedule, sinks
+from ..schedule import Sinks, schedule, sinks
 
 
 class Runner:
@@ -46,6 +46,11 @@ class Runner:
         """What the backend runs, and with what, on this installation."""
         return cls.about
 
+    @property
+    def sinks(self) -> Sinks:
+        """Of the schedule's structure."""
+        return sinks(self.plan)
+
     def state(self) -> tuple[Tensor, ...]:
         """All fields of the state, `[N, ...]`."""
         raise NotImplementedError
@@ -56,7 +61,7 @@ class Runner:
 
     def sequence(self) -> tuple[Tensor, list[Tensor]]:
         """The first field, and all fields at the sink of each graph, `[G, ...]` (any row for a graph without nodes)."""
-        state, sink = self.state(), sinks(self.plan).node
+        state, sink = self.state(), self.sinks.node
         return state[0], [rows_or_zero(field, sink) for field in state]
 
 

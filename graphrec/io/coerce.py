@@ -126,13 +126,13 @@ def as_pair(
             edges = edges + torch.tensor([[num_targets], [0]], device=edges.device)
         return dag(num_nodes=num_targets + num_sources, **{**parts, "edge_index": edges})
 
-    return _known(parts, (num_sources, num_targets), build)
+    return remembered(parts, (num_sources, num_targets), build)
 
 
 def _from_edges(edge_index: Tensor, num_nodes: int, **of_edges: Tensor | None) -> Structure:
     _check_of_edges(**of_edges)
     parts = {"edge_index": edge_index, **of_edges}
-    return _known(parts, num_nodes, lambda parts: dag(num_nodes=num_nodes, **parts))
+    return remembered(parts, num_nodes, lambda parts: dag(num_nodes=num_nodes, **parts))
 
 
 def _check_of_edges(**of_edges: Tensor | None) -> None:
@@ -150,10 +150,10 @@ def _from_data(data: Data) -> Structure:
     if not _may_be_kept(parts):
         return from_pyg(data)
     num_nodes, num_graphs = int(data.num_nodes or 0), count_graphs(there)
-    return _known(parts, (num_nodes, num_graphs), lambda parts: structure_of(parts, num_nodes, num_graphs))
+    return remembered(parts, (num_nodes, num_graphs), lambda parts: structure_of(parts, num_nodes, num_graphs))
 
 
-def _known(parts: dict[str, Any], num_nodes: Any, build: Any) -> Structure:
+def remembered(parts: dict[str, Any], num_nodes: Any, build: Any) -> Structure:
     """The structure of these tensors: the cached one, if they hold the same numbers.
 
     They are compared with copies, since torch does not count all ways to write into a tensor (numpy, `.data`).

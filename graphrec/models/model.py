@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, TypeGuard, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from ..backends import running_on
@@ -13,9 +14,9 @@ from ..cell import Cell
 from ..engine.rules import differentiated_by, rule_in_force
 from ..io import StructureLike, as_structure, rows_by_type
 from ..structure import Structure
-from ..structure.outside import uncompiled
 from ..weights import Resettable
 from .calls import of_edges_given, structure_of_call
+from .compiled import compilable, describe
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
@@ -40,7 +41,7 @@ class Model(Resettable):
         if "compute" in vars(cls) and "runs" not in vars(cls):
             cls.runs = None  # it may run, or read, other things than its base class
 
-    @uncompiled
+    @compilable
     def forward(
         self,
         x: Tensor | Mapping[str, Tensor] | tuple[Tensor, Tensor | None],
@@ -94,6 +95,15 @@ class Model(Resettable):
         structure = as_structure(over, x, edge_attr, edge_weight)
         h, final = self.compute(x, structure, check_initial(self, initial), return_states)
         return (h, final) if return_states else h
+
+    @torch._dynamo.assume_constant_result
+    def _for_programs(self, *call: Any) -> str:
+        """How torch.compile traces a call; see `compiled`."""
+        return describe(self, *call)
+
+    def states_given(self, initial: Any) -> list[Any]:
+        """The initial states of a call as a list."""
+        return check_initial(self, initial)
 
     def _compute_pair(
         self, x: tuple[Any, ...], s: Any, initial: Any, return_states: bool, **of_edges: Tensor | None

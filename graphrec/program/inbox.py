@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..cell import Inbox, _OneEach
-from ..schedule import Schedule, Step, is_loop, parts, slot_fault
+from ..schedule import DeferredSchedule, Schedule, Step, is_loop, parts, slot_fault
 from .record import Record
 from .symbols import EDGE, NODE, NotRecordable, Symbol
 
@@ -54,7 +54,8 @@ class RecordedInbox(Inbox):
 
     @property
     def is_loop(self) -> Any:
-        return None if is_loop(self._plan) is None else self._input("is_loop", EDGE, torch.bool)
+        may_be = isinstance(self._plan, DeferredSchedule) or is_loop(self._plan) is not None
+        return self._input("is_loop", EDGE, torch.bool) if may_be else None
 
     @property
     def relation(self) -> Any:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..structure.outside import is_stand_in
 from .operations import OPERATIONS
 from .symbols import EDGE, NODE, ROWS, Columns, NotRecordable, Rows, Symbol
 
@@ -179,7 +180,8 @@ class Record:
     def _of_captured(self, tensor: Tensor) -> Columns:
         if tensor.dim() == 0 and not tensor.requires_grad and tensor.dtype != self.dtype:
             raise NotRecordable(f"a number of type {tensor.dtype} meets rows of {self.dtype}")
-        if tensor.dtype != self.dtype or tensor.device != self.device or type(tensor) not in _PLAIN:
+        is_plain = type(tensor) in _PLAIN or is_stand_in(tensor)
+        if tensor.dtype != self.dtype or tensor.device != self.device or not is_plain:
             raise NotRecordable(
                 f"a {type(tensor).__name__} of {tensor.dtype} on {tensor.device} meets rows of {self.dtype} on "
                 f"{self.device}"

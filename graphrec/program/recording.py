@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..cell import OF_EDGES, Cell, Own
 from ..engine.validate import Context
-from ..schedule import Schedule, parts
+from ..schedule import DeferredSchedule, Schedule, parts
 from ..schedule.derived import derived
 from .inbox import RecordedInbox
 from .purity import Traces, check_pure
@@ -48,6 +48,10 @@ def sorts_by_kind(plan: Schedule) -> list[list[tuple[Sort, slice, slice]]]:
             ]
         )
     return found
+
+
+def _sorts_of(levels: list[list[tuple[Sort, slice, slice]]]) -> set[Sort]:
+    return {sort for level in levels for sort, _, _ in level}
 
 
 @dataclass(frozen=True)
@@ -120,14 +124,15 @@ class _Recorder:
         plan = self.run.plan
         message = self._record(self._message) if self.run.cell.Message is not None else None
         project = self._record(self._project) if self.is_sync else None
-        wanted = {sort for level in sorts(plan) for sort, _, _ in level}
+        is_deferred = isinstance(plan, DeferredSchedule)
+        wanted = {(0, True), (0, False)} if is_deferred else _sorts_of(sorts(plan))
         steps: dict[Sort, Record] = {}
         first = plan.structure.kind
         kind = int(first[0]) if first is not None and len(first) else 0
         record = self._record(lambda r: self._step(r, kind))
         has_kinds = record.reads_kinds
         if has_kinds:
-            wanted = {sort for level in sorts_by_kind(plan) for sort, _, _ in level}
+            wanted = _sorts_of(sorts_by_kind(plan))
         made = {kind: record}
         for of_kind, has_edges in sorted(wanted):
             which = of_kind if has_kinds else kind

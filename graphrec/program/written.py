@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -30,6 +30,7 @@ class Written:
         edges: the names of what edges carry.
         arity, relations: as in `Cell`.
         wanted: of each of the run's tensors, whether its gradient may be asked for.
+        keeps: whether a run keeps what its reverse needs; if not, the reverse does the run again.
     """
 
     steps: dict[Sort, Record]
@@ -46,6 +47,7 @@ class Written:
     arity: int | None
     relations: int | None
     wanted: tuple[bool, ...]
+    keeps: bool
 
     def recording(self, captured: list[Tensor], key: str) -> Recording:
         """The recording, with these captured tensors."""
@@ -53,10 +55,6 @@ class Written:
         return Recording(
             steps, message, self.message_fields, project, tuple(captured), self.has_kinds, (key,)
         )
-
-    def not_wanted(self) -> Written:
-        """The same, of which no gradient will be asked for."""
-        return replace(self, wanted=tuple(False for _ in self.wanted))
 
 
 _RECORDS = ("message", "project")

@@ -1,4 +1,4 @@
-"""Schedules that cannot be made yet: of structures that are inputs of a traced program."""
+"""Schedules that cannot be made yet: of structures that are inputs of a program which is being traced."""
 
 from __future__ import annotations
 
@@ -7,37 +7,45 @@ from typing import Any
 
 import torch
 
-from ..structure import Structure
-from .plan import Cache, Schedule, Steps
+from ..structure.traced import TracedStructure
+from .plan import Cache, Schedule
 
 
 class DeferredSchedule(Schedule):
-    """A schedule whose structure has no numbers while a program is traced; it is made when the program runs.
+    """What is known of a schedule that is made when the program runs: the structure's shapes, the mode, the rounds.
 
-    It knows the structure, the mode and the rounds, and refuses whatever depends on who depends on whom.
-
-    Args:
-        structure: of tensors that stand for the program's inputs.
-        mode, rounds: as in `schedule`.
-        backward: whether it is the structure's reverse that will be scheduled.
+    Whatever depends on who depends on whom is refused.
     """
 
-    def __init__(self, structure: Structure, mode: str, rounds: int | None) -> None:
-        known = {
-            "structure": structure,
-            "mode": mode,
-            "rounds": rounds,
-            "relation": structure.relation,
-            # No slot is known to be filled; that cells have those that are is checked when the program runs.
-            "num_slots": 0,
-            "distinct_slots": True,
-            "cycles": None,
-            "sweeps": None,
-            "edge_mask": None,
-            "message_mask": None,
-            "cache": _NotYet(),
-        }
-        self.__dict__.update(known)
+    structure: TracedStructure
+
+    @classmethod
+    def of(
+        cls, structure: TracedStructure, mode: str, rounds: Any, cycles: str, order: Any
+    ) -> DeferredSchedule:
+        """Arguments as in `schedule`.
+
+        Raises:
+            ValueError: what programs do not run.
+        """
+        if cycles != "error" or order is not None:
+            raise ValueError("cycles that are iterated, and a given order, are no programs yet: the loop runs them.")
+        made = object.__new__(cls)
+        made.__dict__.update(
+            structure=structure,
+            mode=mode,
+            rounds=rounds,
+            relation=structure.relation,
+            # No slot is known to be filled; those that are must be the cell's, which is checked when the program runs.
+            num_slots=0,
+            distinct_slots=True,
+            cycles=None,
+            sweeps=None,
+            edge_mask=None,
+            message_mask=None,
+            cache=_NotYet(),
+        )
+        return made
 
     @property
     def device(self) -> torch.device:
@@ -45,19 +53,10 @@ class DeferredSchedule(Schedule):
         return self.structure.device
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise _not_yet(name)
-
-    @property
-    def steps(self) -> Steps:  # type: ignore[override]
-        """Not known."""
-        raise _not_yet("steps")
+        raise AttributeError(name) if name.startswith("__") else _not_yet(name)
 
 
 class _NotYet(Cache):
-    """What is derived from a schedule that is not made yet."""
-
     def derive(self, compute: Callable[[Schedule], Any], plan: Schedule) -> Any:
         raise _not_yet(compute.__name__)
 
