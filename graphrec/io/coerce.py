@@ -12,7 +12,8 @@ from torch_geometric.data import Data, HeteroData
 
 from ..structure import Structure, dag
 from ..structure.checks import as_whole_numbers, check_layout, check_no_batch
-from ..structure.outside import is_ordinary, made_outside, outside
+from ..structure.outside import is_ordinary, is_stand_in, made_outside, outside
+from ..structure.traced import TracedStructure
 from .matrix import edges_of, is_matrix
 from .pyg import OF_EDGES_AND_NODES, count_graphs, from_pyg, structure_of, with_edges
 
@@ -79,6 +80,10 @@ def as_structure(
     if isinstance(source, Tensor):
         if rows.dim() == 3 and source.numel() and rows.shape[0] <= int(source.max()) < rows.shape[1]:
             check_no_batch(rows, rows.shape[1], "[N, F]")
+        if is_stand_in(source):
+            _check_of_edges(edge_attr=edge_attr, edge_weight=edge_weight)
+            parts = {"edge_index": source, "edge_attr": edge_attr, "edge_weight": edge_weight}
+            return TracedStructure.of(rows.shape[0], 1, parts)
         return _from_edges(source, rows.shape[0], edge_attr=edge_attr, edge_weight=edge_weight)
     if isinstance(source, HeteroData):
         return from_pyg(source)

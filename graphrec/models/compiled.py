@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from inspect import signature
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, TypeVar, cast
 from weakref import WeakValueDictionary
 
@@ -32,6 +33,11 @@ Forward = TypeVar("Forward", bound=Callable[..., Any])
 _functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
 # The tensors of a structure that a program takes, and those of edges.
 _INTEGERS = ("edge_index", "slot", "relation", "kind", "graph", "past")
+
+# Attributes that all modules have, and no equation reads.
+_OF_MODULES = frozenset(vars(nn.Module()))
+
+_PLAIN = (bool, int, float, str, FunctionType, BuiltinFunctionType, type)
 
 # Models that programs have been traced of; a graph refers to them by their numbers.
 _models: WeakValueDictionary[str, nn.Module] = WeakValueDictionary()
@@ -98,7 +104,8 @@ def _traced(
         return plain(model, x, s, edge_attr, initial, return_states, edge_weight, edge_index, rule, backend)
     weights = dict(model.named_parameters(remove_duplicate=False))
     weights.update(model.named_buffers(remove_duplicate=False))
-    key, *types = found.split("|")
+    key, settings, *types = found.split("|")
+    _read(model, settings)
     made = _call(
         key, is_structure, x, integers, num_graphs, of_edges, tensors, tuple(layout), return_states,
         tuple(weights.keys()), list(weights.values()),
@@ -241,7 +248,36 @@ def describe(
         return f"!{error}"
     key = str(number)
     _models[key] = model
-    return "|".join([key, *(_where(model, state) for state in states)])
+    return "|".join([key, _settings(model), *(_where(model, state) for state in states)])
+
+
+def _settings(model: nn.Module) -> str:
+    """The names of all that a recorded cell may depend on beside tensors: numbers, texts and functions of modules."""
+    said = []
+    for path, part in model.named_modules():
+        names = [name for name, value in vars(part).items() if name == "training" or _is_setting(name, value)]
+        said.append(f"{path}:{','.join(names)}")
+    return ";".join(said)
+
+
+def _is_setting(name: str, value: Any) -> bool:
+    if name in _OF_MODULES:
+        return False
+    if isinstance(value, tuple | list):
+        return all(_is_setting("", part) for part in value)
+    return value is None or isinstance(value, _PLAIN)
+
+
+def _read(model: nn.Module, settings: str) -> None:
+    """Read these, so that dynamo compiles again when one of them is another."""
+    seen = set()
+    for part in settings.split(";"):
+        path, names = part.split(":")
+        module = model.get_submodule(path)
+        for name in names.split(","):
+            value = getattr(module, name)
+            for item in value if isinstance(value, tuple | list) else [value]:
+                seen.add(item)  # (so that dynamo wants to know it)
 
 
 def _where(model: nn.Module, state: Any) -> str:

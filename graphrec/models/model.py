@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any, TypeGuard, TypeVar
 
 import torch
@@ -14,6 +14,8 @@ from ..cell import Cell
 from ..engine.rules import differentiated_by, rule_in_force
 from ..io import StructureLike, as_structure, rows_by_type
 from ..structure import Structure
+from ..structure.outside import structures_traced
+from ..structure.traced import TracedStructure
 from ..weights import Resettable
 from .calls import of_edges_given, structure_of_call
 from .compiled import compilable, describe
@@ -93,7 +95,8 @@ class Model(Resettable):
                 x, over, initial, return_states, edge_attr=edge_attr, edge_weight=edge_weight
             )
         structure = as_structure(over, x, edge_attr, edge_weight)
-        h, final = self.compute(x, structure, check_initial(self, initial), return_states)
+        with structures_traced() if isinstance(structure, TracedStructure) else nullcontext():
+            h, final = self.compute(x, structure, check_initial(self, initial), return_states)
         return (h, final) if return_states else h
 
     @torch._dynamo.assume_constant_result

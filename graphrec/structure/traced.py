@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-
 from .structure import Structure
 
 
@@ -21,8 +19,10 @@ class TracedStructure(Structure):
     backward: bool
 
     @classmethod
-    def of(cls, num_nodes: Any, num_graphs: Any, tensors: dict[str, Tensor | None]) -> TracedStructure:
+    def of(cls, num_nodes: Any, num_graphs: Any, tensors: dict[str, Any]) -> TracedStructure:
         """A structure of these tensors, which are checked when the program runs."""
+        if tensors.get("graph") is None:
+            tensors = {**tensors, "graph": tensors["edge_index"].new_zeros(num_nodes)}
         made = cls.counted_out(num_nodes=num_nodes, num_graphs=num_graphs, **tensors)
         made.__dict__.update(given=made, backward=False)
         return made

@@ -56,7 +56,9 @@ class OperatorRun(Runner):
         for row in rows:
             if row.dtype != x.dtype:
                 raise TypeError(f"x is {x.dtype}, but there is {row.dtype} among state, edges and weights.")
-        wanted = tuple(torch.is_grad_enabled() and row.requires_grad for row in rows)
+        # (What is exported is for inference, most of the time, but who trains it may do so with regard to anything.)
+        is_exported = is_exporting()
+        wanted = tuple(is_exported or (torch.is_grad_enabled() and row.requires_grad) for row in rows)
         written = Written(
             steps=recording.steps,
             message=recording.message,
@@ -72,7 +74,7 @@ class OperatorRun(Runner):
             arity=cell.arity,
             relations=cell.relations,
             wanted=wanted,
-            keeps=any(wanted) and not is_exporting(),  # (what is exported is for inference, most of the time)
+            keeps=any(wanted) and not is_exported,
         )
         programs(Request(run, x, fields), recording, wanted_of(wanted, written.edges, len(fields)))
         return cls(run, x, fields, write(written), rows)
