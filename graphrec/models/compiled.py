@@ -205,7 +205,8 @@ def describe(
 
     The call is tried on tensors without values.
     """
-    if _functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0:
+    transforms = {level.key() for level in _functorch.get_interpreter_stack() or []}
+    if transforms - {_functorch.TransformType.Vmap} or forward_ad._current_level >= 0:
         return "!transforms of torch.func and forward-mode derivatives run in the plain loop"
     if [part[0] for part in integers if part is not None] != [2] + [1] * (len(integers) - 1 - integers.count(None)):
         return "!an edge_index has shape [2, E]"

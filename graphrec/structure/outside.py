@@ -106,6 +106,15 @@ def is_autocast(device: torch.device) -> bool:
     return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
 
 
+def may_need_grad(tensor: Tensor) -> bool:
+    """Whether a tensor, or the one that a transform of torch.func has wrapped, requires grad."""
+    while _functorch.is_functorch_wrapped_tensor(tensor):
+        if tensor.requires_grad:
+            return True
+        tensor = _functorch.get_unwrapped(tensor)
+    return tensor.requires_grad
+
+
 def is_ordinary(tensor: Tensor) -> bool:
     """Whether a tensor is in no transform of torch.func, has no tangent, and has readable numbers."""
     may_be_dual = tensor.is_floating_point() and forward_ad._current_level >= 0

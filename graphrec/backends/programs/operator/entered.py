@@ -15,7 +15,7 @@ from ....engine.validate import Context, check_runnable, check_width_is_kept, ch
 from ....program.recording import record_cell
 from ....program.written import Written, write
 from ....schedule import DeferredSchedule, Sinks
-from ....structure.outside import is_autocast, is_exporting
+from ....structure.outside import is_autocast, is_exporting, may_need_grad
 from ...request import Request
 from ...runner import Runner
 from . import operators as operators  # (which registers them)
@@ -58,7 +58,7 @@ class OperatorRun(Runner):
                 raise TypeError(f"x is {x.dtype}, but there is {row.dtype} among state, edges and weights.")
         # (What is exported is for inference, most of the time, but who trains it may do so with regard to anything.)
         is_exported = is_exporting()
-        wanted = tuple(is_exported or (torch.is_grad_enabled() and row.requires_grad) for row in rows)
+        wanted = tuple(is_exported or (torch.is_grad_enabled() and may_need_grad(row)) for row in rows)
         written = Written(
             steps=recording.steps,
             message=recording.message,

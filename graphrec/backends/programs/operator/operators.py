@@ -141,6 +141,10 @@ def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
     *saved, memory = ctx.saved_tensors
     rows, structure = saved[: ctx.count], saved[ctx.count :]
     wanted = read_once(ctx.program).wanted
+    if any(needed and not known for needed, known in zip(ctx.needs_input_grad[1], wanted, strict=True)):
+        raise RuntimeError(
+            "a gradient is asked for of a tensor that required none when the program was traced: trace it again."
+        )
     if must_be_plain([grad]):
         runner = runner_of(ctx.program, rows, structure, ctx.num_graphs, ctx.backward)
         gradients = plain_gradients(runner, rows, wanted, _fields_of(grad, ctx.program))
