@@ -163,7 +163,8 @@ run.register_autograd(_backward, setup_context=_setup_context)
 
 @run.register_vmap
 def _(info: Any, in_dims: Any, program: str, rows: list[Tensor], *structure: Any) -> Any:
-    """One after another: programs run over one structure, and a batch of rows has one for all."""
+    """One after another, all over one structure."""
+    _check_is_one(in_dims[2:7])
     made = [
         torch.ops.graphrec.run(program, _sample(rows, in_dims[1], number), *structure)
         for number in range(info.batch_size)
@@ -175,6 +176,7 @@ def _(info: Any, in_dims: Any, program: str, rows: list[Tensor], *structure: Any
 @run_backward.register_vmap
 def _(info: Any, in_dims: Any, program: str, rows: list[Tensor], *others: Any) -> Any:
     *structure, grad, _ = others
+    _check_is_one(in_dims[2:7])
     samples = []
     for number in range(info.batch_size):
         of_grad = grad if in_dims[-2] is None else grad.select(in_dims[-2], number)
@@ -224,6 +226,14 @@ def _width(program: str) -> int:
 
 def _fields_of(grad: Tensor, program: str) -> list[Tensor]:
     return list(grad.split(_widths(program), 1))
+
+
+def _check_is_one(in_dims: Any) -> None:
+    if any(dim is not None for dim in in_dims):
+        raise ValueError(
+            "the structure differs from sample to sample of torch.func.vmap: one structure serves all of them; put "
+            "different ones side by side with graphrec.batch."
+        )
 
 
 def _sample(rows: list[Tensor], in_dims: Any, number: int) -> list[Tensor]:
