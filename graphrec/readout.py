@@ -20,9 +20,11 @@ from .cell import Inbox
 from .cells.aggregation import Sets, aggregate_sets
 from .io import StructureLike, as_structure, rows_by_type
 from .operators import rows_or_zero
-from .schedule import Schedule, Step, schedule, schedule_seen_by
+from .pooled import Pooled, last_of_each, root_of_each
+from .schedule import Step, schedule, schedule_seen_by
 from .structure import EdgeFeatures, Structure, default_slots
 from .structure.checks import as_count
+from .structure.traced import TracedStructure
 from .structure.outside import has_values, is_exporting, made_outside, outside, seen_by
 from .weights import Resettable
 
@@ -36,6 +38,8 @@ def root(h: Rows, s: StructureLike) -> Tensor:
         ValueError: a graph has nodes but no sink, or several.
     """
     h, structure = _rows(h, s)
+    if _is_input(structure):
+        return rows_or_zero(h, root_of_each(structure))
     return rows_or_zero(h, seen_by(h, _root_of_each(structure)))
 
 
@@ -44,24 +48,26 @@ def last(h: Rows, s: StructureLike) -> Tensor:
     read from brackets.
     """
     h, structure = _rows(h, s)
+    if _is_input(structure):
+        return rows_or_zero(h, last_of_each(structure))
     return rows_or_zero(h, seen_by(h, _last_of_each(structure)))
 
 
 def sum(h: Rows, s: StructureLike) -> Tensor:
     """`[G, H]`: the sum over each graph's nodes."""
-    inbox, _ = _inbox(h, s)
+    inbox = _inbox(h, s)
     return inbox.sum(inbox.h)
 
 
 def mean(h: Rows, s: StructureLike) -> Tensor:
     """`[G, H]`: the mean over each graph's nodes."""
-    inbox, _ = _inbox(h, s)
+    inbox = _inbox(h, s)
     return inbox.mean(inbox.h)
 
 
 def max(h: Rows, s: StructureLike) -> Tensor:
     """`[G, H]`: the maximum over each graph's nodes, feature by feature."""
-    inbox, _ = _inbox(h, s)
+    inbox = _inbox(h, s)
     return inbox.max(inbox.h)
 
 
@@ -83,15 +89,14 @@ def attention(h: Rows, s: StructureLike, score: nn.Module) -> Tensor:
 
     r = sum_v a_v h_v,  a_v = exp(score(h_v)) / sum_{u in the graph of v} exp(score(h_u))
     """
-    inbox, _ = _inbox(h, s)
+    inbox = _inbox(h, s)
     return inbox.sum(inbox.softmax(score(inbox.h)) * inbox.h)
 
 
 def attention_weights(h: Rows, s: StructureLike, score: nn.Module) -> Any:
     """`[N, 1]`: the weights a_v of `attention`, by node types where h is."""
-    inbox, plan = _inbox(h, s)
-    weight = inbox.softmax(score(inbox.h))
-    weight = torch.empty_like(weight).index_copy(0, plan.edge, weight)
+    inbox = _inbox(h, s)
+    weight = inbox.in_order(inbox.softmax(score(inbox.h)))
     if not isinstance(h, Mapping):
         return weight
     types, sizes, _ = rows_by_type(h, s)
@@ -253,12 +258,17 @@ def _rows(h: Rows, s: StructureLike) -> tuple[Tensor, Structure]:
     """The rows of all nodes, and their structure."""
     if isinstance(h, Mapping):
         _, _, h = rows_by_type(h, s)
-    structure = as_structure(s, h)
+    structure = s if isinstance(s, Structure) else as_structure(s, h)
     if h.shape[0] != structure.num_nodes:
         raise ValueError(
             f"h must have one row per node: expected {structure.num_nodes}, got shape {tuple(h.shape)}."
         )
     return h, structure
+
+
+def _is_input(structure: Structure) -> bool:
+    """Whether the structure is an input of a program that is being compiled or exported."""
+    return torch.compiler.is_dynamo_compiling() or isinstance(structure, TracedStructure)
 
 
 @made_outside
@@ -313,10 +323,16 @@ class _Readers(Inbox):
     def _zeros(self, *shape: int) -> Tensor:
         return self._like.new_zeros(shape) + self._like.sum()
 
+    def in_order(self, values: Tensor) -> Tensor:
+        """`[N, ...]`: a row of each edge, in the order of the nodes that they leave."""
+        return torch.empty_like(values).index_copy(0, self._plan.edge, values)
 
-def _inbox(h: Rows, s: StructureLike) -> tuple[Inbox, Schedule]:
-    """The inbox of one more node per graph, and its schedule, whose edge v leaves node v."""
+
+def _inbox(h: Rows, s: StructureLike) -> _Readers | Pooled:
+    """The inbox of one more node per graph."""
     h, structure = _rows(h, s)
+    if _is_input(structure):
+        return Pooled(h, structure)
     if "readout" not in structure.cache:
         with outside():
             structure.cache["readout"] = schedule(_readers(structure))
@@ -327,7 +343,7 @@ def _inbox(h: Rows, s: StructureLike) -> tuple[Inbox, Schedule]:
     def look(name: str) -> Tensor:
         return h.index_select(0, plan.edge)
 
-    return _Readers(plan, step, ("h",), look, h), plan
+    return _Readers(plan, step, ("h",), look, h)
 
 
 def _readers(structure: Structure) -> Structure:

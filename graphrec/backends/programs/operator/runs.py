@@ -29,6 +29,18 @@ PARTS = ("edge_index", "slot", "relation", "graph", "past")
 read_once = lru_cache(256)(read)
 
 
+@lru_cache(256)
+def _declared(program: str) -> Any:
+    """What the cell of a program has declared."""
+    written = read_once(program)
+    message = written.message_fields
+    return SimpleNamespace(
+        State=namedtuple("State", written.fields),
+        Message=namedtuple("Message", message) if message else None,
+        shapes=lambda: list(written.shapes),
+    )
+
+
 class WrittenCell(ReplayedCell):
     """A cell of a written program.
 
@@ -39,14 +51,8 @@ class WrittenCell(ReplayedCell):
     """
 
     def __init__(self, written: Written, key: str, captured: list[Tensor], initial: list[Tensor]) -> None:
-        message = written.message_fields
-        declared = SimpleNamespace(
-            State=namedtuple("State", written.fields),
-            Message=namedtuple("Message", message) if message else None,
-            shapes=lambda: list(written.shapes),
-        )
         self.recording = written.recording(captured, key)
-        super().__init__(self.recording, declared, captured)  # type: ignore[arg-type]
+        super().__init__(self.recording, _declared(key), captured)
         self.arity, self.relations = written.arity, written.relations
         self._initial = initial if written.initial == "x" else None
 
