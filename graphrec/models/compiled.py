@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from inspect import signature
+from operator import index
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, TypeVar, cast
 from weakref import WeakValueDictionary
@@ -136,9 +137,12 @@ def _kinds(tensors: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _described(tensors: Sequence[Any]) -> tuple[Any, ...]:
-    """What does not depend on how many nodes and edges there are."""
+    """What does not depend on how many nodes and edges there are: widths, which are constants, type and device."""
     return tuple(
-        None if tensor is None else (tuple(tensor.shape[1:]), tensor.dtype, tensor.device) for tensor in tensors
+        None
+        if tensor is None
+        else (tuple(index(width) for width in tensor.shape[1:]), tensor.dtype, tensor.device)
+        for tensor in tensors
     )
 
 

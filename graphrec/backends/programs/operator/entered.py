@@ -30,7 +30,7 @@ class OperatorRun(Runner):
 
     def __init__(self, run: Context, x: Tensor, initial: list[Tensor], program: str, rows: list[Tensor]) -> None:
         super().__init__(run, x, initial)
-        self._program, self._rows = program, rows
+        self.program, self.rows = program, rows
 
     @classmethod
     def of(cls, cell: Cell, plan: DeferredSchedule, x: Tensor, initial: Any) -> OperatorRun:
@@ -91,7 +91,7 @@ class OperatorRun(Runner):
         """All fields."""
         s, shapes = self.run.plan.structure, self.run.shapes
         parts = [getattr(s.given, name) for name in PARTS]
-        state, _ = torch.ops.graphrec.run(self._program, self._rows, *parts, s.num_graphs, s.backward)
+        state, _ = torch.ops.graphrec.run(self.program, self.rows, *parts, s.num_graphs, s.backward)
         fields = state.split([prod(shape) for shape in shapes], 1)
         return tuple(
             field.reshape(field.shape[0], *shape) for field, shape in zip(fields, shapes, strict=True)
