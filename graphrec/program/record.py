@@ -116,7 +116,7 @@ class Record:
     def input(self, name: str, rows: str, shape: Sequence[int], dtype: torch.dtype | None = None) -> Symbol:
         """A tensor that the run provides."""
         if name not in self._inputs:
-            shape, dtype = tuple(shape), self.dtype if dtype is None else dtype
+            shape, dtype = tuple(map(int, shape)), self.dtype if dtype is None else dtype
             self.entries.append(("input", name, rows, shape))
             self._inputs[name] = self._symbol(Columns(rows, _blank(shape), dtype))
         return self._inputs[name]

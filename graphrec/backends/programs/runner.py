@@ -220,14 +220,14 @@ def _wanted(request: Request, recording: Recording) -> Wanted:
 
 def look_up(kind: type[Programs], request: Request, recording: Recording, wanted: Wanted) -> Any:
     """What the executor has made of the program; or why it makes nothing of it."""
-    run, x_shape = request.run, tuple(request.x.shape[1:])
+    run, x_shape = request.run, tuple(map(int, request.x.shape[1:]))
     key = (kind.name, recording.key, wanted, x_shape)
     found = _PREPARED.get(key)
     if found is not None:
         _PREPARED.move_to_end(key)
         return found
     fields = dict(zip(run.fields, map(tuple, run.shapes), strict=True))
-    before = {name: tuple(rows.shape[1:]) for name, rows in zip(run.fields, request.initial, strict=False)}
+    before = {name: tuple(map(int, rows.shape[1:])) for name, rows in zip(run.fields, request.initial, strict=False)}
     try:
         how = {"dtype": run.dtype, "grain": _grain(fields)}
         found = kind.prepare(compile_cell(recording, wanted, fields, before, x_shape, **how))
