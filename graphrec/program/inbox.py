@@ -88,8 +88,14 @@ class RecordedInbox(Inbox):
     def parts(self) -> Iterator[tuple[int, Inbox]]:
         """The one kind that is recorded."""
         self._record.reads_kinds = True
-        mine = [part for level in parts(self._plan) for part in level if part.kind == self._kind]
         other = self._copy()
+        is_deferred = isinstance(self._plan, DeferredSchedule)
+        mine = [
+            part
+            for level in ([] if is_deferred else parts(self._plan))
+            for part in level
+            if part.kind == self._kind
+        ]
         other._num_slots = max((part.num_slots for part in mine), default=0)
         other._distinct_slots = all(part.distinct_slots for part in mine)
         yield self._kind, other

@@ -54,6 +54,12 @@ def _sorts_of(levels: list[list[tuple[Sort, slice, slice]]]) -> set[Sort]:
     return {sort for level in levels for sort, _, _ in level}
 
 
+def _all_sorts(kinds: int | None) -> set[Sort]:
+    if kinds is None:
+        raise NotRecordable("the cell does not say how many kinds of nodes it has equations for (`kinds`)")
+    return {(kind, has_edges) for kind in range(kinds) for has_edges in (True, False)}
+
+
 @dataclass(frozen=True)
 class Recording:
     """What a cell does in a run.
@@ -124,15 +130,18 @@ class _Recorder:
         plan = self.run.plan
         message = self._record(self._message) if self.run.cell.Message is not None else None
         project = self._record(self._project) if self.is_sync else None
-        is_deferred = isinstance(plan, DeferredSchedule)
-        wanted = {(0, True), (0, False)} if is_deferred else _sorts_of(sorts(plan))
         steps: dict[Sort, Record] = {}
-        first = plan.structure.kind
-        kind = int(first[0]) if first is not None and len(first) else 0
+        if isinstance(plan, DeferredSchedule):  # any sort may be among the nodes
+            kind, wanted = 0, _all_sorts(1)
+        else:
+            first = plan.structure.kind
+            kind = int(first[0]) if first is not None and len(first) else 0
+            wanted = _sorts_of(sorts(plan))
         record = self._record(lambda r: self._step(r, kind))
         has_kinds = record.reads_kinds
         if has_kinds:
-            wanted = _sorts_of(sorts_by_kind(plan))
+            is_deferred = isinstance(plan, DeferredSchedule)
+            wanted = _all_sorts(self.run.cell.kinds) if is_deferred else _sorts_of(sorts_by_kind(plan))
         made = {kind: record}
         for of_kind, has_edges in sorted(wanted):
             which = of_kind if has_kinds else kind

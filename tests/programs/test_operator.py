@@ -374,11 +374,11 @@ def test_weights_of_several_models_at_once():
 
 def arguments(model, x, s):
     """Those of the operator in a run of a model with one cell."""
-    parts = {name: getattr(s, name) for name in ("edge_index", "slot", "graph", "past")}
+    parts = {name: getattr(s, name) for name in ("edge_index", "slot", "kind", "graph", "past")}
     with structures_traced():
         traced = TracedStructure.of(len(x), s.num_graphs, {**parts, "relation": None})
         made = OperatorRun.of(model.cell, gr.schedule(traced, model.mode, model.rounds), x, None)
-    return [made.program, made.rows, s.edge_index, s.slot, None, s.graph, s.past, s.num_graphs, False]
+    return [made.program, made.rows, s.edge_index, s.slot, None, s.kind, s.graph, s.past, s.num_graphs, False]
 
 
 @pytest.mark.parametrize("name", ["LSTM", "Tree-LSTM", "D-VAE", "rounds"])

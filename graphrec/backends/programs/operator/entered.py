@@ -44,10 +44,9 @@ class OperatorRun(Runner):
         check_x(cell, plan, x)
         if is_autocast(x.device):
             raise ValueError("autocast is on, under which the loop alone runs.")
-        if plan.structure.kind is not None:
-            raise ValueError("nodes of several kinds are no input of a program yet.")
         check_features(cell, plan.structure)
-        cell.check(plan.structure)
+        if cell.kinds is None:  # (who has which is checked when the program runs)
+            cell.check(plan.structure)
         whose, fields = _initial(cell, plan, x, initial)
         each_its_own = whose in ("x", "node") or (whose == "any" and fields[0].shape[0] == plan.num_nodes)
         run = Context(cell, plan, None, x.dtype, each_its_own)

@@ -24,7 +24,8 @@ from .runs import read_once, runner_of, structure_of
 
 
 _STRUCTURE = (
-    "Tensor edge_index, Tensor? slot, Tensor? relation, Tensor? graph, Tensor? past, SymInt num_graphs, bool backward"
+    "Tensor edge_index, Tensor? slot, Tensor? relation, Tensor? kind, Tensor? graph, Tensor? past, "
+    "SymInt num_graphs, bool backward"
 )
 
 
@@ -39,6 +40,7 @@ def run(
     edge_index: Tensor,
     slot: Tensor | None,
     relation: Tensor | None,
+    kind: Tensor | None,
     graph: Tensor | None,
     past: Tensor | None,
     num_graphs: int,
@@ -49,7 +51,7 @@ def run(
     Args:
         program: what is run, see `graphrec.program.written`.
         rows: x `[N, D]`, the initial state's fields, what edges carry, the captured tensors.
-        edge_index, slot, relation, graph, past, num_graphs: as in `graphrec.Structure`.
+        edge_index, slot, relation, kind, graph, past, num_graphs: as in `graphrec.Structure`.
         backward: whether over the structure's reverse.
 
     Returns:
@@ -68,7 +70,7 @@ def run(
             "a compiled or exported program has no forward-mode derivatives (torch.func.jvp, jacfwd, forward_ad): call "
             "the model itself, whose plain loop has them."
         )
-    structure = (edge_index, slot, relation, graph, past)
+    structure = (edge_index, slot, relation, kind, graph, past)
     written, x = read_once(program), rows[0]
     if not len(x):
         return x.new_empty(0, _width(program)), x.new_empty(int(written.keeps), dtype=torch.uint8)
@@ -93,6 +95,7 @@ def run_backward(
     edge_index: Tensor,
     slot: Tensor | None,
     relation: Tensor | None,
+    kind: Tensor | None,
     graph: Tensor | None,
     past: Tensor | None,
     num_graphs: int,
@@ -111,7 +114,7 @@ def run_backward(
     if not len(rows[0]):
         return [torch.zeros_like(row, memory_format=torch.contiguous_format) for row in wanted]
     runner, done = kept(memory) or _again(
-        program, rows, (edge_index, slot, relation, graph, past), num_graphs, backward
+        program, rows, (edge_index, slot, relation, kind, graph, past), num_graphs, backward
     )
     found = runner.backwards(done, _fields_of(grad, program))
     made: list[Tensor] = []
@@ -155,7 +158,7 @@ def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
             )
         )
         gradients = [next(found) if is_wanted else None for is_wanted in wanted]
-    return None, gradients, None, None, None, None, None, None, None
+    return None, gradients, *[None] * (len(structure) + 2)
 
 
 run.register_autograd(_backward, setup_context=_setup_context)
@@ -164,7 +167,7 @@ run.register_autograd(_backward, setup_context=_setup_context)
 @run.register_vmap
 def _(info: Any, in_dims: Any, program: str, rows: list[Tensor], *structure: Any) -> Any:
     """One after another, all over one structure."""
-    _check_is_one(in_dims[2:7])
+    _check_is_one(in_dims[2:8])
     made = [
         torch.ops.graphrec.run(program, _sample(rows, in_dims[1], number), *structure)
         for number in range(info.batch_size)
@@ -176,7 +179,7 @@ def _(info: Any, in_dims: Any, program: str, rows: list[Tensor], *structure: Any
 @run_backward.register_vmap
 def _(info: Any, in_dims: Any, program: str, rows: list[Tensor], *others: Any) -> Any:
     *structure, grad, _ = others
-    _check_is_one(in_dims[2:7])
+    _check_is_one(in_dims[2:8])
     samples = []
     for number in range(info.batch_size):
         of_grad = grad if in_dims[-2] is None else grad.select(in_dims[-2], number)
@@ -202,7 +205,7 @@ def sinks(
     Raises:
         ValueError: a graph with nodes, but with none or several.
     """
-    structure = structure_of((edge_index, None, None, graph, None), num_nodes, num_graphs, backward)
+    structure = structure_of((edge_index, None, None, None, graph, None), num_nodes, num_graphs, backward)
     return sinks_of_plan(schedule(structure, "sync", 1)).checked().node.clone()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ from ....engine.validate import validate
 from ....io.coerce import remembered
 from ....program.compile import Wanted
 from ....program.written import Written, read
-from ....schedule import Schedule, is_loop, schedule
+from ....schedule import Schedule, is_loop, parts, schedule, slot_fault
 from ....structure import Structure
 from ...request import Request
 from ..native_runner import NativePrograms
@@ -24,7 +25,7 @@ from ..replay import ReplayedCell
 from ..runner import Programs, TorchPrograms, look_up
 
 # The parts of a structure that operators take, in their order.
-PARTS = ("edge_index", "slot", "relation", "graph", "past")
+PARTS = ("edge_index", "slot", "relation", "kind", "graph", "past")
 
 read_once = lru_cache(256)(read)
 
@@ -61,13 +62,13 @@ class WrittenCell(ReplayedCell):
         return None if self._initial is None else self.State(*self._initial)
 
 
-def structure_of(parts: Sequence[Tensor | None], num_nodes: int, num_graphs: int, backward: bool) -> Structure:
+def structure_of(given: Sequence[Tensor | None], num_nodes: int, num_graphs: int, backward: bool) -> Structure:
     """The structure of an operator's integers; remembered as long as their `edge_index` is in use, and the same."""
-    known = {name: part for name, part in zip(PARTS, parts, strict=True) if part is not None}
+    known = {name: part for name, part in zip(PARTS, given, strict=True) if part is not None}
     made = remembered(
         known,
         (num_nodes, num_graphs),
-        lambda parts: Structure(num_nodes, num_graphs=num_graphs, **parts),
+        lambda copies: Structure(num_nodes, num_graphs=num_graphs, **copies),
     )
     return made.reverse() if backward else made
 
@@ -103,7 +104,10 @@ def runner_of(
     )
     run, fields = validate(cell, plan, x, _as_given(written.initial, initial))
     run.__dict__["of_edges"] = dict(zip(written.edges, edges, strict=True))
-    _mark_loops(run.plan)
+    if program not in run.plan.cache:
+        _check(run.plan, written)
+        _mark_loops(run.plan)
+        run.plan.cache[program] = None
     wanted = wanted_of(written.wanted if keeps else [False] * len(rows), written.edges, count)
     return programs(Request(run, x, fields), cell.recording, wanted)
 
@@ -136,6 +140,42 @@ def _as_given(whose: str | None, initial: list[Tensor]) -> Any:
     if whose in (None, "x"):
         return None
     return initial if whose == "any" else Initial(initial, whose)  # type: ignore[arg-type]
+
+
+def _check(plan: Schedule, written: Written) -> None:
+    """Refuse what the program has no equations for: kinds, slots and relations."""
+    kinds = {kind for kind, _ in written.steps}
+    relation = plan.structure.relation
+    for (kind, _), record in written.steps.items():
+        for name, *args in record.entries:
+            if name == "inbox.by_slot":
+                _check_slots(plan, kind if written.has_kinds else None, args[0][1])
+            elif name == "inbox.by_relation" and relation is not None and len(relation):
+                low, high = (int(number) for number in torch.aminmax(relation))
+                if low < 0 or high >= args[0][1]:
+                    raise ValueError(
+                        f"the cell has weights for the relations 0 to {args[0][1] - 1}, but there is an edge of "
+                        f"relation {low if low < 0 else high}: make the cell with more relations, or correct the edge."
+                    )
+    if written.has_kinds:
+        for part in chain.from_iterable(parts(plan)):
+            if part.kind not in kinds:
+                raise ValueError(
+                    f"there are cells for the kinds 0 to {max(kinds)}, but the structure has nodes of kind {part.kind}: "
+                    f"give a cell for each kind."
+                )
+
+
+def _check_slots(plan: Schedule, kind: int | None, count: int) -> None:
+    inboxes = [plan] if kind is None else [p for p in chain.from_iterable(parts(plan)) if p.kind == kind]
+    if any(inbox.num_slots > count or not inbox.distinct_slots for inbox in inboxes):
+        where = "" if kind is None else f" of kind {kind}"
+        raise ValueError(
+            slot_fault(plan, count)
+            if kind is None
+            else f"the cell{where} has {count} slot{'s' * (count != 1)}, but two edges fill one of a node's, or there is "
+            f"an edge in a higher one: give edges other slots, s.replace(slot=...), or make the cell with more."
+        )
 
 
 def _mark_loops(plan: Schedule) -> None:
