@@ -19,13 +19,12 @@ from torch_geometric.nn.resolver import aggregation_resolver
 from .cell import Inbox
 from .cells.aggregation import Sets, aggregate_sets
 from .io import StructureLike, as_structure, rows_by_type
-from .operators import rows_or_zero
-from .pooled import Pooled, last_of_each, root_of_each
+from .operators import Pooled, rows_or_zero
 from .schedule import Step, schedule, schedule_seen_by
 from .structure import EdgeFeatures, Structure, default_slots
 from .structure.checks import as_count
-from .structure.traced import TracedStructure
 from .structure.outside import has_values, is_exporting, made_outside, outside, seen_by
+from .structure.traced import TracedStructure
 from .weights import Resettable
 
 Rows = Tensor | Mapping[str, Tensor]
@@ -39,7 +38,7 @@ def root(h: Rows, s: StructureLike) -> Tensor:
     """
     h, structure = _rows(h, s)
     if _is_input(structure):
-        return rows_or_zero(h, root_of_each(structure))
+        return rows_or_zero(h, _root_by_program(structure))
     return rows_or_zero(h, seen_by(h, _root_of_each(structure)))
 
 
@@ -49,7 +48,7 @@ def last(h: Rows, s: StructureLike) -> Tensor:
     """
     h, structure = _rows(h, s)
     if _is_input(structure):
-        return rows_or_zero(h, last_of_each(structure))
+        return rows_or_zero(h, _last_by_program(structure))
     return rows_or_zero(h, seen_by(h, _last_of_each(structure)))
 
 
@@ -258,7 +257,8 @@ def _rows(h: Rows, s: StructureLike) -> tuple[Tensor, Structure]:
     """The rows of all nodes, and their structure."""
     if isinstance(h, Mapping):
         _, _, h = rows_by_type(h, s)
-    structure = s if isinstance(s, Structure) else as_structure(s, h)
+    is_compiling = torch.compiler.is_dynamo_compiling()
+    structure = s if is_compiling and isinstance(s, Structure) else as_structure(s, h)
     if h.shape[0] != structure.num_nodes:
         raise ValueError(
             f"h must have one row per node: expected {structure.num_nodes}, got shape {tuple(h.shape)}."
@@ -269,6 +269,19 @@ def _rows(h: Rows, s: StructureLike) -> tuple[Tensor, Structure]:
 def _is_input(structure: Structure) -> bool:
     """Whether the structure is an input of a program that is being compiled or exported."""
     return torch.compiler.is_dynamo_compiling() or isinstance(structure, TracedStructure)
+
+
+def _root_by_program(s: Structure) -> Tensor:
+    """`[G]`: the only root of each graph, -1 for a graph without nodes; see `graphrec.backends.programs.operator`."""
+    backward = isinstance(s, TracedStructure) and s.backward
+    given = s.given if isinstance(s, TracedStructure) else s
+    return torch.ops.graphrec.sinks(given.edge_index, s.graph, s.num_nodes, s.num_graphs, backward)
+
+
+def _last_by_program(s: Structure) -> Tensor:
+    """`[G]`: as `_last_of_each`."""
+    numbers = torch.ones_like(s.graph).cumsum(0) - 1
+    return numbers.new_full((s.num_graphs,), -1).scatter_reduce(0, s.graph, numbers, "amax")
 
 
 @made_outside
@@ -332,7 +345,7 @@ def _inbox(h: Rows, s: StructureLike) -> _Readers | Pooled:
     """The inbox of one more node per graph."""
     h, structure = _rows(h, s)
     if _is_input(structure):
-        return Pooled(h, structure)
+        return Pooled(h, structure.graph, structure.num_graphs)
     if "readout" not in structure.cache:
         with outside():
             structure.cache["readout"] = schedule(_readers(structure))

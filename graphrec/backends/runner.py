@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import ClassVar
 
@@ -15,6 +16,9 @@ from ..engine.messages import messages_for
 from ..engine.validate import Context
 from ..operators import is_plain_only, rows_or_zero
 from ..schedule import Sinks, schedule, sinks
+
+# The backend that was asked for by name; see `running_on`.
+forced: ContextVar[str | None] = ContextVar("backend", default=None)
 
 
 class Runner:

@@ -136,6 +136,7 @@ def check_sent(run: Context, sent: Any, state: Any) -> Any:
 
 
 def check_runnable(cell: Cell, plan: Schedule) -> None:
+    """Raise unless these are a cell and a schedule."""
     check_cell(cell)
     check_schedule(plan)
     if not hasattr(getattr(cell, "State", None), "_fields"):
@@ -145,6 +146,7 @@ def check_runnable(cell: Cell, plan: Schedule) -> None:
 
 
 def check_x(cell: Cell, plan: Schedule, x: Any) -> None:
+    """Raise unless x has a row for each node, as the cell reads them."""
     width = cell.inputs
     if isinstance(width, tuple):
         raise ValueError(
@@ -211,6 +213,7 @@ def initial_of_x(cell: Cell, plan: Schedule, initial: Any) -> list[Tensor]:
 
 
 def check_width_is_kept(cell: Cell, initial: Any) -> None:
+    """Raise if an initial state would stand in place of an x of another width; initial: what the cell makes of x."""
     if initial is not None and [value.shape[1:] for value in initial] != cell.shapes():
         raise ValueError(
             f"an initial state stands in place of x, which this cell turns from width {list(initial[0].shape[1:])} "

@@ -24,7 +24,7 @@ StructureLike = (
 _TEXTS = {"tokens", "labels", "relation_names", "kind_names"}
 
 # PyG's layers are given the same edges again and again, and sorting a large graph takes longer than a layer.
-# An entry lives as long as the caller's edge_index.
+# An entry lives as long as the caller's edge_index; what else was given with it, by name, may be several things.
 _remembered = WeakTensorKeyDictionary()
 
 
@@ -155,7 +155,9 @@ def _from_data(data: Data) -> Structure:
     if not _may_be_kept(parts):
         return from_pyg(data)
     num_nodes, num_graphs = int(data.num_nodes or 0), count_graphs(there)
-    return remembered(parts, (num_nodes, num_graphs), lambda parts: structure_of(parts, num_nodes, num_graphs))
+    return remembered(
+        parts, (num_nodes, num_graphs), lambda parts: structure_of(parts, num_nodes, num_graphs)
+    )
 
 
 def remembered(parts: dict[str, Any], num_nodes: Any, build: Any) -> Structure:
@@ -166,13 +168,14 @@ def remembered(parts: dict[str, Any], num_nodes: Any, build: Any) -> Structure:
     if not _may_be_kept(parts):
         return build(parts)
     with outside():
-        known = _remembered.get(parts["edge_index"])
+        of_edges = _remembered.setdefault(parts["edge_index"], {})
+        known = of_edges.get(tuple(parts))
         if known is None or not known.is_of(parts, num_nodes):
             copies = {
                 name: part.clone() if isinstance(part, Tensor) else part for name, part in parts.items()
             }
             known = Known(num_nodes, copies, build(copies))
-            _remembered[parts["edge_index"]] = known
+            of_edges[tuple(parts)] = known
     return known.structure
 
 

@@ -18,7 +18,8 @@ from ..structure.outside import structures_traced
 from ..structure.traced import TracedStructure
 from ..weights import Resettable
 from .calls import of_edges_given, structure_of_call
-from .compiled import compilable, describe
+from .compiled import compilable
+from .tried import try_call
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
@@ -100,9 +101,9 @@ class Model(Resettable):
         return (h, final) if return_states else h
 
     @torch._dynamo.assume_constant_result
-    def _for_programs(self, *call: Any) -> str:
-        """How torch.compile traces a call; see `compiled`."""
-        return describe(self, *call)
+    def tried_for_programs(self, *call: Any) -> str:
+        """Whether torch.compile can trace a call, and how; see `try_call`."""
+        return try_call(self, *call)
 
     def states_given(self, initial: Any) -> list[Any]:
         """The initial states of a call as a list."""

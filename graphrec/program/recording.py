@@ -121,7 +121,9 @@ def _check_modules(cell: Cell) -> None:
 class _Recorder:
     def __init__(self, run: Context, x: Tensor, initial: Sequence[Tensor]) -> None:
         self.run, self.x, self.has_initial = run, x, bool(initial)
-        self.before = {name: tuple(map(int, rows.shape[1:])) for name, rows in zip(run.fields, initial, strict=False)}
+        self.before = {
+            name: tuple(map(int, rows.shape[1:])) for name, rows in zip(run.fields, initial, strict=False)
+        }
         self.is_sync = run.plan.mode == "sync"
         self.captured = Captured()
         self.message_shapes: dict[str, tuple[int, ...]] = {}

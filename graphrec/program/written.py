@@ -87,8 +87,8 @@ def read(text: str) -> Written:
     version = said.pop("version")
     if version != VERSION:
         raise ValueError(
-            f"this program was written by another version of graphrec (format {version}, not {VERSION}): trace, compile "
-            f"or export it again."
+            f"this program was written by another version of graphrec (format {version}, not {VERSION}): trace, "
+            f"compile or export it again."
         )
     found: dict[str, Any] = {}
     for name, value in said.items():

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..operators import FixedPoint
 from ..structure import Structure
-from ..structure.traced import TracedStructure
 from ..structure.outside import outside, uncompiled
+from ..structure.traced import TracedStructure
 from .components import components
 from .deferred import DeferredSchedule
 from .derived import derived

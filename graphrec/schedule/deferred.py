@@ -29,7 +29,9 @@ class DeferredSchedule(Schedule):
             ValueError: what programs do not run.
         """
         if cycles != "error" or order is not None:
-            raise ValueError("cycles that are iterated, and a given order, are no programs yet: the loop runs them.")
+            raise ValueError(
+                "cycles that are iterated, and a given order, are no programs yet: the loop runs them."
+            )
         made = object.__new__(cls)
         made.__dict__.update(
             structure=structure,
@@ -57,7 +59,7 @@ class DeferredSchedule(Schedule):
 
 
 class _NotYet(Cache):
-    def derive(self, compute: Callable[[Schedule], Any], plan: Schedule) -> Any:
+    def derive(self, name: str, compute: Callable[[Schedule], Any], plan: Schedule) -> Any:
         raise _not_yet(compute.__name__)
 
 

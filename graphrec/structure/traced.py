@@ -23,7 +23,7 @@ class TracedStructure(Structure):
         """A structure of these tensors, which are checked when the program runs."""
         if tensors.get("graph") is None:
             tensors = {**tensors, "graph": tensors["edge_index"].new_zeros(num_nodes)}
-        made = cls.counted_out(num_nodes=num_nodes, num_graphs=num_graphs, **tensors)
+        made: Any = cls.counted_out(num_nodes=num_nodes, num_graphs=num_graphs, **tensors)
         made.__dict__.update(given=made, backward=False)
         return made
 

@@ -202,7 +202,12 @@ def test_initial_and_final_states():
 def test_initial_states_of_every_form():
     model, s, x = gr.LSTM(D, H).double(), chains(6), rows(6)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
-    for count, how in ((2, lambda state: state), (1, lambda state: state), (6, gr.per_node), (2, gr.per_graph)):
+    for count, how in (
+        (2, lambda state: state),
+        (1, lambda state: state),
+        (6, gr.per_node),
+        (2, gr.per_graph),
+    ):
         initial = how(tuple(torch.randn(2, count, H, dtype=torch.float64)))
         assert_close(compiled(x, s, initial=initial), model(x, s, initial=initial))
 
@@ -241,7 +246,12 @@ def test_nothing_is_stale():
     model, s, x = gr.Recursive(Setting()).double(), trees(6), rows(6)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     assert_close(compiled(x, s), model(x, s))
-    for name, value in (("factor", 0.5), ("kind", "max"), ("factors", [-1.0, 3.0]), ("activation", torch.sigmoid)):
+    for name, value in (
+        ("factor", 0.5),
+        ("kind", "max"),
+        ("factors", [-1.0, 3.0]),
+        ("activation", torch.sigmoid),
+    ):
         setattr(model.cell, name, value)
         assert_close(compiled(x, s), model(x, s), name)
     with torch.no_grad():
@@ -282,7 +292,11 @@ class Chooses(gr.Cell):
     ("make", "structures", "why"),
     [
         (lambda: gr.Recursive(Chooses(hidden=D)), trees, "any is no operation that programs have"),
-        (lambda: gr.Recursive(gr.TreeGRUCell(D, H), cycles="iterate", rounds=2), rings, "cycles that are iterated"),
+        (
+            lambda: gr.Recursive(gr.TreeGRUCell(D, H), cycles="iterate", rounds=2),
+            rings,
+            "cycles that are iterated",
+        ),
     ],
 )
 def test_what_cannot_be_compiled_says_why_or_runs_as_ever(make, structures, why):
@@ -301,6 +315,16 @@ def test_a_rule_is_refused_where_gradients_are_those_of_autograd():
     from graphrec.engine.rules import differentiated_by
 
     with differentiated_by(gr.learning.BPTT()), pytest.raises(ValueError, match="call the model itself"):
+        compiled(x, s)
+
+
+def test_a_backend_that_runs_no_programs_is_refused():
+    model, x, s = gr.SRN(D, H).double(), rows(5), chains(5)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    right = compiled(x, s)
+    with gr.running_on("torch_programs"):
+        assert_close(compiled(x, s), right)
+    with gr.running_on("loop"), pytest.raises(ValueError, match="call the model itself"):
         compiled(x, s)
 
 

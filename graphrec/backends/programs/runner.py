@@ -227,7 +227,9 @@ def look_up(kind: type[Programs], request: Request, recording: Recording, wanted
         _PREPARED.move_to_end(key)
         return found
     fields = dict(zip(run.fields, map(tuple, run.shapes), strict=True))
-    before = {name: tuple(map(int, rows.shape[1:])) for name, rows in zip(run.fields, request.initial, strict=False)}
+    before = {
+        name: tuple(map(int, rows.shape[1:])) for name, rows in zip(run.fields, request.initial, strict=False)
+    }
     try:
         how = {"dtype": run.dtype, "grain": _grain(fields)}
         found = kind.prepare(compile_cell(recording, wanted, fields, before, x_shape, **how))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -16,9 +16,10 @@ from ....program.recording import record_cell
 from ....program.written import Written, write
 from ....schedule import DeferredSchedule, Sinks
 from ....structure.outside import is_autocast, is_exporting, may_need_grad
+from ....structure.traced import TracedStructure
 from ...request import Request
 from ...runner import Runner
-from . import operators as operators  # (which registers them)
+from .operators import run, sinks
 from .runs import PARTS, programs, wanted_of
 
 
@@ -28,7 +29,9 @@ class OperatorRun(Runner):
     name: ClassVar[str] = "operator"
     about = "recorded cells in programs that torch compiles or exports"
 
-    def __init__(self, run: Context, x: Tensor, initial: list[Tensor], program: str, rows: list[Tensor]) -> None:
+    def __init__(
+        self, run: Context, x: Tensor, initial: list[Tensor], program: str, rows: list[Tensor]
+    ) -> None:
         super().__init__(run, x, initial)
         self.program, self.rows = program, rows
 
@@ -49,9 +52,9 @@ class OperatorRun(Runner):
             cell.check(plan.structure)
         whose, fields = _initial(cell, plan, x, initial)
         each_its_own = whose in ("x", "node") or (whose == "any" and fields[0].shape[0] == plan.num_nodes)
-        run = Context(cell, plan, None, x.dtype, each_its_own)
-        recording = record_cell(run, x, fields)
-        rows = [x, *fields, *run.of_edges.values(), *recording.captured]
+        context = Context(cell, plan, None, x.dtype, each_its_own)
+        recording = record_cell(context, x, fields)
+        rows = [x, *fields, *context.of_edges.values(), *recording.captured]
         for row in rows:
             if row.dtype != x.dtype:
                 raise TypeError(f"x is {x.dtype}, but there is {row.dtype} among state, edges and weights.")
@@ -66,31 +69,34 @@ class OperatorRun(Runner):
             has_kinds=recording.has_kinds,
             mode=plan.mode,
             rounds=plan.rounds,
-            fields=run.fields,
-            shapes=tuple(map(tuple, run.shapes)),
+            fields=context.fields,
+            shapes=tuple(map(tuple, context.shapes)),
             initial=whose,
-            edges=tuple(run.of_edges),
+            edges=tuple(context.of_edges),
             arity=cell.arity,
             relations=cell.relations,
             wanted=wanted,
             keeps=any(wanted) and not is_exported,
         )
-        programs(Request(run, x, fields), recording, wanted_of(wanted, written.edges, len(fields)))
-        return cls(run, x, fields, write(written), rows)
+        programs(Request(context, x, fields), recording, wanted_of(wanted, written.edges, len(fields)))
+        return cls(context, x, fields, write(written), rows)
+
+    @property
+    def _structure(self) -> TracedStructure:
+        return cast(TracedStructure, self.plan.structure)
 
     @property
     def sinks(self) -> Sinks:
         """Which there are is found when the program runs, and so is whether each graph has one."""
-        s = self.run.plan.structure
-        args = (s.num_nodes, s.num_graphs, s.backward)
-        node = torch.ops.graphrec.sinks(s.given.edge_index, s.graph, *args)
+        s = self._structure
+        node = sinks(s.given.edge_index, s.graph, s.num_nodes, s.num_graphs, s.backward)
         return Sinks(node, False, -1)
 
     def state(self) -> tuple[Tensor, ...]:
         """All fields."""
-        s, shapes = self.run.plan.structure, self.run.shapes
+        s, shapes = self._structure, self.run.shapes
         parts = [getattr(s.given, name) for name in PARTS]
-        state, _ = torch.ops.graphrec.run(self.program, self.rows, *parts, s.num_graphs, s.backward)
+        state, _ = run(self.program, self.rows, *parts, s.num_graphs, s.backward)
         fields = state.split([prod(shape) for shape in shapes], 1)
         return tuple(
             field.reshape(field.shape[0], *shape) for field, shape in zip(fields, shapes, strict=True)

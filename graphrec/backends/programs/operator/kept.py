@@ -1,4 +1,4 @@
-"""What a run keeps for its reverse, in a tensor: as long as the tensor's memory is in use, the run can be found by it."""
+"""What a run keeps for its reverse, in a tensor: while the tensor's memory is in use, the run can be found by it."""
 
 from __future__ import annotations
 

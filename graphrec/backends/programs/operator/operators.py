@@ -17,11 +17,11 @@ from torch.autograd import forward_ad
 
 from ....engine.rules import rule_in_force
 from ....operators import must_be_plain
-from ....schedule import schedule, sinks as sinks_of_plan
+from ....schedule import schedule
+from ....schedule import sinks as sinks_of_plan
 from ..runner import Programs, plain_gradients
 from .kept import keep, kept
 from .runs import read_once, runner_of, structure_of
-
 
 _STRUCTURE = (
     "Tensor edge_index, Tensor? slot, Tensor? relation, Tensor? kind, Tensor? graph, Tensor? past, "
@@ -128,9 +128,7 @@ def run_backward(
 @run_backward.register_fake
 def _(program: str, rows: list[Tensor], *others: Any) -> list[Tensor]:
     wanted = read_once(program).wanted
-    return [
-        row.new_empty(row.shape) for row, is_wanted in zip(rows, wanted, strict=True) if is_wanted
-    ]
+    return [row.new_empty(row.shape) for row, is_wanted in zip(rows, wanted, strict=True) if is_wanted]
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,12 +16,14 @@ from ....engine.validate import validate
 from ....io.coerce import remembered
 from ....program.compile import Wanted
 from ....program.written import Written, read
-from ....schedule import Schedule, is_loop, parts, schedule, slot_fault
+from ....schedule import Schedule, is_loop, schedule
 from ....structure import Structure
 from ...request import Request
+from ...runner import forced
 from ..native_runner import NativePrograms
 from ..replay import ReplayedCell
 from ..runner import Programs, TorchPrograms, look_up
+from .checks import check_plan
 
 # The parts of a structure that operators take, in their order.
 PARTS = ("edge_index", "slot", "relation", "kind", "graph", "past")
@@ -62,7 +63,9 @@ class WrittenCell(ReplayedCell):
         return None if self._initial is None else self.State(*self._initial)
 
 
-def structure_of(given: Sequence[Tensor | None], num_nodes: int, num_graphs: int, backward: bool) -> Structure:
+def structure_of(
+    given: Sequence[Tensor | None], num_nodes: int, num_graphs: int, backward: bool
+) -> Structure:
     """The structure of an operator's integers; remembered as long as their `edge_index` is in use, and the same."""
     known = {name: part for name, part in zip(PARTS, given, strict=True) if part is not None}
     made = remembered(
@@ -99,13 +102,11 @@ def runner_of(
     edges = list(rows[1 + count : 1 + count + len(written.edges)])
     captured = list(rows[1 + count + len(written.edges) :])
     cell = WrittenCell(written, program, captured, initial)
-    plan = schedule(
-        structure_of(structure, len(x), num_graphs, backward), written.mode, written.rounds
-    )
+    plan = schedule(structure_of(structure, len(x), num_graphs, backward), written.mode, written.rounds)
     run, fields = validate(cell, plan, x, _as_given(written.initial, initial))
     run.__dict__["of_edges"] = dict(zip(written.edges, edges, strict=True))
     if program not in run.plan.cache:
-        _check(run.plan, written)
+        check_plan(run.plan, written)
         _mark_loops(run.plan)
         run.plan.cache[program] = None
     wanted = wanted_of(written.wanted if keeps else [False] * len(rows), written.edges, count)
@@ -121,13 +122,19 @@ def wanted_of(wanted: Sequence[bool], edges: Sequence[str], fields: int) -> Want
 
 
 def programs(request: Request, recording: Any, wanted: Any) -> Programs:
-    """By the fastest executor that takes it.
+    """By the fastest executor that takes it, or the one asked for.
 
     Raises:
         ValueError: none does.
     """
-    reasons = []
-    for kind in (NativePrograms, TorchPrograms):
+    reasons, asked_for = [], forced.get()
+    kinds = [kind for kind in (NativePrograms, TorchPrograms) if asked_for in (None, kind.name)]
+    if not kinds:
+        raise ValueError(
+            f"backend {asked_for!r} does not run compiled or exported programs: leave backend out, or call the model "
+            f"itself."
+        )
+    for kind in kinds:
         reason = kind.missing() or kind.refuses(request.x)
         prepared = reason or look_up(kind, request, recording, wanted)
         if not isinstance(prepared, str):
@@ -142,43 +149,9 @@ def _as_given(whose: str | None, initial: list[Tensor]) -> Any:
     return initial if whose == "any" else Initial(initial, whose)  # type: ignore[arg-type]
 
 
-def _check(plan: Schedule, written: Written) -> None:
-    """Refuse what the program has no equations for: kinds, slots and relations."""
-    kinds = {kind for kind, _ in written.steps}
-    relation = plan.structure.relation
-    for (kind, _), record in written.steps.items():
-        for name, *args in record.entries:
-            if name == "inbox.by_slot":
-                _check_slots(plan, kind if written.has_kinds else None, args[0][1])
-            elif name == "inbox.by_relation" and relation is not None and len(relation):
-                low, high = (int(number) for number in torch.aminmax(relation))
-                if low < 0 or high >= args[0][1]:
-                    raise ValueError(
-                        f"the cell has weights for the relations 0 to {args[0][1] - 1}, but there is an edge of "
-                        f"relation {low if low < 0 else high}: make the cell with more relations, or correct the edge."
-                    )
-    if written.has_kinds:
-        for part in chain.from_iterable(parts(plan)):
-            if part.kind not in kinds:
-                raise ValueError(
-                    f"there are cells for the kinds 0 to {max(kinds)}, but the structure has nodes of kind {part.kind}: "
-                    f"give a cell for each kind."
-                )
-
-
-def _check_slots(plan: Schedule, kind: int | None, count: int) -> None:
-    inboxes = [plan] if kind is None else [p for p in chain.from_iterable(parts(plan)) if p.kind == kind]
-    if any(inbox.num_slots > count or not inbox.distinct_slots for inbox in inboxes):
-        where = "" if kind is None else f" of kind {kind}"
-        raise ValueError(
-            slot_fault(plan, count)
-            if kind is None
-            else f"the cell{where} has {count} slot{'s' * (count != 1)}, but two edges fill one of a node's, or there is "
-            f"an edge in a higher one: give edges other slots, s.replace(slot=...), or make the cell with more."
-        )
-
-
 def _mark_loops(plan: Schedule) -> None:
     """Where no edge leaves the node that it enters, programs that ask for such edges are told: none."""
     if is_loop(plan) is None:
-        plan.cache[f"{is_loop.__module__}.{is_loop.__qualname__}"] = torch.zeros_like(plan.edge, dtype=torch.bool)
+        plan.cache[f"{is_loop.__module__}.{is_loop.__qualname__}"] = torch.zeros_like(
+            plan.edge, dtype=torch.bool
+        )

@@ -1,27 +1,22 @@
-"""Readouts of structures that are inputs of a compiled or exported program: by the graph of each node, sorting nothing.
-
-The operator `graphrec::sinks` is that of `graphrec.backends`.
-"""
+"""Rows of nodes combined by the graph that each belongs to, in any order: nothing is sorted, and no number is read."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from .structure import Structure
-from .structure.traced import TracedStructure
-
 
 class Pooled:
-    """The inbox of one more node per graph, with what readouts need of an `Inbox`; edge v leaves node v.
+    """What readouts need of the inbox of one more node per graph, in which edge v leaves node v.
 
     Args:
         h: `[N, ...]`, the nodes' rows.
-        structure: theirs.
+        graph: `[N]`, of each node.
+        num_graphs: G.
     """
 
-    def __init__(self, h: Tensor, structure: Structure) -> None:
-        self.h, self._graph, self._count = h, structure.graph, structure.num_graphs
+    def __init__(self, h: Tensor, graph: Tensor, num_graphs: int) -> None:
+        self.h, self._graph, self._count = h, graph, num_graphs
 
     def sum(self, values: Tensor) -> Tensor:
         """`[N, ...] → [G, ...]`."""
@@ -45,18 +40,5 @@ class Pooled:
         return weight / self.sum(weight).index_select(0, self._graph)
 
     def in_order(self, values: Tensor) -> Tensor:
-        """The values, which are in the nodes' order."""
+        """The values: they are in the nodes' order."""
         return values
-
-
-def root_of_each(s: Structure) -> Tensor:
-    """`[G]`: the only root of each graph, -1 for a graph without nodes; that there is one is checked when it runs."""
-    backward = isinstance(s, TracedStructure) and s.backward
-    edge_index = s.given.edge_index if isinstance(s, TracedStructure) else s.edge_index
-    return torch.ops.graphrec.sinks(edge_index, s.graph, s.num_nodes, s.num_graphs, backward)
-
-
-def last_of_each(s: Structure) -> Tensor:
-    """`[G]`: the node of each graph with the highest number, -1 for a graph without nodes."""
-    numbers = torch.ones_like(s.graph).cumsum(0) - 1
-    return numbers.new_full((s.num_graphs,), -1).scatter_reduce(0, s.graph, numbers, "amax")
