@@ -1,7 +1,7 @@
 """Models under torch.compile: a call becomes one function of tensors, which is traced as operators of graphrec.
 
-Dynamo reads a call up to `traced_call`, which it leaves in its graph: rows, weights and the integers of the structure
-are inputs, and what the model does with them is ordinary Python, run when the graph is traced, on tensors without values.
+Dynamo reads a call up to `_traced_call`, which it leaves in its graph: rows, weights and the integers of the structure
+are inputs. What the model does with them is ordinary Python, run when the graph is traced, on tensors without values.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def compute(
     """
     is_structure, layout, return_states = form
     x, fields = inputs[0], iter(inputs[1 + len(OF_STRUCTURE) :])
-    parts = dict(zip(OF_STRUCTURE, inputs[1:], strict=False))
+    parts: dict[str, Any] = dict(zip(OF_STRUCTURE, inputs[1:], strict=False))
     if not is_structure:
         of_edges = parts["edge_attr"], parts["edge_weight"]
         _, parts["edge_attr"], parts["edge_weight"] = of_edges_given(model, x, parts["edge_index"], *of_edges)

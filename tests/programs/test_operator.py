@@ -16,6 +16,8 @@ from torch.func import functional_call, grad, jacfwd, jacrev, jvp, vmap
 import graphrec as gr
 from graphrec.backends.programs.operator import OperatorRun
 from graphrec.backends.programs.operator.kept import _in_use
+from graphrec.backends.programs.operator.runs import structure_of
+from graphrec.engine.rules import differentiated_by
 from graphrec.program.written import read, write
 from graphrec.structure.outside import structures_traced
 from graphrec.structure.traced import TracedStructure
@@ -74,6 +76,14 @@ MODELS = {
 }
 
 
+slow = pytest.mark.slow
+
+
+def quick(*names):
+    """Marks all others as slow."""
+    return lambda all_names: [name if name in names else pytest.param(name, marks=slow) for name in all_names]
+
+
 class Net(nn.Module):
     """A model and a readout, with something around them."""
 
@@ -107,12 +117,12 @@ def values_and_gradients(net, call, x, s):
 # ------------------------------------------------------------------------------------------------ compiled
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", quick("Tree-LSTM", "GCN and GAT")(MODELS))
 def test_compiled_in_one_graph_for_every_size(name):
     make, structures = MODELS[name]
     net = Net(make)
     compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
-    for size in (5, 8, 6, 11, 7):
+    for size in (5, 8, 6, 11):
         x, s = rows(size), structures(size)
         assert_all_close(values_and_gradients(net, compiled, x, s), by_loop(net, x, s))
     # One for the first size, and one for all others.
@@ -148,7 +158,7 @@ def test_an_edge_index_is_enough():
     assert_close(compiled(x, s.edge_index), model(x, s))
 
 
-@pytest.mark.parametrize("readout", ["root", "last", "sum", "mean", "max", "attention"])
+@pytest.mark.parametrize("readout", quick("root", "max")(["root", "last", "sum", "mean", "max", "attention"]))
 def test_readouts_are_compiled_with_the_model(readout):
     score = nn.Linear(H, 1).double()
     of = getattr(gr.readout, readout)
@@ -166,6 +176,7 @@ def test_readouts_are_compiled_with_the_model(readout):
         assert_all_close(got, right)
 
 
+@slow
 def test_features_and_weights_of_edges_get_gradients():
     s = dags(5)
     for model, name, shape in (
@@ -199,6 +210,7 @@ def test_initial_and_final_states():
     assert_all_close(*found)
 
 
+@slow
 def test_initial_states_of_every_form():
     model, s, x = gr.LSTM(D, H).double(), chains(6), rows(6)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
@@ -242,18 +254,21 @@ class Setting(gr.Cell):
         return self.State(self.activation(self.input(x) + self.factor * self.factors[0] * combine(inbox.h)))
 
 
-def test_nothing_is_stale():
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("factor", 0.5),
+        ("factors", [-1.0, 3.0]),
+        pytest.param("kind", "max", marks=slow),
+        pytest.param("activation", torch.sigmoid, marks=slow),
+    ],
+)
+def test_nothing_is_stale(name, value):
     model, s, x = gr.Recursive(Setting()).double(), trees(6), rows(6)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     assert_close(compiled(x, s), model(x, s))
-    for name, value in (
-        ("factor", 0.5),
-        ("kind", "max"),
-        ("factors", [-1.0, 3.0]),
-        ("activation", torch.sigmoid),
-    ):
-        setattr(model.cell, name, value)
-        assert_close(compiled(x, s), model(x, s), name)
+    setattr(model.cell, name, value)
+    assert_close(compiled(x, s), model(x, s), name)
     with torch.no_grad():
         model.cell.input.parametrizations.weight.original1.mul_(3)
     assert_all_close(values_and_gradients(model, compiled, x, s), by_loop(model, x, s))
@@ -273,6 +288,39 @@ def test_training_and_evaluation():
     assert not torch.equal(compiled(x, s), compiled(x, s))
     model.eval()
     assert_close(compiled(x, s), model(x, s))
+
+
+def kinds(size):
+    return dags(size).replace(kind=torch.arange(size) % 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "structures"),
+    [
+        (lambda: gr.Recursive(gr.PerKind([gr.TreeGRUCell(D, H), gr.DVAECell(D, H)])), kinds),
+        pytest.param(
+            lambda: gr.Recursive(gr.GridCell([gr.SRNCell(D, H), gr.SRNCell(H, H)])),
+            lambda size: gr.grid([size], 2),
+            marks=slow,
+        ),
+    ],
+)
+def test_nodes_of_several_kinds(make, structures):
+    model = make().double()
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    for size in (4, 6):
+        s = structures(size)
+        x = rows(s.num_nodes)
+        assert_all_close(values_and_gradients(model, compiled, x, s), by_loop(model, x, s))
+
+
+class InSlots(gr.Cell):
+    """A cell that reads slots, and does not say how many there are."""
+
+    State = namedtuple("State", "h")
+
+    def forward(self, x, inbox, own):
+        return self.State(torch.tanh(x + inbox.slots(2)[:, 1]))
 
 
 # ------------------------------------------------------------------------------------------------ what is not compiled
@@ -312,8 +360,6 @@ def test_a_rule_is_refused_where_gradients_are_those_of_autograd():
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     x, s = rows(5), chains(5)
     compiled(x, s)
-    from graphrec.engine.rules import differentiated_by
-
     with differentiated_by(gr.learning.BPTT()), pytest.raises(ValueError, match="call the model itself"):
         compiled(x, s)
 
@@ -334,6 +380,23 @@ def test_a_backend_that_runs_no_programs_is_refused():
         (lambda: gr.TreeLSTM(D, H), rings(5), "cycle"),
         (lambda: gr.LSTM(D, H), trees(5), "the cell has 1 slot"),
         (lambda: gr.TreeLSTM(D, H), trees(6), "one row per node"),
+        (lambda: gr.Recursive(InSlots(hidden=D)), dags(5).replace(slot=torch.full((7,), 2)), "2 slots"),
+        (lambda: gr.Recursive(InSlots(hidden=D)), dags(5).replace(slot=torch.zeros(7).long()), "two edges"),
+        (
+            lambda: gr.Recursive(gr.GGNNCell(D, D, relations=2), "sync", 2),
+            dags(5).replace(relation=torch.full((7,), 2)),
+            "relations 0 to 1",
+        ),
+        (
+            lambda: gr.Recursive(gr.PerKind([gr.SRNCell(D, H)])),
+            chains(5).replace(kind=torch.tensor([0, 1, 0, 0, 0])),
+            "nodes of kind 1",
+        ),
+        (
+            lambda: gr.Recursive(gr.PerKind([gr.NaryTreeLSTMCell(D, H, 1)])),
+            dags(5).replace(kind=torch.zeros(5).long()),
+            "kind 0 has 1 slot",
+        ),
     ],
 )
 def test_bad_structures_are_refused_when_the_program_runs(make, s, message):
@@ -355,7 +418,7 @@ TRANSFORMS = {
 }
 
 
-@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("name", quick("grad", "jvp")(TRANSFORMS))
 def test_transforms_within_and_around_compiled_calls(name):
     transform, s, x = TRANSFORMS[name], trees(5), rows(5)
     model = gr.TreeLSTM(D, H).double()
@@ -380,6 +443,7 @@ def test_vmap_is_compiled_in_one_graph():
     assert_all_close(got, right)
 
 
+@slow
 def test_weights_of_several_models_at_once():
     s, x, model = trees(5), rows(5), gr.TreeLSTM(D, H).double()
     weights = {name: torch.stack([w, 2 * w]).detach() for name, w in model.named_parameters()}
@@ -405,7 +469,7 @@ def arguments(model, x, s):
     return [made.program, made.rows, s.edge_index, s.slot, None, s.kind, s.graph, s.past, s.num_graphs, False]
 
 
-@pytest.mark.parametrize("name", ["LSTM", "Tree-LSTM", "D-VAE", "rounds"])
+@pytest.mark.parametrize("name", quick("Tree-LSTM", "rounds")(["LSTM", "Tree-LSTM", "D-VAE", "rounds"]))
 def test_torchs_own_check(name):
     make, structures = MODELS[name]
     model, s, x = make().double(), structures(5), rows(5, requires_grad=True)
@@ -423,10 +487,10 @@ def test_torchs_own_check_of_sinks():
     torch.library.opcheck(torch.ops.graphrec.sinks.default, (s.edge_index, s.graph, 5, s.num_graphs, False))
 
 
-@pytest.mark.parametrize("name", ["LSTM", "Tree-LSTM", "rounds"])
+@pytest.mark.parametrize("name", quick("Tree-LSTM")(["LSTM", "Tree-LSTM", "rounds"]))
 def test_first_and_second_derivatives_of_the_operator(name):
     make, structures = MODELS[name]
-    model, s, x = make().double(), structures(4), rows(4, requires_grad=True)
+    model, s, x = make().double(), structures(3), rows(3, requires_grad=True)
     program, rows_given, *structure = arguments(model, x, s)
 
     def state(*rows_given):
@@ -488,6 +552,22 @@ def test_memory_that_is_a_copy_costs_a_run_and_changes_nothing():
         assert_close(one, other)
 
 
+def test_structures_are_made_once_whatever_is_asked_of_them():
+    edges, slot, graph = (getattr(trees(5), name) for name in ("edge_index", "slot", "graph"))
+    of_run, of_sinks = (edges, slot, None, None, graph, None), (edges, None, None, None, graph, None)
+    first = [structure_of(parts, 5, 2, backward=False) for parts in (of_run, of_sinks)]
+    again = [structure_of(parts, 5, 2, backward=False) for parts in (of_run, of_sinks)]
+    assert [id(s) for s in first] == [id(s) for s in again]
+    assert structure_of(of_run, 5, 2, backward=True) is first[0].reverse()
+
+
+def test_structures_of_several_samples_are_refused():
+    x, s = rows(5), trees(5)
+    program, rows_given, _, *others = arguments(gr.TreeLSTM(D, H).double(), x, s)
+    with pytest.raises(ValueError, match="one structure serves all of them"):
+        vmap(lambda edges: run(program, rows_given, edges, *others)[0])(torch.stack([s.edge_index] * 2))
+
+
 def test_edges_that_are_written_into_are_seen():
     model, x, s = gr.TreeLSTM(D, H).double(), rows(5), trees(5)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
@@ -497,12 +577,10 @@ def test_edges_that_are_written_into_are_seen():
     assert_close(compiled(x, edge_index), model(x, s.reverse().edge_index))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["SRN", "GRU", "Tree-GRU", "D-VAE", "rounds"])
 def test_programs_are_read_as_they_were_written(name):
     make, structures = MODELS[name]
     model = make()
-    if not isinstance(model, gr.Recursive):
-        return
     text = arguments(model, torch.randn(5, D), structures(5))[0]
     assert write(read(text)) == text
 
@@ -532,7 +610,7 @@ def exported(model, size=6, structures=dags, **options):
 
 
 @pytest.mark.parametrize("strict", [False, True])
-@pytest.mark.parametrize("name", ["Tree-LSTM", "D-VAE", "up and down", "GCN and GAT"])
+@pytest.mark.parametrize("name", quick("Tree-LSTM")(["Tree-LSTM", "D-VAE", "up and down", "GCN and GAT"]))
 def test_exported_with_edges_as_an_input(name, strict):
     model = MODELS[name][0]().double()
     program = exported(model, strict=strict)
@@ -546,6 +624,7 @@ def test_exported_with_edges_as_an_input(name, strict):
         assert_all_close(got, by_loop(model, x, s))
 
 
+@slow
 def test_exported_programs_run_in_another_process(tmp_path):
     model = gr.TreeLSTM(D, H).double()
     torch.export.save(exported(model), tmp_path / "model.pt2")

@@ -49,8 +49,8 @@ def _check_kinds(plan: Schedule, count: int) -> None:
     for part in chain.from_iterable(parts(plan)):
         if not 0 <= part.kind < count:
             raise ValueError(
-                f"there are cells for the kinds 0 to {count - 1}, but the structure has nodes of kind {part.kind}: give "
-                f"a cell for each kind."
+                f"there are cells for the kinds 0 to {count - 1}, but the structure has nodes of kind {part.kind}: "
+                f"give a cell for each kind."
             )
 
 
@@ -58,7 +58,7 @@ def _check_slots_of_kind(plan: Schedule, kind: int, count: int) -> None:
     for part in chain.from_iterable(parts(plan)):
         if part.kind == kind and (part.num_slots > count or not part.distinct_slots):
             raise ValueError(
-                f"the cell of kind {kind} has {count} slot{'s' * (count != 1)}, but two edges fill one slot of a node, or "
-                f"there is an edge in a higher one: give edges other slots, s.replace(slot=...), or make the cell with "
-                f"more."
+                f"the cell of kind {kind} has {count} slot{'s' * (count != 1)}, but two edges fill one slot of a node, "
+                f"or there is an edge in a higher one: give edges other slots, s.replace(slot=...), or make the cell "
+                f"with more."
             )

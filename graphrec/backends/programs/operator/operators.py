@@ -73,17 +73,17 @@ def run(
     structure = (edge_index, slot, relation, kind, graph, past)
     written, x = read_once(program), rows[0]
     if not len(x):
-        return x.new_empty(0, _width(program)), x.new_empty(int(written.keeps), dtype=torch.uint8)
+        return x.new_empty(0, _width(program)), _nothing(x, int(written.keeps))
     runner = runner_of(program, rows, structure, num_graphs, backward, written.keeps)
     fields, done = runner.forwards(rows)
     state = torch.cat(fields, 1) if len(fields) > 1 else fields[0].contiguous()
-    return state, keep((runner, done)) if written.keeps else x.new_empty(0, dtype=torch.uint8)
+    return state, keep((runner, done)) if written.keeps else _nothing(x)
 
 
 @run.register_fake
 def _(program: str, rows: list[Tensor], edge_index: Tensor, *structure: Any) -> tuple[Tensor, Tensor]:
     x, keeps = rows[0], read_once(program).keeps
-    return x.new_empty(x.shape[0], _width(program)), x.new_empty(int(keeps), dtype=torch.uint8)
+    return x.new_empty(x.shape[0], _width(program)), _nothing(x, int(keeps))
 
 
 @_operator(
@@ -181,7 +181,7 @@ def _(info: Any, in_dims: Any, program: str, rows: list[Tensor], *others: Any) -
     samples = []
     for number in range(info.batch_size):
         of_grad = grad if in_dims[-2] is None else grad.select(in_dims[-2], number)
-        none = grad.new_empty(0, dtype=torch.uint8)
+        none = _nothing(grad)
         samples.append(
             torch.ops.graphrec.run_backward(
                 program, _sample(rows, in_dims[1], number), *structure, of_grad, none
@@ -215,6 +215,11 @@ def _(edge_index: Tensor, graph: Any, num_nodes: int, num_graphs: int, backward:
 def _again(program: str, rows: Sequence[Tensor], *structure: Any) -> tuple[Programs, Any]:
     runner = runner_of(program, rows, *structure)
     return runner, runner.forwards(rows)[1]
+
+
+def _nothing(like: Tensor, size: int = 0) -> Tensor:
+    """`[size]` uint8 on the host, as what `keep` returns, which keeps nothing."""
+    return like.new_empty(size, dtype=torch.uint8, device="cpu")
 
 
 def _widths(program: str) -> list[int]:

@@ -146,7 +146,7 @@ def programs(request: Request, recording: Any, wanted: Any) -> Programs:
 def _as_given(whose: str | None, initial: list[Tensor]) -> Any:
     if whose in (None, "x"):
         return None
-    return initial if whose == "any" else Initial(initial, whose)  # type: ignore[arg-type]
+    return initial if whose == "any" else Initial(initial, whose)
 
 
 def _mark_loops(plan: Schedule) -> None:
