@@ -87,8 +87,8 @@ def choose(run: Context, x: Tensor, initial: list[Tensor]) -> Runner:
     found = found or Loop(run, x, initial)
     if asked_for not in (None, found.name):
         raise ValueError(
-            f"backend {asked_for!r} does not run {type(run.cell).__name__} here: {reasons[asked_for]}. Leave backend out "
-            f"for the fastest one that does."
+            f"backend {asked_for!r} does not run {type(run.cell).__name__} here: {reasons[asked_for]}. Leave backend "
+            f"out for the fastest one that does."
         )
     if found.name == Loop.name and asked_for is None and request.overridden is not None:
         _warn_of_subclass(run, request.overridden)

@@ -219,7 +219,7 @@ def _again(program: str, rows: Sequence[Tensor], *structure: Any) -> tuple[Progr
 
 def _nothing(like: Tensor, size: int = 0) -> Tensor:
     """`[size]` uint8 on the host, as what `keep` returns, which keeps nothing."""
-    return like.new_empty(size, dtype=torch.uint8, device="cpu")
+    return like.new_zeros(size, dtype=torch.uint8, device="cpu")
 
 
 def _widths(program: str) -> list[int]:
