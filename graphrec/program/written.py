@@ -30,6 +30,8 @@ class Written:
         edges: the names of what edges carry.
         arity, relations: as in `Cell`.
         wanted: of each of the run's tensors, whether its gradient may be asked for.
+        lasting: of each of them, whether it is the cell's own parameter. The memory of others may be used again before
+            the reverse runs, which gets them computed anew.
         keeps: whether a run keeps what its reverse needs; if not, the reverse does the run again.
     """
 
@@ -47,6 +49,7 @@ class Written:
     arity: int | None
     relations: int | None
     wanted: tuple[bool, ...]
+    lasting: tuple[bool, ...]
     keeps: bool
 
     def recording(self, captured: list[Tensor], key: str) -> Recording:

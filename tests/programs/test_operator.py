@@ -568,6 +568,31 @@ def test_structures_of_several_samples_are_refused():
         vmap(lambda edges: run(program, rows_given, edges, *others)[0])(torch.stack([s.edge_index] * 2))
 
 
+def test_rows_that_are_computed_anew_for_the_reverse():
+    """Compilers may use the memory of what they can compute again, while they keep the operator's results."""
+    model, x, s = gr.SRN(D, H), rows(5, requires_grad=True), gr.chain(5)
+    nn.utils.parametrizations.weight_norm(model.cell.recurrent)
+    args = arguments(model.double(), x, s)
+    given = args[1] = [row.detach() for row in args[1]]
+    lasting = read(args[0]).lasting
+    assert lasting == (
+        False,
+        True,
+        True,
+        False,
+    )  # x, the input's weight and bias, the weight that is computed
+    state, memory = run(*args)
+    grad = torch.randn_like(state)
+    right = torch.ops.graphrec.run_backward(*args, grad, memory)
+    args[1] = [row.clone() for row in given]
+    for row, lasts in zip(given, lasting, strict=True):
+        if not lasts:
+            row.fill_(torch.nan)
+    found = torch.ops.graphrec.run_backward(*args, grad, memory)
+    for one, other in zip(found, right, strict=True):
+        assert_close(one, other)
+
+
 def test_edges_that_are_written_into_are_seen():
     model, x, s = gr.TreeLSTM(D, H).double(), rows(5), trees(5)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")

@@ -61,6 +61,7 @@ class OperatorRun(Runner):
         # (What is exported is for inference, most of the time, but who trains it may do so with regard to anything.)
         is_exported = is_exporting()
         wanted = tuple(is_exported or (torch.is_grad_enabled() and may_need_grad(row)) for row in rows)
+        own = set(map(id, cell.parameters()))
         written = Written(
             steps=recording.steps,
             message=recording.message,
@@ -76,6 +77,7 @@ class OperatorRun(Runner):
             arity=cell.arity,
             relations=cell.relations,
             wanted=wanted,
+            lasting=tuple(id(row) in own for row in rows),
             keeps=any(wanted) and not is_exported,
         )
         programs(Request(context, x, fields), recording, wanted_of(wanted, written.edges, len(fields)))

@@ -74,6 +74,8 @@ def run(
     written, x = read_once(program), rows[0]
     if not len(x):
         return x.new_empty(0, _width(program)), _nothing(x, int(written.keeps))
+    if written.keeps:
+        rows = [row if lasts else row.clone() for row, lasts in zip(rows, written.lasting, strict=True)]
     runner = runner_of(program, rows, structure, num_graphs, backward, written.keeps)
     fields, done = runner.forwards(rows)
     state = torch.cat(fields, 1) if len(fields) > 1 else fields[0].contiguous()
