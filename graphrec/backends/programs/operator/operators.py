@@ -1,8 +1,10 @@
 """The operators: `graphrec::run`, its reverse, and `graphrec::sinks`, with what torch must know of them.
 
-Only what torch may change for its own purposes is a tensor: the rows, and who depends on whom. All else is in the
-program, a text (see `graphrec.program.written`), so that a graph which contains the operator is complete: it can be
-saved, and run where graphrec is imported.
+What differs from run to run is a tensor: the rows, and who depends on whom. All else is in the program, a text (see
+`graphrec.program.written`), so that a graph which contains the operator is complete. It can be saved (`torch.export`,
+AOTInductor), and runs in any process that has imported a graphrec which reads the text's version, natively or in
+PyTorch; the model's own code is not needed there. Transforms that the operator has no rule for are refused, not
+dropped: forward mode with an error of its own, `torch.func.grad` with torch's. Models themselves never enter it then.
 """
 
 from __future__ import annotations
