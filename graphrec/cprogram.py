@@ -73,6 +73,7 @@ class Op(IntEnum):
     ACCUMULATE = auto()
     ACCUMULATE_PRODUCT = auto()
     ACCUMULATE_MAX = auto()
+    ACCUMULATE_SCALED = auto()
 
 
 # Pointers in arrays are addresses: who fills them in keeps what they point to alive.
@@ -129,6 +130,7 @@ def declare(library: ctypes.CDLL) -> ctypes.CDLL:
     library.graphrec_isa.restype = c_char_p
     library.graphrec_sweep.argtypes = [c_int, structure, *array, *array, *array, c_int, c_int]
     library.graphrec_weight_gradients.argtypes = [c_int, structure, *array, *array, c_int]
+    library.graphrec_gather.argtypes = [c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_int]
     # graphrec_check: as the sweep, then the rows of each buffer, weight gradients, and room for a message
     library.graphrec_check.argtypes = [structure, *array, *array, *array, c_void_p, *array, c_void_p, c_int64]
     return library

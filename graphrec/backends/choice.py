@@ -15,14 +15,13 @@ from torch import Tensor
 from ..cell import Cell
 from ..engine.validate import Context
 from ..schedule import chains
-from .hand_derived import HandDerived
 from .programs import NativePrograms, TorchPrograms
 from .request import Request
 from .runner import Loop, Runner, forced
 from .torch_operators import TorchOperators
 
 # The fastest first. What none of them accepts runs in the loop.
-BACKENDS: tuple[Any, ...] = (NativePrograms, HandDerived, TorchOperators, TorchPrograms)
+BACKENDS: tuple[Any, ...] = (NativePrograms, TorchOperators, TorchPrograms)
 NAMES = (Loop.name, *(backend.name for backend in BACKENDS))
 
 # Called with each choice: the run, the backend's name, and why others refuse, by name.
@@ -78,7 +77,10 @@ def choose(run: Context, x: Tensor, initial: list[Tensor]) -> Runner:
     asked_for, reasons = forced.get(), {}
     request, found = Request(run, x, initial), None
     for backend in BACKENDS:
-        taken = "the loop was asked for" if asked_for == Loop.name else backend.take(request)
+        if asked_for == Loop.name:
+            taken = "the loop was asked for"
+        else:
+            taken = (None if asked_for else backend.gains_nothing(run)) or backend.take(request)
         if isinstance(taken, str):
             reasons[backend.name] = taken
         elif asked_for in (None, backend.name):

@@ -86,7 +86,7 @@ class Request:
     def _not_programmed(self) -> str | None:
         if not self.run.plan.num_nodes:
             return "there are no nodes"
-        if torch._C._len_torch_dispatch_stack() or torch.jit.is_tracing():
+        if torch._C._len_torch_dispatch_stack() or torch._C._is_tracing():
             return "a dispatch mode or a tracer watches each operation"
         if torch.is_autocast_enabled(self.x.device.type):
             return "autocast is on"

@@ -20,6 +20,9 @@ from ..schedule import Sinks, schedule, sinks
 # The backend that was asked for by name; see `running_on`.
 forced: ContextVar[str | None] = ContextVar("backend", default=None)
 
+# So few steps cost no more than the preparations of a faster way.
+FEW_STEPS = 3
+
 
 class Runner:
     """A run, with a method for each part of the state that may be wanted.
@@ -49,6 +52,12 @@ class Runner:
     def describe(cls) -> str:
         """What the backend runs, and with what, on this installation."""
         return cls.about
+
+    @classmethod
+    def gains_nothing(cls, run: Context) -> str | None:
+        """Why the backend is no faster than the loop on such a run, which it does where it is asked to; None: it is."""
+        is_short = len(run.plan.steps) <= FEW_STEPS and run.plan.device.type == "cpu"
+        return f"{len(run.plan.steps)} steps are no faster there" if is_short else None
 
     @property
     def sinks(self) -> Sinks:

@@ -7,15 +7,15 @@
 namespace graphrec {
 namespace {
 
-bool repeats(int op) { return op == REPEAT_EACH || op == REPEAT_ALL; }
+bool repeats(int op) { return op == REPEAT_EACH || op == REPEAT_ALL || op == ACCUMULATE_SCALED; }
 bool reduces(int op) { return op == SUM_EACH || op == SUM_ALL || op == EVERY; }
-bool accumulates(int op) { return op == ACCUMULATE || op == ACCUMULATE_PRODUCT || op == ACCUMULATE_MAX; }
+bool accumulates(int op) { return op >= ACCUMULATE && op <= ACCUMULATE_SCALED; }
 
 int operands_read(int op) {  // a, then b, then c
   switch (op) {
     case SET: return 0;
     case ADD: case SUB: case MUL: case DIV: case MAXIMUM: case MINIMUM: case GREATER: case GREATER_EQUAL: case EQUAL:
-    case SIGMOID_GRAD: case TANH_GRAD: case RELU_GRAD: case ACCUMULATE_PRODUCT: return 2;
+    case SIGMOID_GRAD: case TANH_GRAD: case RELU_GRAD: case ACCUMULATE_PRODUCT: case ACCUMULATE_SCALED: return 2;
     case FMA: case FNMA: case SELECT: return 3;
     default: return 1;
   }
@@ -158,7 +158,7 @@ class Checker {
         has_value[r] = true;
       } else {
         const bool sum = op.d.buffer < e_.num_buffers && e_.buffers[op.d.buffer].place == SUM;
-        if (sum && op.op != ACCUMULATE && op.op != ACCUMULATE_PRODUCT)
+        if (sum && (!accumulates(op.op) || op.op == ACCUMULATE_MAX))
           return fails("operation %d does not add to the sum %d", q, op.d.buffer);
         if (!accumulates(op.op) && !written(op.d)) return false;
         if (!operand(p, i.rows, op.d, d_columns)) return false;

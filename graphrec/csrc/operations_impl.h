@@ -31,6 +31,14 @@ template <int READS, class T, class F> INLINE void along(int64_t count, T* d, co
   store(d + j, f(x, y, READS > 2 ? load(c + j, n) : none), n);
 }
 
+// Rows that are read by an index lie anywhere: those that come soon are asked for.
+constexpr int64_t AHEAD = 6;
+template <class T> INLINE void ask_ahead(const Rows<T>& r, int64_t i, int64_t rows, int64_t width) {
+  if (!r.index || i + AHEAD >= rows) return;
+  const char* from = reinterpret_cast<const char*>(row(r, i + AHEAD));
+  for (int64_t at = 0; at < width * (int64_t)sizeof(T); at += 64) __builtin_prefetch(from + at);
+}
+
 // f over rows; where rows follow each other without gaps, they are one long row.
 template <int READS, class T, class F> INLINE void each(const Operation<T>& o, F f) {
   const int64_t w = o.width;
@@ -38,6 +46,8 @@ template <int READS, class T, class F> INLINE void each(const Operation<T>& o, F
   if (dense && (READS < 3 || is_dense(o.c, w)))
     return along<READS>(o.rows * w, o.d.base, o.a.base, o.b.base, o.c.base, f);
   for (int64_t i = 0; i < o.rows; i++) {
+    if (READS > 0) ask_ahead(o.a, i, o.rows, w);
+    if (READS > 1) ask_ahead(o.b, i, o.rows, w);
     const T *a = READS > 0 ? row(o.a, i) : nullptr, *b = READS > 1 ? row(o.b, i) : nullptr;
     along<READS>(w, row(o.d, i), a, b, READS > 2 ? row(o.c, i) : nullptr, f);
   }
@@ -47,6 +57,8 @@ template <int READS, class T, class F> INLINE void each(const Operation<T>& o, F
 template <int READS, class T, class F> INLINE void accumulate(const Operation<T>& o, F f) {
   if (o.d.index || o.d.stride) {
     for (int64_t i = 0; i < o.rows; i++) {
+      ask_ahead(o.a, i, o.rows, o.width);
+      if (READS > 1) ask_ahead(o.b, i, o.rows, o.width);
       T* d = row(o.d, i);
       along<READS + 1>(o.width, d, (const T*)d, row(o.a, i), READS > 1 ? row(o.b, i) : nullptr, f);
     }
@@ -61,9 +73,24 @@ template <int READS, class T, class F> INLINE void accumulate(const Operation<T>
   }
 }
 
+// d[j] += a[j / k] * b[j], row after row.
+template <class T> static void accumulate_scaled(const Operation<T>& o) {
+  for (int64_t i = 0; i < o.rows; i++) {
+    ask_ahead(o.a, i, o.rows, o.width / o.k);
+    ask_ahead(o.b, i, o.rows, o.width);
+    T* d = row(o.d, i);
+    const T *a = row(o.a, i), *b = row(o.b, i);
+    for (int64_t q = 0; q < o.width / o.k; q++, d += o.k, b += o.k) {
+      const Vector<T> x = all(a[q]);
+      along<2>(o.k, d, (const T*)d, b, b, [=](auto total, auto y, auto) { return total + x * y; });
+    }
+  }
+}
+
 // Operations that change the number of columns.
 template <class T> static void repeat_each(const Operation<T>& o) {
   for (int64_t i = 0; i < o.rows; i++) {
+    ask_ahead(o.a, i, o.rows, o.width / o.k);
     T* d = row(o.d, i);
     const T* a = row(o.a, i);
     for (int64_t q = 0; q < o.width / o.k; q++) {
@@ -170,6 +197,7 @@ template <class T> static void operate_on_rows(const Operation<T>& o) {
     BINARY(RELU_GRAD, b <= zero ? zero : a)
     case ACCUMULATE: accumulate<1>(o, [](V d, V a, V) { return d + a; }); break;
     case ACCUMULATE_PRODUCT: accumulate<2>(o, [](V d, V a, V b) { return d + a * b; }); break;
+    case ACCUMULATE_SCALED: accumulate_scaled(o); break;
     case ACCUMULATE_MAX: accumulate<1>(o, [](V d, V a, V) { return maximum(d, a); }); break;
 #undef UNARY
 #undef BINARY
@@ -190,7 +218,7 @@ template <class T> INLINE void copy_from_dense(const T* from, int64_t rows, int6
     for (int64_t j = 0; j < width; j++) d[j] = from[i * width + j];
   }
 }
-constexpr bool is_accumulation(int op) { return op == ACCUMULATE || op == ACCUMULATE_PRODUCT || op == ACCUMULATE_MAX; }
+constexpr bool is_accumulation(int op) { return op >= ACCUMULATE && op <= ACCUMULATE_SCALED; }
 constexpr bool changes_width(int op) { return op >= REPEAT_EACH && op <= EVERY; }
 
 template <class T> static void operate_on_narrow_rows(const Operation<T>& o) {

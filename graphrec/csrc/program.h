@@ -64,7 +64,8 @@ enum Op {
   // derivatives: of the sigmoid and of tanh by their results;  0 where b <= 0, else a (as in torch where b is NaN)
   SIGMOID_GRAD, TANH_GRAD, RELU_GRAD,   // a * b * (1 - b);  a * (1 - b * b)
   // what is added to d, row by row in order: d += a;  d += a * b;  d = max(d, a) (NaN travels)
-  ACCUMULATE, ACCUMULATE_PRODUCT, ACCUMULATE_MAX,
+  // d[j] += a[j / k] * b[j]   (a has width / k columns)
+  ACCUMULATE, ACCUMULATE_PRODUCT, ACCUMULATE_MAX, ACCUMULATE_SCALED,
   NUM_OPS
 };
 

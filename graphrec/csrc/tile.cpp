@@ -83,7 +83,7 @@ template <class T> struct Tile {
 
   void resolve(const MicroOp& op, const Instruction& chain, int64_t row, typename Scratch<T>::Step& step) const {
     const int64_t width = chain.width, narrow = op.k > 0 ? width / op.k : width;
-    const bool repeats = op.op == REPEAT_EACH || op.op == REPEAT_ALL;
+    const bool repeats = op.op == REPEAT_EACH || op.op == REPEAT_ALL || op.op == ACCUMULATE_SCALED;
     const bool reduces = op.op == SUM_EACH || op.op == SUM_ALL || op.op == EVERY;
     Operation<T>& o = step.operation;
     o.op = op.op;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -80,7 +80,12 @@ def structure_of(parts: dict[str, Any], num_nodes: int, num_graphs: int, **texts
     """The structure of what PyG's `Data` holds by these names, which it shares."""
     found = {field: parts[name] for field, name in PYG_NAMES.items() if name in parts}
     return Structure(
-        num_nodes, parts["edge_index"], graph=parts.get("batch"), num_graphs=num_graphs, **found, **texts
+        num_nodes,
+        parts["edge_index"],
+        graph=cast(Tensor, parts.get("batch")),
+        num_graphs=num_graphs,
+        **found,
+        **texts,
     )
 
 

@@ -1,4 +1,4 @@
-"""From a recording to programs: what each sort of nodes computes, forwards and in reverse, and what stands in memory."""
+"""From a recording to programs: what each sort of nodes computes, forwards and in reverse, and its memory."""
 
 from __future__ import annotations
 
@@ -10,36 +10,40 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from .codes import ZERO, Codes, Value
 from .record import Record, replay
 from .recording import Recording, Sort
 from .reverse import Reverse, SumGradient, WeightGradient
 from .symbols import EDGE, NODE, Columns
-from .values import ZERO, Builder, Codes, Pushing, Value
+from .values import Builder, Pushing
 
 # Of loads: what is read again where it is wanted, and is never kept.
 LOADS = frozenset(("load", "gather", "previous", "captured", "const"))
 # What is another way to read its operand.
 VIEWS = frozenset(("to_edges", "from_index"))
+# What costs less to do again than to keep.
+AGAIN = frozenset(("repeat_each", "repeat_all"))
 
 
 class Wanted(NamedTuple):
     """Of what a run's gradient is wanted.
 
     Attributes:
-        x, initial: of the input, and of the initial state.
+        x: of the input.
+        initial: of which fields of the initial state.
         edges: of these, `"edge_attr"` and `"edge_weight"`.
         captured: of each captured tensor.
     """
 
     x: bool
-    initial: bool
+    initial: tuple[str, ...]
     edges: tuple[str, ...]
     captured: tuple[bool, ...]
 
     @property
     def anything(self) -> bool:
         """Whether there is a reverse at all."""
-        return self.x or self.initial or bool(self.edges) or any(self.captured)
+        return self.x or bool(self.initial) or bool(self.edges) or any(self.captured)
 
 
 @dataclass(eq=False)
@@ -86,7 +90,7 @@ class Part:
             if value.number in seen:
                 continue
             seen[value.number] = value
-            if given is None or not given(value) or value.op in VIEWS:
+            if given is None or not given(value) or value.op in VIEWS or value.op in AGAIN:
                 waiting.extend(self.operands(value))
         return [seen[number] for number in sorted(seen)]
 
@@ -98,7 +102,7 @@ class Part:
         roots = [*self.reverse_stores.values(), *self.reverse_adds.values(), *gradients]
         values = [value for codes in roots for value in self.values_in(codes)]
         found = self.needed(values, lambda value: value.number < self.split)
-        return [v for v in found if v.number < self.split and v.op not in LOADS and v.op not in VIEWS]
+        return [v for v in found if v.number < self.split and v.op not in (LOADS | VIEWS | AGAIN)]
 
 
 @dataclass(eq=False)
@@ -129,11 +133,6 @@ class CellProgram:
     wanted: Wanted
     has_kinds: bool
 
-    @property
-    def sent(self) -> tuple[str, ...]:
-        """The memory that nodes leave for others."""
-        return tuple(dict.fromkeys((*self.pulled, *self.read_before)))
-
 
 def compile_cell(
     recording: Recording,
@@ -151,7 +150,7 @@ def compile_cell(
         fields: the shape of each field of the state.
         before: the same of the initial state, where there is one.
         x_shape: of a row of x.
-        how: `dtype`, and `grain`, see `Builder`.
+        how: `dtype`, and `grain`, see `Builder`; `is_one_round`: there is one round, and no other that reads it.
     """
     return _Compiler(recording, wanted, fields, before, x_shape, **how).program()
 
@@ -166,7 +165,9 @@ class _Compiler:
         x_shape: tuple[int, ...],
         dtype: torch.dtype,
         grain: int | None,
+        is_one_round: bool,
     ) -> None:
+        self.is_one_round = is_one_round
         self.recording, self.wanted, self.fields, self.x_shape = recording, wanted, fields, x_shape
         self.dtype, self.grain = dtype, grain
         self.is_sync = recording.project is not None
@@ -209,6 +210,7 @@ class _Compiler:
             self.widths["projected"] = rows.array.size
             project.split = len(project.b.values)
         if self.wanted.anything:
+            self._find_carrying([*parts.values(), boundary])
             for part in (*parts.values(), boundary):
                 self._reverse(part, is_boundary=part is boundary)
             if project is not None:
@@ -276,11 +278,14 @@ class _Compiler:
         for name, columns in zip(self.fields, self._replay(part, record), strict=True):
             part.stores[f"state.{name}"] = np.ascontiguousarray(columns.array).reshape(-1)
 
+    def _sends(self, part: Part) -> bool:
+        """Whether anybody reads what a part makes: after the only round nobody does."""
+        return part is self.sends_first or not self.is_one_round
+
     def _send(self, part: Part) -> None:
         """What others read of these nodes, beside their state."""
         made = {name: codes for name, codes in part.stores.items() if name.startswith(("state.", "first."))}
-        sends = part is self.sends_first if self.first else True
-        if not sends:  # after the only round nobody reads
+        if not self._sends(part):
             return
         if self.recording.message is not None:
             state = {f"state.{name}": made[self._given(name)] for name in self.fields}
@@ -303,17 +308,27 @@ class _Compiler:
 
     # -------------------------------------------------------------------------------------------- in reverse
 
+    def _find_carrying(self, parts: list[Part]) -> None:
+        """Which memory depends on anything whose gradient is wanted: perhaps only through what other nodes send."""
+        self.carrying: set[str] = set()
+        found = -1
+        while found < len(self.carrying):
+            found = len(self.carrying)
+            for part in parts:
+                r = Reverse(part.b, self._wants)
+                self.carrying |= {name for name, codes in part.stores.items() if r.any_needs(codes)}
+
     def _wants(self, value: Value) -> bool:
         if value.op == "captured":
             return self.wanted.captured[value.count]
         if value.op in ("gather", "previous"):
-            return True
+            return value.field in self.carrying
         name = value.field
         if name == "x":
             return self.wanted.x
-        if name.startswith("own."):
-            return self.wanted.initial
-        return name.startswith(("state.", "first.")) or name == "projected" or name in self.wanted.edges
+        if name.startswith(("own.", "state.", "first.")):
+            return name.partition(".")[2] in self.wanted.initial
+        return name == "projected" or name in self.wanted.edges
 
     def _reverse(self, part: Part, is_boundary: bool) -> None:
         b, r = part.b, Reverse(part.b, self._wants)
@@ -323,13 +338,15 @@ class _Compiler:
             memory = f"state.{name}"
             if is_boundary and (not self.is_sync or name in self.first):
                 continue
+            if memory not in self.carrying:
+                continue
             outside = f"back.{memory}" if self.is_sync else f"grad.{memory}"
             r.add(part.stores[memory], self._gradient(b, outside, self.widths[memory]))
-        for name in self.read_before:
-            if not name.startswith("state.") and name in part.stores:
+        for name in self.read_before if self._sends(part) else ():
+            if not name.startswith("state.") and name in part.stores and name in self.carrying:
                 r.add(part.stores[name], self._gradient(b, f"back.{name}", self.widths[name]))
-        for name in self.pulled:
-            if name in part.stores:
+        for name in self.pulled if self._sends(part) else ():
+            if name in part.stores and name in self.carrying:
                 r.add(part.stores[name], self._pull(b, name))
         r.run(forward)
         self._collect(part, r, is_boundary)
@@ -353,18 +370,18 @@ class _Compiler:
             return np.full(self.widths[name], ZERO) if value is None else r.of(value)
 
         if is_boundary:
-            for name in self.fields:
+            for name in self.wanted.initial:
                 given = self._given(name)
                 part.reverse_stores[f"d.initial.{name}"] = of("load", given)
                 self.widths[f"d.initial.{name}"] = self.widths[given]
         else:
             if b.has_edges:
-                for name in self.pulled:
+                for name in filter(self.carrying.__contains__, self.pulled):
                     part.reverse_stores[f"edge.{name}"] = of("gather", name)
             names = (
                 [f"state.{name}" for name in self.fields if name not in self.first] if self.is_sync else []
             )
-            for name in dict.fromkeys((*names, *self.read_before)):
+            for name in filter(self.carrying.__contains__, dict.fromkeys((*names, *self.read_before))):
                 part.reverse_stores[f"back.{name}"] = of("previous", name)
             if self.wanted.x and not self.is_sync:
                 part.reverse_stores["d.x"] = (
@@ -375,7 +392,7 @@ class _Compiler:
                 part.reverse_adds["d.projected"] = of("load", "projected")
                 self.widths["d.projected"] = self.widths["projected"]
             if self.wanted.initial:
-                for name in self.fields:
+                for name in self.wanted.initial:
                     if f"own.{name}" in self.widths:
                         part.reverse_stores[f"d.own.{name}"] = of("load", f"own.{name}")
                         self.widths[f"d.own.{name}"] = self.widths[f"own.{name}"]
@@ -397,6 +414,7 @@ class _Compiler:
         r.run(part.b.values[: part.split])
         if self.wanted.x:
             loads = [v for v in part.b.values[: part.split] if v.op == "load"]
-            part.reverse_stores["d.x"] = r.of(loads[0]) if loads else np.full(math.prod(self.x_shape), ZERO)
-            self.widths["d.x"] = math.prod(self.x_shape)
+            if loads and (r.of(loads[0]) != ZERO).any():
+                part.reverse_stores["d.x"] = r.of(loads[0])
+                self.widths["d.x"] = math.prod(self.x_shape)
         part.weights, part.sums = r.weights, r.sums

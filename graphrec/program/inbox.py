@@ -104,5 +104,5 @@ class RecordedInbox(Inbox):
         def fetch(name: str) -> Any:
             return self.by_slot(getattr(self, name), count)[:, slot]
 
-        one_each = self._step._replace(edges=slice(0, self.num_nodes), degree=1)  # type: ignore[arg-type]
+        one_each = self._step._replace(edges=slice(0, self.num_nodes), degree=1)
         return _OneEach(self._plan, one_each, self._of_sources, fetch, self._like)

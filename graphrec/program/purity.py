@@ -29,19 +29,19 @@ def check_pure(cell: nn.Module) -> None:
 class Traces:
     """What a cell consists of before it is called, to find out what the call has changed, and to put it back."""
 
-    def __init__(self, cell: nn.Module) -> None:
-        self._cell = cell
+    def __init__(self, cell: nn.Module, modules: list[nn.Module]) -> None:
+        self._cell, self._modules = cell, modules
         with untraced():
             self._random = torch.get_rng_state()
-        self._attributes = [(module, _attributes(module)) for module in cell.modules()]
+        self._attributes = [(module, _attributes(module)) for module in modules]
         self._copies = [
             (buffer, buffer.clone())
-            for module in cell.modules()
+            for module in modules
             for buffer in module._buffers.values()
             if buffer is not None and (buffer.numel() <= _LARGE or module not in _seen)
         ]
-        self._versions = _versions(cell)
-        _seen.update(module for module, _ in self._attributes)
+        self._versions = _versions(modules)
+        _seen.update(modules)
 
     def check(self) -> None:
         """Refuse a call that has left traces, which are removed."""
@@ -62,7 +62,7 @@ class Traces:
                 torch.set_rng_state(self._random)
         if draws:
             reason = "the cell draws random numbers"
-        if self._versions != _versions(self._cell):
+        if self._versions != _versions(self._modules):
             with torch.no_grad():
                 for buffer, copy in self._copies:
                     buffer.copy_(copy)
@@ -78,8 +78,14 @@ class Traces:
         return reason
 
 
-def _versions(cell: nn.Module) -> list[Any]:
-    return [(id(tensor), tensor._version) for tensor in (*cell.parameters(), *cell.buffers())]
+def _versions(modules: list[nn.Module]) -> list[Any]:
+    return [
+        (id(tensor), tensor._version)
+        for module in modules
+        for tensors in (module._parameters, module._buffers)
+        for tensor in tensors.values()
+        if tensor is not None
+    ]
 
 
 def _attributes(module: nn.Module) -> dict[str, tuple[Any, Any]]:

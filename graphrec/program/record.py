@@ -16,7 +16,7 @@ from .operations import OPERATIONS
 from .symbols import EDGE, NODE, ROWS, Columns, NotRecordable, Rows, Symbol
 
 # Where torch's functions are found, to be sure that a name means what it says.
-_HOMES: tuple[Any, ...] = (torch, Tensor, F, torch._C._nn, torch.special, torch._VF)
+_HOMES: tuple[Any, ...] = (torch, Tensor, F, torch._C._nn, torch.special, torch._VF)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @functools.cache
@@ -42,6 +42,9 @@ class Shapes:
 
     def ew(self, op: str, *arrays: np.ndarray, imm: float | None = None) -> np.ndarray:
         """An elementwise operation."""
+        first = arrays[0]
+        if len(arrays) == 1 or (len(arrays) == 2 and first.shape == arrays[1].shape):
+            return first
         return _broadcast(*(array.shape for array in arrays))
 
     def product(self, rows: str, a: np.ndarray, weight: np.ndarray, bias: Any) -> np.ndarray:
@@ -141,20 +144,36 @@ class Record:
             raise NotRecordable(f"{name} {what}")
         if kwargs.get("out") is not None:
             raise NotRecordable(f"{name} writes into a tensor")
+        columns: list[Any] = []
+        names: list[Any] = []
+        for value in args:
+            kind = type(value)
+            if kind is Symbol and value._record is self:
+                columns.append(value.columns)
+                names.append(_REFERENCES[value.number])
+            elif kind in _PLAIN_ARGUMENTS:
+                columns.append(value)
+                names.append(value)
+            else:
+                columns.append(self._columns(value))
+                names.append(self._names(value))
+        if not kwargs:
+            return self._noted((name, tuple(names)), operation(self._shapes, *columns))
         made = operation(
-            self._shapes, *self._columns(args), **{k: self._columns(v) for k, v in kwargs.items()}
+            self._shapes, *columns, **{key: self._columns(value) for key, value in kwargs.items()}
         )
-        entry = (name, self._names(args))
-        if kwargs:
-            entry = (*entry, tuple((k, self._names(kwargs[k])) for k in sorted(kwargs)))
-        return self._noted(entry, made)
+        return self._noted(
+            (name, tuple(names), tuple((key, self._names(kwargs[key])) for key in sorted(kwargs))), made
+        )
 
     def _noted(self, entry: tuple[Any, ...], made: Any) -> Any:
         self.entries.append(entry)
-        several = isinstance(made, list)
-        symbols = [self._symbol(columns) for columns in (made if several else [made])]
-        if self._with_grad and not torch.is_grad_enabled() and entry[0] != "detach":
-            symbols = [self._noted(("detach", (f"%{s.number}",)), s.columns) for s in symbols]
+        several = type(made) is list
+        symbols = [self._symbol(columns) for columns in (made if several else (made,))]
+        if self._with_grad and not torch.is_grad_enabled():
+            raise NotRecordable(
+                "gradients are turned off in the cell, or a function of its own has its own gradient"
+            )
         return symbols if several else symbols[0]
 
     def _symbol(self, columns: Columns) -> Symbol:
@@ -191,7 +210,7 @@ class Record:
     def _names(self, value: Any) -> Any:
         """Arguments as entries hold them, which can be hashed."""
         if isinstance(value, Symbol):
-            return f"%{value.number}"
+            return _REFERENCES[value.number]
         if isinstance(value, Tensor):
             return f"@{self.captured.number(value)}"
         if isinstance(value, tuple | list):
@@ -204,6 +223,18 @@ class Record:
 
 
 _PLAIN = (Tensor, torch.nn.Parameter)
+_PLAIN_ARGUMENTS = frozenset((int, float, bool, str, type(None)))
+
+
+class _References(dict[int, str]):
+    """The names of entries' results."""
+
+    def __missing__(self, number: int) -> str:
+        self[number] = f"%{number}"
+        return self[number]
+
+
+_REFERENCES = _References()
 
 _names: dict[Any, str | None] = {}
 

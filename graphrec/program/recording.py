@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..cell import OF_EDGES, Cell, Own
+from ..cell import OF_EDGES, Own
 from ..engine.validate import Context
 from ..schedule import DeferredSchedule, Schedule, parts
 from ..schedule.derived import derived
@@ -93,8 +93,9 @@ def record_cell(run: Context, x: Tensor, initial: Sequence[Tensor]) -> Recording
         NotRecordable: it does what no program can say; nothing of it has happened then.
     """
     check_pure(run.cell)
-    _check_modules(run.cell)
-    traces = Traces(run.cell)
+    modules = list(run.cell.modules())
+    _check_modules(modules)
+    traces = Traces(run.cell, modules)
     try:
         made = _Recorder(run, x, initial).recording()
     except NotRecordable:
@@ -107,8 +108,8 @@ def record_cell(run: Context, x: Tensor, initial: Sequence[Tensor]) -> Recording
     return made
 
 
-def _check_modules(cell: Cell) -> None:
-    for module in cell.modules():
+def _check_modules(modules: list[nn.Module]) -> None:
+    for module in modules:
         if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
             raise NotRecordable(f"a hook on {type(module).__name__}")
         if isinstance(module, torch.jit.ScriptModule):
@@ -154,7 +155,7 @@ class _Recorder:
                 steps[of_kind, False] = self._record(
                     lambda r, which=which: self._step(r, which), has_edges=False
                 )
-        fields = () if message is None else self.run.cell.Message._fields
+        fields = () if message is None else tuple(self.message_shapes)
         key = (
             self.is_sync,
             fields,
@@ -176,9 +177,12 @@ class _Recorder:
         return record
 
     def _project(self, record: Record) -> None:
-        rows = self.run.cell.project(record.input("x", NODE, self.x.shape[1:]))
+        rows = self.run.cell.project(self._x(record))
         record.end([_symbol(rows, "project")])
-        self.projected = rows.columns.array.shape
+        self.projected = rows.columns.array.shape  # type: ignore[attr-defined]
+
+    def _x(self, record: Record) -> Any:
+        return record.input("x", NODE, self.x.shape[1:])
 
     def _message(self, record: Record) -> None:
         run = self.run
@@ -196,7 +200,7 @@ class _Recorder:
         if self.is_sync:
             x: Any = record.input("projected", NODE, self.projected)
         else:
-            x = _symbol(run.cell.project(record.input("x", NODE, self.x.shape[1:])), "project")
+            x = _symbol(run.cell.project(self._x(record)), "project")
 
         def look(name: str) -> Any:
             if name in OF_EDGES:

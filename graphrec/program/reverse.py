@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .codes import DETACHED, ZERO, Codes, Value, even_blocks
 from .symbols import NODE, NotRecordable
-from .values import DETACHED, ZERO, Builder, Codes, Value, even_blocks
+from .values import Builder
 
 
 class WeightGradient(NamedTuple):
@@ -69,11 +70,12 @@ class Reverse:
             else:
                 found = any(self.needs(ref.value) for ref in value.args if not ref.detached)
                 for codes in (value.a, value.weight, value.bias):
-                    found = found or (codes is not None and self._any_needs(codes))
+                    found = found or (codes is not None and self.any_needs(codes))
             self._needs[value.number] = found
         return found
 
-    def _any_needs(self, codes: Codes) -> bool:
+    def any_needs(self, codes: Codes) -> bool:
+        """Whether any of these columns does."""
         flat = codes.reshape(-1)
         firsts = flat[np.flatnonzero(np.diff(flat >> 32, prepend=-2))]
         return any(code != ZERO and not code & DETACHED and self.needs(self.b.value(code)) for code in firsts)
@@ -111,15 +113,17 @@ class Reverse:
             raise NotRecordable(f"{op} has no derivative here")
 
     def _undo_product(self, value: Value, g: Codes) -> None:
-        assert value.a is not None and value.weight is not None and value.rows is not None
+        assert value.a is not None
+        assert value.weight is not None
+        assert value.rows is not None
         there = g != ZERO
         if value.bias is not None:
             self.add(value.bias[there], g[there])
         weight, g = value.weight[:, there], g[there]
-        if self._any_needs(weight) and len(g):
+        if self.any_needs(weight) and len(g):
             for start, stop in even_blocks(weight)[1]:
                 self.weights.append(WeightGradient(weight[:, start:stop], value.a, g[start:stop], value.rows))
-        if self._any_needs(value.a):
+        if self.any_needs(value.a):
             self.add(value.a, self.b.multiplied(value.rows, g, np.ascontiguousarray(weight.T)))
 
 
@@ -206,9 +210,9 @@ def _sub(r: Reverse, value: Value, g: Codes, y: Codes, a: Codes, b: Codes) -> No
 
 @_rule("mul")
 def _mul(r: Reverse, value: Value, g: Codes, y: Codes, a: Codes, b: Codes) -> None:
-    if r._any_needs(a):
+    if r.any_needs(a):
         r.add(a, r.b.ew("mul", g, b))
-    if r._any_needs(b):
+    if r.any_needs(b):
         r.add(b, r.b.ew("mul", g, a))
 
 
@@ -216,7 +220,7 @@ def _mul(r: Reverse, value: Value, g: Codes, y: Codes, a: Codes, b: Codes) -> No
 def _div(r: Reverse, value: Value, g: Codes, y: Codes, a: Codes, b: Codes) -> None:
     share = r.b.ew("div", g, b)
     r.add(a, share)
-    if r._any_needs(b):
+    if r.any_needs(b):
         r.add(b, r.b.ew("neg", r.b.ew("mul", share, y)))
 
 

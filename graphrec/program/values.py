@@ -1,9 +1,4 @@
-"""A program's values: what is computed for each row of nodes or of edges, and how it simplifies itself.
-
-A tensor `[rows, ...]` is an array of *codes*, one for each column, which say of which value it is which column. So views
-(split, cat, reshape, transpose, expand, …) are operations on that array, and cost nothing when a program runs. Zero is a
-code, and so the program of nodes without edges is that of the others, after simplification.
-"""
+"""A program's values: what is computed for each row of nodes or of edges, and how it simplifies itself."""
 
 from __future__ import annotations
 
@@ -15,80 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from .codes import COLUMN, DETACHED, JUMP, SHIFT, VALUE, ZERO, Codes, Ref, Value, even_blocks
 from .symbols import EDGE, NODE, NotRecordable
-
-SHIFT = 32
-ZERO = -1
-DETACHED = 1 << 60  # a code with this bit is read without a gradient
-_JUMP = 1 << 40
-_COLUMN = (1 << SHIFT) - 1
-_VALUE = (1 << 28) - 1
-
-Codes = np.ndarray  # of int64
-
-
-class Value:
-    """What is computed for each row of a kind, `width` columns; see `Builder` for the operations.
-
-    Attributes:
-        number: in the order of computation.
-        rows: `NODE`, `EDGE`, or None for what has no rows: a captured tensor, a number.
-        op: the operation.
-        args: what it reads, as pieces of other values.
-        imm, count: a number and a count that some operations have.
-        field: the memory that is read, for loads.
-        a, weight, bias: the codes of a product's operands.
-    """
-
-    __slots__ = ("a", "args", "bias", "count", "field", "imm", "number", "op", "rows", "weight", "width")
-
-    def __init__(
-        self, number: int, rows: str | None, width: int, op: str, args: Sequence[Ref] = (), **more: Any
-    ):
-        self.number, self.rows, self.width, self.op, self.args = number, rows, width, op, list(args)
-        self.imm, self.count, self.field = more.get("imm"), more.get("count", 0), more.get("field")
-        self.a, self.weight, self.bias = more.get("a"), more.get("weight"), more.get("bias")
-
-    @property
-    def codes(self) -> Codes:
-        """Of its columns."""
-        return (self.number << SHIFT) + np.arange(self.width)
-
-    def __repr__(self) -> str:
-        more = [f"{k}={v}" for k in ("imm", "count", "field") if (v := getattr(self, k)) not in (None, 0)]
-        return f"%{self.number}:{self.rows}[{self.width}] = {self.op}({', '.join(map(str, self.args))}) {' '.join(more)}"
-
-
-class Ref(NamedTuple):
-    """Columns `column`, `column + step`, … of a value."""
-
-    value: Value
-    column: int
-    step: int
-    width: int
-    detached: bool = False
-
-    @property
-    def codes(self) -> Codes:
-        """Of these columns."""
-        base = (self.value.number << SHIFT) + self.column + (DETACHED if self.detached else 0)
-        return base + np.arange(self.width) * self.step
-
-    @property
-    def key(self) -> tuple[int, ...]:
-        """What it is."""
-        return (self.value.number, self.column, self.step, self.width)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether these are all columns, in order."""
-        return self.width == self.value.width and self.column == 0 and (self.step == 1 or self.width == 1)
-
-    def __str__(self) -> str:
-        return f"%{self.value.number}[{self.column}:{self.column + self.width}]" + (
-            "" if self.step == 1 else f"*{self.step}"
-        )
-
 
 # What an elementwise operation makes of numbers.
 _NUMPY: dict[str, Any] = {
@@ -133,8 +56,26 @@ _NUMPY: dict[str, Any] = {
     "relu_grad": lambda g, y: g * (y > 0),
 }
 # A zero as an operand of these gives zero: as the first, or as the second.
-_ZERO_FIRST = frozenset(("mul", "div", "neg", "mul_imm", "square", "sqrt", "abs", "sign", "tanh", "relu", "sin", "erf", "expm1", "log1p",
-                         "sigmoid_grad", "tanh_grad", "relu_grad"))  # fmt: skip
+_ZERO_FIRST = frozenset(
+    (
+        *(
+            "mul",
+            "div",
+            "neg",
+            "mul_imm",
+            "square",
+            "sqrt",
+            "abs",
+            "sign",
+            "tanh",
+            "relu",
+            "sin",
+            "erf",
+            "expm1",
+        ),
+        *("log1p", "sigmoid_grad", "tanh_grad", "relu_grad"),
+    )
+)
 _WITH_NUMBER = {  # operations whose second operand is one number for all rows
     "add": ("add_imm", lambda c: c),
     "sub": ("add_imm", lambda c: -c),
@@ -147,6 +88,8 @@ _WITH_NUMBER = {  # operations whose second operand is one number for all rows
 }
 # More pieces than these of an operand that repeats itself are made a value of their own.
 _FEW = 8
+# Sums of so few columns are additions, unless they are sums of neighbours for several columns at once.
+_SHORT = 4
 
 
 class Pushed(NamedTuple):
@@ -223,7 +166,7 @@ class Builder:
 
     def value(self, code: Any) -> Value:
         """Of a code."""
-        return self.values[(int(code) >> SHIFT) & _VALUE]
+        return self.values[(int(code) >> SHIFT) & VALUE]
 
     def load(self, field: str, rows: str, width: int, op: str = "load") -> Codes:
         """Memory of the run; `op` is load, gather (of each edge's source) or previous (of the round before)."""
@@ -252,13 +195,13 @@ class Builder:
         flat = [np.ascontiguousarray(array).reshape(-1) for array in arrays]
         size = flat[0].size
         step = np.stack([np.diff(codes) for codes in flat])
-        step[np.stack([(codes[1:] >> SHIFT) != (codes[:-1] >> SHIFT) for codes in flat])] = _JUMP
+        step[np.stack([(codes[1:] >> SHIFT) != (codes[:-1] >> SHIFT) for codes in flat])] = JUMP
         goes_on = (step[:, 1:] == step[:, :-1]).all(0)
         ends = [*np.flatnonzero(~goes_on).tolist(), size - 2]
         start = 0
         while start < size:
             stop = start + 1
-            if stop < size and not (step[:, start] == _JUMP).any():
+            if stop < size and not (step[:, start] == JUMP).any():
                 stop = ends[bisect_left(ends, start)] + 2
                 if stop == start + 2 and not ((step[:, start] == 0) | (step[:, start] == 1)).all():
                     stop = start + 1  # two columns apart are no stretch
@@ -272,7 +215,7 @@ class Builder:
         if first == ZERO:
             return None
         step = int(codes[1]) - first if codes.size > 1 else 1
-        return Ref(self.value(first), first & _COLUMN, step, codes.size, bool(first & DETACHED))
+        return Ref(self.value(first), first & COLUMN, step, codes.size, bool(first & DETACHED))
 
     # -------------------------------------------------------------------------------------------- elementwise
 
@@ -290,7 +233,14 @@ class Builder:
 
     def _unrepeated(self, array: Codes) -> Codes:
         """An array of many pieces that repeat one another as a value of its own."""
-        if array.ndim < 2 or array.size <= _FEW:
+        if array.ndim < 2:
+            return array
+        is_wide = array.shape[-1] > 1 and array.size > array.shape[-1]
+        if self.grain is not None and is_wide and (array == array[..., :1]).all():
+            made = self._repeated(array[..., 0].reshape(-1), array.shape[-1], "repeat_each")
+            if made is not None:
+                return made.reshape(array.shape)
+        if array.size <= _FEW:
             return array
         flat = np.ascontiguousarray(array).reshape(-1)
         step = np.diff(flat)
@@ -380,28 +330,28 @@ class Builder:
         if not count:
             return np.full(shape, ZERO)
         last = np.transpose(array, [*kept, *axes]).reshape(-1, count)  # [rest, count]
-        if count > 4:
-            for op, flat in (("sum_each", last.reshape(-1)), ("sum_all", last.T.reshape(-1))):
-                pieces = list(self.runs(flat)) if len(last) == 1 or op == "sum_all" or last.size else []
-                if len(pieces) == 1 and (ref := pieces[0][2][0]) is not None and ref.step == 1:
-                    return self._sum(op, ref, count).reshape(shape)
-            if len(last) <= 64:
-                rows = []
-                for line in last:
-                    pieces = [ref for _, _, (ref,) in self.runs(line) if ref is not None]
-                    parts = [
-                        self._sum("sum_each", ref, ref.width) if ref.step == 1 else self._scaled(ref)
-                        for ref in pieces
-                    ]
-                    total = np.full(1, ZERO)
-                    for part in parts:
-                        total = self.ew("add", total, part)
-                    rows.append(total)
-                return np.concatenate(rows).reshape(shape)
+        is_short = count <= _SHORT
+        ways = [("sum_each", last.reshape(-1)), ("sum_all", last.T.reshape(-1))]
+        for op, flat in (
+            ways[: 1 if is_short else 2] if count > 1 and not (is_short and len(last) == 1) else ()
+        ):
+            pieces = list(self.runs(flat))
+            if len(pieces) == 1 and (ref := pieces[0][2][0]) is not None and ref.step == 1:
+                return self._sum(op, ref, count).reshape(shape)
+        if not is_short and len(last) <= 64:
+            return np.concatenate([self._sum_of_line(line) for line in last]).reshape(shape)
         total = last[:, 0]
         for column in last.T[1:]:
             total = self.ew("add", total, column)
         return total.reshape(shape)
+
+    def _sum_of_line(self, line: Codes) -> Codes:
+        total = np.full(1, ZERO)
+        for _, _, (ref,) in self.runs(line):
+            if ref is not None:
+                part = self._sum("sum_each", ref, ref.width) if ref.step == 1 else self._scaled(ref)
+                total = self.ew("add", total, part)
+        return total
 
     def _sum(self, op: str, ref: Ref, count: int) -> Codes:
         if ref.value.rows is None:
@@ -573,26 +523,3 @@ class Builder:
 def _of(ref: Ref | None) -> Codes:
     assert ref is not None
     return ref.codes
-
-
-def even_blocks(weight: Codes) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Cuts of a matrix of codes into stretches of rows and of columns with even steps within one tensor."""
-    return _stretches(weight[:, 0]), _stretches(weight[0])
-
-
-def _stretches(line: Codes) -> list[tuple[int, int]]:
-    if len(line) < 2:
-        return [(0, len(line))]
-    step = np.diff(line)
-    found, start = [], 0
-    while start < len(line):
-        if start == len(line) - 1:
-            found.append((start, start + 1))
-            break
-        same = np.flatnonzero(step[start:] != step[start])
-        stop = len(line) if not len(same) else start + int(same[0]) + 1
-        if (line[start] >> SHIFT) != (line[stop - 1] >> SHIFT):
-            stop = start + 1
-        found.append((start, stop))
-        start = stop
-    return found

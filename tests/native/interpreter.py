@@ -73,9 +73,12 @@ ACCUMULATING = {
     Op.ACCUMULATE: (np.add, lambda a: a),
     Op.ACCUMULATE_PRODUCT: (np.add, lambda a, b: a * b),
     Op.ACCUMULATE_MAX: (np.maximum, lambda a: a),
+    Op.ACCUMULATE_SCALED: (np.add, lambda a, b: a * b),
 }
+NARROW_FIRST = (Op.REPEAT_EACH, Op.REPEAT_ALL, Op.ACCUMULATE_SCALED)
 ARITY = {op: f.__code__.co_argcount for op, f in OF_SEVERAL.items() if hasattr(f, "__code__")}
 ARITY |= {Op.MAXIMUM: 2, Op.MINIMUM: 2, Op.ACCUMULATE: 1, Op.ACCUMULATE_PRODUCT: 2, Op.ACCUMULATE_MAX: 1}
+ARITY[Op.ACCUMULATE_SCALED] = 2
 ARITY |= dict.fromkeys([*UNARY, *RESHAPING], 1) | {Op.SET: 0}
 
 
@@ -126,8 +129,9 @@ class Interpreter:
     def operate(self, op, k, imm, d, a, b, c, own, width, round) -> None:
         op = Op(op)
         narrow = width // k if k else width
-        repeats = op in (Op.REPEAT_EACH, Op.REPEAT_ALL)
-        read = [self.read(o, own, narrow if repeats else width, round) for o in (a, b, c)[: ARITY[op]]]
+        widths = (narrow if op in NARROW_FIRST else width, width, width)
+        given = zip((a, b, c)[: ARITY[op]], widths, strict=False)
+        read = [self.read(o, own, columns, round) for o, columns in given]
         with np.errstate(all="ignore"):
             if op == Op.SET:
                 self.write(d, own, np.full((len(own), width), imm, self.dtype), round)
@@ -139,6 +143,8 @@ class Interpreter:
                 self.write(d, own, RESHAPING[op](read[0], k), round)
             else:
                 combine, value = ACCUMULATING[op]
+                if op == Op.ACCUMULATE_SCALED:
+                    read[0] = np.repeat(read[0], k, axis=1)
                 numbers, where = self.at(d, own, width, round)
                 combine.at(numbers, where, value(*read))
 

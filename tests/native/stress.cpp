@@ -290,7 +290,7 @@ template <class T> struct Plain {
   }
   void operate(const MicroOp& op, int64_t row, int32_t width, int64_t round) {
     const int32_t narrow = op.k ? width / op.k : width;
-    const bool repeats = op.op == REPEAT_EACH || op.op == REPEAT_ALL, reduces = op.op == SUM_EACH || op.op == SUM_ALL;
+    const bool repeats = op.op == REPEAT_EACH || op.op == REPEAT_ALL || op.op == ACCUMULATE_SCALED, reduces = op.op == SUM_EACH || op.op == SUM_ALL;
     const auto of = [&](const Operand& o, int32_t columns) -> T* {
       if (o.buffer == NO_OPERAND) return nullptr;
       if (o.buffer >= 0) return cell(o, row, columns, round);
@@ -312,6 +312,7 @@ template <class T> struct Plain {
       else if (op.op == REPEAT_ALL) d[j] = a[j % narrow];
       else if (op.op == ACCUMULATE) d[j] += a[j];
       else if (op.op == ACCUMULATE_PRODUCT) d[j] += a[j] * b[j];
+      else if (op.op == ACCUMULATE_SCALED) d[j] += a[j / op.k] * b[j];
       else if (op.op == ACCUMULATE_MAX) d[j] = std::max(d[j], a[j]);
       else d[j] = (T)value(op.op, a[j], b ? b[j] : 0, e ? e[j] : 0, (T)op.imm);
     }

@@ -8,7 +8,7 @@ import torch
 
 from graphrec.cprogram import GLOBAL, IN_EDGES, NODES, OUT_EDGES, SUM, TILE_IN_EDGES, TILE_NODES, Op
 from tests.native.case import Call, Case, Structure, chain, micro, register
-from tests.native.interpreter import ACCUMULATING, ARITY, RESHAPING, Interpreter
+from tests.native.interpreter import ACCUMULATING, ARITY, NARROW_FIRST, RESHAPING, Interpreter
 from tests.tolerances import assert_close
 
 TRIALS = 12
@@ -32,7 +32,7 @@ class Trial:
         self.rows = nodes if self.kind == NODES else edges
         own = [np.arange(nodes), ends[1], ends[0][self.s.by_source]][self.kind]  # each row's node
         self.own_node = self.case.index(own)
-        self.k = int(random.integers(1, 9)) if op in RESHAPING else 0
+        self.k = int(random.integers(1, 9)) if op in (*RESHAPING, Op.ACCUMULATE_SCALED) else 0
         self.width = (
             int(random.integers(1, 71)) if not self.k else self.k * int(random.integers(1, 71 // self.k))
         )
@@ -98,7 +98,7 @@ class Trial:
     def destination(self, columns):
         """One that is written, and what begins the chain, what follows it in the chain, what comes after the chain."""
         ways = ["own", "split", "index", "register", "tile"] + (
-            ["sum"] if self.op in (Op.ACCUMULATE, Op.ACCUMULATE_PRODUCT) else []
+            ["sum"] if self.op in (Op.ACCUMULATE, Op.ACCUMULATE_PRODUCT, Op.ACCUMULATE_SCALED) else []
         )
         way = self.random.choice(ways)
         if way == "sum":
@@ -126,8 +126,8 @@ class Trial:
     def build(self):
         op, k, width = self.op, self.k, self.width
         narrow = width // k if k else width
-        repeats = op in (Op.REPEAT_EACH, Op.REPEAT_ALL)
-        operands = [self.operand(narrow if repeats else width) for _ in range(ARITY[op])]
+        repeats = op in NARROW_FIRST
+        operands = [self.operand(narrow if repeats and not q else width) for q in range(ARITY[op])]
         before = list(itertools.chain.from_iterable(more for _, more in operands))
         d, start, more, after = self.destination(narrow if op in RESHAPING and not repeats else width)
         if after:

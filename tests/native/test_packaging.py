@@ -155,7 +155,10 @@ def test_backends_names_all_there_are():
 @pytest.mark.usefixtures("fresh_loader")
 def test_backends_describes_the_library(monkeypatch):
     monkeypatch.setattr(clib, "instruction_set", lambda: "avx2")
-    assert str(graphrec.backends()[0]) == f"native: compiled code (version {clib.VERSION}, avx2, 1 thread)"
+    assert (
+        str(graphrec.backends()[0])
+        == f"native: recorded cells in C++, float32 and float64 on a CPU (version {clib.VERSION}, avx2, 1 thread)"
+    )
 
 
 # ---- building

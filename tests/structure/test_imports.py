@@ -14,6 +14,7 @@ ROOT = Path(graphrec.__file__).parent
 ORDER = (
     *(
         "clib",
+        "cprogram",
         "structure",
         "io",
         "operators",
@@ -25,7 +26,7 @@ ORDER = (
         "cell",
         "cells",
     ),
-    *("readout", "engine", "backends", "runs", "models", "learning", "dynamics", "viz"),
+    *("readout", "engine", "program", "backends", "runs", "models", "learning", "dynamics", "viz"),
 )
 
 # What structures leave to adapters.

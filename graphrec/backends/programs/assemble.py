@@ -1,4 +1,4 @@
-"""From values and their places to the instructions of the native executor."""
+"""From values and their places to operations: what is done along edges, in slots, back along out-edges."""
 
 from __future__ import annotations
 
@@ -8,78 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ...cprogram import (
-    CHAIN,
-    IN_EDGES,
-    INSTRUCTION,
-    MICRO_OP,
-    NODES,
-    NONE,
-    OUT_EDGES,
-    PRODUCT,
-    SUM,
-    TILE_IN_EDGES,
-    TILE_NODES,
-    Op,
-)
+from ...cprogram import SUM
+from ...program.codes import ZERO, Codes, Ref, Value
 from ...program.compile import LOADS, VIEWS
 from ...program.symbols import EDGE, NODE, NotRecordable
-from ...program.values import ZERO, Codes, Ref, Value
+from .emission import Emission
+from .ordering import grouped
 from .placement import Home, Placement
+from .units import NO_INDEX, OUT, Operand, Unit, Weights
 
-OUT = "out"  # the rows of out-edges
-_ROWS = {NODE: NODES, EDGE: IN_EDGES, OUT: OUT_EDGES}
 _UNARY_NAMES = {"relu": ("MAX_IMM", 0.0)}
-
-# An index of the executor: its name, and how many parts a row is read in.
-Index = tuple[str, int]
-_NO_INDEX: Index = ("", 0)
-
-
-class Weights:
-    """Blocks of captured tensors that products read."""
-
-    def __init__(self) -> None:
-        self.blocks: list[
-            tuple[int, int, int, int, int, int]
-        ] = []  # captured, offset, steps down and across, K, N
-
-    def number(self, block: tuple[int, int, int, int, int, int]) -> int:
-        """Of a block."""
-        if block not in self.blocks:
-            self.blocks.append(block)
-        return self.blocks.index(block)
-
-
-class Operand:
-    """What a unit reads or writes: memory by an index, or a register."""
-
-    __slots__ = ("column", "home", "index", "value")
-
-    def __init__(self, value: Value | None, column: int, home: Home | None, index: Index = _NO_INDEX) -> None:
-        self.value, self.column, self.home, self.index = value, column, home, index
-
-
-class Unit:
-    """One operation of a program: of a chain, or a product."""
-
-    __slots__ = ("after", "bias", "imm", "k", "made", "op", "product", "reads", "rows", "to", "width")
-
-    def __init__(
-        self, op: str, rows: str, width: int, to: Operand, reads: list[Operand], imm: float = 0.0, k: int = 0
-    ):
-        self.op, self.rows, self.width, self.to, self.reads, self.imm, self.k = (
-            op,
-            rows,
-            width,
-            to,
-            reads,
-            imm,
-            k,
-        )
-        self.after: set[Unit] = set()
-        self.product: Value | None = None
-        self.bias: Operand | None = None
 
 
 class Assembler:
@@ -105,7 +43,8 @@ class Assembler:
     def assemble(self) -> tuple[np.ndarray, np.ndarray]:
         """Instructions and micro-operations."""
         self._make_units()
-        return self._emit(self._grouped())
+        emission = Emission(self.p, self.direction, self.weights, self.units, self.makers, self._wanted)
+        return emission.code(grouped(self.units))
 
     # -------------------------------------------------------------------------------------------- units
 
@@ -176,8 +115,17 @@ class Assembler:
                     ref = value.args[place]
                     if ref.value.op == "mul" and ref.is_whole and self._single(ref.value):
                         found[ref.value.number] = value
+                        if value.op == "segment_sum" and (scale := self._scale(ref.value)) is not None:
+                            found[scale.value.number] = value
                         break
         return found
+
+    def _scale(self, product: Value) -> Ref | None:
+        """Of a product of two, the one that repeats each of its numbers, if it is for this product alone."""
+        for ref in product.args:
+            if ref.value.op == "repeat_each" and ref.is_whole and self._single(ref.value):
+                return ref
+        return None
 
     def _value(self, value: Value, folded: dict[int, Value]) -> None:
         op, rows, width = value.op, value.rows or NODE, value.width
@@ -192,9 +140,7 @@ class Assembler:
             (ref,) = value.args
             at_target = Operand(value, 0, to.home, ("target", 0))
             if folded.get(ref.value.number) is value:
-                self._unit(
-                    "ACCUMULATE_PRODUCT", EDGE, width, at_target, self._reads(ref.value, EDGE), makes=value
-                )
+                self._add_product(value, ref.value, at_target)
             else:
                 name = "ACCUMULATE" if op == "segment_sum" else "ACCUMULATE_MAX"
                 self._unit(name, EDGE, width, at_target, [self._operand(ref, EDGE)], makes=value)
@@ -225,6 +171,21 @@ class Assembler:
             self._unit(op.upper(), rows, width, to, [self._operand(ref, rows)], k=value.count, makes=value)
         else:
             self._elementwise(value, rows, to, folded)
+
+    def _add_product(self, value: Value, product: Value, to: Operand) -> None:
+        """The sum of a product of two, of which one may be a few numbers that are repeated."""
+        scale = self._scale(product)
+        narrow, count = (None, 0) if scale is None else (scale.value.args[0], scale.value.count)
+        if scale is None:
+            scale = next((ref for ref in product.args if ref.step == 0 and ref.width > 1), None)
+            if scale is not None:
+                narrow, count = Ref(scale.value, scale.column, 1, 1), scale.width
+        if scale is None or narrow is None or narrow.value.op == "const":
+            self._unit("ACCUMULATE_PRODUCT", EDGE, value.width, to, self._reads(product, EDGE), makes=value)
+            return
+        other = product.args[1] if scale is product.args[0] else product.args[0]
+        reads = [self._operand(narrow, EDGE), self._operand(other, EDGE)]
+        self._unit("ACCUMULATE_SCALED", EDGE, value.width, to, reads, k=count, makes=value)
 
     def _elementwise(self, value: Value, rows: str, to: Operand, folded: dict[int, Value]) -> None:
         name, imm = _UNARY_NAMES.get(value.op, (value.op.upper(), value.imm or 0.0))
@@ -290,15 +251,19 @@ class Assembler:
             if not len(piece.at_target) or (piece.at_target == ZERO).all():
                 continue
             at = Operand(value, piece.start, to.home, ("out node", 0))
-            index = {"edge": "out edge", "target": "out target", "slot": f"out {piece.index} {piece.count}"}[
-                piece.kind
-            ]
+            index = {
+                "edge": "out edge",
+                "target": "out target",
+                "slot": f"out {piece.numbered} {piece.parts}",
+            }[piece.kind]
             memory = Home(self.p.memory(piece.memory), 0)
-            reads = [Operand(None, 0, memory, (index, piece.count))]
+            reads = [Operand(None, 0, memory, (index, piece.parts))]
+            name = "ACCUMULATE"
             if piece.factor is not None:
-                reads.append(Operand(None, 0, self.p.factors[piece.memory], ("out edge", 0)))
-            name = "ACCUMULATE" if piece.factor is None else "ACCUMULATE_PRODUCT"
-            self._unit(name, OUT, piece.stop - piece.start, at, reads, makes=value)
+                factor = Operand(None, 0, self.p.factors[piece.memory], ("out edge", 0))
+                name = "ACCUMULATE_SCALED" if piece.repeat else "ACCUMULATE_PRODUCT"
+                reads = [factor, *reads]
+            self._unit(name, OUT, piece.stop - piece.start, at, reads, k=piece.repeat, makes=value)
 
     def _copy(self, name: Any, copy: Any) -> None:
         to = Operand(None, 0, copy.to)
@@ -319,7 +284,7 @@ class Assembler:
         if len(pieces) != 1 or pieces[0][2] is None:
             raise NotRecordable("an operand in several pieces")
         ref = pieces[0][2]
-        value, column, index = ref.value, ref.column, _NO_INDEX
+        value, column, index = ref.value, ref.column, NO_INDEX
         if ref.step == 0 and ref.width > 1 and value.op != "const":
             return self._spread(Ref(value, column, 1, 1), rows, ref.width)
         if ref.step != 1 and ref.width > 1 and value.op != "const":
@@ -327,7 +292,7 @@ class Assembler:
         if value.op == "to_edges":
             (of,) = value.args
             inner = self._operand(Ref(of.value, of.column + column * of.step, of.step, ref.width), NODE)
-            assert inner.index == _NO_INDEX
+            assert inner.index == NO_INDEX
             return Operand(
                 inner.value, inner.column, inner.home, ("out target" if rows == OUT else "target", 0)
             )
@@ -338,7 +303,7 @@ class Assembler:
             operand = Operand(of.value, column, home, index)
             return operand
         if value.op in ("load", "gather", "previous"):
-            index = ("source", 0) if value.op == "gather" else _NO_INDEX
+            index = ("source", 0) if value.op == "gather" else NO_INDEX
             if rows == OUT:
                 index = ("out edge", 0)
             return Operand(None, column, Home(self.p.load(value), 0), index)
@@ -378,8 +343,6 @@ class Assembler:
             self.makers[made.number] = self.makers[key]
         return Operand(self.makers[key][0].to.value, 0, None)
 
-    # -------------------------------------------------------------------------------------------- order
-
     def _find_dependencies(self) -> None:
         for unit in self.units:
             for operand in unit.reads:
@@ -401,195 +364,3 @@ class Assembler:
         for value in self.part.values_in(resolved):
             yield from self.makers.get(value.number, ())
         yield from self.makers.get(resolved.tobytes(), ())
-
-    def _grouped(self) -> list[list[Unit]]:
-        """Products one by one, and other operations in chains, as long as possible."""
-        left, done, order = list(self.units), set(), []
-        while left:
-            ready = next((u for u in left if u.op == "PRODUCT" and u.after <= done), None)
-            if ready is not None:
-                order.append([ready])
-                done.add(ready)
-                left.remove(ready)
-                continue
-            best: list[Unit] = []
-            for key in dict.fromkeys((u.rows, u.width) for u in left if u.op != "PRODUCT"):
-                chain = self._chain([u for u in left if (u.rows, u.width) == key and u.op != "PRODUCT"], done)
-                best = chain if len(chain) > len(best) else best
-            if not best:
-                raise NotRecordable("operations wait for each other")
-            order.append(best)
-            done.update(best)
-            chosen = set(best)
-            left = [u for u in left if u not in chosen]
-        return order
-
-    def _chain(self, units: list[Unit], done: set[Unit]) -> list[Unit]:
-        chain: list[Unit] = []
-        inside: set[Unit] = set()
-        grows = True
-        while grows:
-            grows = False
-            for unit in units:
-                if unit in inside:
-                    continue
-                waits = unit.after - done
-                if waits <= inside and all(_row_by_row(one, unit) for one in waits):
-                    chain.append(unit)
-                    inside.add(unit)
-                    grows = True
-        return chain
-
-    # -------------------------------------------------------------------------------------------- code
-
-    def _emit(self, order: list[list[Unit]]) -> tuple[np.ndarray, np.ndarray]:
-        where = {unit: number for number, group in enumerate(order) for unit in group}
-        self._need_memory(where)
-        instructions, operations = [], []
-        for group in order:
-            unit = group[0]
-            if unit.op == "PRODUCT":
-                instructions.append(self._product_code(unit))
-                continue
-            first = len(operations)
-            self._chain_code(group, operations)
-            instructions.append(
-                (CHAIN, _ROWS[unit.rows], unit.width, first, len(operations), 0, 0, 0, 0, 0, 0, 0)
-            )
-        return np.array(instructions, INSTRUCTION), np.array(operations, MICRO_OP)
-
-    def _need_memory(self, where: dict[Unit, int]) -> None:
-        """Which values pass from one instruction to another, and so need memory of the tile."""
-        self.in_memory: set[int] = set()
-        for unit in self.units:
-            if unit.to.value is not None and (
-                unit.op == "PRODUCT" or unit.to.index != _NO_INDEX or unit.to.column
-            ):
-                self.in_memory.add(unit.to.value.number)
-            for operand in unit.reads:
-                value = operand.value
-                if value is None:
-                    continue
-                makers = self.makers.get(value.number, [])
-                elsewhere = any(where[one] != where[unit] for one in makers)
-                if unit.op == "PRODUCT" or operand.index != _NO_INDEX or elsewhere or operand.column:
-                    self.in_memory.add(value.number)
-            if unit.op in ("SUM_EACH", "SUM_ALL") and unit.to.value is not None:
-                self.in_memory.add(unit.to.value.number)
-
-    def _memory(self, operand: Operand) -> Home:
-        home = operand.home
-        if home is None:
-            value = operand.value
-            assert value is not None
-            place = TILE_IN_EDGES if value.rows == EDGE else TILE_NODES
-            name = ("tile", self.p.sort, self.direction, value.number)
-            home = Home(self.buffers.number(name, value.width, place, value.rows or NODE), 0)
-        return Home(home.buffer, home.column + operand.column)
-
-    def _product_code(self, unit: Unit) -> tuple[int, ...]:
-        value = unit.product
-        assert value is not None and value.weight is not None
-        low, high = self._columns_read(value)
-        a, c = self._memory(unit.reads[0]), self._memory(unit.to)
-        weight = self.weights.number(_block(self.part.b, value.weight[:, low:high]))
-        i, i_column = -1, 0
-        if unit.bias is not None:
-            home = self._memory(unit.bias)
-            i, i_column = home.buffer, home.column + low
-        return (
-            PRODUCT, _ROWS[unit.rows], high - low, 0, 0, a.buffer, a.column, weight, c.buffer, c.column + low, i, i_column,
-        )  # fmt: skip
-
-    def _columns_read(self, value: Value) -> tuple[int, int]:
-        """Of a product, what anybody reads."""
-        if value.number in self.p.home or value.number in self._wanted:
-            return 0, value.width
-        low, high = value.width, 0
-        for unit in self.units:
-            for operand in unit.reads:
-                if operand.value is value:
-                    low = min(low, operand.column)
-                    high = max(
-                        high,
-                        operand.column + (unit.product.width if unit.product is not None else unit.width),
-                    )
-        low = max(low, 0)
-        return (low, min(high, value.width)) if low < high else (0, value.width)
-
-    def _chain_code(self, group: list[Unit], operations: list[Any]) -> None:
-        last: dict[int, int] = {}
-        for number, unit in enumerate(group):
-            for operand in unit.reads:
-                if operand.value is not None:
-                    last[operand.value.number] = number
-        registers: dict[int, int] = {}
-        free: list[int] = []
-        highest = 0
-
-        def take() -> int:
-            nonlocal highest
-            if not free:
-                free.append(highest)
-                highest += 1
-            return free.pop()
-
-        for number, unit in enumerate(group):
-            codes, temporary = [], []
-            for operand in unit.reads:
-                value = operand.value
-                if value is not None and value.op == "const":
-                    register = take()
-                    temporary.append(register)
-                    operations.append((Op.SET, 0, value.imm, (-1 - register, 0, 0, 0), NONE, NONE, NONE))
-                    codes.append((-1 - register, 0, 0, 0))
-                elif value is not None and value.number in registers:
-                    codes.append((-1 - registers[value.number], 0, 0, 0))
-                else:
-                    codes.append(self._code(operand))
-            for operand in unit.reads:
-                value = operand.value
-                if value is not None and last.get(value.number) == number and value.number in registers:
-                    free.append(registers.pop(value.number))
-            free.extend(temporary)
-            to = unit.to
-            if to.value is not None and to.home is None and to.value.number not in self.in_memory:
-                register = take()
-                registers[to.value.number] = register
-                code: tuple[int, ...] = (-1 - register, 0, 0, 0)
-            else:
-                code = self._code(to)
-            codes += [NONE] * (3 - len(codes))
-            operations.append((Op[unit.op], unit.k, unit.imm, code, *codes))
-
-    def _code(self, operand: Operand) -> tuple[int, int, int, int]:
-        home = self._memory(operand)
-        name, split = operand.index
-        return (home.buffer, home.column, self.p.indices.number(name) if name else 0, split)
-
-
-def _row_by_row(before: Unit, after: Unit) -> bool:
-    """Whether an operation may follow another in one chain: it reads its rows as they are."""
-    if before.to.index != _NO_INDEX:
-        return False
-    if before.op in ("SUM_EACH", "SUM_ALL") or after.op in ("REPEAT_EACH", "REPEAT_ALL"):
-        return False
-    made = before.to.value
-    for operand in after.reads:
-        reads_it = (made is not None and operand.value is made) or (
-            operand.home is not None
-            and before.to.home is not None
-            and operand.home.buffer == before.to.home.buffer
-        )
-        if reads_it and operand.index != _NO_INDEX:
-            return False
-    return True
-
-
-def _block(b: Any, weight: Codes) -> tuple[int, int, int, int, int, int]:
-    number = b.value(weight.flat[0]).count
-    column = weight & 0xFFFFFFFF
-    first = int(column[0, 0])
-    down = int(column[1, 0]) - first if len(column) > 1 else 1
-    across = int(column[0, 1]) - first if column.shape[1] > 1 else 1
-    return number, first, down, across, *weight.shape

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...cprogram import BUFFER, GLOBAL, PROGRAM, SUM, WEIGHT
+from ...cprogram import BUFFER, GLOBAL, PROGRAM, SUM, WEIGHT, WEIGHT_GRADIENT
 from ...program.symbols import EDGE
 from .lower import Lowered, NativeProgram
 from .native_layout import Layout, StructOf
@@ -74,25 +74,31 @@ class Table(NamedTuple):
         rows: as the executor takes them; addresses are offsets in a workspace, or nothing.
         forward, reverse: which of them lie in which workspace.
         given: those whose address a run fills in: their number and name.
+        sums, sum_offsets: the sums, and where each of this sweep's begins; others go where nobody reads.
     """
 
     rows: np.ndarray
     forward: np.ndarray
     reverse: np.ndarray
     given: list[tuple[int, Any]]
+    sums: np.ndarray
+    sum_offsets: np.ndarray
 
 
 class Frame:
     """A program on a layout.
 
     Attributes:
+        order: of the layout.
         forward, reverse: the workspaces of the two directions; the first one lives until the second one is done.
         constants: numbers of the structure.
         sums: how many numbers the sums of gradients are, for each kind of rows, and where each begins.
     """
 
-    def __init__(self, native: NativeProgram, layout: Layout, numbers: dict[str, Tensor], item: int) -> None:
-        self.native, self.layout, self.constants, self.item = native, layout, numbers, item
+    def __init__(
+        self, native: NativeProgram, layout: Layout, order: Any, numbers: dict[str, Tensor], item: int
+    ) -> None:
+        self.native, self.layout, self.order, self.constants, self.item = native, layout, order, numbers, item
         self.program = native.program
         self.forward, self.reverse = Workspace(), Workspace()
         self.rounds = layout.rounds if self.program.is_sync else 1
@@ -111,6 +117,7 @@ class Frame:
             for key, lowered in self.lowered.items()
             for reverse in (False, True)
         }
+        self._place_gradients()
         blocks = native.weights.blocks
         self.weights = np.zeros(len(blocks), WEIGHT)
         self.captured_of_weight = np.array([block[0] for block in blocks], np.int64)
@@ -124,6 +131,30 @@ class Frame:
             size += len(job.columns)
         return size
 
+    def _place_gradients(self) -> None:
+        """The gradients of all captured tensors lie one behind the other."""
+        captured, wanted = self.program.boundary.b.captured, self.program.wanted.captured
+        self.gradient_size = 0
+        self.gradients: dict[int, tuple[int, int]] = {}
+        for number, value in enumerate(captured):
+            if wanted[number]:
+                self.gradients[number] = (self.gradient_size, value.width)
+                self.gradient_size += value.width
+        self.weight_jobs: dict[str, np.ndarray] = {}
+        self.sum_index: dict[str, Tensor] = {}
+        for key, lowered in self.lowered.items():
+            jobs = np.zeros(len(lowered.weight_jobs), WEIGHT_GRADIENT)
+            for number, job in enumerate(lowered.weight_jobs):
+                base = (self.gradients[job.captured][0] + job.offset) * self.item
+                a, g = (job.a, job.a_column, job.k), (job.g, job.g_column, job.n)
+                if job.down == 1:  # torch keeps weights as [N, K]
+                    jobs[number] = (job.rows, job.program, *g, *a, base, job.across)
+                else:
+                    jobs[number] = (job.rows, job.program, *a, *g, base, job.down)
+            self.weight_jobs[key] = jobs
+            index = [self.gradients[job.captured][0] + job.columns for job in lowered.sum_jobs]
+            self.sum_index[key] = torch.from_numpy(np.concatenate(index) if index else np.zeros(0, np.int64))
+
     def rows(self, spec: Spec) -> int:
         """How many rows of a kind there are."""
         return self.layout.num_edges if spec.rows == EDGE else self.layout.num_nodes
@@ -133,12 +164,17 @@ class Frame:
         rows = np.zeros(len(specs), BUFFER)
         forward, reverse = np.zeros(len(specs), bool), np.zeros(len(specs), bool)
         given: list[tuple[int, Any]] = []
+        mine = {job.name for job in self.lowered[key].sum_jobs}
+        sums: list[int] = []
+        offsets: list[int] = []
         for number, spec in enumerate(specs):
             row = rows[number]
             row["stride"] = spec.width if spec.rows is not None else 0
             row["place"], row["width"] = spec.place, spec.width
             if spec.place == SUM:
-                given.append((number, spec.name))
+                sums.append(number)
+                # (Sums of other sweeps are not added to; their zeros go behind this sweep's own.)
+                offsets.append((self.sums[spec.name][0] if spec.name in mine else self.sizes[key]) * item)
             elif spec.place == GLOBAL:
                 found = self._lies(key, spec)
                 if found is None:
@@ -148,7 +184,7 @@ class Frame:
                 row["base"] = (area.offset + shift * area.width) * item
                 row["round"] = area.rows * area.width if is_per_round and key == "nodes" else 0
                 (forward if space is self.forward else reverse)[number] = True
-        return Table(rows, forward, reverse, given)
+        return Table(rows, forward, reverse, given, np.array(sums, np.int64), np.array(offsets, np.uint64))
 
     def _lies(self, key: str, spec: Spec) -> tuple[Workspace, Area, int, bool] | None:
         """In which area a buffer lies, behind how many rows, and whether each round has its own; None: elsewhere."""

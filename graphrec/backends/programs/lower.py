@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ...cprogram import IN_EDGES, NODES
 from ...program.compile import CellProgram, Part
 from ...program.recording import Sort
 from ...program.symbols import EDGE
-from .assemble import Assembler, Weights, _block
+from .assemble import Assembler
 from .placement import Buffers, Indices, Placement
 from .pulls import pull_forms
+from .units import Weights, block_of
 
 Code = tuple[np.ndarray, np.ndarray]  # instructions and micro-operations
 
@@ -52,11 +50,6 @@ class SumJob:
     name: Any
     captured: int
     columns: np.ndarray
-
-    @cached_property
-    def index(self) -> Tensor:
-        """The columns, for torch."""
-        return torch.from_numpy(self.columns)
 
 
 @dataclass
@@ -125,7 +118,7 @@ def lower(program: CellProgram) -> NativeProgram:
 def _weight_jobs(placement: Placement, number: int) -> list[WeightJob]:
     jobs = []
     for weight in placement.part.weights:
-        captured, offset, down, across, k, n = _block(placement.part.b, weight.weight)
+        captured, offset, down, across, k, n = block_of(placement.part.b, weight.weight)
         a, g = placement.together(weight.a), placement.together(weight.g)
         rows = IN_EDGES if weight.rows == EDGE else NODES
         jobs.append(

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ...clib import library
-from ...cprogram import WEIGHT_GRADIENT, declare
-from . import pool
+from ...cprogram import declare
 from .frame import OF_STRUCTURE, Frame, Workspace
+from .order import Order
+from .pool import give, take
 
 _ERRORS = {2: "a program that is not right", 3: "threads could not be started"}
 
@@ -25,7 +26,9 @@ class Library:
     def get(cls) -> Any:
         """The library; it is there, where this is called."""
         if cls._loaded is None:
-            cls._loaded = declare(library())
+            found = library()
+            assert found is not None
+            cls._loaded = declare(found)
         return cls._loaded
 
 
@@ -54,10 +57,10 @@ class NativeExecution:
 
     def __del__(self) -> None:
         if hasattr(self, "_forward"):
-            pool.give(self._forward)
+            give(self._forward)
 
     def _take(self, space: Workspace) -> Tensor:
-        block, item = pool.take(space.size * self.frame.item), self.frame.item
+        block, item = take(space.size * self.frame.item), self.frame.item
         for start, stop in space.zero:
             block[start * item : stop * item] = 0
         return block
@@ -92,13 +95,14 @@ class NativeExecution:
             elif f"back.{name}" in frame.reverse.areas:
                 frame.view(block, frame.reverse, f"back.{name}", dtype)[-len(rows) :] = rows
         found = self._results()
-        gradients: dict[int, Tensor] = {}
+        gradients = self.like.new_zeros(frame.gradient_size)
+        given.update(found)
         for key in ("nodes", "boundary", "project"):
             if key in frame.lowered:
-                self._undo(key, block, {**given, **found}, gradients)
-        pool.give(block)
-        for number, flat in gradients.items():
-            found[f"captured.{number}"] = flat
+                self._undo(key, block, given, gradients)
+        give(block)
+        for number, (first, width) in frame.gradients.items():
+            found[f"captured.{number}"] = gradients[first : first + width]
         return found
 
     def _results(self) -> dict[str, Tensor]:
@@ -108,14 +112,19 @@ class NativeExecution:
         for spec in frame.native.buffers.specs:
             name = spec.name
             if isinstance(name, str) and name.startswith("d."):
-                is_added_to = name == "d.projected" or frame.program.is_sync and name.startswith("d.edge")
+                is_added_to = name == "d.projected" or (frame.program.is_sync and name.startswith("d.edge"))
                 rows = frame.layout.num_boundary if name.startswith("d.initial.") else frame.rows(spec)
                 new = self.like.new_zeros if is_added_to else self.like.new_empty
                 found[name] = new(rows, spec.width)
         return found
 
     def _sweep(
-        self, key: str, is_reverse: bool, given: dict[Any, Tensor], block: Tensor | None = None
+        self,
+        key: str,
+        is_reverse: bool,
+        given: dict[Any, Tensor],
+        block: Tensor | None = None,
+        sums: Tensor | None = None,
     ) -> np.ndarray | None:
         frame = self.frame
         struct, code = frame.structs[key], frame.codes[key, is_reverse]
@@ -127,6 +136,10 @@ class NativeExecution:
         base[template.forward] += np.uint64(self._forward.data_ptr())
         if block is not None:
             base[template.reverse] += np.uint64(block.data_ptr())
+        if len(template.sums):
+            base[template.sums] = (self._unread if sums is None else sums).data_ptr()
+            if sums is not None:
+                base[template.sums] += template.sum_offsets
         for number, name in template.given:
             tensor = self._given(name, given)
             if tensor is not None:
@@ -150,39 +163,21 @@ class NativeExecution:
     def _given(self, name: Any, given: dict[Any, Tensor]) -> Tensor | None:
         """What a run provides under a name; None: it is not read here."""
         if isinstance(name, tuple):
-            if name[0] == "captured":
-                return self.captured[name[1]]
-            return given.get(name, self._unread)
+            return self.captured[name[1]]
         if name in OF_STRUCTURE:
             return self.frame.constants[name]
         return self._inputs[name] if name in self._inputs else given.get(name)
 
-    def _undo(self, key: str, block: Tensor, given: dict[Any, Tensor], gradients: dict[int, Tensor]) -> None:
+    def _undo(self, key: str, block: Tensor, given: dict[Any, Tensor], gradients: Tensor) -> None:
         frame = self.frame
-        lowered = frame.lowered[key]
-        sums = self.like.new_zeros(frame.sizes[key])
-        mine = {
-            job.name: sums[slice(first := frame.sums[job.name][0], first + len(job.columns))]
-            for job in lowered.sum_jobs
-        }
-        table = self._sweep(key, True, {**given, **mine}, block)
+        sums = self.like.new_empty(frame.sizes[key] + len(self._unread))
+        table = self._sweep(key, True, given, block, sums)
         if table is None:
             return
-
-        def gradient(number: int) -> Tensor:
-            if number not in gradients:
-                gradients[number] = torch.zeros_like(self.captured[number])
-            return gradients[number]
-
-        jobs = np.zeros(len(lowered.weight_jobs), WEIGHT_GRADIENT)
-        for number, job in enumerate(lowered.weight_jobs):
-            base = gradient(job.captured).data_ptr() + job.offset * frame.item
-            a, g = (job.a, job.a_column, job.k), (job.g, job.g_column, job.n)
-            if job.down == 1:  # torch keeps weights as [N, K]
-                jobs[number] = (job.rows, job.program, *g, *a, base, job.across)
-            else:
-                jobs[number] = (job.rows, job.program, *a, *g, base, job.down)
+        jobs = frame.weight_jobs[key]
         if len(jobs):
+            jobs = jobs.copy()
+            jobs["c"] += np.uint64(gradients.data_ptr())
             _check(
                 Library.get().graphrec_weight_gradients(
                     self.like.dtype == torch.float64,
@@ -194,8 +189,38 @@ class NativeExecution:
                     self.threads,
                 )
             )
-        for job in lowered.sum_jobs:
-            gradient(job.captured).index_add_(0, job.index, mine[job.name])
+        if frame.sizes[key]:
+            gradients.index_add_(0, frame.sum_index[key], sums[: frame.sizes[key]])
+
+
+class NativeOrder(Order):
+    """An order whose rows are permuted by the library's threads."""
+
+    def enter(self, rows: Tensor) -> Tensor:
+        """`[N, ...]`, from the caller's order; maybe the same tensor."""
+        return rows if self.nodes is None else _gathered(rows, self.nodes)
+
+    def leave(self, rows: Tensor) -> Tensor:
+        """`[N, ...]`, back to the caller's order; maybe the same tensor."""
+        return rows if self.back is None else _gathered(rows, self.back)
+
+
+def _gathered(rows: Tensor, index: Tensor) -> Tensor:
+    rows = rows.contiguous()
+    made = rows.new_empty(len(index), *rows.shape[1:])
+    if made.numel():
+        bytes_of_row = rows[0].numel() * rows.element_size()
+        _check(
+            Library.get().graphrec_gather(
+                made.data_ptr(),
+                rows.data_ptr(),
+                index.data_ptr(),
+                len(index),
+                bytes_of_row,
+                torch.get_num_threads(),
+            )
+        )
+    return made
 
 
 def _check(status: int) -> None:

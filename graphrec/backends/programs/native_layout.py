@@ -13,7 +13,6 @@ from ...cprogram import Structure
 from ...program.recording import Sort, sorts, sorts_by_kind
 from ...schedule import Schedule
 from ...schedule.inboxes import target_position
-from .order import Order, order_of
 
 
 class Layout:
@@ -81,11 +80,11 @@ class Layout:
                 at += count
         return made
 
-    def order(self, plan: Schedule) -> Order:
-        """From the structure's nodes and edges to the rows here."""
+    def order(self, plan: Schedule) -> tuple[Tensor | None, Tensor | None, Tensor]:
+        """See `Order`: from the structure's nodes and edges to the rows here."""
         if self.perm is None or self.inv_perm is None or self.edge is None:
-            return order_of(plan)
-        return Order(plan.perm[self.perm], self.inv_perm[plan.inv_perm], plan.edge[self.edge])
+            return (None, None, plan.edge) if plan.is_identity else (plan.perm, plan.inv_perm, plan.edge)
+        return plan.perm[self.perm], self.inv_perm[plan.inv_perm], plan.edge[self.edge]
 
     def index(self, name: str) -> Tensor:
         """An index of the executor; see `assemble`."""

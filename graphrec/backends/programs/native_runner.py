@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from ... import clib
+from ...engine.validate import Context
 from ...program.compile import CellProgram
 from ...schedule import Schedule, is_loop
+from ...structure.outside import outside
 from .frame import OF_STRUCTURE, Frame
 from .lower import NativeProgram, lower
-from .native import NativeExecution
+from .native import NativeExecution, NativeOrder
 from .native_layout import Layout
-from .order import Order
 from .runner import Programs
 
 
@@ -25,6 +26,13 @@ class NativePrograms(Programs):
     name: ClassVar[str] = "native"
     about = "recorded cells in C++, float32 and float64 on a CPU"
     missing = staticmethod(clib.why_not)
+
+    @classmethod
+    def gains_nothing(cls, run: Context) -> str | None:
+        """One round is a few operations on all nodes in the loop, too."""
+        if run.plan.mode == "sync":
+            return "one round is no faster there" if run.plan.rounds == 1 else None
+        return super().gains_nothing(run)
 
     @classmethod
     def describe(cls) -> str:
@@ -41,6 +49,12 @@ class NativePrograms(Programs):
         return None
 
     @staticmethod
+    def grain(fields: dict[str, tuple[int, ...]]) -> int | None:
+        """As wide as the state: operations follow each other row by row, in registers."""
+        widths = {shape[0] for shape in fields.values() if len(shape) == 1}
+        return min(widths) if widths else None
+
+    @staticmethod
     def prepare(program: CellProgram) -> NativeProgram:
         """Its code."""
         return lower(program)
@@ -54,22 +68,25 @@ class NativePrograms(Programs):
     def frame(self) -> Frame:
         """The program on the schedule."""
         threads = torch.get_num_threads()
-        key = f"native layout in {threads} parts" + (", by kind" if self.program.has_kinds else "")
-        layout = self.plan.cache.get(key)
-        if layout is None:
-            layout = self.plan.cache[key] = Layout(self.plan, threads, self.program.has_kinds)
+        name = f"native layout in {threads} parts" + (", by kind" if self.program.has_kinds else "")
+        cache, plan = self.plan.cache, self.plan
+        layout = cache.look_up(name, lambda plan: Layout(plan, threads, self.program.has_kinds), plan)
         key = (id(self.prepared), self.x.dtype)
         frame = layout.frames.get(key)
         if frame is None:
-            names = [name for name in OF_STRUCTURE if self.prepared.buffers.find(name) is not None]
-            numbers = {name: _numbers(self.plan, layout, name).to(self.x.dtype) for name in names}
-            frame = layout.frames[key] = Frame(self.prepared, layout, numbers, self.x.element_size())
+            with outside():
+                names = [name for name in OF_STRUCTURE if self.prepared.buffers.find(name) is not None]
+                numbers = {name: _numbers(plan, layout, name).to(self.x.dtype) for name in names}
+                frame = Frame(
+                    self.prepared, layout, NativeOrder(*layout.order(plan)), numbers, self.x.element_size()
+                )
+            layout.frames[key] = frame
         return frame
 
-    @cached_property
-    def order(self) -> Order:
+    @property
+    def order(self) -> NativeOrder:
         """Of the layout."""
-        return self.frame.layout.order(self.plan)
+        return self.frame.order
 
     def execution(self, tensors: dict[str, Tensor], captured: list[Tensor]) -> Any:
         """What runs it once."""
@@ -79,5 +96,5 @@ class NativePrograms(Programs):
 def _numbers(plan: Schedule, layout: Layout, name: str) -> Tensor:
     if name == "degree":
         return layout.in_first.diff()
-    numbers = is_loop(plan) if name == "is_loop" else getattr(plan, name)
+    numbers: Any = is_loop(plan) if name == "is_loop" else getattr(plan, name)
     return numbers if layout.edge is None else numbers[layout.edge]

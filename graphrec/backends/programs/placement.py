@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ...cprogram import GLOBAL, TILE_IN_EDGES, TILE_NODES
-from ...program.compile import LOADS, VIEWS, CellProgram, Part
+from ...program.codes import ZERO, Codes, Ref, Value
+from ...program.compile import AGAIN, LOADS, VIEWS, CellProgram, Part
 from ...program.symbols import EDGE, NODE
-from ...program.values import ZERO, Codes, Ref, Value
 from .pulls import Piece
 
 
@@ -127,7 +127,10 @@ class Placement:
         ]
         codes += [side for weight in part.weights for side in (weight.a, weight.g)]
         return [
-            v for codes in codes for v in part.values_in(codes) if v.number >= part.split or v.op in VIEWS
+            v
+            for codes in codes
+            for v in part.values_in(codes)
+            if v.number >= part.split or v.op in VIEWS | AGAIN
         ]
 
     def values(self, direction: str) -> list[Value]:
@@ -136,7 +139,7 @@ class Placement:
         if direction == "forward":
             return part.needed(self.forward_roots)
         found = part.needed(self.reverse_roots, lambda value: value.number < part.split)
-        return [v for v in found if v.number >= part.split or v.op in VIEWS]
+        return [v for v in found if v.number >= part.split or v.op in VIEWS | AGAIN]
 
     def find_factors(self) -> None:
         """Where the factors of what is pulled lie, which are this part's."""
@@ -189,9 +192,11 @@ class Placement:
                 or (bias[ref.column : ref.column + ref.width] != ZERO).any()
             ):
                 return
-            if (other.value.number < self.part.split) != (product.number < self.part.split):
-                if other.value.op != "load" and other.value.rows is not None:
-                    return
+            is_of_both = other.value.op == "load" or other.value.rows is None
+            if not is_of_both and (other.value.number < self.part.split) != (
+                product.number < self.part.split
+            ):
+                return
             bias[ref.column : ref.column + ref.width] = other.codes
         there = (bias != ZERO).nonzero()[0]
         if there[-1] - there[0] + 1 != len(there) or len(list(self.part.b.runs(bias[there]))) != 1:
@@ -293,6 +298,7 @@ class Placement:
             ref.is_whole
             and value.op not in LOADS
             and value.op not in VIEWS
+            and value.op not in AGAIN
             and value.op != "beside"
             and value.number not in self.home
             and value.rows == rows

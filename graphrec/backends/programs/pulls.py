@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ...program.codes import Codes, Ref, Value
 from ...program.compile import CellProgram, Part
 from ...program.symbols import EDGE, NODE
-from ...program.values import Codes, Ref, Value
 
 
 class Piece(NamedTuple):
@@ -15,11 +15,12 @@ class Piece(NamedTuple):
     Attributes:
         start, stop: the columns.
         memory: what the targets leave, a row for each of them, or (kind `"edge"`) for each of their edges.
-        kind: `"edge"`: that row; `"target"`: the row of the edge's target; `"slot"`: of `count` parts of the target's
-            row the one for the edge's slot or relation, `index`.
+        kind: `"edge"`: that row; `"target"`: the row of the edge's target; `"slot"`: of `parts` parts of the target's
+            row the one for the edge's slot or relation, as `numbered` says.
         at_target: the codes of that memory.
-        factor: what each edge multiplies it by, or None.
-        count, index: see above.
+        factor, repeat: what each edge multiplies it by, or None; and for how many columns each of its numbers is, if
+            for several.
+        parts, numbered: see above.
     """
 
     start: int
@@ -28,8 +29,9 @@ class Piece(NamedTuple):
     kind: str
     at_target: Codes
     factor: Ref | None = None
-    count: int = 0
-    index: str = ""
+    repeat: int = 0
+    parts: int = 0
+    numbered: str = ""
 
 
 def pull_forms(program: CellProgram) -> dict[str, list[Piece]]:
@@ -53,16 +55,11 @@ def _piece(part: Part, name: str, codes: Codes, start: int, stop: int, ref: Ref 
 
 
 def _straight(part: Part, name: str, start: int, stop: int, ref: Ref) -> Piece | None:
-    value, factor = ref.value, None
+    value, factor, repeat = ref.value, None, 0
     if value.op == "mul" and ref.is_whole:
         for one, other in (value.args, value.args[::-1]):
-            if (
-                one.value.op == "to_edges"
-                and one.is_whole
-                and other.step == 1
-                and _is_kept(part, other.value)
-            ):
-                value, ref, factor = one.value, one, other
+            if one.value.op == "to_edges" and one.is_whole and (of_edge := _factor(part, other)) is not None:
+                value, ref, (factor, repeat) = one.value, one, of_edge
                 break
     memory = f"{name}:{start}"
     if value.op == "to_edges" and ref.step == 1:
@@ -70,11 +67,22 @@ def _straight(part: Part, name: str, start: int, stop: int, ref: Ref) -> Piece |
         if of.step != 1 or of.value.rows != NODE or of.value.number < part.split:
             return None
         codes = Ref(of.value, of.column + ref.column, 1, ref.width).codes
-        return Piece(start, stop, memory, "target", codes, factor)
+        return Piece(start, stop, memory, "target", codes, factor, repeat)
     if value.op == "from_index" and ref.is_whole:
         (of,) = value.args
-        return Piece(start, stop, memory, "slot", of.value.a, None, value.count, value.field)
+        return Piece(start, stop, memory, "slot", of.value.a, parts=value.count, numbered=value.field)
     return None
+
+
+def _factor(part: Part, ref: Ref) -> tuple[Ref, int] | None:
+    """What each edge multiplies by, if it is there in the reverse, and for how many columns each number is."""
+    if ref.value.op == "repeat_each" and ref.is_whole:
+        return (ref.value.args[0], ref.value.count) if _is_kept(part, ref.value.args[0].value) else None
+    if not _is_kept(part, ref.value):
+        return None
+    if ref.step == 0 and ref.width > 1:
+        return Ref(ref.value, ref.column, 1, 1), ref.width
+    return (ref, 0) if ref.step == 1 else None
 
 
 def _is_kept(part: Part, value: Value) -> bool:

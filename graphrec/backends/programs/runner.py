@@ -1,7 +1,8 @@
-"""Runs by programs: a cell's recording, the programs compiled of it or looked up, and an executor that does the work."""
+"""Runs by programs: a cell's recording, the programs compiled of it or looked up, and an executor."""
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,10 +22,12 @@ from ..runner import Loop, Runner
 from .order import Order, order_of
 from .replay import ReplayedCell
 from .torch_executor import TorchExecution
+from .torch_program import TorchProgram, prepare
 
 # What executors have made of programs, by what was recorded; the least recently used go first.
 _PREPARED: OrderedDict[Any, Any] = OrderedDict()
 _MOST = 512
+_lock = threading.Lock()
 
 
 class Done(NamedTuple):
@@ -75,6 +78,11 @@ class Programs(Runner):
     @staticmethod
     def refuses(x: Tensor) -> str | None:
         """Why not, of such rows; None: they are accepted."""
+        return None
+
+    @staticmethod
+    def grain(fields: dict[str, tuple[int, ...]]) -> int | None:
+        """How wide values should be at most, where they can be cut; None: as wide as possible."""
         return None
 
     @staticmethod
@@ -162,13 +170,13 @@ class Programs(Runner):
         made: list[Tensor | None] = []
         of_x = found.get("d.x")
         of_x = None if of_x is None else self.order.leave(of_x)
+        if of_x is None and self.wanted.x:
+            of_x = self.x.new_zeros(()).expand(self.x.shape)
         made.append(None if of_x is None else of_x.reshape(self.x.shape))
         for name, field in zip(self.run.fields, self.initial, strict=False):
-            total = torch.zeros_like(field)
-            for key, row in zip((f"d.initial.{name}", f"d.own.{name}"), self.rows_of_initial, strict=True):
-                if key in found:
-                    total.index_add_(0, row, found[key].reshape(-1, *field.shape[1:]))
-            made.append(total if self.wanted.initial else None)
+            made.append(
+                self._gradient_of_initial(name, field, found) if name in self.wanted.initial else None
+            )
         for name, rows in self.run.of_edges.items():
             there = found.get(f"d.{name}")
             made.append(None if there is None else self.order.add_up_edges(there, rows))
@@ -176,6 +184,19 @@ class Programs(Runner):
             gradient = found.get(f"captured.{number}")
             made.append(tensor.new_zeros(tensor.shape) if gradient is None else gradient.view(tensor.shape))
         return made
+
+    def _gradient_of_initial(self, name: str, field: Tensor, found: dict[str, Tensor]) -> Tensor:
+        boundary, own = found.get(f"d.initial.{name}"), found.get(f"d.own.{name}")
+        plan, shape = self.plan, field.shape[1:]
+        if self.run.each_its_own and own is None and boundary is not None and len(boundary) == plan.num_nodes:
+            return (
+                order_of(plan).leave(boundary).reshape(field.shape)
+            )  # (the boundary rows are the positions)
+        total = torch.zeros_like(field)
+        for rows, index in zip((boundary, own), self.rows_of_initial, strict=True):
+            if rows is not None:
+                total.index_add_(0, index, rows.reshape(-1, *shape))
+        return total
 
     def plainly(self, given: list[Tensor]) -> tuple[Tensor, ...]:
         """The same run in the loop, of other inputs."""
@@ -189,30 +210,39 @@ class Programs(Runner):
 class TorchPrograms(Programs):
     """Programs level by level, with torch's operations."""
 
+    @classmethod
+    def gains_nothing(cls, run: Context) -> str | None:
+        """Rounds are a few operations on all nodes in the loop, too."""
+        return "rounds are no faster there" if run.plan.mode == "sync" else super().gains_nothing(run)
+
     name: ClassVar[str] = "torch_programs"
     about = "recorded cells, level by level in PyTorch, with a derived reverse"
 
     @staticmethod
-    def prepare(program: CellProgram) -> CellProgram:
-        """Itself."""
-        return program
+    def prepare(program: CellProgram) -> TorchProgram:
+        """Its instructions."""
+        return prepare(program)
 
     @property
     def program(self) -> CellProgram:
         """The cell's."""
-        return self.prepared
+        return self.prepared.program
 
     def execution(self, tensors: dict[str, Tensor], captured: list[Tensor]) -> Any:
         """What runs it once."""
-        return TorchExecution(self.program, self.plan, tensors, captured, tensors["x"])
+        return TorchExecution(self.prepared, self.plan, tensors, captured, tensors["x"])
 
 
 def _wanted(request: Request, recording: Recording) -> Wanted:
     if not torch.is_grad_enabled():
-        return Wanted(False, False, (), tuple(False for _ in recording.captured))
+        return Wanted(False, (), (), tuple(False for _ in recording.captured))
     return Wanted(
         request.x.requires_grad,
-        any(field.requires_grad for field in request.initial),
+        tuple(
+            name
+            for name, field in zip(request.run.fields, request.initial, strict=False)
+            if field.requires_grad
+        ),
         tuple(name for name, rows in request.run.of_edges.items() if rows.requires_grad),
         tuple(tensor.requires_grad for tensor in recording.captured),
     )
@@ -221,29 +251,27 @@ def _wanted(request: Request, recording: Recording) -> Wanted:
 def look_up(kind: type[Programs], request: Request, recording: Recording, wanted: Wanted) -> Any:
     """What the executor has made of the program; or why it makes nothing of it."""
     run, x_shape = request.run, tuple(map(int, request.x.shape[1:]))
-    key = (kind.name, recording.key, wanted, x_shape)
-    found = _PREPARED.get(key)
-    if found is not None:
-        _PREPARED.move_to_end(key)
-        return found
+    is_one_round = run.plan.mode == "sync" and run.plan.rounds == 1
+    key = (kind.name, recording.key, wanted, x_shape, is_one_round)
+    with _lock:
+        found = _PREPARED.get(key)
+        if found is not None:
+            _PREPARED.move_to_end(key)
+            return found
     fields = dict(zip(run.fields, map(tuple, run.shapes), strict=True))
     before = {
         name: tuple(map(int, rows.shape[1:])) for name, rows in zip(run.fields, request.initial, strict=False)
     }
     try:
-        how = {"dtype": run.dtype, "grain": _grain(fields)}
+        how = {"dtype": run.dtype, "grain": kind.grain(fields), "is_one_round": is_one_round}
         found = kind.prepare(compile_cell(recording, wanted, fields, before, x_shape, **how))
     except NotRecordable as reason:
         found = str(reason)
-    _PREPARED[key] = found
-    while len(_PREPARED) > _MOST:
-        _PREPARED.popitem(last=False)
+    with _lock:
+        _PREPARED[key] = found
+        while len(_PREPARED) > _MOST:
+            _PREPARED.popitem(last=False)
     return found
-
-
-def _grain(fields: dict[str, tuple[int, ...]]) -> int | None:
-    widths = {shape[0] for shape in fields.values() if len(shape) == 1}
-    return min(widths) if widths else None
 
 
 class _Run(torch.autograd.Function):

@@ -2,254 +2,261 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...program.compile import CellProgram, Part
 from ...program.symbols import EDGE
-from ...program.values import Codes
 from ...schedule import Schedule, degree, is_loop
-from .evaluate import Evaluation
-from .levels import Level, boundary, levels, levels_by_kind
+from .levels import Level, Levels, levels, levels_by_kind
+from .torch_instructions import AFTER, BEFORE, FORWARD, REVERSE, Span
+from .torch_program import TorchProgram
+from .torch_rows import PartRun, columns
+from .torch_steps import Bound
+
+_BACK = ("back.", "edge.")
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Python's garbage collector looks at all objects again and again while so many views are made at once."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class TorchExecution:
     """One run of a program; its memory lives as long as it does.
 
     Args:
-        program: of the cell.
+        prepared: the program.
         plan: the schedule.
         inputs: x, the initial state, edges' features: by name, by position or by inbox edge, two-dimensional.
         captured: the captured tensors, flat.
+        like: a tensor of the rows' type.
     """
 
     def __init__(
         self,
-        program: CellProgram,
+        prepared: TorchProgram,
         plan: Schedule,
         inputs: dict[str, Tensor],
         captured: list[Tensor],
         like: Tensor,
     ) -> None:
-        self.program, self.plan, self.captured, self.like = program, plan, captured, like
+        self.prepared, self.program, self.plan = prepared, prepared.program, plan
+        self.captured, self.like = captured, like
         self.rows = dict(inputs)
-        self.levels = (levels_by_kind if program.has_kinds else levels)(plan)
-        self.offset = 0 if program.is_sync else plan.boundary.shape[0]
-        self.history: list[dict[str, Tensor]] = []
-        self.made: dict[Any, dict[int, Tensor]] = {}
-        self._weights: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
-        self._sums: dict[tuple[int, int], Tensor] = {}
-        self._parts: dict[int, Part] = {}
+        self.is_sync = self.program.is_sync
+        self.rounds = plan.rounds or 1
+        self.offset = 0 if self.is_sync else plan.boundary.shape[0]
+        self.layout: Levels = (levels_by_kind if self.program.has_kinds else levels)(plan)
+        self.blocks: dict[tuple[str, int], Tensor] = {}  # the memory of rounds
+        self.gradients: dict[int, Tensor] = {}
+        self._numbers: dict[float, Tensor] = {}
+        self.parts = {sort: self._part(sort) for sort in self.layout.of_sort}
+
+    def _part(self, sort: Any) -> PartRun:
+        layout, numbers = self.layout, self.layout.of_sort[sort]
+        made = [layout.steps[number][1] for number in numbers]
+        if self.is_sync:
+            made, numbers = made * self.rounds, list(range(self.rounds))
+        return PartRun(self, self.prepared.parts[sort], made, numbers, layout.whole[sort])
+
+    def _alone(self, code: Any, level: Level, given: dict[str, Tensor] | None = None) -> PartRun:
+        """A part whose rows are no level's."""
+        return PartRun(self, code, [level], None, level, given)
 
     # -------------------------------------------------------------------------------------------- forwards
 
     def forward(self, initial: dict[str, Tensor]) -> dict[str, Tensor]:
         """The memory `state.*` of all nodes, `[N, w]`, from that of the boundary rows."""
-        program = self.program
-        if program.project is not None:
-            self.rows["projected"] = self._run(program.project, self._whole, "project")["projected"]
-        sent = self._run(program.boundary, boundary(self.plan), "boundary", initial)
-        if program.is_sync:
-            for number in range(self.plan.rounds or 1):
-                self.before = sent
-                self.history.append(sent)
-                sent = self._joined(
-                    [self._run(program.parts[v.sort], v, (number, i)) for i, v in enumerate(self.levels[0])]
-                )
-            return sent
-        names = next(iter(program.parts.values())).stores
-        self.sent = {
-            name: self.like.new_empty(self.offset + self.plan.num_nodes, program.widths[name])
-            for name in names
-        }
-        for name, rows in sent.items():
-            self.sent[name][: self.offset] = rows
-        for number, level in enumerate(self.levels):
-            for i, view in enumerate(level):
-                for name, rows in self._run(program.parts[view.sort], view, (number, i)).items():
-                    self.sent[name][self.offset + view.nodes.start : self.offset + view.nodes.stop] = rows
-        return {name: rows[self.offset :] for name, rows in self.sent.items()}
+        prepared, layout = self.prepared, self.layout
+        self.project = self.boundary = None
+        if prepared.project is not None:
+            self.project = self._alone(prepared.project, layout.everything)
+            Bound(self.project, FORWARD).run_all()
+        if layout.boundary.num_nodes:
+            self.boundary = self._alone(prepared.boundary, layout.boundary, initial)
+            Bound(self.boundary, FORWARD).run_all()
+        for part in self.parts.values():
+            Bound(part, BEFORE).run_all()
+        for steps, j in self._in_order(FORWARD):
+            for step in steps:
+                step(j)
+        names = [name for name in self.program.widths if name.startswith("state.")]
+        if self.is_sync:
+            return {name: self.block(name, self.rounds) for name in names}
+        return {name: self.rows[name][self.offset :] for name in names}
 
-    @property
-    def _whole(self) -> Level:
-        """All nodes, without edges."""
-        none = self.plan.source[:0]
-        nodes = slice(0, self.plan.num_nodes)
-        return Level((0, False), nodes, slice(0, 0), nodes, slice(0, 0), none, none, none, 0, none, none, 0)
-
-    def _joined(self, parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        if len(parts) == 1:
-            return parts[0]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-    def _run(
-        self, part: Part, view: Level, key: Any, given: dict[str, Tensor] | None = None
-    ) -> dict[str, Tensor]:
-        reader = _Reader(self, view, given)
-        evaluation = Evaluation(part, self.captured, reader)
-        roots = [value for codes in part.stores.values() for value in part.values_in(codes)]
-        evaluation.compute(part.needed(roots))
-        kept = {value.number for value in part.kept}
-        self.made[key] = {number: rows for number, rows in evaluation.made.items() if number in kept}
-        return {name: evaluation.read(codes) for name, codes in part.stores.items()}
+    def _in_order(self, phase: int) -> list[tuple[list[Any], int]]:
+        """The instructions of every level, and which of its part's it is."""
+        with _collector_paused():
+            bound = {sort: Bound(part, phase) for sort, part in self.parts.items()}
+        if self.is_sync:
+            return [(bound[sort].steps, j) for j in range(self.rounds) for sort, _ in self.layout.steps]
+        next_of = dict.fromkeys(bound, 0)
+        made = []
+        for sort, _ in self.layout.steps:
+            made.append((bound[sort].steps, next_of[sort]))
+            next_of[sort] += 1
+        return made
 
     # -------------------------------------------------------------------------------------------- in reverse
 
     def backward(self, grads: dict[str, Tensor], initial: dict[str, Tensor]) -> dict[str, Tensor]:
         """The memory `d.*`, and the gradients of captured tensors, `captured.0`, …, from those of the state."""
-        program, plan = self.program, self.plan
-        like, count = self.like, plan.num_nodes
-        for name in program.widths:
-            if name.startswith("edge."):
-                self.rows[name] = like.new_zeros(plan.num_edges, program.widths[name])
-            elif name in ("d.x",) or name.startswith("d.own.") or name == "d.projected":
-                self.rows[name] = like.new_zeros(count, program.widths[name])
-            elif name in ("d.edge_attr", "d.edge_weight"):
-                self.rows[name] = like.new_zeros(plan.num_edges, program.widths[name])
-        if program.is_sync:
-            self._backward_rounds(grads)
-        else:
-            for name, rows in grads.items():
-                self.rows[f"grad.{name}"] = rows
-            for number in range(len(self.levels) - 1, -1, -1):
-                for i, view in enumerate(self.levels[number]):
-                    self._undo(program.parts[view.sort], view, (number, i))
-        found = self._undo(program.boundary, boundary(plan), "boundary", initial)
-        if program.project is not None:
-            self._undo(program.project, self._whole, "project")
-        found |= {name: rows for name, rows in self.rows.items() if name.startswith("d.")}
-        for number, gradient in self._captured_gradients().items():
-            found[f"captured.{number}"] = gradient
-        return found
-
-    def _backward_rounds(self, grads: dict[str, Tensor]) -> None:
-        program = self.program
-        back = {f"back.{name}": rows for name, rows in grads.items()}
-        for number in range((self.plan.rounds or 1) - 1, -1, -1):
-            for name in program.widths:
-                if name.startswith("back.") and name not in back:
-                    back[name] = self.like.new_zeros(self.plan.num_nodes, program.widths[name])
-            self.rows |= back
-            self.before = self.history[number]
-            parts = [
-                self._undo(program.parts[view.sort], view, (number, i))
-                for i, view in enumerate(self.levels[0])
-            ]
-            # What comes back along edges is read by the round before; until then nothing has come back to it.
-            edges = {
-                name: torch.cat([part[name] for part in parts])
-                for name in parts[0]
-                if name.startswith("edge.")
-            }
-            self.rows |= edges
-            back = {
-                name: torch.cat([part[name] for part in parts])
-                for name in parts[0]
-                if name.startswith("back.")
-            }
-        self.rows = {name: rows for name, rows in self.rows.items() if not name.startswith("back.")} | back
-
-    def _undo(
-        self, part: Part, view: Level, key: Any, given: dict[str, Tensor] | None = None
-    ) -> dict[str, Tensor]:
-        made = self.made.pop(key, {})
-        evaluation = Evaluation(part, self.captured, _Reader(self, view, given, key), made)
-        jobs = [codes for weight in part.weights for codes in (weight.a, weight.g)] + [
-            one.g for one in part.sums
-        ]
-        stores = {**part.reverse_stores, **part.reverse_adds}
-        roots = [value for codes in (*stores.values(), *jobs) for value in part.values_in(codes)]
-        evaluation.compute(part.needed(roots, lambda value: value.number in made))
-        self._parts[id(part)] = part
-        for number, weight in enumerate(part.weights):
-            self._weights[id(part), number].append(
-                (
-                    evaluation.read(weight.a, weight.rows == EDGE),
-                    evaluation.read(weight.g, weight.rows == EDGE),
-                )
-            )
-        for number, one in enumerate(part.sums):
-            total = evaluation.read(one.g, one.rows == EDGE).sum(0)
-            self._sums[id(part), number] = self._sums.get((id(part), number), 0) + total
-        local = {}
-        for name, codes in part.reverse_stores.items():
-            rows = evaluation.read(codes, name in self.program.edge_rows)
-            if name in self.rows and not (self.program.is_sync and name.startswith(("edge.", "back."))):
-                self.rows[name][view.edges if name in self.program.edge_rows else view.nodes] = rows
+        self.gradients = {}
+        self.blocks = {key: rows for key, rows in self.blocks.items() if not key[0].startswith(_BACK)}
+        self.rows = {
+            name: rows for name, rows in self.rows.items() if not name.startswith(("d.", "grad.", "edge."))
+        }
+        for name, rows in grads.items():
+            if self.is_sync:
+                self.blocks[f"back.{name}", self.rounds] = rows
             else:
-                local[name] = rows
-        for name, codes in part.reverse_adds.items():
-            self.rows[name][view.edges if name in self.program.edge_rows else view.nodes] += evaluation.read(
-                codes, name in self.program.edge_rows
-            )
-        return local
+                self.rows[f"grad.{name}"] = rows
+        for steps, j in reversed(self._in_order(REVERSE)):
+            for step in steps:
+                step(j)
+        for part in self.parts.values():
+            if part.code.last == AFTER:
+                Bound(part, AFTER).run_all()
+        for part in (self.boundary, self.project):
+            if part is not None:
+                Bound(part, REVERSE).run_all()
+                if part.code.last == AFTER:
+                    Bound(part, AFTER).run_all()
+        if self.boundary is None:
+            for name in self.prepared.boundary.part.reverse_stores:
+                self.tensor(name)
+        found = {name: rows for name, rows in self.rows.items() if name.startswith("d.")}
+        for name in self.program.widths:
+            if name.startswith("d.") and name not in found:
+                found[name] = self.tensor(name)
+        return found | {f"captured.{number}": rows for number, rows in self.gradients.items()}
 
-    def _captured_gradients(self) -> dict[int, Tensor]:
-        found: dict[int, Tensor] = {}
+    def gradients_of(self, captured: int) -> list[Tensor]:
+        """The gradient of a captured tensor so far, where that stands among them."""
+        if captured not in self.gradients:
+            self.gradients[captured] = torch.zeros_like(self.captured[captured])
+        return [self.gradients.get(number, rows) for number, rows in enumerate(self.captured)]
 
-        def of(part: Part, codes: Codes) -> tuple[int, Tensor]:
-            number = part.b.value(codes.flat[0]).count
-            if number not in found:
-                found[number] = torch.zeros_like(self.captured[number])
-            return number, found[number]
+    # -------------------------------------------------------------------------------------------- memory
 
-        for (which, number), pairs in self._weights.items():
-            part = self._parts[which]
-            weight = part.weights[number].weight
-            a, g = (torch.cat(rows) if len(rows) > 1 else rows[0] for rows in zip(*pairs, strict=True))
-            _, flat = of(part, weight)
-            block = Evaluation(
-                part,
-                [
-                    flat if i == part.b.value(weight.flat[0]).count else one
-                    for i, one in enumerate(self.captured)
-                ],
-                None,
-            ).block(weight)
-            block += a.t() @ g
-        for (which, number), total in self._sums.items():
-            part = self._parts[which]
-            codes = part.sums[number].of
-            for start, stop, (ref,) in part.b.runs(codes):
-                assert ref is not None
-                _, flat = of(part, ref.codes)
-                flat.index_add_(
-                    0, torch.from_numpy(ref.codes & 0xFFFFFFFF).to(flat.device), total[start:stop]
-                )
-        return found
+    @staticmethod
+    def is_of_states(name: str) -> bool:
+        """Whether memory that a part writes begins with the rows of the boundary."""
+        return not name.startswith(("d.", "factor.", *_BACK))
+
+    def number(self, value: float) -> Tensor:
+        """As an operand."""
+        if value not in self._numbers:
+            self._numbers[value] = self.like.new_full((), value)
+        return self._numbers[value]
+
+    def tensor(self, name: str) -> Tensor:
+        """Memory that all levels share, by name."""
+        if name not in self.rows:
+            self.rows[name] = self._numbers_of_edges(name) if name in _NUMBERS else self._new(name)
+        return self.rows[name]
+
+    def _new(self, name: str, block: int = 1) -> Tensor:
+        plan, width = self.plan, self.prepared.widths[name]
+        is_of_edges = name in self.prepared.edge_rows
+        if name.startswith("edge."):
+            rows = self.like.new_empty((plan.num_edges if is_of_edges else plan.num_nodes) + 1, width)
+            rows[-1] = 0
+            return rows
+        if name.startswith("factor."):
+            return self.like.new_empty(plan.num_edges, width)
+        if name.startswith("d.initial.") or (self.is_sync and not block):
+            return self.like.new_empty(plan.boundary.shape[0], width)
+        if name.startswith("d."):
+            return self.like.new_zeros(plan.num_edges if is_of_edges else plan.num_nodes, width)
+        return self.like.new_empty(self.offset + plan.num_nodes, width)
+
+    def _numbers_of_edges(self, name: str) -> Tensor:
+        """Whole numbers that the schedule knows, as rows."""
+        made = _NUMBERS[name](self.plan)
+        return made.to(self.like.dtype).unsqueeze(1)
+
+    def block(self, name: str, number: int) -> Tensor:
+        """The memory of one round: the state after that many of them, or what comes back to it."""
+        is_back = name.startswith(_BACK)
+        if (is_back and number < self.rounds) or (
+            not is_back and number and not self.program.wanted.anything
+        ):
+            number = -1 - number % 2  # two are enough
+        if (name, number) not in self.blocks:
+            rows = self._new(name, number)
+            is_nothing = name.startswith("back.") and number == self.rounds
+            self.blocks[name, number] = rows.zero_() if is_nothing else rows
+        return self.blocks[name, number]
+
+    def _in_round(self, name: str, j: int, is_store: bool) -> Tensor:
+        if name.startswith(_BACK):
+            return self.block(name, j if is_store else j + 1)
+        if is_store and not name.startswith("d."):
+            return self.block(name, j + 1)
+        return self.tensor(name)
+
+    def memory(
+        self, name: str, rows: str, part: PartRun, of: list[Level], stored: Span | None = None
+    ) -> list[Tensor]:
+        """The rows of memory of each level; of what is stored, some columns."""
+        is_state = stored is not None and self.is_of_states(name)
+
+        def index(level: Level) -> Any:
+            return level.edges if rows == EDGE else level.rows if is_state else level.nodes
+
+        def cut(tensor: Tensor) -> Tensor:
+            return tensor if stored is None else columns(tensor, stored)
+
+        if self.is_sync and (part.numbers is not None or part is self.boundary):
+            first = -1 if part.numbers is None else 0
+            found = [self._in_round(name, first + j, stored is not None) for j in range(len(of))]
+            return [cut(tensor)[index(level)] for tensor, level in zip(found, of, strict=True)]
+        tensor = cut(self.tensor(name))
+        if len(of) == 1:
+            (level,) = of
+            return [tensor[index(level)]]
+        assert part.numbers is not None
+        start = self.offset if is_state else 0
+        every = [level for _, level in self.layout.steps]
+        sizes = [level.num_edges if rows == EDGE else level.num_nodes for level in every]
+        cuts = tensor[start : start + sum(sizes)].split_with_sizes(sizes)
+        return [cuts[number] for number in part.numbers]
+
+    def sent(self, name: str, part: PartRun, count: int) -> list[Tensor]:
+        """The memory that each level's edges lead from."""
+        if self.is_sync:
+            return [self.block(name, j) for j in range(count)]
+        return [self.tensor(name)] * count
+
+    def come_back(self, name: str, part: PartRun, count: int) -> list[Tensor]:
+        """The memory that each level's gradients come from."""
+        if self.is_sync:
+            first = (0 if part is self.boundary else 1) + name.startswith("factor.")
+            return [self.block(name, min(first + j, self.rounds)) for j in range(count)]
+        return [self.tensor(name)] * count
+
+    def is_last_round(self, part: PartRun, j: int) -> bool:
+        """Whether nothing has come back yet."""
+        return self.is_sync and part is not self.boundary and j == self.rounds - 1
 
 
-class _Reader:
-    """What an evaluation reads of its level."""
-
-    def __init__(
-        self, run: TorchExecution, view: Level, given: dict[str, Tensor] | None, key: Any = None
-    ) -> None:
-        self.run, self.view, self.given = run, view, given
-        self.like, self.nodes, self.edges = run.like, view.num_nodes, len(view.source)
-        self.sum_edges, self.max_edges, self.to_edges = view.sum_edges, view.max_edges, view.to_edges
-
-    def load(self, op: str, field: str) -> Tensor:
-        run, view = self.run, self.view
-        if op == "gather":
-            rows = run.before[field] if run.program.is_sync else run.sent[field]
-            return rows.index_select(0, view.source)
-        if op == "previous":
-            return run.before[field][view.nodes]
-        if self.given is not None and field in self.given:
-            return self.given[field]
-        if field == "degree":
-            return degree(run.plan)[view.nodes].to(run.like.dtype).unsqueeze(1)
-        if field in ("slot", "relation", "is_loop"):
-            numbers = is_loop(run.plan) if field == "is_loop" else getattr(run.plan, field)
-            return numbers[view.edges].to(run.like.dtype).unsqueeze(1)
-        return run.rows[field][view.edges if field in run.program.edge_rows else view.nodes]
-
-    def index(self, name: str, count: int) -> Tensor:
-        return self.view.target * count + getattr(self.run.plan, name)[self.view.edges]
-
-    def pull(self, field: str) -> Tensor:
-        return self.view.pull(self.run.rows[field])
+_NUMBERS = {
+    "degree": degree,
+    "is_loop": is_loop,
+    "slot": lambda plan: plan.slot,
+    "relation": lambda plan: plan.relation,
+}

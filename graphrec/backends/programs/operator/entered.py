@@ -80,7 +80,11 @@ class OperatorRun(Runner):
             lasting=tuple(id(row) in own for row in rows),
             keeps=any(wanted) and not is_exported,
         )
-        programs(Request(context, x, fields), recording, wanted_of(wanted, written.edges, len(fields)))
+        programs(
+            Request(context, x, fields),
+            recording,
+            wanted_of(wanted, context.fields[: len(fields)], written.edges),
+        )
         return cls(context, x, fields, write(written), rows)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import compress
 from types import SimpleNamespace
 from typing import Any
 
@@ -109,16 +110,21 @@ def runner_of(
         check_plan(run.plan, written)
         _mark_loops(run.plan)
         run.plan.cache[program] = None
-    wanted = wanted_of(written.wanted if keeps else [False] * len(rows), written.edges, count)
-    return programs(Request(run, x, fields), cell.recording, wanted)
+    wanted = written.wanted if keeps else [False] * len(rows)
+    names = wanted_of(wanted, written.fields[:count], written.edges)
+    return programs(Request(run, x, fields), cell.recording, names)
 
 
-def wanted_of(wanted: Sequence[bool], edges: Sequence[str], fields: int) -> Wanted:
-    """Of what a gradient may be asked for, of all rows; fields: how many the initial state has."""
+def wanted_of(wanted: Sequence[bool], fields: Sequence[str], edges: Sequence[str]) -> Wanted:
+    """Of what a gradient may be asked for, of all rows; fields: of the initial state, edges: what these carry."""
     of_x, *others = wanted
-    of_edges = others[fields : fields + len(edges)]
-    names = tuple(name for name, is_wanted in zip(edges, of_edges, strict=True) if is_wanted)
-    return Wanted(of_x, any(others[:fields]), names, tuple(others[fields + len(edges) :]))
+    first = len(fields) + len(edges)
+    return Wanted(
+        of_x,
+        tuple(compress(fields, others[: len(fields)])),
+        tuple(compress(edges, others[len(fields) : first])),
+        tuple(others[first:]),
+    )
 
 
 def programs(request: Request, recording: Any, wanted: Any) -> Programs:
