@@ -76,8 +76,18 @@ def _straight(part: Part, name: str, start: int, stop: int, ref: Ref) -> Piece |
 
 def _factor(part: Part, ref: Ref) -> tuple[Ref, int] | None:
     """What each edge multiplies by, if it is there in the reverse, and for how many columns each number is."""
-    if ref.value.op == "repeat_each" and ref.is_whole:
-        return (ref.value.args[0], ref.value.count) if _is_kept(part, ref.value.args[0].value) else None
+    if ref.value.op == "repeat_each" and ref.step == 1:
+        (of,), count = ref.value.args, ref.value.count
+        first, inside = divmod(ref.column, count)
+        if not _is_kept(part, of.value):
+            return None
+        if not inside and ref.width % count == 0:
+            return Ref(of.value, of.column + first * of.step, of.step, ref.width // count), count
+        return (
+            (Ref(of.value, of.column + first * of.step, 1, 1), ref.width)
+            if inside + ref.width <= count
+            else None
+        )
     if not _is_kept(part, ref.value):
         return None
     if ref.step == 0 and ref.width > 1:
@@ -89,5 +99,5 @@ def _is_kept(part: Part, value: Value) -> bool:
     return (
         value.rows == EDGE
         and value.number < part.split
-        and value.op not in ("gather", "to_edges", "from_index")
+        and value.op not in ("gather", "to_edges", "from_index", "repeat_each", "repeat_all")
     )

@@ -107,7 +107,8 @@ class Programs(Runner):
     def state(self) -> tuple[Tensor, ...]:
         """All fields."""
         rows = _Run.apply(self, *self.inputs)
-        return tuple(field.reshape(-1, *shape) for field, shape in zip(rows, self.run.shapes, strict=True))
+        count = self.plan.num_nodes
+        return tuple(field.reshape(count, *shape) for field, shape in zip(rows, self.run.shapes, strict=True))
 
     def forwards(self, given: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], Done]:
         """The fields of the state, `[N, w]`, from the run's tensors and the captured ones; and what backwards needs."""

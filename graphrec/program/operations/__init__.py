@@ -4,7 +4,11 @@ A function gets the side that it works for, `b`, which makes values: `Shapes` wh
 stand for shapes alone, or `Builder`, when they say which column of which value stands where.
 """
 
-from . import elementwise, products, rows, views  # (they register what they define)
+# (Each of these modules registers what it defines.)
+from .elementwise import elementwise
+from .products import linear
 from .registry import OPERATIONS
+from .rows import segment_sum
+from .views import split
 
-__all__ = ["OPERATIONS", "elementwise", "products", "rows", "views"]
+__all__ = ["OPERATIONS", "elementwise", "linear", "segment_sum", "split"]
