@@ -168,7 +168,9 @@ def remembered(parts: dict[str, Any], num_nodes: Any, build: Any) -> Structure:
     if not _may_be_kept(parts):
         return build(parts)
     with outside():
-        of_edges: dict[tuple[str, ...], Known] = _remembered.setdefault(parts["edge_index"], {})
+        if parts["edge_index"] not in _remembered:
+            _remembered[parts["edge_index"]] = {}
+        of_edges = _remembered[parts["edge_index"]]
         known = of_edges.get(tuple(parts))
         if known is None or not known.is_of(parts, num_nodes):
             copies = {

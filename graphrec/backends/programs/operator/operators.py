@@ -80,7 +80,7 @@ def run(
         rows = [row if lasts else row.clone() for row, lasts in zip(rows, written.lasting, strict=True)]
     runner = runner_of(program, rows, structure, num_graphs, backward, written.keeps)
     fields, done = runner.forwards(rows)
-    state = torch.cat(fields, 1) if len(fields) > 1 else fields[0].contiguous()
+    state = fields[0].contiguous() if len(fields) == 1 else torch.cat(fields, 1)
     return state, keep((runner, done)) if written.keeps else _nothing(x)
 
 
