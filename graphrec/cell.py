@@ -458,6 +458,7 @@ class Cell(Resettable):
         begins_with_x: whether the input is the state of round 0; see `initial_from_x`.
         constants: the names of the state's fields that no step changes; at a fixed point they are not solved for.
         relations: how many relations there are, or None if the cell does not care.
+        kinds: how many kinds of nodes the cell has equations for, or None if it does not care.
         Message: the type of what nodes send to their targets, or None if that is their state; see `as_message`.
         recurrent_layers: the names of the layers that multiply the predecessor's h, where a mask can be applied; see
             `graphrec.VariationalDropout`.
@@ -474,6 +475,7 @@ class Cell(Resettable):
     edges: Any = None  # as arity
     reads_edges: Any = None  # a tuple of names or None
     relations: Any = None
+    kinds: Any = None
     begins_with_x: bool = False
     constants: tuple[str, ...] = ()
     recurrent_layers: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ Belongs here: other ways to the loop's numbers, and their choice. Does not: the 
 from .available import Backend, Backends, backends
 from .choice import SlowPathWarning, check_loop_may_run, choose, running_on
 from .explain import Choice, Explanation, explain
+from .programs import OperatorRun
 from .runner import Runner
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Backends",
     "Choice",
     "Explanation",
+    "OperatorRun",
     "Runner",
     "SlowPathWarning",
     "backends",

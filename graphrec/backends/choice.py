@@ -17,14 +17,13 @@ from ..engine.validate import Context
 from ..schedule import chains
 from .programs import NativePrograms, TorchPrograms
 from .request import Request
-from .runner import Loop, Runner
+from .runner import Loop, Runner, forced
 from .torch_operators import TorchOperators
 
 # The fastest first. What none of them accepts runs in the loop.
 BACKENDS: tuple[Any, ...] = (NativePrograms, TorchOperators, TorchPrograms)
 NAMES = (Loop.name, *(backend.name for backend in BACKENDS))
 
-_forced: ContextVar[str | None] = ContextVar("backend", default=None)
 # Called with each choice: the run, the backend's name, and why others refuse, by name.
 Listener = Callable[[Context, str, dict[str, str]], None]
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
@@ -44,11 +43,11 @@ def running_on(backend: str | None) -> Iterator[None]:
     """
     if backend is not None and backend not in NAMES:
         raise ValueError(f"there is no backend {backend!r}: choose among {', '.join(map(repr, NAMES))}.")
-    token = _forced.set(backend)
+    token = forced.set(backend)
     try:
         yield
     finally:
-        _forced.reset(token)
+        forced.reset(token)
 
 
 @contextmanager
@@ -63,9 +62,9 @@ def telling(listener: Listener) -> Iterator[None]:
 
 def check_loop_may_run(what: str) -> None:
     """Raise ValueError where a backend other than the loop was asked for."""
-    if _forced.get() not in (None, Loop.name):
+    if forced.get() not in (None, Loop.name):
         raise ValueError(
-            f"backend {_forced.get()!r} does not run {what}, which only the loop does: leave backend out."
+            f"backend {forced.get()!r} does not run {what}, which only the loop does: leave backend out."
         )
 
 
@@ -75,25 +74,25 @@ def choose(run: Context, x: Tensor, initial: list[Tensor]) -> Runner:
     Raises:
         ValueError: the backend that was asked for does not accept it.
     """
-    forced, reasons = _forced.get(), {}
+    asked_for, reasons = forced.get(), {}
     request, found = Request(run, x, initial), None
     for backend in BACKENDS:
-        if forced == Loop.name:
+        if asked_for == Loop.name:
             taken = "the loop was asked for"
         else:
-            taken = (None if forced else backend.gains_nothing(run)) or backend.take(request)
+            taken = (None if asked_for else backend.gains_nothing(run)) or backend.take(request)
         if isinstance(taken, str):
             reasons[backend.name] = taken
-        elif forced in (None, backend.name):
+        elif asked_for in (None, backend.name):
             found = taken
             break
     found = found or Loop(run, x, initial)
-    if forced not in (None, found.name):
+    if asked_for not in (None, found.name):
         raise ValueError(
-            f"backend {forced!r} does not run {type(run.cell).__name__} here: {reasons[forced]}. Leave backend out for "
-            f"the fastest one that does."
+            f"backend {asked_for!r} does not run {type(run.cell).__name__} here: {reasons[asked_for]}. Leave backend "
+            f"out for the fastest one that does."
         )
-    if found.name == Loop.name and forced is None and request.overridden is not None:
+    if found.name == Loop.name and asked_for is None and request.overridden is not None:
         _warn_of_subclass(run, request.overridden)
     if (listener := _listener.get()) is not None:
         listener(run, found.name, reasons)

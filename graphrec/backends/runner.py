@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import ClassVar
 
@@ -14,7 +15,10 @@ from ..engine.loop import loop
 from ..engine.messages import messages_for
 from ..engine.validate import Context
 from ..operators import is_plain_only, rows_or_zero
-from ..schedule import schedule, sinks
+from ..schedule import Sinks, schedule, sinks
+
+# The backend that was asked for by name; see `running_on`.
+forced: ContextVar[str | None] = ContextVar("backend", default=None)
 
 # So few steps cost no more than the preparations of a faster way.
 FEW_STEPS = 3
@@ -55,6 +59,11 @@ class Runner:
         is_short = len(run.plan.steps) <= FEW_STEPS and run.plan.device.type == "cpu"
         return f"{len(run.plan.steps)} steps are no faster there" if is_short else None
 
+    @property
+    def sinks(self) -> Sinks:
+        """Of the schedule's structure."""
+        return sinks(self.plan)
+
     def state(self) -> tuple[Tensor, ...]:
         """All fields of the state, `[N, ...]`."""
         raise NotImplementedError
@@ -65,7 +74,7 @@ class Runner:
 
     def sequence(self) -> tuple[Tensor, list[Tensor]]:
         """The first field, and all fields at the sink of each graph, `[G, ...]` (any row for a graph without nodes)."""
-        state, sink = self.state(), sinks(self.plan).node
+        state, sink = self.state(), self.sinks.node
         return state[0], [rows_or_zero(field, sink) for field in state]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..cell import Inbox, _OneEach
-from ..schedule import Schedule, Step, is_loop, parts, slot_fault
+from ..schedule import DeferredSchedule, Schedule, Step, is_loop, parts, slot_fault
 from .record import Record
 from .symbols import EDGE, NODE, NotRecordable, Symbol
 
@@ -54,7 +54,8 @@ class RecordedInbox(Inbox):
 
     @property
     def is_loop(self) -> Any:
-        return None if is_loop(self._plan) is None else self._input("is_loop", EDGE, torch.bool)
+        may_be = isinstance(self._plan, DeferredSchedule) or is_loop(self._plan) is not None
+        return self._input("is_loop", EDGE, torch.bool) if may_be else None
 
     @property
     def relation(self) -> Any:
@@ -87,8 +88,14 @@ class RecordedInbox(Inbox):
     def parts(self) -> Iterator[tuple[int, Inbox]]:
         """The one kind that is recorded."""
         self._record.reads_kinds = True
-        mine = [part for level in parts(self._plan) for part in level if part.kind == self._kind]
         other = self._copy()
+        is_deferred = isinstance(self._plan, DeferredSchedule)
+        mine = [
+            part
+            for level in ([] if is_deferred else parts(self._plan))
+            for part in level
+            if part.kind == self._kind
+        ]
         other._num_slots = max((part.num_slots for part in mine), default=0)
         other._distinct_slots = all(part.distinct_slots for part in mine)
         yield self._kind, other

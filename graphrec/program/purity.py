@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import torch
 from torch import Tensor, nn
 
+from ..structure.outside import untraced
 from .symbols import NotRecordable
 
 # Attributes of all modules, which no step of a cell changes.
@@ -30,7 +31,8 @@ class Traces:
 
     def __init__(self, cell: nn.Module, modules: list[nn.Module]) -> None:
         self._cell, self._modules = cell, modules
-        self._random = torch.get_rng_state()
+        with untraced():
+            self._random = torch.get_rng_state()
         self._attributes = [(module, _attributes(module)) for module in modules]
         self._copies = [
             (buffer, buffer.clone())
@@ -54,8 +56,11 @@ class Traces:
 
     def _found(self) -> str | None:
         reason = None
-        if not torch.equal(self._random, torch.get_rng_state()):
-            torch.set_rng_state(self._random)
+        with untraced():
+            draws = not torch.equal(self._random, torch.get_rng_state())
+            if draws:
+                torch.set_rng_state(self._random)
+        if draws:
             reason = "the cell draws random numbers"
         if self._versions != _versions(self._modules):
             with torch.no_grad():

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..structure.outside import is_stand_in
 from .operations import OPERATIONS
 from .symbols import EDGE, NODE, ROWS, Columns, NotRecordable, Rows, Symbol
 
@@ -118,7 +119,7 @@ class Record:
     def input(self, name: str, rows: str, shape: Sequence[int], dtype: torch.dtype | None = None) -> Symbol:
         """A tensor that the run provides."""
         if name not in self._inputs:
-            shape, dtype = tuple(shape), self.dtype if dtype is None else dtype
+            shape, dtype = tuple(map(int, shape)), self.dtype if dtype is None else dtype
             self.entries.append(("input", name, rows, shape))
             self._inputs[name] = self._symbol(Columns(rows, _blank(shape), dtype))
         return self._inputs[name]
@@ -200,7 +201,8 @@ class Record:
     def _of_captured(self, tensor: Tensor) -> Columns:
         if tensor.dim() == 0 and not tensor.requires_grad and tensor.dtype != self.dtype:
             raise NotRecordable(f"a number of type {tensor.dtype} meets rows of {self.dtype}")
-        if tensor.dtype != self.dtype or tensor.device != self.device or type(tensor) not in _PLAIN:
+        is_plain = type(tensor) in _PLAIN or is_stand_in(tensor)
+        if tensor.dtype != self.dtype or tensor.device != self.device or not is_plain:
             raise NotRecordable(
                 f"a {type(tensor).__name__} of {tensor.dtype} on {tensor.device} meets rows of {self.dtype} on "
                 f"{self.device}"

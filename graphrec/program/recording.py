@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..cell import OF_EDGES, Own
 from ..engine.validate import Context
-from ..schedule import Schedule, parts
+from ..schedule import DeferredSchedule, Schedule, parts
 from ..schedule.derived import derived
 from .inbox import RecordedInbox
 from .purity import Traces, check_pure
@@ -48,6 +48,16 @@ def sorts_by_kind(plan: Schedule) -> list[list[tuple[Sort, slice, slice]]]:
             ]
         )
     return found
+
+
+def _sorts_of(levels: list[list[tuple[Sort, slice, slice]]]) -> set[Sort]:
+    return {sort for level in levels for sort, _, _ in level}
+
+
+def _all_sorts(kinds: int | None) -> set[Sort]:
+    if kinds is None:
+        raise NotRecordable("the cell does not say how many kinds of nodes it has equations for (`kinds`)")
+    return {(kind, has_edges) for kind in range(kinds) for has_edges in (True, False)}
 
 
 @dataclass(frozen=True)
@@ -114,7 +124,9 @@ def _check_modules(modules: list[nn.Module]) -> None:
 class _Recorder:
     def __init__(self, run: Context, x: Tensor, initial: Sequence[Tensor]) -> None:
         self.run, self.x, self.has_initial = run, x, bool(initial)
-        self.before = {name: tuple(rows.shape[1:]) for name, rows in zip(run.fields, initial, strict=False)}
+        self.before = {
+            name: tuple(map(int, rows.shape[1:])) for name, rows in zip(run.fields, initial, strict=False)
+        }
         self.is_sync = run.plan.mode == "sync"
         self.captured = Captured()
         self.message_shapes: dict[str, tuple[int, ...]] = {}
@@ -123,14 +135,18 @@ class _Recorder:
         plan = self.run.plan
         message = self._record(self._message) if self.run.cell.Message is not None else None
         project = self._record(self._project) if self.is_sync else None
-        wanted = {sort for level in sorts(plan) for sort, _, _ in level}
         steps: dict[Sort, Record] = {}
-        first = plan.structure.kind
-        kind = int(first[0]) if first is not None and len(first) else 0
+        if isinstance(plan, DeferredSchedule):  # any sort may be among the nodes
+            kind, wanted = 0, _all_sorts(1)
+        else:
+            first = plan.structure.kind
+            kind = int(first[0]) if first is not None and len(first) else 0
+            wanted = _sorts_of(sorts(plan))
         record = self._record(lambda r: self._step(r, kind))
         has_kinds = record.reads_kinds
         if has_kinds:
-            wanted = {sort for level in sorts_by_kind(plan) for sort, _, _ in level}
+            is_deferred = isinstance(plan, DeferredSchedule)
+            wanted = _all_sorts(self.run.cell.kinds) if is_deferred else _sorts_of(sorts_by_kind(plan))
         made = {kind: record}
         for of_kind, has_edges in sorted(wanted):
             which = of_kind if has_kinds else kind

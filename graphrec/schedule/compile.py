@@ -11,7 +11,9 @@ from torch import Tensor
 from ..operators import FixedPoint
 from ..structure import Structure
 from ..structure.outside import outside, uncompiled
+from ..structure.traced import TracedStructure
 from .components import components
+from .deferred import DeferredSchedule
 from .derived import derived
 from .levels import levels, longest_paths
 from .orders import Order, ranks
@@ -53,6 +55,8 @@ def schedule(
             f"expected a Structure, got {type(structure).__name__}: make one with graphrec.from_pyg or graphrec.dag."
         )
     check_mode(mode, rounds, cycles, order)
+    if isinstance(structure, TracedStructure):
+        return DeferredSchedule.of(structure, mode, rounds, cycles, order)
     if isinstance(order, Tensor):  # its values may change: it cannot be a key
         return compile_ordered(structure, ranks(structure, order), rounds)
     key = ("schedule", mode, rounds, cycles, order)

@@ -4,6 +4,7 @@ Belongs here: levels and memory as executors need them, execution, its derivativ
 """
 
 from .native_runner import NativePrograms
+from .operator import OperatorRun
 from .runner import TorchPrograms
 
-__all__ = ["NativePrograms", "TorchPrograms"]
+__all__ = ["NativePrograms", "OperatorRun", "TorchPrograms"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,6 +28,13 @@ from .torch_program import TorchProgram, prepare
 _PREPARED: OrderedDict[Any, Any] = OrderedDict()
 _MOST = 512
 _lock = threading.Lock()
+
+
+class Done(NamedTuple):
+    """A run that has been done forwards: its execution, and the rows whose state was given."""
+
+    execution: Any
+    boundary: dict[str, Tensor]
 
 
 class Programs(Runner):
@@ -62,7 +70,7 @@ class Programs(Runner):
         if isinstance(recording, str):
             return recording
         wanted = _wanted(request, recording)
-        prepared = _look_up(cls, request, recording, wanted)
+        prepared = look_up(cls, request, recording, wanted)
         if isinstance(prepared, str):
             return prepared
         return cls(request.run, request.x, request.initial, recording, wanted, prepared)
@@ -101,6 +109,28 @@ class Programs(Runner):
         rows = _Run.apply(self, *self.inputs)
         count = self.plan.num_nodes
         return tuple(field.reshape(count, *shape) for field, shape in zip(rows, self.run.shapes, strict=True))
+
+    def forwards(self, given: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], Done]:
+        """The fields of the state, `[N, w]`, from the run's tensors and the captured ones; and what backwards needs."""
+        inputs = [tensor.detach() for tensor in given]
+        tensors = self.tensors(inputs)
+        captured = [
+            tensor.contiguous().view(-1) for tensor in inputs[len(inputs) - len(self.recording.captured) :]
+        ]
+        done = Done(self.execution(tensors, captured), self.boundary_rows(tensors))
+        made, order = done.execution.forward(done.boundary), self.order
+        rows = (made[f"state.{name}"] for name in self.run.fields)
+        # (What the execution keeps is not the caller's to write into.)
+        return tuple(field.clone() if order.back is None else order.leave(field) for field in rows), done
+
+    def backwards(self, done: Done, grads: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """The gradients of the run's tensors and the captured ones from those of the state's fields, `[N, w]`."""
+        upstream = {}
+        for name, grad in zip(self.run.fields, grads, strict=True):
+            if grad is None:
+                grad = self.x.new_zeros(self.plan.num_nodes, self.program.widths[f"state.{name}"])
+            upstream[f"state.{name}"] = self.order.enter(grad)
+        return self.gradients(done.execution.backward(upstream, done.boundary))
 
     # -------------------------------------------------------------------------------------------- for the executor
 
@@ -219,9 +249,9 @@ def _wanted(request: Request, recording: Recording) -> Wanted:
     )
 
 
-def _look_up(kind: type[Programs], request: Request, recording: Recording, wanted: Wanted) -> Any:
+def look_up(kind: type[Programs], request: Request, recording: Recording, wanted: Wanted) -> Any:
     """What the executor has made of the program; or why it makes nothing of it."""
-    run, x_shape = request.run, tuple(request.x.shape[1:])
+    run, x_shape = request.run, tuple(map(int, request.x.shape[1:]))
     is_one_round = run.plan.mode == "sync" and run.plan.rounds == 1
     key = (kind.name, recording.key, wanted, x_shape, is_one_round)
     with _lock:
@@ -230,7 +260,9 @@ def _look_up(kind: type[Programs], request: Request, recording: Recording, wante
             _PREPARED.move_to_end(key)
             return found
     fields = dict(zip(run.fields, map(tuple, run.shapes), strict=True))
-    before = {name: tuple(rows.shape[1:]) for name, rows in zip(run.fields, request.initial, strict=False)}
+    before = {
+        name: tuple(map(int, rows.shape[1:])) for name, rows in zip(run.fields, request.initial, strict=False)
+    }
     try:
         how = {"dtype": run.dtype, "grain": kind.grain(fields), "is_one_round": is_one_round}
         found = kind.prepare(compile_cell(recording, wanted, fields, before, x_shape, **how))
@@ -249,40 +281,24 @@ class _Run(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, runner: Programs, *given: Tensor) -> tuple[Tensor, ...]:
         """Forwards."""
-        inputs = [tensor.detach() for tensor in given]
-        tensors = runner.tensors(inputs)
-        captured = [
-            tensor.contiguous().view(-1) for tensor in inputs[len(inputs) - len(runner.recording.captured) :]
-        ]
-        execution = runner.execution(tensors, captured)
-        boundary = runner.boundary_rows(tensors)
+        rows, done = runner.forwards(given)
         if runner.wanted.anything:
-            ctx.runner, ctx.execution, ctx.boundary = runner, execution, boundary
+            ctx.runner, ctx.done = runner, done
             ctx.save_for_backward(*given)
             ctx.set_materialize_grads(False)
-        made, order = execution.forward(boundary), runner.order
-        rows = (made[f"state.{name}"] for name in runner.run.fields)
-        # (What the execution keeps is not the caller's to write into.)
-        return tuple(field.clone() if order.back is None else order.leave(field) for field in rows)
+        return rows
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         """In reverse."""
         runner, given = ctx.runner, list(ctx.saved_tensors)  # (this refuses what was written into since)
         if must_be_plain(grads):
-            return (None, *_plain_gradients(runner, given, ctx.needs_input_grad[1:], grads))
-        upstream, plan = {}, runner.plan
-        for name, grad in zip(runner.run.fields, grads, strict=True):
-            width = runner.program.widths[f"state.{name}"]
-            if grad is None:
-                grad = given[0].new_zeros(plan.num_nodes, width)
-            upstream[f"state.{name}"] = runner.order.enter(grad)
-        found = ctx.execution.backward(upstream, ctx.boundary)
-        needed = zip(runner.gradients(found), ctx.needs_input_grad[1:], strict=True)
+            return (None, *plain_gradients(runner, given, ctx.needs_input_grad[1:], grads))
+        needed = zip(runner.backwards(ctx.done, grads), ctx.needs_input_grad[1:], strict=True)
         return (None, *(gradient if is_needed else None for gradient, is_needed in needed))
 
 
-def _plain_gradients(runner: Programs, given: list[Tensor], needed: Any, grads: Any) -> list[Tensor | None]:
+def plain_gradients(runner: Programs, given: list[Tensor], needed: Any, grads: Any) -> list[Tensor | None]:
     """The gradients by plain PyTorch, for derivatives of any order."""
     with torch.enable_grad():
         # A view of each: one may be computed from another, or be the same tensor, and these are partial derivatives.
