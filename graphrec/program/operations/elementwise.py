@@ -344,7 +344,9 @@ def clone(b: Any, x: Columns, **_: Any) -> Columns:
 
 
 for _type in (torch.float, torch.double, torch.long, torch.int, torch.bool, torch.half, torch.bfloat16):
-    for _name in [name for name, value in vars(torch).items() if value is _type and hasattr(torch.Tensor, name)]:
+    for _name in [
+        name for name, value in vars(torch).items() if value is _type and hasattr(torch.Tensor, name)
+    ]:
         OPERATIONS[_name] = lambda b, x, _to=_type, **_: convert(b, x, dtype=_to)
 
 
