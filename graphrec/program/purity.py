@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+import random
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +34,7 @@ class Traces:
     def __init__(self, cell: nn.Module, modules: list[nn.Module]) -> None:
         self._cell, self._modules = cell, modules
         self._random = torch.get_rng_state()
+        self._others = (random.getstate(), np.random.get_state(legacy=True))
         self._attributes = [(module, _attributes(module)) for module in modules]
         self._copies = [
             (buffer, buffer.clone())
@@ -57,6 +61,12 @@ class Traces:
         if not torch.equal(self._random, torch.get_rng_state()):
             torch.set_rng_state(self._random)
             reason = "the cell draws random numbers"
+        if self._others[0] != random.getstate():
+            random.setstate(self._others[0])
+            reason = "the cell draws Python's random numbers"
+        if not all(map(np.array_equal, self._others[1], np.random.get_state(legacy=True))):
+            np.random.set_state(self._others[1])
+            reason = "the cell draws numpy's random numbers"
         if self._versions != _versions(self._modules):
             with torch.no_grad():
                 for buffer, copy in self._copies:
@@ -84,11 +94,15 @@ def _versions(modules: list[nn.Module]) -> list[Any]:
 
 
 def _attributes(module: nn.Module) -> dict[str, tuple[Any, Any]]:
-    """Each attribute, and a copy of what is in it, if it is a collection."""
+    """Each attribute, and a copy of what is in it, if it is a collection or a generator of random numbers."""
     return {name: (value, _content(value)) for name, value in vars(module).items() if name not in _OF_MODULES}
 
 
 def _content(value: Any) -> Any:
+    if isinstance(value, torch.Generator):
+        return [value.get_state().numpy().tobytes()]
+    if isinstance(value, np.random.Generator):
+        return [pickle.dumps(value.bit_generator.state)]
     if isinstance(value, dict):
         return dict(value)
     return list(value) if isinstance(value, list | set) else None
@@ -114,12 +128,16 @@ def _items(content: Any) -> list[Any]:
 
 def _same(one: Any, other: Any) -> bool:
     return one is other or (
-        not isinstance(one, Tensor) and type(one) in (int, float, str, bool) and one == other
+        not isinstance(one, Tensor) and type(one) in (int, float, str, bool, bytes) and one == other
     )
 
 
 def _refill(value: Any, content: Any) -> None:
-    if isinstance(value, dict):
+    if isinstance(value, torch.Generator):
+        value.set_state(torch.frombuffer(bytearray(content[0]), dtype=torch.uint8))
+    elif isinstance(value, np.random.Generator):
+        value.bit_generator.state = pickle.loads(content[0])
+    elif isinstance(value, dict):
         value.clear()
         value.update(content)
     elif isinstance(value, list):

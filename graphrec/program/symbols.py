@@ -51,7 +51,7 @@ class Rows:
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Rows):
-            return self.kind == other.kind
+            return self.kind == other.kind or self._refuse()
         if not isinstance(other, int):
             return NotImplemented
         return not bool(self) if other <= 0 else self._refuse()
@@ -128,6 +128,11 @@ class Symbol:
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         record = _record_of(args) or _record_of((kwargs or {}).values())
         return record.call(func, args, kwargs or {})
+
+    @property
+    def __class__(self) -> Any:
+        """As the tensor's: cells may ask whether they are given one."""
+        return Tensor
 
     @property
     def shape(self) -> tuple[Any, ...]:
