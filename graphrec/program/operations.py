@@ -362,7 +362,7 @@ def clone(b: Any, x: Columns, **_: Any) -> Columns:
 
 
 for _name in ["float", "double", "long", "int", "bool", "half", "bfloat16"]:
-    OPERATIONS[_name] = lambda b, x, _to=getattr(torch, _name), **_: convert(b, x, dtype=_to)
+    OPERATIONS[_name] = lambda b, x, _to=_name, **_: convert(b, x, dtype=getattr(torch, _to))
 
 
 @operation("to", "type_as")

@@ -34,7 +34,7 @@ class Traces:
     def __init__(self, cell: nn.Module, modules: list[nn.Module]) -> None:
         self._cell, self._modules = cell, modules
         self._random = torch.get_rng_state()
-        self._others = (random.getstate(), np.random.get_state(legacy=True))
+        self._others = (random.getstate(), np.random.get_state(legacy=True))  # noqa: NPY002
         self._attributes = [(module, _attributes(module)) for module in modules]
         self._copies = [
             (buffer, buffer.clone())
@@ -64,8 +64,8 @@ class Traces:
         if self._others[0] != random.getstate():
             random.setstate(self._others[0])
             reason = "the cell draws Python's random numbers"
-        if not all(map(np.array_equal, self._others[1], np.random.get_state(legacy=True))):
-            np.random.set_state(self._others[1])
+        if not all(map(np.array_equal, self._others[1], np.random.get_state(legacy=True))):  # noqa: NPY002
+            np.random.set_state(self._others[1])  # noqa: NPY002
             reason = "the cell draws numpy's random numbers"
         if self._versions != _versions(self._modules):
             with torch.no_grad():

@@ -130,11 +130,6 @@ class Symbol:
         return record.call(func, args, kwargs or {})
 
     @property
-    def __class__(self) -> Any:
-        """As the tensor's: cells may ask whether they are given one."""
-        return Tensor
-
-    @property
     def shape(self) -> tuple[Any, ...]:
         """The number of rows, and the widths."""
         columns = self.columns

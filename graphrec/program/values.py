@@ -391,7 +391,9 @@ class Builder:
         last = np.transpose(array, [*kept, *axes]).reshape(-1, count)  # [rest, count]
         is_short = count <= _SHORT
         ways = [("sum_each", last.reshape(-1)), ("sum_all", last.T.reshape(-1))]
-        for op, flat in ways[: 1 if is_short else 2] if count > 1 and not (is_short and len(last) == 1) else ():
+        for op, flat in (
+            ways[: 1 if is_short else 2] if count > 1 and not (is_short and len(last) == 1) else ()
+        ):
             pieces = list(self.runs(flat))
             if len(pieces) == 1 and (ref := pieces[0][2][0]) is not None and ref.step == 1:
                 return self._sum(op, ref, count).reshape(shape)
@@ -454,7 +456,7 @@ class Builder:
         for start, stop, (ref,) in self.runs(array, grain=self.grain):
             if ref is None:
                 continue
-            # (Of edges, what has no rows, or counts as nodes', was made of the cell's own tensors: it is always the same.)
+            # (What has no rows, or is taken for nodes', is made of the cell's own tensors: the same for all edges.)
             if ref.value.rows is None or ref.value.rows == rows == NODE:
                 if op == "segment_sum":  # as many times as there are edges
                     flat[start:stop] = self.ew("mul", ref.codes, self.load("degree", NODE, 1)[0])

@@ -25,7 +25,7 @@ class Written(gr.Cell):
 
     State = H
 
-    def __init__(self, step, state=H):
+    def __init__(self, step, state: type = H):
         super().__init__(3, 3)
         torch.manual_seed(0)
         self.State, self.step = state, step
@@ -60,6 +60,7 @@ def all_of(cell, s, backend, twice=False):
 
 STEPS = {
     "a column for all": lambda c, x, i, o: torch.tanh(i.sum(i.h) + x.sum(1, keepdim=True)),
+    "sums of a column for all": lambda c, x, i, o: torch.tanh(c.U(i.sum(i.h[:, :1].expand(-1, 3))) + x),
     "only columns for all": lambda c, x, i, o: x.sum(1, keepdim=True).expand(-1, 3).tanh() + i.sum(i.h),
     "a product of a product": lambda c, x, i, o: torch.tanh(x + i.sum(c.U(c.V(i.h)).sin())),
     "part of what has slots": lambda c, x, i, o: torch.tanh(
@@ -68,8 +69,8 @@ STEPS = {
     "part of what has relations": lambda c, x, i, o: torch.tanh(
         c.R(i.sum_by_relation(i.h, 3).flatten(1)) + x + i.sum(i.h[:, :1].sin())
     ),
-    "every other column of a product": lambda c, x, i, o: (
-        torch.tanh(i.sum(i.h) + (x @ c.W)[:, ::2].sum(1, keepdim=True))
+    "every other column of a product": lambda c, x, i, o: torch.tanh(
+        i.sum(i.h) + (x @ c.W)[:, ::2].sum(1, keepdim=True)
     ),
     "a sum of parameters": lambda c, x, i, o: torch.tanh(
         x + i.sum(torch.maximum(i.to_edges(o.h), c.U.bias)) + i.sum(i.h)
@@ -77,8 +78,9 @@ STEPS = {
     "a narrow end": lambda c, x, i, o: torch.tanh(i.sum(i.h) + x.narrow(1, -2, 2).sum(1, keepdim=True)),
     "where as a method": lambda c, x, i, o: torch.tanh(i.sum(i.h) + x.where(x > 0, x.sin())),
     "hardtanh at its bounds": lambda c, x, i, o: i.sum(i.h) + F.hardtanh(x / x.detach()),
-    "is it a tensor": lambda c, x, i, o: torch.tanh(i.sum(i.h) + (x if torch.is_tensor(x) else 2 * x)),
-    "a fraction": lambda c, x, i, o: torch.tanh(i.sum(i.h) + 2 / (1 - F.relu(x, inplace=False).reshape(-1, 3) - 9)),
+    "a fraction": lambda c, x, i, o: torch.tanh(
+        i.sum(i.h) + 2 / (1 - F.relu(x, inplace=False).reshape(-1, 3) - 9)
+    ),
 }
 
 
@@ -108,7 +110,7 @@ REFUSED = {
     "to integers": lambda c, x, i, o: torch.tanh(i.sum(i.h) + (3 * x).long()),
     "to another precision": lambda c, x, i, o: torch.tanh(i.sum(i.h) + x.float()).double(),
     "Python's random numbers": lambda c, x, i, o: torch.tanh(i.sum(i.h) * random.random() + x),
-    "numpy's random numbers": lambda c, x, i, o: torch.tanh(i.sum(i.h) * np.random.rand() + x),
+    "numpy's random numbers": lambda c, x, i, o: torch.tanh(i.sum(i.h) * np.random.rand() + x),  # noqa: NPY002
     "a refusal that is caught": swallowing,
     "as many edges as nodes": lambda c, x, i, o: x * (2 if i.num_edges == i.num_nodes else 1) + i.sum(i.h),
     "a sum over all": lambda c, x, i, o: torch.tanh(i.sum(i.h) + x.sum(dim=())),
@@ -122,7 +124,9 @@ def test_is_refused(name):
 
 
 def test_a_generator_of_its_own_is_refused_and_put_back():
-    cell = Written(lambda c, x, i, o: torch.tanh(i.sum(i.h) * torch.rand(3, generator=c.g, dtype=x.dtype) + x))
+    cell = Written(
+        lambda c, x, i, o: torch.tanh(i.sum(i.h) * torch.rand(3, generator=c.g, dtype=x.dtype) + x)
+    )
     cell.g = torch.Generator().manual_seed(0)
     expected = gr.run(cell, gr.schedule(TREE), rows(TREE), backend="loop").h
     cell.g.manual_seed(0)
