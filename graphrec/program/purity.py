@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+import random
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +21,9 @@ _LARGE = 1 << 16
 
 _impure: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 _seen: WeakSet[nn.Module] = WeakSet()
+# The modes (training or not) in which a cell has drawn none of Python's and numpy's random numbers: it takes
+# longer to ask for their states than to record a small cell, so they are asked for once.
+_draws_none: WeakKeyDictionary[nn.Module, set[bool]] = WeakKeyDictionary()
 
 
 def check_pure(cell: nn.Module) -> None:
@@ -33,6 +39,7 @@ class Traces:
         self._cell, self._modules = cell, modules
         with untraced():
             self._random = torch.get_rng_state()
+        self._others = None if cell.training in _draws_none.get(cell, ()) else _other_random()
         self._attributes = [(module, _attributes(module)) for module in modules]
         self._copies = [
             (buffer, buffer.clone())
@@ -62,6 +69,16 @@ class Traces:
                 torch.set_rng_state(self._random)
         if draws:
             reason = "the cell draws random numbers"
+        if self._others is not None:
+            python, numpy = self._others
+            if python != random.getstate():
+                random.setstate(python)
+                reason = "the cell draws Python's random numbers"
+            if not all(map(np.array_equal, numpy, np.random.get_state())):  # noqa: NPY002
+                np.random.set_state(numpy)  # noqa: NPY002
+                reason = "the cell draws numpy's random numbers"
+            if reason is None:
+                _draws_none.setdefault(self._cell, set()).add(self._cell.training)
         if self._versions != _versions(self._modules):
             with torch.no_grad():
                 for buffer, copy in self._copies:
@@ -78,6 +95,10 @@ class Traces:
         return reason
 
 
+def _other_random() -> tuple[Any, Any]:
+    return random.getstate(), np.random.get_state()  # noqa: NPY002
+
+
 def _versions(modules: list[nn.Module]) -> list[Any]:
     return [
         (id(tensor), tensor._version)
@@ -89,11 +110,15 @@ def _versions(modules: list[nn.Module]) -> list[Any]:
 
 
 def _attributes(module: nn.Module) -> dict[str, tuple[Any, Any]]:
-    """Each attribute, and a copy of what is in it, if it is a collection."""
+    """Each attribute, and a copy of what is in it, if it is a collection or a generator of random numbers."""
     return {name: (value, _content(value)) for name, value in vars(module).items() if name not in _OF_MODULES}
 
 
 def _content(value: Any) -> Any:
+    if isinstance(value, torch.Generator):
+        return [value.get_state().numpy().tobytes()]
+    if isinstance(value, np.random.Generator):
+        return [pickle.dumps(value.bit_generator.state)]
     if isinstance(value, dict):
         return dict(value)
     return list(value) if isinstance(value, list | set) else None
@@ -119,12 +144,16 @@ def _items(content: Any) -> list[Any]:
 
 def _same(one: Any, other: Any) -> bool:
     return one is other or (
-        not isinstance(one, Tensor) and type(one) in (int, float, str, bool) and one == other
+        not isinstance(one, Tensor) and type(one) in (int, float, str, bool, bytes) and one == other
     )
 
 
 def _refill(value: Any, content: Any) -> None:
-    if isinstance(value, dict):
+    if isinstance(value, torch.Generator):
+        value.set_state(torch.frombuffer(bytearray(content[0]), dtype=torch.uint8))
+    elif isinstance(value, np.random.Generator):
+        value.bit_generator.state = pickle.loads(content[0])
+    elif isinstance(value, dict):
         value.clear()
         value.update(content)
     elif isinstance(value, list):

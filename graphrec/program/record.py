@@ -104,6 +104,7 @@ class Record:
         self.entries: list[tuple[Any, ...]] = []
         self.outputs: tuple[str, ...] = ()
         self.alive = 0
+        self.refusal: Exception | None = None
         self.asks_for_edges = False
         self.reads_kinds = False
         self.rows: dict[str, Any] = {NODE: Rows(NODE, self), EDGE: Rows(EDGE, self) if has_edges else 0}
@@ -131,15 +132,29 @@ class Record:
 
     def call(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """One of torch's functions."""
+        try:
+            return self._call(function, args, kwargs)
+        except Exception as error:  # which the cell may catch
+            self.refusal = self.refusal or error
+            raise
+
+    def call_named(self, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """The same by its name."""
+        try:
+            return self._call_named(name, args, kwargs)
+        except Exception as error:
+            self.refusal = self.refusal or error
+            raise
+
+    def _call(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         name = _name_of(function)
         if function is Tensor.where and len(args) > 1:
             args = (args[1], args[0], *args[2:])  # (torch's function has the condition first)
         if name is None:
             raise NotRecordable(f"{getattr(function, '__name__', function)} is no arithmetic on rows")
-        return self.call_named(name, args, kwargs)
+        return self._call_named(name, args, kwargs)
 
-    def call_named(self, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """The same by its name."""
+    def _call_named(self, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         operation = OPERATIONS.get(name)
         if operation is None:
             what = "writes into a tensor" if name.endswith("_") else "is no operation that programs have"

@@ -177,6 +177,8 @@ class _Recorder:
     def _record(self, what: Callable[[Record], None], has_edges: bool = True) -> Record:
         record = Record(self.captured, self.run.dtype, self.x.device, has_edges)
         what(record)
+        if record.refusal is not None:  # the cell has caught it, and did something else then
+            raise record.refusal
         if record.alive:
             raise NotRecordable("the cell keeps a tensor that it computes")
         return record

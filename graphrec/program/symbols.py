@@ -51,7 +51,7 @@ class Rows:
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Rows):
-            return self.kind == other.kind
+            return self.kind == other.kind or self._refuse()
         if not isinstance(other, int):
             return NotImplemented
         return not bool(self) if other <= 0 else self._refuse()

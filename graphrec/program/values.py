@@ -393,7 +393,7 @@ class Builder:
         for start, stop, (ref,) in self.runs(array, grain=self.grain):
             if ref is None:
                 continue
-            # (Of edges, what has no rows, or counts as nodes', was made of the cell's own tensors: always the same.)
+            # (What has no rows, or is taken for nodes', is made of the cell's own tensors: the same for all edges.)
             if ref.value.rows is None or ref.value.rows == rows == NODE:
                 if op == "segment_sum":  # as many times as there are edges
                     flat[start:stop] = self.ew("mul", ref.codes, self.load("degree", NODE, 1)[0])

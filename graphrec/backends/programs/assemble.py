@@ -296,6 +296,10 @@ class Assembler:
             return Operand(
                 inner.value, inner.column, inner.home, ("out target" if rows == OUT else "target", 0)
             )
+        if value.op == "from_index" and not ref.is_whole:
+            # (Which of a row's pieces is read follows from how wide the read is.)
+            whole = self._copied(Ref(value, 0, 1, value.width), rows)
+            return Operand(whole, column, None)
         if value.op == "from_index":
             (of,) = value.args
             home = self.p.together(of.value.a)
@@ -312,6 +316,16 @@ class Assembler:
         if rows == OUT:
             index = ("out edge", 0)
         return Operand(value, column, self.p.home.get(value.number), index)
+
+    def _copied(self, ref: Ref, rows: str) -> Value:
+        """A value of rows as they are, of what is read by an index."""
+        key = ("copied", ref.key, rows)
+        if not self.makers.get(key):
+            made = Value(-1 - len(self.units), rows, ref.width, "copied")
+            to = Operand(made, 0, None)
+            self._unit("COPY", rows, ref.width, to, [self._operand(ref, rows)], makes=key)
+            self.makers[made.number] = self.makers[key]
+        return self.makers[key][0].to.value
 
     def _spread(self, ref: Ref, rows: str, width: int) -> Operand:
         """One column for several."""

@@ -19,6 +19,9 @@ from .native import NativeExecution, NativeOrder
 from .native_layout import Layout
 from .runner import Programs
 
+# Of programs on a layout so many are kept at most, the latest.
+_MOST_FRAMES = 64
+
 
 class NativePrograms(Programs):
     """Programs in C++."""
@@ -81,6 +84,10 @@ class NativePrograms(Programs):
                     self.prepared, layout, NativeOrder(*layout.order(plan)), numbers, self.x.element_size()
                 )
             layout.frames[key] = frame
+            while (
+                len(layout.frames) > _MOST_FRAMES
+            ):  # (a cell whose numbers change has a new program in each run)
+                layout.frames.pop(next(iter(layout.frames)), None)
         return frame
 
     @property

@@ -13,7 +13,7 @@ from ...program.symbols import EDGE, NODE
 from .levels import Level
 from .torch_instructions import Instruction
 from .torch_pulls import Pull
-from .torch_rows import LevelRows, Tensors, columns, heads
+from .torch_rows import LevelRows, Tensors, columns, heads, widened
 
 Step = Callable[[int], Any]
 
@@ -80,14 +80,14 @@ class Reader(LevelRows):
     def _gather_sum(self, one: Instruction) -> tuple[Tensors, Step | None]:
         """The sums of what sources send, without a row for each edge where possible."""
         operand: Any = one.operands[0]
-        sent = [columns(rows, operand) for rows in self.sources(operand.key.field)]
+        sent = widened([columns(rows, operand) for rows in self.sources(operand.key.field)], operand)
         # (Where nodes have different numbers of edges, nothing is gathered.)
         nothing = {j: sent[j][:0] for j, level in enumerate(self.levels) if level.degree is None}
         gathered, gather = self._gathered(sent, nothing)
         return self._summed(gathered, gather, sent)
 
     def _segment_sum(self, one: Instruction) -> tuple[Tensors, Step | None]:
-        return self._summed(self.operand(one.operands[0]))
+        return self._summed(self.wide(one.operands[0]))
 
     def _summed(
         self, rows: Tensors, gather: Step | None = None, sent: Tensors | None = None
@@ -176,7 +176,7 @@ class Reader(LevelRows):
         return views, width, make
 
     def _to_edges(self, one: Instruction) -> tuple[Tensors, Step | None]:
-        rows, is_flat = self.operand(one.operands[0]), one.out[1]
+        rows, is_flat = self.wide(one.operands[0]), one.out[1]
         views = {}
         for j, level in enumerate(self.levels):
             if level.degree == 1:
@@ -207,7 +207,7 @@ class Reader(LevelRows):
         return self._made(views, EDGE, value.width, make)
 
     def _by_index(self, one: Instruction) -> tuple[Tensors, Step | None]:
-        value, rows = one.value, self.operand(one.operands[0])
+        value, rows = one.value, self.wide(one.operands[0])
         views = {
             j: rows[j].view(level.num_nodes, -1)
             for j, level in enumerate(self.levels)

@@ -140,6 +140,10 @@ class LevelRows:
             return found
         return [columns(rows, operand) for rows in found]
 
+    def wide(self, operand: Operand) -> Tensors:
+        """The same with as many columns as it says, where one column stands for all of them."""
+        return widened(self.operand(operand), operand)
+
     def grouped(self, tensors: Tensors, rows: str) -> Tensors:
         """Rows of edges as `[n, degree, w]`, where all nodes have equally many."""
         if rows != EDGE or not self.is_grouped:
@@ -163,6 +167,13 @@ def columns(rows: Tensor, at: Span | Read) -> Tensor:
     if at.step == 1 and at.width == rows.shape[-1]:
         return rows
     return rows[..., at.column : at.column + (at.width - 1) * at.step + 1 : at.step]
+
+
+def widened(found: Tensors, operand: Operand) -> Tensors:
+    """One column as several."""
+    if operand.step != 0 or operand.width == 1:
+        return found
+    return [rows.expand(*rows.shape[:-1], operand.width) for rows in found]
 
 
 def heads(rows: Tensor, sizes: list[int]) -> Tensors:

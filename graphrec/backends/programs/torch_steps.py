@@ -52,7 +52,7 @@ class Bound(Reader):
         out = self.span(one.out)
         operands = [self.operand(operand) for operand in one.operands]
         if one.op in OVER_COLUMNS:
-            function, (x,), count = OVER_COLUMNS[one.op], operands, one.value.count
+            function, count, x = OVER_COLUMNS[one.op], one.value.count, self.wide(one.operands[0])
             return lambda j: function(x[j], count, out[j])
         out = self.grouped(out, one.rows)
         operands = [self.grouped(rows, one.rows) if rows[0].dim() > 1 else rows for rows in operands]
@@ -62,7 +62,7 @@ class Bound(Reader):
         return _call(one, operands, out)
 
     def _product(self, one: Instruction) -> Step:
-        out, (a,) = self.span(one.out), [self.operand(operand) for operand in one.operands]
+        out, (a,) = self.span(one.out), [self.wide(operand) for operand in one.operands]
         assert one.weight is not None
         weight = one.weight.of(self.run.captured)
         if one.bias is None:
@@ -90,7 +90,7 @@ class Bound(Reader):
         return run
 
     def _sum_into(self, one: Instruction) -> Step:
-        out, rows = self.span(one.out), self.operand(one.operands[0])
+        out, rows = self.span(one.out), self.wide(one.operands[0])
         groups = self.grouped(rows, EDGE)
         return lambda j: self.sum_edges(self.levels[j], rows[j], groups[j], out[j])
 
@@ -109,7 +109,7 @@ class Bound(Reader):
         return run
 
     def _max_into(self, one: Instruction) -> Step:
-        out, rows = self.span(one.out), self.operand(one.operands[0])
+        out, rows = self.span(one.out), self.wide(one.operands[0])
         groups = self.grouped(rows, EDGE)
 
         def run(j: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...cprogram import IN_EDGES, NODES, OUT_EDGES
 from ...program.codes import Codes, Value
-from ...program.symbols import EDGE, NODE, NotRecordable
+from ...program.symbols import EDGE, NODE
 from .placement import Home
 
 OUT = "out"  # the rows of out-edges
@@ -70,6 +70,4 @@ def block_of(b: Any, weight: Codes) -> tuple[int, int, int, int, int, int]:
     first = int(column[0, 0])
     down = int(column[1, 0]) - first if len(column) > 1 else 1
     across = int(column[0, 1]) - first if column.shape[1] > 1 else 1
-    if 1 not in (down, across):
-        raise NotRecordable("a product with a matrix of which neither rows nor columns stand side by side")
     return number, first, down, across, *weight.shape
