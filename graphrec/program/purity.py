@@ -19,27 +19,36 @@ _OF_MODULES = frozenset(vars(nn.Module())) - {"training"}
 # Buffers of more numbers are copied once, when their module is seen for the first time.
 _LARGE = 1 << 16
 
-_impure: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+# Why a cell was refused, by mode (training or not), each time. One that fills a cache in its first call is refused
+# once; the loop then fills it.
+_refused: WeakKeyDictionary[nn.Module, dict[bool, list[str]]] = WeakKeyDictionary()
+_MOST_TRIALS = 2
+# The modes in which a cell's first call has left nothing behind.
+_pure: WeakKeyDictionary[nn.Module, set[bool]] = WeakKeyDictionary()
 _seen: WeakSet[nn.Module] = WeakSet()
-# The modes (training or not) in which a cell has drawn none of Python's and numpy's random numbers: it takes
-# longer to ask for their states than to record a small cell, so they are asked for once.
-_draws_none: WeakKeyDictionary[nn.Module, set[bool]] = WeakKeyDictionary()
 
 
 def check_pure(cell: nn.Module) -> None:
     """Refuse a cell that has left something behind before."""
-    if cell in _impure:
-        raise NotRecordable(_impure[cell])
+    reasons = _refused.get(cell, {}).get(cell.training, ())
+    if len(reasons) >= _MOST_TRIALS:
+        raise NotRecordable(reasons[0])
 
 
 class Traces:
-    """What a cell consists of before it is called, to find out what the call has changed, and to put it back."""
+    """What a cell consists of before it is called, to find out what the call has changed, and to put it back.
+
+    Attributes:
+        is_first: whether it is the cell's first call in its mode. (Asking for the states of Python's and numpy's random
+            numbers takes longer than recording a small cell: it is done once.)
+    """
 
     def __init__(self, cell: nn.Module, modules: list[nn.Module]) -> None:
         self._cell, self._modules = cell, modules
         with untraced():
             self._random = torch.get_rng_state()
-        self._others = None if cell.training in _draws_none.get(cell, ()) else _other_random()
+        self.is_first = cell.training not in _pure.get(cell, ())
+        self._others = _other_random() if self.is_first else None
         self._attributes = [(module, _attributes(module)) for module in modules]
         self._copies = [
             (buffer, buffer.clone())
@@ -50,12 +59,15 @@ class Traces:
         self._versions = _versions(modules)
         _seen.update(modules)
 
-    def check(self) -> None:
-        """Refuse a call that has left traces, which are removed."""
+    def check(self, is_constant: bool) -> None:
+        """Refuse a call that has left traces, which are removed, or is not constant: the next one would differ."""
         reason = self._found()
+        if reason is None and not is_constant:
+            reason = f"{type(self._cell).__name__} computes something else in each call"
         if reason is not None:
-            _impure[self._cell] = reason
+            _refused.setdefault(self._cell, {}).setdefault(self._cell.training, []).append(reason)
             raise NotRecordable(reason)
+        _pure.setdefault(self._cell, set()).add(self._cell.training)
 
     def remove(self) -> None:
         """Put back what was there before."""
@@ -77,8 +89,6 @@ class Traces:
             if not all(map(np.array_equal, numpy, np.random.get_state())):  # noqa: NPY002
                 np.random.set_state(numpy)  # noqa: NPY002
                 reason = "the cell draws numpy's random numbers"
-            if reason is None:
-                _draws_none.setdefault(self._cell, set()).add(self._cell.training)
         if self._versions != _versions(self._modules):
             with torch.no_grad():
                 for buffer, copy in self._copies:

@@ -133,6 +133,41 @@ def test_a_generator_of_its_own_is_refused_and_put_back():
     assert_close(gr.run(cell, gr.schedule(TREE), rows(TREE)).h, expected)
 
 
+def test_what_is_counted_outside_the_cell_is_refused():
+    count = [0]
+
+    def step(c, x, i, o):
+        count[0] += 1
+        return torch.tanh(i.sum(i.h) + count[0] * x)
+
+    with pytest.raises(ValueError, match="Written computes something else in each call"):
+        gr.run(Written(step), gr.schedule(TREE), rows(TREE), backend="torch_programs")
+
+
+def test_what_draws_in_training_is_recorded_outside_it():
+    def step(c, x, i, o):
+        return torch.tanh(i.sum(i.h) + (x * torch.rand(3, dtype=x.dtype) if c.training else x))
+
+    cell = Written(step)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="draws random numbers"):
+            gr.run(cell, gr.schedule(TREE), rows(TREE), backend="torch_programs")
+    gr.run(cell.eval(), gr.schedule(TREE), rows(TREE), backend="torch_programs")
+
+
+def test_a_cache_that_the_first_call_fills():
+    def step(c, x, i, o):
+        if c.kept is None:
+            c.kept = [2.0]
+        return torch.tanh(i.sum(i.h) + c.kept[0] * x)
+
+    cell = Written(step)
+    cell.kept = None
+    expected = gr.run(cell, gr.schedule(TREE), rows(TREE)).h  # by the loop, which fills it
+    assert cell.kept == [2.0]
+    assert_close(gr.run(cell, gr.schedule(TREE), rows(TREE), backend="torch_programs").h, expected)
+
+
 def test_a_hook_on_gradients_of_outputs_is_refused():
     cell = Written(lambda c, x, i, o: torch.tanh(c.U(i.sum(i.h)) + x))
     cell.U.register_full_backward_pre_hook(lambda module, grads: None)

@@ -321,6 +321,8 @@ def test_a_request_records_once(monkeypatch):
 
     cell, x = Counted(), torch.randn(5, 3)
     run, initial = validate(cell, gr.schedule(CHAINS), x, None)
+    assert not isinstance(Request(run, x, initial).recording, str)
+    assert len(calls) == 2  # in a cell's first run, to see that both say the same
     request = Request(run, x, initial)
     assert request.recording is request.recording
-    assert len(calls) == 1
+    assert len(calls) == 3
