@@ -30,7 +30,7 @@ _seen: WeakSet[nn.Module] = WeakSet()
 
 def check_pure(cell: nn.Module) -> None:
     """Refuse a cell that has left something behind before."""
-    reasons = _refused.get(cell, {}).get(cell.training, ())
+    reasons = _refused.get(cell, {}).get(cell.training, [])
     if len(reasons) >= _MOST_TRIALS:
         raise NotRecordable(reasons[0])
 

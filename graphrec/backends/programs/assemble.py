@@ -325,7 +325,9 @@ class Assembler:
             to = Operand(made, 0, None)
             self._unit("COPY", rows, ref.width, to, [self._operand(ref, rows)], makes=key)
             self.makers[made.number] = self.makers[key]
-        return self.makers[key][0].to.value
+        made = self.makers[key][0].to.value
+        assert made is not None
+        return made
 
     def _spread(self, ref: Ref, rows: str, width: int) -> Operand:
         """One column for several."""
