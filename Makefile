@@ -1,5 +1,6 @@
 # Everything runs inside .venv, which the targets build for themselves when it is missing or out of date.
-# The stamps in .venv remember what was done: editing pyproject.toml or constraints.txt installs again.
+# The stamps in .venv remember what was done: editing pyproject.toml or constraints.txt installs again, editing the
+# C++ sources compiles what has changed.
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
@@ -13,27 +14,34 @@ PIP := $(PY) -m pip --disable-pip-version-check install -qq -c constraints.txt
 CREATED := $(VENV)/.created
 INSTALLED := $(VENV)/.installed
 BENCH_INSTALLED := $(VENV)/.installed-bench
+NATIVE := $(VENV)/.native
 OTHER := $(VENV)-torch-$(TORCH)
 
 # pyright: the node of .venv, not the machine's; no look for newer versions.
 PYRIGHT := PYRIGHT_PYTHON_GLOBAL_NODE=0 PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright
 
+# The native library: its sources (and their folder, which changes with each file that comes or goes).
+CSRC := graphrec/csrc $(wildcard graphrec/csrc/*)
+STRESS := tests/native/stress.cpp
+# (GCC 12 takes its own _mm512_undefined_pd for a mistake.)
+CXXWARNINGS := -Wall -Wextra -Wno-uninitialized -Wno-maybe-uninitialized
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow test-torch lint format bench clean
+.PHONY: help install demo test test-slow test-torch native-sanitize lint format bench clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-install: $(INSTALLED)  ## build .venv: graphrec (editable) and all that the examples, tests and checks need
+install: $(NATIVE)  ## build .venv: graphrec (editable) and all that the examples, tests and checks need
 
-demo: $(INSTALLED)  ## name Python functions from their syntax trees: a few minutes on two cores, no download
+demo: $(NATIVE)  ## name Python functions from their syntax trees: a few minutes on two cores, no download
 	@$(PY) examples/python_functions.py
 
-test: $(INSTALLED)  ## run the tests but the slow ones; PYTEST_ARGS="-k chain" chooses among them
+test: $(NATIVE)  ## run the tests but the slow ones; PYTEST_ARGS="-k chain" chooses among them
 	@$(PY) -m pytest -m "not slow" $(PYTEST_ARGS)
 
-test-slow: $(INSTALLED)  ## run the slow tests
+test-slow: $(NATIVE)  ## run the slow tests
 	@$(PY) -m pytest -m slow $(PYTEST_ARGS)
 
 test-torch:  ## run the tests on another torch, in an environment beside .venv: TORCH=2.14.1 WITH="numpy==1.26.0"
@@ -44,6 +52,16 @@ test-torch:  ## run the tests on another torch, in an environment beside .venv: 
 		torch==$(TORCH) $(WITH) -e '.[examples,dev]'
 	@$(OTHER)/bin/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
+native-sanitize: $(INSTALLED)  ## run the native stress test under the sanitisers: addresses and undefined behaviour, then threads
+	@test -f $(STRESS) || { echo "$(STRESS) is missing: there is nothing to run"; exit 1; }
+	@for kind in address,undefined thread; do \
+		echo "==> $$kind"; folder=build/native-$${kind%%,*}; \
+		export CXXFLAGS="-g -O1 -fno-omit-frame-pointer -fsanitize=$$kind -fno-sanitize-recover=all" GRAPHREC_NATIVE=1; \
+		$(PY) setup.py -q build_ext --build-temp $$folder --build-lib $$folder && \
+		$${CXX:-c++} -std=c++17 -pthread $$CXXFLAGS -Igraphrec/csrc $(STRESS) $$folder/*.o -o $$folder/stress && \
+		$$folder/stress || exit 1; \
+	done
+
 lint: $(INSTALLED)  ## check style and formatting (ruff) and types (pyright)
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
@@ -53,11 +71,11 @@ format: $(INSTALLED)  ## apply ruff's formatting and safe fixes
 	@$(PY) -m ruff check --fix
 	@$(PY) -m ruff format
 
-bench: $(BENCH_INSTALLED)  ## install the peers and run the benchmarks against them
+bench: $(BENCH_INSTALLED) $(NATIVE)  ## install the peers and run the benchmarks against them
 	@DGLBACKEND=pytorch $(PY) -m benchmarks
 
 clean:  ## remove .venv, environments beside it, caches and build outputs; what runs have left in runs/ stays
-	rm -rf $(VENV) $(VENV)-torch-* build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-torch-* build dist *.egg-info graphrec/_native.so .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(CREATED):
@@ -66,15 +84,21 @@ $(CREATED):
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# setuptools first, at its pinned version: what builds graphrec is pinned too.
+# setuptools first, at its pinned version: what builds graphrec is pinned too. The native library follows below.
 $(INSTALLED): pyproject.toml constraints.txt | $(CREATED)
 	@echo "==> installing graphrec and its tools into $(VENV) (torch is large: a few minutes the first time)"
 	@$(PIP) setuptools
-	@$(PIP) --no-build-isolation -e '.[examples,dev]'
+	@GRAPHREC_NATIVE=0 $(PIP) --no-build-isolation -e '.[examples,dev]'
 	@echo "==> installed"
 	@touch $@
 
-$(BENCH_INSTALLED): $(INSTALLED)
+# Where there is a compiler, sources that do not compile are an error: tests of an older library would deceive.
+$(NATIVE): $(INSTALLED) setup.py $(CSRC)
+	@if $${CXX:-c++} -dumpmachine > /dev/null 2>&1; then export GRAPHREC_NATIVE=1; fi; \
+		CXXFLAGS="$(CXXWARNINGS) $$CXXFLAGS" $(PY) setup.py -q build_ext --inplace
+	@touch $@
+
+$(BENCH_INSTALLED): $(INSTALLED) | $(NATIVE)
 	@echo "==> installing the peers to compare with"
 	@$(PIP) --no-build-isolation -e '.[examples,dev,bench]'
 	@echo "==> installed"

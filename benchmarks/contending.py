@@ -89,7 +89,7 @@ class Contender:
 def time_all(net: str, shape: str, contenders: dict[str, Contender], rounds: int) -> list[Row]:
     """Time contenders in turns, after a look at whether they compute the same; the first is graphrec's."""
     print(f"{net}, {shape}")
-    _check_agreement(contenders)
+    check_agreement(contenders)
     rows = []
     for mode in MODES:
         tasks = {name: c.train if mode == "training" else c.infer for name, c in contenders.items()}
@@ -98,7 +98,7 @@ def time_all(net: str, shape: str, contenders: dict[str, Contender], rounds: int
     return rows
 
 
-def _check_agreement(contenders: dict[str, Contender]) -> None:
+def check_agreement(contenders: dict[str, Contender]) -> None:
     """All compute the same values and gradients; timings of different things would say nothing."""
     with gr.running_on("loop"):
         right = next(iter(contenders.values())).results()

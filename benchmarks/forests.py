@@ -25,14 +25,29 @@ def sentiment_forest(count: int) -> Forest:
 
     The file is `$GRAPHREC_DATA/sst/train.txt`: one tree in brackets per line.
     """
-    folder = os.environ.get("GRAPHREC_DATA")
-    file = Path(folder) / "sst" / "train.txt" if folder else None
-    if file is None or not file.exists():
+    file = _treebank()
+    if file is None:
         trees = [gr.tree(parents=parents) for parents in sentiment_like_trees(count)]
         return Forest(gr.batch(trees), "random SST-like trees")
     with file.open(encoding="utf-8") as lines:
         trees = [gr.tree(line) for line, _ in zip(lines, range(count), strict=False)]
     return Forest(gr.batch(trees), "SST trees")
+
+
+def sentiment_tree(nodes: int) -> Forest:
+    """The first tree of that many nodes, from the same place."""
+    file = _treebank()
+    if file is None:
+        tree = next(parents for parents in sentiment_like_trees(1000) if parents.size == nodes)
+        return Forest(gr.tree(parents=tree), "random SST-like tree")
+    with file.open(encoding="utf-8") as lines:
+        return Forest(next(tree for tree in map(gr.tree, lines) if tree.num_nodes == nodes), "SST tree")
+
+
+def _treebank() -> Path | None:
+    folder = os.environ.get("GRAPHREC_DATA")
+    file = Path(folder) / "sst" / "train.txt" if folder else None
+    return file if file is not None and file.exists() else None
 
 
 def sentiment_like_trees(count: int, seed: int = 0) -> list[np.ndarray]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 import torch_geometric.nn as pyg
 from torch import Tensor, nn
+from torch_geometric import EdgeIndex
 from torch_geometric.utils import coalesce, to_torch_csr_tensor, to_undirected
 
 import graphrec as gr
@@ -21,6 +22,7 @@ from .contending import Contender, Row, table, time_all
 OURS = "graphrec"
 PYG = "PyG"
 SPARSE = "PyG, sparse matrix"
+SORTED = "PyG, EdgeIndex"
 
 
 class Case(NamedTuple):
@@ -123,8 +125,13 @@ def layers(net: str, case: Case, edges: Tensor, x: Tensor) -> dict[str, Contende
     others = Layers([theirs(*step, end) for step, end in zip(steps, ends, strict=True)])
     for layer, cell in zip(others.layers, model.cells, strict=True):
         layer.load_state_dict(cell.state_dict())
-    sparse = copy.deepcopy(others)  # before it has kept the degrees of either form
-    found = {OURS: contender(case, model, x, structure(case, edges)), PYG: contender(case, others, x, edges)}
+    # Copied before one of them keeps the degrees of its form.
+    sparse, by_target = copy.deepcopy(others), copy.deepcopy(others)
+    found = {
+        OURS: contender(case, model, x, structure(case, edges)),
+        PYG: contender(case, others, x, edges),
+        SORTED: contender(case, by_target, x, edge_index(case, edges)),
+    }
     if net != "GAT":  # which PyG does not do as a product with a sparse matrix
         found[SPARSE] = contender(case, sparse, x, matrix(case, edges))
     return found
@@ -143,6 +150,7 @@ def gated(case: Case, edges: Tensor, x: Tensor) -> dict[str, Contender]:
     return {
         OURS: contender(case, gr.GNN(cells), x, structure(case, edges)),
         PYG: contender(case, theirs, x, edges),
+        SORTED: contender(case, theirs, x, edge_index(case, edges)),
         SPARSE: contender(case, theirs, x, matrix(case, edges)),
     }
 
@@ -157,6 +165,13 @@ def structure(case: Case, edges: Tensor) -> gr.Structure:
 def matrix(case: Case, edges: Tensor) -> Tensor:
     """The graph as PyG takes it for products with a sparse matrix; an undirected one is its own transpose."""
     return to_torch_csr_tensor(edges, size=(case.nodes, case.nodes))
+
+
+def edge_index(case: Case, edges: Tensor) -> EdgeIndex:
+    """The graph as PyG takes it for sums of edges that are sorted by target; what it derives is kept on it."""
+    size = (case.nodes, case.nodes)
+    made: Any = EdgeIndex(edges, sparse_size=size, is_undirected=True)  # type: ignore[call-overload]
+    return made.sort_by("col").values.fill_cache_()
 
 
 def contender(case: Case, model: nn.Module, x: Tensor, over: Any) -> Contender:

@@ -68,13 +68,16 @@ def draw_rows(rows: list[NetRow], file: Path) -> None:
                 for j, (name, timing) in enumerate(others):
                     place = at + (j - (len(others) - 1) / 2) * width
                     style = {"color": COLOURS[names.index(name) + 1], "edgecolor": "black", "linewidth": 0.4}
-                    bar = axes.bar(place, timing.ratio_to(ours[1]), width, label=name, **style)
-                    axes.bar_label(bar, fmt="%.2f", fontsize=6, padding=1)
+                    ratio = timing.ratio_to(ours[1])
+                    bar = axes.bar(place, ratio - 1, width, bottom=1, label=name, **style)
+                    axes.bar_label(bar, [f"{ratio:.2f}"], fontsize=6, padding=1)
             axes.axhline(1, color="grey", linewidth=0.8, linestyle="--", zorder=0)
             axes.set_xticks(range(len(here)), [fill(row.shape, 12) for row in here], fontsize=7)
             axes.set_xlim(-0.6, most - 0.4)
             axes.set_title(f"{net}, {mode}", fontsize=9)
             axes.spines[["top", "right"]].set_visible(False)
+            axes.set_yscale("log", base=2)
+            axes.yaxis.set_major_formatter("{x:g}")
             axes.margins(y=0.15)
         line[0].set_ylabel("time, graphrec = 1")
     bars: dict[str, Any] = {}

@@ -42,8 +42,11 @@ class Timing:
 
         The median of the rounds' own ratios: what slows a whole round down slows both sides of it.
         """
-        pairs = zip(self.rounds, other.rounds, strict=True)
-        return statistics.median(mine / theirs for mine, theirs in pairs)
+        return statistics.median(self.ratios_to(other))
+
+    def ratios_to(self, other: Timing) -> list[float]:
+        """The ratio of each round."""
+        return [mine / theirs for mine, theirs in zip(self.rounds, other.rounds, strict=True)]
 
 
 def interleave(

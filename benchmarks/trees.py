@@ -6,6 +6,7 @@ in the timing. Graphs and schedules are made beforehand; DyNet makes its graph a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,10 +87,10 @@ def run(rounds: int, quick: bool, out: Path) -> list[Row]:
     for batch, hidden in SETTINGS[:1] if quick else SETTINGS:
         forest = sentiment_forest(batch)
         origin = forest.origin
-        layer = _layer(forest.structure, hidden)
+        layer = make_layer(forest.structure, hidden)
         contenders = _contenders(layer, forest, complain=not rows)
         print(f"{batch} {origin}, {forest.structure.num_nodes} nodes, hidden size {hidden}")
-        _check_agreement(contenders)
+        check_agreement({contender.name: contender.results for contender in contenders})
         for mode in MODES:
             timed = [*contenders, Projection(layer)]
             tasks = {c.name: c.train if mode == "training" else c.infer for c in timed}
@@ -112,7 +113,8 @@ def _contenders(layer: Layer, forest: Forest, complain: bool) -> list[Contender]
     return contenders
 
 
-def _layer(structure: gr.Structure, hidden: int) -> Layer:
+def make_layer(structure: gr.Structure, hidden: int) -> Layer:
+    """Random weights, inputs of all nodes, and an upstream gradient: the same at every call."""
     generator = torch.Generator().manual_seed(0)
     nodes, bound = structure.num_nodes, hidden**-0.5
 
@@ -130,15 +132,16 @@ def _layer(structure: gr.Structure, hidden: int) -> Layer:
     return Layer(structure.edge_index, x, upstream, weights)
 
 
-def _check_agreement(contenders: list[Contender]) -> None:
-    """All compute the same values and gradients; timings of different things would say nothing."""
-    right = contenders[0].results()
-    for contender in contenders[1:]:
-        off = _difference(contender.results(), right)
-        differs = ", ".join(f"{name} {value:.0e}" for name, value in off.items())
-        print(f"  {contender.name:<18} off graphrec by {differs}")
+def check_agreement(contenders: dict[str, Callable[[], Results]]) -> None:
+    """All compute the same values and gradients as the first; timings of different things would say nothing."""
+    (first, compute), *others = contenders.items()
+    right = compute()
+    for name, compute in others:
+        off = _difference(compute(), right)
+        differs = ", ".join(f"{part} {value:.0e}" for part, value in off.items())
+        print(f"  {name:<18} off {first} by {differs}")
         if not max(off.values()) <= TOLERANCE:  # so that NaN is refused too
-            raise RuntimeError(f"{contender.name} computes something else: {differs} (at most {TOLERANCE}).")
+            raise RuntimeError(f"{name} computes something else: {differs} (at most {TOLERANCE}).")
 
 
 def _difference(found: Results, right: Results) -> dict[str, float]:

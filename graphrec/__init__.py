@@ -4,8 +4,8 @@ States of nodes are updated from the states of their predecessors. The structure
 schedule when each node is updated, the cell how, and the engine runs it.
 """
 
-from . import datasets, learning, readout, transforms, viz
-from .backends import SlowPathWarning, explain, running_on
+from . import clib, datasets, learning, readout, transforms, viz
+from .backends import SlowPathWarning, backends, explain, running_on
 from .cell import Cell, Inbox
 from .cells import (
     ARCell,
@@ -103,6 +103,8 @@ from .structure import EdgeFeatures, Structure, batch, chain, chains, dag, grid,
 
 __version__ = "0.1.0"
 
+clib.say_if_missing()
+
 __all__ = [
     "AR",
     "ARCell",
@@ -188,6 +190,7 @@ __all__ = [
     "TreeLSTM",
     "VariationalDropout",
     "attention_weights",
+    "backends",
     "batch",
     "chain",
     "chains",

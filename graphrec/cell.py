@@ -208,7 +208,7 @@ class Inbox(_Lazy):
 
     def sum_by_relation(self, values: Tensor, count: int) -> Tensor:
         """`[e, ...] → [n, count, ...]`: over each node's inbox, separately for the edges of each relation."""
-        if self.num_edges == 0:
+        if self._is_empty:
             return self._zeros(self.num_nodes, count, *values.shape[1:])
         values = self._masked(values)
         index = self.target * count + self.relation
@@ -230,19 +230,23 @@ class Inbox(_Lazy):
         if each is not None:
             return values.reshape(self.num_nodes, each, *values.shape[1:]).amax(1)
         index = self.target.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
-        empty = values.new_zeros(self.num_nodes, *values.shape[1:])
-        return empty.scatter_reduce(0, index, values, "amax", include_self=False)
+        # (Not from zeros that are left out: where the largest value is zero, torch would share its gradient with them.)
+        kind = torch.finfo if values.is_floating_point() else torch.iinfo
+        lowest = values.new_full((self.num_nodes, *values.shape[1:]), kind(values.dtype).min)
+        highest = lowest.scatter_reduce(0, index, values, "amax")
+        received = (self.degree > 0).view(-1, *[1] * (values.dim() - 1))
+        return torch.where(received, highest, torch.zeros_like(highest))
 
     def softmax(self, scores: Tensor) -> Tensor:
         """`[e, ...] → [e, ...]`: weights that sum to one over each node's inbox."""
-        if self.num_edges == 0:
+        if self._is_empty:
             return scores
         weight = torch.exp(scores - self.to_edges(self._max(scores.detach())))
         return weight / self.to_edges(self.sum_unmasked(weight))
 
     def softmax_with_own(self, scores: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
         """`[e, ...], [n, ...] → [e, ...], [n, ...]`: weights that sum to one over each node's inbox and itself."""
-        if self.num_edges == 0:
+        if self._is_empty:
             return scores, torch.ones_like(own)
         received = (self.degree > 0).view(-1, *[1] * (own.dim() - 1))
         highest, top = self._max(scores.detach()), own.detach()
@@ -260,7 +264,7 @@ class Inbox(_Lazy):
         if self._num_slots > count or not self._distinct_slots:
             raise ValueError(slot_fault(self._plan, count))
         shape = (self.num_nodes, count, *values.shape[1:])
-        if self.num_edges == 0:
+        if self._is_empty:
             return self._zeros(*shape)
         values = self._masked(values)
         if self._step.degree == count:  # all slots are full, and an inbox is sorted by slot
@@ -353,6 +357,10 @@ class Inbox(_Lazy):
                 )
             other.__dict__[name] = value
         return other
+
+    @property
+    def _is_empty(self) -> bool:
+        return self.num_edges == 0
 
     def _copy(self) -> Inbox:
         other = object.__new__(type(self))
@@ -450,6 +458,7 @@ class Cell(Resettable):
         begins_with_x: whether the input is the state of round 0; see `initial_from_x`.
         constants: the names of the state's fields that no step changes; at a fixed point they are not solved for.
         relations: how many relations there are, or None if the cell does not care.
+        kinds: how many kinds of nodes the cell has equations for, or None if it does not care.
         Message: the type of what nodes send to their targets, or None if that is their state; see `as_message`.
         recurrent_layers: the names of the layers that multiply the predecessor's h, where a mask can be applied; see
             `graphrec.VariationalDropout`.
@@ -466,6 +475,7 @@ class Cell(Resettable):
     edges: Any = None  # as arity
     reads_edges: Any = None  # a tuple of names or None
     relations: Any = None
+    kinds: Any = None
     begins_with_x: bool = False
     constants: tuple[str, ...] = ()
     recurrent_layers: tuple[str, ...] = ()

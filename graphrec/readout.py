@@ -19,11 +19,12 @@ from torch_geometric.nn.resolver import aggregation_resolver
 from .cell import Inbox
 from .cells.aggregation import Sets, aggregate_sets
 from .io import StructureLike, as_structure, rows_by_type
-from .operators import rows_or_zero
-from .schedule import Schedule, Step, schedule, schedule_seen_by
+from .operators import Pooled, rows_or_zero
+from .schedule import Step, schedule, schedule_seen_by
 from .structure import EdgeFeatures, Structure, default_slots
 from .structure.checks import as_count
 from .structure.outside import has_values, is_exporting, made_outside, outside, seen_by
+from .structure.traced import TracedStructure
 from .weights import Resettable
 
 Rows = Tensor | Mapping[str, Tensor]
@@ -36,6 +37,8 @@ def root(h: Rows, s: StructureLike) -> Tensor:
         ValueError: a graph has nodes but no sink, or several.
     """
     h, structure = _rows(h, s)
+    if _is_input(structure):
+        return rows_or_zero(h, _root_by_program(structure))
     return rows_or_zero(h, seen_by(h, _root_of_each(structure)))
 
 
@@ -44,24 +47,26 @@ def last(h: Rows, s: StructureLike) -> Tensor:
     read from brackets.
     """
     h, structure = _rows(h, s)
+    if _is_input(structure):
+        return rows_or_zero(h, _last_by_program(structure))
     return rows_or_zero(h, seen_by(h, _last_of_each(structure)))
 
 
 def sum(h: Rows, s: StructureLike) -> Tensor:
     """`[G, H]`: the sum over each graph's nodes."""
-    inbox, _ = _inbox(h, s)
+    inbox = _inbox(h, s)
     return inbox.sum(inbox.h)
 
 
 def mean(h: Rows, s: StructureLike) -> Tensor:
     """`[G, H]`: the mean over each graph's nodes."""
-    inbox, _ = _inbox(h, s)
+    inbox = _inbox(h, s)
     return inbox.mean(inbox.h)
 
 
 def max(h: Rows, s: StructureLike) -> Tensor:
     """`[G, H]`: the maximum over each graph's nodes, feature by feature."""
-    inbox, _ = _inbox(h, s)
+    inbox = _inbox(h, s)
     return inbox.max(inbox.h)
 
 
@@ -83,15 +88,14 @@ def attention(h: Rows, s: StructureLike, score: nn.Module) -> Tensor:
 
     r = sum_v a_v h_v,  a_v = exp(score(h_v)) / sum_{u in the graph of v} exp(score(h_u))
     """
-    inbox, _ = _inbox(h, s)
+    inbox = _inbox(h, s)
     return inbox.sum(inbox.softmax(score(inbox.h)) * inbox.h)
 
 
 def attention_weights(h: Rows, s: StructureLike, score: nn.Module) -> Any:
     """`[N, 1]`: the weights a_v of `attention`, by node types where h is."""
-    inbox, plan = _inbox(h, s)
-    weight = inbox.softmax(score(inbox.h))
-    weight = torch.empty_like(weight).index_copy(0, plan.edge, weight)
+    inbox = _inbox(h, s)
+    weight = inbox.in_order(inbox.softmax(score(inbox.h)))
     if not isinstance(h, Mapping):
         return weight
     types, sizes, _ = rows_by_type(h, s)
@@ -253,12 +257,31 @@ def _rows(h: Rows, s: StructureLike) -> tuple[Tensor, Structure]:
     """The rows of all nodes, and their structure."""
     if isinstance(h, Mapping):
         _, _, h = rows_by_type(h, s)
-    structure = as_structure(s, h)
+    is_compiling = torch.compiler.is_dynamo_compiling()
+    structure = s if is_compiling and isinstance(s, Structure) else as_structure(s, h)
     if h.shape[0] != structure.num_nodes:
         raise ValueError(
             f"h must have one row per node: expected {structure.num_nodes}, got shape {tuple(h.shape)}."
         )
     return h, structure
+
+
+def _is_input(structure: Structure) -> bool:
+    """Whether the structure is an input of a program that is being compiled or exported."""
+    return torch.compiler.is_dynamo_compiling() or isinstance(structure, TracedStructure)
+
+
+def _root_by_program(s: Structure) -> Tensor:
+    """`[G]`: the only root of each graph, -1 for a graph without nodes; see `graphrec.backends.programs.operator`."""
+    backward = isinstance(s, TracedStructure) and s.backward
+    given = s.given if isinstance(s, TracedStructure) else s
+    return torch.ops.graphrec.sinks(given.edge_index, s.graph, s.num_nodes, s.num_graphs, backward)
+
+
+def _last_by_program(s: Structure) -> Tensor:
+    """`[G]`: as `_last_of_each`."""
+    numbers = torch.ones_like(s.graph).cumsum(0) - 1
+    return numbers.new_full((s.num_graphs,), -1).scatter_reduce(0, s.graph, numbers, "amax")
 
 
 @made_outside
@@ -313,10 +336,16 @@ class _Readers(Inbox):
     def _zeros(self, *shape: int) -> Tensor:
         return self._like.new_zeros(shape) + self._like.sum()
 
+    def in_order(self, values: Tensor) -> Tensor:
+        """`[N, ...]`: a row of each edge, in the order of the nodes that they leave."""
+        return torch.empty_like(values).index_copy(0, self._plan.edge, values)
 
-def _inbox(h: Rows, s: StructureLike) -> tuple[Inbox, Schedule]:
-    """The inbox of one more node per graph, and its schedule, whose edge v leaves node v."""
+
+def _inbox(h: Rows, s: StructureLike) -> _Readers | Pooled:
+    """The inbox of one more node per graph."""
     h, structure = _rows(h, s)
+    if _is_input(structure):
+        return Pooled(h, structure.graph, structure.num_graphs)
     if "readout" not in structure.cache:
         with outside():
             structure.cache["readout"] = schedule(_readers(structure))
@@ -327,7 +356,7 @@ def _inbox(h: Rows, s: StructureLike) -> tuple[Inbox, Schedule]:
     def look(name: str) -> Tensor:
         return h.index_select(0, plan.edge)
 
-    return _Readers(plan, step, ("h",), look, h), plan
+    return _Readers(plan, step, ("h",), look, h)
 
 
 def _readers(structure: Structure) -> Structure:

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .backends import Runner, check_loop_may_run, choose, running_on
+from .backends import OperatorRun, Runner, check_loop_may_run, choose, running_on
 from .cell import Cell
 from .engine.boundary import Boundary, as_numbered
 from .engine.loop import Visit, loop
 from .engine.loop import run_between as loop_between
 from .engine.rules import differentiated_by, rule_in_force
 from .engine.validate import Context, validate, validate_pair
-from .schedule import Schedule, sinks
+from .schedule import DeferredSchedule, Schedule
 from .structure.outside import uncompiled
 
 
@@ -61,12 +61,7 @@ def run_sequence(cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> 
     The final state is that of the graph's one sink; for a graph without nodes it is the initial state.
     """
     runner = _runner(cell, plan, x, initial)
-    found = sinks(runner.run.plan)
-    if found.odd >= 0:
-        raise ValueError(
-            f"a final state is that of the one node that no edge leaves, but graph {found.odd} has none or several of "
-            f"them: use a readout of all nodes, or run without asking for states."
-        )
+    found = runner.sinks.checked()
     first, final = runner.sequence()
     if not found.everywhere:
         given = [] if runner.run.each_its_own else runner.initial
@@ -144,6 +139,9 @@ class _ByRule(Runner):
 
 
 def _runner(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> Runner:
+    if isinstance(plan, DeferredSchedule):
+        _refuse_rule("what is compiled or exported")
+        return OperatorRun.of(cell, plan, x, initial)
     checked, fields = validate(cell, plan, x, initial)
     if rule_in_force() is not None:
         return _ByRule(checked, x, fields, plan, initial)

@@ -36,12 +36,14 @@ class Count(TorchDispatchMode):
         written: how many numbers all operations have written.
         by_operation: the same, operation by operation.
         products: the matrix products, in order.
+        operations: how many there were, views left out.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.by_operation: Counter[str] = Counter()
         self.products: list[Product] = []
+        self.operations = 0
 
     @property
     def written(self) -> int:
@@ -49,11 +51,12 @@ class Count(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if func is aten.mm.default:
-            self._note_product(*args)
-        elif func is aten.addmm.default:
-            self._note_product(*args[1:])
+        if func in (aten.mm.default, aten.mm.out):
+            self._note_product(*args[:2])
+        elif func in (aten.addmm.default, aten.addmm.out, aten.addmm_.default):
+            self._note_product(*args[1:3])
         if not func.is_view:
+            self.operations += 1
             self.by_operation[str(func)] += _numbers_written(func, args, result)
         return result
 

@@ -3,15 +3,21 @@
 Belongs here: other ways to the loop's numbers, and their choice. Does not: the loop (engine), equations (cells).
 """
 
+from .available import Backend, Backends, backends
 from .choice import SlowPathWarning, check_loop_may_run, choose, running_on
 from .explain import Choice, Explanation, explain
+from .programs import OperatorRun
 from .runner import Runner
 
 __all__ = [
+    "Backend",
+    "Backends",
     "Choice",
     "Explanation",
+    "OperatorRun",
     "Runner",
     "SlowPathWarning",
+    "backends",
     "check_loop_may_run",
     "choose",
     "explain",

@@ -10,22 +10,20 @@ from contextvars import ContextVar
 from typing import Any
 from weakref import WeakSet
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..cell import Cell, Fused
+from ..cell import Cell
 from ..engine.validate import Context
-from ..operators import is_plain_only
 from ..schedule import chains
-from .hand_derived import HandDerived
-from .runner import Loop, Runner
+from .programs import NativePrograms, TorchPrograms
+from .request import Request
+from .runner import Loop, Runner, forced
 from .torch_operators import TorchOperators
 
 # The fastest first. What none of them accepts runs in the loop.
-BACKENDS: tuple[Any, ...] = (HandDerived, TorchOperators)
+BACKENDS: tuple[Any, ...] = (NativePrograms, TorchOperators, TorchPrograms)
 NAMES = (Loop.name, *(backend.name for backend in BACKENDS))
 
-_forced: ContextVar[str | None] = ContextVar("backend", default=None)
 # Called with each choice: the run, the backend's name, and why others refuse, by name.
 Listener = Callable[[Context, str, dict[str, str]], None]
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
@@ -45,11 +43,11 @@ def running_on(backend: str | None) -> Iterator[None]:
     """
     if backend is not None and backend not in NAMES:
         raise ValueError(f"there is no backend {backend!r}: choose among {', '.join(map(repr, NAMES))}.")
-    token = _forced.set(backend)
+    token = forced.set(backend)
     try:
         yield
     finally:
-        _forced.reset(token)
+        forced.reset(token)
 
 
 @contextmanager
@@ -64,9 +62,9 @@ def telling(listener: Listener) -> Iterator[None]:
 
 def check_loop_may_run(what: str) -> None:
     """Raise ValueError where a backend other than the loop was asked for."""
-    if _forced.get() not in (None, Loop.name):
+    if forced.get() not in (None, Loop.name):
         raise ValueError(
-            f"backend {_forced.get()!r} does not run {what}, which only the loop does: leave backend out."
+            f"backend {forced.get()!r} does not run {what}, which only the loop does: leave backend out."
         )
 
 
@@ -76,63 +74,29 @@ def choose(run: Context, x: Tensor, initial: list[Tensor]) -> Runner:
     Raises:
         ValueError: the backend that was asked for does not accept it.
     """
-    forced, reasons, found = _forced.get(), {}, Loop(run, x, initial)
-    fused, why_not = (None, "the loop was asked for") if forced == Loop.name else _operator(run, x, initial)
+    asked_for, reasons = forced.get(), {}
+    request, found = Request(run, x, initial), None
     for backend in BACKENDS:
-        reason = why_not or backend.refuses(fused.operator, x)  # type: ignore[union-attr]
-        if reason is not None:
-            reasons[backend.name] = reason
-        elif forced in (None, backend.name):
-            found = backend(run, x, initial, chains(run.plan), fused)
+        if asked_for == Loop.name:
+            taken = "the loop was asked for"
+        else:
+            taken = (None if asked_for else backend.gains_nothing(run)) or backend.take(request)
+        if isinstance(taken, str):
+            reasons[backend.name] = taken
+        elif asked_for in (None, backend.name):
+            found = taken
             break
-    if forced not in (None, found.name):
+    found = found or Loop(run, x, initial)
+    if asked_for not in (None, found.name):
         raise ValueError(
-            f"backend {forced!r} does not run {type(run.cell).__name__} here: {reasons[forced]}. Leave backend out for "
-            f"the fastest one that does."
+            f"backend {asked_for!r} does not run {type(run.cell).__name__} here: {reasons[asked_for]}. Leave backend "
+            f"out for the fastest one that does."
         )
+    if found.name == Loop.name and asked_for is None and request.overridden is not None:
+        _warn_of_subclass(run, request.overridden)
     if (listener := _listener.get()) is not None:
         listener(run, found.name, reasons)
     return found
-
-
-def _operator(run: Context, x: Tensor, initial: list[Tensor]) -> tuple[Fused | None, str | None]:
-    """The cell as one of torch's operators on chains; or why backends over chains do not accept this run."""
-    if run.plan.edge_mask is not None:
-        return None, "messages are masked"
-    if run.plan.mode != "async":
-        return None, "it runs in rounds"
-    if run.plan.cycles is not None or run.plan.sweeps is not None:
-        return None, "it runs more than once, or in a given order"
-    if is_plain_only(x):
-        return None, "a transform of torch.func, a forward-mode derivative, or an input without values"
-    fused = run.cell.fused()
-    if fused is None:
-        return None, _why_not_fused(run)
-    is_cast = torch.is_autocast_enabled(x.device.type)
-    for tensor in (x, *initial, *fused[1:]):
-        # (A subclass of Tensor may overload operations.)
-        if tensor is not None and type(tensor) not in (Tensor, nn.Parameter):
-            return None, f"there is a {type(tensor).__name__} among x, state and weights"
-        if tensor is not None and tensor.dtype != x.dtype and not is_cast:
-            return None, f"x is {x.dtype}, but there is {tensor.dtype} among state and weights"
-    # Torch's operators do not check shapes; on wrong ones the equations raise a clear error.
-    if not fused.has_shapes(x.shape[1], run.cell.hidden):
-        return None, "a weight has another shape than the cell's widths say"
-    if not run.plan.num_nodes:
-        return None, "there are no nodes"
-    if chains(run.plan) is None:
-        return None, "the structure is not made of chains alone"
-    return fused, None
-
-
-def _why_not_fused(run: Context) -> str:
-    kind = next((kind for kind in type(run.cell).__mro__ if "fused" in vars(kind)), Cell)
-    if kind is Cell:
-        return f"{type(run.cell).__name__} is not one of torch's operators"
-    if kind is type(run.cell):
-        return "the cell is changed: its activation, a hook, or a part that is not a plain nn.Linear"
-    _warn_of_subclass(run, kind)
-    return f"{type(run.cell).__name__} is a subclass of {kind.__name__}, whose equations may differ"
 
 
 def _warn_of_subclass(run: Context, kind: type[Cell]) -> None:

@@ -7,7 +7,8 @@ from torch import Tensor
 from ..cell import Fused
 from ..engine.validate import Context
 from ..operators import move
-from ..schedule import Chains
+from ..schedule import Chains, chains
+from .request import Request
 from .runner import Runner
 
 
@@ -24,6 +25,24 @@ class Lowered(Runner):
         if run.initial_row is not None:
             row = run.initial_row[chains.heads]
             self.initial_state = [field.index_select(0, row) for field in initial]
+
+    @classmethod
+    def take(cls, request: Request) -> Lowered | str:
+        """The run; or why not."""
+        fused = request.operator
+        if isinstance(fused, str):
+            return fused
+        reason = cls.refuses(fused.operator, request.x)
+        if reason is not None:
+            return reason
+        over = chains(request.run.plan)
+        assert over is not None
+        return cls(request.run, request.x, request.initial, over, fused)
+
+    @staticmethod
+    def refuses(operator: str, x: Tensor) -> str | None:
+        """Why not, apart from what all backends for chains refuse; None: it is accepted."""
+        raise NotImplementedError
 
     def state(self) -> tuple[Tensor, ...]:
         """The state of cells with one field."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from contextvars import ContextVar
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,7 +15,13 @@ from ..engine.loop import loop
 from ..engine.messages import messages_for
 from ..engine.validate import Context
 from ..operators import is_plain_only, rows_or_zero
-from ..schedule import schedule, sinks
+from ..schedule import Sinks, schedule, sinks
+
+# The backend that was asked for by name; see `running_on`.
+forced: ContextVar[str | None] = ContextVar("backend", default=None)
+
+# So few steps cost no more than the preparations of a faster way.
+FEW_STEPS = 3
 
 
 class Runner:
@@ -23,10 +31,38 @@ class Runner:
         run: the run.
         x: `[N, D]`, in the caller's numbering.
         initial: per field `[K, ...]` (see `Context.initial_row`), or nothing.
+
+    Attributes:
+        name: of the backend.
+        about: what the backend runs, and with what, in a few words.
     """
+
+    name: ClassVar[str]
+    about: ClassVar[str]
 
     def __init__(self, run: Context, x: Tensor, initial: list[Tensor]) -> None:
         self.run, self.plan, self.x, self.initial = run, run.plan, x, initial
+
+    @staticmethod
+    def missing() -> str | None:
+        """Why the backend cannot run anything on this installation; None: it can."""
+        return None
+
+    @classmethod
+    def describe(cls) -> str:
+        """What the backend runs, and with what, on this installation."""
+        return cls.about
+
+    @classmethod
+    def gains_nothing(cls, run: Context) -> str | None:
+        """Why the backend is no faster than the loop on such a run, which it does where it is asked to; None: it is."""
+        is_short = len(run.plan.steps) <= FEW_STEPS and run.plan.device.type == "cpu"
+        return f"{len(run.plan.steps)} steps are no faster there" if is_short else None
+
+    @property
+    def sinks(self) -> Sinks:
+        """Of the schedule's structure."""
+        return sinks(self.plan)
 
     def state(self) -> tuple[Tensor, ...]:
         """All fields of the state, `[N, ...]`."""
@@ -38,7 +74,7 @@ class Runner:
 
     def sequence(self) -> tuple[Tensor, list[Tensor]]:
         """The first field, and all fields at the sink of each graph, `[G, ...]` (any row for a graph without nodes)."""
-        state, sink = self.state(), sinks(self.plan).node
+        state, sink = self.state(), self.sinks.node
         return state[0], [rows_or_zero(field, sink) for field in state]
 
 
@@ -46,6 +82,7 @@ class Loop(Runner):
     """The one loop, which accepts every run."""
 
     name = "loop"
+    about = "every run, step by step in PyTorch"
 
     def state(self) -> tuple[Tensor, ...]:
         """In sync mode the state of the last round; in a given order that of the last sweep."""

@@ -16,6 +16,7 @@ class TorchOperators(Lowered):
     """Blocks of nearly equally long chains, one call of torch's operator for each."""
 
     name = "torch"
+    about = "the SRN, the GRU and the LSTM over chains, with torch's own operators"
 
     @staticmethod
     def refuses(operator: str, x: Tensor) -> str | None:

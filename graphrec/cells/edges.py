@@ -65,6 +65,12 @@ def check_edges(cell: Cell, s: Structure, edges: Tensor | None = None) -> None:
     widths = relation_widths(cell.edges)
     if widths is not None or (cell.relations or 0) > 1:
         _check_relations(cell.relations if widths is None else len(widths), s, edges)
+    check_features(cell, s, edges)
+
+
+def check_features(cell: Cell, s: Structure, edges: Tensor | None = None) -> None:
+    """The same of features alone."""
+    widths = relation_widths(cell.edges)
     if cell.edges is None:
         return
     if s.edge_attr is None and s.num_edges:

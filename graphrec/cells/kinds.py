@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..cell import Cell, Inbox, check_cell
-from ..structure import Structure
+from ..structure import EdgeFeatures, Structure
 from ..structure.edge_widths import relation_widths
 from .edges import check_edges
 from .wrapping import Wrapping, check_sends_its_state, edges_read, with_message
@@ -39,7 +39,7 @@ class PerKind(Cell):
             check_cell(cell)
         super().__init__()
         self.inputs = _common_inputs(cells)
-        self.cells = nn.ModuleList(cells)
+        self.cells, self.kinds = nn.ModuleList(cells), len(cells)
         self.reads_edges = edges_read(cells)
         self._by_relation = any(relation_widths(cell.edges) is not None for cell in cells)
         self.begins_with_x = any(cell.begins_with_x for cell in cells)
@@ -156,7 +156,7 @@ class PerKind(Cell):
         return flat.new_zeros(s.num_edges, width).index_copy(0, torch.cat([part for part, _ in made]), flat)
 
     def _projects_first(self, s: Structure) -> bool:
-        return self._by_relation or not isinstance(s.edge_attr, Tensor)
+        return self._by_relation or isinstance(s.edge_attr, EdgeFeatures)
 
     def _reader(self, kind: int, s: Structure) -> Callable[[Tensor], Tensor]:
         """The function from rows of `edge_rows` to a cell's features of edges."""

@@ -110,7 +110,7 @@ def _flat(returned: Any) -> list[Any]:
 
 def _tensors(step: nn.Module, returned: Any) -> list[Tensor]:
     tensors = _flat(returned)
-    if not all(isinstance(value, Tensor) for value in tensors):
+    if not all(hasattr(value, "shape") for value in tensors):
         raise TypeError(
             f"{type(step).__name__} must return its new state, a tensor or a tuple of tensors, or an output and that, "
             f"got {_described(returned)}."

@@ -24,7 +24,12 @@ class Wrapping(Cell):
         super().__init__()
         self.inputs, self.cell = cell.inputs, cell
         self.reads_edges = cell.reads_edges
-        self.arity, self.edges, self.relations = cell.arity, cell.edges, cell.relations
+        self.arity, self.edges, self.relations, self.kinds = (
+            cell.arity,
+            cell.edges,
+            cell.relations,
+            cell.kinds,
+        )
         self.begins_with_x, self.constants = cell.begins_with_x, cell.constants
 
     # Looked up, not stored: a type in the body of a class cannot be pickled with the cells around it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -30,14 +29,20 @@ class Boundary:
         self._run, self._x, self._initial = run, x, initial
         self._with_grad = torch.is_grad_enabled()
         steps = run.plan.steps
-        self._node_counts = [stop - start for start, stop in pairwise(steps.node_bounds)]
-        self._edge_counts = [stop - start for start, stop in pairwise(steps.edge_bounds)]
+        self._node_bounds, self._edge_bounds = steps.node_bounds, steps.edge_bounds
+        self._projected: Tensor | None = None
+        self._parts_of_x: tuple[Tensor, ...] | None = None
         self._own: dict[str, tuple[Tensor, ...]] = {}
         self._of_edges: dict[str, tuple[Tensor, ...]] = {}
 
-    @cached_property
+    @property
     def projected(self) -> Tensor:
         """`[N, ...]`: x as the cell projects it, by position."""
+        if self._projected is None:
+            self._projected = self._project()
+        return self._projected
+
+    def _project(self) -> Tensor:
         cell, plan, x = self._run.cell, self._run.plan, self._x
         # Rounds to a fixed point may be the first to look, and have no gradients.
         with torch.set_grad_enabled(self._with_grad):
@@ -49,14 +54,17 @@ class Boundary:
             )
         return rows
 
-    @cached_property
-    def _parts_of_x(self) -> tuple[Tensor, ...]:
-        with torch.set_grad_enabled(self._with_grad):
-            return self.projected.split(self._node_counts)
-
     def x(self, step: Step) -> Tensor:
         """`[n, ...]`: the step's rows of x."""
-        return self._parts_of_x[self._level(step)].clone()
+        if self._parts_of_x is None:
+            with torch.set_grad_enabled(self._with_grad):
+                self._parts_of_x = self._split(self.projected, self._node_bounds)
+        rows = self._parts_of_x[self._level(step)]
+        return rows.clone() if rows.numel() else rows
+
+    def _split(self, rows: Tensor, bounds: list[int]) -> tuple[Tensor, ...]:
+        """The rows of each level."""
+        return rows.split([stop - start for start, stop in pairwise(bounds)]) if len(bounds) > 2 else (rows,)
 
     def beside(self, read: Fetch, step: Step, cut: Cut | None = None) -> Fetch:
         """Reads a field of the step's inbox, `[e, ...]`: those of the edges here, those of their sources by `read`.
@@ -75,7 +83,7 @@ class Boundary:
     def _rows_of_edges(self, name: str, step: Step) -> Tensor:
         if name not in self._of_edges:
             rows = gather_edges(self._run.of_edges, name, self._run.plan.edge)
-            self._of_edges[name] = rows.split(self._edge_counts)
+            self._of_edges[name] = self._split(rows, self._edge_bounds)
         return self._of_edges[name][self._level(step)].clone()
 
     def rows(self) -> Own:
@@ -88,7 +96,8 @@ class Boundary:
 
     def _own_rows(self, name: str) -> tuple[Tensor, ...]:
         if name not in self._own:
-            self._own[name] = self._initial_rows(name, self._run.plan.perm).split(self._node_counts)
+            rows = self._initial_rows(name, self._run.plan.perm)
+            self._own[name] = self._split(rows, self._node_bounds)
         return self._own[name]
 
     def _initial_rows(self, name: str, nodes: Tensor) -> Tensor:
@@ -97,7 +106,8 @@ class Boundary:
             return self._x.new_zeros(nodes.shape[0], *run.shapes[index])
         if run.each_its_own and run.plan.is_identity and len(nodes) == run.plan.num_nodes:
             return self._initial[index]
-        return self._initial[index].index_select(0, run.initial_row[nodes])
+        row = nodes if run.each_its_own else run.initial_row.index_select(0, nodes)
+        return self._initial[index].index_select(0, row)
 
     def _level(self, step: Step) -> int:
         return 0 if self._run.plan.mode == "sync" else step.number

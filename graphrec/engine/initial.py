@@ -69,8 +69,8 @@ def check_initial(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[
     }
     allowed = {kind: wanted[kind] for kind in wanted if declared in (None, kind) or kind == "all"}
     _check_rows(cell, x, fields, dict(allowed.values()))
-    nodes = torch.arange(plan.num_nodes, device=plan.device)
     fits = [kind for kind, (rows, _) in allowed.items() if rows == count]
+    nodes = torch.arange(plan.num_nodes, device=plan.device) if fits[0] == "node" else structure.graph
     if fits[:2] == ["node", "graph"] and not torch.equal(structure.graph, nodes):
         raise ValueError(
             f"there are as many graphs as nodes, {count}, so that the rows of the initial state may be one per graph "
@@ -80,7 +80,7 @@ def check_initial(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[
     if fits[0] == "node" and (count > 1 or declared == "node"):
         return fields, nodes, True
     # (One row is for all, graphs without nodes among them.)
-    return fields, torch.zeros_like(nodes) if count == 1 else structure.graph, False
+    return fields, torch.zeros_like(structure.graph) if count == 1 else structure.graph, False
 
 
 def _fields(cell: Cell, initial: Any) -> list[Tensor]:

@@ -75,6 +75,8 @@ def _new_state(run: Context, inbox: Inbox, x: Tensor, own: Sent) -> Any:
 def _checked(run: Context, inbox: Inbox, x: Tensor, own: Own) -> Any:
     state = run.cell(x, inbox, own)
     check_state(run, state, inbox.num_nodes)
+    if type(state) is run.cell.State and all(field.dtype == run.dtype for field in state):
+        return state
     return run.cell.State(*(getattr(state, name).to(run.dtype) for name in run.fields))
 
 

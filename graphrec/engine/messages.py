@@ -25,8 +25,8 @@ class Sent:
 
     def __init__(self, state: Any, cell: Cell | None = None) -> None:
         self.state = state
-        self._made = () if cell is None or cell.Message is None else cell.Message._fields
-        self._make = functools.cache(lambda: state if cell is None else cell.as_message(state))
+        self._cell = None if cell is None or cell.Message is None else cell
+        self._message: Any = None
         self._with_grad = torch.is_grad_enabled()
 
     def read_own(self, name: str) -> Tensor:
@@ -35,10 +35,13 @@ class Sent:
 
     def read(self, name: str) -> Tensor:
         """A field of the message."""
-        if name not in self._made:
+        if self._cell is None or name not in self._cell.Message._fields:
             return getattr(self.state, name)
-        with torch.set_grad_enabled(self._with_grad):  # it is kept, for readers that want gradients
-            return getattr(self._make(), name)
+        if self._message is None:
+            with torch.set_grad_enabled(self._with_grad):  # it is kept, for readers that want gradients
+                self._message = self._cell.as_message(self.state)
+        with torch.set_grad_enabled(self._with_grad):
+            return getattr(self._message, name)
 
 
 class Rounds:
@@ -77,19 +80,21 @@ class Levels:
 
     def send(self, level: int, sent: Sent) -> None:
         """To all readers of a level: 0 is the boundary rows, k + 1 those of step k."""
-        out = self._out
-        rows, counts = out.row[out.bounds[level] : out.bounds[level + 1]], out.counts[level]
+        out, self._last = self._out, sent
+        counts = out.counts[level]
+        parts: dict[str, tuple[Tensor, ...]] = {}
 
-        @functools.cache  # split once for all readers, and only what is read
-        def parts(name: str) -> tuple[Tensor, ...]:
-            field = sent.read(name)
-            field = field if out.is_whole[level] else field.index_select(0, rows)
-            return (field,) if len(counts) == 1 else field.split(counts)
+        def part(number: int, name: str) -> Tensor:
+            if name not in parts:  # split once for all readers, and only what is read
+                field = sent.read(name)
+                if not out.is_whole[level]:
+                    field = field.index_select(0, out.row[out.bounds[level] : out.bounds[level + 1]])
+                parts[name] = (field,) if len(counts) == 1 else field.split(counts)
+            return parts[name][number]
 
         for number, reader in enumerate(out.readers[level]):
             if reader >= level:  # not what the nodes have sent to themselves
-                self._received[reader].append(lambda name, number=number: parts(name)[number])
-        self._last = sent
+                self._received[reader].append(functools.partial(part, number))
 
     def receive(self, step: Step) -> Fetch:
         """Reads a field, `[e, ...]`."""

@@ -65,12 +65,13 @@ class Context:
 
 def validate(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Context, list[Tensor]]:
     """Refuse bad input before any work is done; returns the run and the fields of the initial state."""
-    _check_cell(cell, plan)
-    _check_x(cell, plan, x)
+    check_runnable(cell, plan)
+    check_x(cell, plan, x)
     with outside():
         if cell.arity is not None and (plan.num_slots > cell.arity or not plan.distinct_slots):
             raise ValueError(slot_fault(plan, cell.arity))
-        check_edges(cell, plan.structure)
+        if cell.edges is not None or cell.relations is not None:
+            check_edges(cell, plan.structure)
         cell.check(plan.structure)
     cell.initialize(x, schedule_seen_by(x, plan).structure)
     if initial is None:
@@ -78,10 +79,10 @@ def validate(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[Conte
         initial = cell.initial_from_x(x, plan.structure)
         if initial is None:
             return Context(cell, plan, None, x.dtype), []
-        nodes = torch.arange(plan.num_nodes, device=plan.device)
-        return Context(cell, plan, nodes, x.dtype, each_its_own=True), _initial_of_x(cell, plan, initial)
+        nodes = plan.perm if plan.is_identity else torch.arange(plan.num_nodes, device=plan.device)
+        return Context(cell, plan, nodes, x.dtype, each_its_own=True), initial_of_x(cell, plan, initial)
     if cell.begins_with_x:
-        _check_width_is_kept(cell, cell.initial_from_x(x, plan.structure))
+        check_width_is_kept(cell, cell.initial_from_x(x, plan.structure))
     fields, rows, each_its_own = check_initial(cell, plan, x, initial)
     return Context(cell, schedule_seen_by(x, with_initial(plan)), rows, x.dtype, each_its_own), fields
 
@@ -90,7 +91,7 @@ def validate_pair(
     cell: Cell, plan: Schedule, x_source: Tensor, x_target: Tensor | None
 ) -> tuple[Context, int]:
     """The same for a round from one set of nodes to another; returns the run, and the number of targets."""
-    _check_cell(cell, plan)
+    check_runnable(cell, plan)
     num_targets = plan.num_nodes - len(x_source)
     of_source, of_target = cell.inputs if isinstance(cell.inputs, tuple) else (cell.inputs, cell.inputs)
     _check_rows(cell, plan, "x_source", x_source, len(x_source), of_source)
@@ -134,7 +135,8 @@ def check_sent(run: Context, sent: Any, state: Any) -> Any:
     return run.cell.State(*sent)
 
 
-def _check_cell(cell: Cell, plan: Schedule) -> None:
+def check_runnable(cell: Cell, plan: Schedule) -> None:
+    """Raise unless these are a cell and a schedule."""
     check_cell(cell)
     check_schedule(plan)
     if not hasattr(getattr(cell, "State", None), "_fields"):
@@ -143,7 +145,8 @@ def _check_cell(cell: Cell, plan: Schedule) -> None:
         )
 
 
-def _check_x(cell: Cell, plan: Schedule, x: Any) -> None:
+def check_x(cell: Cell, plan: Schedule, x: Any) -> None:
+    """Raise unless x has a row for each node, as the cell reads them."""
     width = cell.inputs
     if isinstance(width, tuple):
         raise ValueError(
@@ -186,7 +189,7 @@ def _check_rows(cell: Cell, plan: Schedule, name: str, x: Any, count: int, width
         )
 
 
-def _initial_of_x(cell: Cell, plan: Schedule, initial: Any) -> list[Tensor]:
+def initial_of_x(cell: Cell, plan: Schedule, initial: Any) -> list[Tensor]:
     """The fields of the state that a cell makes of its input, if a run can begin with them."""
     name = type(cell).__name__
     if getattr(initial, "_fields", None) != cell.State._fields:
@@ -209,7 +212,8 @@ def _initial_of_x(cell: Cell, plan: Schedule, initial: Any) -> list[Tensor]:
     return list(initial)
 
 
-def _check_width_is_kept(cell: Cell, initial: Any) -> None:
+def check_width_is_kept(cell: Cell, initial: Any) -> None:
+    """Raise if an initial state would stand in place of an x of another width; initial: what the cell makes of x."""
     if initial is not None and [value.shape[1:] for value in initial] != cell.shapes():
         raise ValueError(
             f"an initial state stands in place of x, which this cell turns from width {list(initial[0].shape[1:])} "
@@ -222,5 +226,8 @@ def _first_parameter(module: nn.Module) -> Tensor | None:
     for parameter in module._parameters.values():
         if parameter is not None:
             return parameter
-    found = (_first_parameter(part) for part in module._modules.values() if part is not None)
-    return next((parameter for parameter in found if parameter is not None), None)
+    for part in module._modules.values():
+        parameter = None if part is None else _first_parameter(part)
+        if parameter is not None:
+            return parameter
+    return None

@@ -12,16 +12,19 @@ from torch_geometric.data import Data, HeteroData
 
 from ..structure import Structure, dag
 from ..structure.checks import as_whole_numbers, check_layout, check_no_batch
-from ..structure.outside import is_ordinary, made_outside, outside
+from ..structure.outside import is_ordinary, is_stand_in, made_outside, outside
+from ..structure.traced import TracedStructure
 from .matrix import edges_of, is_matrix
-from .pyg import PYG_NAMES, from_pyg, with_edges
+from .pyg import OF_EDGES_AND_NODES, count_graphs, from_pyg, structure_of, with_edges
 
 StructureLike = (
     Structure | Data | HeteroData | Tensor
 )  # what models run over; a tensor is an `edge_index` `[2, E]`
 
+_TEXTS = {"tokens", "labels", "relation_names", "kind_names"}
+
 # PyG's layers are given the same edges again and again, and sorting a large graph takes longer than a layer.
-# An entry lives as long as the caller's edge_index.
+# An entry lives as long as the caller's edge_index; what else was given with it, by name, may be several things.
 _remembered = WeakTensorKeyDictionary()
 
 
@@ -77,6 +80,10 @@ def as_structure(
     if isinstance(source, Tensor):
         if rows.dim() == 3 and source.numel() and rows.shape[0] <= int(source.max()) < rows.shape[1]:
             check_no_batch(rows, rows.shape[1], "[N, F]")
+        if is_stand_in(source):
+            _check_of_edges(edge_attr=edge_attr, edge_weight=edge_weight)
+            parts = {"edge_index": source, "edge_attr": edge_attr, "edge_weight": edge_weight}
+            return TracedStructure.of(rows.shape[0], 1, parts)
         return _from_edges(source, rows.shape[0], edge_attr=edge_attr, edge_weight=edge_weight)
     if isinstance(source, HeteroData):
         return from_pyg(source)
@@ -124,13 +131,13 @@ def as_pair(
             edges = edges + torch.tensor([[num_targets], [0]], device=edges.device)
         return dag(num_nodes=num_targets + num_sources, **{**parts, "edge_index": edges})
 
-    return _known(parts, (num_sources, num_targets), build)
+    return remembered(parts, (num_sources, num_targets), build)
 
 
 def _from_edges(edge_index: Tensor, num_nodes: int, **of_edges: Tensor | None) -> Structure:
     _check_of_edges(**of_edges)
     parts = {"edge_index": edge_index, **of_edges}
-    return _known(parts, num_nodes, lambda parts: dag(num_nodes=num_nodes, **parts))
+    return remembered(parts, num_nodes, lambda parts: dag(num_nodes=num_nodes, **parts))
 
 
 def _check_of_edges(**of_edges: Tensor | None) -> None:
@@ -141,37 +148,42 @@ def _check_of_edges(**of_edges: Tensor | None) -> None:
 
 def _from_data(data: Data) -> Structure:
     data = with_edges(data)
-    names = ["edge_index", "batch", "ptr", *PYG_NAMES.values()]
-    there = set(data.keys())  # PyG makes a list of them for each membership test
-    parts = {name: data[name] for name in names if name in there}
-    texts = ("tokens", "labels", "relation_names", "kind_names")
-    if not isinstance(data.edge_index, Tensor) or not there.isdisjoint(texts):
+    there = data.to_dict()  # PyG looks each name up in several places
+    if not isinstance(there.get("edge_index"), Tensor) or not there.keys().isdisjoint(_TEXTS):
         return from_pyg(data)
+    parts = {name: there[name] for name in OF_EDGES_AND_NODES if there.get(name) is not None}
+    if not _may_be_kept(parts):
+        return from_pyg(data)
+    num_nodes, num_graphs = int(data.num_nodes or 0), count_graphs(there)
+    return remembered(
+        parts, (num_nodes, num_graphs), lambda parts: structure_of(parts, num_nodes, num_graphs)
+    )
 
-    def build(parts: dict[str, Any]) -> Structure:
-        return from_pyg(Data(num_nodes=data.num_nodes, **parts))
 
-    return _known(parts, int(data.num_nodes or 0), build)
-
-
-def _known(parts: dict[str, Any], num_nodes: Any, build: Any) -> Structure:
+def remembered(parts: dict[str, Any], num_nodes: Any, build: Any) -> Structure:
     """The structure of these tensors: the cached one, if they hold the same numbers.
 
     They are compared with copies, since torch does not count all ways to write into a tensor (numpy, `.data`).
     """
-    # Features that are being learned are part of a graph of autograd, and must not be kept; nor must those that
-    # belong to a transform.
-    if any(part.requires_grad or not is_ordinary(part) for part in _tensors(parts)):
+    if not _may_be_kept(parts):
         return build(parts)
     with outside():
-        known = _remembered.get(parts["edge_index"])
+        if parts["edge_index"] not in _remembered:
+            _remembered[parts["edge_index"]] = {}
+        of_edges = _remembered[parts["edge_index"]]
+        known = of_edges.get(tuple(parts))
         if known is None or not known.is_of(parts, num_nodes):
             copies = {
                 name: part.clone() if isinstance(part, Tensor) else part for name, part in parts.items()
             }
             known = Known(num_nodes, copies, build(copies))
-            _remembered[parts["edge_index"]] = known
+            of_edges[tuple(parts)] = known
     return known.structure
+
+
+def _may_be_kept(parts: dict[str, Any]) -> bool:
+    # Features that are being learned are part of a graph of autograd; others may belong to a transform.
+    return not any(part.requires_grad or not is_ordinary(part) for part in _tensors(parts))
 
 
 def _same(known: Any, part: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -28,6 +28,8 @@ PYG_NAMES = {
     "level": "level",
     "level_reversed": "level_reversed",
 }
+# All that is read of it, but for texts.
+OF_EDGES_AND_NODES = ("edge_index", "batch", *PYG_NAMES.values())
 
 
 def from_pyg(data: Data | HeteroData) -> Structure:
@@ -48,25 +50,43 @@ def from_pyg(data: Data | HeteroData) -> Structure:
         raise ValueError(
             f"expected PyG data with an edge_index, got {data}: an edgeless graph has one of shape [2, 0]."
         )
-    num_nodes = int(data.num_nodes or 0)
     there = set(data.keys())
     # Copied, except what may require grad: a structure does not change when its data are written into.
-    found: dict[str, Any] = {
-        field: data[name] if field in ("edge_attr", "edge_weight") else _copy(name, data[name])
-        for field, name in PYG_NAMES.items()
+    parts: dict[str, Any] = {
+        name: data[name] if name in ("edge_attr", "edge_weight") else _copy(name, data[name])
+        for name in OF_EDGES_AND_NODES
         if name in there
     }
+    texts: dict[str, Any] = {}
     for name in ("tokens", "labels"):
         if name in there:
-            found[name] = _texts_of_nodes(data[name], isinstance(data, Batch))
+            texts[name] = _texts_of_nodes(data[name], isinstance(data, Batch))
     for name in ("relation_names", "kind_names"):
         if name in there:
-            found[name] = _read_names(name, data[name])
-    if "batch" in data:
-        found["graph"] = _copy("batch", data.batch)
-        highest = int(data["batch"].max()) if data["batch"].numel() else 0
-        found["num_graphs"] = len(data["ptr"]) - 1 if "ptr" in data else highest + 1
-    return Structure(num_nodes, _copy("edge_index", data.edge_index), **found)
+            texts[name] = _read_names(name, data[name])
+    num_graphs = count_graphs({name: data[name] for name in there})
+    return structure_of(parts, int(data.num_nodes or 0), num_graphs, **texts)
+
+
+def count_graphs(data: dict[str, Any]) -> int:
+    """G, from what PyG's `Data` holds."""
+    graph, first = data.get("batch"), data.get("ptr")
+    if graph is None:
+        return 1
+    return len(first) - 1 if first is not None else int(graph.max()) + 1 if graph.numel() else 1
+
+
+def structure_of(parts: dict[str, Any], num_nodes: int, num_graphs: int, **texts: Any) -> Structure:
+    """The structure of what PyG's `Data` holds by these names, which it shares."""
+    found = {field: parts[name] for field, name in PYG_NAMES.items() if name in parts}
+    return Structure(
+        num_nodes,
+        parts["edge_index"],
+        graph=cast(Tensor, parts.get("batch")),
+        num_graphs=num_graphs,
+        **found,
+        **texts,
+    )
 
 
 def _copy(name: str, value: Any) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any, TypeGuard, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from ..backends import running_on
@@ -13,9 +14,12 @@ from ..cell import Cell
 from ..engine.rules import differentiated_by, rule_in_force
 from ..io import StructureLike, as_structure, rows_by_type
 from ..structure import Structure
-from ..structure.outside import uncompiled
+from ..structure.outside import structures_traced
+from ..structure.traced import TracedStructure
 from ..weights import Resettable
 from .calls import of_edges_given, structure_of_call
+from .compiled import compilable
+from .tried import try_call
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
@@ -40,7 +44,7 @@ class Model(Resettable):
         if "compute" in vars(cls) and "runs" not in vars(cls):
             cls.runs = None  # it may run, or read, other things than its base class
 
-    @uncompiled
+    @compilable
     def forward(
         self,
         x: Tensor | Mapping[str, Tensor] | tuple[Tensor, Tensor | None],
@@ -92,8 +96,18 @@ class Model(Resettable):
                 x, over, initial, return_states, edge_attr=edge_attr, edge_weight=edge_weight
             )
         structure = as_structure(over, x, edge_attr, edge_weight)
-        h, final = self.compute(x, structure, check_initial(self, initial), return_states)
+        with structures_traced() if isinstance(structure, TracedStructure) else nullcontext():
+            h, final = self.compute(x, structure, check_initial(self, initial), return_states)
         return (h, final) if return_states else h
+
+    @torch._dynamo.assume_constant_result
+    def tried_for_programs(self, *call: Any) -> str:
+        """Whether torch.compile can trace a call, and how; see `try_call`."""
+        return try_call(self, *call)
+
+    def states_given(self, initial: Any) -> list[Any]:
+        """The initial states of a call as a list."""
+        return check_initial(self, initial)
 
     def _compute_pair(
         self, x: tuple[Any, ...], s: Any, initial: Any, return_states: bool, **of_edges: Tensor | None

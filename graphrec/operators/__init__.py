@@ -8,6 +8,7 @@ from .csr import CSR, send, send_and_sum
 from .fixed_point import FixedPoint, NoFixedPointError, NoFixedPointWarning
 from .implicit import Cut
 from .plain import is_plain_only, must_be_plain
+from .pooled import Pooled
 from .segments import gather_sum, move, rows_or_zero, segment_sum, spread
 from .settle import settle
 
@@ -17,6 +18,7 @@ __all__ = [
     "FixedPoint",
     "NoFixedPointError",
     "NoFixedPointWarning",
+    "Pooled",
     "gather_sum",
     "graph_from",
     "is_plain_only",

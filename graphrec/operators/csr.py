@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..structure import native
 from ..structure.outside import outside
 from .plain import is_plain_only
 
@@ -38,20 +39,29 @@ class CSR:
     offsets: Tensor
     num_sources: int
 
-    @cached_property
+    @property
     def perm(self) -> Tensor:
         """`[E]`: the edges sorted by source."""
-        with outside():
-            return torch.argsort(self.source, stable=True)
+        return self._by_source[0]
 
-    @cached_property
+    @property
     def transposed(self) -> CSR:
         """The same edges reversed, from targets to sources: the way of the gradients."""
+        return self._by_source[1]
+
+    @cached_property
+    def _by_source(self) -> tuple[Tensor, CSR]:
         with outside():
-            count = torch.bincount(self.source, minlength=self.num_sources)
-            offsets = torch.cumsum(count, 0) - count
-            source, target = self.target[self.perm], self.source[self.perm]
-            return CSR(source, target, offsets, self.offsets.shape[0])
+            perm, source, target, offsets = self._sorted_by_source()
+        return perm, CSR(target, source, offsets, self.offsets.shape[0])
+
+    def _sorted_by_source(self) -> tuple[Tensor, ...]:
+        found = native.transpose(self.source, self.target, self.num_sources)
+        if found is not None:
+            return found
+        perm = torch.argsort(self.source, stable=True)
+        count = torch.bincount(self.source, minlength=self.num_sources)
+        return perm, self.source[perm], self.target[perm], torch.cumsum(count, 0) - count
 
 
 def send(rows: Tensor, csr: CSR) -> Tensor:
@@ -72,15 +82,37 @@ def send_and_sum(rows: Tensor, csr: CSR, weight: Tensor | None = None) -> Tensor
         sent = rows.index_select(0, csr.source)
         sent = sent if weight is None else weight.unsqueeze(-1) * sent
         return sent.new_zeros(len(csr.offsets), *sent.shape[1:]).index_add(0, csr.target, sent)
+    if weight is None and rows.dim() == 2:
+        return _sums(rows, csr)
     if weight is None:
-        sums = _SendAndSum.apply(rows.flatten(1).unsqueeze(1), None, csr)
-        return sums.view(len(sums), *rows.shape[1:])
+        return _sums(rows.flatten(1), csr).view(-1, *rows.shape[1:])
     # Under autocast a product has another dtype than a weight that has been through an exponential.
     dtype = torch.promote_types(rows.dtype, weight.dtype)
     rows, weight = rows.to(dtype), weight.to(dtype)
     if weight.dim() == 1:
         return _SendAndSum.apply(rows.unsqueeze(1), weight.unsqueeze(1), csr).squeeze(1)
     return _SendAndSum.apply(rows, weight, csr)
+
+
+def _sums(rows: Tensor, csr: CSR) -> Tensor:
+    """`[S, H] → [n, H]`."""
+    if torch.is_grad_enabled() and rows.requires_grad:
+        return _Sums.apply(rows, csr)
+    return F.embedding_bag(csr.source, rows, csr.offsets, mode="sum")
+
+
+class _Sums(torch.autograd.Function):
+    """`[S, H] → [n, H]`: the sums over each target's edges, without weights."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, csr: CSR) -> Tensor:
+        ctx.csr = csr
+        return F.embedding_bag(csr.source, rows, csr.offsets, mode="sum")
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        # The gradient of a sum is one number, expanded.
+        return _sums(grads[0].contiguous(), ctx.csr.transposed), None
 
 
 def _bags(rows: Tensor, weight: Tensor | None, index: Tensor, first: Tensor) -> Tensor:

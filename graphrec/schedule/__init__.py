@@ -7,6 +7,7 @@ from ..operators import FixedPoint, NoFixedPointError, NoFixedPointWarning
 from .chains import Chains, chains
 from .compile import check_mode, masked, schedule, with_initial
 from .components import Components, components
+from .deferred import DeferredSchedule
 from .derived import derived
 from .inboxes import Part, degree, is_loop, pair_csr, parts, round_csr, slot_fault
 from .levels import CycleError, levels
@@ -20,6 +21,7 @@ __all__ = [
     "Chains",
     "Components",
     "CycleError",
+    "DeferredSchedule",
     "FixedPoint",
     "NoFixedPointError",
     "NoFixedPointWarning",

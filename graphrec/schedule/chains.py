@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -65,13 +64,6 @@ class Chains:
     def previous(self, rows: Tensor) -> Tensor:
         """`[N - B, ...]`: of rows that stand step by step, for each one behind the heads its predecessor's."""
         return rows[: -self.num_chains] if self.are_equally_long else rows.index_select(0, self.predecessor)
-
-    def read(self, rows: Tensor) -> Sequence[Tensor]:
-        """For each step but the last, as a view, the rows that the next step reads."""
-        if self.are_equally_long:
-            return rows.split(self.counts)[:-1]
-        sizes = [size for now, later in pairwise(self.counts) for size in (later, now - later)]
-        return rows.split([*sizes, self.counts[-1]])[:-1:2]
 
     @cached_property
     def blocks(self) -> Blocks:

@@ -1,4 +1,4 @@
-"""From a structure to its schedule. Everything is vectorised; nothing here walks the graph but `levels`."""
+"""From a structure to its schedule. Nothing here walks the graph but `levels`, and nothing sorts but `sorting`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from torch import Tensor
 from ..operators import FixedPoint
 from ..structure import Structure
 from ..structure.outside import outside, uncompiled
+from ..structure.traced import TracedStructure
 from .components import components
+from .deferred import DeferredSchedule
 from .derived import derived
-from .inboxes import segment_layout
 from .levels import levels, longest_paths
 from .orders import Order, ranks
 from .plan import Cycles, Schedule, Steps
+from .sorting import Sorted, order_of, sorted_edges
 
 
 @uncompiled
@@ -53,6 +55,8 @@ def schedule(
             f"expected a Structure, got {type(structure).__name__}: make one with graphrec.from_pyg or graphrec.dag."
         )
     check_mode(mode, rounds, cycles, order)
+    if isinstance(structure, TracedStructure):
+        return DeferredSchedule.of(structure, mode, rounds, cycles, order)
     if isinstance(order, Tensor):  # its values may change: it cannot be a key
         return compile_ordered(structure, ranks(structure, order), rounds)
     key = ("schedule", mode, rounds, cycles, order)
@@ -111,7 +115,7 @@ def compile_iterated(structure: Structure, rounds: int | FixedPoint, initial: bo
     found = components(structure)
     missing = _missing_sources(structure) if initial else None
     plan = _compile_levels(structure, found.level, missing)
-    first = plan.perm[torch.tensor(plan.steps.node_bounds[:-1], device=structure.device)]
+    first = plan.perm[plan.steps.nodes[:-1].to(structure.device)]
     cycles = Cycles(rounds, tuple(found.is_cyclic[first].tolist()), found.component[plan.perm])
     return replace(plan, cycles=cycles)
 
@@ -119,8 +123,8 @@ def compile_iterated(structure: Structure, rounds: int | FixedPoint, initial: bo
 def compile_ordered(structure: Structure, rank: Tensor, sweeps: Any) -> Schedule:
     """One step per level of the edges that lead to a higher rank; the sources of the others have boundary rows."""
     early = rank[structure.source] < rank[structure.target]
-    source, target = structure.edge_index[:, early].cpu().numpy()
-    level = torch.from_numpy(longest_paths(source, target, structure.num_nodes)).to(structure.device)
+    source, target = structure.edge_index[:, early]
+    level = longest_paths(source, target, structure.num_nodes)
     plan = _compile_levels(structure, level, None, late=~early)
     return replace(plan, sweeps=sweeps or 1)
 
@@ -157,26 +161,17 @@ def masked(plan: Schedule, edge_mask: Tensor) -> Schedule:
 def _compile_levels(
     structure: Structure, level: Tensor, missing: tuple[Tensor, Tensor] | None, late: Tensor | None = None
 ) -> Schedule:
-    sizes = torch.bincount(level)
-    bounds = torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
-    perm = _sorted_by_kind(structure, level)
-    return _compile(structure, "async", None, perm, missing, level_bounds=bounds, level=level, late=late)
+    return _compile(structure, "async", None, order_of(level, structure.kind), missing, late)
 
 
 def compile_sync(structure: Structure, rounds: int) -> Schedule:
     """The same step over all nodes, `rounds` times; the boundary rows are round 0."""
-    level = torch.zeros(structure.num_nodes, dtype=torch.long, device=structure.device)
-    perm = _sorted_by_kind(structure, level)
-    bounds = torch.tensor([0, structure.num_nodes], device=structure.device)
-    return _compile(structure, "sync", rounds, perm, None, level_bounds=bounds, level=level)
-
-
-def _sorted_by_kind(structure: Structure, level: Tensor) -> Tensor:
-    """`[N]`: the nodes by level, and in a level by kind, so that a step's nodes of one kind stand side by side."""
     if structure.kind is None:
-        return torch.argsort(level, stable=True)
-    by_kind = torch.argsort(structure.kind, stable=True)
-    return by_kind[torch.argsort(level[by_kind], stable=True)]
+        nodes = torch.arange(structure.num_nodes, device=structure.device)
+        order = Sorted(nodes, nodes, None, is_identity=True)
+    else:
+        order = order_of(torch.zeros_like(structure.kind), structure.kind)._replace(bounds=None)
+    return _compile(structure, "sync", rounds, order, None)
 
 
 def _missing_sources(structure: Structure) -> tuple[Tensor, Tensor]:
@@ -198,17 +193,16 @@ def _compile(
     structure: Structure,
     mode: str,
     rounds: int | None,
-    perm: Tensor,
+    order: Sorted,
     missing: tuple[Tensor, Tensor] | None,
-    level_bounds: Tensor,
-    level: Tensor,
     late: Tensor | None = None,  # [E], the edges that read boundary rows
 ) -> Schedule:
-    position = _inverse(perm)
-    source, target, slot = position[structure.source], position[structure.target], structure.slot
-    edge = torch.arange(structure.num_edges, device=structure.device)
-    relation = structure.relation
-    boundary = perm if mode == "sync" else perm[:0]
+    perm, position, bounds, is_identity = order
+    source, target, slot, relation = structure.source, structure.target, structure.slot, structure.relation
+    boundary, edge = perm if mode == "sync" else perm[:0], None
+    if late is not None or missing is not None:
+        source, target = position[source], position[target]
+        position = None
     if late is not None:
         positions, rows = torch.unique(source[late], return_inverse=True)
         boundary = perm[positions]
@@ -216,40 +210,37 @@ def _compile(
         source[late] = rows
     if missing is not None:
         # The virtual edges of the boundary rows: from the row to its node (relation 0).
-        positions, rows = torch.unique(position[missing[0]], return_inverse=True)
+        nodes, slots = missing
+        positions, rows = torch.unique(order.inv_perm[nodes], return_inverse=True)
         boundary = perm[positions]
         source = torch.cat([rows, source + boundary.shape[0]])
-        target = torch.cat([position[missing[0]], target])
-        slot, edge = torch.cat([missing[1], slot]), torch.cat([torch.full_like(rows, -1), edge])
+        target = torch.cat([order.inv_perm[nodes], target])
+        edges = torch.arange(structure.num_edges, device=structure.device)
+        slot, edge = torch.cat([slots, slot]), torch.cat([torch.full_like(rows, -1), edges])
         relation = None if relation is None else torch.cat([torch.zeros_like(rows), relation])
-    # Inboxes are sorted as their nodes are, and the edges of an inbox by slot.
-    num_slots = int(slot.max()) + 1 if slot.numel() else 0
-    key = target * max(num_slots, 1) + slot
-    key, inbox = torch.sort(key, stable=True)
-    source, target, slot, edge = source[inbox], target[inbox], slot[inbox], edge[inbox]
-    nodes = level_bounds.tolist()
-    first_edge, edges, fewest, most = segment_layout(torch.bincount(target, minlength=perm.shape[0]), nodes)
+    table = sorted_edges(bounds, structure.num_nodes, position, source, target, slot, edge, relation)
     return Schedule(
         structure=structure.alone(),
         mode=mode,
         rounds=rounds,
         perm=perm,
-        inv_perm=position,
-        source=source,
-        target=target - level_bounds[level[perm][target]],
-        edge=edge,
-        slot=slot,
-        relation=None if relation is None else relation[inbox],
+        inv_perm=order.inv_perm,
+        source=table.source,
+        target=table.target,
+        edge=table.edge,
+        slot=table.slot,
+        relation=table.relation,
         boundary=boundary,
-        steps=Steps(nodes, edges, fewest, most, boundary.shape[0], rounds),
-        num_slots=num_slots,
-        distinct_slots=not bool((key[1:] == key[:-1]).any()),
-        is_identity=bool((perm[1:] > perm[:-1]).all()),
-        first_edge=first_edge,
+        steps=Steps(
+            [0, structure.num_nodes] if bounds is None else bounds,
+            table.edge_bounds,
+            table.fewest,
+            table.most,
+            boundary.shape[0],
+            rounds,
+        ),
+        num_slots=table.num_slots,
+        distinct_slots=table.distinct_slots,
+        is_identity=is_identity,
+        first_edge=table.first_edge,
     )
-
-
-def _inverse(permutation: Tensor) -> Tensor:
-    inverse = torch.empty_like(permutation)
-    inverse[permutation] = torch.arange(permutation.shape[0], device=permutation.device)
-    return inverse

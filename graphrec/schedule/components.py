@@ -57,7 +57,8 @@ def _components(structure: Structure) -> Components:
     cyclic = np.bincount(component, minlength=count) > 1
     cyclic[component[source[source == target]]] = True
     between = component[source] != component[target]
-    level = longest_paths(component[source[between]], component[target[between]], count)
+    before, after = (torch.from_numpy(component[end[between]]) for end in (source, target))
+    level = longest_paths(before, after, count).numpy()
     # Within a level the acyclic ones come first, in a step of their own: they are updated once.
     steps = (2 * level + cyclic)[component]
     _, steps = np.unique(steps, return_inverse=True)

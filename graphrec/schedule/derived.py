@@ -26,8 +26,10 @@ def derived(compute: Callable[[Schedule], T]) -> Callable[[Schedule], T]:
             f"{compute.__qualname__}: define it at the top of its module."
         )
 
+    name = f"{compute.__module__}.{compute.__qualname__}"
+
     @functools.wraps(compute)
     def look_up(plan: Schedule) -> Any:
-        return plan.cache.look_up(compute, plan)
+        return plan.cache.look_up(name, compute, plan)
 
     return look_up

@@ -11,6 +11,7 @@ from ..operators import CSR
 from ..structure.outside import outside
 from .derived import derived
 from .plan import Schedule
+from .sorting import segment_layout
 
 
 @derived
@@ -80,7 +81,7 @@ def parts(plan: Schedule) -> list[list[Part]]:
     levels = plan.steps.node_bounds
     begins = torch.ones_like(kind, dtype=torch.bool)
     begins[1:] = kind[1:] != kind[:-1]
-    begins[torch.tensor(levels[:-1], device=plan.device)] = True
+    begins[plan.steps.nodes[:-1].to(plan.device)] = True
     firsts = begins.nonzero().flatten()
     bounds = [*firsts.tolist(), len(kind)]
     position = target_position(plan)
@@ -89,7 +90,8 @@ def parts(plan: Schedule) -> list[list[Part]]:
     nothing = torch.zeros_like(firsts)
     slots = nothing.scatter_reduce(0, part_of_edge, plan.slot + 1, "amax").tolist()
     shared = nothing.scatter_add(0, part_of_edge, fills_slot_again(plan).long()).tolist()
-    _, edges, fewest, most = segment_layout(count, bounds)
+    layout = segment_layout(count, torch.tensor(bounds, device=plan.device))
+    edges, fewest, most = (numbers.tolist() for numbers in layout[1:])
     found: list[list[Part]] = []
     first_node = first_edge = 0
     for number, of_kind in enumerate(kind[firsts].tolist()):
@@ -129,23 +131,5 @@ def slot_fault(plan: Schedule, count: int) -> str:
 
 def target_position(plan: Schedule) -> Tensor:
     """`[E]`: the position of each inbox edge's target."""
-    sizes = torch.tensor(plan.steps.edge_bounds, device=plan.device).diff()
-    begins = torch.tensor(plan.steps.node_bounds[:-1], device=plan.device)
-    return plan.target + torch.repeat_interleave(begins, sizes)
-
-
-def segment_layout(count: Tensor, bounds: list[int]) -> tuple[Tensor, list[int], list[int], list[int]]:
-    """How segments of `count` items, in groups that begin at `bounds`, are laid out one after another.
-
-    Returns where each segment begins, counted from its group's first item; where each group begins; and for
-    each group the lengths of its shortest and longest segments (0 for a group without segments).
-    """
-    stops = torch.cat([count.new_zeros(1), torch.cumsum(count, 0)])
-    cuts = torch.tensor(bounds, device=count.device)
-    size = cuts.diff()
-    group = torch.repeat_interleave(torch.arange(size.shape[0], device=count.device), size)
-    first = stops[:-1] - stops[cuts[:-1]][group]
-    empty = torch.zeros_like(size)
-    shortest = empty.scatter_reduce(0, group, count, "amin", include_self=False)
-    longest = empty.scatter_reduce(0, group, count, "amax", include_self=False)
-    return first, stops[cuts].tolist(), shortest.tolist(), longest.tolist()
+    nodes, edges = (bounds.to(plan.device) for bounds in (plan.steps.nodes, plan.steps.edges))
+    return plan.target + torch.repeat_interleave(nodes[:-1], edges.diff())

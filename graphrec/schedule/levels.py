@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..structure import Structure
+from ..structure import Structure, native
 from ..structure.cycles import name_cycle, walk_to_cycle
 from ..structure.outside import made_outside
 
@@ -40,9 +40,7 @@ def levels(structure: Structure) -> Tensor:
             _check_fit(structure, structure.level)
             structure.cache["levels"] = structure.level
         else:
-            source, target = structure.edge_index.cpu().numpy()
-            found = torch.from_numpy(longest_paths(source, target, structure.num_nodes))
-            structure.cache["levels"] = found.to(structure.device)
+            structure.cache["levels"] = longest_paths(structure.source, structure.target, structure.num_nodes)
     return structure.cache["levels"]
 
 
@@ -58,8 +56,21 @@ def _check_fit(structure: Structure, level: Tensor) -> None:
         )
 
 
-def longest_paths(source: Ints, target: Ints, num_nodes: int) -> Ints:
-    """`[N]`: the length of the longest path to each node."""
+def longest_paths(source: Tensor, target: Tensor, num_nodes: int) -> Tensor:
+    """`[N]`: the length of the longest path to each node.
+
+    Raises:
+        CycleError: there is a cycle; names one.
+    """
+    found = native.longest_paths(source, target, num_nodes)
+    if found is not None:
+        return found
+    return torch.from_numpy(_longest_paths(source.cpu().numpy(), target.cpu().numpy(), num_nodes)).to(
+        source.device
+    )
+
+
+def _longest_paths(source: Ints, target: Ints, num_nodes: int) -> Ints:
     # Where nodes have one target each (a tree, read upwards) or one source each (downwards), pointers that
     # jump twice as far each time need log(depth) vectorised passes; anything else, one pass per level.
     if source.size == 0:

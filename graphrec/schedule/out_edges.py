@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..structure import native
 from .derived import derived
 from .plan import Schedule
 
@@ -37,31 +38,38 @@ class OutEdges(NamedTuple):
 def out_edges(plan: Schedule) -> OutEdges:
     """For a schedule in async mode; level 0 is the boundary rows, level k + 1 those of step k."""
     rows = torch.tensor(plan.steps.row_bounds, device=plan.device)
-    edges = torch.tensor(plan.steps.edge_bounds, device=plan.device)
-    level = torch.searchsorted(rows, plan.source, right=True) - 1
-    # Empty levels (no boundary rows) share their bound with the next one; searchsorted finds the last of them.
-    step = torch.searchsorted(edges, torch.arange(plan.num_edges, device=plan.device), right=True) - 1
-    sent = torch.argsort(level * len(plan.steps) + step, stable=True)
-    received = torch.argsort(step * (len(plan.steps) + 1) + level, stable=True)
-    gather = torch.empty_like(received)
-    gather[received] = torch.arange(plan.num_edges, device=plan.device) - edges[step]
-    pairs, count = torch.unique_consecutive(torch.stack([level, step])[:, sent], dim=1, return_counts=True)
+    given = (rows, plan.steps.edges.to(plan.device), plan.source)
+    found = native.out_edges(*given) or _by_level(*given)
     counts: list[list[int]] = [[] for _ in range(len(plan.steps) + 1)]
     readers: list[list[int]] = [[] for _ in range(len(plan.steps) + 1)]
-    for (sender, reader), rows_sent in zip(pairs.t().tolist(), count.tolist(), strict=True):
-        counts[sender].append(rows_sent)
+    runs = (numbers.tolist() for numbers in (found.sender, found.reader, found.length))
+    for sender, reader, count in zip(*runs, strict=True):
+        counts[sender].append(count)
         readers[sender].append(reader)
-    per_level = torch.bincount(level, minlength=len(plan.steps) + 1)
-    bounds = [0, *torch.cumsum(per_level, 0).tolist()]
-    row = (plan.source - rows[level])[sent]
-    is_whole = _count_up(row, torch.tensor(bounds, device=plan.device), rows.diff())
-    is_sorted = _count_up(gather, edges, edges.diff())
-    return OutEdges(row, counts, readers, bounds, gather, is_whole, is_sorted)
+    bounds, is_whole, is_sorted = (each.tolist() for each in (found.bounds, found.is_whole, found.is_sorted))
+    return OutEdges(found.row, counts, readers, bounds, found.gather, is_whole, is_sorted)
 
 
-def _count_up(numbers: Tensor, bounds: Tensor, sizes: Tensor) -> list[bool]:
+def _by_level(rows: Tensor, edges: Tensor, source: Tensor) -> native.OutEdges:
+    count, steps = len(source), len(edges) - 1
+    level = torch.searchsorted(rows, source, right=True) - 1
+    # Empty levels (no boundary rows) share their bound with the next one; searchsorted finds the last of them.
+    step = torch.searchsorted(edges, torch.arange(count, device=edges.device), right=True) - 1
+    sent = torch.argsort(level * steps + step, stable=True)
+    received = torch.argsort(step * (steps + 1) + level, stable=True)
+    gather = torch.empty_like(received)
+    gather[received] = torch.arange(count, device=edges.device) - edges[step]
+    runs, length = torch.unique_consecutive(torch.stack([level, step])[:, sent], dim=1, return_counts=True)
+    per_level = torch.bincount(level, minlength=steps + 1)
+    bounds = torch.cat([per_level.new_zeros(1), torch.cumsum(per_level, 0)])
+    row = (source - rows[level])[sent]
+    is_whole, is_sorted = _count_up(row, bounds, rows.diff()), _count_up(gather, edges, edges.diff())
+    return native.OutEdges(row, gather, runs[0], runs[1], length, bounds, is_whole, is_sorted)
+
+
+def _count_up(numbers: Tensor, bounds: Tensor, sizes: Tensor) -> Tensor:
     """For each part of the numbers, from one bound to the next, whether it is 0, 1, 2, … up to its size."""
     counts = bounds.diff()
     part = torch.repeat_interleave(torch.arange(len(counts), device=bounds.device), counts)
     wrong = numbers != torch.arange(len(numbers), device=bounds.device) - bounds[part]
-    return ((torch.bincount(part[wrong], minlength=len(counts)) == 0) & (counts == sizes)).tolist()
+    return (torch.bincount(part[wrong], minlength=len(counts)) == 0) & (counts == sizes)

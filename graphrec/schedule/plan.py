@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, NamedTuple
 
 import torch
@@ -26,22 +27,53 @@ class Step(NamedTuple):
     degree: int | None  # how many edges each node here receives, if all receive equally many
 
 
+# Of the levels of a schedule, each a host integer.
+Numbers = list[int] | Tensor
+
+
+class _HostIntegers:
+    """As a list, which is read fast, and as a tensor: each is made of the other when first asked for.
+
+    A schedule may have a million levels, and never be run step by step.
+    """
+
+    def __init__(self, numbers: Numbers) -> None:
+        self._tensor = numbers.cpu() if isinstance(numbers, Tensor) else None
+        self._list = None if isinstance(numbers, Tensor) else numbers
+
+    @property
+    def as_tensor(self) -> Tensor:
+        if self._tensor is None:
+            with outside():
+                self._tensor = torch.tensor(self._list, dtype=torch.long)
+        return self._tensor
+
+    @property
+    def as_list(self) -> list[int]:
+        if self._list is None:
+            with outside():
+                self._list = self.as_tensor.tolist()
+        return self._list
+
+    def __len__(self) -> int:
+        return len(self._list if self._tensor is None else self._tensor)  # type: ignore[arg-type]
+
+
 class Steps(Sequence[Step]):
     """The steps of a schedule, made on demand: a chain of a million nodes has a million."""
 
     def __init__(
         self,
-        nodes: list[int],
-        edges: list[int],
-        fewest: list[int],
-        most: list[int],
+        nodes: Numbers,
+        edges: Numbers,
+        fewest: Numbers,
+        most: Numbers,
         boundary: int,
         rounds: int | None,
-    ):
-        self._nodes = nodes
-        self._edges = edges
-        self._fewest = fewest  # edges that a node of each level receives
-        self._most = most
+    ) -> None:
+        # Where the positions and the inbox edges of each level begin; how many edges a node of it receives.
+        self._bounds_of_nodes, self._bounds_of_edges = _HostIntegers(nodes), _HostIntegers(edges)
+        self._fewest, self._most = _HostIntegers(fewest), _HostIntegers(most)
         self._boundary = boundary
         self._rounds = rounds
 
@@ -56,34 +88,56 @@ class Steps(Sequence[Step]):
         return self._step(index % len(self))
 
     def __iter__(self) -> Iterator[Step]:
-        return map(self._step, range(len(self)))
+        if self._rounds is not None:  # every step repeats the same level
+            return (self._step(number) for number in range(self._rounds))
+        nodes, edges = (map(slice, bounds, bounds[1:]) for bounds in (self.node_bounds, self.edge_bounds))
+        each = zip(self._fewest.as_list, self._most.as_list, strict=True)
+        degrees = (fewest if fewest == most else None for fewest, most in each)
+        return map(Step, count(), nodes, edges, degrees)
 
     def _step(self, number: int) -> Step:
-        level = number if self._rounds is None else 0  # in sync mode every step repeats the same level
-        nodes = slice(self._nodes[level], self._nodes[level + 1])
-        edges = slice(self._edges[level], self._edges[level + 1])
-        degree = self._fewest[level] if self._fewest[level] == self._most[level] else None
-        return Step(number, nodes, edges, degree)
+        level = number if self._rounds is None else 0
+        nodes, edges, fewest = self.node_bounds, self.edge_bounds, self._fewest.as_list[level]
+        return Step(
+            number,
+            slice(nodes[level], nodes[level + 1]),
+            slice(edges[level], edges[level + 1]),
+            fewest if fewest == self._most.as_list[level] else None,
+        )
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Steps) and vars(self) == vars(other)
+        return isinstance(other, Steps) and self._content() == other._content()
+
+    def _content(self) -> tuple[Any, ...]:
+        numbers = (self._bounds_of_nodes, self._bounds_of_edges, self._fewest, self._most)
+        return *(each.as_list for each in numbers), self._boundary, self._rounds
 
     __hash__ = None  # type: ignore[assignment]
 
     @property
     def row_bounds(self) -> list[int]:
         """Where the boundary rows begin, and then the rows of each level (async mode)."""
-        return [0, *(self._boundary + n for n in self._nodes)]
+        return [0, *(self._boundary + n for n in self.node_bounds)]
 
     @property
     def node_bounds(self) -> list[int]:
         """Where the positions of each level begin."""
-        return self._nodes
+        return self._bounds_of_nodes.as_list
 
     @property
     def edge_bounds(self) -> list[int]:
         """Where the inbox edges of each level begin."""
-        return self._edges
+        return self._bounds_of_edges.as_list
+
+    @property
+    def nodes(self) -> Tensor:
+        """`node_bounds` as a tensor of the host."""
+        return self._bounds_of_nodes.as_tensor
+
+    @property
+    def edges(self) -> Tensor:
+        """`edge_bounds` as a tensor of the host."""
+        return self._bounds_of_edges.as_tensor
 
 
 class Cycles(NamedTuple):
@@ -103,14 +157,13 @@ class Cycles(NamedTuple):
 class Cache(dict[str, Any]):
     """Results derived from a schedule, by the name of the function that computed them; see `derived`."""
 
-    def look_up(self, compute: Callable[[Schedule], Any], plan: Schedule) -> Any:
+    def look_up(self, name: str, compute: Callable[[Schedule], Any], plan: Schedule) -> Any:
         """The function's value for the schedule, computed once."""
-        name = f"{compute.__module__}.{compute.__qualname__}"
         if name not in self:
-            self[name] = self.derive(compute, plan)
+            self[name] = self.derive(name, compute, plan)
         return self[name]
 
-    def derive(self, compute: Callable[[Schedule], Any], plan: Schedule) -> Any:
+    def derive(self, name: str, compute: Callable[[Schedule], Any], plan: Schedule) -> Any:
         """The same, computed now."""
         with outside():
             return compute(plan)
@@ -203,7 +256,7 @@ class Schedule:
 
     def nodes(self, step: Step) -> Tensor:
         """The nodes, by the structure's numbers, that a step updates."""
-        return self.perm[step.nodes]
+        return self.perm[step.nodes] if self.rounds is None else self.perm
 
     def __eq__(self, other: object) -> bool:
         """Whether the loop does the same on both: the same steps with the same inboxes.

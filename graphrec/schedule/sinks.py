@@ -24,6 +24,19 @@ class Sinks(NamedTuple):
     everywhere: bool
     odd: int
 
+    def checked(self) -> Sinks:
+        """Itself.
+
+        Raises:
+            ValueError: a graph with nodes but not exactly one sink.
+        """
+        if self.odd >= 0:
+            raise ValueError(
+                f"a final state is that of the one node that no edge leaves, but graph {self.odd} has none or several "
+                f"of them: use a readout of all nodes, or run without asking for states."
+            )
+        return self
+
 
 @derived
 def sinks(plan: Schedule) -> Sinks:

@@ -30,8 +30,8 @@ class _SeenCache(Cache):
         super().__init__()
         self._x, self._plan = x, plan
 
-    def derive(self, compute: Callable[[Schedule], Any], plan: Schedule) -> Any:
-        return _seen_by(self._x, self._plan.cache.look_up(compute, self._plan))
+    def derive(self, name: str, compute: Callable[[Schedule], Any], plan: Schedule) -> Any:
+        return _seen_by(self._x, self._plan.cache.look_up(name, compute, self._plan))
 
 
 def _seen_by(x: Tensor, value: Any) -> Any:

@@ -18,12 +18,16 @@ from .written import shown
 MOST_SLOTS = 2**31
 
 
-def check_edge_index(edge_index: Tensor, num_nodes: int) -> None:
-    """Raise unless every edge joins two existing nodes."""
+def check_edge_index(edge_index: Tensor) -> None:
+    """Raise unless there are two rows of whole numbers."""
     if not isinstance(edge_index, Tensor) or edge_index.dim() != 2 or edge_index.shape[0] != 2:
         got = tuple(edge_index.shape) if isinstance(edge_index, Tensor) else type(edge_index).__name__
         raise ValueError(f"edge_index must be a long tensor of shape [2, E] (sources, targets), got {got}.")
     check_whole_numbers("edge_index", edge_index)
+
+
+def check_ends(edge_index: Tensor, num_nodes: int) -> None:
+    """Raise unless every edge joins two existing nodes."""
     if edge_index.shape[1] == 0:
         return
     low, high = (int(v) for v in torch.aminmax(edge_index))

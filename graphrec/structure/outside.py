@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch._ops import _len_torch_dispatch_stack_pre_dispatch
 from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.functional_tensor import FunctionalTensor
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -31,8 +33,27 @@ is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", torch
 Made = TypeVar("Made", bound=Callable[..., Any])
 
 
+# Whether structures are inputs of a program that is being traced: then their integers are computed by the program.
+_traced: ContextVar[bool] = ContextVar("traced", default=False)
+
+
+@contextmanager
+def structures_traced() -> Iterator[None]:
+    """In this context integers of structures are traced with everything else: nothing is `outside`."""
+    token = _traced.set(True)
+    try:
+        yield
+    finally:
+        _traced.reset(token)
+
+
 def outside() -> AbstractContextManager[Any]:
     """In this context torch makes ordinary tensors: no transform, mode, default device or inference mode is on."""
+    return _ORDINARY if _traced.get() else untraced()
+
+
+def untraced() -> AbstractContextManager[Any]:
+    """The same, whatever is traced: for what is no part of a program, such as the state of random numbers."""
     is_ordinary = not (
         torch.is_inference_mode_enabled()
         or torch._C._len_torch_function_stack()
@@ -75,9 +96,23 @@ def has_values(tensor: Tensor) -> bool:
     return not (tensor.is_meta or isinstance(tensor, FakeTensor))
 
 
+def is_stand_in(tensor: Tensor) -> bool:
+    """Whether a tensor stands for another while a program is traced."""
+    return isinstance(tensor, FakeTensor | FunctionalTensor)
+
+
 def is_autocast(device: torch.device) -> bool:
     """Whether autocast is on; it never is where there is none, as on the meta device."""
     return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+
+
+def may_need_grad(tensor: Tensor) -> bool:
+    """Whether a tensor, or the one that a transform of torch.func has wrapped, requires grad."""
+    while _functorch.is_functorch_wrapped_tensor(tensor):
+        if tensor.requires_grad:
+            return True
+        tensor = _functorch.get_unwrapped(tensor)
+    return tensor.requires_grad
 
 
 def is_ordinary(tensor: Tensor) -> bool:

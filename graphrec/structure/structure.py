@@ -14,11 +14,13 @@ from .checks import (
     as_count,
     as_texts,
     check_edge_index,
+    check_ends,
     check_range,
     check_rows,
     check_tensor,
 )
 from .features import EdgeFeatures, check_features, features_by_relation
+from .native import default_slots as count_slots
 from .outside import made_outside, outside, unwrapped
 
 # Fields with one row per edge and one row per node; all code that copies a structure goes through these.
@@ -96,7 +98,11 @@ class Structure:
     def _check(self) -> None:
         for name in ("num_nodes", "num_graphs"):
             object.__setattr__(self, name, as_count(name, getattr(self, name)))
-        check_edge_index(self.edge_index, self.num_nodes)
+        check_edge_index(self.edge_index)
+        # Counting the slots also tells whether the ends of all edges are nodes.
+        slot = count_slots(self.edge_index, self.num_nodes) if self.slot is None else None
+        if slot is None:
+            check_ends(self.edge_index, self.num_nodes)
         device = self.device
         if isinstance(self.edge_attr, list | tuple):
             check_tensor("relation", self.relation, device)
@@ -120,7 +126,8 @@ class Structure:
         for name in ("relation", "kind"):
             object.__setattr__(self, f"{name}_names", self._names_of(name))
         if self.slot is None:
-            object.__setattr__(self, "slot", default_slots(self.edge_index[1], self.num_nodes))
+            slot = default_slots(self.edge_index[1], self.num_nodes) if slot is None else slot
+            object.__setattr__(self, "slot", slot)
         if self.graph is None:
             zeros = torch.zeros(self.num_nodes, dtype=torch.long, device=self.edge_index.device)
             object.__setattr__(self, "graph", zeros)

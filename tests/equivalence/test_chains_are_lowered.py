@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 import graphrec as gr
+from graphrec import clib
 from graphrec.runs import run_first, run_sequence
 from graphrec.schedule import chains as chains_of
 from tests.counting import Count
@@ -42,6 +43,8 @@ some_chains = pytest.mark.parametrize(
     ids=["equal", "any", "equal by time", "any by time"],
 )
 every_cell = pytest.mark.parametrize("make", CELLS.values(), ids=CELLS)
+# What runs a cell that is not one of torch's, or over something other than chains.
+PROGRAMS = "torch_programs" if clib.library() is None else "native"
 initial_states = st.sampled_from([None, "per graph", "per node", "for all"])
 equal_lengths = st.builds(lambda count, length: [length] * count, st.integers(1, 4), st.integers(1, 5))
 lengths_of_chains = equal_lengths | st.lists(st.integers(0, 7), min_size=1, max_size=6).filter(any)
@@ -208,6 +211,14 @@ class OwnLSTM(gr.LSTMCell):
     """Somebody's own, which says nothing about what it computes."""
 
 
+class WatchfulLSTM(gr.LSTMCell):
+    """Somebody's own, which looks at values, as no program can."""
+
+    def forward(self, x, inbox, own):
+        assert not torch.isnan(x).any()
+        return super().forward(x, inbox, own)
+
+
 class Doubled(nn.Module):
     def forward(self, weight):
         return 2 * weight
@@ -235,13 +246,17 @@ def test_changed_cells_go_the_general_way(make, change, backends):
     run = trial(made(make, 2), gr.chains([3, 5]), "per graph")
     change(run.cell)
     run.run()
-    assert backends == ["loop"]
+    assert backends == ["loop" if change in (with_hook, with_hooked_part) else PROGRAMS]
     assert_is_plain(run.outcome)
 
 
 def test_subclasses_go_the_general_way_and_say_so_once(backends):
-    run = trial(OwnLSTM, gr.chains([3, 5]))
-    with pytest.warns(gr.SlowPathWarning, match="OwnLSTM is a subclass of LSTMCell and runs in the loop"):
+    trial(OwnLSTM, gr.chains([3, 5])).run()
+    assert backends.pop() == PROGRAMS
+    run = trial(WatchfulLSTM, gr.chains([3, 5]))
+    with pytest.warns(
+        gr.SlowPathWarning, match="WatchfulLSTM is a subclass of LSTMCell and runs in the loop"
+    ):
         run.run()
     run.run()
     assert backends == ["loop", "loop"]
@@ -258,13 +273,13 @@ NOT_CHAINS = {
 def test_other_structures_go_the_general_way(s, backends):
     run = trial(gr.LSTMCell, s, "per graph")
     run.run()
-    assert backends == ["loop"]
+    assert backends == [PROGRAMS]
     assert_is_plain(run.outcome)
 
 
 def test_rounds_go_the_general_way(backends):
     trial(gr.GRUCell, gr.chains([3, 2]), mode="sync", rounds=2).run()
-    assert backends == ["loop"]
+    assert backends == [PROGRAMS]
 
 
 @every_cell

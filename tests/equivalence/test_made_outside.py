@@ -202,14 +202,24 @@ def test_features_of_edges_and_sweeps_without_values(what, how):
         assert gr.run(make(), gr.schedule(s, **how), torch.randn(3, 3))[0].isfinite().all()
 
 
-def test_edges_without_values_are_refused():
+def test_edges_without_values_have_shapes_where_programs_run_them():
     mode = FakeTensorMode()
-    edges = mode.from_tensor(PLAIN)
+    model, edges = gr.DAGNN(3, 4), mode.from_tensor(PLAIN)
+    shape = model(torch.randn(5, 3), PLAIN).shape
+    weights = {name: mode.from_tensor(weight) for name, weight in model.named_parameters()}
+    with mode:
+        assert functional_call(model, weights, (torch.randn(5, 3), edges)).shape == shape
+        with pytest.raises(ValueError, match="the loop runs them"):
+            gr.Recursive(gr.SRNCell(3, 4), cycles="iterate", rounds=2)(torch.randn(5, 3), edges)
+
+
+def test_structures_without_values_are_refused():
+    mode = FakeTensorMode()
     with (
         mode,
         pytest.raises(ValueError, match=r"edge_index has no values here .* make the structure beforehand"),
     ):
-        gr.DAGNN(3, 4)(torch.randn(5, 3), edges)
+        gr.dag(mode.from_tensor(PLAIN), 5)
 
 
 READOUTS = {
@@ -332,9 +342,10 @@ def test_a_model_with_its_structure_is_exported(model, structure):
     assert_close(program.module()(x), held(x))
 
 
-def test_edges_as_an_input_of_an_exported_program_are_refused():
-    with pytest.raises(ValueError, match="edge_index has no values here"):
-        torch.export.export(gr.DAGNN(3, 4), (torch.randn(5, 3), PLAIN), strict=False)
+def test_edges_as_an_input_of_an_exported_program():
+    model, x = gr.DAGNN(3, 4), torch.randn(5, 3)
+    program = torch.export.export(model, (torch.randn(5, 3), PLAIN), strict=False)
+    assert_close(program.module()(x, PLAIN), model(x, PLAIN))
 
 
 @pytest.mark.parametrize("cell", [gr.GCNCell, gr.SAGECell, gr.GINCell, gr.GATCell, gr.GGNNCell])

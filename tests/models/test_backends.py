@@ -4,8 +4,12 @@ import pytest
 import torch
 
 import graphrec as gr
+from graphrec import clib
+from graphrec.backends import choice
 from tests.tolerances import assert_close
 
+# What runs a cell that is not one of torch's.
+PROGRAMS = "torch_programs" if clib.library() is None else "native"
 CHAINS = gr.chains([4, 2])
 # Two nodes read the same one: no chain, though each has one source.
 FORK = gr.dag([[0, 0], [1, 2]], 3, slot=torch.zeros(2, dtype=torch.long))
@@ -18,14 +22,15 @@ def test_each_backend_that_takes_a_run_computes_it(make, s):
     expected = model(x, s, backend="loop")
     assert_close(model(x, s, backend="torch"), expected)
     assert_close(gr.run(model.cell, gr.schedule(s), x, backend="torch").h, expected)
-    if make is not gr.LSTM:
-        assert_close(model(x, s, backend="hand_derived"), expected)
+    assert_close(model(x, s, backend="torch_programs"), expected)
+    if clib.library() is not None:
+        assert_close(model(x, s, backend="native"), expected)
 
 
 @pytest.mark.parametrize(
     ("model", "s", "backend", "said"),
     [
-        (gr.LSTM(3, 4), CHAINS, "hand_derived", "does not run LSTMCell here: it is for the SRN and the GRU"),
+        (gr.LSTM(3, 4).to(torch.bfloat16), CHAINS, "native", "does not run LSTMCell here: "),
         (
             gr.LSTM(3, 4),
             FORK,
@@ -33,12 +38,17 @@ def test_each_backend_that_takes_a_run_computes_it(make, s):
             "does not run LSTMCell here: the structure is not made of chains alone",
         ),
         (gr.TreeLSTM(3, 4), CHAINS, "torch", "ChildSumTreeLSTMCell is not one of torch's operators"),
-        (gr.LSTM(3, 4), CHAINS, "dgl", "no backend 'dgl': choose among 'loop', 'hand_derived', 'torch'"),
+        (
+            gr.LSTM(3, 4),
+            CHAINS,
+            "dgl",
+            "no backend 'dgl': choose among 'loop', 'native', 'torch', 'torch_programs'",
+        ),
     ],
 )
 def test_a_forced_backend_runs_or_raises(model, s, backend, said):
     with pytest.raises(ValueError, match=said):
-        model(torch.randn(s.num_nodes, 3), s, backend=backend)
+        model(torch.randn(s.num_nodes, 3, dtype=next(model.parameters()).dtype), s, backend=backend)
 
 
 def test_explain_says_what_ran_each_cell():
@@ -47,13 +57,13 @@ def test_explain_says_what_ran_each_cell():
     )
     model.train()
     said = gr.explain(model, CHAINS)
-    assert [choice.backend for choice in said] == ["torch", "hand_derived", "loop"]
-    assert str(said).splitlines() == [
-        "LSTMCell (6 nodes, 4 steps): torch; not hand_derived: it is for the SRN and the GRU",
-        "GRUCell (6 nodes, 4 steps): hand_derived",
-        "PeepholeLSTMCell (6 nodes, 4 steps): loop; not hand_derived, torch: PeepholeLSTMCell is not one of torch's "
-        "operators",
-    ]
+    if clib.library() is not None:
+        assert [choice.backend for choice in said] == ["native"] * 3
+        assert str(said[0]) == "LSTMCell (6 nodes, 4 steps): native"
+    with gr.running_on("torch_programs"):
+        said = gr.explain(model, CHAINS)
+    assert str(said[2]).startswith("PeepholeLSTMCell (6 nodes, 4 steps): torch_programs; ")
+    assert str(said[2]).endswith("not torch: PeepholeLSTMCell is not one of torch's operators")
     assert all(part.training for part in model.modules())
 
 
@@ -61,12 +71,15 @@ def test_explain_over_edges_alone_needs_an_input():
     model, edges = gr.GNN([gr.GCNCell(3, 4)]), torch.tensor([[0], [1]])
     with pytest.raises(ValueError, match=r"give x, explain\(model, s, x\)"):
         gr.explain(model, edges)
-    assert [choice.backend for choice in gr.explain(model, edges, torch.randn(2, 3))] == ["loop"]
+    assert [choice.backend for choice in gr.explain(model, edges, torch.randn(2, 3))] == [PROGRAMS]
 
 
 def test_explain_says_that_rounds_are_rounds():
     said = gr.explain(gr.Recursive(gr.GRUCell(3, 4), mode="sync", rounds=2), CHAINS)
-    assert str(said) == "GRUCell (6 nodes, 2 steps): loop; not hand_derived, torch: it runs in rounds"
+    assert said[0].backend == PROGRAMS
+    with gr.running_on("loop"):
+        said = gr.explain(gr.Recursive(gr.GRUCell(3, 4), mode="sync", rounds=2), CHAINS)
+    assert str(said).endswith("loop; not native, torch, torch_programs: the loop was asked for")
 
 
 def test_steps_begun_in_inference_mode_go_on_outside():
@@ -80,7 +93,11 @@ def test_steps_begun_in_inference_mode_go_on_outside():
 
 
 class Mine(gr.SRNCell):
-    """A subclass of a standard cell."""
+    """A subclass of a standard cell that looks at values, as no program can."""
+
+    def forward(self, x, inbox, own):
+        assert not torch.isnan(x).any()
+        return super().forward(x, inbox, own)
 
 
 def test_a_subclass_is_warned_of_where_it_is_run():
@@ -102,3 +119,21 @@ def test_shut_gates_stay_finite_in_half_precision(within):
         assert_close(one.half(), other.half())
     (final.c.sum() + h.sum()).backward()
     assert x.grad.isfinite().all()
+
+
+@pytest.mark.chooses
+@pytest.mark.parametrize(
+    ("cell", "s", "how", "backend"),
+    [
+        (gr.ChildSumTreeLSTMCell(3, 4), gr.batch([gr.tree(parents=[1, 2, 3, -1])] * 3), {}, PROGRAMS),
+        (gr.GRUCell(3, 4), gr.chains([1, 1]), {}, "loop"),
+        (gr.GCNCell(3, 4), gr.chains([3]), {"mode": "sync", "rounds": 1}, "loop"),
+    ],
+    ids=["levels", "one step", "one round"],
+)
+def test_short_runs_are_the_loops(cell, s, how, backend):
+    x, names = torch.randn(s.num_nodes, 3), []
+    with choice.telling(lambda run, name, reasons: names.append(name)):
+        gr.run(cell, gr.schedule(s, **how), x)
+        assert gr.run(cell, gr.schedule(s, **how), x, backend="torch_programs") is not None
+    assert names == [backend, "torch_programs"]

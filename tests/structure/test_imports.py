@@ -13,6 +13,8 @@ ROOT = Path(graphrec.__file__).parent
 # Packages and modules of graphrec, each of which imports only those before it, also in functions and for types alone.
 ORDER = (
     *(
+        "clib",
+        "cprogram",
         "structure",
         "io",
         "operators",
@@ -24,7 +26,7 @@ ORDER = (
         "cell",
         "cells",
     ),
-    *("readout", "engine", "backends", "runs", "models", "learning", "dynamics", "viz"),
+    *("readout", "engine", "program", "backends", "runs", "models", "learning", "dynamics", "viz"),
 )
 
 # What structures leave to adapters.

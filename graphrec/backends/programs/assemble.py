@@ -1,0 +1,382 @@
+"""From values and their places to operations: what is done along edges, in slots, back along out-edges."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ...cprogram import SUM
+from ...program.codes import ZERO, Codes, Ref, Value
+from ...program.compile import LOADS, VIEWS
+from ...program.symbols import EDGE, NODE, NotRecordable
+from .emission import Emission
+from .ordering import grouped
+from .placement import Home, Placement
+from .units import NO_INDEX, OUT, Operand, Unit, Weights
+
+_UNARY_NAMES = {"relu": ("MAX_IMM", 0.0)}
+
+
+class Assembler:
+    """The instructions of one program of a part.
+
+    Args:
+        placement: of the part.
+        direction: `"forward"` or `"reverse"`.
+        weights: of all programs.
+    """
+
+    def __init__(self, placement: Placement, direction: str, weights: Weights) -> None:
+        self.p, self.part, self.buffers = placement, placement.part, placement.buffers
+        self.direction, self.weights = direction, weights
+        self.units: list[Unit] = []
+        self.makers: dict[Any, list[Unit]] = defaultdict(
+            list
+        )  # of values, and of codes that lie side by side
+        self.values = [v for v in placement.values(direction) if v.number not in placement.alias]
+        self.mine = {v.number for v in self.values}
+        self.uses = self._uses()
+
+    def assemble(self) -> tuple[np.ndarray, np.ndarray]:
+        """Instructions and micro-operations."""
+        self._make_units()
+        emission = Emission(self.p, self.direction, self.weights, self.units, self.makers, self._wanted)
+        return emission.code(grouped(self.units))
+
+    # -------------------------------------------------------------------------------------------- units
+
+    def _uses(self) -> dict[int, int]:
+        uses: dict[int, int] = defaultdict(int)
+        for value in self.values:
+            for ref in value.args:
+                for _, _, piece in self.p.runs(ref.codes):
+                    if piece is not None:
+                        uses[piece.value.number] += 1
+            for codes in (value.a, self._bias(value)):
+                if codes is not None:
+                    for v in self.part.values_in(self.p.resolved(codes)):
+                        uses[v.number] += 2
+        return uses
+
+    def _bias(self, value: Value) -> Codes | None:
+        return self.p.bias.get(value.number, value.bias)
+
+    def _single(self, value: Value) -> bool:
+        """Whether one operation alone reads a value, which needs no memory of its own."""
+        return (
+            self.uses[value.number] == 1
+            and value.number in self.mine
+            and value.number not in self.p.home
+            and value.number not in self._wanted
+        )
+
+    def _make_units(self) -> None:
+        p, part = self.p, self.part
+        self._wanted = {
+            ref.value.number for codes in self._ends() for _, _, ref in p.runs(codes) if ref is not None
+        }
+        folded = self._products_in_sums()
+        for value in self.values:
+            if value.op in LOADS or value.op in VIEWS or value.number in folded:
+                continue
+            self._value(value, folded)
+        for name, copy in p.copies[self.direction]:
+            self._copy(name, copy)
+        if self.direction == "reverse":
+            for name, codes in part.reverse_adds.items():
+                self._add_to(Home(p.memory(name), 0), codes, EDGE if name in p.program.edge_rows else NODE)
+            for number, one in enumerate(part.sums):
+                name = ("sum", p.sort, number)
+                self._add_to(Home(self.buffers.number(name, len(one.of), SUM, None), 0), one.g, one.rows)
+        self._find_dependencies()
+
+    def _ends(self) -> Iterator[Codes]:
+        """What is copied or added to memory in the end."""
+        part = self.part
+        if self.direction == "forward":
+            yield from part.stores.values()
+            return
+        yield from (codes for _, codes in self.p.reverse_stores())
+        yield from part.reverse_adds.values()
+        yield from (one.g for one in part.sums)
+        for weight in part.weights:
+            yield from (weight.a, weight.g)
+
+    def _products_in_sums(self) -> dict[int, Value]:
+        """Products of two that only a sum reads, which computes them along."""
+        found = {}
+        for value in self.values:
+            if value.op in ("segment_sum", "add", "sub"):
+                order = (1,) if value.op == "sub" else (0,) if value.op == "segment_sum" else (0, 1)
+                for place in order:
+                    ref = value.args[place]
+                    if ref.value.op == "mul" and ref.is_whole and self._single(ref.value):
+                        found[ref.value.number] = value
+                        if value.op == "segment_sum" and (scale := self._scale(ref.value)) is not None:
+                            found[scale.value.number] = value
+                        break
+        return found
+
+    def _scale(self, product: Value) -> Ref | None:
+        """Of a product of two, the one that repeats each of its numbers, if it is for this product alone."""
+        for ref in product.args:
+            if ref.value.op == "repeat_each" and ref.is_whole and self._single(ref.value):
+                return ref
+        return None
+
+    def _value(self, value: Value, folded: dict[int, Value]) -> None:
+        op, rows, width = value.op, value.rows or NODE, value.width
+        if not width:
+            return
+        to = Operand(value, 0, self.p.home.get(value.number))
+        if op == "product":
+            self._product(value, to)
+        elif op in ("segment_sum", "segment_max"):
+            begin = -np.inf if op == "segment_max" else 0.0
+            self._unit("SET", NODE, width, to, [], imm=begin, k=1, makes=value)
+            (ref,) = value.args
+            at_target = Operand(value, 0, to.home, ("target", 0))
+            if folded.get(ref.value.number) is value:
+                self._add_product(value, ref.value, at_target)
+            else:
+                name = "ACCUMULATE" if op == "segment_sum" else "ACCUMULATE_MAX"
+                self._unit(name, EDGE, width, at_target, [self._operand(ref, EDGE)], makes=value)
+        elif op == "by_index":
+            self._unit("SET", NODE, width, to, [], makes=value)
+            at_slot = Operand(value, 0, to.home, (f"target {value.field} {value.count}", value.count))
+            (ref,) = value.args
+            self._unit(
+                "ACCUMULATE", EDGE, width // value.count, at_slot, [self._operand(ref, EDGE)], makes=value
+            )
+        elif op == "beside":
+            self.makers[value.number] = []  # copied, or computed in place
+        elif op == "pull":
+            self._pull(value, to)
+        elif op in ("sum_each", "sum_all"):
+            (ref,) = value.args
+            self._unit(
+                op.upper(),
+                rows,
+                width * value.count,
+                to,
+                [self._operand(ref, rows)],
+                k=value.count,
+                makes=value,
+            )
+        elif op in ("repeat_each", "repeat_all"):
+            (ref,) = value.args
+            self._unit(op.upper(), rows, width, to, [self._operand(ref, rows)], k=value.count, makes=value)
+        else:
+            self._elementwise(value, rows, to, folded)
+
+    def _add_product(self, value: Value, product: Value, to: Operand) -> None:
+        """The sum of a product of two, of which one may be a few numbers that are repeated."""
+        scale = self._scale(product)
+        narrow, count = (None, 0) if scale is None else (scale.value.args[0], scale.value.count)
+        if scale is None:
+            scale = next((ref for ref in product.args if ref.step == 0 and ref.width > 1), None)
+            if scale is not None:
+                narrow, count = Ref(scale.value, scale.column, 1, 1), scale.width
+        if scale is None or narrow is None or narrow.value.op == "const":
+            self._unit("ACCUMULATE_PRODUCT", EDGE, value.width, to, self._reads(product, EDGE), makes=value)
+            return
+        other = product.args[1] if scale is product.args[0] else product.args[0]
+        reads = [self._operand(narrow, EDGE), self._operand(other, EDGE)]
+        self._unit("ACCUMULATE_SCALED", EDGE, value.width, to, reads, k=count, makes=value)
+
+    def _elementwise(self, value: Value, rows: str, to: Operand, folded: dict[int, Value]) -> None:
+        name, imm = _UNARY_NAMES.get(value.op, (value.op.upper(), value.imm or 0.0))
+        for place, ref in enumerate(value.args):
+            if folded.get(ref.value.number) is value:
+                other = self._operand(value.args[1 - place], rows)
+                factors = self._reads(ref.value, rows)
+                name = "FNMA" if value.op == "sub" else "FMA"
+                self._unit(name, rows, value.width, to, [*factors, other], makes=value)
+                return
+        self._unit(name, rows, value.width, to, self._reads(value, rows), imm=imm, makes=value)
+
+    def _reads(self, value: Value, rows: str) -> list[Operand]:
+        return [self._operand(ref, rows) for ref in value.args]
+
+    def _unit(
+        self,
+        op: str,
+        rows: str,
+        width: int,
+        to: Operand,
+        reads: list[Operand],
+        imm: float = 0.0,
+        k: int = 0,
+        makes: Any = None,
+    ) -> Unit:
+        unit = Unit(op, rows, width, to, reads, imm, k)
+        self.units.append(unit)
+        if isinstance(makes, Value):
+            self.makers[makes.number].append(unit)
+        elif makes is not None:
+            self.makers[makes].append(unit)
+        return unit
+
+    def _product(self, value: Value, to: Operand) -> None:
+        p = self.p
+        if value.a is None or value.weight is None:
+            raise NotRecordable("a product without operands")
+        a = p.together(value.a)
+        unit = self._unit("PRODUCT", value.rows or NODE, value.width, to, [Operand(None, 0, a)], makes=value)
+        unit.product = value
+        bias = self._bias(value)
+        if bias is not None:
+            pieces = [(start, ref) for start, _, ref in p.runs(bias) if ref is not None]
+            first, ref = pieces[0]
+            if len(pieces) > 1 or ref.step != 1:
+                raise NotRecordable("what is added to a product lies in several places")
+            unit.bias = self._operand(ref, value.rows or NODE)
+            unit.bias.column -= first
+        unit.reads.extend([unit.bias] if unit.bias is not None else [])
+
+    def _pull(self, value: Value, to: Operand) -> None:
+        self._unit("SET", NODE, value.width, to, [], k=2, makes=value)
+        pieces = self.p.pulls.get(value.field)
+        if pieces is None:
+            memory = Home(self.p.memory(value.field), 0)
+            at = Operand(value, 0, to.home, ("out node", 0))
+            self._unit(
+                "ACCUMULATE", OUT, value.width, at, [Operand(None, 0, memory, ("out edge", 0))], makes=value
+            )
+            return
+        for piece in pieces:
+            if not len(piece.at_target) or (piece.at_target == ZERO).all():
+                continue
+            at = Operand(value, piece.start, to.home, ("out node", 0))
+            index = {
+                "edge": "out edge",
+                "target": "out target",
+                "slot": f"out {piece.numbered} {piece.parts}",
+            }[piece.kind]
+            memory = Home(self.p.memory(piece.memory), 0)
+            reads = [Operand(None, 0, memory, (index, piece.parts))]
+            name = "ACCUMULATE"
+            if piece.factor is not None:
+                factor = Operand(None, 0, self.p.factors[piece.memory], ("out edge", 0))
+                name = "ACCUMULATE_SCALED" if piece.repeat else "ACCUMULATE_PRODUCT"
+                reads = [factor, *reads]
+            self._unit(name, OUT, piece.stop - piece.start, at, reads, k=piece.repeat, makes=value)
+
+    def _copy(self, name: Any, copy: Any) -> None:
+        to = Operand(None, 0, copy.to)
+        if copy.ref is None:
+            self._unit("SET", copy.rows, copy.width, to, [], makes=name)
+        else:
+            self._unit("COPY", copy.rows, copy.width, to, [self._operand(copy.ref, copy.rows)], makes=name)
+
+    def _add_to(self, home: Home, codes: Codes, rows: str) -> None:
+        for start, stop, ref in self.p.runs(codes):
+            if ref is not None:
+                to = Operand(None, 0, Home(home.buffer, home.column + start))
+                self._unit("ACCUMULATE", rows, stop - start, to, [self._operand(ref, rows)])
+
+    def _operand(self, ref: Ref, rows: str) -> Operand:
+        """How an operation over rows of a kind reads a piece."""
+        pieces = list(self.p.runs(ref.codes))
+        if len(pieces) != 1 or pieces[0][2] is None:
+            raise NotRecordable("an operand in several pieces")
+        ref = pieces[0][2]
+        value, column, index = ref.value, ref.column, NO_INDEX
+        if ref.step == 0 and ref.width > 1 and value.op != "const":
+            return self._spread(Ref(value, column, 1, 1), rows, ref.width)
+        if ref.step != 1 and ref.width > 1 and value.op != "const":
+            return self._every(ref, rows)
+        if value.op == "to_edges":
+            (of,) = value.args
+            inner = self._operand(Ref(of.value, of.column + column * of.step, of.step, ref.width), NODE)
+            assert inner.index == NO_INDEX
+            return Operand(
+                inner.value, inner.column, inner.home, ("out target" if rows == OUT else "target", 0)
+            )
+        if value.op == "from_index" and not ref.is_whole:
+            # (Which of a row's pieces is read follows from how wide the read is.)
+            whole = self._copied(Ref(value, 0, 1, value.width), rows)
+            return Operand(whole, column, None)
+        if value.op == "from_index":
+            (of,) = value.args
+            home = self.p.together(of.value.a)
+            index = (f"{'out' if rows == OUT else 'target'} {value.field} {value.count}", value.count)
+            operand = Operand(of.value, column, home, index)
+            return operand
+        if value.op in ("load", "gather", "previous"):
+            index = ("source", 0) if value.op == "gather" else NO_INDEX
+            if rows == OUT:
+                index = ("out edge", 0)
+            return Operand(None, column, Home(self.p.load(value), 0), index)
+        if value.op == "captured":
+            return Operand(None, column, Home(self.p.captured(value.count), 0))
+        if rows == OUT:
+            index = ("out edge", 0)
+        return Operand(value, column, self.p.home.get(value.number), index)
+
+    def _copied(self, ref: Ref, rows: str) -> Value:
+        """A value of rows as they are, of what is read by an index."""
+        key = ("copied", ref.key, rows)
+        if not self.makers.get(key):
+            made = Value(-1 - len(self.units), rows, ref.width, "copied")
+            to = Operand(made, 0, None)
+            self._unit("COPY", rows, ref.width, to, [self._operand(ref, rows)], makes=key)
+            self.makers[made.number] = self.makers[key]
+        made = self.makers[key][0].to.value
+        assert made is not None
+        return made
+
+    def _spread(self, ref: Ref, rows: str, width: int) -> Operand:
+        """One column for several."""
+        key = ("spread", ref.key, rows, width)
+        made = Value(-1 - len(self.units), rows, width, "spread")
+        if not self.makers.get(key):
+            self._unit(
+                "REPEAT_EACH",
+                rows,
+                width,
+                Operand(made, 0, None),
+                [self._operand(ref, rows)],
+                k=width,
+                makes=key,
+            )
+            self.makers[made.number] = self.makers[key]
+        return Operand(self.makers[key][0].to.value, 0, None)
+
+    def _every(self, ref: Ref, rows: str) -> Operand:
+        """Columns that do not stand side by side."""
+        if ref.step < 0 or (ref.width * ref.step) + ref.column > ref.value.width + ref.step - 1:
+            raise NotRecordable("columns are read backwards")
+        key = ("every", ref.key, rows)
+        if not self.makers.get(key):
+            made = Value(-1 - len(self.units), rows, ref.width, "every")
+            for number in range(ref.width):
+                one = self._operand(Ref(ref.value, ref.column + number * ref.step, 1, 1), rows)
+                self._unit("COPY", rows, 1, Operand(made, number, None), [one], makes=key)
+            self.makers[made.number] = self.makers[key]
+        return Operand(self.makers[key][0].to.value, 0, None)
+
+    def _find_dependencies(self) -> None:
+        for unit in self.units:
+            for operand in unit.reads:
+                value = operand.value
+                if value is not None:
+                    unit.after.update(self.makers.get(value.number, ()))
+                    if value.op == "beside":
+                        unit.after.update(self._put_together(value.a))
+            if unit.product is not None:
+                unit.after.update(self._put_together(unit.product.a))
+            if unit.op.startswith("ACCUMULATE") and unit.to.value is not None:  # after what it begins with
+                unit.after.update(one for one in self.makers[unit.to.value.number] if one.op == "SET")
+            unit.after.discard(unit)
+
+    def _put_together(self, codes: Codes | None) -> Iterator[Unit]:
+        """What makes codes lie side by side."""
+        assert codes is not None
+        resolved = self.p.resolved(codes)
+        for value in self.part.values_in(resolved):
+            yield from self.makers.get(value.number, ())
+        yield from self.makers.get(resolved.tobytes(), ())

@@ -1,0 +1,239 @@
+"""The memory of a native run: what each buffer is, for a program on a layout; found out once."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...cprogram import BUFFER, GLOBAL, PROGRAM, SUM, WEIGHT, WEIGHT_GRADIENT
+from ...program.symbols import EDGE
+from .lower import Lowered, NativeProgram
+from .native_layout import Layout, StructOf
+from .placement import Spec
+
+# What the structure says, as numbers in a column.
+OF_STRUCTURE = ("degree", "slot", "relation", "is_loop")
+# Memory that exists once for each round, and once before the first.
+_SLOTTED = ("state.", "sent.", "pushed.", "back.", "edge.")
+
+
+class Area(NamedTuple):
+    """A part of a workspace: rows of a width, for each round.
+
+    Attributes:
+        offset: in numbers.
+        rows, width: of one round.
+        slots: how many rounds.
+    """
+
+    offset: int
+    rows: int
+    width: int
+    slots: int
+
+
+class Workspace:
+    """Areas one behind the other, of numbers of one type."""
+
+    def __init__(self) -> None:
+        self.areas: dict[Any, Area] = {}
+        self.size = 0
+        self.zero: list[tuple[int, int]] = []  # what must be zero in the beginning: from and to
+
+    def area(self, name: Any, rows: int, width: int, slots: int = 1) -> Area:
+        """The area of this name."""
+        if name not in self.areas:
+            self.areas[name] = Area(self.size, rows, width, slots)
+            self.size += -(-rows * width * slots // 16) * 16
+        return self.areas[name]
+
+    def clear(self, area: Area, slot: int) -> None:
+        """Let the rows of one round be zero in the beginning."""
+        first = area.offset + slot * area.rows * area.width
+        self.zero.append((first, first + area.rows * area.width))
+
+
+class Code:
+    """The programs of some rows as the executor takes them."""
+
+    def __init__(self, codes: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        self._codes = codes
+        self.table = np.zeros(len(codes), PROGRAM)
+        for number, (instructions, operations) in enumerate(codes):
+            self.table[number] = (instructions.ctypes.data, operations.ctypes.data, len(instructions))
+        self.address, self.count = self.table.ctypes.data, len(codes)
+
+
+class Table(NamedTuple):
+    """The buffers of one sweep.
+
+    Attributes:
+        rows: as the executor takes them; addresses are offsets in a workspace, or nothing.
+        forward, reverse: which of them lie in which workspace.
+        given: those whose address a run fills in: their number and name.
+        sums, sum_offsets: the sums, and where each of this sweep's begins; others go where nobody reads.
+    """
+
+    rows: np.ndarray
+    forward: np.ndarray
+    reverse: np.ndarray
+    given: list[tuple[int, Any]]
+    sums: np.ndarray
+    sum_offsets: np.ndarray
+
+
+class Frame:
+    """A program on a layout.
+
+    Attributes:
+        order: of the layout.
+        forward, reverse: the workspaces of the two directions; the first one lives until the second one is done.
+        constants: numbers of the structure.
+        sums: how many numbers the sums of gradients are, for each kind of rows, and where each begins.
+    """
+
+    def __init__(
+        self, native: NativeProgram, layout: Layout, order: Any, numbers: dict[str, Tensor], item: int
+    ) -> None:
+        self.native, self.layout, self.order, self.constants, self.item = native, layout, order, numbers, item
+        self.program = native.program
+        self.forward, self.reverse = Workspace(), Workspace()
+        self.rounds = layout.rounds if self.program.is_sync else 1
+        self.sums: dict[Any, tuple[int, int]] = {}
+        self.lowered: dict[str, Lowered] = {"nodes": native.nodes, "boundary": native.boundary}
+        if native.project is not None:
+            self.lowered["project"] = native.project
+        self.sizes = {key: self._place_sums(lowered) for key, lowered in self.lowered.items()}
+        self.tables = {key: self._table(key) for key in self.lowered}
+        self.structs: dict[str, StructOf] = {
+            key: layout.structure(key, lowered.sorts, native.indices.names)
+            for key, lowered in self.lowered.items()
+        }
+        self.codes = {
+            (key, reverse): Code(lowered.reverse if reverse else lowered.forward)
+            for key, lowered in self.lowered.items()
+            for reverse in (False, True)
+        }
+        self._place_gradients()
+        blocks = native.weights.blocks
+        self.weights = np.zeros(len(blocks), WEIGHT)
+        self.captured_of_weight = np.array([block[0] for block in blocks], np.int64)
+        for number, (_, offset, down, across, k, n) in enumerate(blocks):
+            self.weights[number] = (offset * item, down, across, k, n)
+
+    def _place_sums(self, lowered: Lowered) -> int:
+        size = 0
+        for job in lowered.sum_jobs:
+            self.sums[job.name] = (size, len(job.columns))
+            size += len(job.columns)
+        return size
+
+    def _place_gradients(self) -> None:
+        """The gradients of all captured tensors lie one behind the other."""
+        captured, wanted = self.program.boundary.b.captured, self.program.wanted.captured
+        self.gradient_size = 0
+        self.gradients: dict[int, tuple[int, int]] = {}
+        for number, value in enumerate(captured):
+            if wanted[number]:
+                self.gradients[number] = (self.gradient_size, value.width)
+                self.gradient_size += value.width
+        self.weight_jobs: dict[str, np.ndarray] = {}
+        self.sum_index: dict[str, Tensor] = {}
+        for key, lowered in self.lowered.items():
+            jobs = np.zeros(len(lowered.weight_jobs), WEIGHT_GRADIENT)
+            for number, job in enumerate(lowered.weight_jobs):
+                base = (self.gradients[job.captured][0] + job.offset) * self.item
+                a, g = (job.a, job.a_column, job.k), (job.g, job.g_column, job.n)
+                if job.down == 1:  # torch keeps weights as [N, K]
+                    jobs[number] = (job.rows, job.program, *g, *a, base, job.across)
+                else:
+                    jobs[number] = (job.rows, job.program, *a, *g, base, job.down)
+            self.weight_jobs[key] = jobs
+            index = [self.gradients[job.captured][0] + job.columns for job in lowered.sum_jobs]
+            self.sum_index[key] = torch.from_numpy(np.concatenate(index) if index else np.zeros(0, np.int64))
+
+    def rows(self, spec: Spec) -> int:
+        """How many rows of a kind there are."""
+        return self.layout.num_edges if spec.rows == EDGE else self.layout.num_nodes
+
+    def _table(self, key: str) -> Table:
+        specs, item = self.native.buffers.specs, self.item
+        rows = np.zeros(len(specs), BUFFER)
+        forward, reverse = np.zeros(len(specs), bool), np.zeros(len(specs), bool)
+        given: list[tuple[int, Any]] = []
+        mine = {job.name for job in self.lowered[key].sum_jobs}
+        sums: list[int] = []
+        offsets: list[int] = []
+        for number, spec in enumerate(specs):
+            row = rows[number]
+            row["stride"] = spec.width if spec.rows is not None else 0
+            row["place"], row["width"] = spec.place, spec.width
+            if spec.place == SUM:
+                sums.append(number)
+                # (Sums of other sweeps are not added to; their zeros go behind this sweep's own.)
+                offsets.append((self.sums[spec.name][0] if spec.name in mine else self.sizes[key]) * item)
+            elif spec.place == GLOBAL:
+                found = self._lies(key, spec)
+                if found is None:
+                    given.append((number, spec.name))
+                    continue
+                space, area, shift, is_per_round = found
+                row["base"] = (area.offset + shift * area.width) * item
+                row["round"] = area.rows * area.width if is_per_round and key == "nodes" else 0
+                (forward if space is self.forward else reverse)[number] = True
+        return Table(rows, forward, reverse, given, np.array(sums, np.int64), np.array(offsets, np.uint64))
+
+    def _lies(self, key: str, spec: Spec) -> tuple[Workspace, Area, int, bool] | None:
+        """In which area a buffer lies, behind how many rows, and whether each round has its own; None: elsewhere."""
+        name, is_sync, layout = spec.name, self.program.is_sync, self.layout
+        if isinstance(name, tuple) and name[0] == "captured":
+            return None
+        if isinstance(name, tuple) and name[0] in ("keep", "beside", "next"):
+            own = name[1:] if name[0] == "next" else name
+            of_round = is_sync and own[1] not in ("project", "boundary")
+            area = self._kept(own, spec, of_round)
+            shift = area.rows if name[0] == "next" and key != "boundary" else 0
+            return self.forward, area, shift, of_round
+        is_before = isinstance(name, tuple)
+        plain = name[1] if is_before else name
+        if plain in OF_STRUCTURE or plain.startswith(
+            ("x", "own.", "edge_attr", "edge_weight", "grad.", "d.")
+        ):
+            return None
+        if plain == "projected":
+            return self.forward, self.forward.area(plain, layout.num_nodes, spec.width), 0, False
+        space = self.reverse if plain.startswith(("back.", "edge.")) else self.forward
+        if plain.startswith("first."):
+            return space, space.area(plain, layout.num_nodes, spec.width), 0, False
+        assert plain.startswith(_SLOTTED)
+        if is_sync:
+            is_new = plain not in space.areas
+            area = space.area(plain, self.rows(spec), spec.width, self.rounds + 1)
+            if is_new and space is self.reverse:  # nothing comes back from beyond the last round
+                space.clear(area, self.rounds)
+            return space, area, 0 if is_before or key == "boundary" else area.rows, True
+        if plain.startswith("edge."):
+            return space, space.area(plain, self.rows(spec), spec.width), 0, False
+        area = space.area(plain, layout.num_boundary + layout.num_nodes, spec.width)
+        return space, area, 0 if key == "boundary" else layout.num_boundary, False
+
+    def _kept(self, name: Any, spec: Spec, of_round: bool) -> Area:
+        space = self.forward
+        is_new = name not in space.areas
+        is_read_next = self.native.buffers.find(("next", *name)) is not None
+        rows = self.layout.num_boundary if name[1] == "boundary" else self.rows(spec)
+        slots = (self.rounds if of_round else 1) + is_read_next
+        area = space.area(name, rows, spec.width, slots)
+        if is_new and is_read_next:
+            space.clear(area, slots - 1)
+        return area
+
+    def view(self, block: Tensor, space: Workspace, name: str, dtype: torch.dtype) -> Tensor:
+        """`[slots * rows, width]`: the rows of an area of a workspace."""
+        area = space.areas[name]
+        count = area.slots * area.rows * area.width
+        flat = block[area.offset * self.item : (area.offset + count) * self.item].view(dtype)
+        return flat.view(area.slots * area.rows, area.width)

@@ -1,0 +1,138 @@
+"""A cell's programs for the native executor: instructions, buffers, and the gradients of weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...cprogram import IN_EDGES, NODES
+from ...program.compile import CellProgram, Part
+from ...program.recording import Sort
+from ...program.symbols import EDGE
+from .assemble import Assembler
+from .placement import Buffers, Indices, Placement
+from .pulls import pull_forms
+from .units import Weights, block_of
+
+Code = tuple[np.ndarray, np.ndarray]  # instructions and micro-operations
+
+
+@dataclass(frozen=True)
+class WeightJob:
+    """The gradient of a block of a captured tensor.
+
+    Attributes:
+        captured, offset, down, across: which block: its first number, and the steps to the next row and column.
+        rows, program: see `csrc/program.h`.
+        a, a_column, k, g, g_column, n: its operands.
+    """
+
+    captured: int
+    offset: int
+    down: int
+    across: int
+    rows: int
+    program: int
+    a: int
+    a_column: int
+    k: int
+    g: int
+    g_column: int
+    n: int
+
+
+@dataclass(frozen=True, eq=False)
+class SumJob:
+    """The gradient of some numbers of a captured tensor: which sum, and where it belongs."""
+
+    name: Any
+    captured: int
+    columns: np.ndarray
+
+
+@dataclass
+class Lowered:
+    """What the executor runs for some of the rows: the boundary, what is projected once, or the nodes by sort.
+
+    Attributes:
+        sorts: the number of each sort's program.
+        forward, reverse: the code of each.
+        weight_jobs, sum_jobs: the gradients.
+    """
+
+    sorts: dict[Sort, int]
+    forward: list[Code]
+    reverse: list[Code]
+    weight_jobs: list[WeightJob]
+    sum_jobs: list[SumJob]
+
+
+@dataclass
+class NativeProgram:
+    """A cell's programs, ready to be run.
+
+    Attributes:
+        program: what they were made of.
+        nodes, boundary, project: the code.
+        buffers, indices: what they read and write.
+        weights: the blocks of captured tensors that products read.
+    """
+
+    program: CellProgram
+    nodes: Lowered
+    boundary: Lowered
+    project: Lowered | None
+    buffers: Buffers
+    indices: Indices
+    weights: Weights
+
+
+def lower(program: CellProgram) -> NativeProgram:
+    """The code of a cell's programs."""
+    buffers, indices, weights = Buffers(), Indices(), Weights()
+    pulls, factors = pull_forms(program), {}
+
+    def lowered(parts: dict[Any, Part]) -> Lowered:
+        made = Lowered({sort: number for number, sort in enumerate(parts)}, [], [], [], [])
+        placements = [
+            Placement(program, sort, part, buffers, indices, pulls, factors) for sort, part in parts.items()
+        ]
+        for placement in placements:
+            if placement.part.b.has_edges:
+                placement.find_factors()
+        for number, placement in enumerate(placements):
+            made.forward.append(Assembler(placement, "forward", weights).assemble())
+            made.reverse.append(Assembler(placement, "reverse", weights).assemble())
+            made.weight_jobs.extend(_weight_jobs(placement, number))
+            made.sum_jobs.extend(_sum_jobs(placement))
+        return made
+
+    nodes = lowered(dict(program.parts))
+    boundary = lowered({"boundary": program.boundary})
+    project = None if program.project is None else lowered({"project": program.project})
+    return NativeProgram(program, nodes, boundary, project, buffers, indices, weights)
+
+
+def _weight_jobs(placement: Placement, number: int) -> list[WeightJob]:
+    jobs = []
+    for weight in placement.part.weights:
+        captured, offset, down, across, k, n = block_of(placement.part.b, weight.weight)
+        a, g = placement.together(weight.a), placement.together(weight.g)
+        rows = IN_EDGES if weight.rows == EDGE else NODES
+        # The executor adds to matrices whose rows or columns are dense; of others it gets column by column.
+        is_dense = down == 1 or across == 1
+        for first, width in [(0, n)] if is_dense else [(column, 1) for column in range(n)]:
+            place = (captured, offset + first * across, down, across)
+            of_a, of_g = (a.buffer, a.column, k), (g.buffer, g.column + first, width)
+            jobs.append(WeightJob(*place, rows, number, *of_a, *of_g))
+    return jobs
+
+
+def _sum_jobs(placement: Placement) -> list[SumJob]:
+    jobs = []
+    for number, one in enumerate(placement.part.sums):
+        captured = placement.part.b.value(one.of.flat[0]).count
+        jobs.append(SumJob(("sum", placement.sort, number), captured, (one.of & 0xFFFFFFFF).astype(np.int64)))
+    return jobs

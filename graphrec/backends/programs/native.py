@@ -1,0 +1,230 @@
+"""The native executor: programs in C++ over a schedule, called a few times a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...clib import library
+from ...cprogram import declare
+from .frame import OF_STRUCTURE, Frame, Workspace
+from .order import Order
+from .pool import give, take
+
+_ERRORS = {2: "a program that is not right", 3: "threads could not be started"}
+
+
+class Library:
+    """The library's functions, with their types declared."""
+
+    _loaded: Any = None
+
+    @classmethod
+    def get(cls) -> Any:
+        """The library; it is there, where this is called."""
+        if cls._loaded is None:
+            found = library()
+            assert found is not None
+            cls._loaded = declare(found)
+        return cls._loaded
+
+
+class NativeExecution:
+    """One run of a program; the memory of the forward sweep lives as long as it does.
+
+    Args:
+        frame: the program on a layout.
+        inputs: x, the initial state, what edges carry: by name, two-dimensional, by the layout's rows and edges.
+        captured: the captured tensors, flat.
+        threads: how many at most.
+    """
+
+    def __init__(self, frame: Frame, inputs: dict[str, Tensor], captured: list[Tensor], threads: int) -> None:
+        self.frame, self.threads, self.captured = frame, threads, captured
+        self.like = inputs["x"]
+        self._inputs = {
+            name: rows.contiguous() for name, rows in inputs.items() if not name.startswith("boundary.")
+        }
+        self._forward = self._take(frame.forward)
+        self._weights = frame.weights.copy()
+        if len(captured):
+            addresses = np.array([tensor.data_ptr() for tensor in captured], np.uint64)
+            self._weights["w"] += addresses[frame.captured_of_weight]
+        self._unread = self.like.new_empty(max([0, *frame.sizes.values()]))
+
+    def __del__(self) -> None:
+        if hasattr(self, "_forward"):
+            give(self._forward)
+
+    def _take(self, space: Workspace) -> Tensor:
+        block, item = take(space.size * self.frame.item), self.frame.item
+        for start, stop in space.zero:
+            block[start * item : stop * item] = 0
+        return block
+
+    # -------------------------------------------------------------------------------------------- runs
+
+    def forward(self, initial: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The memory `state.*` of all nodes, from that of the boundary rows; it is this execution's own."""
+        frame = self.frame
+        dtype, count = self.like.dtype, frame.layout.num_nodes
+        for name, rows in initial.items():
+            if name in frame.forward.areas:
+                frame.view(self._forward, frame.forward, name, dtype)[: len(rows)] = rows
+        for key in ("project", "boundary", "nodes"):
+            if key in frame.lowered:
+                self._sweep(key, False, {})
+        found = {}
+        for name in frame.forward.areas:
+            if isinstance(name, str) and name.startswith("state."):
+                rows = frame.view(self._forward, frame.forward, name, dtype)
+                found[name] = rows[len(rows) - count :]
+        return found
+
+    def backward(self, grads: dict[str, Tensor], initial: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The memory `d.*`, and the gradients of captured tensors, `captured.0`, …, from those of the state."""
+        frame, dtype = self.frame, self.like.dtype
+        block = self._take(frame.reverse)
+        given: dict[Any, Tensor] = {}
+        for name, rows in grads.items():
+            if not frame.program.is_sync:
+                given[f"grad.{name}"] = rows.contiguous()
+            elif f"back.{name}" in frame.reverse.areas:
+                frame.view(block, frame.reverse, f"back.{name}", dtype)[-len(rows) :] = rows
+        found = self._results()
+        gradients = self.like.new_zeros(frame.gradient_size)
+        given.update(found)
+        for key in ("nodes", "boundary", "project"):
+            if key in frame.lowered:
+                self._undo(key, block, given, gradients)
+        give(block)
+        for number, (first, width) in frame.gradients.items():
+            found[f"captured.{number}"] = gradients[first : first + width]
+        return found
+
+    def _results(self) -> dict[str, Tensor]:
+        """Where the gradients of the inputs are put."""
+        found = {}
+        frame = self.frame
+        for spec in frame.native.buffers.specs:
+            name = spec.name
+            if isinstance(name, str) and name.startswith("d."):
+                is_added_to = name == "d.projected" or (frame.program.is_sync and name.startswith("d.edge"))
+                rows = frame.layout.num_boundary if name.startswith("d.initial.") else frame.rows(spec)
+                new = self.like.new_zeros if is_added_to else self.like.new_empty
+                found[name] = new(rows, spec.width)
+        return found
+
+    def _sweep(
+        self,
+        key: str,
+        is_reverse: bool,
+        given: dict[Any, Tensor],
+        block: Tensor | None = None,
+        sums: Tensor | None = None,
+    ) -> np.ndarray | None:
+        frame = self.frame
+        struct, code = frame.structs[key], frame.codes[key, is_reverse]
+        if not struct.rows:
+            return None
+        template = frame.tables[key]
+        table = template.rows.copy()
+        base = table["base"]
+        base[template.forward] += np.uint64(self._forward.data_ptr())
+        if block is not None:
+            base[template.reverse] += np.uint64(block.data_ptr())
+        if len(template.sums):
+            base[template.sums] = (self._unread if sums is None else sums).data_ptr()
+            if sums is not None:
+                base[template.sums] += template.sum_offsets
+        for number, name in template.given:
+            tensor = self._given(name, given)
+            if tensor is not None:
+                base[number] = tensor.data_ptr()
+        _check(
+            Library.get().graphrec_sweep(
+                self.like.dtype == torch.float64,
+                struct.pointer,
+                table.ctypes.data,
+                len(table),
+                self._weights.ctypes.data,
+                len(self._weights),
+                code.address,
+                code.count,
+                is_reverse,
+                self.threads,
+            )
+        )
+        return table
+
+    def _given(self, name: Any, given: dict[Any, Tensor]) -> Tensor | None:
+        """What a run provides under a name; None: it is not read here."""
+        if isinstance(name, tuple):
+            return self.captured[name[1]]
+        if name in OF_STRUCTURE:
+            return self.frame.constants[name]
+        return self._inputs[name] if name in self._inputs else given.get(name)
+
+    def _undo(self, key: str, block: Tensor, given: dict[Any, Tensor], gradients: Tensor) -> None:
+        frame = self.frame
+        sums = self.like.new_empty(frame.sizes[key] + len(self._unread))
+        table = self._sweep(key, True, given, block, sums)
+        if table is None:
+            return
+        jobs = frame.weight_jobs[key]
+        if len(jobs):
+            jobs = jobs.copy()
+            jobs["c"] += np.uint64(gradients.data_ptr())
+            _check(
+                Library.get().graphrec_weight_gradients(
+                    self.like.dtype == torch.float64,
+                    frame.structs[key].pointer,
+                    table.ctypes.data,
+                    len(table),
+                    jobs.ctypes.data,
+                    len(jobs),
+                    self.threads,
+                )
+            )
+        if frame.sizes[key]:
+            gradients.index_add_(0, frame.sum_index[key], sums[: frame.sizes[key]])
+
+
+class NativeOrder(Order):
+    """An order whose rows are permuted by the library's threads."""
+
+    def enter(self, rows: Tensor) -> Tensor:
+        """`[N, ...]`, from the caller's order; maybe the same tensor."""
+        return rows if self.nodes is None else _gathered(rows, self.nodes)
+
+    def leave(self, rows: Tensor) -> Tensor:
+        """`[N, ...]`, back to the caller's order; maybe the same tensor."""
+        return rows if self.back is None else _gathered(rows, self.back)
+
+
+def _gathered(rows: Tensor, index: Tensor) -> Tensor:
+    rows = rows.contiguous()
+    made = rows.new_empty(len(index), *rows.shape[1:])
+    if made.numel():
+        bytes_of_row = rows[0].numel() * rows.element_size()
+        _check(
+            Library.get().graphrec_gather(
+                made.data_ptr(),
+                rows.data_ptr(),
+                index.data_ptr(),
+                len(index),
+                bytes_of_row,
+                torch.get_num_threads(),
+            )
+        )
+    return made
+
+
+def _check(status: int) -> None:
+    if status == 1:
+        raise MemoryError("the native executor: out of memory.")
+    if status:
+        raise RuntimeError(f"the native executor: {_ERRORS.get(status, status)}.")

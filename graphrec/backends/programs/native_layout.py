@@ -1,0 +1,196 @@
+"""A schedule as the native executor reads it: rows in parts, segments, edges by target and by source."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...cprogram import Structure
+from ...program.recording import Sort, sorts, sorts_by_kind
+from ...schedule import Schedule
+from ...schedule.inboxes import target_position
+
+
+class Layout:
+    """The nodes of a schedule, part by part, and level by level in each part.
+
+    Attributes:
+        perm, inv_perm: `[N]`, the schedule's position of each row, and the row of each position; None: the same.
+        edge: `[E]`, the schedule's inbox edge of each edge; None: the same.
+    """
+
+    def __init__(self, plan: Schedule, parts: int, has_kinds: bool) -> None:
+        self.num_nodes, self.num_edges = plan.num_nodes, plan.num_edges
+        self.is_sync, self.rounds = plan.mode == "sync", plan.rounds or 1
+        target = target_position(plan)
+        boundary = plan.boundary.shape[0]
+        source = plan.source if plan.mode == "sync" else plan.source - boundary
+        self.num_boundary = boundary
+        self.perm: Tensor | None = None
+        self.inv_perm: Tensor | None = None
+        self.edge: Tensor | None = None
+        levels = (sorts_by_kind if has_kinds else sorts)(plan)
+        bounds = [
+            (number, sort, nodes.start, nodes.stop)
+            for number, level in enumerate(levels)
+            for sort, nodes, _ in level
+        ]
+        part_of = _parts(plan, parts) if parts > 1 else None
+        if part_of is None:
+            self.segments = [(0, number, sort, start, stop) for number, sort, start, stop in bounds]
+        else:
+            self.perm = torch.argsort(part_of, stable=True)
+            self.inv_perm = torch.empty_like(self.perm)
+            self.inv_perm[self.perm] = torch.arange(self.num_nodes)
+            self.edge = torch.argsort(part_of[target], stable=True)
+            target = self.inv_perm[target[self.edge]]
+            source = source[self.edge]
+            source = torch.where(source >= 0, self.inv_perm[source.clamp(min=0)], source)
+            self.segments = self._segments(bounds, part_of, parts)
+        self.source, self.target = source, target
+        counts = torch.bincount(target, minlength=self.num_nodes)
+        self.in_first = _firsts(counts)
+        leaving = source if plan.mode == "sync" else source + boundary
+        rows = self.num_nodes if plan.mode == "sync" else boundary + self.num_nodes
+        self.out_edge = torch.argsort(leaving, stable=True)
+        out_first = _firsts(torch.bincount(leaving, minlength=rows))
+        self.out_node = leaving[self.out_edge] - (0 if plan.mode == "sync" else boundary)
+        self.out_first = out_first if plan.mode == "sync" else out_first[boundary:]
+        self.boundary_first = out_first[: boundary + 1]
+        self._slots = {"slot": plan.slot, "relation": plan.relation}
+        self._made: dict[Any, Any] = {}
+        self.frames: dict[Any, Any] = {}  # of programs on it
+
+    def _segments(
+        self, bounds: list[Any], part_of: Tensor, parts: int
+    ) -> list[tuple[int, int, Sort, int, int]]:
+        segment = torch.repeat_interleave(
+            torch.arange(len(bounds)), torch.tensor([stop - start for _, _, start, stop in bounds])
+        )
+        counts = torch.bincount(part_of * len(bounds) + segment, minlength=parts * len(bounds)).tolist()
+        made, at = [], 0
+        for number, count in enumerate(counts):
+            if count:
+                part, which = divmod(number, len(bounds))
+                made.append((part, bounds[which][0], bounds[which][1], at, at + count))
+                at += count
+        return made
+
+    def order(self, plan: Schedule) -> tuple[Tensor | None, Tensor | None, Tensor]:
+        """See `Order`: from the structure's nodes and edges to the rows here."""
+        if self.perm is None or self.inv_perm is None or self.edge is None:
+            return (None, None, plan.edge) if plan.is_identity else (plan.perm, plan.inv_perm, plan.edge)
+        return plan.perm[self.perm], self.inv_perm[plan.inv_perm], plan.edge[self.edge]
+
+    def index(self, name: str) -> Tensor:
+        """An index of the executor; see `assemble`."""
+        if name == "source":
+            return self.source
+        if name == "target":
+            return self.target
+        if name == "out node":
+            return self.out_node
+        if name == "out edge":
+            return self.out_edge
+        if name == "out target":
+            return self.target[self.out_edge]
+        side, numbered, count = name.split(" ")
+        numbers = self._slots[numbered]
+        numbers = numbers if self.edge is None else numbers[self.edge]
+        at = self.target * int(count) + numbers
+        return at if side == "target" else at[self.out_edge]
+
+    def structure(self, key: str, sorts: dict[Any, int], names: list[str]) -> StructOf:
+        """The struct for the nodes, for the boundary rows, or for all nodes without edges."""
+        made = self._made.get((key, tuple(sorts.items()), tuple(names)))
+        if made is None:
+            made = self._made[key, tuple(sorts.items()), tuple(names)] = StructOf(self, key, sorts, names)
+        return made
+
+
+def _parts(plan: Schedule, count: int) -> Tensor | None:
+    """`[N]`, the part of each position: graphs, shared out so that all parts have about as many nodes."""
+    s = plan.structure
+    graph = s.graph[plan.perm]
+    if s.num_graphs < 2 or plan.mode == "sync" or bool((s.graph[s.source] != s.graph[s.target]).any()):
+        return None
+    sizes = torch.bincount(graph, minlength=s.num_graphs)
+    order = torch.argsort(sizes, descending=True, stable=True)
+    # The largest first, forwards and backwards in turn.
+    turn = torch.arange(len(order)) % (2 * count)
+    part = torch.empty_like(order)
+    part[order] = torch.where(turn < count, turn, 2 * count - 1 - turn)
+    return part[graph]
+
+
+class StructOf:
+    """`Structure` of `csrc/program.h`, and the arrays that it points to."""
+
+    def __init__(self, layout: Layout, key: str, sorts: dict[Any, int], names: list[str]) -> None:
+        def longs(values: Any) -> np.ndarray:
+            return np.ascontiguousarray(np.asarray(values, np.int64))
+
+        def ints(values: Any) -> np.ndarray:
+            return np.ascontiguousarray(np.asarray(values, np.int32))
+
+        if key == "nodes":
+            rows, segments = layout.num_nodes, layout.segments
+            in_first, out_first = layout.in_first, layout.out_first
+            rounds = layout.rounds
+            indices = {name: ints(layout.index(name).numpy()) for name in names if name}
+        else:
+            rows = layout.num_boundary if key == "boundary" else layout.num_nodes
+            segments = [(0, 0, next(iter(sorts)), 0, rows)] if rows else []
+            in_first, rounds = torch.zeros(rows + 1, dtype=torch.long), 1
+            out_first = layout.boundary_first if key == "boundary" else in_first
+            indices = {
+                name: ints((_of_boundary(layout, name)).numpy()) for name in names if name.startswith("out")
+            }
+        parts = max((part for part, *_ in segments), default=0) + 1
+        starts = [0] * (parts + 1)
+        for part, *_ in segments:
+            starts[part + 1] += 1
+        self.arrays = {
+            "part": longs(np.cumsum(starts)),
+            "first": longs([start for *_, start, _ in segments]),
+            "last": longs([stop for *_, stop in segments]),
+            "level": ints([level for _, level, *_ in segments]),
+            "program": ints([sorts[sort] for _, _, sort, _, _ in segments]),
+            "in_first": longs(in_first.numpy()),
+            "out_first": longs(out_first.numpy()),
+        }
+        self.indices = indices
+        none = np.zeros(1, np.int32)
+        self.pointers = np.array([indices.get(name, none).ctypes.data for name in names], np.uint64)
+        self.none = none
+        edges = layout.num_edges if key == "nodes" else 0
+        self.struct = Structure(
+            rows,
+            edges,
+            int(out_first[-1]) if len(out_first) else 0,
+            rounds,
+            parts,
+            len(segments),
+            *(array.ctypes.data for array in self.arrays.values()),
+            self.pointers.ctypes.data,
+            len(names),
+        )
+        self.pointer = ctypes.pointer(self.struct)
+        self.rows = rows
+
+
+def _of_boundary(layout: Layout, name: str) -> Tensor:
+    index = layout.index(name)
+    if name == "out node" and not layout.is_sync:
+        return index + layout.num_boundary
+    return index
+
+
+def _firsts(counts: Tensor) -> Tensor:
+    first = counts.new_zeros(len(counts) + 1)
+    first[1:] = torch.cumsum(counts, 0)
+    return first

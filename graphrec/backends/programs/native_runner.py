@@ -1,0 +1,107 @@
+"""Runs by the native executor."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ... import clib
+from ...engine.validate import Context
+from ...program.compile import CellProgram
+from ...schedule import Schedule, is_loop
+from ...structure.outside import outside
+from .frame import OF_STRUCTURE, Frame
+from .lower import NativeProgram, lower
+from .native import NativeExecution, NativeOrder
+from .native_layout import Layout
+from .runner import Programs
+
+# Of programs on a layout so many are kept at most, the latest.
+_MOST_FRAMES = 64
+
+
+class NativePrograms(Programs):
+    """Programs in C++."""
+
+    name: ClassVar[str] = "native"
+    about = "recorded cells in C++, float32 and float64 on a CPU"
+    missing = staticmethod(clib.why_not)
+
+    @classmethod
+    def gains_nothing(cls, run: Context) -> str | None:
+        """One round is a few operations on all nodes in the loop, too."""
+        if run.plan.mode == "sync":
+            return "one round is no faster there" if run.plan.rounds == 1 else None
+        return super().gains_nothing(run)
+
+    @classmethod
+    def describe(cls) -> str:
+        """What it runs, and with what."""
+        threads = torch.get_num_threads()
+        parts = [f"version {clib.VERSION}", clib.instruction_set(), f"{threads} thread{'s' * (threads != 1)}"]
+        return f"{cls.about} ({', '.join(filter(None, parts))})"
+
+    @staticmethod
+    def refuses(x: Tensor) -> str | None:
+        """Why not, of such rows."""
+        if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+            return f"it is for float32 and float64 on a CPU, x is {x.dtype} on {x.device}"
+        return None
+
+    @staticmethod
+    def grain(fields: dict[str, tuple[int, ...]]) -> int | None:
+        """As wide as the state: operations follow each other row by row, in registers."""
+        widths = {shape[0] for shape in fields.values() if len(shape) == 1}
+        return min(widths) if widths else None
+
+    @staticmethod
+    def prepare(program: CellProgram) -> NativeProgram:
+        """Its code."""
+        return lower(program)
+
+    @property
+    def program(self) -> CellProgram:
+        """The cell's."""
+        return self.prepared.program
+
+    @cached_property
+    def frame(self) -> Frame:
+        """The program on the schedule."""
+        threads = torch.get_num_threads()
+        name = f"native layout in {threads} parts" + (", by kind" if self.program.has_kinds else "")
+        cache, plan = self.plan.cache, self.plan
+        layout = cache.look_up(name, lambda plan: Layout(plan, threads, self.program.has_kinds), plan)
+        key = (id(self.prepared), self.x.dtype)
+        frame = layout.frames.get(key)
+        if frame is None:
+            with outside():
+                names = [name for name in OF_STRUCTURE if self.prepared.buffers.find(name) is not None]
+                numbers = {name: _numbers(plan, layout, name).to(self.x.dtype) for name in names}
+                frame = Frame(
+                    self.prepared, layout, NativeOrder(*layout.order(plan)), numbers, self.x.element_size()
+                )
+            layout.frames[key] = frame
+            while (
+                len(layout.frames) > _MOST_FRAMES
+            ):  # (a cell whose numbers change has a new program in each run)
+                layout.frames.pop(next(iter(layout.frames)), None)
+        return frame
+
+    @property
+    def order(self) -> NativeOrder:
+        """Of the layout."""
+        return self.frame.order
+
+    def execution(self, tensors: dict[str, Tensor], captured: list[Tensor]) -> Any:
+        """What runs it once."""
+        return NativeExecution(self.frame, tensors, captured, torch.get_num_threads())
+
+
+def _numbers(plan: Schedule, layout: Layout, name: str) -> Tensor:
+    if name == "degree":
+        return layout.in_first.diff()
+    numbers: Any = is_loop(plan) if name == "is_loop" else getattr(plan, name)
+    return numbers if layout.edge is None else numbers[layout.edge]

@@ -1,0 +1,374 @@
+"""Where a part's values lie in memory: in what others read, side by side where a product wants them so, or kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ...cprogram import GLOBAL, TILE_IN_EDGES, TILE_NODES
+from ...program.codes import ZERO, Codes, Ref, Value
+from ...program.compile import AGAIN, LOADS, VIEWS, CellProgram, Part
+from ...program.symbols import EDGE, NODE
+from .pulls import Piece
+
+
+class Spec(NamedTuple):
+    """A buffer of the executor.
+
+    Attributes:
+        name: what it holds.
+        width: its columns.
+        place: see `csrc/program.h`.
+        rows: of nodes or of edges; None: of neither.
+    """
+
+    name: Any
+    width: int
+    place: int
+    rows: str | None
+
+
+class Buffers:
+    """The buffers of a cell's programs, by name."""
+
+    def __init__(self) -> None:
+        self.specs: list[Spec] = []
+        self._number: dict[Any, int] = {}
+
+    def number(self, name: Any, width: int, place: int = GLOBAL, rows: str | None = NODE) -> int:
+        """Of the buffer of this name."""
+        if name not in self._number:
+            self._number[name] = len(self.specs)
+            self.specs.append(Spec(name, width, place, rows))
+        return self._number[name]
+
+    def find(self, name: Any) -> int | None:
+        """The same, if there is one."""
+        return self._number.get(name)
+
+
+class Indices:
+    """The indices by which programs read, by name; number 0 is none."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = [""]
+
+    def number(self, name: str) -> int:
+        """Of an index."""
+        if name not in self.names:
+            self.names.append(name)
+        return self.names.index(name)
+
+
+class Home(NamedTuple):
+    """Where a value's first column lies."""
+
+    buffer: int
+    column: int
+
+
+class Copy(NamedTuple):
+    """A piece that is copied to where it is wanted; no ref: zeros."""
+
+    to: Home
+    ref: Ref | None
+    width: int
+    rows: str
+
+
+class Placement:
+    """The memory of a part.
+
+    Args:
+        program: of the cell.
+        sort: names the part.
+        part: its values.
+        buffers, indices: of all programs.
+        pulls, factors: see `pull_forms`, and where the factors of their pieces lie.
+    """
+
+    def __init__(
+        self,
+        program: CellProgram,
+        sort: Any,
+        part: Part,
+        buffers: Buffers,
+        indices: Indices,
+        pulls: dict[str, list[Piece]],
+        factors: dict[str, Home],
+    ) -> None:
+        self.factors = factors
+        self.indices = indices
+        self.program, self.sort, self.part, self.buffers, self.pulls = program, sort, part, buffers, pulls
+        self.alias: dict[int, Codes] = {}  # sums that a product computes along
+        self.bias: dict[int, Codes] = {}
+        self.home: dict[int, Home] = {}
+        self.beside: dict[bytes, Home] = {}  # of codes that lie side by side
+        self.copies: dict[str, list[tuple[Any, Copy]]] = {"forward": [], "reverse": []}
+        self._fold_sums()
+        self._place()
+
+    # -------------------------------------------------------------------------------------------- sums in products
+
+    @property
+    def forward_roots(self) -> list[Value]:
+        """What the forward program must compute."""
+        part = self.part
+        return [*(v for codes in part.stores.values() for v in part.values_in(codes)), *part.kept]
+
+    @property
+    def reverse_roots(self) -> list[Value]:
+        """What the reverse program must compute."""
+        part = self.part
+        codes = [
+            *(codes for _, codes in self.reverse_stores()),
+            *part.reverse_adds.values(),
+            *(one.g for one in part.sums),
+        ]
+        codes += [side for weight in part.weights for side in (weight.a, weight.g)]
+        return [
+            v
+            for codes in codes
+            for v in part.values_in(codes)
+            if v.number >= part.split or v.op in VIEWS | AGAIN
+        ]
+
+    def values(self, direction: str) -> list[Value]:
+        """The values that a program computes, in order, with the views it reads them by."""
+        part = self.part
+        if direction == "forward":
+            return part.needed(self.forward_roots)
+        found = part.needed(self.reverse_roots, lambda value: value.number < part.split)
+        return [v for v in found if v.number >= part.split or v.op in VIEWS | AGAIN]
+
+    def find_factors(self) -> None:
+        """Where the factors of what is pulled lie, which are this part's."""
+        for name in self.part.reverse_stores:
+            for piece in self.pulls.get(name, ()):
+                if piece.factor is not None:
+                    ((_, _, ref),) = self.runs(piece.factor.codes)
+                    at = None if ref is None else self._location(ref)
+                    assert at is not None
+                    spec = self.buffers.specs[at.buffer]
+                    if self.program.is_sync and isinstance(
+                        spec.name, tuple
+                    ):  # of the round that has come back
+                        at = Home(
+                            self.buffers.number(("next", *spec.name), spec.width, GLOBAL, spec.rows),
+                            at.column,
+                        )
+                    self.factors[piece.memory] = at
+
+    def _fold_sums(self) -> None:
+        """Where all that is done to a product is to add other columns to it, it begins with these."""
+        part = self.part
+        values = {v.number: v for d in ("forward", "reverse") for v in self.values(d)}
+        readers: dict[int, list[tuple[Value, int]]] = {}
+        direct = {v.number for codes in self._stored() for v in part.values_in(codes)}
+        for value in values.values():
+            for place, ref in enumerate(value.args):
+                readers.setdefault(ref.value.number, []).append((value, place))
+            for codes in (value.a, value.bias):
+                if codes is not None:
+                    direct.update(v.number for v in part.values_in(codes))
+        for number in sorted(values, reverse=True):
+            product = values[number]
+            if product.op != "product" or product.bias is not None or number in direct or number in self.bias:
+                continue
+            uses = readers.get(number, [])
+            if uses and all(value.op == "add" and value.number not in self.alias for value, _ in uses):
+                self._fold(product, uses)
+
+    def _fold(self, product: Value, uses: list[tuple[Value, int]]) -> None:
+        bias = product.codes * 0 + ZERO
+        for value, place in uses:
+            ref, other = value.args[place], value.args[1 - place]
+            if ref.step != 1 or other.value is product or other.step != 1 or other.value.number in self.alias:
+                return
+            if other.value.op in ("const", "gather", *VIEWS) or other.value.rows not in (None, product.rows):
+                return
+            if (
+                other.value.number > product.number
+                or (bias[ref.column : ref.column + ref.width] != ZERO).any()
+            ):
+                return
+            is_of_both = other.value.op == "load" or other.value.rows is None
+            if not is_of_both and (other.value.number < self.part.split) != (
+                product.number < self.part.split
+            ):
+                return
+            bias[ref.column : ref.column + ref.width] = other.codes
+        there = (bias != ZERO).nonzero()[0]
+        if there[-1] - there[0] + 1 != len(there) or len(list(self.part.b.runs(bias[there]))) != 1:
+            return
+        self.bias[product.number] = bias
+        for value, place in uses:
+            self.alias[value.number] = value.args[place].codes
+
+    def _stored(self) -> Iterator[Codes]:
+        part = self.part
+        yield from (*part.stores.values(), *part.reverse_adds.values())
+        yield from (codes for _, codes in self.reverse_stores())
+        for weight in part.weights:
+            yield from (weight.a, weight.g)
+        for one in part.sums:
+            yield one.g
+
+    def runs(self, codes: Codes) -> Iterator[tuple[int, int, Ref | None]]:
+        """The pieces of codes, with sums that products compute replaced by these."""
+        for start, stop, (ref,) in self.part.b.runs(self.resolved(codes)):
+            yield start, stop, ref
+
+    def resolved(self, codes: Codes) -> Codes:
+        """Codes of values that are computed."""
+        if not self.alias:
+            return codes
+        made = codes.copy()
+        for number in set(((codes[codes != ZERO] >> 32) & 0xFFFFFFF).tolist()) & self.alias.keys():
+            mine = (codes != ZERO) & (((codes >> 32) & 0xFFFFFFF) == number)
+            made[mine] = self.alias[number][codes[mine] & 0xFFFFFFFF]
+        return made
+
+    # -------------------------------------------------------------------------------------------- homes
+
+    def _place(self) -> None:
+        part = self.part
+        forward, reverse = self.values("forward"), self.values("reverse")
+        kept = {v.number for v in part.kept}
+        self.kept = {
+            ref.value.number for v in part.kept for _, _, ref in self.runs(v.codes) if ref is not None
+        } | kept
+        # What gradients of weights sum up, after the sweep: it must not lie in a tile.
+        self.summed = {
+            ref.value.number
+            for weight in part.weights
+            for codes in (weight.a, weight.g)
+            for _, _, ref in self.runs(codes)
+            if ref is not None
+        }
+        for name, codes in part.stores.items():
+            self._fill(self.memory(name), codes, "forward", name)
+        for name, codes in self.reverse_stores():
+            self._fill(self.memory(name, stored=True), codes, "reverse", name)
+        wanted: list[tuple[Codes, str, bool]] = []
+        for weight in part.weights:
+            wanted += [(weight.a, weight.rows, True), (weight.g, weight.rows, True)]
+        for value in (*forward, *reverse):
+            if value.op == "product":
+                wanted.append((value.a, value.rows or NODE, False))
+            elif value.op == "beside":
+                wanted.append((value.a, NODE, False))
+        for codes, rows, is_global in sorted(wanted, key=lambda one: (-len(one[0]), not one[2])):
+            self._together(codes, rows, is_global)
+        for number in sorted(self.kept):
+            value = part.b.values[number]
+            if number not in self.home and number not in self.alias and value.op not in LOADS:
+                rows = value.rows or NODE
+                self.home[number] = Home(
+                    self.buffers.number(("keep", self.sort, number), value.width, GLOBAL, rows), 0
+                )
+
+    def reverse_stores(self) -> Iterator[tuple[str, Codes]]:
+        """What the reverse program writes for others, in the form in which they read it."""
+        for name, codes in self.part.reverse_stores.items():
+            form = self.pulls.get(name)
+            if form is None:
+                yield name, codes
+                continue
+            yield from ((piece.memory, piece.at_target) for piece in form)
+
+    def memory(self, name: str, stored: bool = False) -> int:
+        """The buffer of memory that has a name; what rounds store in reverse is for the round before."""
+        is_before = stored and self.program.is_sync and name.startswith(("back.", "edge."))
+        key = ("before", name) if is_before else name
+        for pieces in self.pulls.values():
+            for piece in pieces:
+                if piece.memory == name:
+                    rows = EDGE if piece.kind == "edge" else NODE
+                    return self.buffers.number(key, len(piece.at_target), GLOBAL, rows)
+        rows = EDGE if name in self.program.edge_rows else NODE
+        return self.buffers.number(key, self.program.widths[name], GLOBAL, rows)
+
+    def _fill(self, buffer: int, codes: Codes, direction: str, name: Any) -> None:
+        rows = self.buffers.specs[buffer].rows or NODE
+        for start, stop, ref in self.runs(codes):
+            to = Home(buffer, start)
+            if ref is not None and self._may_live(ref, rows, direction):
+                self.home[ref.value.number] = to
+            elif ref is not None and self._location(ref) == to:
+                continue
+            else:
+                self.copies[direction].append((name, Copy(to, ref, stop - start, rows)))
+
+    def _may_live(self, ref: Ref, rows: str, direction: str) -> bool:
+        value = ref.value
+        return (
+            ref.is_whole
+            and value.op not in LOADS
+            and value.op not in VIEWS
+            and value.op not in AGAIN
+            and value.op != "beside"
+            and value.number not in self.home
+            and value.rows == rows
+            and (value.number >= self.part.split) == (direction == "reverse")
+        )
+
+    def _location(self, ref: Ref) -> Home | None:
+        """Where a piece lies, if it lies in memory with its own rows."""
+        value = ref.value
+        if ref.step != 1 and ref.width > 1:
+            return None
+        if value.number in self.home:
+            at = self.home[value.number]
+            return Home(at.buffer, at.column + ref.column)
+        if value.op in ("load", "previous"):
+            return Home(self.load(value), ref.column)
+        return None
+
+    def load(self, value: Value) -> int:
+        """The buffer that a load reads."""
+        name = value.field
+        is_before = self.program.is_sync and value.op in ("gather", "previous")
+        key = ("before", name) if is_before else name
+        rows = EDGE if name in self.program.edge_rows and value.op == "load" else NODE
+        return self.buffers.number(key, self.program.widths[name], GLOBAL, rows)
+
+    def captured(self, number: int) -> int:
+        """The buffer of a captured tensor."""
+        return self.buffers.number(("captured", number), self.part.b.captured[number].width, GLOBAL, None)
+
+    def together(self, codes: Codes) -> Home:
+        """Where codes lie side by side."""
+        resolved = self.resolved(codes)
+        found = self.beside.get(resolved.tobytes())
+        if found is None:
+            found = self._consecutive(resolved)
+        assert found is not None
+        return found
+
+    def _consecutive(self, codes: Codes) -> Home | None:
+        first: Home | None = None
+        for start, _, ref in self.runs(codes):
+            at = None if ref is None else self._location(ref)
+            if at is None:
+                return None
+            if first is None:
+                first = at
+            elif at != Home(first.buffer, first.column + start):
+                return None
+        return first
+
+    def _together(self, codes: Codes, rows: str, is_global: bool) -> None:
+        resolved = self.resolved(codes)
+        key = resolved.tobytes()
+        if key in self.beside or self._consecutive(resolved) is not None:
+            return
+        pieces = [ref for _, _, ref in self.runs(resolved) if ref is not None]
+        is_reverse = any(ref.value.number >= self.part.split for ref in pieces)
+        is_kept = is_global or any(ref.value.number in self.kept | self.summed for ref in pieces)
+        place = GLOBAL if is_kept else TILE_IN_EDGES if rows == EDGE else TILE_NODES
+        name = ("beside", self.sort, len(self.beside))
+        buffer = self.buffers.number(name, len(codes), place, rows)
+        self.beside[key] = Home(buffer, 0)
+        direction = "reverse" if is_reverse else "forward"
+        self._fill(buffer, resolved, direction, key)

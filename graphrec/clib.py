@@ -1,0 +1,72 @@
+"""The native library, found beside this file: loaded once, or the reason why not. Without it all runs in PyTorch.
+
+GRAPHREC_NATIVE=0 in the environment turns it off.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import multiprocessing
+import os
+from functools import cache
+from pathlib import Path
+
+import torch  # noqa: F401  (first: the library shares the C++ and thread runtimes that torch brings)
+
+# Of the interface, as `graphrec_version` of csrc/version.cpp returns it; both are raised together.
+VERSION = 1
+FILE = Path(__file__).with_name("_native.so")
+
+
+def library() -> ctypes.CDLL | None:
+    """The library, or None where there is none to use; `why_not` then says why."""
+    return _load()[0]
+
+
+def why_not() -> str | None:
+    """Why there is no library; None where there is one."""
+    return _load()[1]
+
+
+def instruction_set() -> str:
+    """The processor's vector instructions that the library has chosen, as "avx2"; "" where it does not say."""
+    found = library()
+    if found is None or not hasattr(found, "graphrec_isa"):
+        return ""
+    found.graphrec_isa.restype = ctypes.c_char_p
+    return found.graphrec_isa().decode()
+
+
+def say_if_missing() -> None:
+    """Log one line where the library is missing and was not turned off.
+
+    A log record and no warning: nothing is wrong with the user's program or with its numbers, and programs that turn
+    warnings into errors go on. Python prints it to stderr where logging is not set up; the logger "graphrec" silences
+    it. Worker processes leave it to the process that started them.
+    """
+    if why_not() and not _is_off() and multiprocessing.parent_process() is None:
+        logging.getLogger("graphrec").warning(
+            "graphrec runs without its native library, more slowly: %s. GRAPHREC_NATIVE=0 silences this line.",
+            why_not(),
+        )
+
+
+@cache
+def _load() -> tuple[ctypes.CDLL | None, str | None]:
+    if _is_off():
+        return None, "GRAPHREC_NATIVE=0 turns it off"
+    if not FILE.exists():
+        return None, f"it was not built ({FILE} is not there): install graphrec again, with a C++ compiler"
+    try:
+        found = ctypes.CDLL(str(FILE))
+        version = found.graphrec_version()
+    except (OSError, AttributeError) as error:  # not for this machine, damaged; not graphrec's
+        return None, f"it cannot be loaded ({error}): install graphrec again"
+    if version != VERSION:
+        return None, f"{FILE} has version {version}, {VERSION} is needed: install graphrec again"
+    return found, None
+
+
+def _is_off() -> bool:
+    return os.environ.get("GRAPHREC_NATIVE") == "0"

@@ -1,0 +1,57 @@
+// The library's functions. They return a Status, and never throw.
+#include <initializer_list>
+#include <new>
+
+#include "check.h"
+#include "executor.h"
+#include "export.h"
+#include "kernels.h"
+
+namespace {
+
+template <class F> int guarded(F&& f) {
+  try {
+    return f();
+  } catch (const std::bad_alloc&) {
+    return STATUS_OUT_OF_MEMORY;
+  } catch (...) {
+    return STATUS_BAD_PROGRAM;
+  }
+}
+
+}  // namespace
+
+
+GRAPHREC_EXPORT const char* graphrec_isa(void) { return graphrec::isa(); }
+
+// Packs the weights and runs all segments, forward or in reverse, on up to `threads` threads.
+GRAPHREC_EXPORT int graphrec_sweep(int is_double, const Structure* structure, const Buffer* buffers,
+                                   int64_t num_buffers, const Weight* weights, int64_t num_weights,
+                                   const Program* programs, int64_t num_programs, int reverse, int threads) {
+  const auto sweep = is_double ? graphrec::sweep<double> : graphrec::sweep<float>;
+  return guarded([&] {
+    return sweep(*structure, buffers, num_buffers, weights, num_weights, programs, num_programs, reverse, threads);
+  });
+}
+
+// Adds up gradients of weights, after the reverse sweep.
+GRAPHREC_EXPORT int graphrec_weight_gradients(int is_double, const Structure* structure, const Buffer* buffers,
+                                              int64_t num_buffers, const WeightGradient* gradients, int64_t count,
+                                              int threads) {
+  for (int64_t g = 0; g < count; g++)
+    for (const int32_t b : {gradients[g].a, gradients[g].b})
+      if (b < 0 || b >= num_buffers) return STATUS_BAD_PROGRAM;
+  const auto add = is_double ? graphrec::weight_gradients<double> : graphrec::weight_gradients<float>;
+  return guarded([&] { return add(*structure, buffers, gradients, count, threads); });
+}
+
+// For tests: whether all that the programs and gradients say lies within the structure and the buffers. `rows`: how
+// many rows each buffer has (GLOBAL ones). On STATUS_BAD_PROGRAM `message` says what is wrong.
+GRAPHREC_EXPORT int graphrec_check(const Structure* structure, const Buffer* buffers, int64_t num_buffers,
+                                   const Weight* weights, int64_t num_weights, const Program* programs,
+                                   int64_t num_programs, const int64_t* rows, const WeightGradient* gradients,
+                                   int64_t num_gradients, char* message, int64_t room) {
+  const graphrec::Everything all = {*structure, buffers,      num_buffers, weights,   num_weights,
+                                    programs,   num_programs, rows,        gradients, num_gradients};
+  return guarded([&] { return graphrec::check(all, message, room); });
+}

@@ -1,0 +1,62 @@
+// Runs one program over the rows of one tile.
+#pragma once
+#include <vector>
+
+#include "kernels.h"
+#include "memory.h"
+#include "program.h"
+
+namespace graphrec {
+
+constexpr int64_t TILE = 48;  // rows of nodes at most: a tile's scratch memory stays in the second cache
+
+// What all tiles of a sweep share.
+template <class T> struct Context {
+  const Structure& structure;
+  const Buffer* buffers;
+  int64_t num_buffers;
+  const Program* programs;
+  int64_t num_programs;
+  const Kernels<T>& kernels = graphrec::kernels<T>();
+
+  struct Packed {
+    const T* numbers;
+    int32_t k, n;
+  };
+  struct Lay {  // of a tile's buffer or a sum: the numbers of those before it, and the length of its rows
+    int64_t offset, stride;
+  };
+  std::vector<Packed> weights = {};
+  std::vector<Lay> lays = {};
+  int64_t node_numbers = 0, edge_numbers = 0;  // of all tiles' buffers, for a row
+  int64_t sum_numbers = 0, registers = 0;
+  int64_t longest_register = STRIP, longest_chain = 0, most_edges = 0;  // edges that a tile of several nodes may have
+
+  int64_t padded(int64_t width) const {  // rows narrower than a vector follow each other without gaps
+    const int64_t lanes = kernels.lanes;
+    return width < lanes ? width : (width + lanes - 1) / lanes * lanes;
+  }
+};
+
+// Memory of one thread.
+template <class T> struct Scratch {
+  Memory nodes, edges, registers;
+  int64_t edge_room = 0;  // rows of `edges`
+  T* sums = nullptr;      // of the part that is being run
+
+  // An operation as resolved for a chain, and how far each operand moves with each row of a strip.
+  struct Step {
+    Operation<T> operation;
+    int64_t moves[4];
+  };
+  std::vector<Step> steps;
+
+  bool reserve(const Context<T>&);
+  size_t bytes() const { return nodes.bytes() + edges.bytes() + registers.bytes(); }
+};
+
+// Rows first to last - 1 of a segment. False where memory ran out.
+template <class T>
+bool run_tile(const Context<T>&, Scratch<T>&, const Program&, int64_t first, int64_t last, int64_t round);
+
+}  // namespace graphrec

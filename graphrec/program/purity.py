@@ -1,0 +1,173 @@
+"""Whether a call of a cell leaves anything behind: what a step keeps or writes, one recorded call cannot stand for."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..structure.outside import untraced
+from .symbols import NotRecordable
+
+# Attributes of all modules, which no step of a cell changes.
+_OF_MODULES = frozenset(vars(nn.Module())) - {"training"}
+# Buffers of more numbers are copied once, when their module is seen for the first time.
+_LARGE = 1 << 16
+
+# Why a cell was refused, by mode (training or not), each time. One that fills a cache in its first call is refused
+# once; the loop then fills it.
+_refused: WeakKeyDictionary[nn.Module, dict[bool, list[str]]] = WeakKeyDictionary()
+_MOST_TRIALS = 2
+# The modes in which a cell's first call has left nothing behind.
+_pure: WeakKeyDictionary[nn.Module, set[bool]] = WeakKeyDictionary()
+_seen: WeakSet[nn.Module] = WeakSet()
+
+
+def check_pure(cell: nn.Module) -> None:
+    """Refuse a cell that has left something behind before."""
+    reasons = _refused.get(cell, {}).get(cell.training, [])
+    if len(reasons) >= _MOST_TRIALS:
+        raise NotRecordable(reasons[0])
+
+
+class Traces:
+    """What a cell consists of before it is called, to find out what the call has changed, and to put it back.
+
+    Attributes:
+        is_first: whether it is the cell's first call in its mode. (Asking for the states of Python's and numpy's random
+            numbers takes longer than recording a small cell: it is done once.)
+    """
+
+    def __init__(self, cell: nn.Module, modules: list[nn.Module]) -> None:
+        self._cell, self._modules = cell, modules
+        with untraced():
+            self._random = torch.get_rng_state()
+        self.is_first = cell.training not in _pure.get(cell, ())
+        self._others = _other_random() if self.is_first else None
+        self._attributes = [(module, _attributes(module)) for module in modules]
+        self._copies = [
+            (buffer, buffer.clone())
+            for module in modules
+            for buffer in module._buffers.values()
+            if buffer is not None and (buffer.numel() <= _LARGE or module not in _seen)
+        ]
+        self._versions = _versions(modules)
+        _seen.update(modules)
+
+    def check(self, is_constant: bool) -> None:
+        """Refuse a call that has left traces, which are removed, or is not constant: the next one would differ."""
+        reason = self._found()
+        if reason is None and not is_constant:
+            reason = f"{type(self._cell).__name__} computes something else in each call"
+        if reason is not None:
+            _refused.setdefault(self._cell, {}).setdefault(self._cell.training, []).append(reason)
+            raise NotRecordable(reason)
+        _pure.setdefault(self._cell, set()).add(self._cell.training)
+
+    def remove(self) -> None:
+        """Put back what was there before."""
+        self._found()
+
+    def _found(self) -> str | None:
+        reason = None
+        with untraced():
+            draws = not torch.equal(self._random, torch.get_rng_state())
+            if draws:
+                torch.set_rng_state(self._random)
+        if draws:
+            reason = "the cell draws random numbers"
+        if self._others is not None:
+            python, numpy = self._others
+            if python != random.getstate():
+                random.setstate(python)
+                reason = "the cell draws Python's random numbers"
+            if not all(map(np.array_equal, numpy, np.random.get_state())):  # noqa: NPY002
+                np.random.set_state(numpy)  # noqa: NPY002
+                reason = "the cell draws numpy's random numbers"
+        if self._versions != _versions(self._modules):
+            with torch.no_grad():
+                for buffer, copy in self._copies:
+                    buffer.copy_(copy)
+            reason = "the cell writes into tensors of its own"
+        for module, before in self._attributes:
+            if _differ(before, _attributes(module)):
+                for name in set(vars(module)) - _OF_MODULES - set(before):
+                    del module.__dict__[name]
+                for name, (value, content) in before.items():
+                    module.__dict__[name] = value
+                    _refill(value, content)
+                reason = f"{type(module).__name__} keeps something from step to step"
+        return reason
+
+
+def _other_random() -> tuple[Any, Any]:
+    return random.getstate(), np.random.get_state()  # noqa: NPY002
+
+
+def _versions(modules: list[nn.Module]) -> list[Any]:
+    return [
+        (id(tensor), tensor._version)
+        for module in modules
+        for tensors in (module._parameters, module._buffers)
+        for tensor in tensors.values()
+        if tensor is not None
+    ]
+
+
+def _attributes(module: nn.Module) -> dict[str, tuple[Any, Any]]:
+    """Each attribute, and a copy of what is in it, if it is a collection or a generator of random numbers."""
+    return {name: (value, _content(value)) for name, value in vars(module).items() if name not in _OF_MODULES}
+
+
+def _content(value: Any) -> Any:
+    if isinstance(value, torch.Generator):
+        return [value.get_state().numpy().tobytes()]
+    if isinstance(value, np.random.Generator):
+        return [pickle.dumps(value.bit_generator.state)]
+    if isinstance(value, dict):
+        return dict(value)
+    return list(value) if isinstance(value, list | set) else None
+
+
+def _differ(before: dict[str, tuple[Any, Any]], after: dict[str, tuple[Any, Any]]) -> bool:
+    if before.keys() != after.keys():
+        return True
+    for name, (value, content) in before.items():
+        other, other_content = after[name]
+        if value is not other and (type(value) not in (int, float, str, bool) or value != other):
+            return True
+        if content is not None and (
+            len(content) != len(other_content) or not all(map(_same, _items(content), _items(other_content)))
+        ):
+            return True
+    return False
+
+
+def _items(content: Any) -> list[Any]:
+    return list(content.values()) if isinstance(content, dict) else content
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or (
+        not isinstance(one, Tensor) and type(one) in (int, float, str, bool, bytes) and one == other
+    )
+
+
+def _refill(value: Any, content: Any) -> None:
+    if isinstance(value, torch.Generator):
+        value.set_state(torch.frombuffer(bytearray(content[0]), dtype=torch.uint8))
+    elif isinstance(value, np.random.Generator):
+        value.bit_generator.state = pickle.loads(content[0])
+    elif isinstance(value, dict):
+        value.clear()
+        value.update(content)
+    elif isinstance(value, list):
+        value[:] = content
+    elif isinstance(value, set):
+        value.clear()
+        value.update(content)

@@ -1,0 +1,137 @@
+"""Schedules made by C are those made by torch, in every attribute; where C refuses, torch's errors are raised."""
+
+import dataclasses
+from contextlib import contextmanager
+from unittest import mock
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import graphrec as gr
+from graphrec import clib
+from graphrec.operators import CSR
+from graphrec.schedule import out_edges, round_csr, with_initial
+from graphrec.schedule.plan import Steps
+from graphrec.structure import native
+from tests import strategies
+
+pytestmark = pytest.mark.skipif(clib.library() is None, reason="there is no native library")
+
+acyclic = strategies.acyclic()
+anything = strategies.graphs() | acyclic
+carrying = strategies.carrying_all(anything)
+
+
+@contextmanager
+def no_library():
+    with mock.patch.object(native, "_functions", return_value=None):
+        yield
+
+
+def same(one, other, name=""):
+    """Whether two values are the same, whatever they consist of."""
+    assert type(one) is type(other), name
+    if isinstance(one, torch.Tensor):
+        assert one.dtype == other.dtype, name
+        assert torch.equal(one, other), name
+    elif isinstance(one, Steps):
+        assert one == other, name
+    elif dataclasses.is_dataclass(one):
+        for field in dataclasses.fields(one):
+            if field.name not in ("cache", "structure"):
+                same(getattr(one, field.name), getattr(other, field.name), field.name)
+    elif isinstance(one, tuple):
+        assert len(one) == len(other), name
+        for a, b in zip(one, other, strict=True):
+            same(a, b, name)
+    else:
+        assert one == other, name
+
+
+def both(make, s):
+    """What is made of a structure that knows nothing yet, by C and by torch."""
+    found = make(s.replace())
+    with no_library():
+        return found, make(s.replace())
+
+
+@given(s=acyclic | strategies.carrying_all(acyclic), initial=st.booleans())
+def test_levels_and_async_schedules(s, initial):
+    same(*both(gr.levels, s))
+    same(*both(lambda s: with_initial(gr.schedule(s)) if initial else gr.schedule(s), s))
+    same(*both(lambda s: gr.schedule(s.reverse()), s))
+    same(*both(lambda s: out_edges(with_initial(gr.schedule(s)) if initial else gr.schedule(s)), s))
+
+
+@given(s=anything | carrying)
+def test_sync_schedules_and_their_edges(s):
+    plan, expected = both(lambda s: gr.schedule(s, "sync", 2), s)
+    same(plan, expected)
+
+    def edges(s):
+        csr: CSR = round_csr(gr.schedule(s, "sync", 1))
+        return csr, csr.perm, csr.transposed, csr.transposed.perm
+
+    same(*both(edges, s))
+
+
+@given(s=anything | carrying, initial=st.booleans())
+def test_iterated_and_ordered_schedules(s, initial):
+    def iterated(s):
+        plan = gr.schedule(s, cycles="iterate", rounds=2)
+        return with_initial(plan) if initial else plan
+
+    same(*both(iterated, s))
+    same(*both(lambda s: out_edges(iterated(s)), s))
+    same(*both(lambda s: gr.schedule(s, order=gr.colouring, rounds=2), s))
+
+
+@given(s=anything)
+def test_default_slots(s):
+    same(*both(lambda s: gr.dag(s.edge_index, s.num_nodes), s))
+
+
+def test_kinds_slots_and_relations_of_many_bits():
+    torch.manual_seed(0)
+    edges = torch.randint(300, (2, 5000))
+    kind = torch.randint(-(2**62), 2**62, (7,))[torch.randint(7, (300,))]
+    s = gr.dag(
+        edges, 300, slot=torch.randint(2**31 - 1, (5000,)), kind=kind, relation=torch.randint(9, (5000,))
+    )
+    same(*both(lambda s: gr.schedule(s, "sync", 1), s))
+    s = gr.dag(edges.sort(0).values[:, edges[0] != edges[1]], 300, kind=kind)
+    same(*both(gr.schedule, s))
+
+
+def test_a_cycle_is_named_as_torch_names_it():
+    s = gr.dag([[0, 1, 2, 3, 4], [1, 2, 1, 4, 0]])
+    with pytest.raises(gr.CycleError) as found:
+        gr.schedule(s)
+    with no_library(), pytest.raises(gr.CycleError) as expected:
+        gr.schedule(s)
+    assert str(found.value) == str(expected.value)
+
+
+def test_edges_that_are_overwritten_with_nonsense_do_not_reach_beyond_the_memory():
+    s = gr.dag([[0, 1], [1, 2]])
+    s.edge_index[0, 0] = 7  # a structure is immutable, but its tensors are not
+    with pytest.raises((IndexError, RuntimeError)):
+        gr.schedule(s, "sync", 1)
+    assert native.longest_paths(*s.edge_index, 3) is None
+    assert native.default_slots(s.edge_index, 3) is None
+    assert native.transpose(*s.edge_index, 3) is None
+
+
+def test_numbers_that_are_not_contiguous():
+    pairs = torch.tensor([[0, 2], [1, 2], [2, 3]])
+    s = gr.dag(pairs.t(), 4)
+    same(*both(gr.schedule, s))
+
+
+def test_what_c_cannot_read_is_left_to_torch():
+    numbers = torch.tensor([0, 1])
+    assert native.longest_paths(numbers.int(), numbers.int(), 2) is None
+    assert native.order(numbers.to("meta"), None) is None
+    assert native.order(numbers, None).perm.tolist() == [0, 1]
