@@ -16,10 +16,9 @@ def order_of(level: Tensor, kind: Tensor | None) -> Sorted:
         level: `[N]`.
         kind: `[N]`, or None.
     """
-    return native.order(level, kind) or _order_of(level, kind)
-
-
-def _order_of(level: Tensor, kind: Tensor | None) -> Sorted:
+    found = native.order(level, kind)
+    if found is not None:
+        return found
     sizes = torch.bincount(level)
     bounds = torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
     if kind is None:
@@ -52,20 +51,9 @@ def sorted_edges(
         edge: `[E]`; None: 0, 1, 2, ….
         relation: `[E]`, or None.
     """
-    given = (bounds, num_nodes, position, source, target, slot, edge, relation)
-    return native.inboxes(*given) or _sorted_edges(*given)
-
-
-def _sorted_edges(
-    bounds: Tensor | None,
-    num_nodes: int,
-    position: Tensor | None,
-    source: Tensor,
-    target: Tensor,
-    slot: Tensor,
-    edge: Tensor | None,
-    relation: Tensor | None,
-) -> Inboxes:
+    found = native.inboxes(bounds, num_nodes, position, source, target, slot, edge, relation)
+    if found is not None:
+        return found
     if bounds is None:
         bounds = torch.tensor([0, num_nodes], device=source.device)
     if position is not None:

@@ -30,8 +30,8 @@ def no_library():
         yield
 
 
-def same(one, other, name=""):
-    """Whether two values are the same, whatever they consist of."""
+def assert_same(one, other, name=""):
+    """Two values are the same, whatever they consist of."""
     assert type(one) is type(other), name
     if isinstance(one, torch.Tensor):
         assert one.dtype == other.dtype, name
@@ -41,11 +41,11 @@ def same(one, other, name=""):
     elif dataclasses.is_dataclass(one):
         for field in dataclasses.fields(one):
             if field.name not in ("cache", "structure"):
-                same(getattr(one, field.name), getattr(other, field.name), field.name)
+                assert_same(getattr(one, field.name), getattr(other, field.name), field.name)
     elif isinstance(one, tuple):
         assert len(one) == len(other), name
         for a, b in zip(one, other, strict=True):
-            same(a, b, name)
+            assert_same(a, b, name)
     else:
         assert one == other, name
 
@@ -59,22 +59,22 @@ def both(make, s):
 
 @given(s=acyclic | strategies.carrying_all(acyclic), initial=st.booleans())
 def test_levels_and_async_schedules(s, initial):
-    same(*both(gr.levels, s))
-    same(*both(lambda s: with_initial(gr.schedule(s)) if initial else gr.schedule(s), s))
-    same(*both(lambda s: gr.schedule(s.reverse()), s))
-    same(*both(lambda s: out_edges(with_initial(gr.schedule(s)) if initial else gr.schedule(s)), s))
+    assert_same(*both(gr.levels, s))
+    assert_same(*both(lambda s: with_initial(gr.schedule(s)) if initial else gr.schedule(s), s))
+    assert_same(*both(lambda s: gr.schedule(s.reverse()), s))
+    assert_same(*both(lambda s: out_edges(with_initial(gr.schedule(s)) if initial else gr.schedule(s)), s))
 
 
 @given(s=anything | carrying)
 def test_sync_schedules_and_their_edges(s):
     plan, expected = both(lambda s: gr.schedule(s, "sync", 2), s)
-    same(plan, expected)
+    assert_same(plan, expected)
 
     def edges(s):
         csr: CSR = round_csr(gr.schedule(s, "sync", 1))
         return csr, csr.perm, csr.transposed, csr.transposed.perm
 
-    same(*both(edges, s))
+    assert_same(*both(edges, s))
 
 
 @given(s=anything | carrying, initial=st.booleans())
@@ -83,14 +83,14 @@ def test_iterated_and_ordered_schedules(s, initial):
         plan = gr.schedule(s, cycles="iterate", rounds=2)
         return with_initial(plan) if initial else plan
 
-    same(*both(iterated, s))
-    same(*both(lambda s: out_edges(iterated(s)), s))
-    same(*both(lambda s: gr.schedule(s, order=gr.colouring, rounds=2), s))
+    assert_same(*both(iterated, s))
+    assert_same(*both(lambda s: out_edges(iterated(s)), s))
+    assert_same(*both(lambda s: gr.schedule(s, order=gr.colouring, rounds=2), s))
 
 
 @given(s=anything)
 def test_default_slots(s):
-    same(*both(lambda s: gr.dag(s.edge_index, s.num_nodes), s))
+    assert_same(*both(lambda s: gr.dag(s.edge_index, s.num_nodes), s))
 
 
 def test_kinds_slots_and_relations_of_many_bits():
@@ -100,9 +100,9 @@ def test_kinds_slots_and_relations_of_many_bits():
     s = gr.dag(
         edges, 300, slot=torch.randint(2**31 - 1, (5000,)), kind=kind, relation=torch.randint(9, (5000,))
     )
-    same(*both(lambda s: gr.schedule(s, "sync", 1), s))
+    assert_same(*both(lambda s: gr.schedule(s, "sync", 1), s))
     s = gr.dag(edges.sort(0).values[:, edges[0] != edges[1]], 300, kind=kind)
-    same(*both(gr.schedule, s))
+    assert_same(*both(gr.schedule, s))
 
 
 def test_a_cycle_is_named_as_torch_names_it():
@@ -127,7 +127,7 @@ def test_edges_that_are_overwritten_with_nonsense_do_not_reach_beyond_the_memory
 def test_numbers_that_are_not_contiguous():
     pairs = torch.tensor([[0, 2], [1, 2], [2, 3]])
     s = gr.dag(pairs.t(), 4)
-    same(*both(gr.schedule, s))
+    assert_same(*both(gr.schedule, s))
 
 
 def test_what_c_cannot_read_is_left_to_torch():
