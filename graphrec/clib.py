@@ -15,7 +15,7 @@ from pathlib import Path
 import torch  # noqa: F401  (first: the library shares the C++ and thread runtimes that torch brings)
 
 # Of the interface, as `graphrec_version` of csrc/version.cpp returns it; both are raised together.
-VERSION = 1
+VERSION = 2
 FILE = Path(__file__).with_name("_native.so")
 
 

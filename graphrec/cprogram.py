@@ -100,7 +100,9 @@ INSTRUCTION = np.dtype(
         ]
     ]
 )
-BUFFER = np.dtype([("base", "u8"), ("stride", "i8"), ("round", "i8"), ("place", "i4"), ("width", "i4")])
+BUFFER = np.dtype(
+    [("base", "u8"), ("stride", "i8"), ("round", "i8"), ("place", "i4"), ("width", "i4"), ("order", "u8")]
+)
 WEIGHT = np.dtype([("w", "u8"), ("row", "i8"), ("column", "i8"), ("k", "i4"), ("n", "i4")])
 PROGRAM = np.dtype([("instructions", "u8"), ("operations", "u8"), ("count", "i8")])
 WEIGHT_GRADIENT = np.dtype(

@@ -51,6 +51,17 @@ class Checker {
       if (needs && !buffer.base) return fails("buffer %lld has no memory", (long long)b);
       if (buffer.place == GLOBAL && buffer.stride != 0 && buffer.stride < buffer.width)
         return fails("buffer %lld has rows that overlap", (long long)b);
+      if (!buffer.order) continue;
+      if (buffer.place != GLOBAL) return fails("buffer %lld has an order, but is not GLOBAL", (long long)b);
+      std::vector<bool> seen(e_.rows[b]);
+      for (int64_t r = 0; r < s_.rows; r++) {
+        const int32_t at = buffer.order[r];
+        if (at < 0 || (at >= e_.rows[b] && buffer.stride != 0))
+          return fails("buffer %lld has no row %d for row %lld", (long long)b, at, (long long)r);
+        if (buffer.stride == 0) continue;
+        if (seen[at]) return fails("buffer %lld has row %d twice in its order", (long long)b, at);
+        seen[at] = true;
+      }
     }
     for (int64_t w = 0; w < e_.num_weights; w++) {
       const Weight& weight = e_.weights[w];
@@ -206,6 +217,7 @@ class Checker {
     if (o.index < 0 || (o.index > 0 && (o.index >= s_.num_indices || (!s_.indices[o.index] && own_rows > 0))))
       return fails("index %d", o.index);
     if (buffer.place == SUM) return o.index == 0 || fails("buffer %d is a sum, read by an index", o.buffer);
+    if (buffer.order) return (o.index == 0 && kind == NODES) || fails("buffer %d has an order of nodes", o.buffer);
     return each_row(program, kind, [&](int64_t row, int64_t node) {
       int64_t r = o.index ? s_.indices[o.index][row] : row;
       if (split) r = r < 0 ? r : r / o.split;

@@ -39,7 +39,7 @@ template <class T> class Sweep {
       : context_{structure, buffers, num_buffers, programs, num_programs}, s_(structure), reverse_(reverse) {}
 
   Status run(Workspace<T>& workspace, const Weight* weights, int64_t num_weights, int threads) {
-    if (!lay_out(num_weights)) return STATUS_BAD_PROGRAM;
+    if (!lay_out(weights, num_weights)) return STATUS_BAD_PROGRAM;
     estimate(weights);
     threads = threads_worth(std::max(threads, 1));
     const int64_t sums = s_.parts > 1 ? std::min(s_.parts, MOST_SUMS) : threads;
@@ -66,7 +66,7 @@ template <class T> class Sweep {
 
  private:
   // Where tiles' buffers and sums lie, how many registers there are; false where a program is not one.
-  bool lay_out(int64_t num_weights) {
+  bool lay_out(const Weight* weights, int64_t num_weights) {
     Context<T>& c = context_;
     c.lays.resize(c.num_buffers);
     for (int64_t b = 0; b < c.num_buffers; b++) {
@@ -84,15 +84,24 @@ template <class T> class Sweep {
     if (edge_bytes) c.most_edges = std::max(TILE, std::min<int64_t>(c.most_edges, EDGE_SCRATCH / edge_bytes));
     for (int64_t p = 0; p < c.num_programs; p++)
       for (int64_t q = 0; q < c.programs[p].count; q++)
-        if (!lay_out(c.programs[p].instructions[q], c.programs[p].operations, num_weights)) return false;
+        if (!lay_out(c.programs[p].instructions[q], c.programs[p].operations, weights, num_weights)) return false;
     return true;
   }
 
-  bool lay_out(const Instruction& i, const MicroOp* operations, int64_t num_weights) {
+  bool lay_out(const Instruction& i, const MicroOp* operations, const Weight* weights, int64_t num_weights) {
     const auto is_buffer = [&](int64_t b) { return b >= 0 && b < context_.num_buffers; };
+    const auto is_ordered = [&](int64_t b) { return b >= 0 && context_.buffers[b].order; };
     if (i.rows < NODES || i.rows > OUT_EDGES) return false;
-    if (i.kind == PRODUCT)
-      return i.weight >= 0 && i.weight < num_weights && is_buffer(i.a) && is_buffer(i.c) && (i.i < 0 || is_buffer(i.i));
+    if (i.kind == PRODUCT) {
+      if (i.weight < 0 || i.weight >= num_weights) return false;
+      if (!is_buffer(i.a) || !is_buffer(i.c) || (i.i >= 0 && !is_buffer(i.i))) return false;
+      const bool ordered[3] = {is_ordered(i.a), is_ordered(i.c), is_ordered(i.i)};
+      if (!ordered[0] && !ordered[1] && !ordered[2]) return true;
+      const int64_t k = context_.padded(weights[i.weight].k), n = context_.padded(weights[i.weight].n);
+      const int64_t numbers = ordered[0] * k + (ordered[1] + ordered[2]) * n;
+      context_.ordered_numbers = std::max(context_.ordered_numbers, numbers);
+      return i.rows == NODES;
+    }
     if (i.kind != CHAIN || i.width < 0 || i.first < 0 || i.last < i.first) return false;
     context_.longest_chain = std::max<int64_t>(context_.longest_chain, i.last - i.first);
     context_.longest_register = std::max(context_.longest_register, context_.padded(i.width));
@@ -103,6 +112,7 @@ template <class T> class Sweep {
         if (o->buffer == NO_OPERAND) continue;
         if (o->index < 0 || (o->index > 0 && o->index >= s_.num_indices)) return false;
         if (o->buffer >= 0 && !is_buffer(o->buffer)) return false;
+        if (is_ordered(o->buffer) && (o->index || i.rows != NODES)) return false;
         if (o->buffer < 0) context_.registers = std::max<int64_t>(context_.registers, -(int64_t)o->buffer);
       }
     }

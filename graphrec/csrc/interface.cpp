@@ -40,7 +40,7 @@ GRAPHREC_EXPORT int graphrec_weight_gradients(int is_double, const Structure* st
                                               int threads) {
   for (int64_t g = 0; g < count; g++)
     for (const int32_t b : {gradients[g].a, gradients[g].b})
-      if (b < 0 || b >= num_buffers) return STATUS_BAD_PROGRAM;
+      if (b < 0 || b >= num_buffers || (buffers[b].order && gradients[g].rows != NODES)) return STATUS_BAD_PROGRAM;
   const auto add = is_double ? graphrec::weight_gradients<double> : graphrec::weight_gradients<float>;
   return guarded([&] { return add(*structure, buffers, gradients, count, threads); });
 }

@@ -1,13 +1,14 @@
 #include "tile.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace graphrec {
 
 template <class T> bool Scratch<T>::reserve(const Context<T>& context) {
   if (steps.size() < (size_t)context.longest_chain) steps.resize(context.longest_chain);
   edge_room = context.edge_numbers ? (int64_t)(edges.bytes() / sizeof(T)) / context.edge_numbers : 0;
-  return nodes.reserve<T>(context.node_numbers * TILE) &&
+  return nodes.reserve<T>(context.node_numbers * TILE) && ordered.reserve<T>(context.ordered_numbers * TILE) &&
          registers.reserve<T>(context.registers * context.longest_register);
 }
 
@@ -42,18 +43,38 @@ template <class T> struct Tile {
   }
 
   void product(const Instruction& step) const {
-    const int64_t first = ranges.first[step.rows];
-    const auto at = [&](int32_t number, int32_t column, int64_t* stride) {
+    const int64_t first = ranges.first[step.rows], count = ranges.count[step.rows];
+    T* free = scratch.ordered.template as<T>();
+    // Rows that lie in the caller's order are brought together.
+    const auto at = [&](int32_t number, int32_t column, int64_t columns, bool reads, int64_t* stride) {
       const Place p = place(number);
-      *stride = p.stride;
-      return p.base + (first - p.origin) * p.stride + column;
+      if (!context.buffers[number].order) {
+        *stride = p.stride;
+        return p.base + (first - p.origin) * p.stride + column;
+      }
+      T* here = free;
+      *stride = context.padded(columns);
+      free += count * *stride;
+      if (reads) move(context.buffers[number], column, columns, here, *stride, false);
+      return here;
     };
     const auto& weight = context.weights[step.weight];
-    Product<T> p = {ranges.count[step.rows], weight.k, weight.n, nullptr, 0, weight.numbers, nullptr, 0, nullptr, 0};
-    p.a = at(step.a, step.a_column, &p.a_stride);
-    p.c = at(step.c, step.c_column, &p.c_stride);
-    if (step.i >= 0) p.i = at(step.i, step.i_column, &p.i_stride);
+    Product<T> p = {count, weight.k, weight.n, nullptr, 0, weight.numbers, nullptr, 0, nullptr, 0};
+    p.a = at(step.a, step.a_column, weight.k, true, &p.a_stride);
+    p.c = at(step.c, step.c_column, weight.n, false, &p.c_stride);
+    if (step.i >= 0) p.i = at(step.i, step.i_column, weight.n, true, &p.i_stride);
     context.kernels.product(p);
+    if (context.buffers[step.c].order) move(context.buffers[step.c], step.c_column, weight.n, p.c, p.c_stride, true);
+  }
+
+  // Copies columns of this tile's rows of nodes to or from where they lie in the caller's order.
+  void move(const Buffer& buffer, int64_t column, int64_t columns, T* here, int64_t stride, bool back) const {
+    const int32_t* order = buffer.order + ranges.first[NODES];
+    T* base = static_cast<T*>(buffer.base) + round * buffer.round + column;
+    for (int64_t i = 0; i < ranges.count[NODES]; i++, here += stride) {
+      T* there = base + order[i] * buffer.stride;
+      std::memcpy(back ? there : here, back ? here : there, columns * sizeof(T));
+    }
   }
 
   // `columns`: what the operation reads or writes of each row; `row`: the length of a register's rows.
@@ -65,6 +86,8 @@ template <class T> struct Tile {
       return {base, nullptr, 0, row, 0, 0};
     }
     const Place p = place(operand.buffer);
+    if (const int32_t* order = context.buffers[operand.buffer].order)
+      return {p.base + operand.column, order + ranges.first[kind], 0, p.stride, 0, 0};
     if (operand.index == 0) {
       *moves = p.stride;
       return {p.base + (ranges.first[kind] - p.origin) * p.stride + operand.column, nullptr, 0, p.stride, 0, 0};

@@ -144,14 +144,22 @@ template <class T> class Gradients {
       for (const Range& r : ranges)
         for (int64_t k = r.first; k < r.last;) {
           const int64_t now = std::min(DEPTH - packed, r.last - k);
-          kernels_.pack_left(a_base + k * a.stride, a.stride, (int)now, (int)m, (int)packed, DEPTH, left);
-          kernels_.pack_right(b_base + k * b.stride, b.stride, (int)now, (int)n, (int)packed, DEPTH, right);
+          pack_rows(kernels_.pack_left, a, a_base, k, now, m, packed, left);
+          pack_rows(kernels_.pack_right, b, b_base, k, now, n, packed, right);
           packed += now;
           k += now;
           if (packed == DEPTH) multiply();
         }
     }
     multiply();
+  }
+
+  // Rows k to k + count - 1 of a buffer, wherever they lie, as rows `at` and following of a packed block.
+  void pack_rows(void (*pack)(const T*, int64_t, int, int, int, int, T*), const Buffer& buffer, const T* base,
+                 int64_t k, int64_t count, int64_t width, int64_t at, T* to) const {
+    if (!buffer.order) return pack(base + k * buffer.stride, buffer.stride, (int)count, (int)width, (int)at, DEPTH, to);
+    for (int64_t i = 0; i < count; i++)
+      pack(base + buffer.order[k + i] * buffer.stride, 0, 1, (int)width, (int)(at + i), DEPTH, to);
   }
 
   const Structure& s_;

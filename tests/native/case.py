@@ -106,10 +106,35 @@ def register(number: int) -> tuple:
     return (-1 - number, 0, 0, 0)
 
 
-class Call:
-    """A case as the library takes it: structs, on copies of the numbers, which stay alive with this object."""
+def row_by_row(case: Case) -> list[int]:
+    """The buffers with a row for each node, which only the node itself reads and writes."""
+    found = {
+        number
+        for number, b in enumerate(case.buffers)
+        if b.place == GLOBAL and b.later is None and b.numbers.shape[1] == case.structure.rows > 1
+    }
+    found -= {b.later for b in case.buffers}
+    for instructions, operations in case.programs:
+        for kind, rows, _, first, last, a, _, _, c, _, i, *_ in instructions:
+            if kind == cp.PRODUCT and rows != NODES:
+                found -= {a, c, i}
+            for _, _, _, *operands in operations[first:last] if kind == cp.CHAIN else ():
+                found -= {buffer for buffer, _, index, _ in operands if index or rows != NODES}
+    for rows, _, a, _, _, b, *_ in case.gradients:
+        if rows != NODES:
+            found -= {a, b}
+    return sorted(found)
 
-    def __init__(self, case: Case):
+
+class Call:
+    """A case as the library takes it: structs, on copies of the numbers, which stay alive with this object.
+
+    Args:
+        case: what is called.
+        shuffled: lay out the rows of what is read row by row in an order of its own, as if it were the caller's.
+    """
+
+    def __init__(self, case: Case, shuffled: bool = False):
         self.case = case
         self.is_double = int(case.dtype == np.float64)
         self.numbers = copies(case.buffers)
@@ -125,6 +150,11 @@ class Call:
                 rounds, rows, stride = numbers.shape
                 row["stride"] = stride if rows > 1 else 0
                 row["round"] = rows * stride if rounds > 1 or b.later is not None else 0
+        self.order = np.random.default_rng(0).permutation(case.structure.rows).astype(np.int32)
+        self.shuffled = row_by_row(case) if shuffled else []
+        for number in self.shuffled:
+            self.numbers[number][:, self.order] = self.numbers[number].copy()
+            self.buffers[number]["order"] = self.order.ctypes.data
         self.rows = np.array([b.numbers.shape[1] if b.place == GLOBAL else 0 for b in case.buffers], np.int64)
         self.weights = np.zeros(len(case.weights), cp.WEIGHT)
         for row, w in zip(self.weights, case.weights, strict=True):
@@ -192,8 +222,8 @@ class Call:
     def results(self) -> list[np.ndarray]:
         """What the call may have changed, `width` columns of it."""
         found = [
-            n[..., : b.width]
-            for b, n in zip(self.case.buffers, self.numbers, strict=True)
+            (n[:, self.order] if number in self.shuffled else n)[..., : b.width]
+            for number, (b, n) in enumerate(zip(self.case.buffers, self.numbers, strict=True))
             if b.place in (GLOBAL, SUM)
         ]
         return found + self.totals

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.native.case import Call
+from graphrec.cprogram import GLOBAL, IN_EDGES, NODES, Op
+from tests.native.case import Call, Case, Structure, chain, micro, product
 from tests.native.interpreter import Interpreter
 from tests.native.random_sweeps import RandomSweep, random_dags, random_rounds
 from tests.tolerances import assert_close
 
 SEEDS = range(3)
+BAD_PROGRAM = 2
 
 
 def structure_of(family: str, seed: int):
@@ -41,13 +43,48 @@ def test_sweep_and_gradients(library, family, reverse, dtype):
         expected = Interpreter(case)
         expected.sweep(reverse)
         expected.weight_gradients()
-        for threads in (1, 2, 3):
-            call = Call(case)
+        for threads, shuffled in ((1, False), (2, False), (3, False), (1, True), (2, True)):
+            call = Call(case, shuffled)
             assert call.check(library) == ""
             assert call.sweep(library, reverse, threads) == 0
             assert call.weight_gradients(library, threads) == 0
             for q, (one, other) in enumerate(zip(call.results(), expected.results(), strict=True)):
-                what = f"seed {seed}, {threads} threads, result {q}"
+                what = f"seed {seed}, {threads} threads, result {q}, shuffled: {call.shuffled}"
                 size = max(1.0, np.abs(other).max(initial=0))  # of sums over rows, whose terms cancel
                 one, other = (one / size).astype(dtype), (other / size).astype(dtype)
                 assert_close(torch.from_numpy(one), torch.from_numpy(other), what)
+
+
+def test_a_product_between_rows_in_the_callers_order(library):
+    """Of more rows than a tile has; into columns beside others, which stay as they are."""
+    rows, random = 101, np.random.default_rng(0)
+    case = Case(np.float64, Structure(rows, np.zeros((2, 0), int), [0], [rows], [0], [0], [0, 1]))
+    for width in (5, 9, 7):
+        case.add(GLOBAL, width, random.standard_normal((1, rows, width)))
+    case.weights.append(random.standard_normal((4, 7)))
+    case.programs.append(([product(NODES, 0, 1, 0, 1, 2, 2, 0)], []))
+    call = Call(case, shuffled=True)
+    assert call.shuffled == [0, 1, 2]
+    assert call.check(library) == ""
+    assert call.sweep(library) == 0
+    a, c, i = (b.numbers[0] for b in case.buffers)
+    c = c.copy()
+    c[:, 2:] = a[:, 1:] @ case.weights[0] + i
+    assert_close(torch.from_numpy(call.results()[1][0]), torch.from_numpy(c))
+
+
+def test_an_order_is_for_rows_of_nodes_alone(library):
+    """A buffer of nodes that edges read by an index is refused by the call, and by the check, which says why."""
+    edges = np.array([[0, 1], [1, 2]])
+    case = Case(np.float64, Structure(3, edges, [0, 1, 2], [1, 2, 3], [0] * 3, [0, 1, 2], [0, 3]))
+    case.add(GLOBAL, 1, np.zeros((1, 3, 1)))
+    case.add(GLOBAL, 1, np.zeros((1, 2, 1)))
+    case.index(np.array([0, 1]))
+    case.programs.append(([chain(IN_EDGES, 1, 0, 1)], [micro(Op.COPY, (1, 0, 0, 0), (0, 0, 1, 0))]))
+    call = Call(case)
+    assert call.check(library) == ""
+    call.buffers[0]["order"] = call.order.ctypes.data
+    assert "an order of nodes" in call.check(library)
+    assert call.sweep(library) == BAD_PROGRAM
+    call.order[:] = 1
+    assert "row 1 twice in its order" in call.check(library)

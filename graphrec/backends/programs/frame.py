@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ...cprogram import BUFFER, GLOBAL, PROGRAM, SUM, WEIGHT, WEIGHT_GRADIENT
-from ...program.symbols import EDGE
+from ...program.symbols import EDGE, NODE
+from .lifetimes import places
 from .lower import Lowered, NativeProgram
 from .native_layout import Layout, StructOf
 from .placement import Spec
@@ -27,12 +28,14 @@ class Area(NamedTuple):
         offset: in numbers.
         rows, width: of one round.
         slots: how many rounds.
+        stride: from row to row; more than the width where others have the columns beside it.
     """
 
     offset: int
     rows: int
     width: int
     slots: int
+    stride: int
 
 
 class Workspace:
@@ -46,8 +49,13 @@ class Workspace:
     def area(self, name: Any, rows: int, width: int, slots: int = 1) -> Area:
         """The area of this name."""
         if name not in self.areas:
-            self.areas[name] = Area(self.size, rows, width, slots)
+            self.areas[name] = Area(self.size, rows, width, slots, width)
             self.size += -(-rows * width * slots // 16) * 16
+        return self.areas[name]
+
+    def part(self, name: Any, of: Area, column: int, width: int) -> Area:
+        """Some columns of an area, under a name of their own."""
+        self.areas[name] = Area(of.offset + column, of.rows, width, of.slots, of.stride)
         return self.areas[name]
 
     def clear(self, area: Area, slot: int) -> None:
@@ -93,6 +101,7 @@ class Frame:
         forward, reverse: the workspaces of the two directions; the first one lives until the second one is done.
         constants: numbers of the structure.
         sums: how many numbers the sums of gradients are, for each kind of rows, and where each begins.
+        ordered: the names of what programs read and write in the caller's order.
     """
 
     def __init__(
@@ -106,6 +115,15 @@ class Frame:
         self.lowered: dict[str, Lowered] = {"nodes": native.nodes, "boundary": native.boundary}
         if native.project is not None:
             self.lowered["project"] = native.project
+        self.shared: dict[Any, tuple[Workspace, Area]] = {}
+        if not self.program.is_sync:
+            self._share()
+        self._order = None if order.nodes is None else order.nodes.to(torch.int32).contiguous()
+        self.ordered = {
+            native.buffers.specs[number].name
+            for number in ([] if self._order is None else native.row_by_row)
+            if _is_of_caller(native.buffers.specs[number])
+        }
         self.sizes = {key: self._place_sums(lowered) for key, lowered in self.lowered.items()}
         self.tables = {key: self._table(key) for key in self.lowered}
         self.structs: dict[str, StructOf] = {
@@ -123,6 +141,20 @@ class Frame:
         self.captured_of_weight = np.array([block[0] for block in blocks], np.int64)
         for number, (_, offset, down, across, k, n) in enumerate(blocks):
             self.weights[number] = (offset * item, down, across, k, n)
+
+    def _share(self) -> None:
+        """Give memory that is not in use at the same time one place."""
+        native, layout = self.native, self.layout
+        has_boundary = layout.num_boundary > 0
+        if has_boundary not in native.places:
+            native.places[has_boundary] = places(native, has_boundary)
+        found, spaces = native.places[has_boundary], []
+        for number, plane in enumerate(found.planes):
+            space = self.forward if plane.is_forward else self.reverse
+            spaces.append((space, space.area(("plane", number), self.rows(plane.rows), plane.width)))
+        for number, (plane, column) in found.of.items():
+            spec, (space, area) = native.buffers.specs[number], spaces[plane]
+            self.shared[spec.name] = space, space.part(spec.name, area, column, spec.width)
 
     def _place_sums(self, lowered: Lowered) -> int:
         size = 0
@@ -155,9 +187,9 @@ class Frame:
             index = [self.gradients[job.captured][0] + job.columns for job in lowered.sum_jobs]
             self.sum_index[key] = torch.from_numpy(np.concatenate(index) if index else np.zeros(0, np.int64))
 
-    def rows(self, spec: Spec) -> int:
+    def rows(self, kind: str | None) -> int:
         """How many rows of a kind there are."""
-        return self.layout.num_edges if spec.rows == EDGE else self.layout.num_nodes
+        return self.layout.num_edges if kind == EDGE else self.layout.num_nodes
 
     def _table(self, key: str) -> Table:
         specs, item = self.native.buffers.specs, self.item
@@ -179,9 +211,12 @@ class Frame:
                 found = self._lies(key, spec)
                 if found is None:
                     given.append((number, spec.name))
+                    if spec.name in self.ordered and self._order is not None:
+                        row["order"] = self._order.data_ptr()
                     continue
                 space, area, shift, is_per_round = found
-                row["base"] = (area.offset + shift * area.width) * item
+                row["stride"] = area.stride
+                row["base"] = (area.offset + shift * area.stride) * item
                 row["round"] = area.rows * area.width if is_per_round and key == "nodes" else 0
                 (forward if space is self.forward else reverse)[number] = True
         return Table(rows, forward, reverse, given, np.array(sums, np.int64), np.array(offsets, np.uint64))
@@ -191,6 +226,8 @@ class Frame:
         name, is_sync, layout = spec.name, self.program.is_sync, self.layout
         if isinstance(name, tuple) and name[0] == "captured":
             return None
+        if name in self.shared:
+            return *self.shared[name], 0, False
         if isinstance(name, tuple) and name[0] in ("keep", "beside", "next"):
             own = name[1:] if name[0] == "next" else name
             of_round = is_sync and own[1] not in ("project", "boundary")
@@ -211,12 +248,12 @@ class Frame:
         assert plain.startswith(_SLOTTED)
         if is_sync:
             is_new = plain not in space.areas
-            area = space.area(plain, self.rows(spec), spec.width, self.rounds + 1)
+            area = space.area(plain, self.rows(spec.rows), spec.width, self.rounds + 1)
             if is_new and space is self.reverse:  # nothing comes back from beyond the last round
                 space.clear(area, self.rounds)
             return space, area, 0 if is_before or key == "boundary" else area.rows, True
         if plain.startswith("edge."):
-            return space, space.area(plain, self.rows(spec), spec.width), 0, False
+            return space, space.area(plain, self.rows(spec.rows), spec.width), 0, False
         area = space.area(plain, layout.num_boundary + layout.num_nodes, spec.width)
         return space, area, 0 if key == "boundary" else layout.num_boundary, False
 
@@ -224,7 +261,7 @@ class Frame:
         space = self.forward
         is_new = name not in space.areas
         is_read_next = self.native.buffers.find(("next", *name)) is not None
-        rows = self.layout.num_boundary if name[1] == "boundary" else self.rows(spec)
+        rows = self.layout.num_boundary if name[1] == "boundary" else self.rows(spec.rows)
         slots = (self.rounds if of_round else 1) + is_read_next
         area = space.area(name, rows, spec.width, slots)
         if is_new and is_read_next:
@@ -234,6 +271,12 @@ class Frame:
     def view(self, block: Tensor, space: Workspace, name: str, dtype: torch.dtype) -> Tensor:
         """`[slots * rows, width]`: the rows of an area of a workspace."""
         area = space.areas[name]
-        count = area.slots * area.rows * area.width
-        flat = block[area.offset * self.item : (area.offset + count) * self.item].view(dtype)
-        return flat.view(area.slots * area.rows, area.width)
+        first = area.offset * self.item
+        count = area.slots * area.rows
+        flat = block[first : first + max(0, ((count - 1) * area.stride + area.width)) * self.item].view(dtype)
+        return flat.as_strided((count, area.width), (area.stride, 1))
+
+
+def _is_of_caller(spec: Spec) -> bool:
+    name = spec.name
+    return spec.rows == NODE and isinstance(name, str) and (name in ("x", "d.x") or name.startswith("grad."))

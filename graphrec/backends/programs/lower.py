@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from ...cprogram import IN_EDGES, NODES
+from ...cprogram import IN_EDGES, NODES, PRODUCT
 from ...program.compile import CellProgram, Part
 from ...program.recording import Sort
 from ...program.symbols import EDGE
@@ -78,6 +78,8 @@ class NativeProgram:
         nodes, boundary, project: the code.
         buffers, indices: what they read and write.
         weights: the blocks of captured tensors that products read.
+        row_by_row: the buffers whose rows are those of nodes, and are read or written each by its own node alone.
+        places: which memory takes the place of which, without and with rows whose state is given; see `lifetimes`.
     """
 
     program: CellProgram
@@ -87,6 +89,8 @@ class NativeProgram:
     buffers: Buffers
     indices: Indices
     weights: Weights
+    row_by_row: set[int]
+    places: dict[bool, Any] = field(default_factory=dict)
 
 
 def lower(program: CellProgram) -> NativeProgram:
@@ -112,7 +116,25 @@ def lower(program: CellProgram) -> NativeProgram:
     nodes = lowered(dict(program.parts))
     boundary = lowered({"boundary": program.boundary})
     project = None if program.project is None else lowered({"project": program.project})
-    return NativeProgram(program, nodes, boundary, project, buffers, indices, weights)
+    row_by_row = _row_by_row(nodes, *([] if project is None else [project]), count=len(buffers.specs))
+    return NativeProgram(program, nodes, boundary, project, buffers, indices, weights, row_by_row)
+
+
+def _row_by_row(*programs: Lowered, count: int) -> set[int]:
+    found = set(range(count))
+    for lowered in programs:
+        for instructions, operations in (*lowered.forward, *lowered.reverse):
+            for instruction in instructions:
+                chain = operations[instruction["first"] : instruction["last"]]
+                for operand in (chain[name] for name in "abcd"):
+                    others = operand if instruction["rows"] != NODES else operand[operand["index"] != 0]
+                    found.difference_update(others["buffer"].tolist())
+                if instruction["kind"] == PRODUCT and instruction["rows"] != NODES:
+                    found.difference_update(int(instruction[name]) for name in "aci")
+        for job in lowered.weight_jobs:
+            if job.rows != NODES:
+                found.difference_update((job.a, job.g))
+    return found
 
 
 def _weight_jobs(placement: Placement, number: int) -> list[WeightJob]:

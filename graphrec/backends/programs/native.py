@@ -37,7 +37,8 @@ class NativeExecution:
 
     Args:
         frame: the program on a layout.
-        inputs: x, the initial state, what edges carry: by name, two-dimensional, by the layout's rows and edges.
+        inputs: x in the caller's order; the initial state, what edges carry: by the layout's rows and edges. By name,
+            two-dimensional.
         captured: the captured tensors, flat.
         threads: how many at most.
     """
@@ -48,7 +49,8 @@ class NativeExecution:
         self._inputs = {
             name: rows.contiguous() for name, rows in inputs.items() if not name.startswith("boundary.")
         }
-        self._forward = self._take(frame.forward)
+        self._inputs["x"] = self._entered("x", self._inputs["x"])
+        self._forward: Tensor | None = self._take(frame.forward)
         self._weights = frame.weights.copy()
         if len(captured):
             addresses = np.array([tensor.data_ptr() for tensor in captured], np.uint64)
@@ -56,8 +58,14 @@ class NativeExecution:
         self._unread = self.like.new_empty(max([0, *frame.sizes.values()]))
 
     def __del__(self) -> None:
-        if hasattr(self, "_forward"):
-            give(self._forward)
+        block = getattr(self, "_forward", None)
+        if block is not None:
+            give(block)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether its memory has served a reverse after which none was to come."""
+        return self._forward is None
 
     def _take(self, space: Workspace) -> Tensor:
         block, item = take(space.size * self.frame.item), self.frame.item
@@ -65,42 +73,76 @@ class NativeExecution:
             block[start * item : stop * item] = 0
         return block
 
+    def _for_reverse(self) -> Tensor:
+        """The memory of the forward sweep, for a reverse that writes into it: a copy, where there may be another."""
+        found = self._forward
+        if found is None:
+            raise RuntimeError(
+                "a run is differentiated again, but its graph was not kept: say retain_graph=True."
+            )
+        if not self.frame.shared:
+            return found
+        if not is_graph_kept():
+            self._forward = None
+            return found
+        copy = take(found.numel())[: found.numel()]
+        return copy.copy_(found)
+
+    def _entered(self, name: str, rows: Tensor) -> Tensor:
+        """The caller's rows, in the order in which programs read them."""
+        if _is_one_row(rows):
+            return rows
+        return (rows if name in self.frame.ordered else self.frame.order.enter(rows)).contiguous()
+
     # -------------------------------------------------------------------------------------------- runs
 
     def forward(self, initial: dict[str, Tensor]) -> dict[str, Tensor]:
         """The memory `state.*` of all nodes, from that of the boundary rows; it is this execution's own."""
-        frame = self.frame
+        frame, block = self.frame, self._forward
+        assert block is not None
         dtype, count = self.like.dtype, frame.layout.num_nodes
         for name, rows in initial.items():
             if name in frame.forward.areas:
-                frame.view(self._forward, frame.forward, name, dtype)[: len(rows)] = rows
+                frame.view(block, frame.forward, name, dtype)[: len(rows)] = rows
         for key in ("project", "boundary", "nodes"):
             if key in frame.lowered:
-                self._sweep(key, False, {})
+                self._sweep(key, False, {}, block)
         found = {}
         for name in frame.forward.areas:
             if isinstance(name, str) and name.startswith("state."):
-                rows = frame.view(self._forward, frame.forward, name, dtype)
+                rows = frame.view(block, frame.forward, name, dtype)
                 found[name] = rows[len(rows) - count :]
         return found
 
     def backward(self, grads: dict[str, Tensor], initial: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The memory `d.*`, and the gradients of captured tensors, `captured.0`, …, from those of the state."""
+        """The memory `d.*`, and the gradients of captured tensors, `captured.0`, …, from those of the state.
+
+        The caller's order is that of what comes of the state, and of `d.x`.
+
+        Raises:
+            RuntimeError: after a reverse of a graph that was not kept.
+        """
         frame, dtype = self.frame, self.like.dtype
-        block = self._take(frame.reverse)
+        forward, block = self._for_reverse(), self._take(frame.reverse)
         given: dict[Any, Tensor] = {}
         for name, rows in grads.items():
             if not frame.program.is_sync:
-                given[f"grad.{name}"] = rows.contiguous()
+                given[f"grad.{name}"] = self._entered(f"grad.{name}", rows)
             elif f"back.{name}" in frame.reverse.areas:
-                frame.view(block, frame.reverse, f"back.{name}", dtype)[-len(rows) :] = rows
+                frame.view(block, frame.reverse, f"back.{name}", dtype)[-len(rows) :] = frame.order.enter(
+                    rows
+                )
         found = self._results()
         gradients = self.like.new_zeros(frame.gradient_size)
         given.update(found)
         for key in ("nodes", "boundary", "project"):
             if key in frame.lowered:
-                self._undo(key, block, given, gradients)
+                self._undo(key, given, gradients, forward, block)
         give(block)
+        if forward is not self._forward:
+            give(forward)
+        if "d.x" in found and "d.x" not in frame.ordered:
+            found["d.x"] = frame.order.leave(found["d.x"])
         for number, (first, width) in frame.gradients.items():
             found[f"captured.{number}"] = gradients[first : first + width]
         return found
@@ -113,7 +155,7 @@ class NativeExecution:
             name = spec.name
             if isinstance(name, str) and name.startswith("d."):
                 is_added_to = name == "d.projected" or (frame.program.is_sync and name.startswith("d.edge"))
-                rows = frame.layout.num_boundary if name.startswith("d.initial.") else frame.rows(spec)
+                rows = frame.layout.num_boundary if name.startswith("d.initial.") else frame.rows(spec.rows)
                 new = self.like.new_zeros if is_added_to else self.like.new_empty
                 found[name] = new(rows, spec.width)
         return found
@@ -123,7 +165,8 @@ class NativeExecution:
         key: str,
         is_reverse: bool,
         given: dict[Any, Tensor],
-        block: Tensor | None = None,
+        forward: Tensor,
+        reverse: Tensor | None = None,
         sums: Tensor | None = None,
     ) -> np.ndarray | None:
         frame = self.frame
@@ -133,9 +176,9 @@ class NativeExecution:
         template = frame.tables[key]
         table = template.rows.copy()
         base = table["base"]
-        base[template.forward] += np.uint64(self._forward.data_ptr())
-        if block is not None:
-            base[template.reverse] += np.uint64(block.data_ptr())
+        base[template.forward] += np.uint64(forward.data_ptr())
+        if reverse is not None:
+            base[template.reverse] += np.uint64(reverse.data_ptr())
         if len(template.sums):
             base[template.sums] = (self._unread if sums is None else sums).data_ptr()
             if sums is not None:
@@ -144,6 +187,8 @@ class NativeExecution:
             tensor = self._given(name, given)
             if tensor is not None:
                 base[number] = tensor.data_ptr()
+                if _is_one_row(tensor):
+                    table["stride"][number] = 0
         _check(
             Library.get().graphrec_sweep(
                 self.like.dtype == torch.float64,
@@ -168,10 +213,12 @@ class NativeExecution:
             return self.frame.constants[name]
         return self._inputs[name] if name in self._inputs else given.get(name)
 
-    def _undo(self, key: str, block: Tensor, given: dict[Any, Tensor], gradients: Tensor) -> None:
+    def _undo(
+        self, key: str, given: dict[Any, Tensor], gradients: Tensor, forward: Tensor, reverse: Tensor
+    ) -> None:
         frame = self.frame
         sums = self.like.new_empty(frame.sizes[key] + len(self._unread))
-        table = self._sweep(key, True, given, block, sums)
+        table = self._sweep(key, True, given, forward, reverse, sums)
         if table is None:
             return
         jobs = frame.weight_jobs[key]
@@ -221,6 +268,18 @@ def _gathered(rows: Tensor, index: Tensor) -> Tensor:
             )
         )
     return made
+
+
+def _is_one_row(rows: Tensor) -> bool:
+    """Whether all rows are one, as of the gradient of a sum."""
+    return rows.ndim == 2 and rows.stride(0) == 0 and len(rows) > 1 and rows[0].is_contiguous()
+
+
+def is_graph_kept() -> bool:
+    """Whether another backward pass may follow the one that runs, if any does, over the same graph."""
+    autograd = getattr(torch._C, "_autograd", None)
+    ask = getattr(autograd, "_get_current_graph_task_keep_graph", None)
+    return ask is None or ask()
 
 
 def _check(status: int) -> None:

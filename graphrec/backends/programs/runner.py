@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -36,6 +37,11 @@ class Done(NamedTuple):
     execution: Any
     boundary: dict[str, Tensor]
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether its memory has served a reverse after which none was to come."""
+        return self.execution.is_spent
+
 
 class Programs(Runner):
     """A run of a recorded cell.
@@ -59,6 +65,7 @@ class Programs(Runner):
         super().__init__(run, x, initial)
         self.recording, self.wanted, self.prepared = recording, wanted, prepared
         self.inputs = [x, *initial, *run.of_edges.values(), *recording.captured]
+        self.handed_out = tuple(run.fields)  # the caller is given these, the first fields of the state
 
     @classmethod
     def take(cls, request: Request) -> Programs | str:
@@ -108,10 +115,17 @@ class Programs(Runner):
         """All fields."""
         rows = _Run.apply(self, *self.inputs)
         count = self.plan.num_nodes
-        return tuple(field.reshape(count, *shape) for field, shape in zip(rows, self.run.shapes, strict=True))
+        return tuple(
+            field.reshape(count, *shape) for field, shape in zip(rows, self.run.shapes, strict=False)
+        )
+
+    def h(self) -> Tensor:
+        """The first field; the caller is given no copy of the others."""
+        self.handed_out = self.handed_out[:1]
+        return self.state()[0]
 
     def forwards(self, given: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], Done]:
-        """The fields of the state, `[N, w]`, from the run's tensors and the captured ones; and what backwards needs."""
+        """What is handed out, `[N, w]`, of the run's tensors and the captured ones; and what backwards needs."""
         inputs = [tensor.detach() for tensor in given]
         tensors = self.tensors(inputs)
         captured = [
@@ -119,20 +133,30 @@ class Programs(Runner):
         ]
         done = Done(self.execution(tensors, captured), self.boundary_rows(tensors))
         made, order = done.execution.forward(done.boundary), self.order
-        rows = (made[f"state.{name}"] for name in self.run.fields)
+        rows = (made[f"state.{name}"] for name in self.handed_out)
         # (What the execution keeps is not the caller's to write into.)
         return tuple(field.clone() if order.back is None else order.leave(field) for field in rows), done
 
     def backwards(self, done: Done, grads: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """The gradients of the run's tensors and the captured ones from those of the state's fields, `[N, w]`."""
+        """The gradients of the run's tensors and the captured ones from those of what was handed out, `[N, w]`."""
         upstream = {}
-        for name, grad in zip(self.run.fields, grads, strict=True):
-            if grad is None:
-                grad = self.x.new_zeros(self.plan.num_nodes, self.program.widths[f"state.{name}"])
-            upstream[f"state.{name}"] = self.order.enter(grad)
+        for name, grad in zip_longest(self.run.fields, grads):
+            if grad is None:  # (one row of zeros is all of them)
+                grad = self.x.new_zeros(1, self.program.widths[f"state.{name}"]).expand(
+                    self.plan.num_nodes, -1
+                )
+            upstream[f"state.{name}"] = self.enter(grad)
         return self.gradients(done.execution.backward(upstream, done.boundary))
 
     # -------------------------------------------------------------------------------------------- for the executor
+
+    def enter(self, rows: Tensor) -> Tensor:
+        """`[N, ...]`, of x or the state, from the caller's order to the executor's."""
+        return self.order.enter(rows)
+
+    def leave(self, rows: Tensor) -> Tensor:
+        """`[N, ...]`, of the gradient of x, back to the caller's order."""
+        return self.order.leave(rows)
 
     def tensors(self, given: list[Tensor]) -> dict[str, Tensor]:
         """What the run provides, two-dimensional, by the schedule's positions and inbox edges.
@@ -140,7 +164,7 @@ class Programs(Runner):
         x, the initial state of nodes and of boundary rows, and what edges carry.
         """
         run, plan, x = self.run, self.plan, given[0]
-        found = {"x": self.order.enter(x)}
+        found = {"x": self.enter(x)}
         initial, edges = given[1 : 1 + len(self.initial)], given[1 + len(self.initial) :]
         for number, (name, shape) in enumerate(zip(run.fields, run.shapes, strict=True)):
             if not initial:
@@ -170,7 +194,7 @@ class Programs(Runner):
         """Of the inputs, from the memory that the reverse has left, by positions and inbox edges."""
         made: list[Tensor | None] = []
         of_x = found.get("d.x")
-        of_x = None if of_x is None else self.order.leave(of_x)
+        of_x = None if of_x is None else self.leave(of_x)
         if of_x is None and self.wanted.x:
             of_x = self.x.new_zeros(()).expand(self.x.shape)
         made.append(None if of_x is None else of_x.reshape(self.x.shape))
@@ -306,7 +330,9 @@ def plain_gradients(runner: Programs, given: list[Tensor], needed: Any, grads: A
         outputs = runner.plainly(inputs)
         pairs = [
             (rows.reshape(grad.shape), grad)
-            for rows, grad in zip(outputs, grads, strict=True)
+            for rows, grad in zip(
+                outputs, grads, strict=False
+            )  # (the last ones may not have been handed out)
             if grad is not None and rows.requires_grad
         ]
         if not pairs:

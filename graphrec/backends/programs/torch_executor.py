@@ -112,6 +112,8 @@ class TorchExecution:
 
     # -------------------------------------------------------------------------------------------- in reverse
 
+    is_spent = False  # (a reverse writes into nothing that it has read)
+
     def backward(self, grads: dict[str, Tensor], initial: dict[str, Tensor]) -> dict[str, Tensor]:
         """The memory `d.*`, and the gradients of captured tensors, `captured.0`, …, from those of the state."""
         self.gradients = {}
@@ -121,9 +123,9 @@ class TorchExecution:
         }
         for name, rows in grads.items():
             if self.is_sync:
-                self.blocks[f"back.{name}", self.rounds] = rows
+                self.blocks[f"back.{name}", self.rounds] = rows.contiguous()
             else:
-                self.rows[f"grad.{name}"] = rows
+                self.rows[f"grad.{name}"] = rows.contiguous()
         for steps, j in reversed(self._in_order(REVERSE)):
             for step in steps:
                 step(j)

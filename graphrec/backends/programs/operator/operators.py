@@ -111,15 +111,16 @@ def run_backward(
 
     Args:
         grad: of the state, `[N, W]`.
-        memory: what `run` has kept. Where that is lost (a copy, another process), the run is done again.
+        memory: what `run` has kept. Where that is lost (a copy, another process) or used up, the run is done again.
     """
     written = read_once(program)
     wanted = [row for row, is_wanted in zip(rows, written.wanted, strict=True) if is_wanted]
     if not len(rows[0]):
         return [torch.zeros_like(row, memory_format=torch.contiguous_format) for row in wanted]
-    runner, done = kept(memory) or _again(
-        program, rows, (edge_index, slot, relation, kind, graph, past), num_graphs, backward
-    )
+    found = kept(memory)
+    if found is None or found[1].is_spent:
+        found = _again(program, rows, (edge_index, slot, relation, kind, graph, past), num_graphs, backward)
+    runner, done = found
     found = runner.backwards(done, _fields_of(grad, program))
     made: list[Tensor] = []
     for row, gradient, is_wanted in zip(rows, found, written.wanted, strict=True):
