@@ -79,8 +79,10 @@ class Assembler:
             ref.value.number for codes in self._ends() for _, _, ref in p.runs(codes) if ref is not None
         }
         folded = self._products_in_sums()
+        self._begins = self._sums_that_begin()
+        begun = {total.number for total, _ in self._begins.values()}
         for value in self.values:
-            if value.op in LOADS or value.op in VIEWS or value.number in folded:
+            if value.op in LOADS or value.op in VIEWS or value.number in folded or value.number in begun:
                 continue
             self._value(value, folded)
         for name, copy in p.copies[self.direction]:
@@ -120,6 +122,19 @@ class Assembler:
                         break
         return found
 
+    def _sums_that_begin(self) -> dict[int, tuple[Value, Ref]]:
+        """What comes back along out-edges and is only added to what is given: the total, which begins with the latter."""
+        found = {}
+        for total in self.values:
+            if total.op != "add":
+                continue
+            for ref, other in (total.args, total.args[::-1]):
+                is_alone = ref.value.op == "pull" and ref.is_whole and self._single(ref.value)
+                if is_alone and other.value.op == "load" and other.step == 1:
+                    found[ref.value.number] = (total, other)
+                    break
+        return found
+
     def _scale(self, product: Value) -> Ref | None:
         """Of a product of two, the one that repeats each of its numbers, if it is for this product alone."""
         for ref in product.args:
@@ -136,7 +151,7 @@ class Assembler:
             self._product(value, to)
         elif op in ("segment_sum", "segment_max"):
             begin = -np.inf if op == "segment_max" else 0.0
-            self._unit("SET", NODE, width, to, [], imm=begin, k=1, makes=value)
+            self._unit("SET", NODE, width, to, [], imm=begin, makes=value)
             (ref,) = value.args
             at_target = Operand(value, 0, to.home, ("target", 0))
             if folded.get(ref.value.number) is value:
@@ -238,10 +253,16 @@ class Assembler:
         unit.reads.extend([unit.bias] if unit.bias is not None else [])
 
     def _pull(self, value: Value, to: Operand) -> None:
-        self._unit("SET", NODE, value.width, to, [], k=2, makes=value)
-        pieces = self.p.pulls.get(value.field)
+        field = value.field
+        if value.number in self._begins:
+            value, given = self._begins[value.number]
+            to = Operand(value, 0, self.p.home.get(value.number))
+            self._unit("COPY", NODE, value.width, to, [self._operand(given, NODE)], makes=value)
+        else:
+            self._unit("SET", NODE, value.width, to, [], makes=value)
+        pieces = self.p.pulls.get(field)
         if pieces is None:
-            memory = Home(self.p.memory(value.field), 0)
+            memory = Home(self.p.memory(field), 0)
             at = Operand(value, 0, to.home, ("out node", 0))
             self._unit(
                 "ACCUMULATE", OUT, value.width, at, [Operand(None, 0, memory, ("out edge", 0))], makes=value
@@ -370,7 +391,8 @@ class Assembler:
             if unit.product is not None:
                 unit.after.update(self._put_together(unit.product.a))
             if unit.op.startswith("ACCUMULATE") and unit.to.value is not None:  # after what it begins with
-                unit.after.update(one for one in self.makers[unit.to.value.number] if one.op == "SET")
+                begin = ("SET", "COPY")
+                unit.after.update(one for one in self.makers[unit.to.value.number] if one.op in begin)
             unit.after.discard(unit)
 
     def _put_together(self, codes: Codes | None) -> Iterator[Unit]:
