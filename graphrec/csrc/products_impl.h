@@ -127,23 +127,38 @@ static void product_transposed(int m, int n, int k, int room, const T* a, const 
     }
 }
 
+// `width` columns of a panel, k rows; those beyond are zero.
 template <class T>
-static void pack(const T* w, int64_t row, int64_t column, int depth, int n, int first, int last, T* to) {
-  for (int64_t p = first; p < last; p++) {
-    const int64_t width = smaller(PANEL<T>, n - p * PANEL<T>);
-    const T* from = w + p * PANEL<T> * column;
-    T* panel = to + p * depth * PANEL<T>;
-    for (int64_t top = 0; top < depth; top += 16)  // blocks, so that either order of w reads whole lines of the cache
-      for (int64_t j = 0; j < PANEL<T>; j++)
-        for (int64_t k = top; k < smaller(depth, top + 16); k++)
-          panel[k * PANEL<T> + j] = j < width ? from[k * row + j * column] : 0;
+INLINE void pack_panel(const T* from, int64_t row, int64_t column, int64_t depth, int64_t width, T* panel) {
+  if (column == 1) {
+    for (int64_t k = 0; k < depth; k++, panel += PANEL<T>)
+      for (int v = 0; v < 2; v++) store(panel + v * LANES<T>, load_columns(from + k * row, v, width));
+    return;
+  }
+  for (int64_t top = 0; top < depth; top += 16) {  // blocks, so that whole lines of the cache are read
+    const int64_t rows = smaller(depth - top, 16);
+    for (int64_t j = 0; j < width; j++) {
+      const T* a = from + top * row + j * column;
+      T* to = panel + top * PANEL<T> + j;
+      for (int64_t k = 0; k < rows; k++) to[k * PANEL<T>] = a[k * row];
+    }
+    for (int64_t k = top; k < top + rows; k++)
+      for (int64_t j = width; j < PANEL<T>; j++) panel[k * PANEL<T> + j] = 0;
   }
 }
+template <class T>
+static void pack(const T* w, int64_t row, int64_t column, int depth, int n, int first, int last, T* to) {
+  for (int64_t p = first; p < last; p++)
+    pack_panel(w + p * PANEL<T> * column, row, column, depth, smaller(PANEL<T>, n - p * PANEL<T>),
+               to + p * depth * PANEL<T>);
+}
 
-// Both copy row by row, as the memory that they read lies.
+// Both copy row by row, as the memory that they read lies, and ask for the rows that come soon.
+constexpr int COMING = 8;
 template <class T> static void pack_right(const T* from, int64_t stride, int rows, int n, int at, int room, T* to) {
   for (int64_t k = 0; k < rows; k++)
     for (int64_t column = 0; column < n; column += PANEL<T>) {
+      for (int v = 0; v < 2; v++) __builtin_prefetch(from + (k + COMING) * stride + column + v * LANES<T>);
       T* packed = to + column * room + (at + k) * PANEL<T>;
       for (int v = 0; v < 2; v++) store(packed + v * LANES<T>, load_columns(from + k * stride + column, v, n - column));
     }
@@ -157,6 +172,7 @@ template <class T> static void pack_left(const T* from, int64_t stride, int rows
       const bool higher = left_over >= blocks;  // as block q ends at m * (q + 1) / blocks
       const int64_t height = least + higher;
       left_over -= higher ? blocks : 0;
+      __builtin_prefetch(from + (k + COMING) * stride + first);
       T* packed = to + first * room + (at + k) * height;
       for (int64_t r = 0; r < height; r += LANES<T>) {
         const int n = (int)smaller(LANES<T>, height - r);
