@@ -95,7 +95,7 @@ class Record:
         entries: `(operation, arguments)`, or `("input", name, rows, shape)`; `"%3"` in arguments is the result of entry
             3 (of several, `"%3"` and those after it), `"@2"` captured tensor 2.
         outputs: the numbers of the results.
-        asks_for_edges: whether the cell asks if there are edges at all.
+        asked: of what kind of rows the cell asks whether there are any.
         reads_kinds: whether it asks for the nodes of each kind.
     """
 
@@ -105,9 +105,12 @@ class Record:
         self.outputs: tuple[str, ...] = ()
         self.alive = 0
         self.refusal: Exception | None = None
-        self.asks_for_edges = False
+        self.asked: set[str] = set()
         self.reads_kinds = False
-        self.rows: dict[str, Any] = {NODE: Rows(NODE, self), EDGE: Rows(EDGE, self) if has_edges else 0}
+        self.rows: dict[str, Any] = {
+            NODE: Rows(NODE, self.asked),
+            EDGE: Rows(EDGE, self.asked) if has_edges else 0,
+        }
         self._shapes = Shapes(dtype)
         self._count = 0
         self._inputs: dict[str, Symbol] = {}

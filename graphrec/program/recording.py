@@ -155,7 +155,7 @@ class _Recorder:
             if which not in made:
                 made[which] = self._record(lambda r, which=which: self._step(r, which))
             steps[of_kind, has_edges] = made[which]
-            if not has_edges and made[which].asks_for_edges:
+            if not has_edges and EDGE in made[which].asked:
                 steps[of_kind, False] = self._record(
                     lambda r, which=which: self._step(r, which), has_edges=False
                 )

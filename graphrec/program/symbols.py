@@ -41,13 +41,13 @@ class Rows:
 
     Attributes:
         kind: of the rows.
-        record: is told if the cell asks whether there are any edges; None: nobody is.
+        asked: takes down of what kind of rows the cell asks whether there are any; None: nobody does.
     """
 
-    __slots__ = ("kind", "record")
+    __slots__ = ("asked", "kind")
 
-    def __init__(self, kind: str, record: Any = None) -> None:
-        self.kind, self.record = kind, record
+    def __init__(self, kind: str, asked: set[str] | None = None) -> None:
+        self.kind, self.asked = kind, asked
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Rows):
@@ -60,8 +60,8 @@ class Rows:
         return bool(self) if isinstance(other, int) and other == 0 else self._refuse()
 
     def __bool__(self) -> bool:
-        if self.kind == EDGE and self.record is not None:
-            self.record.asks_for_edges = True
+        if self.asked is not None:
+            self.asked.add(self.kind)
         return True
 
     def __sub__(self, other: object) -> Rows:

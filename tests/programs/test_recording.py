@@ -283,6 +283,20 @@ def test_programs_keep_no_parameters_alive():
     assert alive() is None
 
 
+def test_recordings_are_freed_at_once():
+    """Without the garbage collector, which comes when it likes: what a cell has computed of its weights is held."""
+    cell = Plain()
+    recorded(cell)
+    gc.disable()
+    try:
+        made = recorded(cell)
+        alive = [weakref.ref(record) for record in made.steps.values()]
+        del made
+        assert [record() for record in alive] == [None] * len(alive)
+    finally:
+        gc.enable()
+
+
 def test_recordings_are_short_of_nothing():
     """A cell that reads one field of two sends and keeps the other all the same."""
 
