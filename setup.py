@@ -33,10 +33,12 @@ FLAGS = [
     "-fno-math-errno",
     "-fno-trapping-math",
 ]
+AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"]
 # For files of these names, on x86-64 (elsewhere they hold no code): which is run is decided when the library is loaded.
 VECTOR_FLAGS = {
     "_avx2": ["-mavx2", "-mfma"],
-    "_avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"],
+    "_avx512": AVX512,
+    "_bf16": [*AVX512, "-mavx512bf16"],
 }
 
 
@@ -81,6 +83,8 @@ class BuildNative(build_ext):
             if self.force or newer_group([source, *HEADERS, __file__], objects[-1]):
                 kinds = [name for name in VECTOR_FLAGS if is_x86_64 and Path(source).stem.endswith(name)]
                 vector_flags = [flag for name in kinds for flag in VECTOR_FLAGS[name]]
+                if "_bf16" in kinds and not _accepts(compiler, vector_flags):
+                    vector_flags = []
                 commands.append([*compiler, *FLAGS, *vector_flags, "-c", source, "-o", objects[-1]])
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(_run, commands))
@@ -104,6 +108,15 @@ class TaggedWheel(bdist_wheel):
 
 def _words(variable):
     return shlex.split(os.environ.get(variable, ""))
+
+
+def _accepts(compiler, flags):
+    """Whether a compiler knows these options; what they are for is left out where it does not."""
+    try:
+        _run([*compiler, *flags, "-E", "-x", "c++", os.devnull])
+    except CompileError:
+        return False
+    return True
 
 
 def _run(command):

@@ -38,6 +38,12 @@ def instruction_set() -> str:
     return found.graphrec_isa().decode()
 
 
+def has_bf16() -> bool:
+    """Whether the library multiplies in bfloat16: it was built for that, and the processor has the instructions."""
+    found = library()
+    return found is not None and bool(found.graphrec_has_bf16())
+
+
 def say_if_missing() -> None:
     """Log one line where the library is missing and was not turned off.
 

@@ -11,6 +11,7 @@ import numpy as np
 NODES, IN_EDGES, OUT_EDGES = range(3)  # kinds of rows
 GLOBAL, TILE_NODES, TILE_IN_EDGES, SUM = range(4)  # where a buffer lies
 PRODUCT, CHAIN = range(2)  # kinds of instructions
+FLOATS, DOUBLES, FLOATS_BY_BF16 = range(3)  # what numbers are
 NO_OPERAND = -(2**31)
 NONE = (NO_OPERAND, 0, 0, 0)  # the operand that is none
 TILE = 48  # rows at most
@@ -130,6 +131,7 @@ def declare(library: ctypes.CDLL) -> ctypes.CDLL:
     array = [c_void_p, c_int64]
     library.graphrec_version.restype = c_int
     library.graphrec_isa.restype = c_char_p
+    library.graphrec_has_bf16.restype = c_int
     library.graphrec_sweep.argtypes = [c_int, structure, *array, *array, *array, c_int, c_int]
     library.graphrec_weight_gradients.argtypes = [c_int, structure, *array, *array, c_int]
     library.graphrec_gather.argtypes = [c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_int]

@@ -15,6 +15,9 @@ RELATIVE_AND_ABSOLUTE = {
     torch.float16: (1e-2, 1e-2),
 }
 
+# The relative error, in norm, of float32 values and gradients whose products are computed in bfloat16.
+BF16_PRODUCTS = 1e-2
+
 # For torch.autograd.gradcheck and gradgradcheck, which compare with finite differences in float64.
 GRADCHECK = {"eps": 1e-6, "atol": 1e-5, "rtol": 1e-3}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from . import batches, busy, chains, forests, graph_nets, memory, steps, user_cells
+from . import batches, busy, chains, forests, graph_nets, memory, rounding, steps, user_cells
 from .figures import Figure, summary, table
 
 ROWS: dict[str, Callable[[int, bool], list[Figure]]] = {
@@ -18,6 +18,7 @@ ROWS: dict[str, Callable[[int, bool], list[Figure]]] = {
     "steps": steps.run,
     "busy": busy.run,
     "memory": memory.run,
+    "bfloat16": rounding.products_in_bfloat16,
 }
 
 

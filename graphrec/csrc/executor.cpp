@@ -34,9 +34,9 @@ template <class T> struct Workspace {
 
 template <class T> class Sweep {
  public:
-  Sweep(const Structure& structure, const Buffer* buffers, int64_t num_buffers, const Program* programs,
-        int64_t num_programs, bool reverse)
-      : context_{structure, buffers, num_buffers, programs, num_programs}, s_(structure), reverse_(reverse) {}
+  Sweep(const Kernels<T>& kernels, const Structure& structure, const Buffer* buffers, int64_t num_buffers,
+        const Program* programs, int64_t num_programs, bool reverse)
+      : context_{structure, buffers, num_buffers, programs, num_programs, kernels}, s_(structure), reverse_(reverse) {}
 
   Status run(Workspace<T>& workspace, const Weight* weights, int64_t num_weights, int threads) {
     if (!lay_out(weights, num_weights)) return STATUS_BAD_PROGRAM;
@@ -268,18 +268,19 @@ template <class T> class Sweep {
 }  // namespace
 
 template <class T>
-Status sweep(const Structure& structure, const Buffer* buffers, int64_t num_buffers, const Weight* weights,
-             int64_t num_weights, const Program* programs, int64_t num_programs, bool reverse, int threads) {
+Status sweep(const Kernels<T>& kernels, const Structure& structure, const Buffer* buffers, int64_t num_buffers,
+             const Weight* weights, int64_t num_weights, const Program* programs, int64_t num_programs, bool reverse,
+             int threads) {
   static thread_local Workspace<T> workspace;
-  Sweep<T> run(structure, buffers, num_buffers, programs, num_programs, reverse);
+  Sweep<T> run(kernels, structure, buffers, num_buffers, programs, num_programs, reverse);
   const Status status = run.run(workspace, weights, num_weights, threads);
   workspace.keep_little();
   return status;
 }
 
-template Status sweep<float>(const Structure&, const Buffer*, int64_t, const Weight*, int64_t, const Program*, int64_t,
-                             bool, int);
-template Status sweep<double>(const Structure&, const Buffer*, int64_t, const Weight*, int64_t, const Program*, int64_t,
-                              bool, int);
+template Status sweep<float>(const Kernels<float>&, const Structure&, const Buffer*, int64_t, const Weight*, int64_t,
+                             const Program*, int64_t, bool, int);
+template Status sweep<double>(const Kernels<double>&, const Structure&, const Buffer*, int64_t, const Weight*, int64_t,
+                              const Program*, int64_t, bool, int);
 
 }  // namespace graphrec

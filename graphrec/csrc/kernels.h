@@ -57,11 +57,14 @@ struct KernelTables {
   const Kernels<float>* of_float;
   const Kernels<double>* of_double;
 };
+// Makes of the AVX-512 kernels those whose products round their operands to bfloat16; false where none are compiled.
+bool make_bf16(const Kernels<float>& like, Kernels<float>* made);
 KernelTables kernels_avx512();  // null where this processor's family has no such instructions
 KernelTables kernels_avx2();
 KernelTables kernels_base();
 
 template <class T> const Kernels<T>& kernels();  // the table in use
+const Kernels<float>* kernels_bf16();            // the same with products of bfloat16; null where there are none
 const char* isa();                               // "avx512", "avx2" or "base"
 
 }  // namespace graphrec

@@ -121,5 +121,9 @@ struct WeightGradient {
   int64_t c_stride;
 };
 
+// What numbers are: float, double, or float with products whose operands are rounded to bfloat16, where
+// `graphrec_has_bf16` (elsewhere they are not rounded).
+enum Numbers { FLOATS = 0, DOUBLES = 1, FLOATS_BY_BF16 = 2 };
+
 // What the functions of interface.cpp return.
 enum Status { STATUS_OK = 0, STATUS_OUT_OF_MEMORY = 1, STATUS_BAD_PROGRAM = 2, STATUS_NO_THREADS = 3 };

@@ -17,7 +17,7 @@ template <class T> struct Context {
   int64_t num_buffers;
   const Program* programs;
   int64_t num_programs;
-  const Kernels<T>& kernels = graphrec::kernels<T>();
+  const Kernels<T>& kernels;
 
   struct Packed {
     const T* numbers;

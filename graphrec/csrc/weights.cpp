@@ -27,8 +27,9 @@ struct Task {
 
 template <class T> class Gradients {
  public:
-  Gradients(const Structure& s, const Buffer* buffers, const WeightGradient* gradients, int64_t count)
-      : s_(s), buffers_(buffers), gradients_(gradients), count_(count) {}
+  Gradients(const Kernels<T>& kernels, const Structure& s, const Buffer* buffers, const WeightGradient* gradients,
+            int64_t count)
+      : s_(s), buffers_(buffers), gradients_(gradients), count_(count), kernels_(kernels) {}
 
   Status run(std::deque<Memory>& lanes, int threads) {
     for (int64_t g = 0; g < count_; g++) ranges_.push_back(ranges(gradients_[g]));
@@ -166,7 +167,7 @@ template <class T> class Gradients {
   const Buffer* buffers_;
   const WeightGradient* gradients_;
   const int64_t count_;
-  const Kernels<T>& kernels_ = kernels<T>();
+  const Kernels<T>& kernels_;
   std::vector<std::vector<Range>> ranges_;
   std::vector<std::vector<int64_t>> groups_;
   std::vector<const T*> firsts_;
@@ -176,13 +177,15 @@ template <class T> class Gradients {
 }  // namespace
 
 template <class T>
-Status weight_gradients(const Structure& structure, const Buffer* buffers, const WeightGradient* gradients,
-                        int64_t count, int threads) {
+Status weight_gradients(const Kernels<T>& kernels, const Structure& structure, const Buffer* buffers,
+                        const WeightGradient* gradients, int64_t count, int threads) {
   static thread_local std::deque<Memory> lanes;
-  return Gradients<T>(structure, buffers, gradients, count).run(lanes, std::max(threads, 1));
+  return Gradients<T>(kernels, structure, buffers, gradients, count).run(lanes, std::max(threads, 1));
 }
 
-template Status weight_gradients<float>(const Structure&, const Buffer*, const WeightGradient*, int64_t, int);
-template Status weight_gradients<double>(const Structure&, const Buffer*, const WeightGradient*, int64_t, int);
+template Status weight_gradients<float>(const Kernels<float>&, const Structure&, const Buffer*, const WeightGradient*,
+                                        int64_t, int);
+template Status weight_gradients<double>(const Kernels<double>&, const Structure&, const Buffer*,
+                                         const WeightGradient*, int64_t, int);
 
 }  // namespace graphrec

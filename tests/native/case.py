@@ -136,7 +136,7 @@ class Call:
 
     def __init__(self, case: Case, shuffled: bool = False):
         self.case = case
-        self.is_double = int(case.dtype == np.float64)
+        self.numbers_are = cp.DOUBLES if case.dtype == np.float64 else cp.FLOATS
         self.numbers = copies(case.buffers)
         self.totals = [g[-1].copy() for g in case.gradients]
         self.kept = []
@@ -207,7 +207,7 @@ class Call:
 
     def sweep(self, library: ctypes.CDLL, reverse: bool = False, threads: int = 1) -> int:
         return library.graphrec_sweep(
-            self.is_double,
+            self.numbers_are,
             self.structure,
             *self._arrays("buffers", "weights", "programs"),
             int(reverse),
@@ -216,7 +216,7 @@ class Call:
 
     def weight_gradients(self, library: ctypes.CDLL, threads: int = 1) -> int:
         return library.graphrec_weight_gradients(
-            self.is_double, self.structure, *self._arrays("buffers", "gradients"), threads
+            self.numbers_are, self.structure, *self._arrays("buffers", "gradients"), threads
         )
 
     def results(self) -> list[np.ndarray]:

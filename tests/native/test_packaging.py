@@ -1,6 +1,7 @@
 """The native library is built where it can be, found where it was built, and missed without harm."""
 
 import _ctypes
+import ctypes
 import logging
 import os
 import shutil
@@ -233,7 +234,21 @@ def test_one_wheel_serves_every_python(wheel):
 @pytest.mark.skipif(shutil.which("nm") is None, reason="nm lists symbols")
 def test_code_for_some_processors_is_not_shared_with_code_for_all(checkout):
     # Of an inline function that several files hold, the linker keeps one, perhaps the one with AVX-512 instructions.
-    for path in (checkout / "build").glob("temp*/*_avx*.o"):
+    kernels = [path for path in (checkout / "build").glob("temp*/kernels_*.o") if path.stem != "kernels_base"]
+    assert len(kernels) == 3
+    for path in kernels:
         listed = subprocess.run(["nm", "-C", path], check=True, capture_output=True, text=True).stdout
         shared = [line for line in listed.splitlines() if line[17:18] in ("W", "V", "u")]
         assert not shared, path.name
+
+
+@pytest.mark.slow
+def test_a_compiler_that_does_not_know_bfloat16_leaves_its_products_out(checkout, tmp_path):
+    if shutil.which("c++") is None:
+        pytest.skip("there is no C++ compiler")
+    older = tmp_path / "older"
+    older.write_text('#!/bin/sh\ncase "$*" in *mavx512bf16*) exit 1;; esac\nexec c++ "$@"\n')
+    older.chmod(0o755)
+    python("setup.py", "-q", "build", "-b", tmp_path, folder=checkout, CXX=str(older), GRAPHREC_NATIVE="1")
+    (path,) = tmp_path.glob("lib*/graphrec/_native.so")
+    assert not ctypes.CDLL(str(path)).graphrec_has_bf16()

@@ -13,6 +13,7 @@ from ...cprogram import declare
 from .frame import OF_STRUCTURE, Frame, Workspace
 from .order import Order
 from .pool import give, take
+from .precision import numbers_of
 
 _ERRORS = {2: "a program that is not right", 3: "threads could not be started"}
 
@@ -191,7 +192,7 @@ class NativeExecution:
                     table["stride"][number] = 0
         _check(
             Library.get().graphrec_sweep(
-                self.like.dtype == torch.float64,
+                numbers_of(self.like.dtype),
                 struct.pointer,
                 table.ctypes.data,
                 len(table),
@@ -227,7 +228,7 @@ class NativeExecution:
             jobs["c"] += np.uint64(gradients.data_ptr())
             _check(
                 Library.get().graphrec_weight_gradients(
-                    self.like.dtype == torch.float64,
+                    numbers_of(self.like.dtype),
                     frame.structs[key].pointer,
                     table.ctypes.data,
                     len(table),

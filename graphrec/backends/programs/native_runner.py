@@ -17,6 +17,7 @@ from .frame import OF_STRUCTURE, Frame
 from .lower import NativeProgram, lower
 from .native import NativeExecution, NativeOrder
 from .native_layout import Layout
+from .precision import is_bf16_used
 from .runner import Programs
 
 # Of programs on a layout so many are kept at most, the latest.
@@ -41,7 +42,9 @@ class NativePrograms(Programs):
     def describe(cls) -> str:
         """What it runs, and with what."""
         threads = torch.get_num_threads()
-        parts = [f"version {clib.VERSION}", clib.instruction_set(), f"{threads} thread{'s' * (threads != 1)}"]
+        parts = [f"version {clib.VERSION}", clib.instruction_set()]
+        parts += ["products of float32 in bfloat16"] if is_bf16_used() else []
+        parts += [f"{threads} thread{'s' * (threads != 1)}"]
         return f"{cls.about} ({', '.join(filter(None, parts))})"
 
     @staticmethod
