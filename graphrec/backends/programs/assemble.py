@@ -257,9 +257,10 @@ class Assembler:
         if value.number in self._begins:
             value, given = self._begins[value.number]
             to = Operand(value, 0, self.p.home.get(value.number))
-            self._unit("COPY", NODE, value.width, to, [self._operand(given, NODE)], makes=value)
+            reads = [self._operand(given, NODE)]
+            begin = self._unit("COPY", NODE, value.width, to, reads, makes=value)
         else:
-            self._unit("SET", NODE, value.width, to, [], makes=value)
+            begin = self._unit("SET", NODE, value.width, to, [], makes=value)
         pieces = self.p.pulls.get(field)
         if pieces is None:
             memory = Home(self.p.memory(field), 0)
@@ -272,6 +273,10 @@ class Assembler:
             if not len(piece.at_target) or (piece.at_target == ZERO).all():
                 continue
             at = Operand(value, piece.start, to.home, ("out node", 0))
+            if piece.formula is not None:
+                again = self._again(piece.formula, (field, piece.start), self.p.memory(piece.memory), begin)
+                self._unit("ACCUMULATE", OUT, piece.stop - piece.start, at, [again], makes=value)
+                continue
             index = {
                 "edge": "out edge",
                 "target": "out target",
@@ -281,10 +286,33 @@ class Assembler:
             reads = [Operand(None, 0, memory, (index, piece.parts))]
             name = "ACCUMULATE"
             if piece.factor is not None:
-                factor = Operand(None, 0, self.p.factors[piece.memory], ("out edge", 0))
+                factor = Operand(None, 0, self.p.factors[field, piece.start], ("out edge", 0))
                 name = "ACCUMULATE_SCALED" if piece.repeat else "ACCUMULATE_PRODUCT"
                 reads = [factor, *reads]
             self._unit(name, OUT, piece.stop - piece.start, at, reads, k=piece.repeat, makes=value)
+
+    def _again(self, value: Value, piece: tuple[str, int], of_target: int, begin: Unit) -> Operand:
+        """A value of rows of edges, computed again at their sources; see `Piece`. It is in registers, in one chain."""
+        made = Value(-1 - len(self.units), OUT, value.width, value.op)
+        key = ("again", piece, value.number)
+        if not self.makers.get(key):
+            reads = []
+            for ref in value.args:
+                if ref.value.op == "to_edges":
+                    reads.append(Operand(None, 0, Home(of_target, 0), ("out target", 0)))
+                elif ref.value.op == "gather":
+                    reads.append(Operand(None, 0, Home(self.p.load(ref.value), 0), ("out node", 0)))
+                elif ref.value.op == "const":
+                    reads.append(Operand(ref.value, 0, None))
+                elif (*piece, ref.value.number) in self.p.factors:
+                    reads.append(Operand(None, 0, self.p.factors[*piece, ref.value.number], ("out edge", 0)))
+                else:
+                    reads.append(self._again(ref.value, piece, of_target, begin))
+            op, to = value.op.upper(), Operand(made, 0, None)
+            unit = self._unit(op, OUT, value.width, to, reads, imm=value.imm or 0.0, makes=key)
+            unit.after.add(begin)  # (so that what reads it follows at once)
+            self.makers[made.number] = self.makers[key]
+        return Operand(self.makers[key][0].to.value, 0, None)
 
     def _copy(self, name: Any, copy: Any) -> None:
         to = Operand(None, 0, copy.to)

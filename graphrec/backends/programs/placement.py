@@ -9,7 +9,7 @@ from ...cprogram import GLOBAL, TILE_IN_EDGES, TILE_NODES
 from ...program.codes import ZERO, Codes, Ref, Value
 from ...program.compile import AGAIN, LOADS, VIEWS, CellProgram, Part
 from ...program.symbols import EDGE, NODE
-from .pulls import Piece
+from .pulls import Piece, formula_of
 
 
 class Spec(NamedTuple):
@@ -95,7 +95,7 @@ class Placement:
         buffers: Buffers,
         indices: Indices,
         pulls: dict[str, list[Piece]],
-        factors: dict[str, Home],
+        factors: dict[Any, Home],
     ) -> None:
         self.factors = factors
         self.indices = indices
@@ -142,22 +142,24 @@ class Placement:
         return [v for v in found if v.number >= part.split or v.op in VIEWS | AGAIN]
 
     def find_factors(self) -> None:
-        """Where the factors of what is pulled lie, which are this part's."""
+        """Where what is pulled finds what this part has kept for its edges."""
         for name in self.part.reverse_stores:
             for piece in self.pulls.get(name, ()):
                 if piece.factor is not None:
-                    ((_, _, ref),) = self.runs(piece.factor.codes)
-                    at = None if ref is None else self._location(ref)
-                    assert at is not None
-                    spec = self.buffers.specs[at.buffer]
-                    if self.program.is_sync and isinstance(
-                        spec.name, tuple
-                    ):  # of the round that has come back
-                        at = Home(
-                            self.buffers.number(("next", *spec.name), spec.width, GLOBAL, spec.rows),
-                            at.column,
-                        )
-                    self.factors[piece.memory] = at
+                    self.factors[name, piece.start] = self._kept_at(piece.factor)
+                if piece.formula is not None:
+                    for ref in formula_of(piece.formula, self.part.split)[1]:
+                        if ref.value.op not in ("to_edges", "gather", "const"):
+                            self.factors[name, piece.start, ref.value.number] = self._kept_at(ref)
+
+    def _kept_at(self, piece: Ref) -> Home:
+        ((_, _, ref),) = self.runs(piece.codes)
+        at = None if ref is None else self._location(ref)
+        assert at is not None
+        spec = self.buffers.specs[at.buffer]
+        if self.program.is_sync and isinstance(spec.name, tuple):  # of the round that has come back
+            return Home(self.buffers.number(("next", *spec.name), spec.width, GLOBAL, spec.rows), at.column)
+        return at
 
     def _fold_sums(self) -> None:
         """Where all that is done to a product is to add other columns to it, it begins with these."""
@@ -270,12 +272,16 @@ class Placement:
 
     def reverse_stores(self) -> Iterator[tuple[str, Codes]]:
         """What the reverse program writes for others, in the form in which they read it."""
+        seen: set[str] = set()
         for name, codes in self.part.reverse_stores.items():
             form = self.pulls.get(name)
             if form is None:
                 yield name, codes
                 continue
-            yield from ((piece.memory, piece.at_target) for piece in form)
+            for piece in form:
+                if piece.memory not in seen:
+                    seen.add(piece.memory)
+                    yield piece.memory, piece.at_target
 
     def memory(self, name: str, stored: bool = False) -> int:
         """The buffer of memory that has a name; what rounds store in reverse is for the round before."""

@@ -16,11 +16,13 @@ class Piece(NamedTuple):
         start, stop: the columns.
         memory: what the targets leave, a row for each of them, or (kind `"edge"`) for each of their edges.
         kind: `"edge"`: that row; `"target"`: the row of the edge's target; `"slot"`: of `parts` parts of the target's
-            row the one for the edge's slot or relation, as `numbered` says.
+            row the one for the edge's slot or relation, as `numbered` says; `"again"`: it is computed again where it is
+            pulled, of the target's row and what `formula` reads beside it.
         at_target: the codes of that memory.
         factor, repeat: what each edge multiplies it by, or None; and for how many columns each of its numbers is, if
             for several.
         parts, numbered: see above.
+        formula: see above; its leaves are rows of edges of the target, of the source itself, and kept values of edges.
     """
 
     start: int
@@ -32,6 +34,14 @@ class Piece(NamedTuple):
     repeat: int = 0
     parts: int = 0
     numbered: str = ""
+    formula: Value | None = None
+
+
+# Of rows of edges, what is computed again rather than left in memory: so many operations, and which.
+_MOST_AGAIN = 3
+_AGAIN = frozenset(
+    ("add", "sub", "mul", "neg", "mul_imm", "add_imm", "rsub_imm", "sigmoid_grad", "tanh_grad", "relu_grad")
+)
 
 
 def pull_forms(program: CellProgram) -> dict[str, list[Piece]]:
@@ -44,13 +54,29 @@ def pull_forms(program: CellProgram) -> dict[str, list[Piece]]:
     for name, codes in part.reverse_stores.items():
         if name.startswith("edge."):
             forms[name] = [
-                _piece(part, name, codes, start, stop, ref) for start, stop, (ref,) in part.b.runs(codes)
+                _piece(program, part, name, codes, start, stop, ref)
+                for start, stop, (ref,) in part.b.runs(codes)
             ]
+    return _of_one_memory(forms)
+
+
+def _of_one_memory(forms: dict[str, list[Piece]]) -> dict[str, list[Piece]]:
+    """The same, where rows of targets that are alike are left once."""
+    known: dict[bytes, str] = {}
+    for pieces in forms.values():
+        for number, piece in enumerate(pieces):
+            if piece.kind in ("target", "again"):
+                memory = known.setdefault(piece.at_target.tobytes(), piece.memory)
+                pieces[number] = piece._replace(memory=memory)
     return forms
 
 
-def _piece(part: Part, name: str, codes: Codes, start: int, stop: int, ref: Ref | None) -> Piece:
+def _piece(
+    program: CellProgram, part: Part, name: str, codes: Codes, start: int, stop: int, ref: Ref | None
+) -> Piece:
     found = None if ref is None else _straight(part, name, start, stop, ref)
+    if found is None and ref is not None and ref.is_whole and not program.is_sync:
+        found = _again(part, name, start, stop, ref.value)
     return found or Piece(start, stop, f"{name}:{start}", "edge", codes[start:stop])
 
 
@@ -72,6 +98,45 @@ def _straight(part: Part, name: str, start: int, stop: int, ref: Ref) -> Piece |
         (of,) = value.args
         return Piece(start, stop, memory, "slot", of.value.a, parts=value.count, numbered=value.field)
     return None
+
+
+def _again(part: Part, name: str, start: int, stop: int, value: Value) -> Piece | None:
+    """Of a few operations on one row of the target, rows of the source itself, and kept values of the edge."""
+    operations, leaves = formula_of(value, part.split)
+    of_target = {tuple(ref.codes.tolist()): ref for ref in leaves if ref.value.op == "to_edges"}
+    if not 0 < len(operations) <= _MOST_AGAIN or len(of_target) != 1 or _is_summed(part, operations):
+        return None
+    for ref in leaves:
+        is_there = ref.value.op in ("gather", "const", "to_edges") or _is_kept(part, ref.value)
+        if not is_there or (ref.value.op != "const" and not ref.is_whole):
+            return None
+    (at_edges,) = of_target.values()
+    (of,) = at_edges.value.args
+    if of.step != 1 or of.value.rows != NODE or of.value.number < part.split:
+        return None
+    return Piece(start, stop, f"{name}:{start}", "again", of.codes, formula=value)
+
+
+def formula_of(value: Value, split: int) -> tuple[list[Value], list[Ref]]:
+    """The operations of the reverse on rows of edges by which a value can be computed again, and what they read."""
+    if value.rows != EDGE or value.op not in _AGAIN or value.number < split:
+        return [], []
+    operations, leaves = [value], []
+    for ref in value.args:
+        inner = formula_of(ref.value, split) if ref.is_whole and not ref.detached else ([], [])
+        if inner[0]:
+            operations += inner[0]
+            leaves += inner[1]
+        else:
+            leaves.append(ref)
+    return operations, leaves
+
+
+def _is_summed(part: Part, operations: list[Value]) -> bool:
+    """Whether gradients of weights are sums over such rows, which then have memory anyway."""
+    numbers = {value.number for value in operations}
+    sides = [codes for weight in part.weights for codes in (weight.a, weight.g)]
+    return any(value.number in numbers for codes in sides for value in part.values_in(codes))
 
 
 def _factor(part: Part, ref: Ref) -> tuple[Ref, int] | None:
