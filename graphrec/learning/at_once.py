@@ -26,7 +26,7 @@ from ..runs import run
 from ..schedule import Schedule, degree
 from ..schedule.inboxes import target_position
 from ..schedule.plan import Steps
-from .random_state import random_state, set_random_state
+from .second_run import random_state, set_random_state
 
 StatesAndLeaves = tuple[list[list[Tensor]], list[list[Tensor]]]
 """For each step the fields of its state, and the leaves that later steps read instead of these."""

@@ -6,26 +6,23 @@ from such states, with gradients; those of the states it has read are added to w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.overrides import TorchFunctionMode
 
-from ..backends import choose, running_on
-from ..backends.runner import forced
+from ..backends import Programs, Request, choose
 from ..cell import Cell
 from ..engine.boundary import gather_edges
-from ..engine.rules import differentiated_by
 from ..engine.validate import Context, validate
 from ..program.purity import Watched
+from ..program.recording import sorts_within
 from ..schedule import Block, Schedule, blocks_of
-from ..structure.outside import is_autocast
 from .first_order import check_first_order, check_untransformed
-from .random_state import drawn_again, random_state
+from .second_run import Reads, ReadsAgain, Surroundings, drawn_again, random_state
 
 Gradients = Sequence[Tensor | None]
 
@@ -49,7 +46,9 @@ def run_by_blocks(name: str, cell: Cell, plan: Schedule, x: Tensor, initial: Any
             f"the rows of a block and count them twice: use layer normalisation, cell.eval(), or BPTT()."
         )
     run, fields = validate(cell, plan, x, initial)
-    return cell.State(*_ByBlocks(name, run, [x, *fields, *run.of_edges.values()], size).state())
+    of_edges = list(run.of_edges.values())
+    by_blocks = _ByBlocks(name, run, size, fields)
+    return cell.State(*by_blocks.state([x, *(fields or by_blocks.zero(x)), *of_edges]))
 
 
 def _is_of_batch(part: _BatchNorm) -> bool:
@@ -57,56 +56,57 @@ def _is_of_batch(part: _BatchNorm) -> bool:
 
 
 class _ByBlocks:
-    """A run.
+    """A run. Its tensors are x, the fields of the initial state (without one: a row of zeros), and what edges carry.
 
     Args:
         name: of the rule.
         run: the run.
-        given: x, the fields of the initial state (or nothing), and what edges carry.
         size: how many steps a block has.
+        initial: the fields of the initial state, or nothing.
     """
 
-    def __init__(self, name: str, run: Context, given: list[Tensor], size: int) -> None:
-        self.name, self.run, self.given = name, run, given
+    def __init__(self, name: str, run: Context, size: int, initial: list[Tensor]) -> None:
+        self.name, self.run = name, run
         self.blocks, self._num_kept = blocks_of(run.plan, size)
-        self.has_initial = len(given) > 1 + len(run.of_edges)
-        self.has_own = self.has_initial and (run.each_its_own or given[1].shape[0] > 1)
-        self.around = _Surroundings(run.cell, given[0].device)
-        self.num_given = len(given)
-        self.drawn: dict[int, Tensor] = {}  # where random numbers stood, for blocks that draw some
+        self._row = run.initial_row if initial and (run.each_its_own or initial[0].shape[0] > 1) else None
+        self._drawn: dict[int, Tensor] = {}  # where random numbers stood, for blocks that draw some
 
-    def state(self) -> tuple[Tensor, ...]:
+    def zero(self, x: Tensor) -> list[Tensor]:
+        """An initial state of zeros, with a row for all nodes."""
+        return [x.new_zeros(1, *shape) for shape in self.run.shapes]
+
+    def state(self, given: list[Tensor]) -> tuple[Tensor, ...]:
         """The fields of the state, `[N, ...]`, in the caller's numbering."""
+        cell = self.run.cell
+        self._around = Surroundings(cell, given[0].device)
         with torch.no_grad():
-            made, kept, read = self._forwards([tensor.detach() for tensor in self.given])
-        # (Also those that torch's functions are not given one by one, as in compiled parts.)
+            made, kept, read = self._forwards([tensor.detach() for tensor in given])
         self._read = set(read)
-        read |= {id(weight): weight for weight in self.run.cell.parameters() if weight.requires_grad}
-        self.captured = list(read.values())
-        return _Recomputed.apply(self, made, kept, *self.given, *self.captured)
-
-    # ------------------------------------------------------------------------------------------------- forwards
+        # (Parts that are compiled read weights without giving them to functions one by one.)
+        read |= {id(weight): weight for weight in cell.parameters() if weight.requires_grad}
+        self._captured = list(read.values())
+        return _Recomputed.apply(self, made, kept, *given, *self._captured)
 
     def _forwards(self, given: list[Tensor]) -> tuple[list[Tensor], list[Tensor], dict[int, Tensor]]:
         """The state; the rows that later blocks read; the tensors with gradients that the cell has read, by id."""
         x, shapes, device = given[0], self.run.shapes, given[0].device
         made = [x.new_empty(self.run.plan.num_nodes, *shape) for shape in shapes]
         kept = [x.new_empty(self._num_kept, *shape) for shape in shapes]
-        watched, in_loop = Watched(self.run.cell), False
-        with _Reads() as reads:
-            for number, block in enumerate(self.blocks):
-                stood = random_state(device)
-                runner = choose(*self._task(block, self._enter(block, given, kept)))
-                for field, rows, whole in zip(runner.state(), kept, made, strict=True):
-                    rows[block.kept] = field.index_select(0, block.leaving)
-                    if block.is_shown:
-                        whole[block.nodes] = field
-                in_loop |= runner.name == "loop"
-                if not torch.equal(stood, random_state(device)):
-                    self.drawn[number] = stood
-        if self.around.is_autocast:
+        watched, is_recorded = Watched(self.run.cell), True
+        reads, recorded = Reads(), {}
+        for number, block in enumerate(self.blocks):
+            stood = random_state(device)
+            fields, is_program = self._run(block, self._enter(block, given, kept), reads, recorded)
+            for field, rows, whole in zip(fields, kept, made, strict=True):
+                rows[block.kept] = field.index_select(0, block.leaving)
+                if block.is_shown:
+                    whole[block.nodes] = field
+            is_recorded &= is_program
+            if not torch.equal(stood, random_state(device)):
+                self._drawn[number] = stood
+        if self._around.is_autocast:
             torch.clear_autocast_cache()  # (weights cast without a gradient)
-        change = watched.change() if in_loop else None
+        change = None if is_recorded else watched.change()
         if change is not None:
             raise ValueError(
                 f"{self.name} runs each block of steps twice, and {change}, so that the second run would be another "
@@ -114,102 +114,82 @@ class _ByBlocks:
             )
         return made, kept, reads.noted
 
-    def _task(self, block: Block, tensors: list[Tensor]) -> tuple[Context, Tensor, list[Tensor]]:
-        """A block's run, as backends take it."""
+    def backwards(self, given: list[Tensor], kept: list[Tensor], grads: Gradients, needed: Sequence[bool]) -> Gradients:
+        """The gradients of the run's and of the captured tensors, from those of the state."""
+        given = [tensor.detach() for tensor in given]
+        of_given, of_captured = needed[: len(given)], needed[len(given) :]
+        total = [
+            torch.zeros_like(t) if is_needed else None for t, is_needed in zip(given, of_given, strict=True)
+        ]
+        received = [torch.zeros_like(rows) for rows in kept]
+        # Where a tensor was computed from others, what lies behind it is autograd's.
+        captured = [t if t.is_leaf else t.detach().requires_grad_() for t in self._captured]
+        weights = [t for t, is_needed in zip(captured, of_captured, strict=True) if is_needed]
+        of_weights: list[Tensor | None] = [None] * len(weights)
+        reads, recorded = ReadsAgain(self._captured, captured), {}
+        with self._around.restored():
+            for number in reversed(range(len(self.blocks))):
+                block = self.blocks[number]
+                errors = self._errors(block, grads, received)
+                tensors = self._enter(block, given, kept)
+                x, initial, edges = self._apart(list(of_given))
+                for tensor, is_needed in zip(tensors, [x, *(True for _ in initial), *edges], strict=True):
+                    tensor.requires_grad_(is_needed)
+                with torch.enable_grad(), drawn_again(given[0].device, self._drawn.get(number)):
+                    fields, _ = self._run(block, tensors, reads, recorded)
+                found = _gradients(fields, errors, [t for t in tensors if t.requires_grad] + weights)
+                self._add(block, [next(found) if t.requires_grad else None for t in tensors], total, received)
+                of_weights = [_sum(one, other) for one, other in zip(of_weights, found, strict=True)]
+        self._check_read_again(reads.noted)
+        rest = iter(of_weights)
+        return *total, *(next(rest) if is_needed else None for is_needed in of_captured)
+
+    # ------------------------------------------------------------------------------------------------ one block
+
+    def _run(
+        self, block: Block, tensors: list[Tensor], reads: Reads, recorded: dict[Any, Request]
+    ) -> tuple[tuple[Tensor, ...], bool]:
+        """The state of a block, and whether it was made by a program."""
         plan = block.plan
         x, initial, edges = self._apart(tensors)
         every = torch.arange(plan.boundary.shape[0] + plan.num_nodes, device=plan.device)
         of_boundary, own = every.split([plan.boundary.shape[0], plan.num_nodes])
         if plan.mode == "sync":
-            own = of_boundary  # (a round's own state is that of the round before)
-        elif not self.has_own:
+            own = of_boundary  # (the own state of a round is that of the round before)
+        elif self._row is None:
             own = own[:1].expand(plan.num_nodes)
-        cell, dtype = self.run.cell, self.run.dtype
-        task = Context(cell, plan, own, dtype, boundary_row=of_boundary) if initial else Context(cell, plan, None, dtype)
-        task.__dict__["of_edges"] = dict(zip(self.run.of_edges, edges, strict=True))
-        return task, x, initial
-
-    def _apart(self, tensors: list[Any]) -> tuple[Any, list[Any], list[Any]]:
-        """x, the initial state, and what edges carry, of a run or a block."""
-        count = len(tensors) - len(self.run.of_edges)
-        return tensors[0], tensors[1:count], tensors[count:]
+        run = Context(self.run.cell, plan, own, self.run.dtype, boundary_row=of_boundary)
+        run.__dict__["of_edges"] = dict(zip(self.run.of_edges, edges, strict=True))
+        # Nodes of the same sorts have the same program: the cell is recorded once for all of these blocks.
+        like = recorded.setdefault(sorts_within(plan), Request(run, x, initial))
+        with reads:
+            runner = choose(run, x, initial, like)
+        is_program = isinstance(runner, Programs)
+        with nullcontext() if is_program else reads:
+            return runner.state(), is_program
 
     def _enter(self, block: Block, given: list[Tensor], kept: list[Tensor]) -> list[Tensor]:
-        """The same three of a block. Its initial state has a row for each boundary row, and then those of its nodes."""
+        """A block's tensors. Its initial state has a row for each boundary row, and then those of its nodes."""
         x, initial, edges = self._apart(given)
-        made = [_rows(x, block.nodes)]
-        if self.has_initial or block.plan.boundary.shape[0]:
-            initial = initial or [x.new_zeros(1, *shape) for shape in self.run.shapes]
-            of_given, own = self._rows_of_initial(block)
-            for field, rows in zip(initial, kept, strict=True):
-                parts = [field.index_select(0, of_given), rows[block.read], field.index_select(0, own)]
-                made.append(torch.cat(parts))
+        of_given, own = self._rows_of_initial(block)
+        made = [_rows(x, block.nodes).detach()]
+        for field, rows in zip(initial, kept, strict=True):
+            made.append(
+                torch.cat([field.index_select(0, of_given), rows[block.read], field.index_select(0, own)])
+            )
         for name, rows in zip(self.run.of_edges, edges, strict=True):
             made.append(gather_edges({name: rows}, name, block.edge))
         return made
 
     def _rows_of_initial(self, block: Block) -> tuple[Tensor, Tensor]:
-        """Which rows of the initial state a block reads of others, and which are its nodes' own."""
-        row, is_async = self.run.initial_row, block.plan.mode == "async"
-        if not self.has_own or row is None:  # there is one
+        """The rows of the initial state that a block reads of others, and those that its nodes have."""
+        is_async = block.plan.mode == "async"
+        if self._row is None:  # there is one for all
             return torch.zeros_like(block.given), block.given.new_zeros(int(is_async))
-        return row[block.given], row[block.nodes] if is_async else block.given[:0]
-
-    # ------------------------------------------------------------------------------------------------ backwards
-
-    def backwards(self, given: list[Tensor], kept: list[Tensor], grads: Gradients, needed: Sequence[bool]) -> Gradients:
-        """The gradients of what was given, and of the captured tensors, from those of the state."""
-        given = [tensor.detach() for tensor in given]
-        of_given, of_captured = needed[: len(given)], needed[len(given) :]
-        total: list[Tensor | None] = [
-            torch.zeros_like(tensor) if is_needed else None for tensor, is_needed in zip(given, of_given, strict=True)
-        ]
-        total += [None] * len(of_captured)
-        received = [torch.zeros_like(rows) for rows in kept]
-        # A tensor that was computed from others stands for itself: what lies behind it is autograd's.
-        captured = [t if t.is_leaf else t.detach().requires_grad_() for t in self.captured]
-        wanted = [number for number, is_needed in enumerate(of_captured) if is_needed]
-        with self.around.restored(), _ReadsAgain(self.captured, captured) as reads:
-            for number in reversed(range(len(self.blocks))):
-                block = self.blocks[number]
-                errors = self._errors(block, grads, received)
-                if all(error is None for error in errors):
-                    continue
-                tensors = self._enter(block, given, kept)
-                is_read = len(block.given) < block.plan.boundary.shape[0]
-                for tensor, is_needed in zip(tensors, self._needs(of_given, is_read), strict=False):
-                    tensor.requires_grad_(is_needed)
-                with torch.enable_grad(), drawn_again(given[0].device, self.drawn.get(number)):
-                    state = choose(*self._task(block, tensors)).state()
-                ends = [(s, e) for s, e in zip(state, errors, strict=True) if e is not None and s.requires_grad]
-                begins = [tensor for tensor in tensors if tensor.requires_grad] + [captured[n] for n in wanted]
-                found = iter(
-                    torch.autograd.grad([s for s, _ in ends], begins, [e for _, e in ends], allow_unused=True)
-                    if ends and begins
-                    else [None] * len(begins)
-                )
-                self._add(block, [next(found) if t.requires_grad else None for t in tensors], total, received)
-                for n, gradient in zip(wanted, found, strict=True):
-                    total[len(given) + n] = _sum(total[len(given) + n], gradient)
-        self._check_read_again(reads.noted)
-        return total
-
-    def _check_read_again(self, noted: dict[int, Tensor]) -> None:
-        missing = self._read - noted.keys()
-        if missing:
-            raise RuntimeError(
-                f"{self.name} runs {type(self.run.cell).__name__} again in the backward pass, where it does not read "
-                f"{len(missing)} of the tensors that it has read in the first run: its weights have been replaced since "
-                f"(as torch.func.functional_call does until it returns). Call backward before, or use BPTT()."
-            )
-
-    def _needs(self, of_given: Sequence[bool], is_read: bool) -> list[bool]:
-        """Which of a block's tensors need gradients."""
-        x, initial, edges = self._apart(list(of_given))
-        return [x, *(is_read or need for need in initial or [False] * len(self.run.shapes)), *edges]
+        return self._row[block.given], self._row[block.nodes] if is_async else block.given[:0]
 
     def _errors(self, block: Block, grads: Gradients, received: list[Tensor]) -> list[Tensor | None]:
-        """The gradients of a block's states: of the result, and from the blocks that have read them."""
+        """The gradients of a block's states: those of the result, and from the blocks that have read them."""
         errors: list[Tensor | None] = []
         for grad, rows in zip(grads, received, strict=True):
             error = _rows(grad, block.nodes) if grad is not None and block.is_shown else None
@@ -220,101 +200,36 @@ class _ByBlocks:
             errors.append(error)
         return errors
 
-    def _add(self, block: Block, found: Gradients, total: list[Tensor | None], received: list[Tensor]) -> None:
+    def _add(self, block: Block, found: Gradients, total: Gradients, received: list[Tensor]) -> None:
         """Add the gradients of a block's tensors where they belong."""
         x, initial, edges = self._apart(list(found))
-        of_x, of_initial, of_edges = self._apart(total[: len(self.given)])
+        of_x, of_initial, of_edges = self._apart(list(total))
         _add_rows(of_x, block.nodes, x)
         of_given, own = self._rows_of_initial(block)
-        last = block.plan.boundary.shape[0]
-        for number, gradient in enumerate(initial):
+        first, last = len(of_given), block.plan.boundary.shape[0]
+        for rows, whole, gradient in zip(received, of_initial, initial, strict=True):
             if gradient is not None:
-                _add_rows(received[number], block.read, gradient[len(of_given) : last])
-                if self.has_initial:
-                    _add_rows(of_initial[number], of_given, gradient[: len(of_given)])
-                    _add_rows(of_initial[number], own, gradient[last:])
+                _add_rows(rows, block.read, gradient[first:last])
+                _add_rows(whole, of_given, gradient[:first])
+                _add_rows(whole, own, gradient[last:])
         for whole, gradient in zip(of_edges, edges, strict=True):
             if gradient is not None:
                 real = (block.edge >= 0).nonzero().flatten()
                 _add_rows(whole, block.edge[real], gradient[real])
 
+    def _apart(self, tensors: list[Any]) -> tuple[Any, list[Any], list[Any]]:
+        """What there is for x, for the fields of the initial state, and for what edges carry."""
+        count = 1 + len(self.run.fields)
+        return tensors[0], tensors[1:count], tensors[count:]
 
-class _Surroundings:
-    """What a run depends on beside its arguments, put back for a second run.
-
-    Attributes:
-        is_autocast: whether autocast is on.
-    """
-
-    def __init__(self, cell: Cell, device: torch.device) -> None:
-        kind = device.type
-        self.is_autocast = is_autocast(device)
-        self._autocast: dict[str, Any] = {"device_type": kind, "enabled": self.is_autocast}
-        if self.is_autocast:
-            self._autocast["dtype"] = torch.get_autocast_dtype(kind)
-        self._backend = forced.get()
-        self._training = [(part, part.training) for part in cell.modules()]
-
-    @contextmanager
-    def restored(self) -> Iterator[None]:
-        """In this context all is as it was."""
-        now = [(part, part.training) for part, _ in self._training]
-        with running_on(self._backend), differentiated_by(None), torch.autocast(**self._autocast):
-            try:
-                _set_training(self._training)
-                yield
-            finally:
-                _set_training(now)
-
-
-def _set_training(modes: list[tuple[torch.nn.Module, bool]]) -> None:
-    for part, is_training in modes:
-        part.training = is_training
-
-
-class _Reads(TorchFunctionMode):
-    """In this context the tensors are noted that torch's functions are given, have gradients, and were made elsewhere.
-
-    Without gradients nothing that is made in it has any.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.noted: dict[int, Tensor] = {}
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        args = tuple(map(self._seen, args))
-        return func(*args, **{name: self._seen(value) for name, value in (kwargs or {}).items()})
-
-    def _seen(self, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return self.note(value)
-        if type(value) in (tuple, list):
-            return type(value)(map(self._seen, value))
-        return value
-
-    def note(self, tensor: Tensor) -> Tensor:
-        """What functions are given for it: itself."""
-        # (A cell that turns gradients on for itself has some of its own.)
-        if tensor.requires_grad and not torch.is_grad_enabled():
-            self.noted[id(tensor)] = tensor
-        return tensor
-
-
-class _ReadsAgain(_Reads):
-    """The same for tensors that were noted before, in whose place functions are given others."""
-
-    def __init__(self, before: list[Tensor], instead: list[Tensor]) -> None:
-        super().__init__()
-        self._instead = {id(tensor): other for tensor, other in zip(before, instead, strict=True)}
-
-    def note(self, tensor: Tensor) -> Tensor:
-        """What functions are given for it."""
-        other = self._instead.get(id(tensor))
-        if other is None:
-            return tensor
-        self.noted[id(tensor)] = tensor
-        return other
+    def _check_read_again(self, noted: dict[int, Tensor]) -> None:
+        missing = self._read - noted.keys()
+        if missing:
+            raise RuntimeError(
+                f"{self.name} runs {type(self.run.cell).__name__} again in the backward pass, where it does not read "
+                f"{len(missing)} of the tensors that it has read in the first run: its weights have been replaced since "
+                f"(as torch.func.functional_call does until it returns). Call backward before that, or use BPTT()."
+            )
 
 
 class _Recomputed(torch.autograd.Function):
@@ -323,17 +238,27 @@ class _Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, task: _ByBlocks, made: list[Tensor], kept: list[Tensor], *inputs: Tensor) -> Any:
         ctx.set_materialize_grads(False)
-        ctx.task, ctx.num_inputs = task, len(inputs)
-        ctx.save_for_backward(*inputs, *kept)
+        ctx.task, ctx.num_kept = task, len(kept)
+        ctx.save_for_backward(*kept, *inputs)
         return tuple(made)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         task, saved = ctx.task, list(ctx.saved_tensors)  # (this refuses what was written into since)
         check_first_order(task.name, grads)
-        inputs, kept = saved[: ctx.num_inputs], saved[ctx.num_inputs :]
-        needed = ctx.needs_input_grad[3:]
-        return None, None, None, *task.backwards(inputs[: task.num_given], kept, grads, needed)
+        kept, needed = saved[: ctx.num_kept], ctx.needs_input_grad[3:]
+        given = saved[ctx.num_kept : len(saved) - len(task._captured)]
+        return None, None, None, *task.backwards(given, kept, grads, needed)
+
+
+def _gradients(fields: Sequence[Tensor], errors: Gradients, wanted: list[Tensor]) -> Any:
+    """An iterator over the gradients of what is wanted."""
+    ends = [(f, e) for f, e in zip(fields, errors, strict=True) if e is not None and f.requires_grad]
+    if not ends or not wanted:
+        return iter([None] * len(wanted))
+    # (What the cell makes of its weights alone is part of the graph of all blocks.)
+    states, errors = zip(*ends, strict=True)
+    return iter(torch.autograd.grad(states, wanted, errors, retain_graph=True, allow_unused=True))
 
 
 def _rows(tensor: Tensor, at: Tensor | slice) -> Tensor:
