@@ -99,9 +99,15 @@ class Reads(TorchFunctionMode):
     def note(self, tensor: Tensor) -> Tensor:
         """What functions are given for it: itself."""
         # (A cell that turns gradients on makes some of its own.)
-        if tensor.requires_grad and not torch.is_grad_enabled():
+        if tensor.requires_grad and not torch.is_grad_enabled() and not _is_part(tensor):
             self.noted[id(tensor)] = tensor
         return tensor
+
+
+def _is_part(tensor: Tensor) -> bool:
+    """Whether it is one of several views that were made without gradients; torch says that they have some."""
+    base = tensor._base
+    return base is not None and base.requires_grad and tensor.is_leaf
 
 
 class ReadsAgain(Reads):
