@@ -114,7 +114,9 @@ class _ByBlocks:
             )
         return made, kept, reads.noted
 
-    def backwards(self, given: list[Tensor], kept: list[Tensor], grads: Gradients, needed: Sequence[bool]) -> Gradients:
+    def backwards(
+        self, given: list[Tensor], kept: list[Tensor], grads: Gradients, needed: Sequence[bool]
+    ) -> Gradients:
         """The gradients of the run's and of the captured tensors, from those of the state."""
         given = [tensor.detach() for tensor in given]
         of_given, of_captured = needed[: len(given)], needed[len(given) :]
@@ -136,8 +138,10 @@ class _ByBlocks:
                 for tensor, is_needed in zip(tensors, [x, *(True for _ in initial), *edges], strict=True):
                     tensor.requires_grad_(is_needed)
                 with torch.enable_grad(), drawn_again(given[0].device, self._drawn.get(number)):
-                    fields, _ = self._run(block, tensors, reads, recorded)
-                found = _gradients(fields, errors, [t for t in tensors if t.requires_grad] + weights)
+                    fields, is_program = self._run(block, tensors, reads, recorded)
+                found = _gradients(
+                    fields, errors, [t for t in tensors if t.requires_grad] + weights, is_program
+                )
                 self._add(block, [next(found) if t.requires_grad else None for t in tensors], total, received)
                 of_weights = [_sum(one, other) for one, other in zip(of_weights, found, strict=True)]
         self._check_read_again(reads.noted)
@@ -251,14 +255,15 @@ class _Recomputed(torch.autograd.Function):
         return None, None, None, *task.backwards(given, kept, grads, needed)
 
 
-def _gradients(fields: Sequence[Tensor], errors: Gradients, wanted: list[Tensor]) -> Any:
+def _gradients(fields: Sequence[Tensor], errors: Gradients, wanted: list[Tensor], is_program: bool) -> Any:
     """An iterator over the gradients of what is wanted."""
     ends = [(f, e) for f, e in zip(fields, errors, strict=True) if e is not None and f.requires_grad]
     if not ends or not wanted:
         return iter([None] * len(wanted))
-    # (What the cell makes of its weights alone is part of the graph of all blocks.)
     states, errors = zip(*ends, strict=True)
-    return iter(torch.autograd.grad(states, wanted, errors, retain_graph=True, allow_unused=True))
+    # Of a recorded cell, what it makes of its weights alone is a part of the graphs of all blocks. A graph of the loop's
+    # is this block's, and is cleared now: the collector of garbage may come late.
+    return iter(torch.autograd.grad(states, wanted, errors, retain_graph=is_program, allow_unused=True))
 
 
 def _rows(tensor: Tensor, at: Tensor | slice) -> Tensor:

@@ -26,7 +26,7 @@ class Block(NamedTuple):
             the others kept rows. In async mode its nodes are positions, counted from the first; in sync mode it is
             over the whole structure, with fewer rounds. Equal blocks that follow each other share it.
         nodes: the nodes that are updated, by the structure's numbers.
-        edge: `[e]`, the structure's edge behind each inbox edge (-1: there is none).
+        edge: `[e]`, the structure's edge behind each edge of the plan, by the plan's numbers (-1: there is none).
         given: `[I]`, the nodes whose initial states are read.
         read: the kept rows that are read.
         kept: the kept rows that are its own.
@@ -65,7 +65,7 @@ def blocks_of(plan: Schedule, size: int) -> Blocks:
 
 def _of_rounds(plan: Schedule, size: int) -> Blocks:
     rounds, count = plan.rounds or 1, plan.num_nodes
-    nothing = plan.perm[:0]
+    nothing, every = plan.perm[:0], torch.arange(plan.structure.num_edges, device=plan.device)
     made = []
     for number, begin in enumerate(range(0, rounds, size)):
         is_last = begin + size >= rounds
@@ -73,7 +73,7 @@ def _of_rounds(plan: Schedule, size: int) -> Blocks:
             Block(
                 plan=schedule(plan.structure, "sync", min(size, rounds - begin)),
                 nodes=slice(None),
-                edge=plan.edge,
+                edge=every,
                 given=nothing if number else plan.boundary,
                 read=slice((number - 1) * count, number * count) if number else slice(0, 0),
                 kept=slice(number * count, (number + (not is_last)) * count),
