@@ -48,10 +48,10 @@ class BPTT(Rule):
         recompute: K, 1 or more; None: everything is kept. A run of at most K steps is as without.
 
     Raises:
-        TypeError, ValueError: an invalid number. When run with `recompute`: iterated cycles, several sweeps in a given
-            order, masks of edges, transforms of torch.func; a cell that would do something else the second time, because
-            it keeps something from step to step, draws numbers that are not torch's, or has batch normalisation in
-            training.
+        TypeError, ValueError: an invalid number. When run with `recompute`: iterated cycles, several sweeps in a
+            given order, masks of edges, transforms of torch.func; a cell that would do something else the second
+            time, because it keeps something from step to step, draws numbers that are not torch's, or has batch
+            normalisation in training.
     """
 
     def __init__(self, recompute: int | None = None) -> None:

@@ -230,9 +230,10 @@ class _ByBlocks:
         missing = self._read - noted.keys()
         if missing:
             raise RuntimeError(
-                f"{self.name} runs {type(self.run.cell).__name__} again in the backward pass, where it does not read "
-                f"{len(missing)} of the tensors that it has read in the first run: its weights have been replaced since "
-                f"(as torch.func.functional_call does until it returns). Call backward before that, or use BPTT()."
+                f"{self.name} runs {type(self.run.cell).__name__} again in the backward pass, where it does not "
+                f"read {len(missing)} of the tensors that it has read in the first run: its weights have been "
+                f"replaced since (as torch.func.functional_call does until it returns). Call backward before that, or "
+                f"use BPTT()."
             )
 
 
@@ -261,8 +262,8 @@ def _gradients(fields: Sequence[Tensor], errors: Gradients, wanted: list[Tensor]
     if not ends or not wanted:
         return iter([None] * len(wanted))
     states, errors = zip(*ends, strict=True)
-    # Of a recorded cell, what it makes of its weights alone is a part of the graphs of all blocks. A graph of the loop's
-    # is this block's, and is cleared now: the collector of garbage may come late.
+    # Of a recorded cell, what it makes of its weights alone is a part of the graphs of all blocks. A graph of the
+    # loop's is this block's, and is cleared now: the collector of garbage may come late.
     return iter(torch.autograd.grad(states, wanted, errors, retain_graph=is_program, allow_unused=True))
 
 

@@ -31,7 +31,7 @@ def set_random_state(device: torch.device, state: Tensor) -> None:
 
 @contextmanager
 def drawn_again(device: torch.device, state: Tensor | None) -> Iterator[None]:
-    """In this context the numbers are drawn that have followed a state; those outside are not affected. None: as usual."""
+    """In this context the numbers are drawn that have followed a state, and none is used up. None: as usual."""
     if state is None:
         yield
         return

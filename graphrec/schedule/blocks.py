@@ -45,7 +45,7 @@ class Block(NamedTuple):
 
 
 class Blocks(NamedTuple):
-    """A schedule in blocks, and how many states must be kept from the block that makes them for those that read them."""
+    """A schedule in blocks, and how many states are kept, from the blocks that make them for those that read them."""
 
     blocks: list[Block]
     num_kept: int
