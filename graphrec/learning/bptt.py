@@ -37,8 +37,9 @@ class BPTT(Rule):
     blocks of K levels (in sync mode: K rounds) read some: gates and whatever else the cell computes are forgotten, and
     in the backward pass each block is run again, the last one first. That costs one more forward run, and memory for
     the intermediate values of one block at a time; on a chain of T steps, K near the square root of T keeps least. Both
-    runs of a block are done by whatever backend is the fastest, with the same random numbers. First derivatives only;
-    what a cell does for all nodes before its first step (`project`) it does for a block at a time.
+    runs of a block are done by whatever backend is the fastest, with the same random numbers. First derivatives only.
+    What a cell does once for all nodes (`project`) it does for a block at a time, and what a node sends (`as_message`)
+    it makes again for each block that reads it: random numbers that are drawn there are others than without.
 
     Griewank & Walther, *Revolve: an implementation of checkpointing for the reverse or adjoint mode of computational
     differentiation*, ACM Transactions on Mathematical Software 26 (2000); Chen, Xu, Zhang & Guestrin, *Training deep
