@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import torch
 
 from ..forests import sentiment_forest
+from ..peak import CLEAR, forget_peak, peak_so_far, return_what_is_freed
 from ..trees import GraphRec, make_layer
 from .figures import Figure, Target
 from .race import LOOP, NEW, on
 
 TARGET = Target(1.3, None, small=True)
-M_MMAP_THRESHOLD = -3  # of malloc.h
-STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def run(rounds: int, quick: bool) -> list[Figure]:
@@ -65,29 +62,11 @@ def _alone(batch: int, hidden: int, backend: str) -> int:
 def _peak(batch: int, hidden: int, backend: str, threads: int) -> int:
     """Bytes that one run adds at most to the process."""
     torch.set_num_threads(threads)
-    _return_what_is_freed()
+    return_what_is_freed()
     for count in (1, batch):  # a first run on one tree loads what is loaded once
         structure = sentiment_forest(count).structure
         ours = GraphRec(make_layer(structure, hidden), structure)
         task = ours.train if backend == NEW else on(backend, ours.train)
-        before = _forget_peak()
+        before = forget_peak()
         task()
-    return _peak_so_far() - before
-
-
-def _return_what_is_freed() -> None:
-    """Tell glibc not to hoard what tensors leave behind, which would count as held: half as much again in the loop."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(M_MMAP_THRESHOLD, 1 << 16)
-
-
-def _forget_peak() -> int:
-    """From here on the peak is that of what is held now: bytes."""
-    CLEAR.write_text("5")
-    return _peak_so_far()
-
-
-def _peak_so_far() -> int:
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-    return 1024 * int(line.split()[1])
+    return peak_so_far() - before

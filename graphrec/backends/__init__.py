@@ -6,7 +6,8 @@ Belongs here: other ways to the loop's numbers, and their choice. Does not: the 
 from .available import Backend, Backends, backends
 from .choice import SlowPathWarning, check_loop_may_run, choose, running_on
 from .explain import Choice, Explanation, explain
-from .programs import OperatorRun
+from .programs import OperatorRun, Programs
+from .request import Request
 from .runner import Runner
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "Choice",
     "Explanation",
     "OperatorRun",
+    "Programs",
+    "Request",
     "Runner",
     "SlowPathWarning",
     "backends",

@@ -68,14 +68,14 @@ def check_loop_may_run(what: str) -> None:
         )
 
 
-def choose(run: Context, x: Tensor, initial: list[Tensor]) -> Runner:
-    """The run by the fastest backend that accepts it, or by the one asked for; arguments as in `Runner`.
+def choose(run: Context, x: Tensor, initial: list[Tensor], like: Request | None = None) -> Runner:
+    """The run by the fastest backend that accepts it, or by the one asked for; arguments as in `Request`.
 
     Raises:
         ValueError: the backend that was asked for does not accept it.
     """
     asked_for, reasons = forced.get(), {}
-    request, found = Request(run, x, initial), None
+    request, found = Request(run, x, initial, like), None
     for backend in BACKENDS:
         if asked_for == Loop.name:
             taken = "the loop was asked for"

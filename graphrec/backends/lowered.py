@@ -24,6 +24,10 @@ class Lowered(Runner):
         self.chains, self.fused, self.initial_state = chains, fused, initial
         if run.initial_row is not None:
             row = run.initial_row[chains.heads]
+            if run.boundary_row is not None and len(
+                run.boundary_row
+            ):  # (each head has one inbox edge, the first ones)
+                row = run.boundary_row[run.plan.source[run.plan.inv_perm[chains.heads]]]
             self.initial_state = [field.index_select(0, row) for field in initial]
 
     @classmethod

@@ -22,14 +22,15 @@ class Request:
         run: the run.
         x: `[N, D]`, in the caller's numbering.
         initial: per field `[K, ...]` (see `Context.initial_row`), or nothing.
+        like: a run of the same cell over nodes of the same sorts, if there is one, whose recording serves this one too.
 
     Attributes:
         overridden: the standard cell whose equations a subclass may have changed, if that is why it is none of torch's
             operators.
     """
 
-    def __init__(self, run: Context, x: Tensor, initial: list[Tensor]) -> None:
-        self.run, self.x, self.initial = run, x, initial
+    def __init__(self, run: Context, x: Tensor, initial: list[Tensor], like: Request | None = None) -> None:
+        self.run, self.x, self.initial, self.like = run, x, initial, like
         self.overridden: type[Cell] | None = None
 
     @cached_property
@@ -62,6 +63,8 @@ class Request:
     @cached_property
     def recording(self) -> Recording | str:
         """The cell recorded; or what of it cannot be."""
+        if self.like is not None:
+            return self.like.recording
         reason = self._unusual or self._not_programmed
         if reason is not None:
             return reason

@@ -88,7 +88,11 @@ class Boundary:
 
     def rows(self) -> Own:
         """The state of the boundary rows."""
-        return Own(self._run.fields, lambda name: self._initial_rows(name, self._run.plan.boundary))
+        run = self._run
+        if run.boundary_row is None:
+            return Own(run.fields, lambda name: self._initial_rows(name, run.plan.boundary))
+        row, initial = run.boundary_row, dict(zip(run.fields, self._initial, strict=True))
+        return Own(run.fields, lambda name: initial[name].index_select(0, row))
 
     def own(self, step: Step) -> Own:
         """The initial state of the step's nodes (async mode)."""

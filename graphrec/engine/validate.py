@@ -26,6 +26,7 @@ class Context:
             where no initial state is given.
         dtype: of the state; that of x as given (under autocast a projected x may differ).
         each_its_own: whether node v finds its initial state in row v.
+        boundary_row: for each boundary row its row of the initial state, or None: it is that of its node.
     """
 
     cell: Cell
@@ -33,6 +34,7 @@ class Context:
     initial_row: Tensor | None
     dtype: torch.dtype
     each_its_own: bool = False
+    boundary_row: Tensor | None = None
 
     @cached_property
     def shapes(self) -> list[tuple[int, ...]]:

@@ -26,6 +26,7 @@ from ..runs import run
 from ..schedule import Schedule, degree
 from ..schedule.inboxes import target_position
 from ..schedule.plan import Steps
+from .second_run import random_state, set_random_state
 
 StatesAndLeaves = tuple[list[list[Tensor]], list[list[Tensor]]]
 """For each step the fields of its state, and the leaves that later steps read instead of these."""
@@ -43,11 +44,11 @@ def all_at_once(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> StatesAn
     if x.device.type == "cpu" and plan.num_nodes * width > _LARGE * len(plan.steps):
         return None
     check_loop_may_run("steps one by one")
-    drawn = _random_state(x.device)
+    drawn = random_state(x.device)
     with torch.no_grad():
         states = run(cell, plan, x, initial)
-    if not torch.equal(drawn, _random_state(x.device)):  # as if nothing had been tried
-        _set_random_state(x.device, drawn)
+    if not torch.equal(drawn, random_state(x.device)):  # as if nothing had been tried
+        set_random_state(x.device, drawn)
         return None
     leaves = [field.index_select(0, plan.perm).requires_grad_() for field in states]
     checked, fields = validate(cell, plan, x, initial)
@@ -109,17 +110,6 @@ def _is_another_in_company(cell: Cell) -> bool:
         or part._backward_pre_hooks
         for part in cell.modules()
     )
-
-
-def _random_state(device: torch.device) -> Tensor:
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
-
-
-def _set_random_state(device: torch.device, state: Tensor) -> None:
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(state, device)
-    else:
-        torch.set_rng_state(state)
 
 
 def _are_the_same(computed: Tensor, states: Tensor) -> bool:

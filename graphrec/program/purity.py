@@ -105,6 +105,33 @@ class Traces:
         return reason
 
 
+class Watched:
+    """What a cell consists of, to find out later whether steps have changed it.
+
+    Args:
+        cell: the cell.
+    """
+
+    def __init__(self, cell: nn.Module) -> None:
+        self._cell, self._modules = cell, list(cell.modules())
+        self._others = _other_random()
+        self._attributes = [(module, _attributes(module)) for module in self._modules]
+        self._versions = _versions(self._modules)
+
+    def change(self) -> str | None:
+        """In words, what steps have changed (torch's random numbers left out); None: nothing."""
+        if self._versions != _versions(self._modules):
+            return f"{type(self._cell).__name__} writes into tensors of its own"
+        python, numpy = self._others
+        same = map(np.array_equal, numpy, np.random.get_state())  # noqa: NPY002
+        if python != random.getstate() or not all(same):
+            return f"{type(self._cell).__name__} draws Python's or numpy's random numbers"
+        for module, before in self._attributes:
+            if _differ(before, _attributes(module)):
+                return f"{type(module).__name__} keeps something from step to step"
+        return None
+
+
 def _other_random() -> tuple[Any, Any]:
     return random.getstate(), np.random.get_state()  # noqa: NPY002
 

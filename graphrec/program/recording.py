@@ -50,6 +50,12 @@ def sorts_by_kind(plan: Schedule) -> list[list[tuple[Sort, slice, slice]]]:
     return found
 
 
+@derived
+def sorts_within(plan: Schedule) -> frozenset[Sort]:
+    """The sorts of all its nodes."""
+    return frozenset(_sorts_of((sorts if plan.structure.kind is None else sorts_by_kind)(plan)))
+
+
 def _sorts_of(levels: list[list[tuple[Sort, slice, slice]]]) -> set[Sort]:
     return {sort for level in levels for sort, _, _ in level}
 

@@ -4,6 +4,7 @@ Belongs here: anything computed from a structure alone. Does not: states, cells,
 """
 
 from ..operators import FixedPoint, NoFixedPointError, NoFixedPointWarning
+from .blocks import Block, Blocks, blocks_of
 from .chains import Chains, chains
 from .compile import check_mode, masked, schedule, with_initial
 from .components import Components, components
@@ -18,6 +19,8 @@ from .sinks import Sinks, sinks
 from .valueless import schedule_seen_by
 
 __all__ = [
+    "Block",
+    "Blocks",
     "Chains",
     "Components",
     "CycleError",
@@ -31,6 +34,7 @@ __all__ = [
     "Schedule",
     "Sinks",
     "Step",
+    "blocks_of",
     "breadth_first",
     "chains",
     "check_mode",

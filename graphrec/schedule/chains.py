@@ -78,6 +78,10 @@ def chains(plan: Schedule) -> Chains | None:
     s = plan.structure
     if plan.mode != "async" or plan.cycles or plan.sweeps or not s.num_nodes or not _is_chains(s):
         return None
+    if (
+        plan.num_edges > plan.num_nodes
+    ):  # (a block of another structure, whose nodes read more than one earlier state)
+        return None
     level = levels(s)
     bounds = plan.steps.node_bounds
     counts = [stop - start for start, stop in pairwise(bounds)]

@@ -105,6 +105,12 @@ class Steps(Sequence[Step]):
             fewest if fewest == self._most.as_list[level] else None,
         )
 
+    def part(self, first: int, last: int, boundary: int) -> Steps:
+        """The levels from one to another, counted from the first one, behind other boundary rows (async mode)."""
+        nodes, edges = (bounds[first : last + 1] for bounds in (self.nodes, self.edges))
+        fewest, most = (numbers.as_tensor[first:last] for numbers in (self._fewest, self._most))
+        return Steps(nodes - nodes[0], edges - edges[0], fewest, most, boundary, None)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Steps) and self._content() == other._content()
 

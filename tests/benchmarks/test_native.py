@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import graphrec as gr
-from benchmarks import native
+from benchmarks import native, peak
 from benchmarks.__main__ import main
 from benchmarks.forests import sentiment_forest, sentiment_tree
 from benchmarks.native import batches, busy, forests, memory, steps
@@ -157,13 +157,13 @@ def test_memory_that_must_be_kept_is_that_of_the_tensors():
     assert memory.must_keep(nodes, edges, inputs, H) == sum(t.numel() * t.element_size() for t in kept)
 
 
-@pytest.mark.skipif(not memory.CLEAR.exists(), reason="the system does not tell a process's peak memory")
+@pytest.mark.skipif(not peak.CLEAR.exists(), reason="the system does not tell a process's peak memory")
 def test_peak_memory_is_that_of_what_is_held_at_once():
-    before = memory._forget_peak()
+    before = peak.forget_peak()
     size = 64 * 2**20
     for _ in range(3):  # one at a time
         torch.ones(size // 4).sum()
-    assert 0.9 * size < memory._peak_so_far() - before < 1.5 * size
+    assert 0.9 * size < peak.peak_so_far() - before < 1.5 * size
 
 
 @pytest.mark.parametrize("net", batches.NETS)

@@ -1,6 +1,8 @@
 """Native runs wherever runs may happen: side by side, twice, after a fork, on rows of any layout."""
 
+import gc
 import multiprocessing
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import graphrec as gr
 from graphrec import clib
+from graphrec.backends.programs import pool
 from tests.tolerances import assert_all_close, assert_close
 
 pytestmark = pytest.mark.skipif(clib.library() is None, reason=f"no native library: {clib.why_not()}")
@@ -69,6 +72,25 @@ def test_a_second_run_before_the_first_is_differentiated():
         (found,) = torch.autograd.grad(state.square().sum(), cell.forget.weight)
         expected = gr.run(cell, plan, y if state is second else x, backend="loop").h
         assert_close(found, torch.autograd.grad(expected.square().sum(), cell.forget.weight)[0])
+
+
+def test_blocks_that_the_collector_hands_back_while_others_are_taken():
+    class Holder:
+        def __init__(self):
+            self.block, self.itself = pool.take(1000), self
+
+        def __del__(self):
+            pool.give(self.block)
+
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        worker = threading.Thread(target=lambda: any(Holder() is None for _ in range(500)), daemon=True)
+        worker.start()
+        worker.join(10)
+    finally:
+        gc.set_threshold(*before)
+    assert not worker.is_alive()
 
 
 def test_a_graph_that_is_kept_is_differentiated_twice():

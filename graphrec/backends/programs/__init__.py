@@ -5,6 +5,6 @@ Belongs here: levels and memory as executors need them, execution, its derivativ
 
 from .native_runner import NativePrograms
 from .operator import OperatorRun
-from .runner import TorchPrograms
+from .runner import Programs, TorchPrograms
 
-__all__ = ["NativePrograms", "OperatorRun", "TorchPrograms"]
+__all__ = ["NativePrograms", "OperatorRun", "Programs", "TorchPrograms"]

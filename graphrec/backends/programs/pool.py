@@ -12,7 +12,8 @@ from ...structure.outside import outside
 # Of blocks that nobody uses at most so many are kept, and so many bytes.
 _MOST_BLOCKS, _MOST_BYTES = 4, 1 << 30
 
-_lock = threading.Lock()
+# (The collector may free a run, which hands its block back, while the same thread takes one: so it may enter twice.)
+_lock = threading.RLock()
 _free: list[Tensor] = []
 
 

@@ -181,9 +181,9 @@ class Programs(Runner):
     @property
     def rows_of_initial(self) -> tuple[Tensor, Tensor]:
         """The row of the initial state that each boundary row has, and each position."""
-        row = self.run.initial_row
+        row, of_boundary = self.run.initial_row, self.run.boundary_row
         assert row is not None
-        return row[self.plan.boundary], self.order.enter(row)
+        return row[self.plan.boundary] if of_boundary is None else of_boundary, self.order.enter(row)
 
     def boundary_rows(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The memory of the rows whose state is given."""
