@@ -42,19 +42,22 @@ class Rows:
     Attributes:
         kind: of the rows.
         record: is told if the cell asks whether there are any edges; None: nobody is.
+        are_none: whether there are no such rows, which is all that the cell may learn of their number.
     """
 
-    __slots__ = ("kind", "record")
+    __slots__ = ("are_none", "kind", "record")
 
-    def __init__(self, kind: str, record: Any = None) -> None:
-        self.kind, self.record = kind, record
+    def __init__(self, kind: str, record: Any = None, are_none: bool = False) -> None:
+        self.kind, self.record, self.are_none = kind, record, are_none
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Rows):
             return self.kind == other.kind or self._refuse()
         if not isinstance(other, int):
             return NotImplemented
-        return not bool(self) if other <= 0 else self._refuse()
+        if other < 0:
+            return False
+        return not bool(self) if other == 0 else self._refuse()
 
     def __gt__(self, other: object) -> bool:
         return bool(self) if isinstance(other, int) and other == 0 else self._refuse()
@@ -62,7 +65,7 @@ class Rows:
     def __bool__(self) -> bool:
         if self.kind == EDGE and self.record is not None:
             self.record.asks_for_edges = True
-        return True
+        return not self.are_none
 
     def __sub__(self, other: object) -> Rows:
         return self if isinstance(other, int) and other == 0 else self._refuse()

@@ -199,8 +199,10 @@ class Placement:
                 return
             bias[ref.column : ref.column + ref.width] = other.codes
         there = (bias != ZERO).nonzero()[0]
-        if there[-1] - there[0] + 1 != len(there) or len(list(self.part.b.runs(bias[there]))) != 1:
-            return
+        pieces = [refs[0] for _, _, refs in self.part.b.runs(bias[there])]
+        is_gapless = there[-1] - there[0] + 1 == len(there)
+        if not is_gapless or len(pieces) != 1 or pieces[0] is None or pieces[0].step != 1:
+            return  # (a step of 0: additions of single columns have one column for all)
         self.bias[product.number] = bias
         for value, place in uses:
             self.alias[value.number] = value.args[place].codes

@@ -290,7 +290,7 @@ class _Compiler:
             self._multiply(value, value, None)
         elif value.number in self.timing.bags:
             weight, gathered = self.timing.bags[value.number]
-            operands = [_gathered(gathered), self._operand(weight)]
+            operands = [_gathered(gathered), self._operand(weight, flat=True)]  # (a row for each edge)
             self._emit(Instruction("gather_sum", rows, self._out(value, []), operands, value))
         else:
             operands = [self._operand(ref, value.op in _FLAT) for ref in value.args]
