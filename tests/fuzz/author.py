@@ -90,18 +90,20 @@ def write_cell(random: Random, manner: Manner) -> tuple[gr.Cell, str]:
     author = _Author(random, manner, cell)
     with torch.no_grad():
         source = author.write()
-    _define(cell, source)
+    define(cell, source)
     return cell, source
 
 
-def _define(cell: gr.Cell, source: str) -> None:
+def define(cell: RandomCell, source: str) -> None:
+    """Give a cell its methods."""
+    cell.__dict__["source"] = source
     found: dict[str, Any] = {}
     exec(compile(source, "<random cell>", "exec"), {"torch": torch, "F": F}, found)
     cell.__class__ = type("RandomCell", (RandomCell,), found)
 
 
 class _Author:
-    def __init__(self, random: Random, manner: Manner, cell: gr.Cell) -> None:
+    def __init__(self, random: Random, manner: Manner, cell: RandomCell) -> None:
         self.random, self.manner, self.cell = random, manner, cell
         self.lines: list[str] = []
         self.values: dict[str, Any] = {}  # by name, n1 of nodes and e2 of edges
@@ -124,7 +126,7 @@ class _Author:
         if manner.sends:
             names = [f"state.{name}" for name in manner.fields]
             methods.append(self.method("as_message", "state", {"state": state}, names, [(4,), (2,)], 3))
-        _define(self.cell, "\n".join([*methods, _LISTENING]))
+        define(self.cell, "\n".join([*methods, _LISTENING]))
         seen: dict[str, Any] = {}
         self.cell.__dict__["seen"] = seen
         carried = manner.carried

@@ -103,7 +103,7 @@ class Placement:
         self.alias: dict[int, Codes] = {}  # sums that a product computes along
         self.bias: dict[int, Codes] = {}
         self.home: dict[int, Home] = {}
-        self.beside: dict[bytes, Home] = {}  # of codes that lie side by side
+        self.beside: dict[tuple[str, bytes], Home] = {}  # of codes that lie side by side, by their rows
         self.copies: dict[str, list[tuple[Any, Copy]]] = {"forward": [], "reverse": []}
         self._fold_sums()
         self._place()
@@ -339,10 +339,10 @@ class Placement:
         """The buffer of a captured tensor."""
         return self.buffers.number(("captured", number), self.part.b.captured[number].width, GLOBAL, None)
 
-    def together(self, codes: Codes) -> Home:
-        """Where codes lie side by side."""
+    def together(self, codes: Codes, rows: str) -> Home:
+        """Where codes lie side by side; numbers alone may be wanted for nodes and for edges."""
         resolved = self.resolved(codes)
-        found = self.beside.get(resolved.tobytes())
+        found = self.beside.get((rows, resolved.tobytes()))
         if found is None:
             found = self._consecutive(resolved)
         assert found is not None
@@ -362,7 +362,7 @@ class Placement:
 
     def _together(self, codes: Codes, rows: str, is_global: bool) -> None:
         resolved = self.resolved(codes)
-        key = resolved.tobytes()
+        key = (rows, resolved.tobytes())
         if key in self.beside or self._consecutive(resolved) is not None:
             return
         pieces = [ref for _, _, ref in self.runs(resolved) if ref is not None]
