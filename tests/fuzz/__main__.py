@@ -40,7 +40,9 @@ def main() -> int:
         began = time.time()
         total = run(kind, given.seed, given.count, given.seconds, min(given.workers, given.count))
         took = time.time() - began
-        print(f"{kind}: {total['cases']} cases in {took:.0f} s, {total['WRONG']} wrong, {total['CRASHED']} crashed")
+        print(
+            f"{kind}: {total['cases']} cases in {took:.0f} s, {total['WRONG']} wrong, {total['CRASHED']} crashed"
+        )
         for what, number in sorted(total.items(), key=lambda item: -item[1]):
             if what not in ("cases", "WRONG", "CRASHED"):
                 print(f"    {number} x {what}")

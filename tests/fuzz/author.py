@@ -24,7 +24,9 @@ _CONSTANTS = (0.37, -0.6, 1.5, 0.0, 2, 1)
 # More nodes than columns, and another number of edges: what takes one for the other fails, and is drawn again.
 NODES, EDGES = 29, 31
 _EXAMPLE = gr.dag(
-    [[0, 0, 3, *range(1, 28), 28], [0, 1, 1, *range(2, 29), 28]], NODES, relation=torch.arange(EDGES) % RELATIONS
+    [[0, 0, 3, *range(1, 28), 28], [0, 1, 1, *range(2, 29), 28]],
+    NODES,
+    relation=torch.arange(EDGES) % RELATIONS,
 )
 
 
@@ -264,8 +266,9 @@ class _Author:
         broadcasts = [shape, shape[-1:], (), (1,)] + ([(1, *shape)] if shape else [])
         shapes = {
             "w": random.choice(broadcasts), "W": (inner, width), "V": (width, inner), "v": (inner,), "bias": (width,),
-            **{f"G{gates}": (gates * inner, inner) for gates in (1, 3, 4)}, **{f"g{gates}": (gates * inner,) for gates in (1, 3, 4)},
         }  # fmt: skip
+        for gates in (1, 3, 4):
+            shapes |= {f"G{gates}": (gates * inner, inner), f"g{gates}": (gates * inner,)}
         return made | {key: self.parameter(shapes[key]) for key in keys if key in shapes}
 
     def parameter(self, shape: tuple[int, ...]) -> str:
@@ -294,8 +297,8 @@ class _Author:
         return made.format(name)
 
 
-_LISTENING = '''
+_LISTENING = """
 def forward(self, x, inbox, own):
     self.seen.update(x=x, inbox=inbox, own=own)
     return self.State(*(getattr(own, name) for name in self.State._fields))
-'''
+"""

@@ -72,10 +72,16 @@ class Case:
         )
         found |= {f"gradient of {name}": grad for name, grad in zip(inputs, grads, strict=True)}
         if self.second:
-            total = sum((grad * grad.detach().sin()).sum() for grad in grads if grad is not None and grad.requires_grad)
+            total = sum(
+                (grad * grad.detach().sin()).sum()
+                for grad in grads
+                if grad is not None and grad.requires_grad
+            )
             if isinstance(total, Tensor):
                 grads = torch.autograd.grad(total, list(inputs.values()), allow_unused=True)
-                found |= {f"second gradient of {name}": grad for name, grad in zip(inputs, grads, strict=True)}
+                found |= {
+                    f"second gradient of {name}": grad for name, grad in zip(inputs, grads, strict=True)
+                }
         elif self.twice:
             grads = torch.autograd.grad(2 * loss, list(inputs.values()), allow_unused=True)
             found |= {f"gradient again of {name}": grad for name, grad in zip(inputs, grads, strict=True)}
@@ -142,8 +148,8 @@ def random_how(random: Random) -> dict[str, Any]:
     return {"mode": "sync", "rounds": random.choice([1, 2, 2, 3, 4])} if random.random() < 0.35 else {}
 
 
-def random_case(seed: int) -> Case:
-    """A written cell or one of the zoo's, on one structure."""
+def random_case(seed: int, lines: int | None = None) -> Case:
+    """A written cell, of so many lines, or one of the zoo's, on one structure."""
     random = Random(seed)
     torch.manual_seed(seed)
     how = random_how(random)
@@ -152,11 +158,14 @@ def random_case(seed: int) -> Case:
         case = _of_zoo(random, how)
     else:
         manner = Manner.drawn(random)
+        manner.lines = manner.lines if lines is None else lines
         cell, source = written(random, manner)
         s = random_structure(random, manner.carried, families)
         s = carrying(random, s, manner.carried, manner.dtype)
         x = random_x(random, s.num_nodes, manner.x_shape, manner.dtype)
-        initial, given = (None, None) if manner.begins_with_x else random_initial(random, cell, s, manner.dtype)
+        initial, given = (
+            (None, None) if manner.begins_with_x else random_initial(random, cell, s, manner.dtype)
+        )
         case = Case(cell, source, s, x, initial, given, how, exact=manner.is_exact)
     if random.random() < 0.15:
         case.cell.requires_grad_(False)
@@ -192,14 +201,20 @@ def _of_zoo(random: Random, how: dict[str, Any]) -> Case:
     cell = of.make(3, 3).double()
     for parameter in cell.parameters():  # (gains and peepholes begin alike)
         parameter.data = rows(random, *parameter.shape) * 0.5
-    carried = Carried(of.arity, (2,) if cell.edges is not None else None, False, cell.relations is not None, False)
+    carried = Carried(
+        of.arity, (2,) if cell.edges is not None else None, False, cell.relations is not None, False
+    )
     families = (*ACYCLIC, cyclic) if how else ACYCLIC
     if of.arity == 1:
-        families = tuple(family for family in families if family.__name__ in ("chain", "chains", "isolated", "dag"))
+        families = tuple(
+            family for family in families if family.__name__ in ("chain", "chains", "isolated", "dag")
+        )
     s = carrying(random, random_structure(random, carried, families), carried, torch.float64)
     width = cell.inputs if isinstance(cell.inputs, int) else 3
     x = random_x(random, s.num_nodes, (width,), torch.float64)
-    initial, given = random_initial(random, cell, s, torch.float64) if not cell.begins_with_x else (None, None)
+    initial, given = (
+        random_initial(random, cell, s, torch.float64) if not cell.begins_with_x else (None, None)
+    )
     return Case(cell, of.name, s, x, initial, given, how)
 
 
@@ -277,10 +292,12 @@ def check_cells(seed: int) -> Counter[str]:
 
 
 def _reason(refusal: Exception) -> str:
-    return str(refusal).partition(" here: ")[2].partition(" (<")[0].partition(" (/")[0].partition(". Leave")[0]
+    return (
+        str(refusal).partition(" here: ")[2].partition(" (<")[0].partition(" (/")[0].partition(". Leave")[0]
+    )
 
 
-# ---------------------------------------------------------------------------------------------- one cell, many structures
+# ---------------------------------------------------------------------------- one cell, many structures
 
 MEMBERS, MOST_TOGETHER = 240, 8
 
@@ -296,7 +313,12 @@ def check_structures(seed: int) -> Counter[str]:
     how = {"mode": "sync", "rounds": random.choice([2, 3])} if random.random() < 0.35 else {}
     manner = Manner.drawn(random)
     carried = manner.carried._replace(kind=random.random() < 0.03)  # (each set of kinds is another program)
-    manner.dtype, manner.lines, manner.carried, manner.asks = torch.float64, min(manner.lines, 10), carried, not how
+    manner.dtype, manner.lines, manner.carried, manner.asks = (
+        torch.float64,
+        min(manner.lines, 10),
+        carried,
+        not how,
+    )
     cell, source = written(random, manner)
     families = (*ALONE, cyclic) if how else ALONE
     members = [random_structure(random, carried, families) for _ in range(MEMBERS)]
@@ -325,7 +347,9 @@ def check_structures(seed: int) -> Counter[str]:
             if "does not run" not in str(refusal):
                 raise Wrong(f"{refusal!r}\n{shown(part)}") from refusal
             return tally + Counter({f"{BACKENDS[0]} refuses: {_reason(refusal)}": 1})
-        wanted = {name: _rows(name, value, rows_of) for name, value in expected.items() if name not in of_cell}
+        wanted = {
+            name: _rows(name, value, rows_of) for name, value in expected.items() if name not in of_cell
+        }
         compare(part, found, wanted, f"structures {first} to {first + len(some) - 1}")
         for name in of_cell:
             total[name] += [one for one in [found.get(name)] if one is not None]
@@ -336,7 +360,9 @@ def check_structures(seed: int) -> Counter[str]:
     return tally
 
 
-def _case_of(random: Random, s: gr.Structure, cell: gr.Cell, source: str, manner: Manner, how: dict[str, Any]) -> Case:
+def _case_of(
+    random: Random, s: gr.Structure, cell: gr.Cell, source: str, manner: Manner, how: dict[str, Any]
+) -> Case:
     """All structures in one run, with all that may have a gradient."""
     fields: dict[str, Tensor] = {}
     if manner.carried.attr is not None:
@@ -364,7 +390,9 @@ def _part_of(whole: Case, s: gr.Structure, rows_of: dict[str, slice]) -> Case:
         given = gr.per_graph(initial)
     x = whole.x[rows_of["node"]].detach().requires_grad_()
     upstream = [rows[rows_of["node"]] for rows in whole.upstream]
-    return Case(whole.cell, whole.source, s.replace(**fields), x, initial, given, whole.how, upstream=upstream)
+    return Case(
+        whole.cell, whole.source, s.replace(**fields), x, initial, given, whole.how, upstream=upstream
+    )
 
 
 def _rows(name: str, value: Tensor | None, rows_of: dict[str, slice]) -> Tensor | None:

@@ -118,9 +118,7 @@ def _drawn(random: Random, count: int, below: int) -> torch.Tensor:
     return torch.tensor([random.randrange(below) for _ in range(count)], dtype=torch.long)
 
 
-def _numbered(
-    random: Random, count: int, edges: list[tuple[int, int]], arity: int | None
-) -> gr.Structure:
+def _numbered(random: Random, count: int, edges: list[tuple[int, int]], arity: int | None) -> gr.Structure:
     """The nodes numbered and the edges listed in any order, with random slots."""
     number = list(range(count))
     random.shuffle(number)

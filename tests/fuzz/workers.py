@@ -41,7 +41,10 @@ def work(kind: str, seed: int, step: int, count: int, end: float, now: Any, resu
             tally += check(seed)
         except Exception as error:
             tally["WRONG"] += 1
-            print(f"seed {seed} of {kind} is wrong; again: python -m tests.fuzz {kind} --seed {seed} --count 1", flush=True)
+            print(
+                f"seed {seed} is wrong; again: python -m tests.fuzz {kind} --seed {seed} --count 1",
+                flush=True,
+            )
             if tally["WRONG"] <= MOST_SHOWN:
                 print(error if type(error).__name__ == "Wrong" else traceback.format_exc(), flush=True)
         seed += step
@@ -71,7 +74,9 @@ def run(kind: str, seed: int, count: int, seconds: float, workers: int) -> Count
             running.remove(one)
             if process.exitcode:
                 total["CRASHED"] += 1
-                print(f"seed {now.value} of {kind} crashed ({process.exitcode}): --seed {now.value} --count 1")
+                print(
+                    f"seed {now.value} of {kind} crashed ({process.exitcode}): --seed {now.value} --count 1"
+                )
                 if total["CRASHED"] < MOST_CRASHES:
                     waiting.append((now.value + workers, share))
         time.sleep(0.05)

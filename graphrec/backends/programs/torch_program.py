@@ -79,7 +79,9 @@ class _Compiler:
         self.timing = Timing(part, prepared.pulls, self.program.is_sync)
         self.buffers: list[Buffer] = []
         self.home: dict[int, Span] = {}
-        self.beside: dict[tuple[str, bytes], int] = {}  # buffers of codes that lie side by side, by their rows
+        self.beside: dict[
+            tuple[str, bytes], int
+        ] = {}  # buffers of codes that lie side by side, by their rows
         self.filled: set[tuple[str, bytes]] = set()
         self.memory: dict[str, int] = {}
         self.code: list[list[Instruction]] = [[], [], [], []]

@@ -122,7 +122,9 @@ class LevelRows:
             return [memory[index]]
         if not is_result:
             return [memory.index_select(0, index)]
-        if name not in self.moves:  # (One for all its columns: what is written by some may be read by others.)
+        if (
+            name not in self.moves
+        ):  # (One for all its columns: what is written by some may be read by others.)
             whole = run.tensor(name)
             self.moves[name] = (whole, index, whole.new_empty(len(index), whole.shape[1]))
         return [columns(self.moves[name][2], span)]
