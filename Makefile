@@ -7,6 +7,11 @@ PYTEST_ARGS ?=
 # What `make test-torch` runs the tests on: a version of torch, and other versions than the pinned ones.
 TORCH ?= 2.14.1
 WITH ?=
+# What `make fuzz` does: so many cases of each kind, from a seed on, for so many seconds each at most.
+COUNT ?= 20000
+SEED ?= 0
+SECONDS ?= 600
+FUZZ_ARGS ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -28,7 +33,7 @@ CXXWARNINGS := -Wall -Wextra -Wno-uninitialized -Wno-maybe-uninitialized
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow test-torch native-sanitize lint format bench clean
+.PHONY: help install demo test test-slow test-torch native-sanitize fuzz lint format bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +66,11 @@ native-sanitize: $(INSTALLED)  ## run the native stress test under the sanitiser
 		$${CXX:-c++} -std=c++17 -pthread $$CXXFLAGS -Igraphrec/csrc $(STRESS) $$folder/*.o -o $$folder/stress && \
 		$$folder/stress || exit 1; \
 	done
+
+fuzz: $(NATIVE)  ## random cells, structures and programs, each way against each other: COUNT=20000 SEED=0 SECONDS=600 FUZZ_ARGS=cells
+	@GRAPHREC_NATIVE=1 $(PY) setup.py -q build_ext --build-temp build/fuzz --build-lib build/fuzz && \
+		$${CXX:-c++} -std=c++17 -pthread -O2 $$CXXFLAGS -Igraphrec/csrc $(STRESS) build/fuzz/*.o -o build/fuzz/stress
+	@STRESS=build/fuzz/stress $(PY) -m tests.fuzz $(FUZZ_ARGS) --count $(COUNT) --seed $(SEED) --seconds $(SECONDS)
 
 lint: $(INSTALLED)  ## check style and formatting (ruff) and types (pyright)
 	@$(PY) -m ruff check

@@ -45,7 +45,8 @@ class Explanation(tuple[Choice, ...]):
 def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
     """Which backend runs each cell of a model over a structure, and why not a faster one.
 
-    The model is run once, in evaluation mode and without gradients.
+    The model is run once, without gradients and in the mode it is in: with dropout, say, a cell may be recorded after
+    `model.eval()` alone. Its buffers and torch's random numbers are afterwards as they were.
 
     Args:
         model: called as `model(x, s)`.
@@ -63,11 +64,14 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
     def note(run: Context, backend: str, reasons: dict[str, str]) -> None:
         choices.append(Choice(run.cell, backend, run.plan.num_nodes, len(run.plan.steps), reasons))
 
-    training = [part for part in model.modules() if part.training]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    devices = [x.device] if x.is_cuda else []
     try:
-        with telling(note), torch.no_grad():
-            model.eval()(x, s)
+        with telling(note), torch.no_grad(), torch.random.fork_rng(devices):
+            model(x, s)
     finally:
-        for part in training:
-            part.training = True
+        for buffer, before in buffers:
+            if not torch.equal(buffer, before):
+                with torch.no_grad():
+                    buffer.copy_(before)
     return Explanation(choices)

@@ -16,7 +16,7 @@ from .operations import OPERATIONS
 from .symbols import EDGE, NODE, ROWS, Columns, NotRecordable, Rows, Symbol
 
 # Where torch's functions are found, to be sure that a name means what it says.
-_HOMES: tuple[Any, ...] = (torch, Tensor, F, torch._C._nn, torch.special, torch._VF)  # pyright: ignore[reportAttributeAccessIssue]
+_HOMES: tuple[Any, ...] = (torch, Tensor, F, torch._C._nn, torch._C._special, torch._VF)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @functools.cache
@@ -107,9 +107,9 @@ class Record:
         self.refusal: Exception | None = None
         self.asked: set[str] = set()
         self.reads_kinds = False
-        self.rows: dict[str, Any] = {
+        self.rows = {
             NODE: Rows(NODE, self.asked),
-            EDGE: Rows(EDGE, self.asked) if has_edges else 0,
+            EDGE: Rows(EDGE, self.asked, are_none=not has_edges),
         }
         self._shapes = Shapes(dtype)
         self._count = 0
@@ -153,6 +153,8 @@ class Record:
         name = _name_of(function)
         if function is Tensor.where and len(args) > 1:
             args = (args[1], args[0], *args[2:])  # (torch's function has the condition first)
+        if "input" in kwargs:  # (the first argument of all of torch's functions)
+            args, kwargs = (kwargs["input"], *args), {key: kwargs[key] for key in kwargs if key != "input"}
         if name is None:
             raise NotRecordable(f"{getattr(function, '__name__', function)} is no arithmetic on rows")
         return self._call_named(name, args, kwargs)
@@ -267,6 +269,7 @@ def _name_of(function: Any) -> str | None:
         plain = name.strip("_") if name.startswith("__") else name
         swapped = {"radd": "add", "rmul": "mul"}  # (the order of the operands does not matter)
         renamed = {"truediv": "div", "and": "logical_and", "or": "logical_or", "invert": "logical_not"}
+        renamed |= {"special_expit": "expit", "log_sigmoid": "logsigmoid"}
         plain = swapped.get(plain, renamed.get(plain, plain))
         _names[function] = plain if is_torch and plain in OPERATIONS else None
     return _names[function]

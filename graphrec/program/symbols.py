@@ -42,19 +42,22 @@ class Rows:
     Attributes:
         kind: of the rows.
         asked: takes down of what kind of rows the cell asks whether there are any; None: nobody does.
+        are_none: whether there are no such rows, which is all that the cell may learn of their number.
     """
 
-    __slots__ = ("asked", "kind")
+    __slots__ = ("are_none", "asked", "kind")
 
-    def __init__(self, kind: str, asked: set[str] | None = None) -> None:
-        self.kind, self.asked = kind, asked
+    def __init__(self, kind: str, asked: set[str] | None = None, are_none: bool = False) -> None:
+        self.kind, self.asked, self.are_none = kind, asked, are_none
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Rows):
             return self.kind == other.kind or self._refuse()
         if not isinstance(other, int):
             return NotImplemented
-        return not bool(self) if other <= 0 else self._refuse()
+        if other < 0:
+            return False
+        return not bool(self) if other == 0 else self._refuse()
 
     def __gt__(self, other: object) -> bool:
         return bool(self) if isinstance(other, int) and other == 0 else self._refuse()
@@ -62,7 +65,7 @@ class Rows:
     def __bool__(self) -> bool:
         if self.asked is not None:
             self.asked.add(self.kind)
-        return True
+        return not self.are_none
 
     def __sub__(self, other: object) -> Rows:
         return self if isinstance(other, int) and other == 0 else self._refuse()

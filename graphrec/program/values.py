@@ -314,11 +314,18 @@ class Builder:
 
     def _computed(self, op: str, refs: list[Ref], width: int, imm: float | None) -> Codes:
         kinds = {ref.value.rows for ref in refs} - {None}
-        if len(kinds) > 1:
-            raise NotRecordable("rows of nodes and rows of edges meet in one operation")
-        rows = kinds.pop() if kinds else None
+        if len(kinds) > 1:  # what is made of the cell's own tensors alone counts as nodes'
+            if not self.has_edges:
+                return np.full(width, ZERO)
+            refs = [self._at_edges(ref) if ref.value.rows == NODE else ref for ref in refs]
+        rows = EDGE if EDGE in kinds else NODE
         key = (op, imm, width, *((*ref.key, ref.detached) for ref in refs))
-        return self._once(key, rows or NODE, width, op, refs, imm=imm).codes
+        return self._once(key, rows, width, op, refs, imm=imm).codes
+
+    def _at_edges(self, ref: Ref) -> Ref:
+        made = self._ref(self.to_edges(ref.codes))
+        assert made is not None
+        return made
 
     # -------------------------------------------------------------------------------------------- over columns
 

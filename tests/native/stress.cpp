@@ -1,12 +1,13 @@
 // Random structures and programs, run by the library and by a plain interpreter, for sanitisers and for long runs:
 //
-//   stress [count] [seed]
+//   stress [count] [seed] [small]
 //
-// Each case is run in float and double, forward or in reverse, on one to three threads. GRAPHREC_ISA chooses kernels.
+// `small`: a few nodes and columns, of which some thousand cases take a second. Each case is run in float and double, forward or in reverse, on one to three threads. GRAPHREC_ISA chooses kernels.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <deque>
 #include <random>
 #include <vector>
@@ -19,6 +20,8 @@
 namespace {
 
 constexpr Operand NONE = {NO_OPERAND, 0, 0, 0};
+
+bool small = false;
 
 template <class T> struct Case {
   std::mt19937_64 random;
@@ -35,10 +38,10 @@ template <class T> struct Case {
   void build_structure() {
     rounds = chance(30) ? uniform(2, 4) : 1;
     std::vector<std::pair<int32_t, int32_t>> edges;  // target, source
-    for (int64_t p = 0, parts = chance(5) ? 100 : uniform(1, 4); p < parts; p++) {
-      const int64_t begin = rows, levels = rounds > 1 || parts > 50 ? 1 : uniform(1, 5);
+    for (int64_t p = 0, parts = small ? uniform(1, 3) : chance(5) ? 100 : uniform(1, 4); p < parts; p++) {
+      const int64_t begin = rows, levels = rounds > 1 || parts > 50 ? 1 : uniform(1, small ? 3 : 5);
       for (int64_t l = 0; l < levels; l++) {
-        const int64_t here = rows, nodes = chance(10) ? uniform(49, 120) : uniform(chance(5) ? 0 : 1, 20);
+        const int64_t here = rows, nodes = small ? uniform(0, 5) : chance(10) ? uniform(49, 120) : uniform(chance(5) ? 0 : 1, 20);
         const int64_t cut = chance(50) ? here + nodes : uniform(here, here + nodes);
         for (const auto& ends : {std::make_pair(here, cut), std::make_pair(cut, here + nodes)}) {
           if (ends.first == ends.second && ends.first != here) continue;
@@ -51,7 +54,7 @@ template <class T> struct Case {
         const int64_t low = begin, high = rounds > 1 ? rows : here;
         if (low == high) continue;
         for (int64_t v = here; v < rows; v++)
-          for (int64_t d = 0, degree = chance(1) ? 500 : uniform(0, 3); d < degree; d++) edges.push_back({(int32_t)v, (int32_t)uniform(low, high - 1)});
+          for (int64_t d = 0, degree = !small && chance(1) ? 500 : uniform(0, 3); d < degree; d++) edges.push_back({(int32_t)v, (int32_t)uniform(low, high - 1)});
       }
       part.push_back((int64_t)first.size());
     }
@@ -102,7 +105,7 @@ template <class T> struct Case {
   bool reverse;
 
   void build_memory() {
-    width = (int32_t)uniform(1, chance(50) ? 10 : 50);
+    width = (int32_t)uniform(1, small ? 6 : chance(50) ? 10 : 50);
     reverse = chance(50);
     state = global(rows, rounds + 1);
     buffers.push_back(buffers[state]);
@@ -387,6 +390,7 @@ template <class T> bool agrees(uint64_t seed) {
 
 int main(int argc, char** argv) {
   const uint64_t count = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 300, begin = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 0;
+  small = argc > 3 && std::strcmp(argv[3], "small") == 0;
   graphrec::worth = {0, 0, 0};
   uint64_t wrong = 0;
   for (uint64_t seed = begin; seed < begin + count; seed++) wrong += !(seed % 2 ? agrees<float>(seed) : agrees<double>(seed));

@@ -2,6 +2,8 @@
 
 import random
 from collections import namedtuple
+from contextlib import contextmanager
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,6 +13,11 @@ from torch import nn
 
 import graphrec as gr
 from graphrec import clib
+from graphrec.backends.programs import NativePrograms, native_runner
+from graphrec.backends.programs.native_layout import Layout
+from graphrec.backends.request import Request
+from graphrec.cprogram import GLOBAL
+from graphrec.engine.validate import validate
 from tests.tolerances import assert_all_close, assert_close
 
 H = namedtuple("H", "h")
@@ -42,9 +49,9 @@ def rows(s):
     return made.requires_grad_()
 
 
-def all_of(cell, s, backend, twice=False):
+def all_of(cell, s, backend, twice=False, initial=None):
     x = rows(s)
-    (h,) = gr.run(cell, gr.schedule(s), x, backend=backend)
+    (h,) = gr.run(cell, gr.schedule(s), x, initial, backend=backend)
     inputs = {"x": x, **dict(cell.named_parameters())}
     weight = torch.arange(1.0, h.numel() + 1, dtype=h.dtype).sin().view_as(h)
     grads = torch.autograd.grad(
@@ -78,6 +85,33 @@ STEPS = {
     "a narrow end": lambda c, x, i, o: torch.tanh(i.sum(i.h) + x.narrow(1, -2, 2).sum(1, keepdim=True)),
     "where as a method": lambda c, x, i, o: torch.tanh(i.sum(i.h) + x.where(x > 0, x.sin())),
     "hardtanh at its bounds": lambda c, x, i, o: i.sum(i.h) + F.hardtanh(x / x.detach()),
+    "one factor for equal inboxes": lambda c, x, i, o: torch.tanh(
+        x + i.sum(i.h * i.to_edges(x[:, :1].sigmoid()))
+    ),
+    "a row of numbers for nodes and for edges": lambda c, x, i, o: torch.tanh(
+        x
+        + i.sum(i.h)
+        + c.U(torch.ones_like(x))
+        + i.sum(torch.relu(c.U(i.to_edges(torch.ones_like(x)))) * i.h)
+    ),
+    "numbers meet edges": lambda c, x, i, o: torch.tanh(
+        x + i.sum(i.h + torch.maximum(torch.zeros_like(i.h), c.U.bias))
+    ),
+    "a softmax over columns": lambda c, x, i, o: torch.tanh(
+        x + i.sum(torch.softmax(i.h, 1)) + F.softmax(input=c.U(x), dim=-1)
+    ),
+    "a softmax of several dimensions": lambda c, x, i, o: torch.tanh(
+        x + (x @ c.W).unflatten(1, (2, 2)).softmax(-2).flatten(1)[:, :3] + i.sum(F.log_softmax(i.h, dim=1))
+    ),
+    "a logarithm of a sigmoid": lambda c, x, i, o: torch.tanh(
+        x + i.sum(F.logsigmoid(i.h)) + torch.special.expit(x)
+    ),
+    "a view as another": lambda c, x, i, o: torch.tanh(
+        (x @ c.W).view_as((x @ c.W).unflatten(1, (2, 2))).mT.reshape_as(x @ c.W)[:, :3] + i.sum(i.h)
+    ),
+    "edges that are asked for": lambda c, x, i, o: torch.tanh(
+        (x if i.num_edges else -x) + i.sum(i.h.new_ones(i.num_edges, 3).view(i.num_edges, 3) * i.h)
+    ),
     "a fraction": lambda c, x, i, o: torch.tanh(
         i.sum(i.h) + 2 / (1 - F.relu(x, inplace=False).reshape(-1, 3) - 9)
     ),
@@ -96,6 +130,81 @@ def test_is_the_loop(name, backend):
 def test_second_derivatives(name, backend):
     cell = Written(STEPS[name])
     assert_all_close(all_of(cell, TREE, backend, twice=True), all_of(cell, TREE, "loop", twice=True))
+
+
+def reading_some(c, x, i, o):
+    """The gradient of x is a sum whose terms have other columns, and lies where that of the input belongs."""
+    return torch.tanh(F.linear(x, c.U.weight) + torch.cat([x[:, :2], i.sum(i.h)[:, :1]], 1) + i.sum(i.h))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("s", [TREE, GRAPH], ids=["tree", "graph"])
+def test_rows_of_a_kind_that_are_not_consecutive(s, backend):
+    """Uninitialised memory was part of a gradient where the nodes of a kind lie in several levels."""
+    s = s.replace(kind=torch.arange(s.num_nodes) % 2)
+    cell = gr.PerKind([Projecting(reading_some), Written(reading_some)])
+    initial = gr.per_node(H(rows(s) * 2))
+    with uninitialised_is_nan():
+        found, expected = (all_of(cell, s, which, initial=initial) for which in (backend, "loop"))
+    assert_all_close(found, expected)
+
+
+class Projecting(Written):
+    def project(self, x):
+        return torch.tanh(x + (x > 0).to(x.dtype) @ self.V.weight.t())
+
+
+@contextmanager
+def uninitialised_is_nan():
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)  # (then torch fills what it does not initialise)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def test_a_message_asks_for_the_shape_of_its_rows():
+    """Second derivatives play the record back, in which the number of nodes was one of an inbox."""
+
+    class Sending(Written):
+        Message = namedtuple("Message", "m")
+
+        def as_message(self, state):
+            return self.Message(state.h.reshape(state.h.shape[0], 3).sin())
+
+    cell = Sending(lambda c, x, i, o: torch.tanh(c.U(i.sum(i.m)) + x))
+    for backend in BACKENDS:
+        assert_all_close(all_of(cell, TREE, backend, twice=True), all_of(cell, TREE, "loop", twice=True))
+
+
+@pytest.mark.skipif(clib.library() is None, reason="there is no native library")
+def test_gradients_of_weights_are_summed_from_what_outlives_the_sweep():
+    """What a row's part in a slot's gradient lies beside was a tile's, which is gone by then."""
+    cell = Written(lambda c, x, i, o: torch.tanh(c.U(x) + i.by_slot(i.h, 3)[:, 1] + i.sum(i.h)))
+    x = rows(GRAPH)
+    run, initial = validate(cell, gr.schedule(GRAPH), x, None)
+    program = NativePrograms.take(Request(run, x, initial)).prepared
+    jobs = program.nodes.weight_jobs
+    assert jobs
+    assert {program.buffers.specs[buffer].place for job in jobs for buffer in (job.a, job.g)} == {GLOBAL}
+    assert_all_close(all_of(cell, GRAPH, "native"), all_of(cell, GRAPH, "loop"))
+
+
+@pytest.mark.skipif(clib.library() is None, reason="there is no native library")
+def test_a_cell_whose_numbers_change_keeps_some_frames():
+    """A new program in each step of training: a layout that kept them all would grow without end."""
+    cell, plan, x = (
+        Written(lambda c, x, i, o: torch.tanh(i.sum(i.h) + c.number * x)),
+        gr.schedule(TREE),
+        rows(TREE),
+    )
+    with mock.patch.object(native_runner, "_MOST_FRAMES", 3):
+        for cell.number in range(2, 8):
+            h = gr.run(cell, plan, x, backend="native").h
+            assert_close(h, gr.run(cell, plan, x, backend="loop").h)
+    (layout,) = [kept for kept in plan.cache.values() if isinstance(kept, Layout)]
+    assert len(layout.frames) == 3
 
 
 def swallowing(c, x, i, o):

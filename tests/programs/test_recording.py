@@ -77,9 +77,30 @@ def test_the_mode_of_training_is_seen():
             return self.State(torch.dropout(self.total(x, inbox), 0.5, self.training))
 
     cell = Dropping()
-    assert explained(cell)[0] != "loop"  # (explain evaluates)
+    backend, reason = explained(cell)
+    assert backend == "loop"
+    assert reason.startswith("dropout draws random numbers")
+    assert explained(cell.eval())[0] != "loop"
     with pytest.raises(NotRecordable, match="dropout draws random numbers"):
         recorded(cell.train())
+
+
+def test_explaining_leaves_a_model_in_training_as_it_was():
+    class Normed(Plain):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(3)
+
+        def forward(self, x, inbox, own):
+            return self.State(torch.dropout(self.norm(self.total(x, inbox)), 0.5, self.training))
+
+    cell, random = Normed(), torch.get_rng_state()
+    before = [buffer.clone() for buffer in cell.buffers()]
+    assert explained(cell, gr.chains([1, 1, 1]))[0] == "loop"
+    assert cell.training
+    assert torch.equal(torch.get_rng_state(), random)
+    for buffer, as_it_was in zip(cell.buffers(), before, strict=True):
+        assert torch.equal(buffer, as_it_was)
 
 
 def looks(cell, x, inbox):

@@ -239,7 +239,7 @@ class Assembler:
         p = self.p
         if value.a is None or value.weight is None:
             raise NotRecordable("a product without operands")
-        a = p.together(value.a)
+        a = p.together(value.a, value.rows or NODE)
         unit = self._unit("PRODUCT", value.rows or NODE, value.width, to, [Operand(None, 0, a)], makes=value)
         unit.product = value
         bias = self._bias(value)
@@ -351,7 +351,7 @@ class Assembler:
             return Operand(whole, column, None)
         if value.op == "from_index":
             (of,) = value.args
-            home = self.p.together(of.value.a)
+            home = self.p.together(of.value.a, NODE)
             index = (f"{'out' if rows == OUT else 'target'} {value.field} {value.count}", value.count)
             operand = Operand(of.value, column, home, index)
             return operand
@@ -415,18 +415,18 @@ class Assembler:
                 if value is not None:
                     unit.after.update(self.makers.get(value.number, ()))
                     if value.op == "beside":
-                        unit.after.update(self._put_together(value.a))
+                        unit.after.update(self._put_together(value.a, NODE))
             if unit.product is not None:
-                unit.after.update(self._put_together(unit.product.a))
+                unit.after.update(self._put_together(unit.product.a, unit.product.rows or NODE))
             if unit.op.startswith("ACCUMULATE") and unit.to.value is not None:  # after what it begins with
                 begin = ("SET", "COPY")
                 unit.after.update(one for one in self.makers[unit.to.value.number] if one.op in begin)
             unit.after.discard(unit)
 
-    def _put_together(self, codes: Codes | None) -> Iterator[Unit]:
+    def _put_together(self, codes: Codes | None, rows: str) -> Iterator[Unit]:
         """What makes codes lie side by side."""
         assert codes is not None
         resolved = self.p.resolved(codes)
         for value in self.part.values_in(resolved):
             yield from self.makers.get(value.number, ())
-        yield from self.makers.get(resolved.tobytes(), ())
+        yield from self.makers.get((rows, resolved.tobytes()), ())

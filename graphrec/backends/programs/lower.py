@@ -141,7 +141,7 @@ def _weight_jobs(placement: Placement, number: int) -> list[WeightJob]:
     jobs = []
     for weight in placement.part.weights:
         captured, offset, down, across, k, n = block_of(placement.part.b, weight.weight)
-        a, g = placement.together(weight.a), placement.together(weight.g)
+        a, g = (placement.together(codes, weight.rows) for codes in (weight.a, weight.g))
         rows = IN_EDGES if weight.rows == EDGE else NODES
         # The executor adds to matrices whose rows or columns are dense; of others it gets column by column.
         is_dense = down == 1 or across == 1

@@ -103,7 +103,7 @@ class Placement:
         self.alias: dict[int, Codes] = {}  # sums that a product computes along
         self.bias: dict[int, Codes] = {}
         self.home: dict[int, Home] = {}
-        self.beside: dict[bytes, Home] = {}  # of codes that lie side by side
+        self.beside: dict[tuple[str, bytes], Home] = {}  # of codes that lie side by side, by their rows
         self.copies: dict[str, list[tuple[Any, Copy]]] = {"forward": [], "reverse": []}
         self._fold_sums()
         self._place()
@@ -201,8 +201,10 @@ class Placement:
                 return
             bias[ref.column : ref.column + ref.width] = other.codes
         there = (bias != ZERO).nonzero()[0]
-        if there[-1] - there[0] + 1 != len(there) or len(list(self.part.b.runs(bias[there]))) != 1:
-            return
+        pieces = [refs[0] for _, _, refs in self.part.b.runs(bias[there])]
+        is_gapless = there[-1] - there[0] + 1 == len(there)
+        if not is_gapless or len(pieces) != 1 or pieces[0] is None or pieces[0].step != 1:
+            return  # (a step of 0: additions of single columns have one column for all)
         self.bias[product.number] = bias
         for value, place in uses:
             self.alias[value.number] = value.args[place].codes
@@ -343,10 +345,10 @@ class Placement:
         """The buffer of a captured tensor."""
         return self.buffers.number(("captured", number), self.part.b.captured[number].width, GLOBAL, None)
 
-    def together(self, codes: Codes) -> Home:
-        """Where codes lie side by side."""
+    def together(self, codes: Codes, rows: str) -> Home:
+        """Where codes lie side by side; numbers alone may be wanted for nodes and for edges."""
         resolved = self.resolved(codes)
-        found = self.beside.get(resolved.tobytes())
+        found = self.beside.get((rows, resolved.tobytes()))
         if found is None:
             found = self._consecutive(resolved)
         assert found is not None
@@ -366,7 +368,7 @@ class Placement:
 
     def _together(self, codes: Codes, rows: str, is_global: bool) -> None:
         resolved = self.resolved(codes)
-        key = resolved.tobytes()
+        key = (rows, resolved.tobytes())
         if key in self.beside or self._consecutive(resolved) is not None:
             return
         pieces = [ref for _, _, ref in self.runs(resolved) if ref is not None]

@@ -79,8 +79,10 @@ class _Compiler:
         self.timing = Timing(part, prepared.pulls, self.program.is_sync)
         self.buffers: list[Buffer] = []
         self.home: dict[int, Span] = {}
-        self.beside: dict[bytes, int] = {}  # buffers of codes that lie side by side
-        self.filled: set[bytes] = set()
+        self.beside: dict[
+            tuple[str, bytes], int
+        ] = {}  # buffers of codes that lie side by side, by their rows
+        self.filled: set[tuple[str, bytes]] = set()
         self.memory: dict[str, int] = {}
         self.code: list[list[Instruction]] = [[], [], [], []]
         self.read: set[Any] = set()  # the keys of what the phase has read
@@ -173,7 +175,7 @@ class _Compiler:
 
     def _make_beside(self, codes: Codes, rows: str, phase: int) -> None:
         pieces = [(start, ref) for start, _, (ref,) in self.b.runs(codes)]
-        key = codes.tobytes()
+        key = (rows, codes.tobytes())
         if key in self.beside or self._consecutive(pieces) is not None:
             return
         if len(pieces) == 1 and pieces[0][1] is not None and self._is_matrix(pieces[0][1], rows):
@@ -211,7 +213,7 @@ class _Compiler:
         found = self._consecutive(pieces)
         if found is not None:
             return found
-        key = codes.tobytes()
+        key = (rows, codes.tobytes())
         if key not in self.beside:
             ((_, ref),) = pieces
             assert ref is not None
@@ -290,7 +292,7 @@ class _Compiler:
             self._multiply(value, value, None)
         elif value.number in self.timing.bags:
             weight, gathered = self.timing.bags[value.number]
-            operands = [_gathered(gathered), self._operand(weight)]
+            operands = [_gathered(gathered), self._operand(weight, flat=True)]  # (a row for each edge)
             self._emit(Instruction("gather_sum", rows, self._out(value, []), operands, value))
         else:
             operands = [self._operand(ref, value.op in _FLAT) for ref in value.args]

@@ -60,7 +60,7 @@ class LevelRows:
     Attributes:
         levels: its levels; before the first and after the last of them all nodes are one.
         reads: what the phase has read, by key.
-        moves: memory, the numbers of its rows, and what is to be put there.
+        moves: memory by name, the numbers of its rows, and what is to be put there.
     """
 
     def __init__(self, part: PartRun, phase: int) -> None:
@@ -70,7 +70,7 @@ class LevelRows:
         self.count = len(self.levels)
         self.is_grouped = any(level.degree not in (None, 1) for level in self.levels)
         self.reads: dict[Any, Tensors] = {}
-        self.moves: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.moves: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
         self._spans: dict[Span, Tensors] = {}
         self._slots: dict[int, Tensor] = {}
         self._sizes: dict[str, list[int]] = {}
@@ -122,9 +122,12 @@ class LevelRows:
             return [memory[index]]
         if not is_result:
             return [memory.index_select(0, index)]
-        made = memory.new_empty(len(index), span.width)
-        self.moves.append((memory, index, made))
-        return [made]
+        if (
+            name not in self.moves
+        ):  # (One for all its columns: what is written by some may be read by others.)
+            whole = run.tensor(name)
+            self.moves[name] = (whole, index, whole.new_empty(len(index), whole.shape[1]))
+        return [columns(self.moves[name][2], span)]
 
     def operand(self, operand: Operand) -> Tensors:
         """What an instruction reads, of every level."""

@@ -39,7 +39,7 @@ class Bound(Reader):
 
     def finish(self) -> None:
         """Move what was computed for rows that are not consecutive to where it belongs."""
-        for memory, index, rows in self.moves:
+        for memory, index, rows in self.moves.values():
             memory.index_copy_(0, index, rows)
 
     def _bind(self, one: Instruction) -> Step | None:

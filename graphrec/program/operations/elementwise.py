@@ -77,7 +77,7 @@ for _name in [
     "log1p",
 ]:
     OPERATIONS[_name] = lambda b, x, _op=_name: elementwise(b, _op, x, dtype=_floating(b, x))
-OPERATIONS["expit"] = OPERATIONS["special_expit"] = OPERATIONS["sigmoid"]
+OPERATIONS["expit"] = OPERATIONS["sigmoid"]
 for _name in ["neg", "abs", "square", "sign"]:
     OPERATIONS[_name] = lambda b, x, _op=_name: elementwise(b, _op, x)
 OPERATIONS["negative"], OPERATIONS["absolute"] = OPERATIONS["neg"], OPERATIONS["abs"]

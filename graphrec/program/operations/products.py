@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from ..symbols import Columns, NotRecordable
-from .elementwise import add, elementwise, mul, sub
+from .elementwise import add, detach, div, elementwise, mul, sub
 from .registry import OPERATIONS, operation
-from .views import chunk, unsqueeze
+from .views import chunk, narrow, unsqueeze
 
 
 def _axes(x: Columns, dim: Any) -> tuple[int, ...]:
@@ -40,6 +40,32 @@ def mean(b: Any, x: Columns, dim: Any = None, keepdim: bool = False, **named: An
         raise NotRecordable("a mean in another type")
     count = math.prod(x.array.shape[axis] for axis in _axes(x, dim))
     return mul(b, sum_(b, x, dim, keepdim), 1 / count)
+
+
+@operation("softmax")
+def softmax(b: Any, x: Columns, dim: int, dtype: Any = None, _stacklevel: int = 3) -> Columns:
+    """exp(x) / sum exp(x) over a dimension of columns."""
+    weight = elementwise(b, "exp", _below_largest(b, x, dim, dtype))
+    return div(b, weight, sum_(b, weight, dim, True))
+
+
+@operation("log_softmax")
+def log_softmax(b: Any, x: Columns, dim: int, dtype: Any = None, _stacklevel: int = 3) -> Columns:
+    """x - log sum exp(x) over a dimension of columns."""
+    lower = _below_largest(b, x, dim, dtype)
+    return sub(b, lower, elementwise(b, "log", sum_(b, elementwise(b, "exp", lower), dim, True)))
+
+
+def _below_largest(b: Any, x: Columns, dim: int, dtype: Any) -> Columns:
+    """x minus the largest along a dimension, found by halves, which overlap where a size is odd."""
+    if not isinstance(dim, int) or not x.dtype.is_floating_point or dtype not in (None, x.dtype):
+        raise NotRecordable("a softmax without a dimension, or in another type")
+    top, size = detach(b, x), x.array.shape[x.axis(dim)]
+    while size > 1:
+        half = (size + 1) // 2
+        top = elementwise(b, "maximum", narrow(b, top, dim, 0, half), narrow(b, top, dim, size - half, half))
+        size = half
+    return sub(b, x, top)
 
 
 @operation("layer_norm")

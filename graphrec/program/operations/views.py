@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..symbols import Columns, NotRecordable, Rows
+from ..symbols import ROWS, Columns, NotRecordable, Rows
 from .elementwise import promoted
 from .registry import operation
 
@@ -79,6 +79,13 @@ def reshape(b: Any, x: Columns, *shape: Any) -> Columns:
     elif first != -1 or math.prod(rest) != x.array.size or -1 in rest:
         raise NotRecordable("rows are mixed with columns")
     return x.like(x.array.reshape(rest))
+
+
+@operation("view_as", "reshape_as")
+def view_as(b: Any, x: Columns, other: Columns) -> Columns:
+    """Columns in the shape of another tensor's."""
+    rows = [] if other.rows is None else [ROWS[other.rows]]
+    return reshape(b, x, *rows, *other.array.shape)
 
 
 @operation("flatten")
