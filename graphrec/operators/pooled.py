@@ -23,7 +23,10 @@ class Pooled:
         self.h, self._graph, self._count = h, graph, num_graphs
 
     def sum(self, values: Tensor) -> Tensor:
-        """`[N, ...] → [G, ...]`."""
+        """`[N, ...] → [G, ...]`; truths are counted, as torch's own sum does."""
+        return self._total(values.long() if values.dtype == torch.bool else values)
+
+    def _total(self, values: Tensor) -> Tensor:
         return values.new_zeros(self._count, *values.shape[1:]).index_add(0, self._graph, values)
 
     def mean(self, values: Tensor) -> Tensor:
@@ -83,10 +86,9 @@ class PooledByGroups(Pooled):
         super().__init__(h, graph, num_graphs)
         self._groups = groups
 
-    def sum(self, values: Tensor) -> Tensor:
-        """`[N, ...] → [G, ...]`."""
+    def _total(self, values: Tensor) -> Tensor:
         if not values.shape[0]:
-            return super().sum(values)
+            return super()._total(values)
         there, back, graph, offsets = self._groups
         if there is not None and back is not None:
             values = move(values, there, back)
