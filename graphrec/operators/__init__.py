@@ -11,6 +11,7 @@ from .plain import is_plain_only, must_be_plain
 from .pooled import Groups, Pooled, PooledByGroups
 from .segments import gather_sum, move, rows_or_zero, segment_sum, spread
 from .settle import settle
+from .softmax import inbox_softmax
 
 __all__ = [
     "CSR",
@@ -23,6 +24,7 @@ __all__ = [
     "PooledByGroups",
     "gather_sum",
     "graph_from",
+    "inbox_softmax",
     "is_plain_only",
     "leaves_behind",
     "move",
