@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..structure import native
 from ..structure.outside import outside
-from . import edges
+from .edges import weighed_sums, weighed_sums_reversed
 from .plain import is_plain_only, must_be_plain
 
 # This many numbers fit into a processor's cache.
@@ -118,7 +118,7 @@ class _Sums(torch.autograd.Function):
 
 def _bags(rows: Tensor, weight: Tensor | None, index: Tensor, first: Tensor) -> Tensor:
     """`[S, K, H] → [n, K, H]`: the sums of rows in bags, a weight for each of the K parts of a row."""
-    found = None if weight is None else edges.weighed_sums(rows, weight, None, index, first)
+    found = None if weight is None else weighed_sums(rows, weight, None, index, first)
     if found is not None:
         return found
     if rows.shape[1] == 1:
@@ -170,9 +170,7 @@ class _SendAndSum(torch.autograd.Function):
         grad = grad.contiguous()  # the gradient of a sum is one number, expanded
         if all(ctx.needs_input_grad[:2]) and not must_be_plain(grads):
             backward = csr.transposed
-            found = edges.weighed_sums_reversed(
-                grad, weight, csr.perm, backward.source, backward.offsets, rows
-            )
+            found = weighed_sums_reversed(grad, weight, csr.perm, backward.source, backward.offsets, rows)
             if found is not None:
                 return *found, None
         of_rows = of_weight = None

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import edges
+from .edges import library_for, softmax
 from .plain import must_be_plain
 from .segments import segment_sum, spread
 
@@ -25,7 +25,7 @@ def inbox_softmax(
     Returns:
         The weights of `scores` and of `own`; None, where the library does not take these.
     """
-    if edges.library_for(scores, own) is None or not scores.numel():
+    if library_for(scores, own) is None or not scores.numel():
         return None
     if own is not None and own.dtype != scores.dtype:
         return None
@@ -44,7 +44,7 @@ class _Softmax(torch.autograd.Function):
         ctx: Any, scores: Tensor, own: Tensor | None, offsets: Tensor, target: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """Weights."""
-        share, own_share = edges.softmax(offsets, scores, own)
+        share, own_share = softmax(offsets, scores, own)
         ctx.save_for_backward(share, own_share, offsets, target)
         return share, own_share
 
@@ -54,7 +54,7 @@ class _Softmax(torch.autograd.Function):
         share, own_share, offsets, target = ctx.saved_tensors
         of_share, of_own = grads if own_share is not None else (grads[0], None)
         if not must_be_plain(grads):
-            return *edges.softmax(offsets, share, own_share, (of_share, of_own)), None, None
+            return *softmax(offsets, share, own_share, (of_share, of_own)), None, None
         mean = segment_sum(share * of_share, offsets, target)
         if own_share is None or of_own is None:
             return share * (of_share - spread(mean, offsets, target)), None, None, None
