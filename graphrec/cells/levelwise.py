@@ -104,7 +104,8 @@ class ConvCell(Convolution):
         """One step."""
         if _sums_rows(self.conv) and inbox.message_mask is None:
             given = self._of_edges(lambda name: getattr(inbox, name) if inbox.has(name) else None)
-            rows = type(self.conv).forward(_BesideInbox(self.conv, inbox), (inbox.h, own.h), None, **given)
+            forward: Any = type(self.conv).forward
+            rows = forward(_BesideInbox(self.conv, inbox), (inbox.h, own.h), None, **given)
         else:
             rows = self._on_small_graph(inbox, own)
         if self.after is not None:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..clib import library
 from .plain import is_plain_only
@@ -43,10 +43,15 @@ def _functions() -> Any:
 
 
 def library_for(*tensors: Tensor | None) -> Any:
-    """The library, if it reads rows such as all of these: plain ones of float or double, in this process' memory."""
+    """The library, if it reads rows such as all of these: plain ones of float or double, in this process' memory.
+
+    Not where a dispatch mode or a tracer wants to see each operation.
+    """
+    if torch._C._len_torch_dispatch_stack() or torch._C._is_tracing():
+        return None
     for tensor in tensors:
         if tensor is not None and not (
-            isinstance(tensor, Tensor)
+            type(tensor) in (Tensor, nn.Parameter)
             and tensor.is_cpu
             and tensor.dtype in (torch.float32, torch.float64)
             and not is_plain_only(tensor)

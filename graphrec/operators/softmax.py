@@ -53,7 +53,7 @@ class _Softmax(torch.autograd.Function):
         """Each share times what its gradient is above the inbox's mean."""
         share, own_share, offsets, target = ctx.saved_tensors
         of_share, of_own = grads if own_share is not None else (grads[0], None)
-        if not must_be_plain(grads):
+        if not must_be_plain(grads) and library_for(share, own_share, of_share, of_own) is not None:
             return *softmax(offsets, share, own_share, (of_share, of_own)), None, None
         mean = segment_sum(share * of_share, offsets, target)
         if own_share is None or of_own is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from graphrec.operators import CSR, edges, inbox_softmax, send_and_sum
 
@@ -137,4 +138,6 @@ def test_other_numbers_are_left_to_torch(library):
     assert inbox_softmax(half, None, csr.offsets, csr.target) is None
     assert edges.library_for(torch.ones(2, device="meta")) is None
     assert edges.library_for(torch.ones(2, dtype=torch.long)) is None
+    with FlopCounterMode(display=False):
+        assert edges.library_for(torch.ones(2)) is None
     assert torch.func.vmap(lambda x: torch.tensor(edges.library_for(x) is None))(torch.ones(2)).all()
