@@ -53,7 +53,7 @@ from .cells import (
     TreeGRUCell,
 )
 from .engine import per_graph, per_node
-from .io import SYNTAX_FIELDS, from_networkx, from_pyg, to_networkx, to_pyg, tree
+from .io import SYNTAX_FIELDS, DataLoader, from_networkx, from_pyg, to_networkx, to_pyg, tree
 from .models import (
     AR,
     DAGNN,
@@ -112,6 +112,7 @@ __all__ = [
     "Levelwise",
     "GNN",
     "DAGNN",
+    "DataLoader",
     "Cell",
     "ChildSumTreeLSTMCell",
     "CoupledLSTMCell",

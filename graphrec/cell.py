@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .operators import segment_sum, spread
+from .operators import inbox_softmax, segment_sum, spread
 from .schedule import Part, Schedule, Step, degree, is_loop, parts, slot_fault
 from .structure import Structure
 from .structure.checks import as_count
@@ -241,6 +241,9 @@ class Inbox(_Lazy):
         """`[e, ...] → [e, ...]`: weights that sum to one over each node's inbox."""
         if self._is_empty:
             return scores
+        found = self._softmax_at_once(scores, None)
+        if found is not None:
+            return found[0]
         weight = torch.exp(scores - self.to_edges(self._max(scores.detach())))
         return weight / self.to_edges(self.sum_unmasked(weight))
 
@@ -248,12 +251,21 @@ class Inbox(_Lazy):
         """`[e, ...], [n, ...] → [e, ...], [n, ...]`: weights that sum to one over each node's inbox and itself."""
         if self._is_empty:
             return scores, torch.ones_like(own)
+        found = self._softmax_at_once(scores, own)
+        if found is not None:
+            return found
         received = (self.degree > 0).view(-1, *[1] * (own.dim() - 1))
         highest, top = self._max(scores.detach()), own.detach()
         top = torch.where(received, torch.maximum(highest, top), top)
         weight, own_weight = torch.exp(scores - self.to_edges(top)), torch.exp(own - top)
         total = self.sum_unmasked(weight) + own_weight
         return weight / self.to_edges(total), own_weight / total
+
+    def _softmax_at_once(self, scores: Tensor, own: Tensor | None) -> Any:
+        """Both as one operation, where there is one for them; or None."""
+        if self._step.degree is not None:
+            return None
+        return inbox_softmax(scores, own, self._first_of_node, self.target)
 
     def slots(self, count: int) -> Tensor:
         """`[n, count, H]`: the sources' `h` by slot, zero where a slot is empty. See `by_slot` for other fields."""

@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from torch_geometric.nn.aggr import Aggregation, Set2Set, SortAggregation
 from torch_geometric.nn.resolver import aggregation_resolver
 
-from .cell import Inbox
 from .cells.aggregation import Sets, aggregate_sets
 from .io import StructureLike, as_structure, rows_by_type
-from .operators import Pooled, rows_or_zero
-from .schedule import Step, schedule, schedule_seen_by
+from .operators import Groups, Pooled, PooledByGroups, rows_or_zero
+from .schedule.sorting import order_of
 from .structure import EdgeFeatures, Structure, default_slots
 from .structure.checks import as_count
 from .structure.outside import has_values, is_exporting, made_outside, outside, seen_by
@@ -95,7 +94,7 @@ def attention(h: Rows, s: StructureLike, score: nn.Module) -> Tensor:
 def attention_weights(h: Rows, s: StructureLike, score: nn.Module) -> Any:
     """`[N, 1]`: the weights a_v of `attention`, by node types where h is."""
     inbox = _inbox(h, s)
-    weight = inbox.in_order(inbox.softmax(score(inbox.h)))
+    weight = inbox.softmax(score(inbox.h))
     if not isinstance(h, Mapping):
         return weight
     types, sizes, _ = rows_by_type(h, s)
@@ -330,43 +329,24 @@ def _position(graph: Tensor) -> Tensor:
     return default_slots(graph, int(graph.max()) + 1 if len(graph) else 0)
 
 
-class _Readers(Inbox):
-    """An inbox whose sums go to the user, so that even empty sums are ordinary tensors that pass a gradient."""
-
-    def _zeros(self, *shape: int) -> Tensor:
-        return self._like.new_zeros(shape) + self._like.sum()
-
-    def in_order(self, values: Tensor) -> Tensor:
-        """`[N, ...]`: a row of each edge, in the order of the nodes that they leave."""
-        return torch.empty_like(values).index_copy(0, self._plan.edge, values)
-
-
-def _inbox(h: Rows, s: StructureLike) -> _Readers | Pooled:
+def _inbox(h: Rows, s: StructureLike) -> Pooled:
     """The inbox of one more node per graph."""
     h, structure = _rows(h, s)
-    if _is_input(structure):
-        return Pooled(h, structure.graph, structure.num_graphs)
+    if _is_input(structure) or not has_values(h):
+        return Pooled(h, seen_by(h, structure.graph), structure.num_graphs)
     if "readout" not in structure.cache:
-        with outside():
-            structure.cache["readout"] = schedule(_readers(structure))
-    plan = schedule_seen_by(h, structure.cache["readout"])
-    # Without graphs there are no readers, and no step for them.
-    step = plan.steps[1] if structure.num_graphs else Step(0, slice(0, 0), slice(0, 0), 0)
-
-    def look(name: str) -> Tensor:
-        return h.index_select(0, plan.edge)
-
-    return _Readers(plan, step, ("h",), look, h)
+        structure.cache["readout"] = _groups(structure.graph, structure.num_graphs)
+    return PooledByGroups(h, structure.graph, structure.num_graphs, structure.cache["readout"])
 
 
-def _readers(structure: Structure) -> Structure:
-    """Nodes on one level, their graphs' readers on the next (including those of graphs without nodes)."""
-    size, graphs = structure.num_nodes, structure.num_graphs
-    nodes = torch.arange(size, device=structure.device)
-    readers = Structure(
-        num_nodes=size + graphs,
-        edge_index=torch.stack([nodes, size + structure.graph]),
-        slot=_position(structure.graph),
-    )
-    readers.cache["levels"] = torch.cat([torch.zeros_like(nodes), nodes.new_ones(graphs)])
-    return readers
+@made_outside
+def _groups(graph: Tensor, num_graphs: int) -> Groups:
+    """The nodes sorted by graph."""
+    perm, inv_perm, bounds, is_identity = order_of(graph, None)
+    assert bounds is not None
+    offsets = bounds[:-1]
+    if len(offsets) < num_graphs:  # the last graphs have no nodes
+        offsets = torch.cat([offsets, offsets.new_full((num_graphs - len(offsets),), len(graph))])
+    if is_identity:
+        return Groups(None, None, graph, offsets)
+    return Groups(perm, inv_perm, graph.index_select(0, perm), offsets)

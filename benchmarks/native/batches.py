@@ -11,7 +11,7 @@ import torch
 import torch_geometric.nn as pyg
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.loader import DataLoader
+from torch_geometric.loader import DataLoader as PyGLoader
 
 import graphrec as gr
 from graphrec.datasets import mutag
@@ -22,6 +22,7 @@ from .race import LOOP, NEW, Race
 
 GRAPHS, STEPS, HIDDEN = 64, 10, 32
 PYG = "PyG"
+SAME_LOADER = "new, with PyG's loader"
 TARGET = Target(1.1, 1.5)
 TOLERANCE = 1e-4  # float32, relative to the largest entry
 
@@ -70,15 +71,20 @@ def run(rounds: int, quick: bool) -> list[Figure]:
     found = []
     for net, (depth, _, _) in NETS.items():
         ours, theirs = networks(net, graphs[0].num_node_features, hidden)
-        loader = new_batches(graphs, steps)
+        loader, loader_of_pyg = new_batches(graphs, steps), new_batches(graphs, steps, PyGLoader)
         _check_agreement(ours, theirs, next(iter(loader)))
         race = Race(lambda ours=ours, loader=loader: _epoch(ours, loader))
-        race.add(PYG, lambda theirs=theirs, loader=loader: _epoch(theirs, loader))
+        race.add(PYG, lambda theirs=theirs, loader=loader_of_pyg: _epoch(theirs, loader))
+        race.add(SAME_LOADER, lambda ours=ours, loader=loader_of_pyg: _epoch(ours, loader))
         race.add_backend(LOOP)
         timed = race.run(rounds)
         job = f"{net} x {depth}, training, **a new batch at each step**, loader included"
         case = f"{steps} steps of {GRAPHS} {origin}, H={hidden}"
-        found += [timed.figure(job, case, PYG, NEW, TARGET), timed.figure(job, case, LOOP, NEW)]
+        found += [
+            timed.figure(job, case, PYG, NEW, TARGET),
+            timed.figure(job, case, PYG, SAME_LOADER),
+            timed.figure(job, case, LOOP, NEW),
+        ]
     return found
 
 
@@ -99,11 +105,11 @@ def small_graphs() -> tuple[list[Data], str]:
     return graphs, "graphs like MUTAG's"
 
 
-def new_batches(graphs: list[Data], steps: int) -> DataLoader:
-    """PyG's loader over random batches, the same ones for all; each is collated anew whenever it is asked for."""
+def new_batches(graphs: list[Data], steps: int, loader: type[PyGLoader] = gr.DataLoader) -> PyGLoader:
+    """A loader over random batches, the same ones for all; each is collated anew whenever it is asked for."""
     generator = torch.Generator().manual_seed(0)
     drawn = [torch.randperm(len(graphs), generator=generator)[:GRAPHS].tolist() for _ in range(steps)]
-    return DataLoader(graphs, batch_sampler=drawn)
+    return loader(graphs, batch_sampler=drawn)
 
 
 def networks(net: str, inputs: int, hidden: int) -> tuple[Classifier, Classifier]:
@@ -125,7 +131,7 @@ def _add_pool(h: Tensor, batch: Any) -> Tensor:
     return pyg.pool.global_add_pool(h, batch.batch, batch.num_graphs)
 
 
-def _epoch(network: Classifier, loader: DataLoader) -> None:
+def _epoch(network: Classifier, loader: PyGLoader) -> None:
     """Loss and gradients of each batch; an optimiser's step would be the same on both sides."""
     for batch in loader:
         _backward(network, batch)

@@ -80,7 +80,7 @@ def choose(run: Context, x: Tensor, initial: list[Tensor], like: Request | None 
         if asked_for == Loop.name:
             taken = "the loop was asked for"
         else:
-            taken = (None if asked_for else backend.gains_nothing(run)) or backend.take(request)
+            taken = (None if asked_for else backend.gains_nothing(request)) or backend.take(request)
         if isinstance(taken, str):
             reasons[backend.name] = taken
         elif asked_for in (None, backend.name):

@@ -16,6 +16,7 @@ from ..engine.messages import messages_for
 from ..engine.validate import Context
 from ..operators import is_plain_only, rows_or_zero
 from ..schedule import Sinks, schedule, sinks
+from .request import Request
 
 # The backend that was asked for by name; see `running_on`.
 forced: ContextVar[str | None] = ContextVar("backend", default=None)
@@ -54,10 +55,11 @@ class Runner:
         return cls.about
 
     @classmethod
-    def gains_nothing(cls, run: Context) -> str | None:
+    def gains_nothing(cls, request: Request) -> str | None:
         """Why the backend is no faster than the loop on such a run, which it does where it is asked to; None: it is."""
-        is_short = len(run.plan.steps) <= FEW_STEPS and run.plan.device.type == "cpu"
-        return f"{len(run.plan.steps)} steps are no faster there" if is_short else None
+        plan = request.run.plan
+        is_short = len(plan.steps) <= FEW_STEPS and plan.device.type == "cpu"
+        return f"{len(plan.steps)} steps are no faster there" if is_short else None
 
     @property
     def sinks(self) -> Sinks:

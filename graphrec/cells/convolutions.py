@@ -11,7 +11,7 @@ from torch_geometric.nn import Linear
 from ..cell import Cell, Inbox
 from ..structure import Structure
 from ..structure.checks import as_count
-from ..structure.outside import outside
+from ..structure.outside import has_values, is_stand_in, outside
 
 
 class NodeState(NamedTuple):
@@ -67,8 +67,10 @@ class LinearConvolution(Convolution):
     @property
     def inputs(self) -> Any:
         """D, or a pair where sources and targets differ; None before the first run if it was left open."""
-        widths = [self.get_submodule(name).in_channels for name in self.input_layers]
-        return as_one(tuple(None if width == -1 else width for width in widths))
+        source, target = self.input_layers
+        of_source = self.get_submodule(source).in_channels
+        of_target = of_source if target == source else self.get_submodule(target).in_channels
+        return as_one(tuple(None if width == -1 else width for width in (of_source, of_target)))
 
 
 class GCNCell(LinearConvolution):
@@ -168,8 +170,19 @@ class GCNCell(LinearConvolution):
         key = ("gcn", x.dtype, self.normalize, self.self_loops)
         if key not in s.cache:
             with outside():
-                s.cache[key] = self._degrees(s, s.target.new_ones(s.num_edges, dtype=x.dtype))
+                s.cache[key] = self._degrees_by_counts(s, x.dtype)
         return self.State(x, *s.cache[key])
+
+    def _degrees_by_counts(self, s: Structure, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The same where edges have no weights."""
+        cannot_look = is_stand_in(s.target) or not has_values(s.target)
+        if cannot_look or bool((s.source == s.target).any()):
+            return self._degrees(s, s.target.new_ones(s.num_edges, dtype=dtype))
+        loop = torch.full_like(s.graph, self.self_loops, dtype=dtype)
+        degree = torch.bincount(s.target, minlength=s.num_nodes).to(dtype) + loop
+        if not self.normalize:
+            return torch.ones_like(loop), loop
+        return degree.masked_fill_(degree == 0, torch.inf).rsqrt_(), loop
 
     def _degrees(self, s: Structure, weight: Tensor) -> tuple[Tensor, Tensor]:
         """1 / sqrt(d), and the weight of the loop that each node is given, `[N]` each."""
@@ -188,8 +201,9 @@ class GCNCell(LinearConvolution):
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> State:
         """One step."""
-        total = inbox.sum_of("z", self._weight(inbox, own.scale)) + own.loop.unsqueeze(-1) * own.z
-        return self.State(own.scale.unsqueeze(-1) * total + self.bias, own.scale, own.loop)
+        sums = inbox.sum_of("z", self._weight(inbox, own.scale))
+        total = torch.addcmul(sums, own.loop.unsqueeze(-1), own.z)
+        return self.State(torch.addcmul(self.bias, own.scale.unsqueeze(-1), total), own.scale, own.loop)
 
     def _weight(self, inbox: Inbox, like: Tensor) -> Tensor | None:
         """a `[e]`, 0 for edges that `loop` replaces; None: 1 for all."""
@@ -270,7 +284,7 @@ class GINCell(LinearConvolution):
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
         """One step."""
         total = inbox.sum_of("h")
-        return self.State(self.nn(total if own.h is None else (1 + self.eps) * own.h + total))
+        return self.State(self.nn(total if own.h is None else torch.addcmul(total, own.h, 1 + self.eps)))
 
     def message_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
         """The rows of both, which are added."""

@@ -77,7 +77,7 @@ class Attention(LinearConvolution):
         share, own_share = self.attention(inbox, own)
         h = inbox.sum_of("z", F.dropout(share, self.dropout, self.training))
         if own_share is not None:
-            h = h + F.dropout(own_share, self.dropout, self.training).unsqueeze(-1) * own.z
+            h = torch.addcmul(h, F.dropout(own_share, self.dropout, self.training).unsqueeze(-1), own.z)
         h = h.mean(1) if self.average else h.flatten(1)
         if self.res is not None and own.h is not None:  # (targets may have no rows of their own)
             h = h + self.res(own.h)
@@ -191,18 +191,28 @@ class GATCell(Attention):
     def as_message(self, state: Any) -> Message:
         """The parts of scores and sums that depend on one node."""
         of_source, of_target = self.input_layers
-        z = self._by_head(getattr(self, of_source)(state.h))
-        asked = z if of_source == of_target else self._by_head(getattr(self, of_target)(state.h))
-        return self.Message(z, (z * self.att_src).sum(-1), (asked * self.att_dst).sum(-1))
+        z = getattr(self, of_source)(state.h)
+        if of_source == of_target:
+            return self.Message(self._by_head(z), *self._products(z, self.att_src, self.att_dst))
+        asked = getattr(self, of_target)(state.h)
+        return self.Message(
+            self._by_head(z), *self._products(z, self.att_src), *self._products(asked, self.att_dst)
+        )
 
     def message_pair(self, x_source: Tensor, x_target: Tensor | None) -> tuple[Any, Any]:
         """The parts of scores and sums that depend on one node; targets contribute nothing to the sum."""
         of_source, of_target = self.input_layers
-        z = self._by_head(getattr(self, of_source)(x_source))
-        to_itself = None
+        z, to_itself = getattr(self, of_source)(x_source), None
         if x_target is not None:
-            to_itself = (self._by_head(getattr(self, of_target)(x_target)) * self.att_dst).sum(-1)
-        return self.Message(z, (z * self.att_src).sum(-1), None), self.Asking(None, to_itself, x_target)
+            (to_itself,) = self._products(getattr(self, of_target)(x_target), self.att_dst)
+        (to_targets,) = self._products(z, self.att_src)
+        return self.Message(self._by_head(z), to_targets, None), self.Asking(None, to_itself, x_target)
+
+    def _products(self, z: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
+        """a . z, `[N, K]`, for each a `[1, K, H / K]`: by one product with matrices that are zero between heads."""
+        heads = torch.eye(self.heads, dtype=weights[0].dtype, device=weights[0].device).unsqueeze(1)
+        columns = [(weight[0].unsqueeze(-1) * heads).flatten(0, 1) for weight in weights]
+        return (z @ torch.cat(columns, dim=1)).split(self.heads, dim=1)
 
     def scores(self, inbox: Inbox, own: Any) -> tuple[Tensor, Tensor | None]:
         """LeakyReLU of the sums."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
-from torch_geometric.nn import MessagePassing
+from torch_geometric.nn import GINConv, GraphConv, MessagePassing, SAGEConv
 
 from ..cell import Inbox
 from ..structure import Structure
@@ -30,7 +30,8 @@ class ConvCell(Convolution):
 
     In each step the layer runs on a small graph: the nodes of the level with their input x, a node for each message
     with the state h of its source, and the edges between them; or on a pair of sources and targets where the layer
-    accepts one, so that it makes no rows for messages. This computes what a loop over masks does,
+    accepts one, so that it makes no rows for messages. Of `GraphConv`, `SAGEConv` and `GINConv` with sums or means,
+    the inbox makes these, so that they run as programs. This computes what a loop over masks does,
     `h[level] = conv(h, edge_index[:, target in level])[level]`, for every layer in which a node's result depends on
     its own row, its sources' and their edges; where the layer normalises by degrees (`GCNConv`), these count the
     edges into the level. A level without messages, which PyG's LSTM, GRU and median do not accept, aggregates zero.
@@ -101,15 +102,12 @@ class ConvCell(Convolution):
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> NodeState:
         """One step."""
-        n, e = inbox.num_nodes, inbox.num_edges
-        sources = torch.arange(n, n + e, device=own.h.device)
-        given = self._of_edges(lambda name: getattr(inbox, name) if inbox.has(name) else None)
-        # The level's own rows are among the sources too, for layers that add an edge from each node to itself.
-        rows = torch.cat([own.h, inbox.h])
-        edges = torch.stack([sources, inbox.target])
-        conv = taking_no_messages(self.conv)
-        with _explained(conv, inbox.message_mask):
-            rows = conv((rows, own.h) if self.takes_pairs else rows, edges, **given)[:n]
+        if _sums_rows(self.conv) and inbox.message_mask is None:
+            given = self._of_edges(lambda name: getattr(inbox, name) if inbox.has(name) else None)
+            forward: Any = type(self.conv).forward
+            rows = forward(_BesideInbox(self.conv, inbox), (inbox.h, own.h), None, **given)
+        else:
+            rows = self._on_small_graph(inbox, own)
         if self.after is not None:
             rows = self.after(rows)
         if rows.shape[1:] != own.h.shape[1:]:
@@ -119,6 +117,18 @@ class ConvCell(Convolution):
             )
         return self.State(rows)
 
+    def _on_small_graph(self, inbox: Inbox, own: Any) -> Tensor:
+        """What the layer makes of the level's nodes, and of a node for each message."""
+        n, e = inbox.num_nodes, inbox.num_edges
+        sources = torch.arange(n, n + e, device=own.h.device)
+        given = self._of_edges(lambda name: getattr(inbox, name) if inbox.has(name) else None)
+        # The level's own rows are among the sources too, for layers that add an edge from each node to itself.
+        rows = torch.cat([own.h, inbox.h])
+        edges = torch.stack([sources, inbox.target])
+        conv = taking_no_messages(self.conv)
+        with _explained(conv, inbox.message_mask):
+            return conv((rows, own.h) if self.takes_pairs else rows, edges, **given)[:n]
+
     def _of_edges(self, find: Callable[[str], Tensor | None]) -> dict[str, Tensor]:
         """What the layer takes of edges, by its own names, where `find` looks up ours."""
         given = {name: find(_OF_EDGES[name]) for name in self.takes}
@@ -126,6 +136,40 @@ class ConvCell(Convolution):
             weight = find("edge_attr") if given["edge_weight"] is None else given["edge_weight"]
             given["edge_weight"] = None if weight is None else weight.flatten()
         return {name: values for name, values in given.items() if values is not None}
+
+
+# Layers whose messages are the sources' rows, times the edges' weights where they take some.
+_SUMS: tuple[type[MessagePassing], ...] = (GraphConv, SAGEConv, GINConv)
+
+
+def _sums_rows(conv: Any) -> bool:
+    """Whether a layer sums, or averages, its sources' rows and nothing else: as PyG wrote it, and unobserved."""
+    return (
+        type(conv) in _SUMS
+        and conv.aggr in ("add", "sum", "mean")
+        and not conv.explain
+        and conv.decomposed_layers == 1
+        and vars(conv).keys().isdisjoint(("forward", "propagate", "message", "aggregate", "update"))
+        and not any(value for name, value in vars(conv).items() if name.endswith("_hooks"))
+    )
+
+
+class _BesideInbox:
+    """Such a layer for its own `forward`, with the inbox's sums in place of `propagate`: no row is copied.
+
+    So programs can record it, too, which PyG's ways from edges to sums do not let them.
+    """
+
+    def __init__(self, conv: Any, inbox: Inbox) -> None:
+        self._conv, self._inbox = conv, inbox
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._conv, name)
+
+    def propagate(self, _: None, x: tuple[Any, Any], size: None, edge_weight: Any = None) -> Any:
+        """The sums over inboxes of the rows that x has for messages."""
+        messages = x[0] if edge_weight is None else edge_weight.unsqueeze(-1) * x[0]
+        return (self._inbox.mean if self._conv.aggr == "mean" else self._inbox.sum)(messages)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 #pragma once
 #include <stdint.h>
 
+#include "edges.h"
 #include "program.h"
 
 namespace graphrec {
@@ -51,6 +52,9 @@ template <class T> struct Kernels {
   // C += A' B of k rows so packed: C has m rows, n columns.
   void (*product_transposed)(int m, int n, int k, int room, const T* a, const T* b, T* c, int64_t c_stride);
   void (*operate)(const Operation<T>&);
+  // For the nodes first to last - 1; see edges.h.
+  void (*edge_sums)(const EdgeSums&, int64_t first, int64_t last);
+  void (*inbox_softmax)(const InboxSoftmax&, int64_t first, int64_t last);
 };
 
 struct KernelTables {

@@ -1,5 +1,6 @@
 // The kernels of one instruction set: included once by each kernels_*.cpp, with VECTOR_BYTES set.
 #pragma once
+#include "edges_impl.h"
 #include "operations_impl.h"
 #include "products_impl.h"
 
@@ -7,6 +8,7 @@ namespace {
 
 template <class T> constexpr graphrec::Kernels<T> TABLE = {
     LANES<T>, PANEL<T>, HEIGHT, pack<T>, product<T>, pack_right<T>, pack_left<T>, product_transposed<T>, operate<T>,
+    edge_sums<T>, inbox_softmax<T>,
 };
 
 }  // namespace

@@ -7,6 +7,7 @@ sequences with their rows (sequences), files of data sets (datasets).
 from .brackets import parse_brackets
 from .coerce import StructureLike, as_pair, as_structure
 from .hetero import rows_by_type
+from .loader import DataLoader
 from .networkx import from_networkx, to_networkx
 from .pyg import from_pyg, to_pyg
 from .syntax import SYNTAX_FIELDS
@@ -14,6 +15,7 @@ from .tree import tree
 
 __all__ = [
     "SYNTAX_FIELDS",
+    "DataLoader",
     "StructureLike",
     "as_pair",
     "as_structure",

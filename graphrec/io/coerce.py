@@ -155,9 +155,7 @@ def _from_data(data: Data) -> Structure:
     if not _may_be_kept(parts):
         return from_pyg(data)
     num_nodes, num_graphs = int(data.num_nodes or 0), count_graphs(there)
-    return remembered(
-        parts, (num_nodes, num_graphs), lambda parts: structure_of(parts, num_nodes, num_graphs)
-    )
+    return _look_up(parts, (num_nodes, num_graphs), lambda parts: structure_of(parts, num_nodes, num_graphs))
 
 
 def remembered(parts: dict[str, Any], num_nodes: Any, build: Any) -> Structure:
@@ -165,12 +163,14 @@ def remembered(parts: dict[str, Any], num_nodes: Any, build: Any) -> Structure:
 
     They are compared with copies, since torch does not count all ways to write into a tensor (numpy, `.data`).
     """
-    if not _may_be_kept(parts):
-        return build(parts)
+    return _look_up(parts, num_nodes, build) if _may_be_kept(parts) else build(parts)
+
+
+def _look_up(parts: dict[str, Any], num_nodes: Any, build: Any) -> Structure:
     with outside():
-        if parts["edge_index"] not in _remembered:
-            _remembered[parts["edge_index"]] = {}
-        of_edges = _remembered[parts["edge_index"]]
+        of_edges = _remembered.get(parts["edge_index"])
+        if of_edges is None:
+            of_edges = _remembered[parts["edge_index"]] = {}
         known = of_edges.get(tuple(parts))
         if known is None or not known.is_of(parts, num_nodes):
             copies = {

@@ -8,19 +8,23 @@ from .csr import CSR, send, send_and_sum
 from .fixed_point import FixedPoint, NoFixedPointError, NoFixedPointWarning
 from .implicit import Cut
 from .plain import is_plain_only, must_be_plain
-from .pooled import Pooled
+from .pooled import Groups, Pooled, PooledByGroups
 from .segments import gather_sum, move, rows_or_zero, segment_sum, spread
 from .settle import settle
+from .softmax import inbox_softmax
 
 __all__ = [
     "CSR",
     "Cut",
     "FixedPoint",
+    "Groups",
     "NoFixedPointError",
     "NoFixedPointWarning",
     "Pooled",
+    "PooledByGroups",
     "gather_sum",
     "graph_from",
+    "inbox_softmax",
     "is_plain_only",
     "leaves_behind",
     "move",

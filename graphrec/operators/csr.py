@@ -17,7 +17,8 @@ from torch import Tensor
 
 from ..structure import native
 from ..structure.outside import outside
-from .plain import is_plain_only
+from .edges import weighed_sums, weighed_sums_reversed
+from .plain import is_plain_only, must_be_plain
 
 # This many numbers fit into a processor's cache.
 _CHUNK = 2**17
@@ -117,6 +118,9 @@ class _Sums(torch.autograd.Function):
 
 def _bags(rows: Tensor, weight: Tensor | None, index: Tensor, first: Tensor) -> Tensor:
     """`[S, K, H] → [n, K, H]`: the sums of rows in bags, a weight for each of the K parts of a row."""
+    found = None if weight is None else weighed_sums(rows, weight, None, index, first)
+    if found is not None:
+        return found
     if rows.shape[1] == 1:
         share = None if weight is None else weight.flatten()
         return F.embedding_bag(index, rows[:, 0], first, mode="sum", per_sample_weights=share).unsqueeze(1)
@@ -164,6 +168,11 @@ class _SendAndSum(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         (grad,), (rows, weight), csr = grads, ctx.saved_tensors, ctx.csr
         grad = grad.contiguous()  # the gradient of a sum is one number, expanded
+        if all(ctx.needs_input_grad[:2]) and not must_be_plain(grads):
+            backward = csr.transposed
+            found = weighed_sums_reversed(grad, weight, csr.perm, backward.source, backward.offsets, rows)
+            if found is not None:
+                return *found, None
         of_rows = of_weight = None
         if ctx.needs_input_grad[0]:
             backward = None if weight is None else weight.index_select(0, csr.perm)

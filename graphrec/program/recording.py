@@ -18,6 +18,8 @@ from .purity import Traces, check_pure
 from .record import Captured, Record
 from .symbols import EDGE, NODE, NotRecordable, Symbol
 
+_GATES = {"sigmoid", "gru_cell", "lstm_cell"}
+
 # Of a step's nodes: their kind, and whether any edge enters them.
 Sort = tuple[int, bool]
 
@@ -86,6 +88,11 @@ class Recording:
     captured: tuple[Tensor, ...]
     has_kinds: bool
     key: tuple[Any, ...]
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether a step has gates, which are many operations on the same rows."""
+        return any(entry[0] in _GATES for step in self.steps.values() for entry in step.entries)
 
 
 def record_cell(run: Context, x: Tensor, initial: Sequence[Tensor]) -> Recording:

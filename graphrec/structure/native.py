@@ -195,9 +195,10 @@ def default_slots(edge_index: Tensor, num_nodes: int) -> Tensor | None:
     c = _usable(edge_index)
     if c is None:
         return None
-    given, edges = _contiguous(*edge_index.unbind()), edge_index.shape[1]
+    given, edges = edge_index.contiguous(), edge_index.shape[1]
     slot = torch.empty(edges, dtype=torch.long)
-    found = c.graphrec_default_slots(num_nodes, edges, *_addresses([*given, slot]))
+    source = given.data_ptr()
+    found = c.graphrec_default_slots(num_nodes, edges, source, source + 8 * edges, slot.data_ptr())
     return slot if found >= 0 else None
 
 

@@ -123,7 +123,7 @@ class Assembler:
         return found
 
     def _sums_that_begin(self) -> dict[int, tuple[Value, Ref]]:
-        """What comes back along out-edges and is only added to what is given: the total, which begins with the latter."""
+        """Of what comes back along out-edges and is only added to what is given: the total, which begins with that."""
         found = {}
         for total in self.values:
             if total.op != "add":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -9,10 +10,11 @@ import torch
 from torch import Tensor
 
 from ... import clib
-from ...engine.validate import Context
 from ...program.compile import CellProgram
+from ...program.recording import Recording
 from ...schedule import Schedule, is_loop
 from ...structure.outside import outside
+from ..request import Request
 from .frame import OF_STRUCTURE, Frame
 from .lower import NativeProgram, lower
 from .native import NativeExecution, NativeOrder
@@ -20,6 +22,8 @@ from .native_layout import Layout
 from .precision import is_bf16_used
 from .runner import Programs
 
+# The numbers of a state that are worth the preparations for a single round.
+_MANY = 2**18
 # Of programs on a layout so many are kept at most, the latest.
 _MOST_FRAMES = 64
 
@@ -32,11 +36,18 @@ class NativePrograms(Programs):
     missing = staticmethod(clib.why_not)
 
     @classmethod
-    def gains_nothing(cls, run: Context) -> str | None:
-        """One round is a few operations on all nodes in the loop, too."""
-        if run.plan.mode == "sync":
-            return "one round is no faster there" if run.plan.rounds == 1 else None
-        return super().gains_nothing(run)
+    def gains_nothing(cls, request: Request) -> str | None:
+        """One round is a few operations on all nodes in the loop, too, but for many nodes with gates."""
+        run, plan = request.run, request.run.plan
+        if plan.mode != "sync":
+            return super().gains_nothing(request)
+        if plan.rounds != 1:
+            return None
+        if plan.num_nodes * sum(map(math.prod, run.shapes)) < _MANY:
+            return "one round is no faster there"
+        recording = request.recording
+        has_no_gates = isinstance(recording, Recording) and not recording.has_gates
+        return "one round without gates is no faster there" if has_no_gates else None
 
     @classmethod
     def describe(cls) -> str:

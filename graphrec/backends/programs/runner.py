@@ -236,9 +236,10 @@ class TorchPrograms(Programs):
     """Programs level by level, with torch's operations."""
 
     @classmethod
-    def gains_nothing(cls, run: Context) -> str | None:
+    def gains_nothing(cls, request: Request) -> str | None:
         """Rounds are a few operations on all nodes in the loop, too."""
-        return "rounds are no faster there" if run.plan.mode == "sync" else super().gains_nothing(run)
+        is_in_rounds = request.run.plan.mode == "sync"
+        return "rounds are no faster there" if is_in_rounds else super().gains_nothing(request)
 
     name: ClassVar[str] = "torch_programs"
     about = "recorded cells, level by level in PyTorch, with a derived reverse"
