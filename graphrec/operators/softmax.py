@@ -27,7 +27,7 @@ def inbox_softmax(
     """
     if library_for(scores, own) is None or not scores.numel():
         return None
-    if own is not None and own.dtype != scores.dtype:
+    if own is not None and (own.dtype, own.shape[1:]) != (scores.dtype, scores.shape[1:]):
         return None
     flat = scores.reshape(len(scores), scores.shape[1:].numel())
     if own is None:

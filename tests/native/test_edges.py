@@ -136,6 +136,8 @@ def test_other_numbers_are_left_to_torch(library):
     csr = _graph()
     half = torch.randn(300, 2, dtype=torch.bfloat16)
     assert inbox_softmax(half, None, csr.offsets, csr.target) is None
+    own = torch.zeros(csr.offsets.shape[0], 1)  # another shape than the scores', which have as many numbers
+    assert inbox_softmax(torch.zeros(len(csr.target)), own, csr.offsets, csr.target) is None
     assert edges.library_for(torch.ones(2, device="meta")) is None
     assert edges.library_for(torch.ones(2, dtype=torch.long)) is None
     with FlopCounterMode(display=False):
