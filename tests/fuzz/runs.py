@@ -287,7 +287,8 @@ def check_cells(seed: int) -> Counter[str]:
             except RuntimeError as error:
                 raise Wrong(f"{backend}: {error!r}\n{shown(case)}") from error
         tally[backend] += 1
-        compare(case, found, expected, backend, 1.0 if case.exact else 20.0)
+        # (Cells may amplify rounding: in float32 two of a thousand needed more than the table, none 5 times that.)
+        compare(case, found, expected, backend, 1.0 if case.exact else 10.0)
     return tally
 
 

@@ -1,9 +1,5 @@
 """Schedules made by C are those made by torch, in every attribute; where C refuses, torch's errors are raised."""
 
-import dataclasses
-from contextlib import contextmanager
-from unittest import mock
-
 import pytest
 import torch
 from hypothesis import given
@@ -13,48 +9,15 @@ import graphrec as gr
 from graphrec import clib
 from graphrec.operators import CSR
 from graphrec.schedule import out_edges, round_csr, with_initial
-from graphrec.schedule.plan import Steps
 from graphrec.structure import native
 from tests import strategies
+from tests.fuzz.schedules import assert_same, both, no_library
 
 pytestmark = pytest.mark.skipif(clib.library() is None, reason="there is no native library")
 
 acyclic = strategies.acyclic()
 anything = strategies.graphs() | acyclic
 carrying = strategies.carrying_all(anything)
-
-
-@contextmanager
-def no_library():
-    with mock.patch.object(native, "_functions", return_value=None):
-        yield
-
-
-def assert_same(one, other, name=""):
-    """Two values are the same, whatever they consist of."""
-    assert type(one) is type(other), name
-    if isinstance(one, torch.Tensor):
-        assert one.dtype == other.dtype, name
-        assert torch.equal(one, other), name
-    elif isinstance(one, Steps):
-        assert one == other, name
-    elif dataclasses.is_dataclass(one):
-        for field in dataclasses.fields(one):
-            if field.name not in ("cache", "structure"):
-                assert_same(getattr(one, field.name), getattr(other, field.name), field.name)
-    elif isinstance(one, tuple):
-        assert len(one) == len(other), name
-        for a, b in zip(one, other, strict=True):
-            assert_same(a, b, name)
-    else:
-        assert one == other, name
-
-
-def both(make, s):
-    """What is made of a structure that knows nothing yet, by C and by torch."""
-    found = make(s.replace())
-    with no_library():
-        return found, make(s.replace())
 
 
 @given(s=acyclic | strategies.carrying_all(acyclic), initial=st.booleans())
