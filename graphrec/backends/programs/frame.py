@@ -79,18 +79,17 @@ class Table(NamedTuple):
     """The buffers of one sweep.
 
     Attributes:
-        rows: as the executor takes them; addresses are offsets in a workspace, or nothing.
-        forward, reverse: which of them lie in which workspace.
+        rows: as the executor takes them; addresses are offsets in a memory, or nothing.
+        memory: in which of them each lies: `ELSEWHERE`, in the workspace of `FORWARD` or `REVERSE`, among the `SUMS`.
         given: those whose address a run fills in: their number and name.
-        sums, sum_offsets: the sums, and where each of this sweep's begins; others go where nobody reads.
     """
 
     rows: np.ndarray
-    forward: np.ndarray
-    reverse: np.ndarray
+    memory: np.ndarray
     given: list[tuple[int, Any]]
-    sums: np.ndarray
-    sum_offsets: np.ndarray
+
+
+ELSEWHERE, FORWARD, REVERSE, SUMS = range(4)
 
 
 class Frame:
@@ -100,7 +99,8 @@ class Frame:
         order: of the layout.
         forward, reverse: the workspaces of the two directions; the first one lives until the second one is done.
         constants: numbers of the structure.
-        sums: how many numbers the sums of gradients are, for each kind of rows, and where each begins.
+        sums: where the sum of each gradient begins, and how many numbers it is.
+        sizes, most_sums: how many numbers the sums of each sweep are, and those of any at most.
         ordered: the names of what programs read and write in the caller's order.
     """
 
@@ -125,6 +125,7 @@ class Frame:
             if _is_of_caller(native.buffers.specs[number])
         }
         self.sizes = {key: self._place_sums(lowered) for key, lowered in self.lowered.items()}
+        self.most_sums = max(self.sizes.values())
         self.tables = {key: self._table(key) for key in self.lowered}
         self.structs: dict[str, StructOf] = {
             key: layout.structure(key, lowered.sorts, native.indices.names)
@@ -194,19 +195,17 @@ class Frame:
     def _table(self, key: str) -> Table:
         specs, item = self.native.buffers.specs, self.item
         rows = np.zeros(len(specs), BUFFER)
-        forward, reverse = np.zeros(len(specs), bool), np.zeros(len(specs), bool)
+        memory = np.full(len(specs), ELSEWHERE)
         given: list[tuple[int, Any]] = []
         mine = {job.name for job in self.lowered[key].sum_jobs}
-        sums: list[int] = []
-        offsets: list[int] = []
         for number, spec in enumerate(specs):
             row = rows[number]
             row["stride"] = spec.width if spec.rows is not None else 0
             row["place"], row["width"] = spec.place, spec.width
             if spec.place == SUM:
-                sums.append(number)
                 # (Sums of other sweeps are not added to; their zeros go behind this sweep's own.)
-                offsets.append((self.sums[spec.name][0] if spec.name in mine else self.sizes[key]) * item)
+                memory[number] = SUMS
+                row["base"] = (self.sums[spec.name][0] if spec.name in mine else self.sizes[key]) * item
             elif spec.place == GLOBAL:
                 found = self._lies(key, spec)
                 if found is None:
@@ -218,8 +217,8 @@ class Frame:
                 row["stride"] = area.stride
                 row["base"] = (area.offset + shift * area.stride) * item
                 row["round"] = area.rows * area.width if is_per_round and key == "nodes" else 0
-                (forward if space is self.forward else reverse)[number] = True
-        return Table(rows, forward, reverse, given, np.array(sums, np.int64), np.array(offsets, np.uint64))
+                memory[number] = FORWARD if space is self.forward else REVERSE
+        return Table(rows, memory, given)
 
     def _lies(self, key: str, spec: Spec) -> tuple[Workspace, Area, int, bool] | None:
         """In which area a buffer lies, behind how many rows, and whether each round has its own; None: elsewhere."""
@@ -268,13 +267,10 @@ class Frame:
             space.clear(area, slots - 1)
         return area
 
-    def view(self, block: Tensor, space: Workspace, name: str, dtype: torch.dtype) -> Tensor:
-        """`[slots * rows, width]`: the rows of an area of a workspace."""
+    def view(self, numbers: Tensor, space: Workspace, name: str) -> Tensor:
+        """`[slots * rows, width]`: the rows of an area of a workspace, all of whose numbers are given."""
         area = space.areas[name]
-        first = area.offset * self.item
-        count = area.slots * area.rows
-        flat = block[first : first + max(0, ((count - 1) * area.stride + area.width)) * self.item].view(dtype)
-        return flat.as_strided((count, area.width), (area.stride, 1))
+        return numbers.as_strided((area.slots * area.rows, area.width), (area.stride, 1), area.offset)
 
 
 def _is_of_caller(spec: Spec) -> bool:

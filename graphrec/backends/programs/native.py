@@ -56,7 +56,6 @@ class NativeExecution:
         if len(captured):
             addresses = np.array([tensor.data_ptr() for tensor in captured], np.uint64)
             self._weights["w"] += addresses[frame.captured_of_weight]
-        self._unread = self.like.new_empty(max([0, *frame.sizes.values()]))
 
     def __del__(self) -> None:
         block = getattr(self, "_forward", None)
@@ -101,17 +100,18 @@ class NativeExecution:
         """The memory `state.*` of all nodes, from that of the boundary rows; it is this execution's own."""
         frame, block = self.frame, self._forward
         assert block is not None
-        dtype, count = self.like.dtype, frame.layout.num_nodes
+        numbers, count = block.view(self.like.dtype), frame.layout.num_nodes
         for name, rows in initial.items():
-            if name in frame.forward.areas:
-                frame.view(block, frame.forward, name, dtype)[: len(rows)] = rows
+            if name in frame.forward.areas and len(rows):
+                frame.view(numbers, frame.forward, name)[: len(rows)] = rows
+        unread = self.like.new_empty(2 * frame.most_sums)
         for key in ("project", "boundary", "nodes"):
             if key in frame.lowered:
-                self._sweep(key, False, {}, block)
+                self._sweep(key, False, {}, block, None, unread)
         found = {}
         for name in frame.forward.areas:
             if isinstance(name, str) and name.startswith("state."):
-                rows = frame.view(block, frame.forward, name, dtype)
+                rows = frame.view(numbers, frame.forward, name)
                 found[name] = rows[len(rows) - count :]
         return found
 
@@ -123,16 +123,15 @@ class NativeExecution:
         Raises:
             RuntimeError: after a reverse of a graph that was not kept.
         """
-        frame, dtype = self.frame, self.like.dtype
+        frame = self.frame
         forward, block = self._for_reverse(), self._take(frame.reverse)
         given: dict[Any, Tensor] = {}
         for name, rows in grads.items():
             if not frame.program.is_sync:
                 given[f"grad.{name}"] = self._entered(f"grad.{name}", rows)
             elif f"back.{name}" in frame.reverse.areas:
-                frame.view(block, frame.reverse, f"back.{name}", dtype)[-len(rows) :] = frame.order.enter(
-                    rows
-                )
+                back = frame.view(block.view(self.like.dtype), frame.reverse, f"back.{name}")
+                back[-len(rows) :] = frame.order.enter(rows)
         found = self._results()
         gradients = self.like.new_zeros(frame.gradient_size)
         given.update(found)
@@ -167,8 +166,8 @@ class NativeExecution:
         is_reverse: bool,
         given: dict[Any, Tensor],
         forward: Tensor,
-        reverse: Tensor | None = None,
-        sums: Tensor | None = None,
+        reverse: Tensor | None,
+        sums: Tensor,
     ) -> np.ndarray | None:
         frame = self.frame
         struct, code = frame.structs[key], frame.codes[key, is_reverse]
@@ -177,13 +176,9 @@ class NativeExecution:
         template = frame.tables[key]
         table = template.rows.copy()
         base = table["base"]
-        base[template.forward] += np.uint64(forward.data_ptr())
-        if reverse is not None:
-            base[template.reverse] += np.uint64(reverse.data_ptr())
-        if len(template.sums):
-            base[template.sums] = (self._unread if sums is None else sums).data_ptr()
-            if sums is not None:
-                base[template.sums] += template.sum_offsets
+        # (In the order of ELSEWHERE, FORWARD, REVERSE and SUMS.)
+        begins = [0, forward.data_ptr(), 0 if reverse is None else reverse.data_ptr(), sums.data_ptr()]
+        base += np.array(begins, np.uint64)[template.memory]
         for number, name in template.given:
             tensor = self._given(name, given)
             if tensor is not None:
@@ -218,7 +213,7 @@ class NativeExecution:
         self, key: str, given: dict[Any, Tensor], gradients: Tensor, forward: Tensor, reverse: Tensor
     ) -> None:
         frame = self.frame
-        sums = self.like.new_empty(frame.sizes[key] + len(self._unread))
+        sums = self.like.new_empty(frame.sizes[key] + frame.most_sums)
         table = self._sweep(key, True, given, forward, reverse, sums)
         if table is None:
             return
