@@ -142,7 +142,7 @@ def places(native: NativeProgram, has_boundary: bool) -> Places:
 
 def _may_share(spec: Spec, has_boundary: bool) -> bool:
     name = spec.name
-    if spec.place != GLOBAL or spec.rows is None:
+    if spec.place != GLOBAL or spec.rows is None or not spec.width:
         return False
     if isinstance(name, tuple):
         return name[0] in ("keep", "beside") and name[1] not in ("boundary", "project")
