@@ -103,6 +103,9 @@ STEPS = {
     "a softmax of several dimensions": lambda c, x, i, o: torch.tanh(
         x + (x @ c.W).unflatten(1, (2, 2)).softmax(-2).flatten(1)[:, :3] + i.sum(F.log_softmax(i.h, dim=1))
     ),
+    "three operations one after the other along edges": lambda c, x, i, o: torch.tanh(
+        x + i.sum(i.h.tanh().expm1())
+    ),
     "a logarithm of a sigmoid": lambda c, x, i, o: torch.tanh(
         x + i.sum(F.logsigmoid(i.h)) + torch.special.expit(x)
     ),

@@ -33,6 +33,7 @@ class Assembler:
         self.p, self.part, self.buffers = placement, placement.part, placement.buffers
         self.direction, self.weights = direction, weights
         self.units: list[Unit] = []
+        self._made = 0
         self.makers: dict[Any, list[Unit]] = defaultdict(
             list
         )  # of values, and of codes that lie side by side
@@ -293,7 +294,6 @@ class Assembler:
 
     def _again(self, value: Value, piece: tuple[str, int], of_target: int, begin: Unit) -> Operand:
         """A value of rows of edges, computed again at their sources; see `Piece`. It is in registers, in one chain."""
-        made = Value(-1 - len(self.units), OUT, value.width, value.op)
         key = ("again", piece, value.number)
         if not self.makers.get(key):
             reads = []
@@ -308,6 +308,7 @@ class Assembler:
                     reads.append(Operand(None, 0, self.p.factors[*piece, ref.value.number], ("out edge", 0)))
                 else:
                     reads.append(self._again(ref.value, piece, of_target, begin))
+            made = self._new(OUT, value.width, value.op)
             op, to = value.op.upper(), Operand(made, 0, None)
             unit = self._unit(op, OUT, value.width, to, reads, imm=value.imm or 0.0, makes=key)
             unit.after.add(begin)  # (so that what reads it follows at once)
@@ -366,11 +367,16 @@ class Assembler:
             index = ("out edge", 0)
         return Operand(value, column, self.p.home.get(value.number), index)
 
+    def _new(self, rows: str, width: int, op: str) -> Value:
+        """A value that the program alone has; no two have one number, though one is made while another is."""
+        self._made += 1
+        return Value(-self._made, rows, width, op)
+
     def _copied(self, ref: Ref, rows: str) -> Value:
         """A value of rows as they are, of what is read by an index."""
         key = ("copied", ref.key, rows)
         if not self.makers.get(key):
-            made = Value(-1 - len(self.units), rows, ref.width, "copied")
+            made = self._new(rows, ref.width, "copied")
             to = Operand(made, 0, None)
             self._unit("COPY", rows, ref.width, to, [self._operand(ref, rows)], makes=key)
             self.makers[made.number] = self.makers[key]
@@ -381,8 +387,8 @@ class Assembler:
     def _spread(self, ref: Ref, rows: str, width: int) -> Operand:
         """One column for several."""
         key = ("spread", ref.key, rows, width)
-        made = Value(-1 - len(self.units), rows, width, "spread")
         if not self.makers.get(key):
+            made = self._new(rows, width, "spread")
             self._unit(
                 "REPEAT_EACH",
                 rows,
@@ -401,7 +407,7 @@ class Assembler:
             raise NotRecordable("columns are read backwards")
         key = ("every", ref.key, rows)
         if not self.makers.get(key):
-            made = Value(-1 - len(self.units), rows, ref.width, "every")
+            made = self._new(rows, ref.width, "every")
             for number in range(ref.width):
                 one = self._operand(Ref(ref.value, ref.column + number * ref.step, 1, 1), rows)
                 self._unit("COPY", rows, 1, Operand(made, number, None), [one], makes=key)
