@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .operators import inbox_softmax, segment_sum, spread
+from .operators import inbox_softmax, lowest, segment_sum, spread
 from .schedule import Part, Schedule, Step, degree, is_loop, parts, slot_fault
 from .structure import Structure
 from .structure.checks import as_count
@@ -231,9 +231,8 @@ class Inbox(_Lazy):
             return values.reshape(self.num_nodes, each, *values.shape[1:]).amax(1)
         index = self.target.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
         # (Not from zeros that are left out: where the largest value is zero, torch would share its gradient with them.)
-        kind = torch.finfo if values.is_floating_point() else torch.iinfo
-        lowest = values.new_full((self.num_nodes, *values.shape[1:]), kind(values.dtype).min)
-        highest = lowest.scatter_reduce(0, index, values, "amax")
+        start = values.new_full((self.num_nodes, *values.shape[1:]), lowest(values.dtype))
+        highest = start.scatter_reduce(0, index, values, "amax")
         received = (self.degree > 0).view(-1, *[1] * (values.dim() - 1))
         return torch.where(received, highest, torch.zeros_like(highest))
 

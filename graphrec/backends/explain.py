@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from ..cell import Cell
 from ..engine.validate import Context
@@ -64,14 +65,21 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
     def note(run: Context, backend: str, reasons: dict[str, str]) -> None:
         choices.append(Choice(run.cell, backend, run.plan.num_nodes, len(run.plan.steps), reasons))
 
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    buffers = [
+        (part, name, buffer, None if is_lazy(buffer) else buffer.clone())
+        for part in model.modules()
+        for name, buffer in part._buffers.items()
+        if buffer is not None
+    ]
     devices = [x.device] if x.is_cuda else []
     try:
         with telling(note), torch.no_grad(), torch.random.fork_rng(devices):
             model(x, s)
     finally:
-        for buffer, before in buffers:
-            if not torch.equal(buffer, before):
-                with torch.no_grad():
-                    buffer.copy_(before)
+        for part, name, buffer, before in buffers:
+            if before is not None:  # (what the first run fills stays filled)
+                part._buffers[name] = buffer
+                if not torch.equal(buffer, before):
+                    with torch.no_grad():
+                        buffer.copy_(before)
     return Explanation(choices)

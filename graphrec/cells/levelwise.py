@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch_geometric.nn import GINConv, GraphConv, MessagePassing, SAGEConv
+from torch_geometric.nn.aggr import Aggregation, MeanAggregation, SumAggregation
 
 from ..cell import Inbox
 from ..structure import Structure
@@ -140,18 +141,25 @@ class ConvCell(Convolution):
 
 # Layers whose messages are the sources' rows, times the edges' weights where they take some.
 _SUMS: tuple[type[MessagePassing], ...] = (GraphConv, SAGEConv, GINConv)
+# What they may do with these. (`aggr` is a name alone, and the module may have been replaced.)
+_AGGREGATIONS: tuple[type[Aggregation], ...] = (SumAggregation, MeanAggregation)
 
 
 def _sums_rows(conv: Any) -> bool:
     """Whether a layer sums, or averages, its sources' rows and nothing else: as PyG wrote it, and unobserved."""
     return (
         type(conv) in _SUMS
-        and conv.aggr in ("add", "sum", "mean")
+        and type(conv.aggr_module) in _AGGREGATIONS
         and not conv.explain
         and conv.decomposed_layers == 1
         and vars(conv).keys().isdisjoint(("forward", "propagate", "message", "aggregate", "update"))
-        and not any(value for name, value in vars(conv).items() if name.endswith("_hooks"))
+        and "forward" not in vars(conv.aggr_module)
+        and not any(map(_has_hooks, (conv, conv.aggr_module)))
     )
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return any(value for name, value in vars(module).items() if name.endswith("_hooks"))
 
 
 class _BesideInbox:
@@ -169,7 +177,8 @@ class _BesideInbox:
     def propagate(self, _: None, x: tuple[Any, Any], size: None, edge_weight: Any = None) -> Any:
         """The sums over inboxes of the rows that x has for messages."""
         messages = x[0] if edge_weight is None else edge_weight.unsqueeze(-1) * x[0]
-        return (self._inbox.mean if self._conv.aggr == "mean" else self._inbox.sum)(messages)
+        is_mean = type(self._conv.aggr_module) is MeanAggregation
+        return (self._inbox.mean if is_mean else self._inbox.sum)(messages)
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from torch_geometric.loader import DataLoader as PyGLoader
 # What tells PyG the number of nodes, the first that it finds; of these only x is looked at here.
 _COUNTS_NODES = {"feat", "pos", "node_type", "n_id", "tf"}
 
+_MANY = 2**40  # nodes, more than any batch has
+
 
 class DataLoader(PyGLoader):
     """`torch_geometric.loader.DataLoader`, which makes a batch of many small graphs in a fraction of the time.
@@ -46,7 +48,12 @@ class _Collater:
 
     def __call__(self, samples: Sequence[Any]) -> Any:
         parts = None if self._is_special else _as_columns(samples)
-        return self._by_pyg(samples) if parts is None else _joined(samples, parts)
+        if parts is not None:
+            try:
+                return _joined(samples, parts)
+            except Exception:  # (values that do not go together: PyG says so in its own words)
+                pass
+        return self._by_pyg(samples)
 
 
 def _as_columns(samples: Sequence[Any]) -> dict[str, list[Any]] | None:
@@ -64,12 +71,12 @@ def _as_columns(samples: Sequence[Any]) -> dict[str, list[Any]] | None:
 def _is_plain(name: str, values: list[Any]) -> bool:
     """Whether the values of an attribute are joined as `_joined` does."""
     first, kinds = values[0], set(map(type, values))
-    if name == "num_nodes":
-        return kinds == {int}
+    if name == "num_nodes":  # (numpy does not notice that numbers overflow)
+        return kinds == {int} and min(values) >= 0 and sum(values) < _MANY
     if name == "ptr" or "batch" in name or len(kinds) > 1:
         return False
     if type(first) is Tensor:
-        # (Where others differ from the first in what is asked of it, torch.cat refuses them, here as there.)
+        # (Where others differ from the first in what is asked of it, they cannot be joined.)
         is_dense = first.layout is torch.strided and not first.is_nested and first.is_cpu and first.dim() > 0
         return is_dense and (first.dtype == torch.long or not _holds_nodes(name))
     return (type(first) in (int, float) and not _holds_nodes(name)) or _is_text(first)

@@ -92,7 +92,7 @@ class _ByBlocks:
         x, shapes, device = given[0], self.run.shapes, given[0].device
         made = [x.new_empty(self.run.plan.num_nodes, *shape) for shape in shapes]
         kept = [x.new_empty(self._num_kept, *shape) for shape in shapes]
-        watched, is_recorded = Watched(self.run.cell), True
+        self._watched, is_recorded = Watched(self.run.cell), True
         reads, recorded = Reads(), {}
         for number, block in enumerate(self.blocks):
             stood = random_state(device)
@@ -106,7 +106,7 @@ class _ByBlocks:
                 self._drawn[number] = stood
         if self._around.is_autocast:
             torch.clear_autocast_cache()  # (weights cast without a gradient)
-        change = None if is_recorded else watched.change()
+        change = None if is_recorded else self._watched.change()
         if change is not None:
             raise ValueError(
                 f"{self.name} runs each block of steps twice, and {change}, so that the second run would be another "
@@ -125,11 +125,15 @@ class _ByBlocks:
         ]
         received = [torch.zeros_like(rows) for rows in kept]
         # Where a tensor was computed from others, what lies behind it is autograd's.
-        captured = [t if t.is_leaf else t.detach().requires_grad_() for t in self._captured]
+        # (One that was frozen since has its gradient, as in autograd.)
+        captured = [
+            t if t.is_leaf and t.requires_grad else t.detach().requires_grad_() for t in self._captured
+        ]
         weights = [t for t, is_needed in zip(captured, of_captured, strict=True) if is_needed]
         of_weights: list[Tensor | None] = [None] * len(weights)
         reads, recorded = ReadsAgain(self._captured, captured), {}
         with self._around.restored():
+            self._check_unchanged()
             for number in reversed(range(len(self.blocks))):
                 block = self.blocks[number]
                 errors = self._errors(block, grads, received)
@@ -226,14 +230,23 @@ class _ByBlocks:
         count = 1 + len(self.run.fields)
         return tensors[0], tensors[1:count], tensors[count:]
 
+    def _check_unchanged(self) -> None:
+        change = self._watched.change_by_others()
+        if change is not None:
+            raise RuntimeError(
+                f"{self.name} runs {type(self.run.cell).__name__} again in the backward pass, but {change} since the "
+                f"first run (torch.func.functional_call replaces weights until it returns). Call backward before "
+                f"that, or use BPTT()."
+            )
+
     def _check_read_again(self, noted: dict[int, Tensor]) -> None:
         missing = self._read - noted.keys()
         if missing:
             raise RuntimeError(
                 f"{self.name} runs {type(self.run.cell).__name__} again in the backward pass, where it does not "
-                f"read {len(missing)} of the tensors that it has read in the first run: its weights have been "
-                f"replaced since (as torch.func.functional_call does until it returns). Call backward before that, or "
-                f"use BPTT()."
+                f"read {len(missing)} of the tensors that it has read in the first run: they have been replaced "
+                f"since, or are made by the cell while it turns gradients on. Call backward before that, or use "
+                f"BPTT()."
             )
 
 

@@ -8,7 +8,7 @@ from .csr import CSR, send, send_and_sum
 from .fixed_point import FixedPoint, NoFixedPointError, NoFixedPointWarning
 from .implicit import Cut
 from .plain import is_plain_only, must_be_plain
-from .pooled import Groups, Pooled, PooledByGroups
+from .pooled import Groups, Pooled, PooledByGroups, lowest
 from .segments import gather_sum, move, rows_or_zero, segment_sum, spread
 from .settle import settle
 from .softmax import inbox_softmax
@@ -27,6 +27,7 @@ __all__ = [
     "inbox_softmax",
     "is_plain_only",
     "leaves_behind",
+    "lowest",
     "move",
     "must_be_plain",
     "rows_or_zero",

@@ -189,12 +189,13 @@ class _Agreement(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, others: Tensor, csr: CSR) -> Tensor:
         ctx.csr = csr
         ctx.save_for_backward(rows, others)
-        agreement = rows.new_empty(csr.source.shape[0], rows.shape[1])
         chunk = max(1, _CHUNK // max(1, rows.shape[1:].numel()))
-        sources, targets = csr.source.split(chunk), csr.target.split(chunk)
-        for part, source, target in zip(agreement.split(chunk), sources, targets, strict=True):
-            torch.linalg.vecdot(rows.index_select(0, source), others.index_select(0, target), out=part)
-        return agreement
+        parts = zip(csr.source.split(chunk), csr.target.split(chunk), strict=True)
+        agreement = [
+            torch.linalg.vecdot(rows.index_select(0, source), others.index_select(0, target))
+            for source, target in parts
+        ]
+        return torch.cat(agreement)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..clib import library
-from .plain import is_plain_only
+from .plain import is_batched, is_plain_only
 
 _NUMBER, _ADDRESS = ctypes.c_int64, ctypes.c_void_p
 
@@ -45,9 +45,9 @@ def _functions() -> Any:
 def library_for(*tensors: Tensor | None) -> Any:
     """The library, if it reads rows such as all of these: plain ones of float or double, in this process' memory.
 
-    Not where a dispatch mode or a tracer wants to see each operation.
+    Not where a dispatch mode or a tracer wants to see each operation, nor for many gradients at once.
     """
-    if torch._C._len_torch_dispatch_stack() or torch._C._is_tracing():
+    if torch._C._len_torch_dispatch_stack() or torch._C._is_tracing() or is_batched(tensors):
         return None
     for tensor in tensors:
         if tensor is not None and not (

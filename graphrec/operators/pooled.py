@@ -10,6 +10,11 @@ from torch import Tensor
 from .segments import move, segment_sum, spread
 
 
+def lowest(dtype: torch.dtype) -> float:
+    """The number of a type that none is below."""
+    return -torch.inf if dtype.is_floating_point else torch.iinfo(dtype).min
+
+
 class Pooled:
     """The inbox of one more node per graph, in which edge v leaves node v. Nothing is sorted, and no number is read.
 
@@ -23,8 +28,8 @@ class Pooled:
         self.h, self._graph, self._count = h, graph, num_graphs
 
     def sum(self, values: Tensor) -> Tensor:
-        """`[N, ...] → [G, ...]`; truths are counted, as torch's own sum does."""
-        return self._total(values.long() if values.dtype == torch.bool else values)
+        """`[N, ...] → [G, ...]`; whole numbers and truths are added up as int64, as torch's own sum does."""
+        return self._total(values if values.is_floating_point() or values.is_complex() else values.long())
 
     def _total(self, values: Tensor) -> Tensor:
         return values.new_zeros(self._count, *values.shape[1:]).index_add(0, self._graph, values)
@@ -35,13 +40,14 @@ class Pooled:
 
     def max(self, values: Tensor) -> Tensor:
         """`[N, ...] → [G, ...]`; where values tie, they share the gradient equally."""
+        if values.dtype == torch.bool:
+            return self.max(values.byte()).bool()
         if not values.shape[0]:
-            return self.sum(values)
+            return self._total(values)
         index = self._graph.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
         # (Not from zeros that are left out: where the largest value is zero, torch would share its gradient with them.)
-        kind = torch.finfo if values.is_floating_point() else torch.iinfo
-        lowest = values.new_full((self._count, *values.shape[1:]), kind(values.dtype).min)
-        highest = lowest.scatter_reduce(0, index, values, "amax")
+        start = values.new_full((self._count, *values.shape[1:]), lowest(values.dtype))
+        highest = start.scatter_reduce(0, index, values, "amax")
         has_nodes = self._sizes().view(-1, *[1] * (values.dim() - 1)) > 0
         return torch.where(has_nodes, highest, torch.zeros_like(highest))
 

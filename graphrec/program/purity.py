@@ -106,7 +106,7 @@ class Traces:
 
 
 class Watched:
-    """What a cell consists of, to find out later whether steps have changed it.
+    """What a cell consists of, to find out later whether it has been changed, by its steps or by others.
 
     Args:
         cell: the cell.
@@ -120,16 +120,29 @@ class Watched:
 
     def change(self) -> str | None:
         """In words, what steps have changed (torch's random numbers left out); None: nothing."""
-        if self._versions != _versions(self._modules):
+        if self._other_tensors():
             return f"{type(self._cell).__name__} writes into tensors of its own"
         python, numpy = self._others
         same = map(np.array_equal, numpy, np.random.get_state())  # noqa: NPY002
         if python != random.getstate() or not all(same):
             return f"{type(self._cell).__name__} draws Python's or numpy's random numbers"
-        for module, before in self._attributes:
-            if _differ(before, _attributes(module)):
-                return f"{type(module).__name__} keeps something from step to step"
-        return None
+        module = self._other_attributes()
+        return None if module is None else f"{type(module).__name__} keeps something from step to step"
+
+    def change_by_others(self) -> str | None:
+        """In words, what has been changed since by whoever uses the cell; None: nothing."""
+        if self._other_tensors():
+            return f"weights or buffers of {type(self._cell).__name__} have been written into or replaced"
+        module = self._other_attributes()
+        return None if module is None else f"attributes of {type(module).__name__} have been changed"
+
+    def _other_tensors(self) -> bool:
+        return self._versions != _versions(self._modules)
+
+    def _other_attributes(self) -> nn.Module | None:
+        """The first module whose attributes are others than before."""
+        changed = (module for module, before in self._attributes if _differ(before, _attributes(module)))
+        return next(changed, None)
 
 
 def _other_random() -> tuple[Any, Any]:

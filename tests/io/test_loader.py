@@ -91,6 +91,26 @@ def test_arguments_of_pyg(more):
         _check_same(made, wanted)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"grade": lambda g: torch.tensor(1.0) if len(g["x"]) == 1 else torch.ones(1)},
+        {"grade": lambda g: torch.ones(1, len(g["x"]))},
+        {"node_index": lambda g: torch.tensor(0) if len(g["x"]) == 1 else torch.zeros(1, dtype=torch.long)},
+        {"grade": lambda g: 2**70},
+        {"num_nodes": lambda g: 2**62},  # their sum is 0 in 64 bits
+        {"num_nodes": lambda g: -1},
+    ],
+)
+def test_what_cannot_be_joined_is_refused_as_by_pyg(more):
+    samples = _with(**more)
+    with pytest.raises(Exception) as expected:  # noqa: PT011
+        next(iter(PyGLoader(samples, 4)))
+    with pytest.raises(type(expected.value)) as found:
+        next(iter(gr.DataLoader(samples, 4)))
+    assert str(found.value) == str(expected.value)
+
+
 def test_samples_are_found_again_and_are_not_changed():
     samples = _with(root_index=lambda g: torch.arange(len(g["x"]))[:1])
     before = pickle.dumps(samples)

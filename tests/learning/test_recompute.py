@@ -418,15 +418,74 @@ def test_batch_normalisation_that_is_not_in_training():
     assert_all_close(trained(model, s, x, BPTT(recompute=2)), trained(model, s, x))
 
 
-def test_weights_that_were_replaced_since():
-    model, s, x = gr.Recursive(SumCell(D, H)).double(), gr.chain(5), rows(gr.chain(5))
-    other = {name: (2 * weight).detach().requires_grad_() for name, weight in model.named_parameters()}
+@pytest.mark.parametrize("is_trained", [True, False])
+def test_weights_that_were_replaced_since(is_trained):
+    model, s, x = gr.Recursive(SumCell(D, H)).double(), gr.chain(5), rows(gr.chain(5)).requires_grad_()
+    other = {
+        name: (2 * weight).detach().requires_grad_(is_trained) for name, weight in model.named_parameters()
+    }
     call = {"rule": BPTT(recompute=2)}
     h = torch.func.functional_call(model, other, (x, s), call)
-    with pytest.raises(
-        RuntimeError, match=r"does not read 3 of the tensors.*replaced since.*functional_call"
-    ):
+    with pytest.raises(RuntimeError, match=r"SumCell have been .*replaced since.*functional_call"):
         h.sum().backward()
+
+
+def test_a_tensor_from_elsewhere_that_was_replaced_since():
+    class Reading(SumCell):
+        def forward(self, x, inbox, own):
+            return super().forward(x * elsewhere, inbox, own)
+
+    elsewhere, s = torch.ones(H).double().requires_grad_(), gr.chain(5)
+    h = BPTT(recompute=2).run(Reading(D, H).double(), gr.schedule(s), rows(s)).h
+    elsewhere = torch.zeros(H).double()
+    with pytest.raises(RuntimeError, match="does not read 1 of the tensors that it has read"):
+        h.sum().backward()
+
+
+class Scaling(SumCell):
+    def __init__(self, *widths):
+        super().__init__(*widths)
+        self.register_buffer("scale", torch.ones(widths[1]))
+        self.factor = 1.0
+
+    def forward(self, x, inbox, own):
+        return super().forward(x * self.scale * self.factor, inbox, own)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda cell: cell.scale.mul_(2), "weights or buffers of Scaling"),
+        (
+            lambda cell: cell.recurrent.requires_grad_(False).weight.mul_(2),
+            "modified by an inplace operation",
+        ),
+        (lambda cell: setattr(cell, "factor", 2.0), "attributes of Scaling"),
+    ],
+)
+@pytest.mark.parametrize("is_frozen", [True, False])
+def test_what_was_changed_since_is_not_used(change, what, is_frozen):
+    cell, s = Scaling(D, H).double(), gr.chain(5)
+    cell.recurrent.requires_grad_(not is_frozen)
+    x = rows(s).requires_grad_()
+    h = BPTT(recompute=2).run(cell, gr.schedule(s), x).h
+    change(cell)
+    with pytest.raises(RuntimeError, match="weights or buffers" if is_frozen and "inplace" in what else what):
+        h.sum().backward()
+
+
+def test_weights_that_were_frozen_since():
+    found = []
+    for rule in (BPTT(), BPTT(recompute=2)):
+        torch.manual_seed(0)
+        cell, s = SumCell(D, H).double(), gr.chain(5)
+        x = rows(s).requires_grad_()
+        h = rule.run(cell, gr.schedule(s), x).h
+        cell.requires_grad_(False)
+        h.pow(2).sum().backward()
+        assert all(weight.grad is None for weight in cell.parameters())
+        found.append(x.grad)
+    assert_close(found[1], found[0])
 
 
 def test_cells_of_functions_with_their_own_derivative():

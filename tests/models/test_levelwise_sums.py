@@ -72,7 +72,15 @@ def test_who_observes_a_layer_sees_it_called():
         seen.clear()
 
 
-@pytest.mark.parametrize("change", ["max", "decomposed", "explained", "own message"])
+class Doubling(pyg.aggr.SumAggregation):
+    def forward(self, x, *others, **more):
+        return 2 * super().forward(x, *others, **more)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["max", "decomposed", "explained", "own message", "replaced", "replaced by a subclass", "observed"],
+)
 def test_others_are_called_as_they_are(change):
     conv = pyg.GraphConv(H, H, aggr="max" if change == "max" else "add")
     if change == "decomposed":
@@ -81,4 +89,19 @@ def test_others_are_called_as_they_are(change):
         conv.explain = True
     if change == "own message":
         conv.message = lambda x_j: 2 * x_j
+    if change == "replaced":
+        conv.aggr_module = pyg.aggr.MaxAggregation()
+    if change == "replaced by a subclass":
+        conv.aggr_module = Doubling()
+    if change == "observed":
+        conv.aggr_module.register_forward_hook(lambda *given: None)
     assert not _sums_rows(conv)
+
+
+def test_the_module_that_aggregates_counts_and_not_its_name():
+    conv, x = pyg.GraphConv(H, H, aggr="add").double(), torch.randn(7, H, dtype=torch.float64)
+    conv.aggr_module = pyg.aggr.MeanAggregation()
+    mean = pyg.GraphConv(H, H, aggr="mean").double()
+    mean.load_state_dict(conv.state_dict())
+    s = _dag(False)
+    torch.testing.assert_close(gr.Levelwise(conv)(x, s), gr.Levelwise(mean)(x, s))

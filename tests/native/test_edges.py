@@ -101,6 +101,19 @@ def test_second_derivatives(library):
     assert torch.autograd.gradgradcheck(step, (rows, weight, own))
 
 
+def test_many_gradients_at_once(library):
+    csr = _graph()
+    rows, weight = _rows(33, 2, 3, dtype=torch.float64), _rows(300, 2, dtype=torch.float64)
+    own, upstream = _rows(40, 2, dtype=torch.float64), torch.randn(4, 40, 2, 3, dtype=torch.float64)
+    share, _ = inbox_softmax(weight, own, csr.offsets, csr.target) or ()
+    for inputs in ((rows, weight), (rows,), (weight,)):
+        sums = send_and_sum(rows, csr, share)
+        found = torch.autograd.grad(sums, inputs, upstream, retain_graph=True, is_grads_batched=True)
+        for number, grad in enumerate(upstream):
+            wanted = torch.autograd.grad(sums, inputs, grad, retain_graph=True)
+            _check([part[number] for part in found], wanted, torch.float64)
+
+
 def test_nan_and_infinity_stay_in_their_inbox(library):
     csr = _graph()
     scores = _rows(300, 2, dtype=torch.float32).detach().clone()

@@ -103,6 +103,36 @@ def test_explaining_leaves_a_model_in_training_as_it_was():
         assert torch.equal(buffer, as_it_was)
 
 
+def test_explaining_puts_back_a_buffer_that_was_replaced():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = gr.SRN(3, 3)
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x, s):
+            self.calls = self.calls + 1
+            return self.model(x, s)
+
+    model = Counting()
+    calls = model.calls
+    gr.explain(model, gr.chain(3))
+    assert model.calls is calls
+    assert calls == 0
+
+
+def test_explaining_a_model_whose_buffers_have_no_shape_yet():
+    class Normed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.model = nn.LazyBatchNorm1d(), gr.SRN(3, 3)
+
+        def forward(self, x, s):
+            return self.model(self.norm(x), s)
+
+    assert len(gr.explain(Normed(), gr.chain(3), torch.randn(3, 3))) == 1
+
+
 def looks(cell, x, inbox):
     return x * 2 if (x > 0).any() else x
 

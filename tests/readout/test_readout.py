@@ -151,6 +151,28 @@ def test_last_and_root_take_states_of_any_shape(shape):
     assert torch.equal(gr.readout.root(h, s), expected)
 
 
+@pytest.mark.parametrize("name", ["sum", "mean", "max"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+def test_short_whole_numbers_do_not_overflow(name, dtype):
+    s, h = gr.chains([3, 0, 2]), torch.full((5, 2), 120)
+    found = getattr(gr.readout, name)(h.to(dtype), s)
+    assert torch.equal(found.double(), getattr(gr.readout, name)(h.double(), s))
+    assert found.dtype == {"sum": torch.long, "mean": torch.float32, "max": dtype}[name]
+
+
+def test_the_largest_truth_is_whether_any_is_true():
+    h = torch.tensor([[False, True], [False, False], [True, False]])
+    found = gr.readout.max(h, gr.chains([2, 0, 1]))
+    assert torch.equal(found, torch.tensor([[False, True], [False, False], [True, False]]))
+    assert gr.readout.max(h[:0], gr.chains([0])).dtype == torch.bool
+
+
+def test_the_largest_number_may_be_minus_infinity():
+    h = torch.tensor([[-torch.inf, 1.0], [-torch.inf, -torch.inf], [2.0, -torch.inf]])
+    found = gr.readout.max(h, gr.chains([2, 0, 1]))
+    assert torch.equal(found, torch.tensor([[-torch.inf, 1.0], [0.0, 0.0], [2.0, -torch.inf]]))
+
+
 @pytest.mark.parametrize("name", ["sum", "mean"])
 def test_whole_numbers(name):
     s = gr.chains([3, 2])
