@@ -181,7 +181,8 @@ def test_a_long_chain(kind, monkeypatch):
         most.append(taken.most)
     for one, other in zip(*grads, strict=True):
         assert (one - other).norm() <= 1e-3 * one.norm()
-    assert most[1] <= most[0] * 2 * block / length
+    # (A block keeps rows of what it reads, too, and so shares less of its memory than a whole run.)
+    assert most[1] <= most[0] * 3 * block / length
 
 
 @pytest.mark.slow
