@@ -53,6 +53,7 @@ class BPTT(Rule):
             given order, masks of edges, transforms of torch.func; a cell that would do something else the second
             time, because it keeps something from step to step, draws numbers that are not torch's, or has batch
             normalisation in training.
+        RuntimeError: in the backward pass, where weights, buffers or attributes of the cell are others than in the run.
     """
 
     def __init__(self, recompute: int | None = None) -> None:

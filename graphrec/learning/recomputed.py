@@ -107,6 +107,8 @@ class _ByBlocks:
         if self._around.is_autocast:
             torch.clear_autocast_cache()  # (weights cast without a gradient)
         change = None if is_recorded else self._watched.change()
+        if change is None and reads.has_generator:
+            change = f"{type(self.run.cell).__name__} draws random numbers from a generator of its own"
         if change is not None:
             raise ValueError(
                 f"{self.name} runs each block of steps twice, and {change}, so that the second run would be another "

@@ -79,13 +79,19 @@ class Reads(TorchFunctionMode):
     """In this context, without gradients: the tensors that have some and are given to torch's functions, by their ids.
 
     They come from elsewhere, since nothing that is made in it has a gradient.
+
+    Attributes:
+        noted: the tensors.
+        has_generator: whether random numbers were drawn from a generator other than torch's own.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.noted: dict[int, Tensor] = {}
+        self.has_generator = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.has_generator |= bool(kwargs) and isinstance(kwargs.get("generator"), torch.Generator)
         args = tuple(map(self._seen, args))
         return func(*args, **{name: self._seen(value) for name, value in (kwargs or {}).items()})
 

@@ -125,7 +125,9 @@ class Symbol:
         record.alive += 1
 
     def __del__(self) -> None:
-        self._record.alive -= 1
+        record = getattr(self, "_record", None)
+        if record is not None:  # (torch's compiler makes some without calling __init__)
+            record.alive -= 1
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -184,6 +186,8 @@ class Symbol:
         return self._record.call_named("where", (condition, self, other), {})
 
     def __getattr__(self, name: str) -> Any:
+        if name in Symbol.__slots__:
+            raise AttributeError(f"{name} is not set.")
         record = self._record
 
         def method(*args: Any, **kwargs: Any) -> Any:

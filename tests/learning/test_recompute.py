@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from torch import nn
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.parametrizations import weight_norm
 
 import graphrec as gr
@@ -363,8 +364,9 @@ def test_second_derivatives_and_transforms():
         torch.autograd.grad(h.sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="one gradient at a time"):
         torch.autograd.grad(h, x, torch.ones(2, *h.shape).double(), is_grads_batched=True)
-    with pytest.raises(ValueError, match=r"BPTT\(recompute=2\) goes back in its own way"):
-        torch.func.grad(lambda x: model(x, s, rule=rule).sum())(x.detach())
+    for transform in (torch.func.grad, make_fx):
+        with pytest.raises(ValueError, match=r"BPTT\(recompute=2\) goes back in its own way"):
+            transform(lambda x: model(x, s, rule=rule).sum())(x.detach())
 
 
 class Counting(SumCell):
@@ -397,7 +399,16 @@ class Normalising(SumCell):
         return super().forward(self.norm(x), inbox, own)
 
 
+GENERATOR = torch.Generator()
+
+
+class Drawing(SumCell):
+    def forward(self, x, inbox, own):
+        return super().forward(x * torch.rand(1, generator=GENERATOR).to(x), inbox, own)
+
+
 CHANGING = {
+    Drawing: "Drawing draws random numbers from a generator of its own",
     Counting: "Counting keeps something from step to step",
     Numpy: "Numpy draws Python's or numpy's random numbers",
     Writing: "Writing writes into tensors of its own",

@@ -12,7 +12,7 @@ import graphrec as gr
 from graphrec.backends.request import Request
 from graphrec.engine.validate import validate
 from graphrec.program.recording import record_cell
-from graphrec.program.symbols import NotRecordable
+from graphrec.program.symbols import NotRecordable, Symbol
 from tests.tolerances import assert_close
 
 CHAINS = gr.chains([3, 2])
@@ -131,6 +131,15 @@ def test_explaining_a_model_whose_buffers_have_no_shape_yet():
             return self.model(self.norm(x), s)
 
     assert len(gr.explain(Normed(), gr.chain(3), torch.randn(3, 3))) == 1
+
+
+def test_a_symbol_that_was_never_made_goes_without_a_word(monkeypatch):
+    said = []
+    monkeypatch.setattr("sys.unraisablehook", said.append)
+    symbol = object.__new__(Symbol)  # (as torch's compiler makes some)
+    assert not hasattr(symbol, "number")
+    del symbol
+    assert not said
 
 
 def looks(cell, x, inbox):
