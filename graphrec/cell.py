@@ -249,7 +249,8 @@ class Inbox(_Lazy):
     def softmax_with_own(self, scores: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
         """`[e, ...], [n, ...] → [e, ...], [n, ...]`: weights that sum to one over each node's inbox and itself."""
         if self._is_empty:
-            return scores, torch.ones_like(own)
+            shape = torch.broadcast_shapes(scores.shape[1:], own.shape[1:])
+            return scores.new_zeros(0, *shape), own.new_ones(len(own), *shape)
         found = self._softmax_at_once(scores, own)
         if found is not None:
             return found

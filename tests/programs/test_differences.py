@@ -106,6 +106,9 @@ STEPS = {
     "three operations one after the other along edges": lambda c, x, i, o: torch.tanh(
         x + i.sum(i.h.tanh().expm1())
     ),
+    "own scores that are narrower than those of edges": lambda c, x, i, o: torch.tanh(
+        x + i.sum(i.h) + i.softmax_with_own(i.h, x[:, :1])[1].sum(1, keepdim=True)
+    ),
     "a logarithm of a sigmoid": lambda c, x, i, o: torch.tanh(
         x + i.sum(F.logsigmoid(i.h)) + torch.special.expit(x)
     ),
