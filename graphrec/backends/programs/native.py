@@ -85,8 +85,9 @@ class NativeExecution:
         if not is_graph_kept():
             self._forward = None
             return found
-        copy = take(found.numel())[: found.numel()]
-        return copy.copy_(found)
+        copy = take(found.numel())
+        copy[: found.numel()] = found
+        return copy
 
     def _entered(self, name: str, rows: Tensor) -> Tensor:
         """The caller's rows, in the order in which programs read them."""
