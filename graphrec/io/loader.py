@@ -19,6 +19,9 @@ _COUNTS_NODES = {"feat", "pos", "node_type", "n_id", "tf"}
 
 _MANY = 2**40  # nodes, more than any batch has
 
+# What torch raises where values do not go together: other shapes, other dimensions, numbers that overflow.
+_DOES_NOT_FIT = (IndexError, OverflowError, RuntimeError, TypeError, ValueError)
+
 
 class DataLoader(PyGLoader):
     """`torch_geometric.loader.DataLoader`, which makes a batch of many small graphs in a fraction of the time.
@@ -48,12 +51,12 @@ class _Collater:
 
     def __call__(self, samples: Sequence[Any]) -> Any:
         parts = None if self._is_special else _as_columns(samples)
-        if parts is not None:
-            try:
-                return _joined(samples, parts)
-            except Exception:  # (values that do not go together: PyG says so in its own words)
-                pass
-        return self._by_pyg(samples)
+        if parts is None:
+            return self._by_pyg(samples)
+        try:
+            return _joined(samples, parts)
+        except _DOES_NOT_FIT:  # PyG refuses it in its own words
+            return self._by_pyg(samples)
 
 
 def _as_columns(samples: Sequence[Any]) -> dict[str, list[Any]] | None:

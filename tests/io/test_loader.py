@@ -75,7 +75,7 @@ SAMPLES: dict[str, tuple[list[Any], bool]] = {
 def test_batches_are_those_of_pyg(name):
     samples, _ = SAMPLES[name]
     for made, wanted in zip(gr.DataLoader(samples, 3), PyGLoader(samples, 3), strict=True):
-        _check_same(made, wanted)
+        assert _are_same(made, wanted)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -88,7 +88,7 @@ def test_what_is_joined_here(name):
 def test_arguments_of_pyg(more):
     samples = _with()
     for made, wanted in zip(gr.DataLoader(samples, 2, **more), PyGLoader(samples, 2, **more), strict=True):
-        _check_same(made, wanted)
+        assert _are_same(made, wanted)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_samples_are_found_again_and_are_not_changed():
     before = pickle.dumps(samples)
     (batch,) = gr.DataLoader(samples, len(samples))
     for made, sample in zip(batch.to_data_list(), samples, strict=True):
-        _check_same(made, sample)
+        assert _are_same(made, sample)
     batch.edge_index.zero_()
     assert pickle.dumps(samples) == before
 
@@ -135,34 +135,31 @@ def test_features_that_require_grad():
 def test_workers():
     samples = _with()
     for made, wanted in zip(gr.DataLoader(samples, 2, num_workers=1), PyGLoader(samples, 2), strict=True):
-        _check_same(made, wanted)
+        assert _are_same(made, wanted)
 
 
-def _check_same(made: Any, wanted: Any) -> None:
+def _are_same(made: Any, wanted: Any) -> bool:
     if isinstance(wanted, torch.Tensor):
-        assert torch.equal(made, wanted)
-        return
-    assert type(made) is type(wanted)
-    assert getattr(made, "num_graphs", None) == getattr(wanted, "num_graphs", None)
-    _check_equal(made.to_dict(), wanted.to_dict())
-    for name in ("_slice_dict", "_inc_dict"):
-        _check_equal(getattr(made, name, None), getattr(wanted, name, None))
-    if isinstance(wanted, Data):
-        assert made.num_nodes == wanted.num_nodes
+        return torch.equal(made, wanted)
+    return (
+        type(made) is type(wanted)
+        and getattr(made, "num_graphs", None) == getattr(wanted, "num_graphs", None)
+        and _are_equal(made.to_dict(), wanted.to_dict())
+        and all(
+            _are_equal(getattr(made, name, None), getattr(wanted, name, None))
+            for name in ("_slice_dict", "_inc_dict")
+        )
+        and (not isinstance(wanted, Data) or made.num_nodes == wanted.num_nodes)
+    )
 
 
-def _check_equal(made: Any, wanted: Any) -> None:
-    assert type(made) is type(wanted)
+def _are_equal(made: Any, wanted: Any) -> bool:
+    if type(made) is not type(wanted):
+        return False
     if isinstance(wanted, torch.Tensor):
-        assert made.dtype == wanted.dtype
-        assert torch.equal(made, wanted)
-    elif isinstance(wanted, dict):
-        assert list(made) == list(wanted)
-        for name in wanted:
-            _check_equal(made[name], wanted[name])
-    elif isinstance(wanted, list):
-        assert len(made) == len(wanted)
-        for one, other in zip(made, wanted, strict=True):
-            _check_equal(one, other)
-    else:
-        assert made == wanted
+        return made.dtype == wanted.dtype and torch.equal(made, wanted)
+    if isinstance(wanted, dict):
+        return list(made) == list(wanted) and all(_are_equal(made[name], wanted[name]) for name in wanted)
+    if isinstance(wanted, list):
+        return len(made) == len(wanted) and all(map(_are_equal, made, wanted))
+    return made == wanted

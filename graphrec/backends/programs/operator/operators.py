@@ -36,25 +36,14 @@ def _operator(name: str, schema: str) -> Any:
 
 
 @_operator("run", f"(str program, Tensor[] rows, {_STRUCTURE}) -> (Tensor, Tensor)")
-def run(
-    program: str,
-    rows: list[Tensor],
-    edge_index: Tensor,
-    slot: Tensor | None,
-    relation: Tensor | None,
-    kind: Tensor | None,
-    graph: Tensor | None,
-    past: Tensor | None,
-    num_graphs: int,
-    backward: bool,
-) -> tuple[Tensor, Tensor]:
+def run(program: str, rows: list[Tensor], *given: Any) -> tuple[Tensor, Tensor]:
     """The state of all nodes after a run.
 
     Args:
         program: what is run, see `graphrec.program.written`.
         rows: x `[N, D]`, the initial state's fields, what edges carry, the captured tensors.
-        edge_index, slot, relation, kind, graph, past, num_graphs: as in `graphrec.Structure`.
-        backward: whether over the structure's reverse.
+        given: edge_index, slot, relation, kind, graph, past and num_graphs as in `graphrec.Structure`; whether over the
+            structure's reverse.
 
     Returns:
         The fields of the state side by side, `[N, W]`, and `[1]` uint8, which keeps the run for its reverse.
@@ -72,7 +61,7 @@ def run(
             "a compiled or exported program has no forward-mode derivatives (torch.func.jvp, jacfwd, forward_ad): call "
             "the model itself, whose plain loop has them."
         )
-    structure = (edge_index, slot, relation, kind, graph, past)
+    *structure, num_graphs, backward = given
     written, x = read_once(program), rows[0]
     if not len(x):
         return x.new_empty(0, _width(program)), _nothing(x, int(written.keeps))
@@ -93,33 +82,21 @@ def _(program: str, rows: list[Tensor], edge_index: Tensor, *structure: Any) -> 
 @_operator(
     "run_backward", f"(str program, Tensor[] rows, {_STRUCTURE}, Tensor grad, Tensor memory) -> Tensor[]"
 )
-def run_backward(
-    program: str,
-    rows: list[Tensor],
-    edge_index: Tensor,
-    slot: Tensor | None,
-    relation: Tensor | None,
-    kind: Tensor | None,
-    graph: Tensor | None,
-    past: Tensor | None,
-    num_graphs: int,
-    backward: bool,
-    grad: Tensor,
-    memory: Tensor,
-) -> list[Tensor]:
+def run_backward(program: str, rows: list[Tensor], *given: Any) -> list[Tensor]:
     """The gradients of the rows of which they are wanted; see `run`.
 
     Args:
-        grad: of the state, `[N, W]`.
-        memory: what `run` has kept. Where that is lost (a copy, another process) or used up, the run is done again.
+        given: what `run` was given; the gradient of the state, `[N, W]`; and the memory that `run` has kept. Where
+            that is lost (a copy, another process) or used up, the run is done again.
     """
+    *structure, num_graphs, backward, grad, memory = given
     written = read_once(program)
     wanted = [row for row, is_wanted in zip(rows, written.wanted, strict=True) if is_wanted]
     if not len(rows[0]):
         return [torch.zeros_like(row, memory_format=torch.contiguous_format) for row in wanted]
     found = kept(memory)
     if found is None or found[1].is_spent:
-        found = _again(program, rows, (edge_index, slot, relation, kind, graph, past), num_graphs, backward)
+        found = _again(program, rows, structure, num_graphs, backward)
     runner, done = found
     found = runner.backwards(done, _fields_of(grad, program))
     made: list[Tensor] = []
