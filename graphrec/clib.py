@@ -12,11 +12,14 @@ import os
 from functools import cache
 from pathlib import Path
 
-import torch  # noqa: F401  (first: the library shares the C++ and thread runtimes that torch brings)
+import torch  # (first: the library shares the C++ and thread runtimes that torch brings)
 
 # Of the interface, as `graphrec_version` of csrc/version.cpp returns it; both are raised together.
-VERSION = 2
+VERSION = 3
 FILE = Path(__file__).with_name("_native.so")
+
+# The entry that GCC's runtime has for a parallel region (LLVM's and Intel's have it, too), and what is asked in one.
+_OF_OPENMP = ("GOMP_parallel", "omp_get_max_threads", "omp_get_num_threads", "omp_get_thread_num")
 
 
 def library() -> ctypes.CDLL | None:
@@ -71,7 +74,18 @@ def _load() -> tuple[ctypes.CDLL | None, str | None]:
         return None, f"it cannot be loaded ({error}): install graphrec again"
     if version != VERSION:
         return None, f"{FILE} has version {version}, {VERSION} is needed: install graphrec again"
+    _share_threads(found)
     return found, None
+
+
+def _share_threads(found: ctypes.CDLL) -> None:
+    """Have the library run on torch's own threads, those of OpenMP; where torch has others, it has a few of its own."""
+    try:
+        runtime = ctypes.CDLL(torch._C.__file__)  # (its symbols are looked for in all that torch has loaded with it)
+        functions = [ctypes.cast(getattr(runtime, name), ctypes.c_void_p) for name in _OF_OPENMP]
+    except (OSError, AttributeError):
+        return
+    found.graphrec_use_openmp(*functions)
 
 
 def _is_off() -> bool:

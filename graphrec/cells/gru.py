@@ -20,12 +20,11 @@ class GRUState(NamedTuple):
 
 def gated(x: Tensor, u: Tensor, previous: Tensor) -> Tensor:
     """`[n, H]`: the state that follows `previous`, given the two products `[n, 3H]` for r, z and n; see `GRUCell`."""
-    hidden = previous.shape[-1]
-    x_rz, x_n = x.split([2 * hidden, hidden], dim=-1)
-    u_rz, u_n = u.split([2 * hidden, hidden], dim=-1)
-    r, z = torch.sigmoid(x_rz + u_rz).chunk(2, dim=-1)
-    n = torch.tanh(x_n + r * u_n)
-    return (1 - z) * n + z * previous
+    x_r, x_z, x_n = x.chunk(3, dim=-1)
+    u_r, u_z, u_n = u.chunk(3, dim=-1)
+    r, z = torch.sigmoid(x_r + u_r), torch.sigmoid(x_z + u_z)
+    n = torch.tanh(torch.addcmul(x_n, r, u_n))
+    return torch.lerp(n, previous, z)  # (1 - z) n + z h
 
 
 class GRUCell(Cell):

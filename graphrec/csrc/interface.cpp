@@ -6,6 +6,7 @@
 #include "executor.h"
 #include "export.h"
 #include "kernels.h"
+#include "threads.h"
 
 namespace {
 
@@ -31,6 +32,11 @@ GRAPHREC_EXPORT const char* graphrec_isa(void) { return graphrec::isa(); }
 
 // Whether products of bfloat16 are there.
 GRAPHREC_EXPORT int graphrec_has_bf16(void) { return graphrec::kernels_bf16() != nullptr; }
+
+// Before any other call: see threads.h.
+GRAPHREC_EXPORT void graphrec_use_openmp(void* parallel, void* most, void* count, void* number) {
+  graphrec::use_openmp(parallel, most, count, number);
+}
 
 // Packs the weights and runs all segments, forward or in reverse, on up to `threads` threads.
 GRAPHREC_EXPORT int graphrec_sweep(int numbers, const Structure* structure, const Buffer* buffers, int64_t num_buffers,

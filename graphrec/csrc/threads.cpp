@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <new>
 #include <system_error>
 #include <thread>
@@ -97,19 +98,60 @@ class Pool {
 Pool* new_pool() { return new (std::nothrow) Pool; }
 Pool* pool = nullptr;
 
-// A child of fork has none of its parent's threads, and perhaps a lock that nobody will open: it begins anew.
-struct PoolOfProcess {
-  PoolOfProcess() {
+// OpenMP's functions, of the runtime whose threads torch's operations run on; all null: there is none.
+struct OpenMP {
+  void (*parallel)(void (*work)(void*), void* context, unsigned threads, unsigned flags) = nullptr;
+  int (*most)() = nullptr, (*count)() = nullptr, (*number)() = nullptr;
+} openmp;
+
+struct Region {
+  const int lanes;
+  void (*const work)(void*, int);
+  void* const context;
+  std::atomic<bool> begun{false};
+
+  static void enter(void* context) {
+    Region& region = *static_cast<Region*>(context);
+    const int lane = openmp.number();
+    if (openmp.count() < region.lanes || lane >= region.lanes) return;
+    region.begun.store(true, std::memory_order_relaxed);
+    region.work(region.context, lane);
+  }
+};
+
+// False, and nothing done, where there are fewer threads than lanes: inside another region, or beyond a limit.
+bool run_by_openmp(int lanes, void (*work)(void*, int), void* context) {
+  if (!openmp.parallel) return false;
+  Region region{lanes, work, context};
+  // (As many threads as torch has: the runtime ends threads that a region does without, and starts them anew.)
+  openmp.parallel(Region::enter, &region, (unsigned)std::max(lanes, openmp.most()), 0);
+  return region.begun.load(std::memory_order_relaxed);
+}
+
+// A child of fork has none of its parent's threads, and perhaps a lock that nobody will open: it begins anew. (OpenMP's
+// runtime does not, and would wait for threads that are gone.)
+struct OfProcess {
+  OfProcess() {
     pool = new_pool();
-    pthread_atfork(nullptr, nullptr, [] { pool = new_pool(); });
+    pthread_atfork(nullptr, nullptr, [] {
+      pool = new_pool();
+      openmp = {};
+    });
   }
 } of_process;
 
 }  // namespace
 
+void use_openmp(void* parallel, void* most, void* count, void* number) {
+  openmp.most = reinterpret_cast<int (*)()>(most);
+  openmp.count = reinterpret_cast<int (*)()>(count);
+  openmp.number = reinterpret_cast<int (*)()>(number);
+  openmp.parallel = reinterpret_cast<decltype(openmp.parallel)>(parallel);
+}
+
 bool run_lanes(int count, void (*work)(void*, int), void* context) {
   if (count <= 1) return work(context, 0), true;
-  return pool && pool->run(count, work, context);
+  return run_by_openmp(count, work, context) || (pool && pool->run(count, work, context));
 }
 
 }  // namespace graphrec

@@ -1,4 +1,4 @@
-// A few threads that wait for work, and a barrier among those that do it.
+// Threads that wait for work, torch's or a few of our own, and a barrier among those that do it.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -32,6 +32,12 @@ class Barrier {
   std::atomic<int> arrived_{0};
   Counter passed_;
 };
+
+// From now on work is done by the threads of this OpenMP runtime, given by its functions GOMP_parallel,
+// omp_get_max_threads, omp_get_num_threads and omp_get_thread_num: torch's threads spin for a while after each of its
+// operations, on the cores that we want, so that they are best put to work. Until then, in a child of fork, and where
+// the runtime gives too few threads, it is done by threads of our own.
+void use_openmp(void* parallel, void* most, void* count, void* number);
 
 // Calls work(context, lane) for lanes 0 to count - 1, each on a thread of its own, lane 0 on the caller's; returns
 // when all are done. Several callers wait for one another. False where threads could not be started.
