@@ -32,7 +32,7 @@ template <int READS, class T, class F> INLINE void along(int64_t count, T* d, co
 }
 
 // Rows that are read by an index lie anywhere: those that come soon are asked for.
-constexpr int64_t AHEAD = 6;
+constexpr int64_t AHEAD = 12;
 template <class T> INLINE void ask_ahead(const Rows<T>& r, int64_t i, int64_t rows, int64_t width) {
   if (!r.index || i + AHEAD >= rows) return;
   const char* from = reinterpret_cast<const char*>(row(r, i + AHEAD));
@@ -53,23 +53,43 @@ template <int READS, class T, class F> INLINE void each(const Operation<T>& o, F
   }
 }
 
-// d = f(d, a, b), row after row. Where all rows go to one, it stays in registers, a vector of columns at a time.
-template <int READS, class T, class F> INLINE void accumulate(const Operation<T>& o, F f) {
-  if (o.d.index || o.d.stride) {
-    for (int64_t i = 0; i < o.rows; i++) {
-      ask_ahead(o.a, i, o.rows, o.width);
-      if (READS > 1) ask_ahead(o.b, i, o.rows, o.width);
-      T* d = row(o.d, i);
-      along<READS + 1>(o.width, d, (const T*)d, row(o.a, i), READS > 1 ? row(o.b, i) : nullptr, f);
+// N vectors of columns of the rows first to last - 1, which all go to one, added in order; the last has `lanes` columns.
+template <int N, int READS, class T, class F>
+INLINE void accumulate_columns(const Operation<T>& o, int64_t first, int64_t last, int64_t column, int lanes, F f) {
+  const bool whole = N > 1 || lanes == LANES<T>;
+  T* d = row(o.d, first) + column;
+  Vector<T> sum[N];
+  for (int v = 0; v < N; v++) sum[v] = whole ? load(d + v * LANES<T>) : load(d, lanes);
+  for (int64_t i = first; i < last; i++) {
+    if (column == 0) ask_ahead(o.a, i, o.rows, o.width);
+    if (column == 0 && READS > 1) ask_ahead(o.b, i, o.rows, o.width);
+    const T *a = row(o.a, i) + column, *b = READS > 1 ? row(o.b, i) + column : nullptr;
+    for (int v = 0; v < N; v++) {
+      const int64_t at = v * LANES<T>;
+      const Vector<T> x = whole ? load(a + at) : load(a, lanes);
+      sum[v] = f(sum[v], x, READS < 2 ? Vector<T>{} : whole ? load(b + at) : load(b, lanes));
     }
-    return;
   }
-  for (int64_t j = 0; j < o.width; j += LANES<T>) {
-    const int n = o.width - j < LANES<T> ? (int)(o.width - j) : LANES<T>;
-    Vector<T> sum = load(o.d.base + j, n);
-    for (int64_t i = 0; i < o.rows; i++)
-      sum = f(sum, load(row(o.a, i) + j, n), READS > 1 ? load(row(o.b, i) + j, n) : Vector<T>{});
-    store(o.d.base + j, sum, n);
+  for (int v = 0; v < N; v++) {
+    if (whole) store(d + v * LANES<T>, sum[v]);
+    else store(d, sum[v], lanes);
+  }
+}
+
+// d = f(d, a, b), row after row. Rows that follow each other and go to one are added up in registers.
+template <int READS, class T, class F> INLINE void accumulate(const Operation<T>& o, F f) {
+  const bool is_one = !o.d.index && !o.d.stride;
+  for (int64_t first = 0, last; first < o.rows; first = last) {
+    last = is_one ? o.rows : first + 1;
+    if (o.d.index)
+      while (last < o.rows && o.d.index[last] == o.d.index[first]) last++;
+    int64_t column = 0;
+    for (; column + 4 * LANES<T> <= o.width; column += 4 * LANES<T>)
+      accumulate_columns<4, READS>(o, first, last, column, LANES<T>, f);
+    for (; column < o.width; column += LANES<T>) {
+      const int lanes = o.width - column < LANES<T> ? (int)(o.width - column) : LANES<T>;
+      accumulate_columns<1, READS>(o, first, last, column, lanes, f);
+    }
   }
 }
 

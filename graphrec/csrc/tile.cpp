@@ -122,7 +122,10 @@ template <class T> struct Tile {
 
   void chain(const Instruction& chain, const MicroOp* operations) const {
     const int64_t row = context.padded(chain.width), count = ranges.count[chain.rows];
-    const int64_t strip = std::max<int64_t>(1, STRIP / std::max<int64_t>(row, 1)), length = chain.last - chain.first;
+    const int64_t length = chain.last - chain.first;
+    // (A single operation hands nothing on in registers, and looks the farther ahead. Narrow rows go by strips anyway.)
+    const bool is_single = length == 1 && chain.width >= context.kernels.lanes;
+    const int64_t strip = is_single ? count : std::max<int64_t>(1, STRIP / std::max<int64_t>(row, 1));
     for (int64_t q = 0; q < length; q++) resolve(operations[chain.first + q], chain, row, scratch.steps[q]);
     for (int64_t done = 0; done < count; done += strip) {
       const int64_t now = std::min(strip, count - done);

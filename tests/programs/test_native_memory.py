@@ -74,9 +74,12 @@ def test_kept_graphs_are_differentiated_again(kind, executions):
     assert not executions[0].is_spent
 
 
-def test_a_spent_run_says_so(executions):
-    s = FOREST
-    h = gr.run(made(), gr.schedule(s), rows(s), backend="native").h
+@pytest.mark.parametrize(
+    "plan", [gr.schedule(FOREST), gr.schedule(FOREST, "sync", rounds=2)], ids=["async", "sync"]
+)
+def test_a_spent_run_says_so(plan, executions):
+    """And has given its memory back, though the caller holds the result."""
+    h = gr.run(made(), plan, rows(FOREST), backend="native").h
     h.sum().backward()
     assert executions[0].is_spent
     with pytest.raises(RuntimeError, match="second time"):

@@ -74,16 +74,20 @@ class NativeExecution:
         return block
 
     def _for_reverse(self) -> Tensor:
-        """The memory of the forward sweep, for a reverse that writes into it: a copy, where there may be another."""
+        """The memory of the forward sweep; a copy, where the reverse writes into it and there may be another.
+
+        After the last reverse it is not this execution's any more: a caller that holds the result until the next run
+        has begun, as loops over batches do, would let that one have fresh memory.
+        """
         found = self._forward
         if found is None:
             raise RuntimeError(
                 "a run is differentiated again, but its graph was not kept: say retain_graph=True."
             )
-        if not self.frame.shared:
-            return found
         if not is_graph_kept():
             self._forward = None
+            return found
+        if not self.frame.shared:
             return found
         copy = take(found.numel())
         copy[: found.numel()] = found
