@@ -37,7 +37,8 @@ class _Gathering(Cell):
             raise ValueError(
                 f"x must have shape [{s.num_nodes}, D], D being {self.hidden} at most, got {tuple(x.shape)}."
             )
-        return self.State(F.pad(x, (0, self.hidden - x.shape[1])))
+        missing = self.hidden - x.shape[1]
+        return self.State(F.pad(x, (0, missing)) if missing else x)
 
     def project(self, x: Tensor) -> Tensor:
         """No columns: x is the state of round 0, and nothing else reads it."""

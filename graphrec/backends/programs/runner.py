@@ -170,6 +170,9 @@ class Programs(Runner):
             if not initial:
                 found[f"boundary.{name}"] = x.new_zeros(plan.boundary.shape[0], *shape)
                 continue
+            if self._begins_with_all_nodes:
+                found[f"boundary.{name}"] = initial[number]
+                continue
             boundary, own = self.rows_of_initial
             found[f"boundary.{name}"] = initial[number].index_select(0, boundary)
             if plan.mode == "async":
@@ -177,6 +180,13 @@ class Programs(Runner):
         for name, rows in zip(run.of_edges, edges, strict=False):
             found[name] = gather_edges({name: rows}, name, self.order.edge)
         return {name: rows.reshape(rows.shape[0], rows.shape[1:].numel()) for name, rows in found.items()}
+
+    @property
+    def _begins_with_all_nodes(self) -> bool:
+        """Whether the boundary rows are all nodes in the caller's order, each with its own row of the initial state."""
+        run, plan = self.run, self.plan
+        is_each = run.each_its_own and run.boundary_row is None and plan.is_identity
+        return is_each and plan.mode == "sync" and plan.boundary.shape[0] == plan.num_nodes
 
     @property
     def rows_of_initial(self) -> tuple[Tensor, Tensor]:
@@ -195,7 +205,8 @@ class Programs(Runner):
         made: list[Tensor | None] = []
         of_x = found.get("d.x")
         of_x = None if of_x is None else self.leave(of_x)
-        if of_x is None and self.wanted.x:
+        # (A round's input is its initial state, and has no other gradient: there are no zeros to be added to that.)
+        if of_x is None and self.wanted.x and not any(field is self.x for field in self.initial):
             of_x = self.x.new_zeros(()).expand(self.x.shape)
         made.append(None if of_x is None else of_x.reshape(self.x.shape))
         for name, field in zip(self.run.fields, self.initial, strict=False):
