@@ -10,7 +10,7 @@ import numpy as np
 
 NODES, IN_EDGES, OUT_EDGES = range(3)  # kinds of rows
 GLOBAL, TILE_NODES, TILE_IN_EDGES, SUM = range(4)  # where a buffer lies
-PRODUCT, CHAIN = range(2)  # kinds of instructions
+PRODUCT, CHAIN, OUTER = range(3)  # kinds of instructions
 FLOATS, DOUBLES, FLOATS_BY_BF16 = range(3)  # what numbers are
 NO_OPERAND = -(2**31)
 NONE = (NO_OPERAND, 0, 0, 0)  # the operand that is none

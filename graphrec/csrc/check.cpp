@@ -77,8 +77,11 @@ class Checker {
         const Instruction& i = e_.programs[p].instructions[q];
         std::snprintf(where_, sizeof where_, "program %lld, instruction %lld: ", (long long)p, (long long)q);
         if (i.rows < NODES || i.rows > OUT_EDGES) return fails("rows %d", i.rows);
-        if (i.kind != PRODUCT && i.kind != CHAIN) return fails("kind %d", i.kind);
-        if (i.kind == PRODUCT ? !product((int32_t)p, i) : !chain((int32_t)p, i)) return false;
+        if (i.kind < PRODUCT || i.kind > OUTER) return fails("kind %d", i.kind);
+        const bool good = i.kind == PRODUCT ? product((int32_t)p, i)
+                          : i.kind == OUTER ? outer((int32_t)p, i)
+                                            : chain((int32_t)p, i);
+        if (!good) return false;
       }
     return true;
   }
@@ -132,6 +135,17 @@ class Checker {
     if (i.i == i.c && i.i_column != i.c_column && overlap(i.i_column, w.n, i.c_column, w.n))
       return fails("C and I overlap and differ");
     return true;
+  }
+
+  bool outer(int32_t p, const Instruction& i) {
+    if (i.rows == OUT_EDGES) return fails("outer products over out-edges");
+    if (i.c < 0 || i.c >= e_.num_buffers || e_.buffers[i.c].place != SUM) return fails("buffer %d is no sum", i.c);
+    const int32_t numbers = e_.buffers[i.c].width;
+    if (i.width < 1 || numbers % i.width) return fails("width %d does not divide the sum's %d", i.width, numbers);
+    const Operand a = {i.a, i.a_column, 0, 0}, b = {i.i, i.i_column, 0, 0};
+    for (const int32_t side : {i.a, i.i})
+      if (side >= 0 && side < e_.num_buffers && e_.buffers[side].place == SUM) return fails("sum %d is read", side);
+    return operand(p, i.rows, a, numbers / i.width) && operand(p, i.rows, b, i.width);
   }
 
   bool chain(int32_t p, const Instruction& i) {

@@ -92,6 +92,7 @@ template <class T> class Sweep {
     const auto is_buffer = [&](int64_t b) { return b >= 0 && b < context_.num_buffers; };
     const auto is_ordered = [&](int64_t b) { return b >= 0 && context_.buffers[b].order; };
     if (i.rows < NODES || i.rows > OUT_EDGES) return false;
+    if (i.kind == OUTER) return lay_out_outer(i);
     if (i.kind == PRODUCT) {
       if (i.weight < 0 || i.weight >= num_weights) return false;
       if (!is_buffer(i.a) || !is_buffer(i.c) || (i.i >= 0 && !is_buffer(i.i))) return false;
@@ -119,6 +120,18 @@ template <class T> class Sweep {
     return true;
   }
 
+  bool lay_out_outer(const Instruction& i) {
+    for (const int32_t b : {i.a, i.c, i.i})
+      if (b < 0 || b >= context_.num_buffers || (context_.buffers[b].order && i.rows != NODES)) return false;
+    const Buffer &a = context_.buffers[i.a], &b = context_.buffers[i.i], &c = context_.buffers[i.c];
+    if (i.rows == OUT_EDGES || c.place != SUM || i.width < 1 || c.width % i.width) return false;
+    const int64_t m = c.width / i.width, panel = context_.kernels.panel;
+    context_.outer_numbers = std::max(context_.outer_numbers, m + panel + i.width + panel);
+    const int64_t numbers = (a.order ? context_.padded(m) : 0) + (b.order ? context_.padded(i.width) : 0);
+    context_.ordered_numbers = std::max(context_.ordered_numbers, numbers);
+    return true;
+  }
+
   // Roughly the cycles that a node and an edge cost, by the dearest program.
   void estimate(const Weight* weights) {
     for (int64_t p = 0; p < context_.num_programs; p++) {
@@ -127,6 +140,7 @@ template <class T> class Sweep {
         const Instruction& i = context_.programs[p].instructions[q];
         double numbers = 3. * (i.last - i.first) * i.width;
         if (i.kind == PRODUCT) numbers = (double)weights[i.weight].k * weights[i.weight].n;
+        if (i.kind == OUTER) numbers = context_.buffers[i.c].width;
         cost[i.rows] += 10 + numbers / context_.kernels.lanes;
       }
       for (int kind = 0; kind < 3; kind++) cost_[kind] = std::max(cost_[kind], cost[kind]);

@@ -18,10 +18,10 @@ template <class T> struct Rows {
   int64_t origin, stride, split, shift;
 };
 
-// One operation on `rows` rows of `width` columns.
+// One operation on `rows` rows of `width` columns; indices go on for `coming` rows.
 template <class T> struct Operation {
   int32_t op, k;
-  int64_t rows, width;
+  int64_t rows, width, coming;
   T imm;
   Rows<T> d, a, b, c;
 };
@@ -51,6 +51,8 @@ template <class T> struct Kernels {
   void (*pack_left)(const T* from, int64_t stride, int rows, int m, int at, int room, T* to);
   // C += A' B of k rows so packed: C has m rows, n columns.
   void (*product_transposed)(int m, int n, int k, int room, const T* a, const T* b, T* c, int64_t c_stride);
+  // C += A' B of k rows as they lie, C's rows being without gaps; room for k rows of each side, panels being whole.
+  void (*outer)(int m, int n, int k, const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* c, T* room);
   void (*operate)(const Operation<T>&);
   // For the nodes first to last - 1; see edges.h.
   void (*edge_sums)(const EdgeSums&, int64_t first, int64_t last);

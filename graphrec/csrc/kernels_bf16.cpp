@@ -174,6 +174,15 @@ static void product_of_pairs_transposed(int m, int n, int k, int room, const flo
     }
 }
 
+static void outer_of_pairs(int m, int n, int k, const float* a, int64_t a_stride, const float* b, int64_t b_stride,
+                           float* c, float* room) {
+  const int rows = (k + 1) / 2 * 2;
+  float* left = room + rows * ((n + PANEL<float> - 1) / PANEL<float> * PANEL<float>);
+  pack_right_pairs(b, b_stride, k, n, 0, rows, room);
+  pack_left_pairs(a, a_stride, k, m, 0, rows, left);
+  product_of_pairs_transposed(m, n, k, rows, left, room, c, n);
+}
+
 }  // namespace
 
 bool graphrec::make_bf16(const Kernels<float>& like, Kernels<float>* made) {
@@ -183,6 +192,7 @@ bool graphrec::make_bf16(const Kernels<float>& like, Kernels<float>* made) {
   made->pack_right = pack_right_pairs;
   made->pack_left = pack_left_pairs;
   made->product_transposed = product_of_pairs_transposed;
+  made->outer = outer_of_pairs;
   return true;
 }
 #else

@@ -7,8 +7,8 @@
 namespace {
 
 template <class T> constexpr graphrec::Kernels<T> TABLE = {
-    LANES<T>, PANEL<T>, HEIGHT, pack<T>, product<T>, pack_right<T>, pack_left<T>, product_transposed<T>, operate<T>,
-    edge_sums<T>, inbox_softmax<T>,
+    LANES<T>, PANEL<T>, HEIGHT, pack<T>, product<T>, pack_right<T>, pack_left<T>, product_transposed<T>, outer<T>,
+    operate<T>, edge_sums<T>, inbox_softmax<T>,
 };
 
 }  // namespace

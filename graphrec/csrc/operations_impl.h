@@ -31,12 +31,13 @@ template <int READS, class T, class F> INLINE void along(int64_t count, T* d, co
   store(d + j, f(x, y, READS > 2 ? load(c + j, n) : none), n);
 }
 
-// Rows that are read by an index lie anywhere: those that come soon are asked for.
-constexpr int64_t AHEAD = 12;
-template <class T> INLINE void ask_ahead(const Rows<T>& r, int64_t i, int64_t rows, int64_t width) {
-  if (!r.index || i + AHEAD >= rows) return;
+// Rows that are read by an index lie anywhere: those that come soon, maybe in the next tile, are asked for. They go to
+// the second cache: the first has room for a few requests at a time only.
+constexpr int64_t AHEAD = 32;
+template <class T> INLINE void ask_ahead(const Operation<T>& o, const Rows<T>& r, int64_t i, int64_t width) {
+  if (!r.index || i + AHEAD >= o.rows + o.coming) return;
   const char* from = reinterpret_cast<const char*>(row(r, i + AHEAD));
-  for (int64_t at = 0; at < width * (int64_t)sizeof(T); at += 64) __builtin_prefetch(from + at);
+  for (int64_t at = 0; at < width * (int64_t)sizeof(T); at += 64) __builtin_prefetch(from + at, 0, 2);
 }
 
 // f over rows; where rows follow each other without gaps, they are one long row.
@@ -46,8 +47,8 @@ template <int READS, class T, class F> INLINE void each(const Operation<T>& o, F
   if (dense && (READS < 3 || is_dense(o.c, w)))
     return along<READS>(o.rows * w, o.d.base, o.a.base, o.b.base, o.c.base, f);
   for (int64_t i = 0; i < o.rows; i++) {
-    if (READS > 0) ask_ahead(o.a, i, o.rows, w);
-    if (READS > 1) ask_ahead(o.b, i, o.rows, w);
+    if (READS > 0) ask_ahead(o, o.a, i, w);
+    if (READS > 1) ask_ahead(o, o.b, i, w);
     const T *a = READS > 0 ? row(o.a, i) : nullptr, *b = READS > 1 ? row(o.b, i) : nullptr;
     along<READS>(w, row(o.d, i), a, b, READS > 2 ? row(o.c, i) : nullptr, f);
   }
@@ -61,8 +62,8 @@ INLINE void accumulate_columns(const Operation<T>& o, int64_t first, int64_t las
   Vector<T> sum[N];
   for (int v = 0; v < N; v++) sum[v] = whole ? load(d + v * LANES<T>) : load(d, lanes);
   for (int64_t i = first; i < last; i++) {
-    if (column == 0) ask_ahead(o.a, i, o.rows, o.width);
-    if (column == 0 && READS > 1) ask_ahead(o.b, i, o.rows, o.width);
+    if (column == 0) ask_ahead(o, o.a, i, o.width);
+    if (column == 0 && READS > 1) ask_ahead(o, o.b, i, o.width);
     const T *a = row(o.a, i) + column, *b = READS > 1 ? row(o.b, i) + column : nullptr;
     for (int v = 0; v < N; v++) {
       const int64_t at = v * LANES<T>;
@@ -96,8 +97,8 @@ template <int READS, class T, class F> INLINE void accumulate(const Operation<T>
 // d[j] += a[j / k] * b[j], row after row.
 template <class T> static void accumulate_scaled(const Operation<T>& o) {
   for (int64_t i = 0; i < o.rows; i++) {
-    ask_ahead(o.a, i, o.rows, o.width / o.k);
-    ask_ahead(o.b, i, o.rows, o.width);
+    ask_ahead(o, o.a, i, o.width / o.k);
+    ask_ahead(o, o.b, i, o.width);
     T* d = row(o.d, i);
     const T *a = row(o.a, i), *b = row(o.b, i);
     for (int64_t q = 0; q < o.width / o.k; q++, d += o.k, b += o.k) {
@@ -110,7 +111,7 @@ template <class T> static void accumulate_scaled(const Operation<T>& o) {
 // Operations that change the number of columns.
 template <class T> static void repeat_each(const Operation<T>& o) {
   for (int64_t i = 0; i < o.rows; i++) {
-    ask_ahead(o.a, i, o.rows, o.width / o.k);
+    ask_ahead(o, o.a, i, o.width / o.k);
     T* d = row(o.d, i);
     const T* a = row(o.a, i);
     for (int64_t q = 0; q < o.width / o.k; q++) {

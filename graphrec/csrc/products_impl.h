@@ -30,8 +30,8 @@ template <class T> INLINE void store_columns(T* p, Vector<T> x, int v, int64_t w
   else if (left > 0) store(p + v * LANES<T>, x, (int)left);
 }
 
-// One tile of C = A B + I. A[r, k] = a[r * a_row + k * a_step], a_step being 1 or, of a packed block, MR.
-template <class T, int MR, int NV, bool PACKED>
+// One tile of C = A B + I. A[r, k] = a[r * a_stride + k] or, where TRANSPOSED, a[k * a_stride + r].
+template <class T, int MR, int NV, bool TRANSPOSED>
 static __attribute__((noinline)) void tile(int64_t depth, const T* a, int64_t a_stride, const T* b, int64_t panel_size,
                                            T* c, int64_t c_stride, const T* i, int64_t i_stride, int64_t width) {
   Vector<T> sum[MR][NV];
@@ -45,7 +45,7 @@ static __attribute__((noinline)) void tile(int64_t depth, const T* a, int64_t a_
     for (int v = 0; v < NV; v++) row[v] = right<T, NV>(b, panel_size, k, v);
 #pragma GCC unroll 16
     for (int r = 0; r < MR; r++) {
-      Vector<T> left = all(PACKED ? a[k * MR + r] : a[r * a_stride + k]);
+      Vector<T> left = all(TRANSPOSED ? a[k * a_stride + r] : a[r * a_stride + k]);
 #pragma GCC unroll 8
       for (int v = 0; v < NV; v++) sum[r][v] += left * row[v];
     }
@@ -65,29 +65,29 @@ constexpr int panels_of(int rows) {
 INLINE int64_t panels_at_once(int most, int64_t columns, int64_t panel) {  // 1, 2 or 4, and no more than there are
   return most == 4 && columns > 3 * panel ? 4 : most >= 2 && columns > panel ? 2 : 1;
 }
-template <class T, int MR, bool PACKED, class... Rest>
+template <class T, int MR, bool TRANSPOSED, class... Rest>
 INLINE void tile_of(int64_t width, int64_t depth, const T* a, Rest... rest) {
   constexpr int WIDE = 2 * panels_of(MR);
-  if (width <= LANES<T>) tile<T, MR, 1, PACKED>(depth, a, rest..., width);
-  else if (width <= PANEL<T> || WIDE == 2) tile<T, MR, 2, PACKED>(depth, a, rest..., width);
-  else if (width <= 2 * PANEL<T> || WIDE == 4) tile<T, MR, WIDE == 2 ? 2 : 4, PACKED>(depth, a, rest..., width);
-  else tile<T, MR, WIDE, PACKED>(depth, a, rest..., width);
+  if (width <= LANES<T>) tile<T, MR, 1, TRANSPOSED>(depth, a, rest..., width);
+  else if (width <= PANEL<T> || WIDE == 2) tile<T, MR, 2, TRANSPOSED>(depth, a, rest..., width);
+  else if (width <= 2 * PANEL<T> || WIDE == 4) tile<T, MR, WIDE == 2 ? 2 : 4, TRANSPOSED>(depth, a, rest..., width);
+  else tile<T, MR, WIDE, TRANSPOSED>(depth, a, rest..., width);
 }
-template <class T, bool PACKED, class... Rest> INLINE void tile_of_rows(int rows, Rest... rest) {
+template <class T, bool TRANSPOSED, class... Rest> INLINE void tile_of_rows(int rows, Rest... rest) {
   switch (rows) {
-    case 1: tile_of<T, 1, PACKED>(rest...); break;
-    case 2: tile_of<T, 2, PACKED>(rest...); break;
-    case 3: tile_of<T, 3, PACKED>(rest...); break;
-    case 4: tile_of<T, 4, PACKED>(rest...); break;
-    case 5: tile_of<T, 5, PACKED>(rest...); break;
-    case 6: tile_of<T, 6, PACKED>(rest...); break;
+    case 1: tile_of<T, 1, TRANSPOSED>(rest...); break;
+    case 2: tile_of<T, 2, TRANSPOSED>(rest...); break;
+    case 3: tile_of<T, 3, TRANSPOSED>(rest...); break;
+    case 4: tile_of<T, 4, TRANSPOSED>(rest...); break;
+    case 5: tile_of<T, 5, TRANSPOSED>(rest...); break;
+    case 6: tile_of<T, 6, TRANSPOSED>(rest...); break;
 #if VECTOR_BYTES == 64
-    case 7: tile_of<T, 7, PACKED>(rest...); break;
-    case 8: tile_of<T, 8, PACKED>(rest...); break;
-    case 9: tile_of<T, 9, PACKED>(rest...); break;
-    case 10: tile_of<T, 10, PACKED>(rest...); break;
-    case 11: tile_of<T, 11, PACKED>(rest...); break;
-    case 12: tile_of<T, 12, PACKED>(rest...); break;
+    case 7: tile_of<T, 7, TRANSPOSED>(rest...); break;
+    case 8: tile_of<T, 8, TRANSPOSED>(rest...); break;
+    case 9: tile_of<T, 9, TRANSPOSED>(rest...); break;
+    case 10: tile_of<T, 10, TRANSPOSED>(rest...); break;
+    case 11: tile_of<T, 11, TRANSPOSED>(rest...); break;
+    case 12: tile_of<T, 12, TRANSPOSED>(rest...); break;
 #endif
   }
 }
@@ -115,16 +115,24 @@ template <class T> static void product(const Product<T>& p) {
   }
 }
 
-template <class T>
-static void product_transposed(int m, int n, int k, int room, const T* a, const T* b, T* c, int64_t c_stride) {
+// C += A' B, B being packed. A is packed, in blocks with room for so many rows, or lies row by row.
+template <class T, bool PACKED>
+INLINE void add_transposed(int m, int n, int k, int room, const T* a, int64_t a_stride, const T* b, T* c,
+                           int64_t c_stride) {
   const int64_t blocks = (m + HEIGHT - 1) / HEIGHT;
   for (int64_t column = 0; column < n; column += PANEL<T>)
     for (int64_t q = 0; q < blocks; q++) {
       const int64_t first = m * q / blocks, rows = m * (q + 1) / blocks - first;
       T* to = c + first * c_stride + column;
-      tile_of_rows<T, true>((int)rows, smaller(PANEL<T>, n - column), (int64_t)k, a + first * room, (int64_t)0,
-                            b + column * room, (int64_t)0, to, c_stride, (const T*)to, c_stride);
+      tile_of_rows<T, true>((int)rows, smaller(PANEL<T>, n - column), (int64_t)k, a + first * (PACKED ? room : 1),
+                            PACKED ? rows : a_stride, b + column * room, (int64_t)0, to, c_stride, (const T*)to,
+                            c_stride);
     }
+}
+
+template <class T>
+static void product_transposed(int m, int n, int k, int room, const T* a, const T* b, T* c, int64_t c_stride) {
+  add_transposed<T, true>(m, n, k, room, a, 0, b, c, c_stride);
 }
 
 // `width` columns of a panel, k rows; those beyond are zero.
@@ -180,6 +188,13 @@ template <class T> static void pack_left(const T* from, int64_t stride, int rows
       }
       first += height;
     }
+}
+
+// B is packed for the zeros beyond its columns; A is read where it lies, in the cache.
+template <class T>
+static void outer(int m, int n, int k, const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* c, T* room) {
+  pack_right(b, b_stride, k, n, 0, k, room);
+  add_transposed<T, false>(m, n, k, k, a, a_stride, room, c, n);
 }
 
 }  // namespace

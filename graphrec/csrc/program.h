@@ -77,7 +77,7 @@ struct MicroOp {
   struct Operand d, a, b, c;
 };
 
-enum InstructionKind { PRODUCT = 0, CHAIN = 1 };
+enum InstructionKind { PRODUCT = 0, CHAIN = 1, OUTER = 2 };
 
 // PRODUCT: C = A B + I over all rows of the kind. A: k columns of a buffer; C, I: n columns. No indices.
 //          I: another buffer, C's own place (it is added to), a row of parameters (stride 0), or none (buffer -1).
@@ -86,6 +86,9 @@ enum InstructionKind { PRODUCT = 0, CHAIN = 1 };
 //          operation that reads by an index what the same chain has written must not be in it. Rows of an operand
 //          may be another's (in place), but must not overlap it otherwise.
 //          A tile's buffer is addressed by rows of the same kind, or by an index, and then by rows of the same node.
+// OUTER:   C += A' I, the sum over all rows of the kind of the outer products of A's columns and the `width` columns of
+//          I: the gradient of a small weight, added up while the rows are in the cache. C: a SUM buffer, which holds the
+//          matrix row by row, one row for each column of A. No indices.
 struct Instruction {
   int32_t kind, rows, width, first, last;
   int32_t a, a_column, weight, c, c_column, i, i_column;

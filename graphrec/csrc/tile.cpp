@@ -9,6 +9,7 @@ template <class T> bool Scratch<T>::reserve(const Context<T>& context) {
   if (steps.size() < (size_t)context.longest_chain) steps.resize(context.longest_chain);
   edge_room = context.edge_numbers ? (int64_t)(edges.bytes() / sizeof(T)) / context.edge_numbers : 0;
   return nodes.reserve<T>(context.node_numbers * TILE) && ordered.reserve<T>(context.ordered_numbers * TILE) &&
+         outer.reserve<T>(context.outer_numbers * TILE) &&
          registers.reserve<T>(context.registers * context.longest_register);
 }
 
@@ -42,29 +43,40 @@ template <class T> struct Tile {
     }
   }
 
+  // Columns of all rows of a kind. Rows that lie in the caller's order are brought together, at `free`.
+  T* bring(int32_t number, int kind, int32_t column, int64_t columns, bool reads, T*& free, int64_t* stride) const {
+    const Place p = place(number);
+    if (!context.buffers[number].order) {
+      *stride = p.stride;
+      return p.base + (ranges.first[kind] - p.origin) * p.stride + column;
+    }
+    T* here = free;
+    *stride = context.padded(columns);
+    free += ranges.count[kind] * *stride;
+    if (reads) move(context.buffers[number], column, columns, here, *stride, false);
+    return here;
+  }
+
   void product(const Instruction& step) const {
-    const int64_t first = ranges.first[step.rows], count = ranges.count[step.rows];
     T* free = scratch.ordered.template as<T>();
-    // Rows that lie in the caller's order are brought together.
-    const auto at = [&](int32_t number, int32_t column, int64_t columns, bool reads, int64_t* stride) {
-      const Place p = place(number);
-      if (!context.buffers[number].order) {
-        *stride = p.stride;
-        return p.base + (first - p.origin) * p.stride + column;
-      }
-      T* here = free;
-      *stride = context.padded(columns);
-      free += count * *stride;
-      if (reads) move(context.buffers[number], column, columns, here, *stride, false);
-      return here;
-    };
     const auto& weight = context.weights[step.weight];
-    Product<T> p = {count, weight.k, weight.n, nullptr, 0, weight.numbers, nullptr, 0, nullptr, 0};
-    p.a = at(step.a, step.a_column, weight.k, true, &p.a_stride);
-    p.c = at(step.c, step.c_column, weight.n, false, &p.c_stride);
-    if (step.i >= 0) p.i = at(step.i, step.i_column, weight.n, true, &p.i_stride);
+    Product<T> p = {ranges.count[step.rows], weight.k, weight.n, nullptr, 0, weight.numbers, nullptr, 0, nullptr, 0};
+    p.a = bring(step.a, step.rows, step.a_column, weight.k, true, free, &p.a_stride);
+    p.c = bring(step.c, step.rows, step.c_column, weight.n, false, free, &p.c_stride);
+    if (step.i >= 0) p.i = bring(step.i, step.rows, step.i_column, weight.n, true, free, &p.i_stride);
     context.kernels.product(p);
     if (context.buffers[step.c].order) move(context.buffers[step.c], step.c_column, weight.n, p.c, p.c_stride, true);
+  }
+
+  void outer(const Instruction& step) const {
+    const int64_t count = ranges.count[step.rows], n = step.width, m = context.buffers[step.c].width / n;
+    T *free = scratch.ordered.template as<T>(), *room = scratch.outer.template as<T>();
+    int64_t a_stride, b_stride;
+    const T* a = bring(step.a, step.rows, step.a_column, m, true, free, &a_stride);
+    const T* b = bring(step.i, step.rows, step.i_column, n, true, free, &b_stride);
+    for (int64_t done = 0; done < count; done += TILE)
+      context.kernels.outer((int)m, (int)n, (int)std::min(TILE, count - done), a + done * a_stride, a_stride,
+                            b + done * b_stride, b_stride, place(step.c).base, room);
   }
 
   // Copies columns of this tile's rows of nodes to or from where they lie in the caller's order.
@@ -104,6 +116,11 @@ template <class T> struct Tile {
     return r;
   }
 
+  int64_t rows_of(int kind) const {
+    const Structure& s = context.structure;
+    return kind == NODES ? s.rows : kind == IN_EDGES ? s.in_first[s.rows] : s.out_first[s.rows];
+  }
+
   void resolve(const MicroOp& op, const Instruction& chain, int64_t row, typename Scratch<T>::Step& step) const {
     const int64_t width = chain.width, narrow = op.k > 0 ? width / op.k : width;
     const bool repeats = op.op == REPEAT_EACH || op.op == REPEAT_ALL || op.op == ACCUMULATE_SCALED;
@@ -126,6 +143,7 @@ template <class T> struct Tile {
     // (A single operation hands nothing on in registers, and looks the farther ahead. Narrow rows go by strips anyway.)
     const bool is_single = length == 1 && chain.width >= context.kernels.lanes;
     const int64_t strip = is_single ? count : std::max<int64_t>(1, STRIP / std::max<int64_t>(row, 1));
+    const int64_t total = rows_of(chain.rows) - ranges.first[chain.rows];
     for (int64_t q = 0; q < length; q++) resolve(operations[chain.first + q], chain, row, scratch.steps[q]);
     for (int64_t done = 0; done < count; done += strip) {
       const int64_t now = std::min(strip, count - done);
@@ -133,6 +151,7 @@ template <class T> struct Tile {
         auto& step = scratch.steps[q];
         Operation<T>& o = step.operation;
         o.rows = now;
+        o.coming = total - done - now;
         context.kernels.operate(o);
         Rows<T>* operands[4] = {&o.d, &o.a, &o.b, &o.c};
         for (int z = 0; z < 4; z++) {
@@ -164,6 +183,7 @@ bool run_tile(const Context<T>& context, Scratch<T>& scratch, const Program& pro
     const Instruction& instruction = program.instructions[q];
     if (ranges.count[instruction.rows] == 0) continue;
     if (instruction.kind == PRODUCT) tile.product(instruction);
+    else if (instruction.kind == OUTER) tile.outer(instruction);
     else tile.chain(instruction, program.operations);
   }
   return true;

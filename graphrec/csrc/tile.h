@@ -30,6 +30,7 @@ template <class T> struct Context {
   std::vector<Lay> lays = {};
   int64_t node_numbers = 0, edge_numbers = 0;  // of all tiles' buffers, for a row
   int64_t sum_numbers = 0, registers = 0;
+  int64_t outer_numbers = 0;    // of the sides of an OUTER, for a row, at most
   int64_t ordered_numbers = 0;  // of a product's operands that lie in the caller's order, for a row, at most
   int64_t longest_register = STRIP, longest_chain = 0, most_edges = 0;  // edges that a tile of several nodes may have
 
@@ -41,7 +42,7 @@ template <class T> struct Context {
 
 // Memory of one thread.
 template <class T> struct Scratch {
-  Memory nodes, edges, registers, ordered;
+  Memory nodes, edges, registers, ordered, outer;
   int64_t edge_room = 0;  // rows of `edges`
   T* sums = nullptr;      // of the part that is being run
 
@@ -53,7 +54,7 @@ template <class T> struct Scratch {
   std::vector<Step> steps;
 
   bool reserve(const Context<T>&);
-  size_t bytes() const { return nodes.bytes() + edges.bytes() + registers.bytes() + ordered.bytes(); }
+  size_t bytes() const { return nodes.bytes() + edges.bytes() + registers.bytes() + ordered.bytes() + outer.bytes(); }
 };
 
 // Rows first to last - 1 of a segment. False where memory ran out.

@@ -102,6 +102,10 @@ def product(
     return (cp.PRODUCT, rows, 0, 0, 0, a, a_column, weight, c, c_column, i, i_column)
 
 
+def outer(rows: int, a: int, a_column: int, i: int, i_column: int, width: int, total: int) -> tuple:
+    return (cp.OUTER, rows, width, 0, 0, a, a_column, 0, total, 0, i, i_column)
+
+
 def register(number: int) -> tuple:
     return (-1 - number, 0, 0, 0)
 
@@ -116,7 +120,7 @@ def row_by_row(case: Case) -> list[int]:
     found -= {b.later for b in case.buffers}
     for instructions, operations in case.programs:
         for kind, rows, _, first, last, a, _, _, c, _, i, *_ in instructions:
-            if kind == cp.PRODUCT and rows != NODES:
+            if kind != cp.CHAIN and rows != NODES:
                 found -= {a, c, i}
             for _, _, _, *operands in operations[first:last] if kind == cp.CHAIN else ():
                 found -= {buffer for buffer, _, index, _ in operands if index or rows != NODES}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from graphrec.cprogram import CHAIN, GLOBAL, NO_OPERAND, NODES, PRODUCT, SUM, TILE_NODES, Op
+from graphrec.cprogram import CHAIN, GLOBAL, NO_OPERAND, NODES, OUTER, PRODUCT, SUM, TILE_NODES, Op
 from tests.native.case import Case, copies
 
 
@@ -120,6 +120,11 @@ class Interpreter:
                 left = self.read((a, a_col, 0, 0), own, k, round)
                 add = self.read((i, i_col, 0, 0), own, n, round) if i >= 0 else 0
                 self.write((c, c_col, 0, 0), own, left @ w + add, round)
+            elif kind == OUTER:
+                columns = self.case.buffers[c].width // width
+                left = self.read((a, a_col, 0, 0), own, columns, round)
+                right = self.read((i, i_col, 0, 0), own, width, round)
+                self.numbers[c][0, 0] += (left.T @ right).reshape(-1)
             else:
                 assert kind == CHAIN
                 self.registers = {}

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from graphrec.cprogram import GLOBAL, IN_EDGES, NODES, OUT_EDGES, SUM, TILE_IN_EDGES, TILE_NODES, Op
-from tests.native.case import Case, Structure, chain, micro, product, register
+from tests.native.case import Case, Structure, chain, micro, outer, product, register
 
 PARAMETERS = 3  # rows for all nodes
 
@@ -90,6 +90,8 @@ class RandomSweep:
         self.sums = []
         for width in self.widths[:2]:
             self.sums.append((case.add(SUM, width, np.full(width, np.nan)), width))
+        (_, _, n), (_, k), (_, m), (_, q) = self.states[0], self.kept[0], *self.of_edges
+        self.outer = [case.add(SUM, size, np.full(size, np.nan)) for size in (k * n, m * q)]
         for _ in range(max(structure.program) + 1):
             self.build()
         if not reverse:
@@ -136,7 +138,14 @@ class RandomSweep:
                 micro(Op.ACCUMULATE, (total[0], 0, 0, 0), register(0)),
                 micro(Op.ACCUMULATE_PRODUCT, (total[0], 0, 0, 0), register(0), operand),
             )  # fmt: skip
+        self.add_outer()
         self.case.programs.append((self.instructions, self.operations))
+
+    def add_outer(self) -> None:
+        (_, written, n), (b, _) = self.states[0], self.kept[0]
+        self.instructions.append(outer(NODES, b, 0, written, 0, n, self.outer[0]))
+        (a, _), (b, n) = self.of_edges
+        self.instructions.append(outer(IN_EDGES, a, 0, b, 0, n, self.outer[1]))
 
     def pick(self, width: int) -> tuple:
         found = self.values(width)

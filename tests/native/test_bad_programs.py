@@ -8,7 +8,7 @@ import pytest
 
 from graphrec import cprogram as cp
 from graphrec.cprogram import GLOBAL, IN_EDGES, NODES, NONE, OUT_EDGES, SUM, TILE_IN_EDGES, TILE_NODES, Op
-from tests.native.case import Call, Case, Structure, chain, micro, product, register
+from tests.native.case import Call, Case, Structure, chain, micro, outer, product, register
 
 HEADER = Path(cp.__file__).parent / "csrc" / "program.h"
 BAD_PROGRAM = 2
@@ -60,6 +60,9 @@ BY_CHECK = {
     "a product over out-edges": case_of([product(OUT_EDGES, 1, 0, 0, 1, 0)], []),
     "a product into a sum": case_of([product(NODES, 0, 0, 0, 4, 0)], []),
     "a product in place": case_of([product(NODES, 0, 0, 0, 0, 0)], []),
+    "outer products of a sum": case_of([outer(NODES, 4, 0, 0, 0, 4, 4)], []),
+    "outer products of edges as of nodes": case_of([outer(NODES, 1, 0, 0, 0, 4, 4)], []),
+    "outer products that reach beyond a row": case_of([outer(NODES, 0, 0, 0, 2, 4, 4)], []),
     "a gradient of a tile": case_of([], [], gradients=[(NODES, 0, 2, 0, 4, 0, 0, 4, GRADIENT)]),
     "a gradient of edges as of nodes": case_of([], [], gradients=[(NODES, 0, 1, 0, 4, 0, 0, 4, GRADIENT)]),
     "an index reads what is written": case_of(
@@ -75,6 +78,9 @@ BY_EVERY_CALL = {
     "no such kind of rows": one(Op.COPY, X, X, rows=7),
     "no such weight": case_of([product(NODES, 0, 0, 5, 2, 0)], []),
     "no such buffer of a product": case_of([product(NODES, 11, 0, 0, 2, 0)], []),
+    "outer products into no sum": case_of([outer(NODES, 0, 0, 0, 0, 4, 0)], []),
+    "outer products over out-edges": case_of([outer(OUT_EDGES, 1, 0, 1, 0, 4, 4)], []),
+    "outer products of another width than the sum's": case_of([outer(NODES, 0, 0, 0, 0, 3, 4)], []),
     "k is zero": one(Op.REPEAT_ALL, X, TILE, k=0),
 }
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from graphrec import clib
-from graphrec.cprogram import FLOATS_BY_BF16, GLOBAL, IN_EDGES, NODES
-from tests.native.case import Call, Case, Structure, product
+from graphrec.cprogram import FLOATS_BY_BF16, GLOBAL, IN_EDGES, NODES, SUM
+from tests.native.case import Call, Case, Structure, outer, product
 from tests.native.libraries import loaded
 from tests.native.test_products import SIZES, rows_only
 from tests.tolerances import assert_close
@@ -84,6 +84,20 @@ def test_gradients_of_weights(threads):
         mine = np.concatenate([np.arange(one, other) for one, other in zip(first, last, strict=True)])
         left, right = (rounded(case.buffers[which].numbers[0][mine]) for which in (a, b))
         close(call.totals[0], total + left[:, 1:].T @ right[:, :n], f"{lengths} {m} {n}")
+
+
+def test_outer_products():
+    """Of odd numbers of rows, so that the last one has no pair."""
+    library, random = loaded("avx512"), np.random.default_rng(0)
+    for rows, m, n in [(1, 1, 1), (49, 37, 65), (301, 130, 20), (95, 64, 96)]:
+        case = Case(np.float32, rows_only(rows, NODES))
+        a, b = (case.add(GLOBAL, width + 1, random.normal(size=(1, rows, width + 1))) for width in (m, n))
+        total = case.add(SUM, m * n, np.full(m * n, np.nan))
+        case.programs.append(([outer(NODES, a, 1, b, 0, n, total)], []))
+        call = by_bf16(case)
+        assert call.sweep(library) == 0
+        left, right = (rounded(case.buffers[which].numbers[0]) for which in (a, b))
+        close(call.numbers[total].reshape(m, n), left[:, 1:].T @ right[:, :n], f"{rows} {m} {n}")
 
 
 def test_nan_and_infinity_travel():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from graphrec.cprogram import GLOBAL, IN_EDGES, NODES
-from tests.native.case import Call, Case, Structure, product
+from graphrec.cprogram import GLOBAL, IN_EDGES, NODES, SUM
+from tests.native.case import Call, Case, Structure, outer, product
 from tests.tolerances import assert_close
 
 SIZES = [(1, 1, 1), (1, 64, 150), (2, 5, 65), (3, 17, 33), (5, 150, 31), (7, 1, 200), (12, 64, 64),
@@ -81,3 +81,27 @@ def test_weight_gradient(library, dtype, threads):
         assert_close(
             torch.from_numpy(call.totals[0]), torch.from_numpy(expected.astype(dtype)), f"{rows} {m} {n}"
         )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_outer_products(library, dtype, threads):
+    """Of some columns of rows, or of one row for all; the sum is as large as it is, and begins with zeros."""
+    random = np.random.default_rng(0)
+    for rows, m, n in [(1, 1, 1), (48, 150, 40), (301, 70, 33), (20_000, 13, 60), (49, 200, 8), (96, 64, 64)]:
+        case = Case(dtype, rows_only(rows, NODES))
+        a = case.add(GLOBAL, m + 2, random.normal(size=(1, rows, m + 2)) / (rows + 1) ** 0.25)
+        b = case.add(GLOBAL, n + 3, random.normal(size=(1, rows, n + 3)) / (rows + 1) ** 0.25)
+        one = case.add(GLOBAL, m, random.normal(size=(1, 1, m)) / (rows + 1) ** 0.5)
+        totals = [case.add(SUM, m * n, np.full(m * n, np.nan)) for _ in range(2)]
+        instructions = [outer(NODES, a, 1, b, 2, n, totals[0]), outer(NODES, one, 0, b, 2, n, totals[1])]
+        case.programs.append((instructions, []))
+        call = Call(case)
+        assert call.check(library) == ""
+        assert call.sweep(library, threads=threads) == 0
+        left, right, row = (case.buffers[q].numbers[0].astype(np.float64) for q in (a, b, one))
+        sides = left[:, 1 : 1 + m], np.repeat(row, rows, 0)[:rows]
+        for total, side in zip(totals, sides, strict=True):
+            expected = (side.T @ right[:, 2 : 2 + n]).reshape(-1).astype(dtype)
+            found = call.numbers[total].reshape(-1)
+            assert_close(torch.from_numpy(found), torch.from_numpy(expected), f"{rows} {m} {n}")

@@ -11,12 +11,13 @@ import numpy as np
 from ...cprogram import SUM
 from ...program.codes import ZERO, Codes, Ref, Value
 from ...program.compile import LOADS, VIEWS
+from ...program.reverse import WeightGradient
 from ...program.symbols import EDGE, NODE, NotRecordable
 from .emission import Emission
 from .operations import Operations
 from .ordering import grouped
 from .placement import Home, Placement
-from .units import OUT, Operand, Unit, Weights
+from .units import OUT, Operand, Unit, Weights, sides_of
 
 _UNARY_NAMES = {"relu": ("MAX_IMM", 0.0)}
 
@@ -31,9 +32,9 @@ class Assembler(Operations):
     """
 
     def __init__(self, placement: Placement, direction: str, weights: Weights) -> None:
-        super().__init__(placement)
+        super().__init__(placement, direction)
         self.part, self.buffers = placement.part, placement.buffers
-        self.direction, self.weights = direction, weights
+        self.weights = weights
         self.values = [v for v in placement.values(direction) if v.number not in placement.alias]
         self.mine = {v.number for v in self.values}
         self.uses = self._uses()
@@ -91,6 +92,8 @@ class Assembler(Operations):
             for number, one in enumerate(part.sums):
                 name = ("sum", p.sort, number)
                 self._add_to(Home(self.buffers.number(name, len(one.of), SUM, None), 0), one.g, one.rows)
+            for number, weight in enumerate(p.along):
+                self._outer(("outer", p.sort, number), weight)
         self._find_dependencies()
 
     def _ends(self) -> Iterator[Codes]:
@@ -220,7 +223,7 @@ class Assembler(Operations):
             raise NotRecordable("a product without operands")
         a = p.together(value.a, value.rows or NODE)
         unit = self._unit("PRODUCT", value.rows or NODE, value.width, to, [Operand(None, 0, a)], makes=value)
-        unit.product = value
+        unit.product, unit.together = value, (value.a,)
         bias = self._bias(value)
         if bias is not None:
             pieces = [(start, ref) for start, _, ref in p.runs(bias) if ref is not None]
@@ -230,6 +233,14 @@ class Assembler(Operations):
             unit.bias = self._operand(ref, value.rows or NODE)
             unit.bias.column -= first
         unit.reads.extend([unit.bias] if unit.bias is not None else [])
+
+    def _outer(self, name: Any, weight: WeightGradient) -> None:
+        """The gradient of a weight, summed up in the sweep."""
+        sides = sides_of(self.part.b, weight)
+        reads = [Operand(None, 0, self.p.together(codes, weight.rows)) for codes in sides]
+        to = Home(self.buffers.number(name, weight.weight.size, SUM, None), 0)
+        unit = self._unit("OUTER", weight.rows, len(sides[1]), Operand(None, 0, to), reads)
+        unit.together = sides
 
     def _pull(self, value: Value, to: Operand) -> None:
         field = value.field
@@ -314,8 +325,8 @@ class Assembler(Operations):
                     unit.after.update(self.makers.get(value.number, ()))
                     if value.op == "beside":
                         unit.after.update(self._put_together(value.a, NODE))
-            if unit.product is not None:
-                unit.after.update(self._put_together(unit.product.a, unit.product.rows or NODE))
+            for codes in unit.together:
+                unit.after.update(self._put_together(codes, unit.rows))
             if unit.op.startswith("ACCUMULATE") and unit.to.value is not None:  # after what it begins with
                 begin = ("SET", "COPY")
                 unit.after.update(one for one in self.makers[unit.to.value.number] if one.op in begin)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...cprogram import CHAIN, INSTRUCTION, MICRO_OP, NONE, PRODUCT, TILE_IN_EDGES, TILE_NODES, Op
+from ...cprogram import CHAIN, INSTRUCTION, MICRO_OP, NONE, OUTER, PRODUCT, TILE_IN_EDGES, TILE_NODES, Op
 from ...program.codes import Value
 from ...program.symbols import EDGE, NODE, NotRecordable
 from .placement import Home, Placement
@@ -46,6 +46,11 @@ class Emission:
             unit = group[0]
             if unit.op == "PRODUCT":
                 instructions.append(self._product_code(unit))
+                continue
+            if unit.op == "OUTER":
+                a, b, c = (self._memory(operand) for operand in (*unit.reads, unit.to))
+                what = (OUTER, ROWS[unit.rows], unit.width, 0, 0)
+                instructions.append((*what, a.buffer, a.column, 0, c.buffer, c.column, b.buffer, b.column))
                 continue
             first = len(operations)
             self._chain_code(group, operations)

@@ -100,7 +100,11 @@ class Frame:
         forward, reverse: the workspaces of the two directions; the first one lives until the second one is done.
         constants: numbers of the structure.
         sums: where the sum of each gradient begins, and how many numbers it is.
-        sizes, most_sums: how many numbers the sums of each sweep are, and those of any at most.
+        is_one_round: whether there is one round: what it begins with, and the gradient of what it gives, are then read
+            where the caller has them (`begin.*` and `back.state.*`); rounds read both as they read each other's.
+        sizes: how many numbers the sums of each sweep are.
+        outer: of each sweep, where the gradients of weights that it has summed up are among the sums, their shape, and
+            where they belong among all gradients: the stride and the first number.
         ordered: the names of what programs read and write in the caller's order.
     """
 
@@ -111,6 +115,7 @@ class Frame:
         self.program = native.program
         self.forward, self.reverse = Workspace(), Workspace()
         self.rounds = layout.rounds if self.program.is_sync else 1
+        self.is_one_round = self.program.is_sync and self.rounds == 1
         self.sums: dict[Any, tuple[int, int]] = {}
         self.lowered: dict[str, Lowered] = {"nodes": native.nodes, "boundary": native.boundary}
         if native.project is not None:
@@ -125,7 +130,6 @@ class Frame:
             if _is_of_caller(native.buffers.specs[number])
         }
         self.sizes = {key: self._place_sums(lowered) for key, lowered in self.lowered.items()}
-        self.most_sums = max(self.sizes.values())
         self.tables = {key: self._table(key) for key in self.lowered}
         self.structs: dict[str, StructOf] = {
             key: layout.structure(key, lowered.sorts, native.indices.names)
@@ -162,6 +166,9 @@ class Frame:
         for job in lowered.sum_jobs:
             self.sums[job.name] = (size, len(job.columns))
             size += len(job.columns)
+        for outer in lowered.outer_jobs:
+            self.sums[outer.name] = (size, outer.rows * outer.columns)
+            size += outer.rows * outer.columns
         return size
 
     def _place_gradients(self) -> None:
@@ -175,6 +182,7 @@ class Frame:
                 self.gradient_size += value.width
         self.weight_jobs: dict[str, np.ndarray] = {}
         self.sum_index: dict[str, Tensor] = {}
+        self.outer: dict[str, list[tuple[int, tuple[int, int], int, int]]] = {}
         for key, lowered in self.lowered.items():
             jobs = np.zeros(len(lowered.weight_jobs), WEIGHT_GRADIENT)
             for number, job in enumerate(lowered.weight_jobs):
@@ -185,6 +193,15 @@ class Frame:
                 else:
                     jobs[number] = (job.rows, job.program, *a, *g, base, job.down)
             self.weight_jobs[key] = jobs
+            self.outer[key] = [
+                (
+                    self.sums[job.name][0],
+                    (job.rows, job.columns),
+                    job.stride,
+                    self.gradients[job.captured][0] + job.offset,
+                )
+                for job in lowered.outer_jobs
+            ]
             index = [self.gradients[job.captured][0] + job.columns for job in lowered.sum_jobs]
             self.sum_index[key] = torch.from_numpy(np.concatenate(index) if index else np.zeros(0, np.int64))
 
@@ -197,19 +214,21 @@ class Frame:
         rows = np.zeros(len(specs), BUFFER)
         memory = np.full(len(specs), ELSEWHERE)
         given: list[tuple[int, Any]] = []
-        mine = {job.name for job in self.lowered[key].sum_jobs}
+        mine = {job.name for job in (*self.lowered[key].sum_jobs, *self.lowered[key].outer_jobs)}
         for number, spec in enumerate(specs):
             row = rows[number]
             row["stride"] = spec.width if spec.rows is not None else 0
             row["place"], row["width"] = spec.place, spec.width
             if spec.place == SUM:
-                # (Sums of other sweeps are not added to; their zeros go behind this sweep's own.)
+                if spec.name not in mine:  # (nobody adds to it)
+                    row["width"] = 0
+                    continue
                 memory[number] = SUMS
-                row["base"] = (self.sums[spec.name][0] if spec.name in mine else self.sizes[key]) * item
+                row["base"] = self.sums[spec.name][0] * item
             elif spec.place == GLOBAL:
                 found = self._lies(key, spec)
                 if found is None:
-                    given.append((number, spec.name))
+                    given.append((number, self._begin(key, spec.name) or spec.name))
                     if spec.name in self.ordered and self._order is not None:
                         row["order"] = self._order.data_ptr()
                     continue
@@ -236,25 +255,35 @@ class Frame:
         is_before = isinstance(name, tuple)
         plain = name[1] if is_before else name
         if plain in OF_STRUCTURE or plain.startswith(
-            ("x", "own.", "edge_attr", "edge_weight", "grad.", "d.")
+            ("x", "own.", "first.", "edge_attr", "edge_weight", "grad.", "d.")
         ):
+            return None
+        is_end = self.is_one_round and key == "nodes" and plain is name and plain.startswith("back.state.")
+        if self._begin(key, name) or is_end:
             return None
         if plain == "projected":
             return self.forward, self.forward.area(plain, layout.num_nodes, spec.width), 0, False
         space = self.reverse if plain.startswith(("back.", "edge.")) else self.forward
-        if plain.startswith("first."):
-            return space, space.area(plain, layout.num_nodes, spec.width), 0, False
         assert plain.startswith(_SLOTTED)
         if is_sync:
             is_new = plain not in space.areas
-            area = space.area(plain, self.rows(spec.rows), spec.width, self.rounds + 1)
-            if is_new and space is self.reverse:  # nothing comes back from beyond the last round
-                space.clear(area, self.rounds)
-            return space, area, 0 if is_before or key == "boundary" else area.rows, True
+            area = space.area(plain, self.rows(spec.rows), spec.width, self.rounds + (not self.is_one_round))
+            is_from_caller = plain.startswith("back.state.")
+            if is_new and space is self.reverse and not self.is_one_round and not is_from_caller:
+                space.clear(area, self.rounds)  # nothing comes back from beyond the last round
+            is_first = is_before or key == "boundary" or self.is_one_round
+            return space, area, 0 if is_first else area.rows, True
         if plain.startswith("edge."):
             return space, space.area(plain, self.rows(spec.rows), spec.width), 0, False
         area = space.area(plain, layout.num_boundary + layout.num_nodes, spec.width)
         return space, area, 0 if key == "boundary" else layout.num_boundary, False
+
+    def _begin(self, key: str, name: Any) -> str | None:
+        """What the only round begins with, by the name under which a run provides it, if that is what a buffer is."""
+        is_before = isinstance(name, tuple) and name[0] == "before"
+        plain = name[1] if is_before else name
+        is_begin = self.is_one_round and (is_before or key == "boundary") and isinstance(plain, str)
+        return f"begin.{plain}" if is_begin and plain.startswith(("state.", "first.")) else None
 
     def _kept(self, name: Any, spec: Spec, of_round: bool) -> Area:
         space = self.forward

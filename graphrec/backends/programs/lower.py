@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from ...cprogram import IN_EDGES, NODES, PRODUCT
+from ...cprogram import CHAIN, IN_EDGES, NODES
 from ...program.compile import CellProgram, Part
 from ...program.recording import Sort
+from ...program.reverse import WeightGradient
 from ...program.symbols import EDGE
 from .assemble import Assembler
 from .placement import Buffers, Indices, Placement
 from .pulls import pull_forms
-from .units import Weights, block_of
+from .units import Weights, block_of, sides_of
 
 Code = tuple[np.ndarray, np.ndarray]  # instructions and micro-operations
+# Numbers of a weight's gradient that stay in the second cache beside all that a tile reads and writes.
+_SMALL = 2**16
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,24 @@ class SumJob:
     columns: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class OuterJob:
+    """The gradient of a block of a captured tensor that the sweep has summed up: which sum, and where it belongs.
+
+    Attributes:
+        name: of the sum.
+        captured, offset, stride: where: the first number, and the step from row to row.
+        rows, columns: of the block as it lies there.
+    """
+
+    name: Any
+    captured: int
+    offset: int
+    stride: int
+    rows: int
+    columns: int
+
+
 @dataclass
 class Lowered:
     """What the executor runs for some of the rows: the boundary, what is projected once, or the nodes by sort.
@@ -59,7 +80,7 @@ class Lowered:
     Attributes:
         sorts: the number of each sort's program.
         forward, reverse: the code of each.
-        weight_jobs, sum_jobs: the gradients.
+        weight_jobs, sum_jobs, outer_jobs: the gradients.
     """
 
     sorts: dict[Sort, int]
@@ -67,6 +88,7 @@ class Lowered:
     reverse: list[Code]
     weight_jobs: list[WeightJob]
     sum_jobs: list[SumJob]
+    outer_jobs: list[OuterJob]
 
 
 @dataclass
@@ -99,9 +121,10 @@ def lower(program: CellProgram) -> NativeProgram:
     pulls, factors = pull_forms(program), {}
 
     def lowered(parts: dict[Any, Part]) -> Lowered:
-        made = Lowered({sort: number for number, sort in enumerate(parts)}, [], [], [], [])
+        made = Lowered({sort: number for number, sort in enumerate(parts)}, [], [], [], [], [])
         placements = [
-            Placement(program, sort, part, buffers, indices, pulls, factors) for sort, part in parts.items()
+            Placement(program, sort, part, buffers, indices, pulls, factors, _along(program, part))
+            for sort, part in parts.items()
         ]
         for placement in placements:
             if placement.part.b.has_edges:
@@ -111,6 +134,7 @@ def lower(program: CellProgram) -> NativeProgram:
             made.reverse.append(Assembler(placement, "reverse", weights).assemble())
             made.weight_jobs.extend(_weight_jobs(placement, number))
             made.sum_jobs.extend(_sum_jobs(placement))
+            made.outer_jobs.extend(_outer_jobs(placement))
         return made
 
     nodes = lowered(dict(program.parts))
@@ -129,7 +153,7 @@ def _row_by_row(*programs: Lowered, count: int) -> set[int]:
                 for operand in (chain[name] for name in "abcd"):
                     others = operand if instruction["rows"] != NODES else operand[operand["index"] != 0]
                     found.difference_update(others["buffer"].tolist())
-                if instruction["kind"] == PRODUCT and instruction["rows"] != NODES:
+                if instruction["kind"] != CHAIN and instruction["rows"] != NODES:
                     found.difference_update(int(instruction[name]) for name in "aci")
         for job in lowered.weight_jobs:
             if job.rows != NODES:
@@ -139,7 +163,7 @@ def _row_by_row(*programs: Lowered, count: int) -> set[int]:
 
 def _weight_jobs(placement: Placement, number: int) -> list[WeightJob]:
     jobs = []
-    for weight in placement.part.weights:
+    for weight in placement.later:
         captured, offset, down, across, k, n = block_of(placement.part.b, weight.weight)
         a, g = (placement.together(codes, weight.rows) for codes in (weight.a, weight.g))
         rows = IN_EDGES if weight.rows == EDGE else NODES
@@ -149,6 +173,31 @@ def _weight_jobs(placement: Placement, number: int) -> list[WeightJob]:
             place = (captured, offset + first * across, down, across)
             of_a, of_g = (a.buffer, a.column, k), (g.buffer, g.column + first, width)
             jobs.append(WeightJob(*place, rows, number, *of_a, *of_g))
+    return jobs
+
+
+def _along(program: CellProgram, part: Part) -> list[WeightGradient]:
+    """The gradients of weights that are best summed up in the sweep: small ones, in rounds.
+
+    There all tiles are whole, and one sum a thread is enough; elsewhere levels may be a few rows, and parts of a forest
+    would have sums of their own.
+    """
+    if not program.is_sync:
+        return []
+    return [
+        weight
+        for weight in part.weights
+        if weight.weight.size < _SMALL and 1 in block_of(part.b, weight.weight)[2:4]
+    ]
+
+
+def _outer_jobs(placement: Placement) -> list[OuterJob]:
+    jobs = []
+    for number, weight in enumerate(placement.along):
+        captured, offset, down, across, *_ = block_of(placement.part.b, weight.weight)
+        shape = [len(side) for side in sides_of(placement.part.b, weight)]
+        stride = across if down == 1 else down
+        jobs.append(OuterJob(("outer", placement.sort, number), captured, offset, stride, *shape))
     return jobs
 
 

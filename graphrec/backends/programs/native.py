@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...clib import library
 from ...cprogram import declare
-from .frame import OF_STRUCTURE, Frame, Workspace
+from .frame import OF_STRUCTURE, SUMS, Frame, Workspace
 from .order import Order
 from .pool import give, take
 from .precision import numbers_of
@@ -107,12 +107,13 @@ class NativeExecution:
         assert block is not None
         numbers, count = block.view(self.like.dtype), frame.layout.num_nodes
         for name, rows in initial.items():
-            if name in frame.forward.areas and len(rows):
+            if frame.is_one_round:
+                self._inputs[f"begin.{name}"] = rows if _is_one_row(rows) else rows.contiguous()
+            elif name in frame.forward.areas and len(rows):
                 frame.view(numbers, frame.forward, name)[: len(rows)] = rows
-        unread = self.like.new_empty(2 * frame.most_sums)
         for key in ("project", "boundary", "nodes"):
             if key in frame.lowered:
-                self._sweep(key, False, {}, block, None, unread)
+                self._sweep(key, False, {}, block, None, None)
         found = {}
         for name in frame.forward.areas:
             if isinstance(name, str) and name.startswith("state."):
@@ -134,6 +135,8 @@ class NativeExecution:
         for name, rows in grads.items():
             if not frame.program.is_sync:
                 given[f"grad.{name}"] = self._entered(f"grad.{name}", rows)
+            elif frame.is_one_round:
+                given[f"back.{name}"] = self._entered(f"back.{name}", rows)
             elif f"back.{name}" in frame.reverse.areas:
                 back = frame.view(block.view(self.like.dtype), frame.reverse, f"back.{name}")
                 back[-len(rows) :] = frame.order.enter(rows)
@@ -172,7 +175,7 @@ class NativeExecution:
         given: dict[Any, Tensor],
         forward: Tensor,
         reverse: Tensor | None,
-        sums: Tensor,
+        sums: Tensor | None,
     ) -> np.ndarray | None:
         frame = self.frame
         struct, code = frame.structs[key], frame.codes[key, is_reverse]
@@ -182,8 +185,10 @@ class NativeExecution:
         table = template.rows.copy()
         base = table["base"]
         # (In the order of ELSEWHERE, FORWARD, REVERSE and SUMS.)
-        begins = [0, forward.data_ptr(), 0 if reverse is None else reverse.data_ptr(), sums.data_ptr()]
+        begins = [0, *(0 if block is None else block.data_ptr() for block in (forward, reverse, sums))]
         base += np.array(begins, np.uint64)[template.memory]
+        if sums is None:
+            table["width"][template.memory == SUMS] = 0
         for number, name in template.given:
             tensor = self._given(name, given)
             if tensor is not None:
@@ -218,7 +223,7 @@ class NativeExecution:
         self, key: str, given: dict[Any, Tensor], gradients: Tensor, forward: Tensor, reverse: Tensor
     ) -> None:
         frame = self.frame
-        sums = self.like.new_empty(frame.sizes[key] + frame.most_sums)
+        sums = self.like.new_empty(frame.sizes[key])
         table = self._sweep(key, True, given, forward, reverse, sums)
         if table is None:
             return
@@ -237,8 +242,12 @@ class NativeExecution:
                     self.threads,
                 )
             )
-        if frame.sizes[key]:
-            gradients.index_add_(0, frame.sum_index[key], sums[: frame.sizes[key]])
+        index = frame.sum_index[key]
+        if len(index):
+            gradients.index_add_(0, index, sums[: len(index)])
+        for at, shape, stride, first in frame.outer[key]:
+            total = sums[at : at + shape[0] * shape[1]].view(shape)
+            gradients.as_strided(shape, (stride, 1), first).add_(total)
 
 
 class NativeOrder(Order):

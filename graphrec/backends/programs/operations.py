@@ -19,8 +19,8 @@ class Operations:
         makers: those that make each value, and codes that lie side by side.
     """
 
-    def __init__(self, placement: Placement) -> None:
-        self.p = placement
+    def __init__(self, placement: Placement, direction: str) -> None:
+        self.p, self.direction = placement, direction
         self.units: list[Unit] = []
         self.makers: dict[Any, list[Unit]] = defaultdict(list)
         self._made = 0
@@ -81,7 +81,10 @@ class Operations:
             return Operand(None, column, Home(self.p.captured(value.count), 0))
         if rows == OUT:
             index = ("out edge", 0)
-        return Operand(value, column, self.p.home.get(value.number), index)
+        home = self.p.home.get(value.number)
+        if home is None and self.direction == "reverse":
+            home = self.p.partly.get(value.number)
+        return Operand(value, column, home, index)
 
     def _new(self, rows: str, width: int, op: str) -> Value:
         """A value that the program alone has; no two have one number, though one is made while another is."""

@@ -5,20 +5,23 @@ from __future__ import annotations
 from ...program.symbols import NotRecordable
 from .units import NO_INDEX, Unit
 
+# What is an instruction of its own.
+_ALONE = ("PRODUCT", "OUTER")
+
 
 def grouped(units: list[Unit]) -> list[list[Unit]]:
     """Products one by one, and other operations in chains, as long as possible."""
     left, done, order = list(units), set(), []
     while left:
-        ready = next((u for u in left if u.op == "PRODUCT" and u.after <= done), None)
+        ready = next((u for u in left if u.op in _ALONE and u.after <= done), None)
         if ready is not None:
             order.append([ready])
             done.add(ready)
             left.remove(ready)
             continue
         best: list[Unit] = []
-        for key in dict.fromkeys((u.rows, u.width) for u in left if u.op != "PRODUCT"):
-            chain = _chain([u for u in left if (u.rows, u.width) == key and u.op != "PRODUCT"], done)
+        for key in dict.fromkeys((u.rows, u.width) for u in left if u.op not in _ALONE):
+            chain = _chain([u for u in left if (u.rows, u.width) == key and u.op not in _ALONE], done)
             best = chain if len(chain) > len(best) else best
         if not best:
             raise NotRecordable("operations wait for each other")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ...cprogram import GLOBAL, TILE_IN_EDGES, TILE_NODES
 from ...program.codes import ZERO, Codes, Ref, Value
 from ...program.compile import AGAIN, LOADS, VIEWS, CellProgram, Part
+from ...program.reverse import WeightGradient
 from ...program.symbols import EDGE, NODE
 from .pulls import Piece, formula_of
 
@@ -85,6 +86,7 @@ class Placement:
         part: its values.
         buffers, indices: of all programs.
         pulls, factors: see `pull_forms`, and where the factors of their pieces lie.
+        along: the gradients of weights that the reverse sums up, those of others being summed up after it.
     """
 
     def __init__(
@@ -96,13 +98,19 @@ class Placement:
         indices: Indices,
         pulls: dict[str, list[Piece]],
         factors: dict[Any, Home],
+        along: list[WeightGradient],
     ) -> None:
+        self.along = along
+        self.later = [weight for weight in part.weights if not any(weight is one for one in along)]
         self.factors = factors
         self.indices = indices
         self.program, self.sort, self.part, self.buffers, self.pulls = program, sort, part, buffers, pulls
         self.alias: dict[int, Codes] = {}  # sums that a product computes along
         self.bias: dict[int, Codes] = {}
         self.home: dict[int, Home] = {}
+        self.partly: dict[
+            int, Home
+        ] = {}  # of values that the forward program does not keep whole: for the reverse
         self.beside: dict[tuple[str, bytes], Home] = {}  # of codes that lie side by side, by their rows
         self.copies: dict[str, list[tuple[Any, Copy]]] = {"forward": [], "reverse": []}
         self._fold_sums()
@@ -245,7 +253,7 @@ class Placement:
         # What gradients of weights sum up, after the sweep: it must not lie in a tile.
         self.summed = {
             ref.value.number
-            for weight in part.weights
+            for weight in self.later
             for codes in (weight.a, weight.g)
             for _, _, ref in self.runs(codes)
             if ref is not None
@@ -255,8 +263,9 @@ class Placement:
         for name, codes in self.reverse_stores():
             self._fill(self.memory(name, stored=True), codes, "reverse", name)
         wanted: list[tuple[Codes, str, bool]] = []
-        for weight in part.weights:
-            wanted += [(weight.a, weight.rows, True), (weight.g, weight.rows, True)]
+        for weights, is_later in ((self.later, True), (self.along, False)):
+            sides = [(side, one.rows) for one in weights for side in (one.a, one.g)]
+            wanted += [(side, rows, is_later or not self._is_of_reverse(side)) for side, rows in sides]
         for value in (*forward, *reverse):
             if value.op == "product":
                 wanted.append((value.a, value.rows or NODE, False))
@@ -267,10 +276,41 @@ class Placement:
         for number in sorted(self.kept):
             value = part.b.values[number]
             if number not in self.home and number not in self.alias and value.op not in LOADS:
-                rows = value.rows or NODE
-                self.home[number] = Home(
-                    self.buffers.number(("keep", self.sort, number), value.width, GLOBAL, rows), 0
-                )
+                self._keep(value)
+
+    def _keep(self, value: Value) -> None:
+        rows, (low, high) = value.rows or NODE, self._columns_kept(value)
+        buffer = self.buffers.number(("keep", self.sort, value.number), high - low, GLOBAL, rows)
+        if high - low == value.width:
+            self.home[value.number] = Home(buffer, 0)
+            return
+        self.partly[value.number] = Home(buffer, -low)
+        copy = Copy(Home(buffer, 0), Ref(value, low, 1, high - low), high - low, rows)
+        self.copies["forward"].append((("keep", value.number), copy))
+
+    def _columns_kept(self, value: Value) -> tuple[int, int]:
+        """Of a product for several gates, what the reverse reads.
+
+        In rounds alone: elsewhere the gradients of gates take the place of what is kept.
+        """
+        whole = 0, value.width
+        if not self.program.is_sync or value.op != "product" or value.rows == EDGE:
+            return whole
+        low, high = value.width, 0
+        side_by_side = [*self.part.reverse_adds.values(), *(one.g for one in self.part.sums)]
+        side_by_side += [codes for _, codes in self.reverse_stores()]
+        side_by_side += [codes for one in self.part.weights for codes in (one.a, one.g)]
+        for reader in self.values("reverse"):
+            side_by_side += [codes for codes in (reader.a, reader.bias) if codes is not None]
+            for arg in reader.args:
+                for _, _, ref in self.runs(arg.codes):
+                    if ref is not None and ref.value is value:
+                        low, high = (
+                            min(low, ref.column),
+                            max(high, ref.column + (ref.width - 1) * ref.step + 1),
+                        )
+        others = {v.number for codes in side_by_side for v in self.part.values_in(self.resolved(codes))}
+        return whole if value.number in others or low >= high else (low, high)
 
     def reverse_stores(self) -> Iterator[tuple[str, Codes]]:
         """What the reverse program writes for others, in the form in which they read it."""
@@ -366,13 +406,17 @@ class Placement:
                 return None
         return first
 
+    def _is_of_reverse(self, codes: Codes) -> bool:
+        """Whether what lies side by side is put together by the reverse."""
+        return any(ref is not None and ref.value.number >= self.part.split for _, _, ref in self.runs(codes))
+
     def _together(self, codes: Codes, rows: str, is_global: bool) -> None:
         resolved = self.resolved(codes)
         key = (rows, resolved.tobytes())
         if key in self.beside or self._consecutive(resolved) is not None:
             return
         pieces = [ref for _, _, ref in self.runs(resolved) if ref is not None]
-        is_reverse = any(ref.value.number >= self.part.split for ref in pieces)
+        is_reverse = self._is_of_reverse(resolved)
         is_kept = is_global or any(ref.value.number in self.kept | self.summed for ref in pieces)
         place = GLOBAL if is_kept else TILE_IN_EDGES if rows == EDGE else TILE_NODES
         name = ("beside", self.sort, len(self.beside))

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...cprogram import IN_EDGES, NODES, OUT_EDGES
 from ...program.codes import Codes, Value
+from ...program.reverse import WeightGradient
 from ...program.symbols import EDGE, NODE
 from .placement import Home
 
@@ -44,7 +45,20 @@ class Operand:
 class Unit:
     """One operation of a program: of a chain, or a product."""
 
-    __slots__ = ("after", "bias", "imm", "k", "made", "op", "product", "reads", "rows", "to", "width")
+    __slots__ = (
+        "after",
+        "bias",
+        "imm",
+        "k",
+        "made",
+        "op",
+        "product",
+        "reads",
+        "rows",
+        "to",
+        "together",
+        "width",
+    )
 
     def __init__(
         self, op: str, rows: str, width: int, to: Operand, reads: list[Operand], imm: float = 0.0, k: int = 0
@@ -60,6 +74,7 @@ class Unit:
         )
         self.after: set[Unit] = set()
         self.product: Value | None = None
+        self.together: tuple[Codes, ...] = ()  # what it reads that lies side by side
         self.bias: Operand | None = None
 
 
@@ -71,3 +86,8 @@ def block_of(b: Any, weight: Codes) -> tuple[int, int, int, int, int, int]:
     down = int(column[1, 0]) - first if len(column) > 1 else 1
     across = int(column[0, 1]) - first if column.shape[1] > 1 else 1
     return number, first, down, across, *weight.shape
+
+
+def sides_of(b: Any, weight: WeightGradient) -> tuple[Codes, Codes]:
+    """Whose outer products are the gradient of a dense block as it lies in memory: torch keeps weights as [N, K]."""
+    return (weight.g, weight.a) if block_of(b, weight.weight)[2] == 1 else (weight.a, weight.g)
