@@ -112,7 +112,7 @@ template <class T> class Sweep {
         if (o->buffer == NO_OPERAND) continue;
         if (o->index < 0 || (o->index > 0 && o->index >= s_.num_indices)) return false;
         if (o->buffer >= 0 && !is_buffer(o->buffer)) return false;
-        if (is_ordered(o->buffer) && (o->index || i.rows != NODES)) return false;
+        if (is_ordered(o->buffer) && !o->index && i.rows != NODES) return false;
         if (o->buffer < 0) context_.registers = std::max<int64_t>(context_.registers, -(int64_t)o->buffer);
       }
     }

@@ -86,8 +86,8 @@ template <class T> struct Tile {
       return {base, nullptr, 0, row, 0, 0};
     }
     const Place p = place(operand.buffer);
-    if (const int32_t* order = context.buffers[operand.buffer].order)
-      return {p.base + operand.column, order + ranges.first[kind], 0, p.stride, 0, 0};
+    const int32_t* order = context.buffers[operand.buffer].order;
+    if (order && operand.index == 0) return {p.base + operand.column, order + ranges.first[kind], 0, p.stride, 0, 0};
     if (operand.index == 0) {
       *moves = p.stride;
       return {p.base + (ranges.first[kind] - p.origin) * p.stride + operand.column, nullptr, 0, p.stride, 0, 0};

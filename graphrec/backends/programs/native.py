@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...clib import library
 from ...cprogram import declare
-from .frame import OF_STRUCTURE, Frame, Workspace
+from .frame import FORWARD, OF_STRUCTURE, RESULT, REVERSE, SUMS, Frame, Workspace
 from .order import Order
 from .pool import give, take
 from .precision import numbers_of
@@ -33,6 +33,23 @@ class Library:
         return cls._loaded
 
 
+class Memory(NamedTuple):
+    """What the buffers of one sweep lie in, but for those that are given."""
+
+    forward: Tensor
+    reverse: Tensor | None
+    result: Tensor | None
+    sums: Tensor
+
+    def begins(self) -> np.ndarray:
+        """The addresses, by `ELSEWHERE`, `FORWARD`, and so on."""
+        made = np.zeros(5, np.uint64)
+        for number, tensor in ((FORWARD, self.forward), (REVERSE, self.reverse), (RESULT, self.result)):
+            made[number] = 0 if tensor is None else tensor.data_ptr()
+        made[SUMS] = self.sums.data_ptr()
+        return made
+
+
 class NativeExecution:
     """One run of a program; the memory of the forward sweep lives as long as it does.
 
@@ -52,6 +69,11 @@ class NativeExecution:
         }
         self._inputs["x"] = self._entered("x", self._inputs["x"])
         self._forward: Tensor | None = self._take(frame.forward)
+        self._result: Tensor | None = None
+        if "d.x" in frame.result.areas:
+            area = frame.result.areas["d.x"]
+            self._result = self.like.new_empty(area.rows, area.width)
+        self._states: dict[str, tuple[Tensor, int]] = {}  # that the caller has, too; and their versions
         self._weights = frame.weights.copy()
         if len(captured):
             addresses = np.array([tensor.data_ptr() for tensor in captured], np.uint64)
@@ -73,21 +95,26 @@ class NativeExecution:
             block[start * item : stop * item] = 0
         return block
 
-    def _for_reverse(self) -> Tensor:
+    @property
+    def is_written_into(self) -> bool:
+        """Whether the caller has changed the states, which were handed out, since."""
+        return any(rows._version != version for rows, version in self._states.values())
+
+    def _for_reverse(self) -> tuple[Tensor, Tensor | None]:
         """The memory of the forward sweep, for a reverse that writes into it: a copy, where there may be another."""
-        found = self._forward
+        found, result = self._forward, self._result
         if found is None:
             raise RuntimeError(
                 "a run is differentiated again, but its graph was not kept: say retain_graph=True."
             )
         if not self.frame.shared:
-            return found
+            return found, result
         if not is_graph_kept():
-            self._forward = None
-            return found
+            self._forward = self._result = None
+            return found, result
         copy = take(found.numel())
         copy[: found.numel()] = found
-        return copy
+        return copy, None if result is None else result.clone()
 
     def _entered(self, name: str, rows: Tensor) -> Tensor:
         """The caller's rows, in the order in which programs read them."""
@@ -98,18 +125,24 @@ class NativeExecution:
     # -------------------------------------------------------------------------------------------- runs
 
     def forward(self, initial: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The memory `state.*` of all nodes, from that of the boundary rows; it is this execution's own."""
+        """The memory `state.*` of all nodes, from that of the boundary rows.
+
+        That of the frame's `of_caller` is for the caller, in the caller's order, and is read by a reverse, too; the
+        rest is this execution's own.
+        """
         frame, block = self.frame, self._forward
         assert block is not None
         numbers, count = block.view(self.like.dtype), frame.layout.num_nodes
+        found = {name: self.like.new_empty(count, frame.program.widths[name]) for name in frame.of_caller}
         for name, rows in initial.items():
             if name in frame.forward.areas and len(rows):
                 frame.view(numbers, frame.forward, name)[: len(rows)] = rows
-        unread = self.like.new_empty(2 * frame.most_sums)
+        memory = Memory(block, None, self._result, self._unread())
         for key in ("project", "boundary", "nodes"):
             if key in frame.lowered:
-                self._sweep(key, False, {}, block, None, unread)
-        found = {}
+                self._sweep(key, False, found, memory)
+        if frame.program.wanted.anything:  # (an alias: what the caller is given knows of this run)
+            self._states = {name: (rows.detach(), rows._version) for name, rows in found.items()}
         for name in frame.forward.areas:
             if isinstance(name, str) and name.startswith("state."):
                 rows = frame.view(numbers, frame.forward, name)
@@ -125,20 +158,21 @@ class NativeExecution:
             RuntimeError: after a reverse of a graph that was not kept.
         """
         frame = self.frame
-        forward, block = self._for_reverse(), self._take(frame.reverse)
-        given: dict[Any, Tensor] = {}
+        forward, result = self._for_reverse()
+        block = self._take(frame.reverse)
+        given: dict[Any, Tensor] = {name: rows for name, (rows, _) in self._states.items()}
         for name, rows in grads.items():
             if not frame.program.is_sync:
                 given[f"grad.{name}"] = self._entered(f"grad.{name}", rows)
             elif f"back.{name}" in frame.reverse.areas:
                 back = frame.view(block.view(self.like.dtype), frame.reverse, f"back.{name}")
                 back[-len(rows) :] = frame.order.enter(rows)
-        found = self._results()
+        found = self._results(result)
         gradients = self.like.new_zeros(frame.gradient_size)
         given.update(found)
         for key in ("nodes", "boundary", "project"):
             if key in frame.lowered:
-                self._undo(key, given, gradients, forward, block)
+                self._undo(key, given, gradients, Memory(forward, block, result, self._unread()))
         give(block)
         if forward is not self._forward:
             give(forward)
@@ -148,27 +182,25 @@ class NativeExecution:
             found[f"captured.{number}"] = gradients[first : first + width]
         return found
 
-    def _results(self) -> dict[str, Tensor]:
-        """Where the gradients of the inputs are put."""
-        found = {}
+    def _results(self, of_x: Tensor | None) -> dict[str, Tensor]:
+        """Where the gradients of the inputs are put; that of x has used its place before, if there is one."""
+        found = {} if of_x is None else {"d.x": of_x}
         frame = self.frame
         for spec in frame.native.buffers.specs:
             name = spec.name
-            if isinstance(name, str) and name.startswith("d."):
+            if isinstance(name, str) and name.startswith("d.") and name not in found:
                 is_added_to = name == "d.projected" or (frame.program.is_sync and name.startswith("d.edge"))
                 rows = frame.layout.num_boundary if name.startswith("d.initial.") else frame.rows(spec.rows)
                 new = self.like.new_zeros if is_added_to else self.like.new_empty
                 found[name] = new(rows, spec.width)
         return found
 
+    def _unread(self) -> Tensor:
+        """Where sums go that nobody reads."""
+        return self.like.new_empty(2 * self.frame.most_sums)
+
     def _sweep(
-        self,
-        key: str,
-        is_reverse: bool,
-        given: dict[Any, Tensor],
-        forward: Tensor,
-        reverse: Tensor | None,
-        sums: Tensor,
+        self, key: str, is_reverse: bool, given: dict[Any, Tensor], memory: Memory
     ) -> np.ndarray | None:
         frame = self.frame
         struct, code = frame.structs[key], frame.codes[key, is_reverse]
@@ -177,23 +209,24 @@ class NativeExecution:
         template = frame.tables[key]
         table = template.rows.copy()
         base = table["base"]
-        # (In the order of ELSEWHERE, FORWARD, REVERSE and SUMS.)
-        begins = [0, forward.data_ptr(), 0 if reverse is None else reverse.data_ptr(), sums.data_ptr()]
-        base += np.array(begins, np.uint64)[template.memory]
+        base += memory.begins()[template.memory]
         for number, name in template.given:
             tensor = self._given(name, given)
             if tensor is not None:
                 base[number] = tensor.data_ptr()
                 if _is_one_row(tensor):
                     table["stride"][number] = 0
+        weights = self._weights.copy()
+        for count in ("k", "n"):  # (so that it is not packed)
+            weights[count][frame.unused[key, is_reverse]] = 0
         _check(
             Library.get().graphrec_sweep(
                 numbers_of(self.like.dtype),
                 struct.pointer,
                 table.ctypes.data,
                 len(table),
-                self._weights.ctypes.data,
-                len(self._weights),
+                weights.ctypes.data,
+                len(weights),
                 code.address,
                 code.count,
                 is_reverse,
@@ -210,14 +243,14 @@ class NativeExecution:
             return self.frame.constants[name]
         return self._inputs[name] if name in self._inputs else given.get(name)
 
-    def _undo(
-        self, key: str, given: dict[Any, Tensor], gradients: Tensor, forward: Tensor, reverse: Tensor
-    ) -> None:
+    def _undo(self, key: str, given: dict[Any, Tensor], gradients: Tensor, memory: Memory) -> None:
         frame = self.frame
         sums = self.like.new_empty(frame.sizes[key] + frame.most_sums)
-        table = self._sweep(key, True, given, forward, reverse, sums)
+        table = self._sweep(key, True, given, memory._replace(sums=sums))
         if table is None:
             return
+        if key == "nodes" and frame.native.late:
+            self._sweep("late", True, given, memory)
         jobs = frame.weight_jobs[key]
         if len(jobs):
             jobs = jobs.copy()

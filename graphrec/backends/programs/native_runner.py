@@ -88,15 +88,14 @@ class NativePrograms(Programs):
         name = f"native layout in {threads} parts" + (", by kind" if self.program.has_kinds else "")
         cache, plan = self.plan.cache, self.plan
         layout = cache.look_up(name, lambda plan: Layout(plan, threads, self.program.has_kinds), plan)
-        key = (id(self.prepared), self.x.dtype)
+        key = (id(self.prepared), self.x.dtype, self.handed_out)
         frame = layout.frames.get(key)
         if frame is None:
             with outside():
                 names = [name for name in OF_STRUCTURE if self.prepared.buffers.find(name) is not None]
                 numbers = {name: _numbers(plan, layout, name).to(self.x.dtype) for name in names}
-                frame = Frame(
-                    self.prepared, layout, NativeOrder(*layout.order(plan)), numbers, self.x.element_size()
-                )
+                order, item = NativeOrder(*layout.order), self.x.element_size()
+                frame = Frame(self.prepared, layout, order, numbers, item, self.handed_out)
             layout.frames[key] = frame
             while (
                 len(layout.frames) > _MOST_FRAMES
@@ -111,6 +110,10 @@ class NativePrograms(Programs):
     def leave(self, rows: Tensor) -> Tensor:
         """As they are; see `enter`."""
         return rows
+
+    def hand_out(self, name: str, rows: Tensor) -> Tensor:
+        """As they are, where they have been written for the caller. If these are changed, `is_written_into` says so."""
+        return rows if name in self.frame.of_caller else super().hand_out(name, rows)
 
     @property
     def order(self) -> NativeOrder:
