@@ -162,8 +162,11 @@ def _place_of_result(
     used = {
         plane: {sort for other in others for sort in lives.get(other, {})}
         for plane, others in enumerate(members)
-        if specs[others[0]].rows == NODE and specs[others[0]].width == specs[number].width
-        and all(life.ends < (LATE, 0, 0) for n in others for of_n in lives.get(n, {}).values() for life in of_n)
+        if specs[others[0]].rows == NODE
+        and specs[others[0]].width == specs[number].width
+        and all(
+            life.ends < (LATE, 0, 0) for n in others for of_n in lives.get(n, {}).values() for life in of_n
+        )
     }
     if not used:
         return None

@@ -176,6 +176,8 @@ class NativeExecution:
         give(block)
         if forward is not self._forward:
             give(forward)
+        if self.is_spent:  # (the graph may be there for as long as a loss is)
+            self._states, self._inputs = {}, {}
         if "d.x" in found and "d.x" not in frame.ordered:
             found["d.x"] = frame.order.leave(found["d.x"])
         for number, (first, width) in frame.gradients.items():

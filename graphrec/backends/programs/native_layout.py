@@ -14,7 +14,6 @@ from ...program.recording import Sort, sorts, sorts_by_kind
 from ...schedule import Schedule
 from ...schedule.inboxes import target_position
 
-
 OF_CALLER = ", the caller's"
 
 
@@ -195,7 +194,9 @@ class StructOf:
         self.rows = rows
 
 
-def _neighbours_joined(segments: list[tuple[int, int, Sort, int, int]]) -> list[tuple[int, int, Sort, int, int]]:
+def _neighbours_joined(
+    segments: list[tuple[int, int, Sort, int, int]],
+) -> list[tuple[int, int, Sort, int, int]]:
     """The rows of each sort that follow each other, of whatever level and part."""
     made: list[tuple[int, int, Sort, int, int]] = []
     for _, _, sort, start, stop in segments:

@@ -1,4 +1,4 @@
-"""What of a reverse can wait until all rows have been done: the gradient of x, in one product over all of them.
+"""What of a reverse can wait until all rows have been done: the gradient of x, in products over all of them.
 
 By then memory that the sweep has used is free for it, and its rows are as many as a tile has, however few there are in
 a level.
@@ -6,11 +6,9 @@ a level.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from ...cprogram import CHAIN, GLOBAL, NODES, PRODUCT
+from ...cprogram import CHAIN, GLOBAL, NODES, PRODUCT, TILE_NODES
 from .placement import Buffers
 
 Code = tuple[np.ndarray, np.ndarray]  # instructions and micro-operations
@@ -31,30 +29,48 @@ def postpone(
     of_x = buffers.find("d.x")
     if of_x is None:
         return []
-    made: list[tuple[Code, Code]] = []
+    now, late = [], []
     for (instructions, operations), there in zip(reverse, lasting, strict=True):
-        is_of_x = np.array([of_x in _buffers(one, operations) for one in instructions], bool)
-        for one in instructions[is_of_x]:
-            a, first = int(one["a"]), int(one["a_column"])
-            can_wait = (
-                one["kind"] == PRODUCT
-                and one["rows"] == NODES
-                and one["c"] == of_x
-                and one["i"] < 0
-                and buffers.specs[a].place == GLOBAL
-                and all((a, column) in there for column in range(first, first + widths[one["weight"]]))
-            )
-            if not can_wait:
+        touched = [_buffers(one, operations) for one in instructions]
+        waits, ours = _all_for(of_x, instructions, touched, buffers)
+        for one in instructions[waits]:
+            if (
+                one["kind"] != PRODUCT
+                or one["rows"] != NODES
+                or not {int(one["c"]), int(one["i"])} <= ours | {-1}
+            ):
                 return []
-        made.append(((instructions[~is_of_x], operations), (instructions[is_of_x], operations)))
-    reverse[:] = [now for now, _ in made]
-    return [later for _, later in made]
+            a, first = int(one["a"]), int(one["a_column"])
+            columns = range(first, first + widths[one["weight"]])
+            if buffers.specs[a].place != GLOBAL or not all((a, column) in there for column in columns):
+                return []
+        now.append((instructions[~waits], operations))
+        late.append((instructions[waits], operations))
+    reverse[:] = now
+    return late
 
 
-def _buffers(instruction: np.void, operations: np.ndarray) -> Iterator[int]:
-    if instruction["kind"] == CHAIN:
-        chain = operations[instruction["first"] : instruction["last"]]
-        for name in "abcd":
-            yield from chain[name]["buffer"].tolist()
-    else:
-        yield from (int(instruction[name]) for name in "aci")
+def _all_for(
+    buffer: int, instructions: np.ndarray, touched: list[set[int]], buffers: Buffers
+) -> tuple[np.ndarray, set[int]]:
+    """Which instructions touch a buffer, or what in a tile is added to it; and all these buffers."""
+    found, ours = np.zeros(len(instructions), bool), {buffer}
+    while True:
+        before = found.copy()
+        found |= [bool(of_one & ours) for of_one in touched]
+        ours |= {int(one["i"]) for one in instructions[found] if _is_of_tile(buffers, one)}
+        if (found == before).all():
+            return found, ours
+
+
+def _is_of_tile(buffers: Buffers, instruction: np.void) -> bool:
+    """Whether a product begins with what lies in a tile."""
+    i = int(instruction["i"])
+    return instruction["kind"] == PRODUCT and i >= 0 and buffers.specs[i].place == TILE_NODES
+
+
+def _buffers(instruction: np.void, operations: np.ndarray) -> set[int]:
+    if instruction["kind"] != CHAIN:
+        return {int(instruction[name]) for name in "aci"}
+    chain = operations[instruction["first"] : instruction["last"]]
+    return {buffer for name in "abcd" for buffer in chain[name]["buffer"].tolist()}
