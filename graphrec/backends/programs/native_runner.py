@@ -112,7 +112,7 @@ class NativePrograms(Programs):
         return rows
 
     def hand_out(self, name: str, rows: Tensor) -> Tensor:
-        """As they are, where they have been written for the caller. If these are changed, `is_written_into` says so."""
+        """As they are, where they were written for the caller; `is_written_into` says whether they change."""
         return rows if name in self.frame.of_caller else super().hand_out(name, rows)
 
     @property
