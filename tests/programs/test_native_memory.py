@@ -147,9 +147,9 @@ def test_a_run_goes_with_its_states(monkeypatch):
 def test_what_of_a_reverse_waits(programs, waiting):
     """Of products `(A, C, what it begins with)`, those for d.x, if all they read is there to the end."""
     buffers = Buffers()
-    numbers = {name: buffers.number(name, 4) for name in ("d.x", "g", "h", "short")}
+    numbers: dict[str | None, int] = {None: -1}
+    numbers |= {name: buffers.number(name, 4) for name in ("d.x", "g", "h", "short")}
     numbers["tile"] = buffers.number("tile", 4, TILE_NODES)
-    numbers[None] = -1
     reverse = [
         (
             np.array(

@@ -55,7 +55,8 @@ class NativePrograms(Programs):
         threads = torch.get_num_threads()
         parts = [f"version {clib.VERSION}", clib.instruction_set()]
         parts += ["products of float32 in bfloat16"] if is_bf16_used() else []
-        parts += [f"{threads} thread{'s' * (threads != 1)}"]
+        owned = "" if threads == 1 or clib.shares_threads() else " beside torch's"
+        parts += [f"{threads} thread{'s' * (threads != 1)}{owned}"]
         return f"{cls.about} ({', '.join(filter(None, parts))})"
 
     @staticmethod
