@@ -104,6 +104,28 @@ def test_states_that_are_written_into(kind, which, times):
         assert_close(one, other)
 
 
+@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("wanted", ["all", "x", "initial", "weights", "all but weights"])
+def test_any_of_the_gradients(kind, wanted):
+    """Where states are given, too, whose gradients come of what others have left until all is done."""
+    cell, s = made(kind), structure_of(kind)
+    x = rows(s)
+    initial = [torch.randn(s.num_graphs, H, dtype=torch.float64) for _ in cell.State._fields]
+    of = {"x": [x], "initial": initial, "weights": list(cell.parameters())}
+    if wanted in of:
+        inputs = of[wanted]
+    else:
+        inputs = [tensor for name, some in of.items() if name not in wanted for tensor in some]
+    for tensor in (x, *initial, *cell.parameters()):
+        tensor.requires_grad_(any(tensor is one for one in inputs))
+    found = []
+    for backend in ("native", "loop"):
+        state = gr.run(cell, gr.schedule(s), x, cell.State(*initial), backend=backend)
+        found.append(torch.autograd.grad(torch.cat(list(state)).square().sum(), inputs))
+    for one, other in zip(*found, strict=True):
+        assert_close(one, other)
+
+
 def test_a_run_goes_with_its_states(monkeypatch):
     """At once: what is handed out, and known to the run, does not keep it alive; nor does a loss keep states."""
     done = []

@@ -2,9 +2,9 @@
 
 What happens to the row of one node (or of an edge that enters it), in order: its own tile runs forwards, then the tiles
 of its targets; the state is handed out; in reverse the tiles of its targets run, then its own, then those of its
-sources; then what was postponed is done for all rows; at last the gradients of weights are summed. Every use of a
+sources; then the gradients of weights are summed; at last what was postponed is done for all rows. Every use of a
 buffer in the code falls into one of these phases, and from its first write to its last use it needs its place. So the
-gradients of gates take the place of the gates, and that of x the place of what the sweep alone has needed.
+gradients of gates take the place of the gates, and that of x the place of what nobody needs any more.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ...program.symbols import EDGE, NODE
 from .lower import NativeProgram
 from .placement import Spec
 
-OWN_FORWARD, OTHERS_FORWARD, HANDED_OUT, OTHERS_BEFORE, OWN_REVERSE, OTHERS_AFTER, LATE, SUMMED_UP = range(8)
+OWN_FORWARD, OTHERS_FORWARD, HANDED_OUT, OTHERS_BEFORE, OWN_REVERSE, OTHERS_AFTER, SUMMED_UP, LATE = range(8)
 _REPEATS = (Op.REPEAT_EACH, Op.REPEAT_ALL, Op.ACCUMULATE_SCALED)
 _REDUCES = (Op.SUM_EACH, Op.SUM_ALL, Op.EVERY)
 _ACCUMULATES = (Op.ACCUMULATE, Op.ACCUMULATE_PRODUCT, Op.ACCUMULATE_MAX, Op.ACCUMULATE_SCALED)
@@ -31,7 +31,7 @@ _WIDER = 4
 Moment = tuple[
     int, int, int
 ]  # the phase, the instruction, the operation: reads at even numbers, writes at odd ones
-_FIRST, _LAST = (-1, 0, 0), (SUMMED_UP + 1, 0, 0)
+_FIRST, _LAST = (-1, 0, 0), (LATE + 1, 0, 0)
 _WHOLE = 1 << 30  # an operation after all others of an instruction
 
 
@@ -294,6 +294,12 @@ def _uses(native: NativeProgram, has_boundary: bool) -> Iterator[Use]:
             for buffer, column, width in ((job.a, job.a_column, job.k), (job.g, job.g_column, job.n)):
                 sort = job.program if is_of_nodes else None
                 yield Use(buffer, column, column + width, sort, at, at, False)
+    for sort, (instructions, _) in enumerate(native.late):
+        at = (LATE, 0, 0)
+        for one in instructions:
+            column = int(one["a_column"])
+            width = native.weights.blocks[one["weight"]][4]
+            yield Use(int(one["a"]), column, column + width, sort, at, at, False)
 
 
 class _Reader:

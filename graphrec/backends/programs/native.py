@@ -170,9 +170,12 @@ class NativeExecution:
         found = self._results(result)
         gradients = self.like.new_zeros(frame.gradient_size)
         given.update(found)
+        memory = Memory(forward, block, result, self._unread())
         for key in ("nodes", "boundary", "project"):
             if key in frame.lowered:
-                self._undo(key, given, gradients, Memory(forward, block, result, self._unread()))
+                self._undo(key, given, gradients, memory)
+        if frame.native.late:
+            self._sweep("late", True, given, memory)
         give(block)
         if forward is not self._forward:
             give(forward)
@@ -251,8 +254,6 @@ class NativeExecution:
         table = self._sweep(key, True, given, memory._replace(sums=sums))
         if table is None:
             return
-        if key == "nodes" and frame.native.late:
-            self._sweep("late", True, given, memory)
         jobs = frame.weight_jobs[key]
         if len(jobs):
             jobs = jobs.copy()

@@ -1,7 +1,6 @@
-"""What of a reverse can wait until all rows have been done: the gradient of x, in products over all of them.
+"""What of a reverse can wait until all else is done: the gradient of x, in products over all rows.
 
-By then memory that the sweep has used is free for it, and its rows are as many as a tile has, however few there are in
-a level.
+By then memory that others have needed is free for it, and tiles are full, however few rows there are in a level.
 """
 
 from __future__ import annotations
