@@ -24,7 +24,7 @@ def gated(x: Tensor, u: Tensor, previous: Tensor) -> Tensor:
     u_r, u_z, u_n = u.chunk(3, dim=-1)
     r, z = torch.sigmoid(x_r + u_r), torch.sigmoid(x_z + u_z)
     n = torch.tanh(torch.addcmul(x_n, r, u_n))
-    return torch.lerp(n, previous, z)  # (1 - z) n + z h
+    return n + z * (previous - n)  # (1 - z) n + z h
 
 
 class GRUCell(Cell):

@@ -116,8 +116,12 @@ print(len(os.listdir("/proc/self/task")) - before)
 """
 
 
-@pytest.mark.skipif(not clib.shares_threads(), reason="there is no library, or torch has no threads of OpenMP")
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system does not list a process's threads")
+@pytest.mark.skipif(
+    not clib.shares_threads(), reason="there is no library, or torch has no threads of OpenMP"
+)
+@pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="this system does not list a process's threads"
+)
 @pytest.mark.parametrize(("limit", "started"), [("2", 0), ("1", 1)], ids=["enough", "too few"])
 def test_threads_are_started_where_torch_has_too_few(limit, started):
     done = subprocess.run(
@@ -132,7 +136,9 @@ def test_threads_are_started_where_torch_has_too_few(limit, started):
     assert int(done.stdout) == started
 
 
-@pytest.mark.skipif(not clib.shares_threads(), reason="there is no library, or torch has no threads of OpenMP")
+@pytest.mark.skipif(
+    not clib.shares_threads(), reason="there is no library, or torch has no threads of OpenMP"
+)
 def test_inside_a_parallel_region_threads_are_the_library_s_own():
     case, found = large_case(4), []
     expected = run(Library.get(), case)
