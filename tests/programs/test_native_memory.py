@@ -160,6 +160,7 @@ def test_a_run_goes_with_its_states(monkeypatch):
         ([[("g", "d.x", "h")]], []),
         ([[("g", "tile", None), ("g", "h", "tile"), ("g", "d.x", "tile")]], []),  # others want it at once
         ([[("short", "d.x", None)]], []),
+        ([[], [("g", "d.x", None)]], [0, 1]),
     ],
 )
 def test_what_of_a_reverse_waits(programs, waiting):

@@ -26,7 +26,7 @@ def postpone(
         widths: of each block of weights, how many columns of A it takes.
     """
     of_x = buffers.find("d.x")
-    if of_x is None:
+    if of_x is None or not buffers.specs[of_x].width:
         return []
     now, late = [], []
     for (instructions, operations), there in zip(reverse, lasting, strict=True):
@@ -56,7 +56,7 @@ def _all_for(
     found, ours = np.zeros(len(instructions), bool), {buffer}
     while True:
         before = found.copy()
-        found |= [bool(of_one & ours) for of_one in touched]
+        found |= np.array([bool(of_one & ours) for of_one in touched], bool)
         ours |= {int(one["i"]) for one in instructions[found] if _is_of_tile(buffers, one)}
         if (found == before).all():
             return found, ours
