@@ -104,7 +104,7 @@ class Frame:
         constants: numbers of the structure.
         sums: where the sum of each gradient begins, and how many numbers it is.
         sizes, most_sums: how many numbers the sums of each sweep are, and those of any at most.
-        unused: the weights that a sweep does not read.
+        weights: of each sweep, from the beginnings of the captured tensors; those that it does not read are empty.
         ordered: the names of what programs read and write in the caller's order.
     """
 
@@ -152,11 +152,15 @@ class Frame:
             self.structs["late"] = layout.structure("late", native.nodes.sorts, self._names)
         self._place_gradients()
         blocks = native.weights.blocks
-        self.weights = np.zeros(len(blocks), WEIGHT)
         self.captured_of_weight = np.array([block[0] for block in blocks], np.int64)
+        weights = np.zeros(len(blocks), WEIGHT)
         for number, (_, offset, down, across, k, n) in enumerate(blocks):
-            self.weights[number] = (offset * item, down, across, k, n)
-        self.unused = {key: _not_read(code, len(blocks)) for key, code in self.codes.items()}
+            weights[number] = (offset * item, down, across, k, n)
+        self.weights: dict[tuple[str, bool], np.ndarray] = {}
+        for key, code in self.codes.items():
+            self.weights[key] = weights.copy()
+            for count in ("k", "n"):  # (so that it is not packed)
+                self.weights[key][count][_not_read(code, len(blocks))] = 0
 
     def _find_of_caller(self, handed_out: tuple[str, ...]) -> frozenset[str]:
         """(Rows whose state is given, and those of other rounds, would come along.)"""

@@ -43,11 +43,11 @@ class Memory(NamedTuple):
 
     def begins(self) -> np.ndarray:
         """The addresses, by `ELSEWHERE`, `FORWARD`, and so on."""
-        made = np.zeros(5, np.uint64)
-        for number, tensor in ((FORWARD, self.forward), (REVERSE, self.reverse), (RESULT, self.result)):
-            made[number] = 0 if tensor is None else tensor.data_ptr()
-        made[SUMS] = self.sums.data_ptr()
-        return made
+        made = [0, 0, 0, 0, 0]
+        made[FORWARD], made[SUMS] = self.forward.data_ptr(), self.sums.data_ptr()
+        made[REVERSE] = 0 if self.reverse is None else self.reverse.data_ptr()
+        made[RESULT] = 0 if self.result is None else self.result.data_ptr()
+        return np.array(made, np.uint64)
 
 
 class NativeExecution:
@@ -74,10 +74,8 @@ class NativeExecution:
             area = frame.result.areas["d.x"]
             self._result = self.like.new_empty(area.rows, area.width)
         self._states: dict[str, tuple[Tensor, int]] = {}  # that the caller has, too; and their versions
-        self._weights = frame.weights.copy()
-        if len(captured):
-            addresses = np.array([tensor.data_ptr() for tensor in captured], np.uint64)
-            self._weights["w"] += addresses[frame.captured_of_weight]
+        addresses = np.array([tensor.data_ptr() for tensor in captured], np.uint64)
+        self._begins_of_weights = addresses[frame.captured_of_weight]
 
     def __del__(self) -> None:
         block = getattr(self, "_forward", None)
@@ -132,6 +130,7 @@ class NativeExecution:
         """
         frame, block = self.frame, self._forward
         assert block is not None
+        self._numbers_are = numbers_of(self.like.dtype)
         numbers, count = block.view(self.like.dtype), frame.layout.num_nodes
         found = {name: self.like.new_empty(count, frame.program.widths[name]) for name in frame.of_caller}
         for name, rows in initial.items():
@@ -158,6 +157,7 @@ class NativeExecution:
             RuntimeError: after a reverse of a graph that was not kept.
         """
         frame = self.frame
+        self._numbers_are = numbers_of(self.like.dtype)
         forward, result = self._for_reverse()
         block = self._take(frame.reverse)
         given: dict[Any, Tensor] = {name: rows for name, (rows, _) in self._states.items()}
@@ -221,12 +221,11 @@ class NativeExecution:
                 base[number] = tensor.data_ptr()
                 if _is_one_row(tensor):
                     table["stride"][number] = 0
-        weights = self._weights.copy()
-        for count in ("k", "n"):  # (so that it is not packed)
-            weights[count][frame.unused[key, is_reverse]] = 0
+        weights = frame.weights[key, is_reverse].copy()
+        weights["w"] += self._begins_of_weights
         _check(
             Library.get().graphrec_sweep(
-                numbers_of(self.like.dtype),
+                self._numbers_are,
                 struct.pointer,
                 table.ctypes.data,
                 len(table),
@@ -260,7 +259,7 @@ class NativeExecution:
             jobs["c"] += np.uint64(gradients.data_ptr())
             _check(
                 Library.get().graphrec_weight_gradients(
-                    numbers_of(self.like.dtype),
+                    self._numbers_are,
                     frame.structs[key].pointer,
                     table.ctypes.data,
                     len(table),
@@ -305,7 +304,7 @@ def _gathered(rows: Tensor, index: Tensor) -> Tensor:
 
 def _is_one_row(rows: Tensor) -> bool:
     """Whether all rows are one, as of the gradient of a sum."""
-    return rows.ndim == 2 and rows.stride(0) == 0 and len(rows) > 1 and rows[0].is_contiguous()
+    return rows.ndim == 2 and rows.stride(0) == 0 and rows.shape[0] > 1 and rows[0].is_contiguous()
 
 
 def is_graph_kept() -> bool:
