@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .operators import inbox_softmax, lowest, segment_sum, spread
+from .operators import in_grad_mode, inbox_softmax, lowest, segment_sum, spread
 from .schedule import Part, Schedule, Step, degree, is_loop, parts, slot_fault
 from .structure import Structure
 from .structure.checks import as_count
@@ -74,8 +74,7 @@ class _Lazy:
         if name not in self._fields:
             raise AttributeError(f"no field {name!r} here, there are {', '.join(self._fields)}.")
         # What is fetched is kept for later readers: it must not lack a gradient because the first reader wants none.
-        with torch.set_grad_enabled(self._with_grad):
-            value = self._fetch(name)
+        value = in_grad_mode(self._with_grad, self._fetch, name)
         self.__dict__[name] = value
         return value
 

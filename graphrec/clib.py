@@ -74,18 +74,24 @@ def _load() -> tuple[ctypes.CDLL | None, str | None]:
         return None, f"it cannot be loaded ({error}): install graphrec again"
     if version != VERSION:
         return None, f"{FILE} has version {version}, {VERSION} is needed: install graphrec again"
-    _share_threads(found)
+    if (functions := _of_openmp()) is not None:
+        found.graphrec_use_openmp(*functions)
     return found, None
 
 
-def _share_threads(found: ctypes.CDLL) -> None:
-    """Have the library run on torch's own threads, those of OpenMP; where torch has others, it has a few of its own."""
+def shares_threads() -> bool:
+    """Whether the library runs on torch's own threads; it has a few of its own where torch's are not OpenMP's."""
+    return library() is not None and _of_openmp() is not None
+
+
+@cache
+def _of_openmp() -> list[ctypes.c_void_p] | None:
+    """The functions of the runtime whose threads torch runs on; None: it has others."""
     try:
-        runtime = ctypes.CDLL(torch._C.__file__)  # (its symbols are looked for in all that torch has loaded with it)
-        functions = [ctypes.cast(getattr(runtime, name), ctypes.c_void_p) for name in _OF_OPENMP]
+        runtime = ctypes.CDLL(torch._C.__file__)  # (symbols are looked for in all that was loaded with it)
+        return [ctypes.cast(getattr(runtime, name), ctypes.c_void_p) for name in _OF_OPENMP]
     except (OSError, AttributeError):
-        return
-    found.graphrec_use_openmp(*functions)
+        return None
 
 
 def _is_off() -> bool:

@@ -46,7 +46,8 @@ def must_keep(nodes: int, edges: int, inputs: int, hidden: int) -> int:
 
     For the backward pass h, c and the gates i, o, u of each node, and f of each edge; and what it returns, the
     gradients of x and of all weights. Sums, tanh(c) and products are made again from these, and gradients of the
-    gates can take their place.
+    gates can take their place. (That of x could take the place of c: the least to be held at one
+    time is N D numbers less.)
     """
     kept = (5 * nodes + edges) * hidden
     returned = nodes * inputs + 4 * hidden * (inputs + 1) + 4 * hidden * hidden

@@ -14,6 +14,9 @@ from ..program.recording import Recording, record_cell
 from ..program.symbols import NotRecordable
 from ..schedule import chains
 
+# So few steps cost no more than the preparations of a faster way.
+FEW_STEPS = 3
+
 
 class Request:
     """A run.
@@ -32,6 +35,14 @@ class Request:
     def __init__(self, run: Context, x: Tensor, initial: list[Tensor], like: Request | None = None) -> None:
         self.run, self.x, self.initial, self.like = run, x, initial, like
         self.overridden: type[Cell] | None = None
+
+    @cached_property
+    def too_short(self) -> str | None:
+        """Why nothing is faster than the loop on so few steps; None: there are more."""
+        plan = self.run.plan
+        steps = len(plan.steps)
+        is_short = steps <= FEW_STEPS and plan.device.type == "cpu"
+        return f"{steps} steps are no faster there" if is_short else None
 
     @cached_property
     def operator(self) -> Fused | str:

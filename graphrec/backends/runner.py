@@ -21,9 +21,6 @@ from .request import Request
 # The backend that was asked for by name; see `running_on`.
 forced: ContextVar[str | None] = ContextVar("backend", default=None)
 
-# So few steps cost no more than the preparations of a faster way.
-FEW_STEPS = 3
-
 
 class Runner:
     """A run, with a method for each part of the state that may be wanted.
@@ -57,9 +54,7 @@ class Runner:
     @classmethod
     def gains_nothing(cls, request: Request) -> str | None:
         """Why the backend is no faster than the loop on such a run, which it does where it is asked to; None: it is."""
-        plan = request.run.plan
-        is_short = len(plan.steps) <= FEW_STEPS and plan.device.type == "cpu"
-        return f"{len(plan.steps)} steps are no faster there" if is_short else None
+        return request.too_short
 
     @property
     def sinks(self) -> Sinks:

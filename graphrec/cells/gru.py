@@ -23,8 +23,8 @@ def gated(x: Tensor, u: Tensor, previous: Tensor) -> Tensor:
     x_r, x_z, x_n = x.chunk(3, dim=-1)
     u_r, u_z, u_n = u.chunk(3, dim=-1)
     r, z = torch.sigmoid(x_r + u_r), torch.sigmoid(x_z + u_z)
-    n = torch.tanh(torch.addcmul(x_n, r, u_n))
-    return torch.lerp(n, previous, z)  # (1 - z) n + z h
+    n = torch.tanh(x_n + r * u_n)
+    return n + z * (previous - n)  # (1 - z) n + z h
 
 
 class GRUCell(Cell):

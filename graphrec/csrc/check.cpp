@@ -231,7 +231,7 @@ class Checker {
     if (o.index < 0 || (o.index > 0 && (o.index >= s_.num_indices || (!s_.indices[o.index] && own_rows > 0))))
       return fails("index %d", o.index);
     if (buffer.place == SUM) return o.index == 0 || fails("buffer %d is a sum, read by an index", o.buffer);
-    if (buffer.order) return (o.index == 0 && kind == NODES) || fails("buffer %d has an order of nodes", o.buffer);
+    if (buffer.order && !o.index) return kind == NODES || fails("buffer %d has an order of nodes", o.buffer);
     return each_row(program, kind, [&](int64_t row, int64_t node) {
       int64_t r = o.index ? s_.indices[o.index][row] : row;
       if (split) r = r < 0 ? r : r / o.split;
@@ -267,7 +267,8 @@ class Checker {
       const int64_t high = i.rows == NODES ? s_.last[s] : first_of(i.rows)[s_.last[s]];
       std::vector<bool> is_written;
       const auto row_of = [&](const Operand& o, int64_t r) {
-        int64_t row = o.index ? s_.indices[o.index][r] : r;
+        const int32_t* order = e_.buffers[o.buffer].order;
+        int64_t row = o.index ? s_.indices[o.index][r] : order ? order[r] : r;
         return row < 0 ? 0 : o.index && o.split ? row / o.split : row;
       };
       for (int64_t r = low; r < high; r++) {

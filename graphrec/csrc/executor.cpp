@@ -82,9 +82,14 @@ template <class T> class Sweep {
     c.most_edges = 4096;
     const int64_t edge_bytes = c.edge_numbers * (int64_t)sizeof(T);
     if (edge_bytes) c.most_edges = std::max(TILE, std::min<int64_t>(c.most_edges, EDGE_SCRATCH / edge_bytes));
+    c.first_step.resize(c.num_programs);
     for (int64_t p = 0; p < c.num_programs; p++)
-      for (int64_t q = 0; q < c.programs[p].count; q++)
-        if (!lay_out(c.programs[p].instructions[q], c.programs[p].operations, weights, num_weights)) return false;
+      for (int64_t q = 0; q < c.programs[p].count; q++) {
+        const Instruction& i = c.programs[p].instructions[q];
+        if (!lay_out(i, c.programs[p].operations, weights, num_weights)) return false;
+        c.first_step[p].push_back(c.num_steps);
+        if (i.kind == CHAIN) c.num_steps += i.last - i.first;
+      }
     return true;
   }
 
@@ -104,7 +109,6 @@ template <class T> class Sweep {
       return i.rows == NODES;
     }
     if (i.kind != CHAIN || i.width < 0 || i.first < 0 || i.last < i.first) return false;
-    context_.longest_chain = std::max<int64_t>(context_.longest_chain, i.last - i.first);
     context_.longest_register = std::max(context_.longest_register, context_.padded(i.width));
     for (int32_t q = i.first; q < i.last; q++) {
       const MicroOp& op = operations[q];
@@ -113,7 +117,7 @@ template <class T> class Sweep {
         if (o->buffer == NO_OPERAND) continue;
         if (o->index < 0 || (o->index > 0 && o->index >= s_.num_indices)) return false;
         if (o->buffer >= 0 && !is_buffer(o->buffer)) return false;
-        if (is_ordered(o->buffer) && (o->index || i.rows != NODES)) return false;
+        if (is_ordered(o->buffer) && !o->index && i.rows != NODES) return false;
         if (o->buffer < 0) context_.registers = std::max<int64_t>(context_.registers, -(int64_t)o->buffer);
       }
     }
@@ -189,7 +193,7 @@ template <class T> class Sweep {
     for (int64_t row = first; row < last;) {
       int64_t end = std::min(row + TILE, last);
       while (end - row > 1 && in[end] - in[row] > context_.most_edges) end--;
-      if (!run_tile(context_, scratch, context_.programs[s_.program[segment]], row, end, round)) out_of_memory_ = true;
+      if (!run_tile(context_, scratch, s_.program[segment], row, end, round)) out_of_memory_ = true;
       row = end;
     }
   }
@@ -200,6 +204,7 @@ template <class T> class Sweep {
   void run_groups(Scratch<T>& scratch, int64_t groups, std::atomic<int64_t>& next) {
     for (int64_t g = next++; g < groups; g = next++) {
       scratch.sums = sums_ + g * context_.sum_numbers;
+      scratch.prepare(context_);
       for (int64_t p = s_.parts * g / groups; p < s_.parts * (g + 1) / groups; p++)
         for (int64_t r = 0; r < s_.rounds; r++)
           for (int64_t i = 0, count = s_.part[p + 1] - s_.part[p]; i < count; i++) {
@@ -225,6 +230,7 @@ template <class T> class Sweep {
   // Each thread takes its share of each level. Levels that are not worth a barrier are the first thread's.
   void run_levels(Scratch<T>& scratch, int lane, int threads, Barrier& barrier) {
     scratch.sums = sums_ + lane * context_.sum_numbers;
+    scratch.prepare(context_);
     bool alone = true;  // whether all levels since the last barrier were the first thread's; at first all are in step
     bool begun = false;
     for (int64_t r = 0; r < s_.rounds; r++)

@@ -25,8 +25,8 @@ struct Buffer {
   int64_t round;  // in numbers, from round to round; 0 in async mode and for what all rounds share
   int32_t place;
   int32_t width;  // columns (places other than GLOBAL: as many are allocated)
-  const int32_t* order;  // GLOBAL: where the row of each node lies, in the caller's order; null: rows lie in ours. Such
-                         // a buffer is addressed by rows of nodes without an index.
+  const int32_t* order;  // GLOBAL: where the row of each node lies, in the caller's order; null: rows lie in ours.
+                         // Such a buffer is addressed by rows of nodes, or by an index that says where rows lie.
 };
 
 // The right-hand side of products, B[k, n] = w[k * row + n * column]; packed once per call, before the sweep.

@@ -6,11 +6,90 @@
 namespace graphrec {
 
 template <class T> bool Scratch<T>::reserve(const Context<T>& context) {
-  if (steps.size() < (size_t)context.longest_chain) steps.resize(context.longest_chain);
   edge_room = context.edge_numbers ? (int64_t)(edges.bytes() / sizeof(T)) / context.edge_numbers : 0;
   return nodes.reserve<T>(context.node_numbers * TILE) && ordered.reserve<T>(context.ordered_numbers * TILE) &&
          outer.reserve<T>(context.outer_numbers * TILE) &&
          registers.reserve<T>(context.registers * context.longest_register);
+}
+
+namespace {
+
+template <class T> struct Preparation {
+  const Context<T>& context;
+  Scratch<T>& scratch;
+  typedef typename Scratch<T>::Step Step;
+
+  // `columns`: what the operation reads or writes of each row; `row`: the length of a register's rows.
+  void place(const Operand& operand, int kind, int64_t columns, int64_t row, Rows<T>& rows,
+             typename Step::Place& found) const {
+    rows = {};
+    found = {};
+    if (operand.buffer == NO_OPERAND) return;
+    if (operand.buffer < 0) {
+      found.base = scratch.registers.template as<T>() + (int64_t)(-1 - operand.buffer) * context.longest_register;
+      rows.stride = row;
+      return;
+    }
+    const Buffer& buffer = context.buffers[operand.buffer];
+    const auto& lay = context.lays[operand.buffer];
+    const bool of_tile = buffer.place == TILE_NODES || buffer.place == TILE_IN_EDGES;
+    if (buffer.place == TILE_NODES) found.base = scratch.nodes.template as<T>() + lay.offset * TILE;
+    else if (buffer.place == TILE_IN_EDGES) found.base = scratch.edges.template as<T>() + lay.offset * scratch.edge_room;
+    else if (buffer.place == SUM) found.base = scratch.sums + lay.offset;
+    else found.base = static_cast<T*>(buffer.base);
+    found.base += operand.column;
+    if (buffer.place == GLOBAL) found.of_round = buffer.round;
+    rows.stride = of_tile ? lay.stride : buffer.place == SUM ? 0 : buffer.stride;
+    if (buffer.order && operand.index == 0) {
+      found.index = buffer.order;
+    } else if (operand.index == 0) {
+      found.move = rows.stride;
+      found.of_row = of_tile ? 0 : rows.stride;
+    } else {
+      found.index = context.structure.indices[operand.index];
+      found.origin = of_tile;
+      found.origin_kind = buffer.place == TILE_IN_EDGES ? IN_EDGES : NODES;
+      if (operand.split > 0 && rows.stride == operand.split * columns) {  // pieces follow each other without gaps
+        found.origin *= operand.split;
+        rows.stride = columns;
+      } else if (operand.split > 0) {
+        rows.split = operand.split;
+        rows.shift = columns;
+      }
+    }
+  }
+
+  void resolve(const MicroOp& op, const Instruction& chain, Step& step) const {
+    const int64_t width = chain.width, row = context.padded(width), narrow = op.k > 0 ? width / op.k : width;
+    const bool repeats = op.op == REPEAT_EACH || op.op == REPEAT_ALL || op.op == ACCUMULATE_SCALED;
+    const bool reduces = op.op == SUM_EACH || op.op == SUM_ALL || op.op == EVERY;
+    Operation<T>& o = step.operation;
+    o.op = op.op;
+    o.k = op.k;
+    o.imm = static_cast<T>(op.imm);
+    place(op.d, chain.rows, reduces ? narrow : width, row, o.d, step.places[0]);
+    place(op.a, chain.rows, repeats ? narrow : width, row, o.a, step.places[1]);
+    place(op.b, chain.rows, width, row, o.b, step.places[2]);
+    place(op.c, chain.rows, width, row, o.c, step.places[3]);
+    const bool registers = op.d.buffer < 0 && op.a.buffer < 0 && op.b.buffer < 0 && op.c.buffer < 0;
+    o.width = registers && !repeats && !reduces ? row : width;  // what fills up the rows may be computed along
+  }
+};
+
+}  // namespace
+
+template <class T> void Scratch<T>::prepare(const Context<T>& context) {
+  steps.resize(context.num_steps);
+  const Preparation<T> preparation = {context, *this};
+  for (int64_t p = 0; p < context.num_programs; p++) {
+    const Program& program = context.programs[p];
+    for (int64_t q = 0; q < program.count; q++) {
+      const Instruction& chain = program.instructions[q];
+      if (chain.kind != CHAIN) continue;
+      for (int32_t z = chain.first; z < chain.last; z++)
+        preparation.resolve(program.operations[z], chain, steps[context.first_step[p][q] + z - chain.first]);
+    }
+  }
 }
 
 namespace {
@@ -89,74 +168,40 @@ template <class T> struct Tile {
     }
   }
 
-  // `columns`: what the operation reads or writes of each row; `row`: the length of a register's rows.
-  Rows<T> rows(const Operand& operand, int kind, int64_t columns, int64_t row, int64_t* moves) const {
-    *moves = 0;
-    if (operand.buffer == NO_OPERAND) return {};
-    if (operand.buffer < 0) {
-      T* base = scratch.registers.template as<T>() + (int64_t)(-1 - operand.buffer) * context.longest_register;
-      return {base, nullptr, 0, row, 0, 0};
-    }
-    const Place p = place(operand.buffer);
-    if (const int32_t* order = context.buffers[operand.buffer].order)
-      return {p.base + operand.column, order + ranges.first[kind], 0, p.stride, 0, 0};
-    if (operand.index == 0) {
-      *moves = p.stride;
-      return {p.base + (ranges.first[kind] - p.origin) * p.stride + operand.column, nullptr, 0, p.stride, 0, 0};
-    }
-    const int32_t* index = context.structure.indices[operand.index] + ranges.first[kind];
-    Rows<T> r = {p.base + operand.column, index, p.origin, p.stride, 0, 0};
-    if (operand.split > 0 && p.stride == operand.split * columns) {  // pieces follow each other without gaps
-      r.origin *= operand.split;
-      r.stride = columns;
-    } else if (operand.split > 0) {
-      r.split = operand.split;
-      r.shift = columns;
-    }
-    return r;
-  }
-
   int64_t rows_of(int kind) const {
     const Structure& s = context.structure;
     return kind == NODES ? s.rows : kind == IN_EDGES ? s.in_first[s.rows] : s.out_first[s.rows];
   }
 
-  void resolve(const MicroOp& op, const Instruction& chain, int64_t row, typename Scratch<T>::Step& step) const {
-    const int64_t width = chain.width, narrow = op.k > 0 ? width / op.k : width;
-    const bool repeats = op.op == REPEAT_EACH || op.op == REPEAT_ALL || op.op == ACCUMULATE_SCALED;
-    const bool reduces = op.op == SUM_EACH || op.op == SUM_ALL || op.op == EVERY;
-    Operation<T>& o = step.operation;
-    o.op = op.op;
-    o.k = op.k;
-    o.imm = static_cast<T>(op.imm);
-    o.d = rows(op.d, chain.rows, reduces ? narrow : width, row, step.moves);
-    o.a = rows(op.a, chain.rows, repeats ? narrow : width, row, step.moves + 1);
-    o.b = rows(op.b, chain.rows, width, row, step.moves + 2);
-    o.c = rows(op.c, chain.rows, width, row, step.moves + 3);
-    const bool registers = op.d.buffer < 0 && op.a.buffer < 0 && op.b.buffer < 0 && op.c.buffer < 0;
-    o.width = registers && !repeats && !reduces ? row : width;  // what fills up the rows may be computed along
-  }
-
-  void chain(const Instruction& chain, const MicroOp* operations) const {
-    const int64_t row = context.padded(chain.width), count = ranges.count[chain.rows];
-    const int64_t length = chain.last - chain.first;
+  // The steps of a chain, for this tile; strip by strip.
+  void chain(const Instruction& chain, typename Scratch<T>::Step* steps) const {
+    const int64_t first = ranges.first[chain.rows], count = ranges.count[chain.rows], length = chain.last - chain.first;
+    for (int64_t q = 0; q < length; q++) {
+      Operation<T>& o = steps[q].operation;
+      Rows<T>* operands[4] = {&o.d, &o.a, &o.b, &o.c};
+      for (int z = 0; z < 4; z++) {
+        const auto& place = steps[q].places[z];
+        operands[z]->base = place.base + first * place.of_row + round * place.of_round;
+        operands[z]->index = place.index ? place.index + first : nullptr;
+        operands[z]->origin = place.origin * ranges.first[place.origin_kind];
+      }
+    }
     // (A single operation hands nothing on in registers, and looks the farther ahead. Narrow rows go by strips anyway.)
     const bool is_single = length == 1 && chain.width >= context.kernels.lanes;
-    const int64_t strip = is_single ? count : std::max<int64_t>(1, STRIP / std::max<int64_t>(row, 1));
-    const int64_t total = rows_of(chain.rows) - ranges.first[chain.rows];
-    for (int64_t q = 0; q < length; q++) resolve(operations[chain.first + q], chain, row, scratch.steps[q]);
+    const int64_t row = std::max<int64_t>(context.padded(chain.width), 1);
+    const int64_t strip = is_single ? count : std::max<int64_t>(1, STRIP / row), total = rows_of(chain.rows) - first;
     for (int64_t done = 0; done < count; done += strip) {
       const int64_t now = std::min(strip, count - done);
       for (int64_t q = 0; q < length; q++) {
-        auto& step = scratch.steps[q];
-        Operation<T>& o = step.operation;
+        Operation<T>& o = steps[q].operation;
         o.rows = now;
         o.coming = total - done - now;
         context.kernels.operate(o);
+        if (done + now == count) continue;
         Rows<T>* operands[4] = {&o.d, &o.a, &o.b, &o.c};
         for (int z = 0; z < 4; z++) {
           if (operands[z]->index) operands[z]->index += now;
-          else operands[z]->base += now * step.moves[z];
+          else operands[z]->base += now * steps[q].places[z].move;
         }
       }
     }
@@ -166,7 +211,7 @@ template <class T> struct Tile {
 }  // namespace
 
 template <class T>
-bool run_tile(const Context<T>& context, Scratch<T>& scratch, const Program& program, int64_t first, int64_t last,
+bool run_tile(const Context<T>& context, Scratch<T>& scratch, int64_t number, int64_t first, int64_t last,
               int64_t round) {
   const Structure& s = context.structure;
   const Ranges ranges = {{first, s.in_first[first], s.out_first[first]},
@@ -177,21 +222,23 @@ bool run_tile(const Context<T>& context, Scratch<T>& scratch, const Program& pro
       scratch.edge_room = 0;
       return false;
     }
+    scratch.prepare(context);
   }
   const Tile<T> tile = {context, scratch, ranges, round};
+  const Program& program = context.programs[number];
   for (int64_t q = 0; q < program.count; q++) {
     const Instruction& instruction = program.instructions[q];
     if (ranges.count[instruction.rows] == 0) continue;
     if (instruction.kind == PRODUCT) tile.product(instruction);
     else if (instruction.kind == OUTER) tile.outer(instruction);
-    else tile.chain(instruction, program.operations);
+    else tile.chain(instruction, scratch.steps.data() + context.first_step[number][q]);
   }
   return true;
 }
 
 template struct Scratch<float>;
 template struct Scratch<double>;
-template bool run_tile(const Context<float>&, Scratch<float>&, const Program&, int64_t, int64_t, int64_t);
-template bool run_tile(const Context<double>&, Scratch<double>&, const Program&, int64_t, int64_t, int64_t);
+template bool run_tile(const Context<float>&, Scratch<float>&, int64_t, int64_t, int64_t, int64_t);
+template bool run_tile(const Context<double>&, Scratch<double>&, int64_t, int64_t, int64_t, int64_t);
 
 }  // namespace graphrec

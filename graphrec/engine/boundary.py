@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..cell import OF_EDGES, Fetch, Own
-from ..operators import Cut, move
+from ..operators import Cut, in_grad_mode, move
 from ..schedule import Schedule, Step
 from .validate import Context
 
@@ -32,6 +32,7 @@ class Boundary:
         self._node_bounds, self._edge_bounds = steps.node_bounds, steps.edge_bounds
         self._projected: Tensor | None = None
         self._parts_of_x: tuple[Tensor, ...] | None = None
+        self._parts_of_perm: tuple[Tensor, ...] | None = None
         self._own: dict[str, tuple[Tensor, ...]] = {}
         self._of_edges: dict[str, tuple[Tensor, ...]] = {}
 
@@ -39,14 +40,13 @@ class Boundary:
     def projected(self) -> Tensor:
         """`[N, ...]`: x as the cell projects it, by position."""
         if self._projected is None:
-            self._projected = self._project()
+            # Rounds to a fixed point may be the first to look, and have no gradients.
+            self._projected = in_grad_mode(self._with_grad, self._project)
         return self._projected
 
     def _project(self) -> Tensor:
         cell, plan, x = self._run.cell, self._run.plan, self._x
-        # Rounds to a fixed point may be the first to look, and have no gradients.
-        with torch.set_grad_enabled(self._with_grad):
-            rows = cell.project(x if plan.is_identity else move(x, plan.perm, plan.inv_perm))
+        rows = cell.project(x if plan.is_identity else move(x, plan.perm, plan.inv_perm))
         if not isinstance(rows, Tensor) or rows.dim() < 1 or rows.shape[0] != x.shape[0]:
             got = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
             raise ValueError(
@@ -57,10 +57,15 @@ class Boundary:
     def x(self, step: Step) -> Tensor:
         """`[n, ...]`: the step's rows of x."""
         if self._parts_of_x is None:
-            with torch.set_grad_enabled(self._with_grad):
-                self._parts_of_x = self._split(self.projected, self._node_bounds)
+            self._parts_of_x = in_grad_mode(self._with_grad, self._split, self.projected, self._node_bounds)
         rows = self._parts_of_x[self._level(step)]
         return rows.clone() if rows.numel() else rows
+
+    def nodes(self, step: Step) -> Tensor:
+        """`[n]`: the step's nodes, by the structure's numbers."""
+        if self._parts_of_perm is None:
+            self._parts_of_perm = self._split(self._run.plan.perm, self._node_bounds)
+        return self._parts_of_perm[self._level(step)]
 
     def _split(self, rows: Tensor, bounds: list[int]) -> tuple[Tensor, ...]:
         """The rows of each level."""
@@ -108,7 +113,7 @@ class Boundary:
         run, index = self._run, self._run.fields.index(name)
         if run.initial_row is None:
             return self._x.new_zeros(nodes.shape[0], *run.shapes[index])
-        if run.each_its_own and run.plan.is_identity and len(nodes) == run.plan.num_nodes:
+        if run.each_its_own and run.plan.is_identity and nodes.shape[0] == run.plan.num_nodes:
             return self._initial[index]
         row = nodes if run.each_its_own else run.initial_row.index_select(0, nodes)
         return self._initial[index].index_select(0, row)

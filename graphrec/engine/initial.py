@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..cell import Cell
 from ..schedule import Schedule
+from ..schedule.derived import derived
 from ..structure.checks import check_layout
 
 
@@ -70,17 +71,26 @@ def check_initial(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> tuple[
     allowed = {kind: wanted[kind] for kind in wanted if declared in (None, kind) or kind == "all"}
     _check_rows(cell, x, fields, dict(allowed.values()))
     fits = [kind for kind, (rows, _) in allowed.items() if rows == count]
-    nodes = torch.arange(plan.num_nodes, device=plan.device) if fits[0] == "node" else structure.graph
-    if fits[:2] == ["node", "graph"] and not torch.equal(structure.graph, nodes):
+    is_node_per_graph = "graph" in fits and _is_node_per_graph(plan)
+    if fits[:2] == ["node", "graph"] and not is_node_per_graph:
         raise ValueError(
             f"there are as many graphs as nodes, {count}, so that the rows of the initial state may be one per graph "
             f"or one per node, which is not the same here: say which, graphrec.per_graph(state) or "
             f"graphrec.per_node(state)."
         )
+    if fits[0] == "graph" and is_node_per_graph:
+        return fields, structure.graph, True
     if fits[0] == "node" and (count > 1 or declared == "node"):
-        return fields, nodes, True
+        return fields, torch.arange(plan.num_nodes, device=plan.device), True
     # (One row is for all, graphs without nodes among them.)
     return fields, torch.zeros_like(structure.graph) if count == 1 else structure.graph, False
+
+
+@derived
+def _is_node_per_graph(plan: Schedule) -> bool:
+    """Whether graph g consists of node g, so that rows of graphs are rows of nodes."""
+    s = plan.structure
+    return s.num_graphs == s.num_nodes and torch.equal(s.graph, torch.arange(s.num_nodes, device=s.device))
 
 
 def _fields(cell: Cell, initial: Any) -> list[Tensor]:

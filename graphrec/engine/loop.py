@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..cell import Inbox, Own
-from ..operators import Cut, settle
+from ..operators import Cut, in_grad_mode, settle
 from ..schedule import Step, pair_csr
 from .boundary import Boundary
 from .messages import Levels, Messages, Rounds, Sent, messages_for
@@ -60,7 +60,7 @@ def loop(
             look = boundary.beside(messages.receive(step), step)
             inbox = Inbox(plan, step, run.message_fields, look, boundary.projected, total=messages.total)
             state = _new_state(run, inbox, boundary.x(step), own)
-        sent = yield Visit(step.number, plan.nodes(step), inbox, state)
+        sent = yield Visit(step.number, boundary.nodes(step), inbox, state)
         if sent is not None:
             state = check_sent(run, sent, state)
         last = Sent(state, cell)
@@ -93,8 +93,7 @@ def _iterate(run: Context, step: Step, boundary: Boundary, messages: Levels) -> 
 
         def look(name: str) -> Tensor:
             # What is kept must not lack a gradient because this round has none.
-            with torch.set_grad_enabled(with_grad):
-                return read(name)
+            return in_grad_mode(with_grad, read, name)
 
         last[:] = [Inbox(plan, step, run.message_fields, look, boundary.projected)]
         return _new_state(run, last[0], cut(boundary.x(step)), own)

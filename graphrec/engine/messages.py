@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..cell import Cell, Fetch, Total
-from ..operators import CSR, Cut, send, send_and_sum
+from ..operators import CSR, Cut, in_grad_mode, send, send_and_sum
 from ..schedule import Schedule, Step, out_edges, round_csr
 
 
@@ -37,11 +37,9 @@ class Sent:
         """A field of the message."""
         if self._cell is None or name not in self._cell.Message._fields:
             return getattr(self.state, name)
-        if self._message is None:
-            with torch.set_grad_enabled(self._with_grad):  # it is kept, for readers that want gradients
-                self._message = self._cell.as_message(self.state)
-        with torch.set_grad_enabled(self._with_grad):
-            return getattr(self._message, name)
+        if self._message is None:  # it is kept, for readers that want gradients
+            self._message = in_grad_mode(self._with_grad, self._cell.as_message, self.state)
+        return in_grad_mode(self._with_grad, getattr, self._message, name)
 
 
 class Rounds:
@@ -136,7 +134,7 @@ class Rows:
     total = None
 
     def __init__(self, plan: Schedule) -> None:
-        self._plan, self._bounds = plan, plan.steps.row_bounds
+        self._plan = plan
         self._sent: list[Sent] = []
         self._rows: dict[str, Tensor] = {}
 
@@ -150,17 +148,26 @@ class Rows:
         """Reads a field, `[e, ...]`."""
 
         def read(name: str) -> Tensor:
-            if name not in self._rows:  # only what is read is kept
-                field = self._sent[-1].read(name)
-                self._rows[name] = field.new_empty(self._plan.num_rows, *field.shape[1:])
-                for level, sent in enumerate(self._sent):
-                    self._write(name, level, sent)
-            return self._rows[name].index_select(0, self._plan.source[step.edges])
+            # (Until a step has sent its states, the boundary rows are all there are.)
+            rows = self._sent[0].read(name) if len(self._sent) == 1 else self._all_rows(name)
+            return rows.index_select(0, self._plan.source[step.edges])
 
         return read
 
+    def _all_rows(self, name: str) -> Tensor:
+        if name not in self._rows:  # only what is read is kept
+            field = self._sent[-1].read(name)
+            self._rows[name] = field.new_empty(self._plan.num_rows, *field.shape[1:])
+            for level, sent in enumerate(self._sent):
+                self._write(name, level, sent)
+        return self._rows[name]
+
     def _write(self, name: str, level: int, sent: Sent) -> None:
         self._rows[name][self._bounds[level] : self._bounds[level + 1]] = sent.read(name)
+
+    @functools.cached_property
+    def _bounds(self) -> list[int]:
+        return self._plan.steps.row_bounds
 
 
 Messages = Rounds | Levels | Rows

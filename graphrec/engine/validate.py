@@ -107,12 +107,12 @@ def validate_pair(
 
 def check_state(run: Context, state: Any, num_nodes: int) -> None:
     """Raise unless a cell has returned what it should."""
-    name = type(run.cell).__name__
-    if getattr(state, "_fields", None) != run.fields:
+    name, fields = type(run.cell).__name__, run.fields
+    if getattr(state, "_fields", None) != fields:
         raise TypeError(
-            f"{name}.forward must return a {name}.State({', '.join(run.fields)}), got {type(state).__name__}."
+            f"{name}.forward must return a {name}.State({', '.join(fields)}), got {type(state).__name__}."
         )
-    for field, shape, value in zip(run.fields, run.shapes, state, strict=True):
+    for field, shape, value in zip(fields, run.shapes, state, strict=True):
         if not isinstance(value, Tensor):
             raise TypeError(f"{name}.forward must return tensors, got {type(value).__name__} for {field}.")
         if value.shape != (num_nodes, *shape):

@@ -6,6 +6,7 @@ Belongs here: operators on tensors. Does not: schedules, cells, anything that kn
 from .autograd_graph import graph_from, leaves_behind
 from .csr import CSR, send, send_and_sum
 from .fixed_point import FixedPoint, NoFixedPointError, NoFixedPointWarning
+from .grad_mode import in_grad_mode
 from .implicit import Cut
 from .plain import is_plain_only, must_be_plain
 from .pooled import Groups, Pooled, PooledByGroups, lowest
@@ -24,6 +25,7 @@ __all__ = [
     "PooledByGroups",
     "gather_sum",
     "graph_from",
+    "in_grad_mode",
     "inbox_softmax",
     "is_plain_only",
     "leaves_behind",

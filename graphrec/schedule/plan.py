@@ -56,7 +56,7 @@ class _HostIntegers:
         return self._list
 
     def __len__(self) -> int:
-        return len(self._list if self._tensor is None else self._tensor)  # type: ignore[arg-type]
+        return len(self._tensor if self._list is None else self._list)  # type: ignore[arg-type]
 
 
 class Steps(Sequence[Step]):

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import graphrec as gr
+from graphrec.cells.gru import gated
 from tests.counting import Count
 from tests.trials import plain_operators
 from tests.zoo import CELLS
@@ -231,3 +232,17 @@ def test_what_is_counted_is_counted():
 
     with pytest.raises(AssertionError, match="per node and edge"):
         assert_linear([quadratic(size) for size in SIZES], SIZES)
+
+
+def test_a_single_step_costs_few_operations_beside_the_cells_own():
+    """As an agent takes it: copies of x and of the result. (The cell may write into x; the result joins all steps.)"""
+    cell, plan = gr.GRUCell(3, 4), gr.schedule(gr.chains([1] * 5))
+    x, initial = torch.randn(5, 3), torch.randn(5, 4)
+    with torch.no_grad():
+        gr.run(cell, plan, x, gr.per_graph(initial), backend="loop")
+        with Count() as own:
+            previous = initial.clone()
+            gated(cell.input(x), cell.recurrent(previous), previous)
+        with Count() as all_of_it:
+            gr.run(cell, plan, x, gr.per_graph(initial), backend="loop")
+    assert all_of_it.operations - own.operations == 2

@@ -62,6 +62,32 @@ def test_where_both_readings_are_one_nothing_needs_to_be_said():
     )
 
 
+class Overwriting(gr.Cell):
+    """h_v = x_v + h_u + h_v, the sum over sources u, written into what the cell is given."""
+
+    State = gr.GRUCell.State
+    hidden = 4
+
+    def forward(self, x, inbox, own):
+        """One step."""
+        summed = inbox.h.mul_(2).div_(2)
+        return self.State(x.zero_() + inbox.sum(summed) + own.h.mul_(3))
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "cycles"])
+@pytest.mark.parametrize("graph", [[0, 1], [1, 0]])
+def test_rows_of_graphs_of_one_node_each_are_found_and_stay_the_callers(graph, way):
+    """Where graph g is node g, rows of graphs are read as rows of nodes, without being gathered."""
+    s = gr.dag(torch.empty(2, 0, dtype=torch.long), 2).replace(graph=torch.tensor(graph), num_graphs=2)
+    plan, given = gr.schedule(s, **WAYS[way]), PER_GRAPH.clone()
+    x = torch.zeros(2, 4, dtype=torch.float64)
+    with torch.no_grad():
+        found = gr.run(Overwriting(), plan, x, gr.per_graph(given), backend="loop").h
+        assert_close(found, gr.run(Overwriting(), plan, x, gr.per_node(PER_GRAPH[graph]), backend="loop").h)
+    assert torch.equal(given, PER_GRAPH)
+    assert found.data_ptr() != given.data_ptr()
+
+
 def test_an_empty_graph_ends_as_it_began():
     _, batch = pair()
     model = gr.SRN(3, 4).double()

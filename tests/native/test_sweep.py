@@ -74,13 +74,12 @@ def test_a_product_between_rows_in_the_callers_order(library):
 
 
 def test_an_order_is_for_rows_of_nodes_alone(library):
-    """A buffer of nodes that edges read by an index is refused by the call, and by the check, which says why."""
+    """A buffer of nodes that edges read as their own is refused by the call, and by the check, which says why."""
     edges = np.array([[0, 1], [1, 2]])
     case = Case(np.float64, Structure(3, edges, [0, 1, 2], [1, 2, 3], [0] * 3, [0, 1, 2], [0, 3]))
     case.add(GLOBAL, 1, np.zeros((1, 3, 1)))
     case.add(GLOBAL, 1, np.zeros((1, 2, 1)))
-    case.index(np.array([0, 1]))
-    case.programs.append(([chain(IN_EDGES, 1, 0, 1)], [micro(Op.COPY, (1, 0, 0, 0), (0, 0, 1, 0))]))
+    case.programs.append(([chain(IN_EDGES, 1, 0, 1)], [micro(Op.COPY, (1, 0, 0, 0), (0, 0, 0, 0))]))
     call = Call(case)
     assert call.check(library) == ""
     call.buffers[0]["order"] = call.order.ctypes.data
@@ -88,3 +87,20 @@ def test_an_order_is_for_rows_of_nodes_alone(library):
     assert call.sweep(library) == BAD_PROGRAM
     call.order[:] = 1
     assert "row 1 twice in its order" in call.check(library)
+
+
+def test_an_index_says_where_rows_lie_in_the_callers_order(library):
+    """Of a node's own row its order says so: each adds the row of its source to its own."""
+    edges = np.array([[0, 1], [1, 2]])
+    case = Case(np.float64, Structure(3, edges, [0, 1, 2], [1, 2, 3], [0] * 3, [0, 1, 2], [0, 3]))
+    case.add(GLOBAL, 1, np.array([[[100.0], [1.0], [10.0]]]))
+    order = np.array([1, 2, 0], np.int32)
+    source, target = case.index(order[edges[0]]), case.index(order[edges[1]])
+    case.programs.append(
+        ([chain(IN_EDGES, 1, 0, 1)], [micro(Op.ACCUMULATE, (0, 0, target, 0), (0, 0, source, 0))])
+    )
+    call = Call(case)
+    call.buffers[0]["order"] = order.ctypes.data
+    assert call.check(library) == ""
+    assert call.sweep(library) == 0
+    assert call.results()[0].ravel().tolist() == [111, 1, 11]

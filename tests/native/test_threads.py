@@ -1,16 +1,35 @@
-"""The same numbers however often, from several threads at once, and after fork."""
+"""The same numbers however often, on torch's threads or the library's own, from several at once, and after fork."""
 
+import ctypes
 import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from graphrec import clib
+from graphrec.backends.programs.native import Library
 from tests.native.case import Call
 from tests.native.interpreter import Interpreter
+from tests.native.libraries import loaded
 from tests.native.random_sweeps import RandomSweep, random_dags
 from tests.tolerances import assert_close
+
+
+@pytest.fixture(params=["torch's threads", "its own threads"])
+def threaded(request):
+    """The library as it is in use, and a copy that was told of no threads."""
+    if clib.library() is None:
+        pytest.skip(f"there is no native library: {clib.why_not()}")
+    if request.param == "its own threads":
+        return loaded(clib.instruction_set())
+    if not clib.shares_threads():
+        pytest.skip("torch does not run on OpenMP's threads here")
+    return Library.get()
 
 
 def large_case(parts, seed=3):
@@ -31,34 +50,34 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize("parts", [1, 4])
-def test_results_are_the_same_every_time(library, parts):
+def test_results_are_the_same_every_time(threaded, parts):
     case = large_case(parts)
     expected = Interpreter(case)
     expected.sweep()
     expected.weight_gradients()
-    first = run(library, case)
+    first = run(threaded, case)
     for one, other in zip(first, expected.results(), strict=True):
         assert_close(
             torch.from_numpy(np.ascontiguousarray(one)), torch.from_numpy(np.ascontiguousarray(other))
         )
     for _ in range(5):
-        assert_same(run(library, case), first)
+        assert_same(run(threaded, case), first)
 
 
-def test_parts_give_the_same_on_any_number_of_threads(library):
+def test_parts_give_the_same_on_any_number_of_threads(threaded):
     case = large_case(4)
-    one = run(library, case, threads=1)
-    assert_same(run(library, case, threads=2), one)
-    assert_same(run(library, case, threads=3), one)
+    one = run(threaded, case, threads=1)
+    assert_same(run(threaded, case, threads=2), one)
+    assert_same(run(threaded, case, threads=3), one)
 
 
-def test_callers_in_several_threads(library):
+def test_callers_in_several_threads(threaded):
     cases = [large_case(parts, seed) for seed, parts in enumerate([1, 4, 1, 2])]
-    expected = [run(library, case) for case in cases]
+    expected = [run(threaded, case) for case in cases]
     found: list = [None] * len(cases)
 
     def work(q):
-        found[q] = [run(library, cases[q], threads) for threads in (2, 1, 2, 2)]
+        found[q] = [run(threaded, cases[q], threads) for threads in (2, 1, 2, 2)]
 
     callers = [threading.Thread(target=work, args=(q,)) for q in range(len(cases))]
     for caller in callers:
@@ -72,12 +91,63 @@ def test_callers_in_several_threads(library):
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded, use of fork:DeprecationWarning")
-def test_a_child_of_fork_runs_on_threads_of_its_own(library):
+def test_a_child_of_fork_runs_on_threads_of_its_own(threaded):
     case = large_case(4)
-    expected = run(library, case)
+    expected = run(threaded, case)
     child = os.fork()
     if child == 0:
-        same = all(np.array_equal(a, b) for a, b in zip(run(library, case), expected, strict=True))
+        same = all(np.array_equal(a, b) for a, b in zip(run(threaded, case), expected, strict=True))
         os._exit(0 if same else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert_same(run(library, case), expected)
+    assert_same(run(threaded, case), expected)
+
+
+COUNT_THREADS = """
+import os, torch
+from graphrec.backends.programs.native import Library
+from tests.native.test_threads import assert_same, large_case, run
+
+torch.set_num_threads(2)
+torch.ones(1 << 20).exp()  # (now torch has as many)
+before = len(os.listdir("/proc/self/task"))
+case = large_case(4)
+assert_same(run(Library.get(), case, threads=2), run(Library.get(), case, threads=1))
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.skipif(
+    not clib.shares_threads(), reason="there is no library, or torch has no threads of OpenMP"
+)
+@pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="this system does not list a process's threads"
+)
+@pytest.mark.parametrize(("limit", "started"), [("2", 0), ("1", 1)], ids=["enough", "too few"])
+def test_threads_are_started_where_torch_has_too_few(limit, started):
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT_THREADS],
+        cwd=Path(__file__).resolve().parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": "2", "OMP_THREAD_LIMIT": limit},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == started
+
+
+@pytest.mark.skipif(
+    not clib.shares_threads(), reason="there is no library, or torch has no threads of OpenMP"
+)
+def test_inside_a_parallel_region_threads_are_the_library_s_own():
+    case, found = large_case(4), []
+    expected = run(Library.get(), case)
+
+    @ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    def region(_):
+        found.append(run(Library.get(), case, threads=2))
+
+    ctypes.CDLL(torch._C.__file__).GOMP_parallel(region, None, 2, 0)
+    assert len(found) == 2
+    for results in found:
+        assert_same(results, expected)

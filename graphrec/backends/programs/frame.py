@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...cprogram import BUFFER, GLOBAL, PROGRAM, SUM, WEIGHT, WEIGHT_GRADIENT
+from ...cprogram import BUFFER, GLOBAL, PRODUCT, PROGRAM, SUM, WEIGHT, WEIGHT_GRADIENT
 from ...program.symbols import EDGE, NODE
 from .lifetimes import places
 from .lower import Lowered, NativeProgram
-from .native_layout import Layout, StructOf
+from .native_layout import OF_CALLER, Layout, StructOf
 from .placement import Spec
 
 # What the structure says, as numbers in a column.
@@ -68,7 +68,7 @@ class Code:
     """The programs of some rows as the executor takes them."""
 
     def __init__(self, codes: list[tuple[np.ndarray, np.ndarray]]) -> None:
-        self._codes = codes
+        self.codes = codes
         self.table = np.zeros(len(codes), PROGRAM)
         for number, (instructions, operations) in enumerate(codes):
             self.table[number] = (instructions.ctypes.data, operations.ctypes.data, len(instructions))
@@ -80,7 +80,8 @@ class Table(NamedTuple):
 
     Attributes:
         rows: as the executor takes them; addresses are offsets in a memory, or nothing.
-        memory: in which of them each lies: `ELSEWHERE`, in the workspace of `FORWARD` or `REVERSE`, among the `SUMS`.
+        memory: in which of them each lies: `ELSEWHERE`, in the workspace of `FORWARD` or `REVERSE` or that of the
+            `RESULT`, among the `SUMS`.
         given: those whose address a run fills in: their number and name.
     """
 
@@ -89,7 +90,7 @@ class Table(NamedTuple):
     given: list[tuple[int, Any]]
 
 
-ELSEWHERE, FORWARD, REVERSE, SUMS = range(4)
+ELSEWHERE, FORWARD, REVERSE, SUMS, RESULT = range(5)
 
 
 class Frame:
@@ -98,6 +99,8 @@ class Frame:
     Attributes:
         order: of the layout.
         forward, reverse: the workspaces of the two directions; the first one lives until the second one is done.
+        result: a workspace of the first one's life, which is the gradient of x in the end.
+        of_caller: the names of the states that are written where the caller is given them, in the caller's order.
         constants: numbers of the structure.
         sums: where the sum of each gradient begins, and how many numbers it is.
         is_one_round: whether there is one round: what it begins with, and the gradient of what it gives, are then read
@@ -105,57 +108,104 @@ class Frame:
         sizes: how many numbers the sums of each sweep are.
         outer: of each sweep, where the gradients of weights that it has summed up are among the sums, their shape, and
             where they belong among all gradients: the stride and the first number.
+        weights: of each sweep, from the beginnings of the captured tensors; those that it does not read are empty.
         ordered: the names of what programs read and write in the caller's order.
     """
 
     def __init__(
-        self, native: NativeProgram, layout: Layout, order: Any, numbers: dict[str, Tensor], item: int
+        self,
+        native: NativeProgram,
+        layout: Layout,
+        order: Any,
+        numbers: dict[str, Tensor],
+        item: int,
+        handed_out: tuple[str, ...],
     ) -> None:
         self.native, self.layout, self.order, self.constants, self.item = native, layout, order, numbers, item
         self.program = native.program
-        self.forward, self.reverse = Workspace(), Workspace()
+        self.forward, self.reverse, self.result = Workspace(), Workspace(), Workspace()
         self.rounds = layout.rounds if self.program.is_sync else 1
         self.is_one_round = self.program.is_sync and self.rounds == 1
         self.sums: dict[Any, tuple[int, int]] = {}
         self.lowered: dict[str, Lowered] = {"nodes": native.nodes, "boundary": native.boundary}
         if native.project is not None:
             self.lowered["project"] = native.project
+        self._order = None if order.nodes is None else order.nodes.to(torch.int32).contiguous()
+        self.of_caller = self._find_of_caller(handed_out)
         self.shared: dict[Any, tuple[Workspace, Area]] = {}
         if not self.program.is_sync:
             self._share()
-        self._order = None if order.nodes is None else order.nodes.to(torch.int32).contiguous()
-        self.ordered = {
-            native.buffers.specs[number].name
-            for number in ([] if self._order is None else native.row_by_row)
-            if _is_of_caller(native.buffers.specs[number])
-        }
+        self.ordered: set[Any] = set()
+        if self._order is not None:
+            specs = native.buffers.specs
+            self.ordered = {specs[n].name for n in native.row_by_row if _is_of_caller(specs[n])}
+            self.ordered |= self.of_caller
         self.sizes = {key: self._place_sums(lowered) for key, lowered in self.lowered.items()}
         self.tables = {key: self._table(key) for key in self.lowered}
-        self.structs: dict[str, StructOf] = {
-            key: layout.structure(key, lowered.sorts, native.indices.names)
-            for key, lowered in self.lowered.items()
-        }
+        self._names = list(native.indices.names)  # of indices
         self.codes = {
-            (key, reverse): Code(lowered.reverse if reverse else lowered.forward)
+            (key, reverse): self._code(lowered.reverse if reverse else lowered.forward)
             for key, lowered in self.lowered.items()
             for reverse in (False, True)
         }
+        self.structs: dict[str, StructOf] = {
+            key: layout.structure(key, lowered.sorts, self._names) for key, lowered in self.lowered.items()
+        }
+        if native.late:
+            self.codes["late", True], self.tables["late"] = self._code(native.late), self.tables["nodes"]
+            self.structs["late"] = layout.structure("late", native.nodes.sorts, self._names)
         self._place_gradients()
         blocks = native.weights.blocks
-        self.weights = np.zeros(len(blocks), WEIGHT)
         self.captured_of_weight = np.array([block[0] for block in blocks], np.int64)
+        weights = np.zeros(len(blocks), WEIGHT)
         for number, (_, offset, down, across, k, n) in enumerate(blocks):
-            self.weights[number] = (offset * item, down, across, k, n)
+            weights[number] = (offset * item, down, across, k, n)
+        self.weights: dict[tuple[str, bool], np.ndarray] = {}
+        for key, code in self.codes.items():
+            self.weights[key] = weights.copy()
+            for count in ("k", "n"):  # (so that it is not packed)
+                self.weights[key][count][_not_read(code, len(blocks))] = 0
+
+    def _find_of_caller(self, handed_out: tuple[str, ...]) -> frozenset[str]:
+        """(Rows whose state is given, and those of other rounds, would come along.)"""
+        native = self.native
+        numbers = {name: native.buffers.find(name) for name in (f"state.{field}" for field in handed_out)}
+        return frozenset(
+            name
+            for name, number in numbers.items()
+            if not (self.program.is_sync or self.layout.num_boundary)
+            and (self._order is None or number in native.node_by_node)
+        )
+
+    def _code(self, codes: list[tuple[np.ndarray, np.ndarray]]) -> Code:
+        """With the indices by which memory is read that is in the caller's order."""
+        specs = self.native.buffers.specs
+        if self._order is None or not self.of_caller:
+            return Code(codes)
+        numbers = [number for number, spec in enumerate(specs) if spec.name in self.of_caller]
+        made = []
+        for instructions, operations in codes:
+            operations = operations.copy()
+            for name in "abcd":
+                operands = operations[name]
+                for at in (np.isin(operands["buffer"], numbers) & (operands["index"] != 0)).nonzero()[0]:
+                    of_caller = self.native.indices.names[operands["index"][at]] + OF_CALLER
+                    if of_caller not in self._names:
+                        self._names.append(of_caller)
+                    operands["index"][at] = self._names.index(of_caller)
+            made.append((instructions, operations))
+        return Code(made)
 
     def _share(self) -> None:
         """Give memory that is not in use at the same time one place."""
         native, layout = self.native, self.layout
-        has_boundary = layout.num_boundary > 0
-        if has_boundary not in native.places:
-            native.places[has_boundary] = places(native, has_boundary)
-        found, spaces = native.places[has_boundary], []
+        key = layout.num_boundary > 0, self.of_caller
+        if key not in native.places:
+            native.places[key] = places(native, *key)
+        found, spaces = native.places[key], []
         for number, plane in enumerate(found.planes):
             space = self.forward if plane.is_forward else self.reverse
+            space = self.result if number == found.result else space
             spaces.append((space, space.area(("plane", number), self.rows(plane.rows), plane.width)))
         for number, (plane, column) in found.of.items():
             spec, (space, area) = native.buffers.specs[number], spaces[plane]
@@ -227,22 +277,22 @@ class Frame:
                 row["base"] = self.sums[spec.name][0] * item
             elif spec.place == GLOBAL:
                 found = self._lies(key, spec)
+                if spec.name in self.ordered and self._order is not None:
+                    row["order"] = self._order.data_ptr()
                 if found is None:
                     given.append((number, self._begin(key, spec.name) or spec.name))
-                    if spec.name in self.ordered and self._order is not None:
-                        row["order"] = self._order.data_ptr()
                     continue
                 space, area, shift, is_per_round = found
                 row["stride"] = area.stride
                 row["base"] = (area.offset + shift * area.stride) * item
                 row["round"] = area.rows * area.width if is_per_round and key == "nodes" else 0
-                memory[number] = FORWARD if space is self.forward else REVERSE
+                memory[number] = {id(self.reverse): REVERSE, id(self.result): RESULT}.get(id(space), FORWARD)
         return Table(rows, memory, given)
 
     def _lies(self, key: str, spec: Spec) -> tuple[Workspace, Area, int, bool] | None:
         """In which area a buffer lies, behind how many rows, and whether each round has its own; None: elsewhere."""
         name, is_sync, layout = spec.name, self.program.is_sync, self.layout
-        if isinstance(name, tuple) and name[0] == "captured":
+        if (isinstance(name, tuple) and name[0] == "captured") or name in self.of_caller:
             return None
         if name in self.shared:
             return *self.shared[name], 0, False
@@ -300,6 +350,13 @@ class Frame:
         """`[slots * rows, width]`: the rows of an area of a workspace, all of whose numbers are given."""
         area = space.areas[name]
         return numbers.as_strided((area.slots * area.rows, area.width), (area.stride, 1), area.offset)
+
+
+def _not_read(code: Code, count: int) -> np.ndarray:
+    read = np.zeros(count, bool)
+    for instructions, _ in code.codes:
+        read[instructions["weight"][instructions["kind"] == PRODUCT]] = True
+    return ~read
 
 
 def _is_of_caller(spec: Spec) -> bool:

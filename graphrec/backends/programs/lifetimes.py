@@ -2,8 +2,9 @@
 
 What happens to the row of one node (or of an edge that enters it), in order: its own tile runs forwards, then the tiles
 of its targets; the state is handed out; in reverse the tiles of its targets run, then its own, then those of its
-sources; at last the gradients of weights are summed. Every use of a buffer in the code falls into one of these phases,
-and from its first write to its last use it needs its place. So the gradients of gates take the place of the gates.
+sources; then the gradients of weights are summed; at last what was postponed is done for all rows. Every use of a
+buffer in the code falls into one of these phases, and from its first write to its last use it needs its place. So the
+gradients of gates take the place of the gates, and that of x the place of what nobody needs any more.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ...cprogram import GLOBAL, IN_EDGES, NO_OPERAND, NODES, PRODUCT, Op
-from ...program.symbols import EDGE
+from ...program.symbols import EDGE, NODE
 from .lower import NativeProgram
 from .placement import Spec
 
-OWN_FORWARD, OTHERS_FORWARD, HANDED_OUT, OTHERS_BEFORE, OWN_REVERSE, OTHERS_AFTER, SUMMED_UP = range(7)
+OWN_FORWARD, OTHERS_FORWARD, HANDED_OUT, OTHERS_BEFORE, OWN_REVERSE, OTHERS_AFTER, SUMMED_UP, LATE = range(8)
 _REPEATS = (Op.REPEAT_EACH, Op.REPEAT_ALL, Op.ACCUMULATE_SCALED)
 _REDUCES = (Op.SUM_EACH, Op.SUM_ALL, Op.EVERY)
 _ACCUMULATES = (Op.ACCUMULATE, Op.ACCUMULATE_PRODUCT, Op.ACCUMULATE_MAX, Op.ACCUMULATE_SCALED)
@@ -30,7 +31,7 @@ _WIDER = 4
 Moment = tuple[
     int, int, int
 ]  # the phase, the instruction, the operation: reads at even numbers, writes at odd ones
-_FIRST, _LAST = (-1, 0, 0), (SUMMED_UP + 1, 0, 0)
+_FIRST, _LAST = (-1, 0, 0), (LATE + 1, 0, 0)
 _WHOLE = 1 << 30  # an operation after all others of an instruction
 
 
@@ -90,22 +91,29 @@ class Places(NamedTuple):
     Attributes:
         planes: the memory.
         of: by the number of each buffer that shares memory, its plane and its first column there.
+        result: the plane that is the gradient of x in the end; None: it has memory of its own.
     """
 
     planes: list[Plane]
     of: dict[int, tuple[int, int]]
+    result: int | None
 
 
-def places(native: NativeProgram, has_boundary: bool) -> Places:
+def places(native: NativeProgram, has_boundary: bool, of_caller: frozenset[str]) -> Places:
     """Where the memory of nodes and edges lies.
 
     Args:
         native: programs of an async run.
         has_boundary: whether there are rows whose state is given; where their rows stand in one memory with those of
             nodes, it shares its place with no other.
+        of_caller: the names of what lies in memory that the caller is given.
     """
     specs = native.buffers.specs
-    shares = {number for number, spec in enumerate(specs) if _may_share(spec, has_boundary)}
+    shares = {
+        number
+        for number, spec in enumerate(specs)
+        if _may_share(spec, has_boundary) and spec.name not in of_caller
+    }
     lives = _lives(list(_uses(native, has_boundary)), shares, len(native.nodes.forward))
     members: list[list[int]] = []
     of: dict[int, tuple[int, int]] = {}
@@ -129,6 +137,7 @@ def places(native: NativeProgram, has_boundary: bool) -> Places:
         else:
             of[number] = (len(members), 0)
             members.append([number])
+    result = _place_of_result(native, lives, members, of)
     planes = [
         Plane(
             specs[numbers[0]].rows,
@@ -137,7 +146,34 @@ def places(native: NativeProgram, has_boundary: bool) -> Places:
         )
         for numbers in members
     ]
-    return Places(planes, of)
+    return Places(planes, of, result)
+
+
+def _place_of_result(
+    native: NativeProgram,
+    lives: dict[int, dict[int, list[Life]]],
+    members: list[list[int]],
+    of: dict[int, tuple[int, int]],
+) -> int | None:
+    """A plane that all of d.x fits into when it is made; that which most sorts of nodes have used until then."""
+    number, specs = native.buffers.find("d.x"), native.buffers.specs
+    if number is None or not native.late:
+        return None
+    used = {
+        plane: {sort for other in others for sort in lives.get(other, {})}
+        for plane, others in enumerate(members)
+        if specs[others[0]].rows == NODE
+        and specs[others[0]].width == specs[number].width
+        and all(
+            life.ends < (LATE, 0, 0) for n in others for of_n in lives.get(n, {}).values() for life in of_n
+        )
+    }
+    if not used:
+        return None
+    plane = max(used, key=lambda plane: len(used[plane]))
+    members[plane].append(number)
+    of[number] = (plane, 0)
+    return plane
 
 
 def _may_share(spec: Spec, has_boundary: bool) -> bool:
@@ -258,6 +294,12 @@ def _uses(native: NativeProgram, has_boundary: bool) -> Iterator[Use]:
             for buffer, column, width in ((job.a, job.a_column, job.k), (job.g, job.g_column, job.n)):
                 sort = job.program if is_of_nodes else None
                 yield Use(buffer, column, column + width, sort, at, at, False)
+    for sort, (instructions, _) in enumerate(native.late):
+        at = (LATE, 0, 0)
+        for one in instructions:
+            column = int(one["a_column"])
+            width = native.weights.blocks[one["weight"]][4]
+            yield Use(int(one["a"]), column, column + width, sort, at, at, False)
 
 
 class _Reader:

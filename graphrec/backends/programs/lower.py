@@ -14,10 +14,10 @@ from ...program.reverse import WeightGradient
 from ...program.symbols import EDGE
 from .assemble import Assembler
 from .placement import Buffers, Indices, Placement
+from .postponed import Code, postpone
 from .pulls import pull_forms
 from .units import Weights, block_of, sides_of
 
-Code = tuple[np.ndarray, np.ndarray]  # instructions and micro-operations
 # Numbers of a weight's gradient that stay in the second cache beside all that a tile reads and writes.
 _SMALL = 2**16
 
@@ -100,8 +100,10 @@ class NativeProgram:
         nodes, boundary, project: the code.
         buffers, indices: what they read and write.
         weights: the blocks of captured tensors that products read.
+        late: what is run after the reverse of nodes, by sort; see `postponed`.
         row_by_row: the buffers whose rows are those of nodes, and are read or written each by its own node alone.
-        places: which memory takes the place of which, without and with rows whose state is given; see `lifetimes`.
+        node_by_node: the same, and those that others read by a node's number.
+        places: which memory takes the place of which, by what `lifetimes.places` has been told.
     """
 
     program: CellProgram
@@ -111,8 +113,10 @@ class NativeProgram:
     buffers: Buffers
     indices: Indices
     weights: Weights
+    late: list[Code]
     row_by_row: set[int]
-    places: dict[bool, Any] = field(default_factory=dict)
+    node_by_node: set[int]
+    places: dict[Any, Any] = field(default_factory=dict)
 
 
 def lower(program: CellProgram) -> NativeProgram:
@@ -140,25 +144,43 @@ def lower(program: CellProgram) -> NativeProgram:
     nodes = lowered(dict(program.parts))
     boundary = lowered({"boundary": program.boundary})
     project = None if program.project is None else lowered({"project": program.project})
-    row_by_row = _row_by_row(nodes, *([] if project is None else [project]), count=len(buffers.specs))
-    return NativeProgram(program, nodes, boundary, project, buffers, indices, weights, row_by_row)
+    of_rows = _read_by_node(nodes, *([] if project is None else [project]), count=len(buffers.specs))
+    late: list[Code] = []
+    if not program.is_sync:
+        lasting = [
+            {
+                (job.g, job.g_column + column)
+                for job in nodes.weight_jobs
+                if job.program == number
+                for column in range(job.n)
+            }
+            for number in range(len(nodes.reverse))
+        ]
+        late = postpone(nodes.reverse, lasting, buffers, [block[4] for block in weights.blocks])
+    return NativeProgram(program, nodes, boundary, project, buffers, indices, weights, late, *of_rows)
 
 
-def _row_by_row(*programs: Lowered, count: int) -> set[int]:
-    found = set(range(count))
+def _read_by_node(*programs: Lowered, count: int) -> tuple[set[int], set[int]]:
+    """See `row_by_row` and `node_by_node` of `NativeProgram`."""
+    by_row, by_node = set(range(count)), set(range(count))
     for lowered in programs:
         for instructions, operations in (*lowered.forward, *lowered.reverse):
             for instruction in instructions:
                 chain = operations[instruction["first"] : instruction["last"]]
+                is_of_nodes = instruction["rows"] == NODES
                 for operand in (chain[name] for name in "abcd"):
-                    others = operand if instruction["rows"] != NODES else operand[operand["index"] != 0]
-                    found.difference_update(others["buffer"].tolist())
-                if instruction["kind"] != CHAIN and instruction["rows"] != NODES:
-                    found.difference_update(int(instruction[name]) for name in "aci")
+                    has_index = operand["index"] != 0
+                    by_row.difference_update(operand[has_index | (not is_of_nodes)]["buffer"].tolist())
+                    is_in_parts = has_index & (operand["split"] != 0)
+                    is_of_edges = ~has_index & (not is_of_nodes)
+                    by_node.difference_update(operand[is_in_parts | is_of_edges]["buffer"].tolist())
+                if instruction["kind"] != CHAIN and not is_of_nodes:
+                    of_edges = {int(instruction[name]) for name in "aci"}
+                    by_row, by_node = by_row - of_edges, by_node - of_edges
         for job in lowered.weight_jobs:
             if job.rows != NODES:
-                found.difference_update((job.a, job.g))
-    return found
+                by_row, by_node = by_row - {job.a, job.g}, by_node - {job.a, job.g}
+    return by_row, by_node
 
 
 def _weight_jobs(placement: Placement, number: int) -> list[WeightJob]:

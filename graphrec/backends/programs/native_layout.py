@@ -14,6 +14,8 @@ from ...program.recording import Sort, sorts, sorts_by_kind
 from ...schedule import Schedule
 from ...schedule.inboxes import target_position
 
+OF_CALLER = ", the caller's"
+
 
 class Layout:
     """The nodes of a schedule, part by part, and level by level in each part.
@@ -62,6 +64,14 @@ class Layout:
         self.out_first = out_first if plan.mode == "sync" else out_first[boundary:]
         self.boundary_first = out_first[: boundary + 1]
         self._slots = {"slot": plan.slot, "relation": plan.relation}
+        # See `Order`: from the structure's nodes and edges to the rows here.
+        self.order: tuple[Tensor | None, Tensor | None, Tensor]
+        if self.perm is not None and self.inv_perm is not None and self.edge is not None:
+            self.order = plan.perm[self.perm], self.inv_perm[plan.inv_perm], plan.edge[self.edge]
+        elif plan.is_identity:
+            self.order = None, None, plan.edge
+        else:
+            self.order = plan.perm, plan.inv_perm, plan.edge
         self._made: dict[Any, Any] = {}
         self.frames: dict[Any, Any] = {}  # of programs on it
 
@@ -80,14 +90,11 @@ class Layout:
                 at += count
         return made
 
-    def order(self, plan: Schedule) -> tuple[Tensor | None, Tensor | None, Tensor]:
-        """See `Order`: from the structure's nodes and edges to the rows here."""
-        if self.perm is None or self.inv_perm is None or self.edge is None:
-            return (None, None, plan.edge) if plan.is_identity else (plan.perm, plan.inv_perm, plan.edge)
-        return plan.perm[self.perm], self.inv_perm[plan.inv_perm], plan.edge[self.edge]
-
     def index(self, name: str) -> Tensor:
-        """An index of the executor; see `assemble`."""
+        """An index of the executor; see `assemble`. Of nodes, `OF_CALLER` behind it: where the caller has them."""
+        if name.endswith(OF_CALLER):
+            nodes, index = self.order[0], self.index(name.removesuffix(OF_CALLER))
+            return index if nodes is None else nodes[index]
         if name == "source":
             return self.source
         if name == "target":
@@ -105,7 +112,7 @@ class Layout:
         return at if side == "target" else at[self.out_edge]
 
     def structure(self, key: str, sorts: dict[Any, int], names: list[str]) -> StructOf:
-        """The struct for the nodes, for the boundary rows, or for all nodes without edges."""
+        """The struct for the nodes, for the boundary rows, or for all nodes without edges, by sort or as one."""
         made = self._made.get((key, tuple(sorts.items()), tuple(names)))
         if made is None:
             made = self._made[key, tuple(sorts.items()), tuple(names)] = StructOf(self, key, sorts, names)
@@ -145,10 +152,14 @@ class StructOf:
         else:
             rows = layout.num_boundary if key == "boundary" else layout.num_nodes
             segments = [(0, 0, next(iter(sorts)), 0, rows)] if rows else []
+            if key == "late":
+                segments = _neighbours_joined(layout.segments)
             in_first, rounds = torch.zeros(rows + 1, dtype=torch.long), 1
             out_first = layout.boundary_first if key == "boundary" else in_first
             indices = {
-                name: ints((_of_boundary(layout, name)).numpy()) for name in names if name.startswith("out")
+                name: ints((_of_boundary(layout, name)).numpy())
+                for name in names
+                if name.startswith("out") and key != "late"
             }
         parts = max((part for part, *_ in segments), default=0) + 1
         starts = [0] * (parts + 1)
@@ -181,6 +192,18 @@ class StructOf:
         )
         self.pointer = ctypes.pointer(self.struct)
         self.rows = rows
+
+
+def _neighbours_joined(
+    segments: list[tuple[int, int, Sort, int, int]],
+) -> list[tuple[int, int, Sort, int, int]]:
+    """The rows of each sort that follow each other, of whatever level and part."""
+    made: list[tuple[int, int, Sort, int, int]] = []
+    for _, _, sort, start, stop in segments:
+        if made and made[-1][2] == sort:
+            start = made.pop()[3]
+        made.append((0, 0, sort, start, stop))
+    return made
 
 
 def _of_boundary(layout: Layout, name: str) -> Tensor:

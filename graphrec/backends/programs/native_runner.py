@@ -55,7 +55,8 @@ class NativePrograms(Programs):
         threads = torch.get_num_threads()
         parts = [f"version {clib.VERSION}", clib.instruction_set()]
         parts += ["products of float32 in bfloat16"] if is_bf16_used() else []
-        parts += [f"{threads} thread{'s' * (threads != 1)}"]
+        owned = "" if threads == 1 or clib.shares_threads() else " beside torch's"
+        parts += [f"{threads} thread{'s' * (threads != 1)}{owned}"]
         return f"{cls.about} ({', '.join(filter(None, parts))})"
 
     @staticmethod
@@ -88,15 +89,14 @@ class NativePrograms(Programs):
         name = f"native layout in {threads} parts" + (", by kind" if self.program.has_kinds else "")
         cache, plan = self.plan.cache, self.plan
         layout = cache.look_up(name, lambda plan: Layout(plan, threads, self.program.has_kinds), plan)
-        key = (id(self.prepared), self.x.dtype)
+        key = (id(self.prepared), self.x.dtype, self.handed_out)
         frame = layout.frames.get(key)
         if frame is None:
             with outside():
                 names = [name for name in OF_STRUCTURE if self.prepared.buffers.find(name) is not None]
                 numbers = {name: _numbers(plan, layout, name).to(self.x.dtype) for name in names}
-                frame = Frame(
-                    self.prepared, layout, NativeOrder(*layout.order(plan)), numbers, self.x.element_size()
-                )
+                order, item = NativeOrder(*layout.order), self.x.element_size()
+                frame = Frame(self.prepared, layout, order, numbers, item, self.handed_out)
             layout.frames[key] = frame
             while (
                 len(layout.frames) > _MOST_FRAMES
@@ -111,6 +111,10 @@ class NativePrograms(Programs):
     def leave(self, rows: Tensor) -> Tensor:
         """As they are; see `enter`."""
         return rows
+
+    def hand_out(self, name: str, rows: Tensor) -> Tensor:
+        """As they are, where they were written for the caller; `is_written_into` says whether they change."""
+        return rows if name in self.frame.of_caller else super().hand_out(name, rows)
 
     @property
     def order(self) -> NativeOrder:

@@ -132,10 +132,9 @@ class Programs(Runner):
             tensor.contiguous().view(-1) for tensor in inputs[len(inputs) - len(self.recording.captured) :]
         ]
         done = Done(self.execution(tensors, captured), self.boundary_rows(tensors))
-        made, order = done.execution.forward(done.boundary), self.order
-        rows = (made[f"state.{name}"] for name in self.handed_out)
-        # (What the execution keeps is not the caller's to write into.)
-        return tuple(field.clone() if order.back is None else order.leave(field) for field in rows), done
+        made = done.execution.forward(done.boundary)
+        rows = tuple(self.hand_out(f"state.{name}", made[f"state.{name}"]) for name in self.handed_out)
+        return rows, done
 
     def backwards(self, done: Done, grads: Sequence[Tensor | None]) -> list[Tensor | None]:
         """The gradients of the run's tensors and the captured ones from those of what was handed out, `[N, w]`."""
@@ -157,6 +156,11 @@ class Programs(Runner):
     def leave(self, rows: Tensor) -> Tensor:
         """`[N, ...]`, of the gradient of x, back to the caller's order."""
         return self.order.leave(rows)
+
+    def hand_out(self, name: str, rows: Tensor) -> Tensor:
+        """`[N, w]`, a field of the state, in the caller's order: not what the execution keeps and will read again."""
+        order = self.order
+        return rows.clone() if order.back is None else order.leave(rows)
 
     def tensors(self, given: list[Tensor]) -> dict[str, Tensor]:
         """What the run provides, two-dimensional, by the schedule's positions and inbox edges.
@@ -328,7 +332,7 @@ class _Run(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         """In reverse."""
         runner, given = ctx.runner, list(ctx.saved_tensors)  # (this refuses what was written into since)
-        if must_be_plain(grads):
+        if must_be_plain(grads) or ctx.done.execution.is_written_into:
             return (None, *plain_gradients(runner, given, ctx.needs_input_grad[1:], grads))
         needed = zip(runner.backwards(ctx.done, grads), ctx.needs_input_grad[1:], strict=True)
         return (None, *(gradient if is_needed else None for gradient, is_needed in needed))

@@ -113,6 +113,7 @@ class TorchExecution:
     # -------------------------------------------------------------------------------------------- in reverse
 
     is_spent = False  # (a reverse writes into nothing that it has read)
+    is_written_into = False  # (what the caller is given is a copy)
 
     def backward(self, grads: dict[str, Tensor], initial: dict[str, Tensor]) -> dict[str, Tensor]:
         """The memory `d.*`, and the gradients of captured tensors, `captured.0`, …, from those of the state."""

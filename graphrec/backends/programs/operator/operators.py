@@ -69,7 +69,8 @@ def run(program: str, rows: list[Tensor], *given: Any) -> tuple[Tensor, Tensor]:
         rows = [row if lasts else row.clone() for row, lasts in zip(rows, written.lasting, strict=True)]
     runner = runner_of(program, rows, structure, num_graphs, backward, written.keeps)
     fields, done = runner.forwards(rows)
-    state = fields[0].contiguous() if len(fields) == 1 else torch.cat(fields, 1)
+    # (A copy, in which compilers may do as they like.)
+    state = fields[0].clone() if len(fields) == 1 else torch.cat(fields, 1)
     return state, keep((runner, done)) if written.keeps else _nothing(x)
 
 
