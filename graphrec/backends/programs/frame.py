@@ -331,7 +331,7 @@ class Frame:
     def _begin(self, key: str, name: Any) -> str | None:
         """What the only round begins with, by the name under which a run provides it, if that is what a buffer is."""
         is_before = isinstance(name, tuple) and name[0] == "before"
-        plain = name[1] if is_before else name
+        plain: Any = name[1] if is_before else name
         is_begin = self.is_one_round and (is_before or key == "boundary") and isinstance(plain, str)
         return f"begin.{plain}" if is_begin and plain.startswith(("state.", "first.")) else None
 
