@@ -9,8 +9,8 @@ import torch
 
 import graphrec as gr
 from graphrec import clib
+from graphrec.backends.programs.buffers import Buffers
 from graphrec.backends.programs.native import NativeExecution
-from graphrec.backends.programs.placement import Buffers
 from graphrec.backends.programs.postponed import postpone
 from graphrec.cprogram import INSTRUCTION, MICRO_OP, NODES, PRODUCT, TILE_NODES
 from tests.tolerances import assert_close

@@ -13,10 +13,11 @@ from ...program.codes import ZERO, Codes, Ref, Value
 from ...program.compile import LOADS, VIEWS
 from ...program.reverse import WeightGradient
 from ...program.symbols import EDGE, NODE, NotRecordable
+from .buffers import Home
 from .emission import Emission
 from .operations import Operations
 from .ordering import grouped
-from .placement import Home, Placement
+from .placement import Placement
 from .units import OUT, Operand, Unit, Weights, sides_of
 
 _UNARY_NAMES = {"relu": ("MAX_IMM", 0.0)}

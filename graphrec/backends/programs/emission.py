@@ -9,7 +9,8 @@ import numpy as np
 from ...cprogram import CHAIN, INSTRUCTION, MICRO_OP, NONE, OUTER, PRODUCT, TILE_IN_EDGES, TILE_NODES, Op
 from ...program.codes import Value
 from ...program.symbols import EDGE, NODE, NotRecordable
-from .placement import Home, Placement
+from .buffers import Home
+from .placement import Placement
 from .units import NO_INDEX, OUT, ROWS, Operand, Unit, Weights, block_of
 
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ...cprogram import BUFFER, GLOBAL, PRODUCT, PROGRAM, SUM, WEIGHT, WEIGHT_GRADIENT
 from ...program.symbols import EDGE, NODE
+from .buffers import Spec
 from .lifetimes import places
 from .lower import Lowered, NativeProgram
 from .native_layout import OF_CALLER, Layout, StructOf
-from .placement import Spec
 
 # What the structure says, as numbers in a column.
 OF_STRUCTURE = ("degree", "slot", "relation", "is_loop")

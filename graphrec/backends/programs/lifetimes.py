@@ -18,8 +18,8 @@ import numpy as np
 
 from ...cprogram import GLOBAL, IN_EDGES, NO_OPERAND, NODES, PRODUCT, Op
 from ...program.symbols import EDGE, NODE
+from .buffers import Spec
 from .lower import NativeProgram
-from .placement import Spec
 
 OWN_FORWARD, OTHERS_FORWARD, HANDED_OUT, OTHERS_BEFORE, OWN_REVERSE, OTHERS_AFTER, SUMMED_UP, LATE = range(8)
 _REPEATS = (Op.REPEAT_EACH, Op.REPEAT_ALL, Op.ACCUMULATE_SCALED)

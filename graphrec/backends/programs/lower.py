@@ -13,7 +13,8 @@ from ...program.recording import Sort
 from ...program.reverse import WeightGradient
 from ...program.symbols import EDGE
 from .assemble import Assembler
-from .placement import Buffers, Indices, Placement
+from .buffers import Buffers, Indices
+from .placement import Placement
 from .postponed import Code, postpone
 from .pulls import pull_forms
 from .units import Weights, block_of, sides_of

@@ -7,7 +7,8 @@ from typing import Any
 
 from ...program.codes import Ref, Value
 from ...program.symbols import NODE, NotRecordable
-from .placement import Home, Placement
+from .buffers import Home
+from .placement import Placement
 from .units import NO_INDEX, OUT, Operand, Unit
 
 

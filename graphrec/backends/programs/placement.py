@@ -3,78 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...cprogram import GLOBAL, TILE_IN_EDGES, TILE_NODES
 from ...program.codes import ZERO, Codes, Ref, Value
 from ...program.compile import AGAIN, LOADS, VIEWS, CellProgram, Part
 from ...program.reverse import WeightGradient
 from ...program.symbols import EDGE, NODE
+from .buffers import Buffers, Copy, Home, Indices
 from .pulls import Piece, formula_of
-
-
-class Spec(NamedTuple):
-    """A buffer of the executor.
-
-    Attributes:
-        name: what it holds.
-        width: its columns.
-        place: see `csrc/program.h`.
-        rows: of nodes or of edges; None: of neither.
-    """
-
-    name: Any
-    width: int
-    place: int
-    rows: str | None
-
-
-class Buffers:
-    """The buffers of a cell's programs, by name."""
-
-    def __init__(self) -> None:
-        self.specs: list[Spec] = []
-        self._number: dict[Any, int] = {}
-
-    def number(self, name: Any, width: int, place: int = GLOBAL, rows: str | None = NODE) -> int:
-        """Of the buffer of this name."""
-        if name not in self._number:
-            self._number[name] = len(self.specs)
-            self.specs.append(Spec(name, width, place, rows))
-        return self._number[name]
-
-    def find(self, name: Any) -> int | None:
-        """The same, if there is one."""
-        return self._number.get(name)
-
-
-class Indices:
-    """The indices by which programs read, by name; number 0 is none."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = [""]
-
-    def number(self, name: str) -> int:
-        """Of an index."""
-        if name not in self.names:
-            self.names.append(name)
-        return self.names.index(name)
-
-
-class Home(NamedTuple):
-    """Where a value's first column lies."""
-
-    buffer: int
-    column: int
-
-
-class Copy(NamedTuple):
-    """A piece that is copied to where it is wanted; no ref: zeros."""
-
-    to: Home
-    ref: Ref | None
-    width: int
-    rows: str
 
 
 class Placement:
@@ -110,7 +47,7 @@ class Placement:
         self.home: dict[int, Home] = {}
         self.partly: dict[
             int, Home
-        ] = {}  # of values that the forward program does not keep whole: for the reverse
+        ] = {}  # for the reverse, of values that the forward program does not keep whole
         self.beside: dict[tuple[str, bytes], Home] = {}  # of codes that lie side by side, by their rows
         self.copies: dict[str, list[tuple[Any, Copy]]] = {"forward": [], "reverse": []}
         self._fold_sums()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...cprogram import CHAIN, GLOBAL, NODES, PRODUCT, TILE_NODES
-from .placement import Buffers
+from .buffers import Buffers
 
 Code = tuple[np.ndarray, np.ndarray]  # instructions and micro-operations
 

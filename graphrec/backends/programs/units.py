@@ -8,7 +8,7 @@ from ...cprogram import IN_EDGES, NODES, OUT_EDGES
 from ...program.codes import Codes, Value
 from ...program.reverse import WeightGradient
 from ...program.symbols import EDGE, NODE
-from .placement import Home
+from .buffers import Home
 
 OUT = "out"  # the rows of out-edges
 ROWS = {NODE: NODES, EDGE: IN_EDGES, OUT: OUT_EDGES}
