@@ -88,7 +88,7 @@ def test_gradients_take_the_place_of_what_is_done(executions):
 @pytest.mark.parametrize("which", [0, -1])
 @pytest.mark.parametrize("times", [1, 2])
 def test_states_that_are_written_into(kind, which, times):
-    """The reverse reads them, so it is done from the inputs again: with the loop's gradients, once and again."""
+    """The reverse reads them, so the run is done from the inputs again: with the loop's gradients, once and again."""
     cell, s = made(kind), structure_of(kind)
     x = rows(s)
     found = []
@@ -102,6 +102,50 @@ def test_states_that_are_written_into(kind, which, times):
         found.append((*first, *torch.autograd.grad(loss, [x, *cell.parameters()])))
     for one, other in zip(*found, strict=True):
         assert_close(one, other)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradients_have_a_graph_where_it_is_asked_for(create_graph):
+    """And else none: it would keep the run alive as long as there is a gradient."""
+    x = rows(FOREST)
+    h = first_field(FOREST, x)
+    many = torch.ones(2, *h.shape, dtype=h.dtype)
+    (of_x,) = torch.autograd.grad(
+        h, x, many, is_grads_batched=True, retain_graph=True, create_graph=create_graph
+    )
+    assert of_x.requires_grad == create_graph
+    h.detach().zero_()
+    (of_x,) = torch.autograd.grad(h.sum(), x, create_graph=create_graph)
+    assert of_x.requires_grad == create_graph
+
+
+def test_what_is_run_again_is_kept_as_long_as_the_graph(executions):
+    """Once for all reverses; it lets go of its memory, as the first run would, and so has the first."""
+    h = first_field(FOREST, rows(FOREST))
+    with torch.no_grad():
+        h.mul_(2)
+    h.sum().backward(retain_graph=True)
+    h.sum().backward(retain_graph=True)
+    first, again = executions
+    assert not again.is_spent
+    assert h.grad_fn.next_functions[0][0].done.execution is again
+    h.sum().backward()
+    assert again.is_spent
+    assert len(executions) == 2
+    executions.clear()
+    gone = weakref.ref(first)
+    del first
+    assert gone() is None
+
+
+def test_gradients_on_in_inference_mode():
+    """Autograd sees nothing there, and tensors have no versions."""
+    x, cell, s = rows(FOREST), made(), FOREST
+    with torch.inference_mode(), torch.enable_grad():
+        found, right = (gr.run(cell, gr.schedule(s), x, backend=name) for name in ("native", "loop"))
+    for one, other in zip(found, right, strict=True):
+        assert_close(one, other)
+        assert not one.requires_grad
 
 
 @pytest.mark.parametrize("kind", CELLS)

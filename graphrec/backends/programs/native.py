@@ -146,7 +146,8 @@ class NativeExecution:
         for key in ("project", "boundary", "nodes"):
             if key in frame.lowered:
                 self._sweep(key, False, found, memory)
-        if frame.program.wanted.anything:  # (an alias: what the caller is given knows of this run)
+        # (An alias: what the caller is given knows of this run. In inference mode autograd knows of none.)
+        if frame.program.wanted.anything and not torch.is_inference_mode_enabled():
             self._states = {name: (rows.detach(), rows._version) for name, rows in found.items()}
         for name in frame.forward.areas:
             if isinstance(name, str) and name.startswith("state."):

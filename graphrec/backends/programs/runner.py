@@ -332,14 +332,18 @@ class _Run(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         """In reverse."""
         runner, given = ctx.runner, list(ctx.saved_tensors)  # (this refuses what was written into since)
-        if must_be_plain(grads) or ctx.done.execution.is_written_into:
+        if must_be_plain(grads):
             return (None, *plain_gradients(runner, given, ctx.needs_input_grad[1:], grads))
+        if ctx.done.execution.is_written_into:  # (it is run again; nobody else has the new states)
+            ctx.done = None
+            ctx.done = runner.forwards(given)[1]
         needed = zip(runner.backwards(ctx.done, grads), ctx.needs_input_grad[1:], strict=True)
         return (None, *(gradient if is_needed else None for gradient, is_needed in needed))
 
 
 def plain_gradients(runner: Programs, given: list[Tensor], needed: Any, grads: Any) -> list[Tensor | None]:
-    """The gradients by plain PyTorch, for derivatives of any order."""
+    """The gradients by plain PyTorch, for derivatives of any order, if such are asked for."""
+    is_differentiated = torch.is_grad_enabled()
     with torch.enable_grad():
         # A view of each: one may be computed from another, or be the same tensor, and these are partial derivatives.
         inputs = [tensor.view_as(tensor) for tensor in given]
@@ -359,7 +363,7 @@ def plain_gradients(runner: Programs, given: list[Tensor], needed: Any, grads: A
                 [rows for rows, _ in pairs],
                 wanted,
                 [grad for _, grad in pairs],
-                create_graph=True,
+                create_graph=is_differentiated,
                 allow_unused=True,
             )
         )
