@@ -134,7 +134,6 @@ def declare(library: ctypes.CDLL) -> ctypes.CDLL:
     library.graphrec_has_bf16.restype = c_int
     library.graphrec_sweep.argtypes = [c_int, structure, *array, *array, *array, c_int, c_int]
     library.graphrec_weight_gradients.argtypes = [c_int, structure, *array, *array, c_int]
-    library.graphrec_gather.argtypes = [c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_int]
     # graphrec_check: as the sweep, then the rows of each buffer, weight gradients, and room for a message
     library.graphrec_check.argtypes = [structure, *array, *array, *array, c_void_p, *array, c_void_p, c_int64]
     return library

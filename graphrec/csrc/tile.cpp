@@ -6,6 +6,7 @@
 namespace graphrec {
 
 template <class T> bool Scratch<T>::reserve(const Context<T>& context) {
+  steps.resize(context.num_steps);
   edge_room = context.edge_numbers ? (int64_t)(edges.bytes() / sizeof(T)) / context.edge_numbers : 0;
   return nodes.reserve<T>(context.node_numbers * TILE) && ordered.reserve<T>(context.ordered_numbers * TILE) &&
          outer.reserve<T>(context.outer_numbers * TILE) &&
@@ -79,7 +80,6 @@ template <class T> struct Preparation {
 }  // namespace
 
 template <class T> void Scratch<T>::prepare(const Context<T>& context) {
-  steps.resize(context.num_steps);
   const Preparation<T> preparation = {context, *this};
   for (int64_t p = 0; p < context.num_programs; p++) {
     const Program& program = context.programs[p];

@@ -11,7 +11,6 @@ from torch import Tensor
 from ...clib import library
 from ...cprogram import declare
 from .frame import FORWARD, OF_STRUCTURE, RESULT, REVERSE, SUMS, Frame, Workspace
-from .order import Order
 from .pool import give, take
 from .precision import numbers_of
 
@@ -281,36 +280,6 @@ class NativeExecution:
         for at, shape, stride, first in frame.outer[key]:
             total = sums[at : at + shape[0] * shape[1]].view(shape)
             gradients.as_strided(shape, (stride, 1), first).add_(total)
-
-
-class NativeOrder(Order):
-    """An order whose rows are permuted by the library's threads."""
-
-    def enter(self, rows: Tensor) -> Tensor:
-        """`[N, ...]`, from the caller's order; maybe the same tensor."""
-        return rows if self.nodes is None else _gathered(rows, self.nodes)
-
-    def leave(self, rows: Tensor) -> Tensor:
-        """`[N, ...]`, back to the caller's order; maybe the same tensor."""
-        return rows if self.back is None else _gathered(rows, self.back)
-
-
-def _gathered(rows: Tensor, index: Tensor) -> Tensor:
-    rows = rows.contiguous()
-    made = rows.new_empty(len(index), *rows.shape[1:])
-    if made.numel():
-        bytes_of_row = rows[0].numel() * rows.element_size()
-        _check(
-            Library.get().graphrec_gather(
-                made.data_ptr(),
-                rows.data_ptr(),
-                index.data_ptr(),
-                len(index),
-                bytes_of_row,
-                torch.get_num_threads(),
-            )
-        )
-    return made
 
 
 def _is_one_row(rows: Tensor) -> bool:

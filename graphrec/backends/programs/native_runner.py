@@ -17,8 +17,9 @@ from ...structure.outside import outside
 from ..request import Request
 from .frame import OF_STRUCTURE, Frame
 from .lower import NativeProgram, lower
-from .native import NativeExecution, NativeOrder
+from .native import NativeExecution
 from .native_layout import Layout
+from .order import Order
 from .precision import is_bf16_used
 from .runner import Programs
 
@@ -95,7 +96,7 @@ class NativePrograms(Programs):
             with outside():
                 names = [name for name in OF_STRUCTURE if self.prepared.buffers.find(name) is not None]
                 numbers = {name: _numbers(plan, layout, name).to(self.x.dtype) for name in names}
-                order, item = NativeOrder(*layout.order), self.x.element_size()
+                order, item = Order(*layout.order), self.x.element_size()
                 frame = Frame(self.prepared, layout, order, numbers, item, self.handed_out)
             layout.frames[key] = frame
             while (
@@ -117,7 +118,7 @@ class NativePrograms(Programs):
         return rows if name in self.frame.of_caller else super().hand_out(name, rows)
 
     @property
-    def order(self) -> NativeOrder:
+    def order(self) -> Order:
         """Of the layout."""
         return self.frame.order
 
