@@ -74,14 +74,14 @@ def _load() -> tuple[ctypes.CDLL | None, str | None]:
         return None, f"it cannot be loaded ({error}): install graphrec again"
     if version != VERSION:
         return None, f"{FILE} has version {version}, {VERSION} is needed: install graphrec again"
-    if (functions := _of_openmp()) is not None:
+    if (functions := _of_openmp()) is not None and not _is_forked():
         found.graphrec_use_openmp(*functions)
     return found, None
 
 
 def shares_threads() -> bool:
     """Whether the library runs on torch's own threads; it has a few of its own where torch's are not OpenMP's."""
-    return library() is not None and _of_openmp() is not None
+    return library() is not None and _of_openmp() is not None and not _is_forked()
 
 
 @cache
@@ -92,6 +92,18 @@ def _of_openmp() -> list[ctypes.c_void_p] | None:
         return [ctypes.cast(getattr(runtime, name), ctypes.c_void_p) for name in _OF_OPENMP]
     except (OSError, AttributeError):
         return None
+
+
+def _is_forked() -> bool:
+    """Whether this process is a child of fork, where OpenMP's runtime would wait for threads that are gone.
+
+    (Linux says so; elsewhere torch brings a runtime that begins anew.)
+    """
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return bool(int(fields[6]) & 0x40)  # (the kernel's PF_FORKNOEXEC)
 
 
 def _is_off() -> bool:

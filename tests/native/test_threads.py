@@ -136,6 +136,43 @@ def test_threads_are_started_where_torch_has_too_few(limit, started):
     assert int(done.stdout) == started
 
 
+IMPORT_AFTER_FORK = """
+import os, signal, torch
+
+torch.set_num_threads(2)
+torch.ones(1 << 20).exp()  # (now torch has as many, and a child of fork has one)
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    from graphrec import clib
+    from graphrec.backends.programs.native import Library
+    from tests.native.test_threads import assert_same, large_case, run
+
+    case = large_case(4)
+    assert_same(run(Library.get(), case, threads=2), run(Library.get(), case, threads=1))
+    assert not clib.shares_threads()
+    os._exit(0)
+raise SystemExit(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+"""
+
+
+@pytest.mark.skipif(
+    not clib.shares_threads(), reason="there is no library, or torch has no threads of OpenMP"
+)
+@pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="this system does not say which processes are forked"
+)
+def test_a_child_of_fork_may_be_the_first_to_load_the_library():
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_AFTER_FORK],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.skipif(
     not clib.shares_threads(), reason="there is no library, or torch has no threads of OpenMP"
 )
