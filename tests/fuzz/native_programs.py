@@ -49,6 +49,8 @@ def check_programs(seed: int) -> Counter[str]:
     assert call.weight_gradients(library, threads) == 0
     for number, (one, other) in enumerate(zip(call.results(), expected.results(), strict=True)):
         size = max(1.0, np.abs(other).max(initial=0))  # of sums over rows, whose terms cancel
+        if case.dtype == np.float32:
+            size *= 10  # (what cancels on the way there shows in no result: two seeds of 5,000 are 2e-5 off)
         one, other = (one / size).astype(case.dtype), (other / size).astype(case.dtype)
         assert_close(torch.from_numpy(one), torch.from_numpy(other), f"{threads} threads, result {number}")
     return Counter(cases=1)
