@@ -40,7 +40,7 @@ class Barrier {
 void use_openmp(void* parallel, void* most, void* count, void* number);
 
 // Calls work(context, lane) for lanes 0 to count - 1, each on a thread of its own, lane 0 on the caller's; returns
-// when all are done. Several callers wait for one another. False where threads could not be started.
+// when all are done. Callers of our own threads wait for one another. False where threads could not be started.
 bool run_lanes(int count, void (*work)(void* context, int lane), void* context);
 
 // The same for a function object.

@@ -164,7 +164,7 @@ def check_schedules(seed: int) -> Counter[str]:
 def check_layout(plan: gr.Schedule, count: int, has_kinds: bool) -> None:
     """Every node in one segment, of its part, level and kind; every edge at its target and at its source."""
     layout, s = Layout(plan, count, has_kinds), plan.structure
-    perm, inv_perm, edge = layout.order
+    perm, inv_perm, edge = layout.order.nodes, layout.order.back, layout.order.edge
     node = (
         list(range(s.num_nodes)) if perm is None else perm.tolist()
     )  # of each row, and the row of each node

@@ -30,19 +30,6 @@ CELLS = [
 ]
 
 
-@pytest.fixture
-def executions(monkeypatch):
-    found = []
-    begin = NativeExecution.__init__
-
-    def beginning(self, *args):
-        begin(self, *args)
-        found.append(self)
-
-    monkeypatch.setattr(NativeExecution, "__init__", beginning)
-    return found
-
-
 def made(kind=gr.ChildSumTreeLSTMCell):
     torch.manual_seed(0)
     return kind(H, H).double()

@@ -10,7 +10,6 @@ import torch
 import graphrec as gr
 from graphrec import clib
 from graphrec.backends.programs import lower, runner
-from graphrec.backends.programs.native import NativeExecution
 from tests.tolerances import assert_close
 
 pytestmark = pytest.mark.skipif(clib.library() is None, reason=f"no native library: {clib.why_not()}")
@@ -50,19 +49,6 @@ def made(kind):
 def gradients(cell, plan, x, upstream, backend):
     h = gr.run(cell, plan, x, backend=backend).h
     return (h, *torch.autograd.grad(h, [x, *cell.parameters()], upstream))
-
-
-@pytest.fixture
-def executions(monkeypatch):
-    found = []
-    begin = NativeExecution.__init__
-
-    def beginning(self, *args):
-        begin(self, *args)
-        found.append(self)
-
-    monkeypatch.setattr(NativeExecution, "__init__", beginning)
-    return found
 
 
 @pytest.mark.parametrize("rounds", [1, 3])

@@ -116,12 +116,12 @@ class Frame:
         self,
         native: NativeProgram,
         layout: Layout,
-        order: Any,
         numbers: dict[str, Tensor],
         item: int,
         handed_out: tuple[str, ...],
     ) -> None:
-        self.native, self.layout, self.order, self.constants, self.item = native, layout, order, numbers, item
+        self.native, self.layout, self.constants, self.item = native, layout, numbers, item
+        self.order = layout.order
         self.program = native.program
         self.forward, self.reverse, self.result = Workspace(), Workspace(), Workspace()
         self.rounds = layout.rounds if self.program.is_sync else 1
@@ -130,7 +130,7 @@ class Frame:
         self.lowered: dict[str, Lowered] = {"nodes": native.nodes, "boundary": native.boundary}
         if native.project is not None:
             self.lowered["project"] = native.project
-        self._order = None if order.nodes is None else order.nodes.to(torch.int32).contiguous()
+        self._order = None if self.order.nodes is None else self.order.nodes.to(torch.int32).contiguous()
         self.of_caller = self._find_of_caller(handed_out)
         self.shared: dict[Any, tuple[Workspace, Area]] = {}
         if not self.program.is_sync:

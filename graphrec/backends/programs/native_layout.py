@@ -13,6 +13,7 @@ from ...cprogram import Structure
 from ...program.recording import Sort, sorts, sorts_by_kind
 from ...schedule import Schedule
 from ...schedule.inboxes import target_position
+from .order import Order, order_of
 
 OF_CALLER = ", the caller's"
 
@@ -23,6 +24,7 @@ class Layout:
     Attributes:
         perm, inv_perm: `[N]`, the schedule's position of each row, and the row of each position; None: the same.
         edge: `[E]`, the schedule's inbox edge of each edge; None: the same.
+        order: from the structure's nodes and edges to the rows and edges here.
     """
 
     def __init__(self, plan: Schedule, parts: int, has_kinds: bool) -> None:
@@ -64,14 +66,9 @@ class Layout:
         self.out_first = out_first if plan.mode == "sync" else out_first[boundary:]
         self.boundary_first = out_first[: boundary + 1]
         self._slots = {"slot": plan.slot, "relation": plan.relation}
-        # See `Order`: from the structure's nodes and edges to the rows here.
-        self.order: tuple[Tensor | None, Tensor | None, Tensor]
+        self.order = order_of(plan)
         if self.perm is not None and self.inv_perm is not None and self.edge is not None:
-            self.order = plan.perm[self.perm], self.inv_perm[plan.inv_perm], plan.edge[self.edge]
-        elif plan.is_identity:
-            self.order = None, None, plan.edge
-        else:
-            self.order = plan.perm, plan.inv_perm, plan.edge
+            self.order = Order(plan.perm[self.perm], self.inv_perm[plan.inv_perm], plan.edge[self.edge])
         self._made: dict[Any, Any] = {}
         self.frames: dict[Any, Any] = {}  # of programs on it
 
@@ -93,7 +90,7 @@ class Layout:
     def index(self, name: str) -> Tensor:
         """An index of the executor; see `assemble`. Of nodes, `OF_CALLER` behind it: where the caller has them."""
         if name.endswith(OF_CALLER):
-            nodes, index = self.order[0], self.index(name.removesuffix(OF_CALLER))
+            nodes, index = self.order.nodes, self.index(name.removesuffix(OF_CALLER))
             return index if nodes is None else nodes[index]
         if name == "source":
             return self.source

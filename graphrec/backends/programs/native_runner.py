@@ -96,8 +96,7 @@ class NativePrograms(Programs):
             with outside():
                 names = [name for name in OF_STRUCTURE if self.prepared.buffers.find(name) is not None]
                 numbers = {name: _numbers(plan, layout, name).to(self.x.dtype) for name in names}
-                order, item = Order(*layout.order), self.x.element_size()
-                frame = Frame(self.prepared, layout, order, numbers, item, self.handed_out)
+                frame = Frame(self.prepared, layout, numbers, self.x.element_size(), self.handed_out)
             layout.frames[key] = frame
             while (
                 len(layout.frames) > _MOST_FRAMES
