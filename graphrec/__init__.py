@@ -8,6 +8,7 @@ from . import clib, datasets, learning, readout, transforms, viz
 from .backends import SlowPathWarning, backends, explain, running_on
 from .cell import Cell, Inbox
 from .cells import (
+    AffineCell,
     ARCell,
     ChildSumTreeLSTMCell,
     ConvCell,
@@ -108,6 +109,7 @@ clib.say_if_missing()
 __all__ = [
     "AR",
     "ARCell",
+    "AffineCell",
     "Bidirectional",
     "Levelwise",
     "GNN",

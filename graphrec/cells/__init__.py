@@ -3,6 +3,7 @@
 Belongs here: cells. Does not: anything that knows of schedules, batches, levels or time.
 """
 
+from .affine import AffineCell
 from .convolutions import GCNCell, GINCell
 from .dags import DAGNNCell, DAGRNNCell, DVAECell
 from .delays import ARCell, NARXCell, TDNNCell
@@ -29,6 +30,7 @@ from .tree_lstm import ChildSumTreeLSTMCell, NaryTreeLSTMCell
 
 __all__ = [
     "ARCell",
+    "AffineCell",
     "ChildSumTreeLSTMCell",
     "ConvCell",
     "CoupledLSTMCell",
