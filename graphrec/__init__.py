@@ -95,12 +95,25 @@ from .schedule import (
     NoFixedPointWarning,
     Schedule,
     breadth_first,
+    by_time,
     colouring,
     levels,
     schedule,
 )
 from .sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
-from .structure import EdgeFeatures, Structure, batch, chain, chains, dag, grid, lagged
+from .structure import (
+    EdgeFeatures,
+    Structure,
+    batch,
+    chain,
+    chains,
+    chebyshev,
+    dag,
+    diffusion,
+    grid,
+    lagged,
+    over_time,
+)
 
 __version__ = "0.1.0"
 
@@ -121,6 +134,7 @@ __all__ = [
     "CycleError",
     "colouring",
     "breadth_first",
+    "by_time",
     "NoFixedPointWarning",
     "NoFixedPointError",
     "FixedPoint",
@@ -197,8 +211,10 @@ __all__ = [
     "batch",
     "chain",
     "chains",
+    "chebyshev",
     "dag",
     "datasets",
+    "diffusion",
     "explain",
     "from_list",
     "from_networkx",
@@ -209,6 +225,7 @@ __all__ = [
     "grid",
     "lagged",
     "learning",
+    "over_time",
     "levels",
     "per_graph",
     "per_node",

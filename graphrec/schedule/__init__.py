@@ -12,7 +12,7 @@ from .deferred import DeferredSchedule
 from .derived import derived
 from .inboxes import Part, degree, is_loop, pair_csr, parts, round_csr, slot_fault
 from .levels import CycleError, levels
-from .orders import Order, breadth_first, colouring
+from .orders import Order, breadth_first, by_time, colouring
 from .out_edges import OutEdges, out_edges
 from .plan import Schedule, Step, check_schedule
 from .sinks import Sinks, sinks
@@ -36,6 +36,7 @@ __all__ = [
     "Step",
     "blocks_of",
     "breadth_first",
+    "by_time",
     "chains",
     "check_mode",
     "check_schedule",

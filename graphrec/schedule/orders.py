@@ -13,6 +13,7 @@ from ..structure import Structure
 from ..structure.checks import as_whole_numbers
 from ..structure.outside import made_outside
 from .components import adjacency
+from .levels import longest_paths
 
 # What `graphrec.schedule` takes: ranks, or a function that finds them.
 Order = Tensor | Callable[[Structure], Tensor]
@@ -72,6 +73,26 @@ def breadth_first(structure: Structure, roots: Sequence[int] | Tensor) -> Tensor
     if len(missed):
         raise ValueError(f"no root reaches node {missed[0]}: give one in each part of the graph.")
     return torch.from_numpy(distance.astype(np.int64)).to(structure.device)
+
+
+@made_outside
+def by_time(structure: Structure) -> Tensor:
+    """`[N]` long: the step of each node of a graph over time.
+
+    Used as an order, the first step reads what the last one's rows hold at the beginning, the initial state; see
+    `graphrec.over_time`, with `carried`.
+
+    Raises:
+        ValueError: no relation 0, a node's own past.
+    """
+    if structure.relation is None:
+        raise ValueError(
+            "by_time reads who is whose own past, relation 0, but the structure has no relations: make it with "
+            "graphrec.over_time."
+        )
+    onward = (structure.relation == 0) & (structure.source < structure.target)
+    source, target = structure.edge_index[:, onward]
+    return longest_paths(source, target, structure.num_nodes)
 
 
 def ranks(structure: Structure, order: Order) -> Tensor:

@@ -7,6 +7,8 @@ when nodes are updated (schedule).
 from .batch import batch
 from .build import chain, chains, dag, grid, lagged
 from .features import EdgeFeatures
+from .over_time import in_stages, over_time
+from .powers import chebyshev, diffusion
 from .structure import Structure, default_slots
 from .tree_rows import TreeRows, tree_from_edges, tree_from_parents, tree_from_rows
 
@@ -17,10 +19,14 @@ __all__ = [
     "batch",
     "chain",
     "chains",
+    "chebyshev",
     "dag",
     "default_slots",
+    "diffusion",
     "grid",
+    "in_stages",
     "lagged",
+    "over_time",
     "tree_from_edges",
     "tree_from_parents",
     "tree_from_rows",
