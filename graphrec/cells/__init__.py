@@ -12,6 +12,7 @@ from .elementwise import DiagonalSRNCell, ElementwiseLSTMCell, LRUCell
 from .emitting import EmittingCell
 from .gat import GATCell, GATv2Cell
 from .gated_graph import GGNNCell, MPNNCell
+from .graph_recurrent import DCRNNCell, GConvGRUCell, GConvLSTMCell
 from .gru import GRUCell, TextbookGRUCell
 from .kinds import GridCell, PerKind
 from .layer_norm import LayerNormGRUCell, LayerNormLSTMCell, LayerNormSRNCell
@@ -34,6 +35,7 @@ __all__ = [
     "ChildSumTreeLSTMCell",
     "ConvCell",
     "CoupledLSTMCell",
+    "DCRNNCell",
     "DAGNNCell",
     "DAGRNNCell",
     "DVAECell",
@@ -43,6 +45,8 @@ __all__ = [
     "GATCell",
     "GATv2Cell",
     "GCNCell",
+    "GConvGRUCell",
+    "GConvLSTMCell",
     "GGNNCell",
     "GINCell",
     "GRUCell",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..cell import Cell, check_cell
 from ..cells.edges import check_edges
 from ..schedule import Schedule, check_schedule, schedule_seen_by, slot_fault, with_initial
+from ..structure import Structure
 from ..structure.checks import check_layout, check_no_batch
 from ..structure.outside import is_autocast, outside
 from .initial import check_initial
@@ -147,7 +148,7 @@ def check_runnable(cell: Cell, plan: Schedule) -> None:
         )
 
 
-def check_x(cell: Cell, plan: Schedule, x: Any) -> None:
+def check_x(cell: Cell, plan: Schedule | Structure, x: Any) -> None:
     """Raise unless x has a row for each node, as the cell reads them."""
     width = cell.inputs
     if isinstance(width, tuple):
@@ -158,7 +159,9 @@ def check_x(cell: Cell, plan: Schedule, x: Any) -> None:
     _check_rows(cell, plan, "x", x, plan.num_nodes, width)
 
 
-def _check_rows(cell: Cell, plan: Schedule, name: str, x: Any, count: int, width: int | None) -> None:
+def _check_rows(
+    cell: Cell, plan: Schedule | Structure, name: str, x: Any, count: int, width: int | None
+) -> None:
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} must be a tensor with one row per node, got {type(x).__name__}.")
     check_layout(name, x)

@@ -11,11 +11,16 @@ from .graphs import DAGNN, GNN, Levelwise
 from .heads import SequenceToClass, SequenceToLabels
 from .language import LanguageModel, Seq2Seq
 from .model import Model
+from .over_time import DCRNN, GConvGRU, GConvLSTM, OverTime
 from .recursive import GRU, LSTM, RNTN, SRN, RecNN, Recursive, TreeGRU, TreeLSTM
 from .torch_rnn import Sequences, from_torch, to_torch
 
 __all__ = [
     "DAGNN",
+    "DCRNN",
+    "GConvGRU",
+    "GConvLSTM",
+    "OverTime",
     "GNN",
     "Levelwise",
     "AR",

@@ -7,13 +7,14 @@ when nodes are updated (schedule).
 from .batch import batch
 from .build import chain, chains, dag, grid, lagged
 from .features import EdgeFeatures
-from .over_time import in_stages, over_time
+from .over_time import Stages, in_stages, over_time
 from .powers import chebyshev, diffusion
 from .structure import Structure, default_slots
 from .tree_rows import TreeRows, tree_from_edges, tree_from_parents, tree_from_rows
 
 __all__ = [
     "EdgeFeatures",
+    "Stages",
     "Structure",
     "TreeRows",
     "batch",

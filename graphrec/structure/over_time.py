@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -90,7 +90,9 @@ def over_time(
 def _snapshots(graph: Any, steps: Any) -> list[Structure]:
     if isinstance(graph, Structure):
         if steps is None:
-            raise ValueError("over_time needs steps, the number of time steps, or a list with a snapshot for each.")
+            raise ValueError(
+                "over_time needs steps, the number of time steps, or a list with a snapshot for each."
+            )
         _check_snapshot(graph, 0, graph)
         return [graph] * as_count("steps", steps)
     if isinstance(graph, Tensor) or not hasattr(graph, "__iter__"):
@@ -100,7 +102,9 @@ def _snapshots(graph: Any, steps: Any) -> list[Structure]:
         )
     snapshots = list(graph)
     if steps is not None and as_count("steps", steps) != len(snapshots):
-        raise ValueError(f"there are {len(snapshots)} snapshots for {steps} steps: leave out steps, or give one each.")
+        raise ValueError(
+            f"there are {len(snapshots)} snapshots for {steps} steps: leave out steps, or give one each."
+        )
     for number, snapshot in enumerate(snapshots):
         _check_snapshot(snapshot, number, snapshots[0])
     return snapshots
@@ -137,71 +141,94 @@ def _after_own(values: Any, kept: Tensor, own: int, default: float) -> Any:
     if isinstance(values, EdgeFeatures):
         selected = values.select(kept)
         relations = (
-            None if part is None else RelationFeatures(part.edges + own, part.rows) for part in selected.relations
+            None if part is None else RelationFeatures(part.edges + own, part.rows)
+            for part in selected.relations
         )
         return EdgeFeatures(own + len(kept), (None, *relations))
     return torch.cat([values.new_full((own, *values.shape[1:]), default), values[kept]])
 
 
-def in_stages(s: Structure, names: Sequence[str]) -> Structure:
-    """A graph over time with several nodes, or stages, for each of its own; stage k of node j is row j * K + k.
+class Stages(NamedTuple):
+    """A graph over time with several nodes, or stages, for each of its own.
 
-    Stage 0 has no sources. Stage 1 of a node reads stage 0 of its neighbours in its own snapshot, and their last stage
-    of the step before. Each later stage reads the one before it, in the same snapshot. Relations and weights are those
-    of the edges; relation 0 is each node itself. It runs in the order of time.
+    Attributes:
+        structure: stage k of node j is row j * K + k; nodes for what stands before the first step follow.
+        input: `[N']`, for each node whose input it has: that of its step, but where a step ends, or the first one
+            begins, that of the next.
+        last: `[B]`, the nodes of the last step, as what stands before the first step has them.
+    """
+
+    structure: Structure
+    input: Tensor
+    last: Tensor
+
+
+def in_stages(s: Structure, stages: Mapping[str, Sequence[tuple[str, bool]]]) -> Stages:
+    """A graph over time in stages: the DAG of steps in which messages are passed several times.
+
+    A stage reads earlier ones of the same step or, if it is the first, the last one of the step before: of the node
+    itself (relation 0), or also of its neighbours in its step's snapshot, with their relations and weights. The first
+    step reads nodes of one more kind, which have no sources and so find an initial state.
 
     Args:
         s: a graph over time, made with `carried=True`.
-        names: of the K stages, which become kinds.
+        stages: for each of the K stages what it reads, and whether that of its neighbours; slots are in that order.
 
     Raises:
         ValueError: another structure, or one whose nodes have kinds.
     """
-    key = ("in stages", *names)
+    key = ("in stages", *stages)
     if key in s.cache:
         return s.cache[key]
     with outside():
+        names, count = list(stages), len(stages)
         follower = _followers(s)
-        count = len(names)
-        after, weight = s.relation > 0, s.edge_weight  # type: ignore[operator]
-        (own_past, own), (past, target) = s.edge_index[:, ~after], s.edge_index[:, after]
-        source = follower[past]
-        relation, zeros = s.relation[after], torch.zeros_like(own)  # type: ignore[index]
-        sources, targets, relations, numbers = [], [], [], []
-        number = after.nonzero().flatten()
-        by_itself = (~after).nonzero().flatten()
-
-        def join(one: Tensor, stage: int, other: Tensor, later: int, its_relation: Tensor, edges: Tensor) -> None:
-            sources.append(one * count + stage)
-            targets.append(other * count + later)
-            relations.append(its_relation)
-            numbers.append(edges)
-
-        join(own_past, count - 1, own, 1, zeros, by_itself)
-        join(past, count - 1, target, 1, relation, number)
-        for stage in range(1, count):
-            join(own, stage - 1, own, stage, zeros, by_itself)
-            join(source, stage - 1, target, stage, relation, number)
-        edge = torch.cat(numbers)
-        edge_index = torch.stack([torch.cat(sources), torch.cat(targets)])
+        nodes = torch.arange(s.num_nodes, device=s.device)
+        last = nodes[follower <= nodes]
+        before = torch.full_like(nodes, -1)
+        before[last] = s.num_nodes * count + torch.arange(len(last), device=s.device)
+        is_first = torch.zeros_like(nodes, dtype=torch.bool)
+        is_first[follower[last]] = True
+        past, now = s.edge_index
+        by_itself = (s.relation == 0).nonzero().flatten()  # type: ignore[union-attr]
+        every = torch.arange(s.num_edges, device=s.device)
+        edges, sources, targets = [], [], []
+        for stage, reads in enumerate(stages.values()):
+            for name, of_neighbours in reads:
+                edge, read = every if of_neighbours else by_itself, names.index(name)
+                source, target = past[edge], now[edge]
+                if read < stage:
+                    source = follower[source] * count + read
+                else:
+                    source = torch.where(is_first[target], before[source], source * count + read)
+                edges.append(edge)
+                sources.append(source)
+                targets.append(target * count + stage)
+        edge, edge_index = torch.cat(edges), torch.stack([torch.cat(sources), torch.cat(targets)])
+        of_input = torch.stack([nodes] * (count - 1) + [follower], dim=1).flatten()
+        kind = torch.arange(count, device=s.device).repeat(s.num_nodes)
+        kind = torch.cat([kind, torch.full_like(last, count)])
+        graph = torch.cat([s.graph.repeat_interleave(count), s.graph[last]])
+    weight = s.edge_weight
     staged = Structure(
-        s.num_nodes * count,
+        s.num_nodes * count + len(last),
         edge_index,
-        relation=torch.cat(relations),
+        relation=s.relation[edge],  # type: ignore[index]
         relation_names=s.relation_names,
         edge_weight=None if weight is None else weight[edge],
-        kind=torch.arange(count, device=s.device).repeat(s.num_nodes),
-        kind_names=tuple(names),
-        graph=s.graph.repeat_interleave(count),
+        kind=kind,
+        kind_names=(*names, "before"),
+        graph=graph,
         num_graphs=s.num_graphs,
     )
+    made = Stages(staged, torch.cat([of_input, follower[last]]), last)
     if weight is None or not weight.requires_grad:
-        s.cache[key] = staged
-    return staged
+        s.cache[key] = made
+    return made
 
 
 def _followers(s: Structure) -> Tensor:
-    """`[N]`: the same node one step later; in the last step, that of the first."""
+    """`[N]`: the same node one step later; of the last step's, that of the first."""
     if s.kind is not None:
         raise ValueError(
             "the cell has a kind of node for each stage of a step, but the structure's nodes have kinds: leave them "
@@ -209,12 +236,9 @@ def _followers(s: Structure) -> Tensor:
         )
     own = None if s.relation is None else s.edge_index[:, s.relation == 0]
     nodes = torch.arange(s.num_nodes, device=s.device)
-    is_circle = own is not None and all(torch.equal(ends.sort().values, nodes) for ends in own)
-    if own is None or not is_circle:
+    if own is None or not all(torch.equal(ends.sort().values, nodes) for ends in own):
         raise ValueError(
             "the model runs over a graph over time whose first step has a past: graphrec.over_time(graph, steps, "
             "carried=True)."
         )
-    follower = torch.empty_like(nodes)
-    follower[own[0]] = own[1]
-    return follower
+    return torch.empty_like(nodes).index_copy(0, own[0], own[1])

@@ -111,7 +111,9 @@ def _weights(graph: Structure) -> sp.csr_array:
             )
     weight = graph.edge_weight
     if weight is not None and weight.requires_grad:
-        raise ValueError("the weights require grad, but no gradient passes through matrices of them: detach them.")
+        raise ValueError(
+            "the weights require grad, but no gradient passes through matrices of them: detach them."
+        )
     size = graph.num_nodes
     values = np.ones(graph.num_edges) if weight is None else weight.double().cpu().numpy()
     odd = np.flatnonzero(~((values >= 0) & np.isfinite(values)))
