@@ -49,9 +49,7 @@ def over_time(
         TypeError: anything but structures.
     """
     snapshots = _snapshots(graph, steps)
-    first, count = snapshots[0] if snapshots else graph, len(snapshots)
-    if not isinstance(first, Structure):
-        return batch([])
+    first, count = graph if isinstance(graph, Structure) else batch(snapshots[:1]), len(snapshots)
     joined = batch(snapshots or [first])
     size, total = first.num_nodes, first.num_nodes * count
     with outside():

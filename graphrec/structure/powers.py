@@ -49,8 +49,9 @@ def chebyshev(graph: Structure, k: int, largest: float = 2.0) -> Structure:
         raise ValueError(f"largest must be a number above 0, the largest eigenvalue, got {largest!r}.")
     weights = _weights(graph)
     weights = (weights - sp.diags_array(weights.diagonal())).tocsr()
-    if abs(weights - weights.T).max() > 1e-6 * abs(weights).max():
-        source, target = (int(ends[0]) for ends in (abs(weights - weights.T) > 0).nonzero()[::-1])
+    differ = sp.coo_array(abs(weights - weights.T) > 1e-6 * (weights + weights.T))
+    if differ.nnz:
+        source, target = (int(ends[0]) for ends in differ.coords)
         raise ValueError(
             f"the Laplacian is that of an undirected graph, but the edges between nodes {source} and {target} differ "
             f"in the two directions: give each edge in both, with one weight, or take graphrec.diffusion."
