@@ -165,7 +165,7 @@ class StagedCell(PerKind):
     def check(self, structure: Structure) -> None:
         """Refuse relations that are not the matrices of this convolution."""
         names = structure.relation_names
-        if names is not None and names != self._names:
+        if structure.num_edges and names is not None and names != self._names:
             raise ValueError(
                 f"{type(self).__name__} convolves by the matrices {', '.join(self._names[1:])}, but the relations are "
                 f"{', '.join(names)}: {self._mend()}."
