@@ -57,7 +57,17 @@ from .cells import (
     TreeGRUCell,
 )
 from .engine import per_graph, per_node
-from .io import SYNTAX_FIELDS, DataLoader, from_networkx, from_pyg, to_networkx, to_pyg, tree
+from .io import (
+    SYNTAX_FIELDS,
+    DataLoader,
+    chebyshev,
+    diffusion,
+    from_networkx,
+    from_pyg,
+    to_networkx,
+    to_pyg,
+    tree,
+)
 from .models import (
     AR,
     DAGNN,
@@ -114,9 +124,7 @@ from .structure import (
     batch,
     chain,
     chains,
-    chebyshev,
     dag,
-    diffusion,
     grid,
     lagged,
     over_time,

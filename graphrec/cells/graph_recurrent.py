@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ..cell import Cell, Inbox
+from ..io.powers import chebyshev_names, diffusion_names
 from ..structure import Structure
 from ..structure.checks import as_count
 from ..structure.over_time import OWN_PAST
-from ..structure.powers import chebyshev_names, diffusion_names
 from .kinds import PerKind
 
 

@@ -9,11 +9,14 @@ from .coerce import StructureLike, as_pair, as_structure
 from .hetero import rows_by_type
 from .loader import DataLoader
 from .networkx import from_networkx, to_networkx
+from .powers import chebyshev, diffusion
 from .pyg import from_pyg, to_pyg
 from .syntax import SYNTAX_FIELDS
 from .tree import tree
 
 __all__ = [
+    "chebyshev",
+    "diffusion",
     "SYNTAX_FIELDS",
     "DataLoader",
     "StructureLike",

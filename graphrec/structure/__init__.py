@@ -8,7 +8,6 @@ from .batch import batch
 from .build import chain, chains, dag, grid, lagged
 from .features import EdgeFeatures
 from .over_time import Stages, in_stages, over_time
-from .powers import chebyshev, diffusion
 from .structure import Structure, default_slots
 from .tree_rows import TreeRows, tree_from_edges, tree_from_parents, tree_from_rows
 
@@ -20,10 +19,8 @@ __all__ = [
     "batch",
     "chain",
     "chains",
-    "chebyshev",
     "dag",
     "default_slots",
-    "diffusion",
     "grid",
     "in_stages",
     "lagged",

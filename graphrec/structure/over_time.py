@@ -188,7 +188,7 @@ def in_stages(s: Structure, stages: Mapping[str, Sequence[tuple[str, bool]]]) ->
         is_first = torch.zeros_like(nodes, dtype=torch.bool)
         is_first[follower[last]] = True
         past, now = s.edge_index
-        by_itself = (s.relation == 0).nonzero().flatten()  # type: ignore[union-attr]
+        by_itself = (s.relation == 0).nonzero().flatten()
         every = torch.arange(s.num_edges, device=s.device)
         edges, sources, targets = [], [], []
         for stage, reads in enumerate(stages.values()):

@@ -43,6 +43,8 @@ MADE = {
     "LanguageModel": {"tokens": 5, "embedding": 3, "model": LSTM, "hidden": 4, "end": 0},
 }
 MADE["ProjectedLSTMCell"] = {"inputs": 3, "hidden": 4, "projection": 2}
+for over_time in ("GConvGRUCell", "GConvLSTMCell", "DCRNNCell", "GConvGRU", "GConvLSTM", "DCRNN"):
+    MADE[over_time] = {"inputs": 3, "hidden": 4, "k": 2}
 MADE["GGNNCell"] = {"inputs": 3, "hidden": 4, "relations": 2}
 MADE["RecNNCell"] = MADE["NaryTreeLSTMCell"] = {"inputs": 3, "hidden": 4, "arity": 2}
 FOUND_LATER = {

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
-from .checks import as_count
-from .outside import made_outside
-from .structure import Structure
+from ..structure import Structure
+from ..structure.checks import as_count
+from ..structure.outside import made_outside
 
 
 def chebyshev_names(k: int) -> tuple[str, ...]:
@@ -123,7 +124,7 @@ def _weights(graph: Structure) -> sp.csr_array:
     return sp.coo_array((values, tuple(graph.edge_index.cpu().numpy())), (size, size)).tocsr()
 
 
-def _as_relations(graph: Structure, matrices: Sequence[sp.sparray], names: tuple[str, ...]) -> Structure:
+def _as_relations(graph: Structure, matrices: Sequence[Any], names: tuple[str, ...]) -> Structure:
     """A relation for each matrix M, with an edge j → i where M_ij is not zero."""
     parts = []
     for matrix in matrices:
