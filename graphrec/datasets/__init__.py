@@ -24,6 +24,8 @@ from .series import mackey_glass, narma
 from .sst import SST
 from .token_roles import TokenRoles
 from .tomita import Tomita
+from .traffic import Traffic, road_graph, road_traffic
+from .traffic_files import read_traffic
 
 __all__ = [
     "ENAS",
@@ -39,12 +41,16 @@ __all__ = [
     "PythonFunctions",
     "TokenRoles",
     "Tomita",
+    "Traffic",
     "adding_problem",
     "cora",
     "mackey_glass",
     "mutag",
     "narma",
     "planetoid",
+    "read_traffic",
+    "road_graph",
+    "road_traffic",
     "stratified_folds",
     "temporal_order",
     "tudataset",
