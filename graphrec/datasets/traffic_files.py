@@ -81,7 +81,7 @@ def _check_is_no_pickle(path: Path) -> None:
 
 def _read_array(path: Path, feature: int) -> Tensor:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             if "data" not in arrays:
                 raise ValueError(f"expected an array named data, got {', '.join(arrays) or 'none'}")
             values = arrays["data"]
