@@ -155,7 +155,7 @@ def draw(y: Tensor, said: dict[str, Tensor], road: slice) -> Any:
     axes = fig.subplots(len(shown), 1, sharex=True)
     for ax, (name, values) in zip(axes, shown.items(), strict=True):
         picture = ax.imshow(
-            values[:, road, HORIZONS["30 min"]].t(), aspect="auto", cmap="viridis", vmin=15, vmax=70
+            values[:, road, HORIZONS["30 min"]].t().numpy(), aspect="auto", cmap="viridis", vmin=15, vmax=70
         )
         ax.set_title(name, loc="left", fontsize=9)
         ax.set_ylabel("sensor", fontsize=8)
