@@ -153,14 +153,15 @@ def draw(y: Tensor, said: dict[str, Tensor], road: slice) -> Any:
     fig = common.figure(9.0, 5.0)
     shown = {"measured": y, **said}
     axes = fig.subplots(len(shown), 1, sharex=True)
-    for ax, (name, values) in zip(axes, shown.items(), strict=True):
-        picture = ax.imshow(
-            values[:, road, HORIZONS["30 min"]].t().numpy(), aspect="auto", cmap="viridis", vmin=15, vmax=70
-        )
+    pictures = [
+        ax.imshow(values[:, road, HORIZONS["30 min"]].t().numpy(), aspect="auto", vmin=15, vmax=70)
+        for ax, values in zip(axes, shown.values(), strict=True)
+    ]
+    for ax, name in zip(axes, shown, strict=True):
         ax.set_title(name, loc="left", fontsize=9)
         ax.set_ylabel("sensor", fontsize=8)
     axes[-1].set_xlabel("windows of the test set, one after another")
-    fig.colorbar(picture, ax=axes, label="speed, 30 minutes ahead")
+    fig.colorbar(pictures[0], ax=axes, label="speed, 30 minutes ahead")
     return fig
 
 
@@ -172,9 +173,10 @@ def main(argv: list[str] | None = None) -> None:
     windows = Windows(load(run.args), every=6 if run.args.quick else 3)
     hidden, size = (8, 16) if run.args.quick else (32, 16)
     data = learning.Samples(windows.train, windows.val, windows.test, size)
-    y = torch.stack([sample.y for sample in windows.test])
-    known = torch.stack([sample.known for sample in windows.test])
-    said = {"last value": torch.stack([sample.last for sample in windows.test])[..., None].expand_as(y)}
+    y, known, last = (
+        torch.stack([sample[name] for sample in windows.test]) for name in ("y", "known", "last")
+    )
+    said = {"last value": last[..., None].expand_as(y)}
     for name, build in networks(windows, hidden).items():
         folder = name.split()[0].lower()
         learner = run.fit(

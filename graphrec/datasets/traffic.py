@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import scipy.sparse as sp
 import torch
 from scipy.sparse.csgraph import dijkstra
@@ -136,11 +135,11 @@ def _roads(roads: int, sensors: int, draw: torch.Generator) -> sp.csr_array:
 
 def _jams(lengths: sp.csr_array, rush: Tensor, draw: torch.Generator) -> Tensor:
     """`[T, N]`: the share of traffic that is jammed."""
-    steps, size = len(rush), lengths.shape[0]
+    downstream = torch.from_numpy(lengths.toarray() > 0).float()
+    steps, size = len(rush), len(downstream)
     begins = torch.rand(steps, size, generator=draw) < 0.004 * (0.3 + rush[:, None])
     strength = 0.5 + 0.5 * torch.rand(steps, size, generator=draw)
     lasts = torch.randint(3, 10, (steps, size), generator=draw)
-    downstream = torch.from_numpy((lengths > 0).astype(np.float32).toarray())
     downstream = 0.58 * downstream / downstream.sum(1, keepdim=True).clamp(min=1)
     jam, now, left = [], torch.zeros(size), torch.zeros(size, dtype=torch.long)
     level = torch.zeros(size)

@@ -11,7 +11,7 @@ from torch import Tensor
 from .batch import batch
 from .checks import as_count
 from .features import EdgeFeatures, RelationFeatures
-from .outside import outside
+from .outside import is_ordinary, outside
 from .structure import Structure
 
 OWN_PAST = "own past"
@@ -207,20 +207,23 @@ def in_stages(s: Structure, stages: Mapping[str, Sequence[tuple[str, bool]]]) ->
         kind = torch.arange(count, device=s.device).repeat(s.num_nodes)
         kind = torch.cat([kind, torch.full_like(last, count)])
         graph = torch.cat([s.graph.repeat_interleave(count), s.graph[last]])
-    weight = s.edge_weight
+        of_input = torch.cat([of_input, follower[last]])
+        relation, weight = s.relation[edge], s.edge_weight  # type: ignore[index]
+        keeps = weight is None or (is_ordinary(weight) and not weight.requires_grad)
+        weights = weight[edge] if keeps and weight is not None else None
     staged = Structure(
         s.num_nodes * count + len(last),
         edge_index,
-        relation=s.relation[edge],  # type: ignore[index]
+        relation=relation,
         relation_names=s.relation_names,
-        edge_weight=None if weight is None else weight[edge],
+        edge_weight=weights if keeps or weight is None else weight[edge],
         kind=kind,
         kind_names=(*names, "before"),
         graph=graph,
         num_graphs=s.num_graphs,
     )
-    made = Stages(staged, torch.cat([of_input, follower[last]]), last)
-    if weight is None or not weight.requires_grad:
+    made = Stages(staged, of_input, last)
+    if keeps:
         s.cache[key] = made
     return made
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from torch.autograd import gradcheck
+from torch_geometric.loader import DataLoader
 
 import graphrec as gr
 from graphrec import clib
@@ -65,8 +66,7 @@ def rows(steps, size=N, seed=1, width=D):
 
 
 @each
-@pytest.mark.parametrize("k", [1, 3])
-@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize(("k", "steps"), [(1, 3), (3, 1), (3, 3)])
 def test_the_papers_equations(case, k, steps):
     model, x, W = model_of(case, k), rows(steps), weights(case, 0)
     state = tuple(rows(1, width=H, seed=5 + n) for n in range(case.fields))
@@ -171,8 +171,10 @@ def test_the_order_of_edges_does_not_matter(case):
 
 
 @each
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("backend", ["native", "torch_programs"])
+@pytest.mark.parametrize(
+    ("backend", "dtype"),
+    [("native", torch.float64), ("native", torch.float32), ("torch_programs", torch.float64)],
+)
 def test_backends_agree(case, backend, dtype):
     if backend == "native" and clib.library() is None:
         pytest.skip(f"there is no native library: {clib.why_not()}")
@@ -205,6 +207,34 @@ def test_gradcheck(case):
         return model(x, gr.over_time(made.replace(edge_weight=weight), 2, carried=True), initial=state)
 
     assert gradcheck(run, (x, weight, *state, *model.parameters()), **GRADCHECK, fast_mode=True)
+
+
+@each
+def test_what_is_kept_of_a_structure_serves_training(case):
+    """It is made in the first run, which may be one without gradients, or inside a transform."""
+    model, W, x = model_of(case), weights(case, 0), rows(2)
+    right = model(x, series(case, [W] * 2))
+    (gradient,) = torch.autograd.grad(right.sum(), x)
+    for first in (torch.inference_mode, torch.no_grad):
+        s = series(case, [W] * 2)
+        with first():
+            model(x, s)
+        assert_close(torch.autograd.grad(model(x, s).sum(), x)[0], gradient)
+    s = series(case, [W] * 2)
+    assert_close(torch.func.grad(lambda x: model(x, s).sum())(x.detach()), gradient)
+    assert_close(torch.autograd.grad(model(x, s).sum(), x)[0], gradient)
+
+
+@each
+def test_through_pygs_loader(case):
+    model = model_of(case)
+    made = [series(case, [weights(case, seed)] * 3) for seed in range(3)]
+    data = [gr.to_pyg(s) for s in made]
+    for seed, sample in enumerate(data):
+        sample.x = rows(3, seed=seed).detach()
+    alone = torch.cat([model(sample.x, s) for sample, s in zip(data, made, strict=True)])
+    for batch in DataLoader(data, batch_size=3):
+        assert_close(model(batch.x, batch), alone)
 
 
 @each

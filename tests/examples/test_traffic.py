@@ -69,6 +69,7 @@ def test_errors_by_hand(example):
     assert example.error(torch.tensor([2.0, 4.0, 9.0]), y, torch.tensor([True, True, False])) == 1.5
 
 
+@pytest.mark.slow
 def test_learns_and_reads_files(example, tmp_path):
     traffic = road_traffic(days=2, roads=2, sensors=3, seed=0)
     np.savez(tmp_path / "pems.npz", data=traffic.values.numpy())

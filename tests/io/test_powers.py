@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.nn import ChebConv
 
@@ -36,6 +36,7 @@ def matrices(s):
     return found.index_put((s.relation, s.target, s.source), s.edge_weight.double(), accumulate=True)
 
 
+@settings(max_examples=30)
 @given(weighted(), st.integers(1, 4))
 def test_diffusion(s, k):
     W = dense(s)
@@ -50,6 +51,7 @@ def test_diffusion(s, k):
     assert len(found.relation_names) == 2 * k - 1
 
 
+@settings(max_examples=30)
 @given(weighted(both_ways=True), st.integers(1, 4), st.sampled_from([2.0, 1.5]))
 def test_chebyshev_is_pygs(s, k, largest):
     """Also an oracle: the polynomials are those of the recurrence, on the Laplacian that PyG computes."""

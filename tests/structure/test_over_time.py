@@ -4,7 +4,7 @@ from collections import namedtuple
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
@@ -83,6 +83,7 @@ def assert_same(one, other):
         assert_close(zero if a is None else a, zero if b is None else b)
 
 
+@settings(max_examples=30)
 @given(strategies.graphs(), st.integers(0, 4), st.booleans())
 def test_edges_are_those_of_each_snapshot(graph, steps, carried):
     size = graph.num_nodes
