@@ -148,10 +148,10 @@ def load(args: Any) -> Traffic:
     return road_traffic(days=2 if args.quick else 12, seed=args.seed)
 
 
-def draw(y: Tensor, said: dict[str, Tensor], road: slice) -> Any:
-    """Half an hour ahead, the sensors of a road over time: jams are stripes."""
+def draw(y: Tensor, known: Tensor, said: dict[str, Tensor], road: slice) -> Any:
+    """Half an hour ahead, the sensors of a road over time: jams are stripes, missing values white."""
     fig = common.figure(9.0, 5.0)
-    shown = {"measured": y, **said}
+    shown = {"measured": y.masked_fill(~known, torch.nan), **said}
     axes = fig.subplots(len(shown), 1, sharex=True)
     pictures = [
         ax.imshow(values[:, road, HORIZONS["30 min"]].t().numpy(), aspect="auto", vmin=15, vmax=70)
@@ -191,7 +191,7 @@ def main(argv: list[str] | None = None) -> None:
         [name, *(error(values[..., n], y[..., n], known[..., n]) for n in HORIZONS.values())]
         for name, values in said.items()
     ]
-    draw(y, said, slice(0, 10)).savefig(run.folder / "jams.png")
+    draw(y, known, said, slice(0, 10)).savefig(run.folder / "jams.png")
     run.finish(
         common.table(["mean absolute error", *HORIZONS], rows)
         + f"\n\n{len(windows.test)} windows of a time that no network has seen, {y.shape[1]} sensors."

@@ -20,7 +20,8 @@ class CycleError(ValueError):
         super().__init__(
             f"async mode visits every node after its sources, but there is a cycle: {name_cycle(cycle)}. "
             f"Remove one of its edges, iterate it with schedule(s, cycles='iterate', rounds=T), or run all nodes in "
-            f"rounds with schedule(s, mode='sync', rounds=T)."
+            f"rounds with schedule(s, mode='sync', rounds=T), or in a given order with schedule(s, order=...), for "
+            f"graphs over time graphrec.by_time."
         )
         self.cycle = cycle
 
