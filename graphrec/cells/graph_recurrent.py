@@ -163,7 +163,12 @@ class StagedCell(PerKind):
         self.hidden, self._names = cells[0].hidden, (OWN_PAST, *matrices)
 
     def check(self, structure: Structure) -> None:
-        """Refuse relations that are not the matrices of this convolution."""
+        """Refuse nodes that are no stages, and relations that are not the matrices of this convolution."""
+        if structure.num_nodes and structure.kind_names != (*self.stages, "before"):
+            raise ValueError(
+                f"a step of {type(self).__name__} has stages, {', '.join(self.stages)}, for which "
+                f"graphrec.OverTime(cell) makes the nodes: call that, over graphrec.over_time(..., carried=True)."
+            )
         names = structure.relation_names
         if structure.num_edges and names is not None and names != self._names:
             raise ValueError(

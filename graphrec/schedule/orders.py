@@ -9,7 +9,7 @@ import torch
 from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
-from ..structure import Structure
+from ..structure import Structure, own_past
 from ..structure.checks import as_whole_numbers
 from ..structure.outside import made_outside
 from .components import adjacency
@@ -83,16 +83,11 @@ def by_time(structure: Structure) -> Tensor:
     `graphrec.over_time`, with `carried`.
 
     Raises:
-        ValueError: no relation 0, a node's own past.
+        ValueError: another structure, or one that runs backwards in time.
     """
-    if structure.relation is None:
-        raise ValueError(
-            "by_time reads who is whose own past, relation 0, but the structure has no relations: make it with "
-            "graphrec.over_time."
-        )
-    onward = (structure.relation == 0) & (structure.source < structure.target)
-    source, target = structure.edge_index[:, onward]
-    return longest_paths(source, target, structure.num_nodes)
+    source, target = own_past(structure)
+    onward = source < target
+    return longest_paths(source[onward], target[onward], structure.num_nodes)
 
 
 def ranks(structure: Structure, order: Order) -> Tensor:

@@ -228,6 +228,35 @@ def in_stages(s: Structure, stages: Mapping[str, Sequence[tuple[str, bool]]]) ->
     return made
 
 
+def own_past(s: Structure) -> Tensor:
+    """`[2, e]`: the edges from each node's own past, of a graph over time.
+
+    Raises:
+        ValueError: another structure, or one that runs backwards in time.
+    """
+    if s.relation is None and s.num_nodes:
+        raise ValueError(
+            "the structure has no relations, of which relation 0 is a node's own past: make it with graphrec.over_time."
+        )
+    source, target = own = s.edge_index[:, s.relation == 0] if s.num_nodes else s.edge_index
+    nodes = torch.arange(s.num_nodes, device=s.device)
+    if any(len(ends.unique()) < len(ends) for ends in own):
+        raise ValueError(
+            "relation 0 is a node's own past, one edge for each, but some node has several: make the structure with "
+            "graphrec.over_time."
+        )
+    onward = source < target
+    head = nodes.index_copy(0, target[onward], source[onward])
+    while not torch.equal(head, head[head]):  # twice as far back each time
+        head = head[head]
+    if not torch.equal(head[source[~onward]], target[~onward]):
+        raise ValueError(
+            "the structure does not run forwards in time (as after s.reverse()): put snapshots and rows of x in the "
+            "other order, graphrec.over_time(snapshots[::-1])."
+        )
+    return own
+
+
 def _followers(s: Structure) -> Tensor:
     """`[N]`: the same node one step later; of the last step's, that of the first."""
     if s.kind is not None:
@@ -235,11 +264,10 @@ def _followers(s: Structure) -> Tensor:
             "the cell has a kind of node for each stage of a step, but the structure's nodes have kinds: leave them "
             "with s.replace(kind=None)."
         )
-    own = None if s.relation is None else s.edge_index[:, s.relation == 0]
-    nodes = torch.arange(s.num_nodes, device=s.device)
-    if own is None or not all(torch.equal(ends.sort().values, nodes) for ends in own):
+    source, target = own_past(s)
+    if len(source) < s.num_nodes:
         raise ValueError(
             "the model runs over a graph over time whose first step has a past: graphrec.over_time(graph, steps, "
             "carried=True)."
         )
-    return torch.empty_like(nodes).index_copy(0, own[0], own[1])
+    return torch.empty_like(target).index_copy(0, source, target)

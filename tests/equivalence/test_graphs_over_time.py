@@ -271,7 +271,12 @@ def refusals():
     h = torch.zeros(6, H)
     return {
         "no past": (lambda: model(x, gr.over_time(cheb, 3)), "carried=True"),
-        "no graph over time": (lambda: model(x[:3], gr.chain(3)), "carried=True"),
+        "no graph over time": (lambda: model(x[:3], gr.chain(3)), r"graphrec\.over_time"),
+        "backwards": (lambda: model(x, s.reverse()), "forwards in time"),
+        "without stages": (
+            lambda: gr.Recursive(model.cell)(x, gr.over_time(cheb, 3)),
+            r"graphrec\.OverTime\(cell\)",
+        ),
         "kinds": (lambda: model(x, s.replace(kind=torch.zeros(6, dtype=torch.long))), "kind=None"),
         "other matrices": (
             lambda: model(x, gr.over_time(spread, 3, carried=True)),

@@ -268,6 +268,17 @@ REFUSED = {
     ),
     "a past": (lambda: gr.over_time(gr.lagged([3], 2), 2), ValueError, "past"),
     "an order without relations": (lambda: gr.by_time(gr.chain(3)), ValueError, "no relations"),
+    "an order of another structure": (
+        lambda: gr.by_time(gr.dag([[0, 0], [1, 2]], 3, relation=torch.zeros(2, dtype=torch.long))),
+        ValueError,
+        "some node has several",
+    ),
+    "backwards": (lambda: gr.by_time(gr.over_time(gr.chain(2), 3).reverse()), ValueError, "forwards in time"),
+    "a circle backwards": (
+        lambda: gr.by_time(gr.over_time(gr.chain(2), 3, carried=True).reverse()),
+        ValueError,
+        "forwards in time",
+    ),
     "a circle in async mode": (
         lambda: gr.schedule(gr.over_time(gr.chain(2), 2, carried=True)),
         gr.CycleError,
