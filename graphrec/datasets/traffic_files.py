@@ -29,7 +29,8 @@ def read_traffic(
         series: `metr-la.h5` or `pems-bay.h5`, tables of pandas, for which h5py must be installed; or `pems04.npz` and
             the like, an array `data` `[T, N]` or `[T, N, F]` that begins at midnight.
         distances: `distances_la_2012.csv`, `pems04.csv` and the like: lines `from,to,distance`, with or without a
-            header. `adj_mx.pkl` is refused: reading a pickle may run any code.
+            header; of several lines for one pair the last counts, as in the authors' code. `adj_mx.pkl` is refused:
+            reading a pickle may run any code.
         sensors: `graph_sensor_ids.txt` and the like, the names of the sensors in the order of the array's columns,
             separated by commas or white space. By default the names in the table of pandas, or the numbers 0 to
             N - 1. Distances of other sensors are left out.
@@ -132,8 +133,7 @@ def _text(name: Any) -> str:
 
 def _read_distances(path: Path, number: dict[str, int]) -> tuple[Tensor, Tensor]:
     """`[2, P]` and `[P]`: the pairs of sensors that are listed, and their distances."""
-    ends: list[tuple[int, int]] = []
-    lengths: list[float] = []
+    lengths: dict[tuple[int, int], float] = {}
     for row, (line, text) in enumerate(read_lines(path)):
         parts = [part.strip() for part in text.split(",")]
         if len(parts) < 3:
@@ -147,8 +147,7 @@ def _read_distances(path: Path, number: dict[str, int]) -> tuple[Tensor, Tensor]
         if not 0 <= length < float("inf"):
             raise fault(path, line, f"a distance must be 0 or more, and finite, got {parts[2]}")
         if parts[0] in number and parts[1] in number:
-            ends.append((number[parts[0]], number[parts[1]]))
-            lengths.append(length)
-    if not ends:
+            lengths[number[parts[0]], number[parts[1]]] = length
+    if not lengths:
         raise ValueError(f"{path}: no line names two of the sensors, such as {', '.join(list(number)[:3])}.")
-    return torch.tensor(ends).t(), torch.tensor(lengths, dtype=torch.double)
+    return torch.tensor(list(lengths)).t(), torch.tensor(list(lengths.values()), dtype=torch.double)
