@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +21,6 @@ from .structure.build import as_lengths
 from .structure.checks import as_whole_numbers
 from .structure.outside import made_outside, outside, seen_by
 from .structure.written import shown
-
-State = TypeVar("State", bound=Any)
 
 
 def trie(sequences: Sequence[Sequence[int] | Tensor | np.ndarray] | Tensor | np.ndarray) -> Trie:
@@ -164,7 +162,8 @@ class Trie:
         depth = position[first_row]
         parent = np.where(depth > 0, node[first_row - 1], -1)
         s = prefixes.forest(parent, depth, graph[sequence[first_row]], len(counts))
-        return cls(s, *map(torch.from_numpy, (node, size, counts, token[first_row])))
+        of_rows, of_sequences = torch.from_numpy(node), torch.from_numpy(size)
+        return cls(s, of_rows, of_sequences, torch.from_numpy(counts), torch.from_numpy(token[first_row]))
 
     @classmethod
     def _joined(cls, parent: np.ndarray, end: np.ndarray, token: Any, position: Any) -> Trie:
@@ -172,14 +171,14 @@ class Trie:
         token = _as_rows("token", token, len(parent))
         position = _as_rows("position", position, len(parent))
         if position is not None and len(wrong := (position != torch.from_numpy(depth)).nonzero()):
-            node = int(wrong[0])
+            first = int(wrong[0])
             raise ValueError(
-                f"position must be how many nodes are above each, as its parents say: node {node} is at "
-                f"{depth[node]}, got {int(position[node])}: these are no sequences of one trie."
+                f"position must be how many nodes are above each, as its parents say: node {first} is at "
+                f"{depth[first]}, got {int(position[first])}: these are no sequences of one trie."
             )
         size, node = prefixes.paths(parent, depth, end)
         s = prefixes.forest(parent, depth, np.zeros(len(parent), dtype=np.int64), 1)
-        return cls(s, *map(torch.from_numpy, (node, size, np.array([len(size)]))), token)
+        return cls(s, torch.from_numpy(node), torch.from_numpy(size), torch.tensor([len(size)]), token)
 
     @classmethod
     def batch(cls, tries: Sequence[Trie]) -> Trie:
@@ -188,8 +187,8 @@ class Trie:
         Raises:
             ValueError: tokens in some of them, and none in others. TypeError: anything else than tries.
         """
-        members = [tries] if isinstance(tries, Trie) or not hasattr(tries, "__iter__") else list(tries)
-        if isinstance(tries, Trie) or not all(isinstance(member, Trie) for member in members):
+        members: list[Any] = list(tries) if hasattr(tries, "__iter__") else [None]
+        if not all(isinstance(member, Trie) for member in members):
             raise TypeError(f"batch takes a list of tries, got {shown(tries)}.")
         tokens = [member.token for member in members if member.token is not None]
         if len(tokens) not in (0, len(members)):
@@ -222,8 +221,15 @@ class Trie:
                 f"expected the data of a trie, as Trie.to_pyg makes them, but there is no {missing[0]}."
             )
         with outside():
-            rows = (data.row_index.clone(), data.lengths.clone(), data.counts.clone())
-            return cls(s, *rows, data.token.clone() if "token" in data else None)
+            node, lengths, counts = (data[name].clone() for name in ("row_index", "lengths", "counts"))
+            sizes = (int(lengths.sum()), int(counts.sum()), len(counts))
+            if sizes != (len(node), len(lengths), s.num_graphs):
+                raise ValueError(
+                    f"expected the data of a trie, as Trie.to_pyg makes them, but lengths, counts and graphs are for "
+                    f"{sizes[0]} rows, {sizes[1]} sequences and {sizes[2]} graphs, and there are {len(node)}, "
+                    f"{len(lengths)} and {s.num_graphs}."
+                )
+            return cls(s, node, lengths, counts, data.token.clone() if "token" in data else None)
 
     def to_pyg(self) -> Data:
         """PyG's `Data` with the structure and the rest as tensors, of which PyG's loader makes batches.
@@ -337,7 +343,7 @@ class Trie:
         with outside():
             return torch.bincount(self.node, minlength=self.num_nodes).clamp(min=1)
 
-    def last(self, state: State, initial: State | None = None) -> State:
+    def last(self, state: Any, initial: Any = None) -> Any:
         """`[N, ...] → [B, ...]`: the row at the end of each sequence, for a tensor or for each field of a state.
 
         Args:
@@ -354,7 +360,7 @@ class Trie:
                     f"initial must have the fields of state, {len(state)} of them, got {shown(initial)}."
                 )
             rows = [self.last(field, begin) for field, begin in zip(state, given, strict=True)]
-            return type(state)(*rows) if hasattr(state, "_fields") else tuple(rows)  # type: ignore[return-value]
+            return type(state)(*rows) if hasattr(state, "_fields") else tuple(rows)
         self._check("state", state, self.num_nodes, "node")
         end = seen_by(state, self.ends)
         found = rows_or_zero(state, end)
@@ -379,13 +385,17 @@ class Trie:
         """The same on another device."""
         if torch.device(device) == self.structure.device:
             return self
-        values = (getattr(self, field.name) for field in fields(self))
         with outside():
-            return Trie(*(None if value is None else value.to(device) for value in values))
+            moved: dict[str, Any] = {
+                name: value if value is None else value.to(device) for name, value in self._given().items()
+            }
+        return Trie(**moved)
+
+    def _given(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def __getstate__(self) -> dict[str, Any]:
-        # What is derived is derived again when wanted.
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return self._given()  # what is derived is derived again when wanted
 
     def __repr__(self) -> str:
         graphs = "" if len(self.counts) == 1 else f", graphs={len(self.counts)}"
