@@ -268,7 +268,7 @@ def test_copies():
     trie.expand(torch.randn(trie.num_nodes))
     for other in (copy.deepcopy(trie), pickle.loads(pickle.dumps(trie)), trie.to("cpu")):
         assert_same(other, trie)
-    assert repr(trie) == "Trie(sequences=9, rows=17, nodes=6)"
+    assert repr(trie) == "Trie(sequences=9, rows=16, nodes=7)"
 
 
 def test_no_loop_over_tokens():
