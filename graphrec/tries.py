@@ -63,7 +63,7 @@ class Trie:
     node: Tensor
     lengths: Tensor
     counts: Tensor
-    token: Tensor | None = None
+    token: Any = None
 
     @classmethod
     @made_outside
@@ -369,6 +369,7 @@ class Trie:
         count = len(self.counts)
         if (
             not isinstance(initial, Tensor)
+            or initial.dim() != state.dim()
             or initial.shape[1:] != state.shape[1:]
             or len(initial) not in (1, count)
         ):

@@ -159,7 +159,7 @@ def test_segments(lengths, parents, given, error, says):
         ),
         (lambda: TRIE.last(torch.zeros(5, 2), torch.zeros(2, 3)), ValueError, "of shape [2], got [2, 3]"),
         (lambda: TRIE.last(torch.zeros(5, 2), 0.0), ValueError, "got float"),
-        (lambda: TRIE.last(torch.zeros(5, 2), torch.tensor(0.0)), ValueError, "got []"),
+        (lambda: TRIE.last(torch.zeros(5), torch.tensor(0.0)), ValueError, "got []"),
         (
             lambda: TRIE.last(STATE(torch.zeros(5, 2), torch.zeros(5, 2)), torch.zeros(2, 2)),
             TypeError,
