@@ -165,6 +165,7 @@ def test_segments(lengths, parents, given, error, says):
             TypeError,
             "initial must have the fields of state, 2 of them",
         ),
+        (lambda: gr.LSTM(3, 4)(torch.zeros(5, 3), TRIE), TypeError, "got Trie: give its .structure"),
         (lambda: gr.Trie.batch(TRIE), TypeError, "batch takes a list of tries"),
         (lambda: gr.Trie.batch([TRIE, TRIE.structure]), TypeError, "batch takes a list of tries"),
         (lambda: gr.Trie.batch([TRIE, gr.Trie.from_parents([-1])]), ValueError, "1 of 2 tries have tokens"),
@@ -183,3 +184,7 @@ def test_data_that_are_not_a_trie():
         data[name] = torch.tensor(wrong)
         with pytest.raises(ValueError, match="expected the data of a trie"):
             gr.Trie.from_pyg(data)
+    data = TRIE.to_pyg()
+    data.row_index = data.row_index + 1
+    with pytest.raises(ValueError, match="row_index must hold numbers 0 to 4, got 5"):
+        gr.Trie.from_pyg(data)
