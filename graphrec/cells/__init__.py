@@ -18,6 +18,7 @@ from .layer_norm import LayerNormGRUCell, LayerNormLSTMCell, LayerNormSRNCell
 from .leaky import LeakySRNCell
 from .levelwise import ConvCell
 from .lstm import CoupledLSTMCell, LSTMCell, NoForgetLSTMCell, PeepholeLSTMCell, ProjectedLSTMCell
+from .minimal import MinGRUCell, MinLSTMCell
 from .recnn import RecNNCell, RNTNCell
 from .residual import ResidualCell
 from .sage import SAGECell
@@ -55,6 +56,8 @@ __all__ = [
     "LayerNormSRNCell",
     "LeakySRNCell",
     "MPNNCell",
+    "MinGRUCell",
+    "MinLSTMCell",
     "NARXCell",
     "NaryTreeLSTMCell",
     "NoForgetLSTMCell",
