@@ -42,6 +42,7 @@ from .cells import (
     PeepholeLSTMCell,
     PerKind,
     PerRelation,
+    PLSTMCell,
     ProjectedLSTMCell,
     RecNNCell,
     ResidualCell,
@@ -64,6 +65,7 @@ from .models import (
     GRU,
     LSTM,
     NARX,
+    PLSTM,
     RMLP,
     RNTN,
     SRN,
@@ -102,7 +104,7 @@ from .schedule import (
     schedule,
 )
 from .sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
-from .structure import EdgeFeatures, Structure, batch, chain, chains, dag, grid, lagged
+from .structure import EdgeFeatures, Structure, batch, chain, chains, dag, grid, lagged, line_graph
 
 __version__ = "0.1.0"
 
@@ -161,6 +163,8 @@ __all__ = [
     "NARXCell",
     "NaryTreeLSTMCell",
     "NoForgetLSTMCell",
+    "PLSTM",
+    "PLSTMCell",
     "PeepholeLSTMCell",
     "ProjectedLSTMCell",
     "PerKind",
@@ -212,6 +216,7 @@ __all__ = [
     "from_torch",
     "grid",
     "lagged",
+    "line_graph",
     "learning",
     "levels",
     "per_graph",

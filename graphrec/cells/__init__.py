@@ -19,6 +19,7 @@ from .leaky import LeakySRNCell
 from .levelwise import ConvCell
 from .lstm import CoupledLSTMCell, LSTMCell, NoForgetLSTMCell, PeepholeLSTMCell, ProjectedLSTMCell
 from .minimal import MinGRUCell, MinLSTMCell
+from .plstm import PLSTMCell
 from .recnn import RecNNCell, RNTNCell
 from .residual import ResidualCell
 from .sage import SAGECell
@@ -61,6 +62,7 @@ __all__ = [
     "NARXCell",
     "NaryTreeLSTMCell",
     "NoForgetLSTMCell",
+    "PLSTMCell",
     "PeepholeLSTMCell",
     "ProjectedLSTMCell",
     "PerKind",
