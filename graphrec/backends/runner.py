@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from contextvars import ContextVar
 from dataclasses import replace
@@ -20,6 +21,14 @@ from .request import Request
 
 # The backend that was asked for by name; see `running_on`.
 forced: ContextVar[str | None] = ContextVar("backend", default=None)
+
+
+def stacklevel_of_user() -> int:
+    """For a warning by the caller: how many frames up the line stands that called graphrec."""
+    frame, count = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] in ("graphrec", "torch"):
+        frame, count = frame.f_back, count + 1
+    return count
 
 
 class Runner:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ..cell import Cell, Inbox
+from ..operators import multiplied
 
 
 class AffineState(NamedTuple):
@@ -78,15 +79,41 @@ class AffineCell(Cell):
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> AffineState:
         """One step."""
         if self.has_edge_factor:
-            h = inbox.sum(multiplied(self.edge_factor(x, inbox.renamed({})), inbox.h))
+            h = inbox.sum(multiplied(self.checked_edge_factor(x, inbox.renamed({})), inbox.h))
         else:
-            h = multiplied(self.factor(x), inbox.sum(inbox.h))
-        return self.State(h + self.term(x))
+            h = multiplied(self.checked_factor(x), inbox.sum(inbox.h))
+        return self.State(h + self.checked_term(x))
 
+    def checked_factor(self, x: Tensor) -> Tensor:
+        """`factor(x)`, if it is of a right shape; else raises ValueError."""
+        factor = self.factor(x)
+        self._check_factor("factor", factor, x.shape[0], "node")
+        return factor
 
-def multiplied(factor: Tensor, h: Tensor) -> Tensor:
-    """`[n, H]`: states by factors, `[n or 1, H]` or `[n or 1, k, k, m]`."""
-    if factor.dim() < 4:
-        return factor * h
-    chunks = h.unflatten(-1, factor.shape[-2:])
-    return (factor * chunks.unsqueeze(-3)).sum(-2).flatten(-2)
+    def checked_edge_factor(self, x: Tensor, edges: Inbox) -> Tensor:
+        """`edge_factor(x, edges)`, if it is of a right shape; else raises ValueError."""
+        factor = self.edge_factor(x, edges)
+        self._check_factor("edge_factor", factor, edges.num_edges, "edge")
+        return factor
+
+    def checked_term(self, x: Tensor) -> Tensor:
+        """`term(x)`, if it is of the right shape; else raises ValueError."""
+        term, width = self.term(x), self.shapes()[0][0]
+        if tuple(term.shape) != (x.shape[0], width):
+            raise ValueError(
+                f"{type(self).__name__}.term must return a row of the state's width for each node, "
+                f"{[x.shape[0], width]}, got {list(term.shape)}."
+            )
+        return term
+
+    def _check_factor(self, name: str, factor: Tensor, count: int, of: str) -> None:
+        shape, width = tuple(factor.shape), self.shapes()[0][0]
+        if shape[:1] in ((count,), (1,)):
+            if shape[1:] == (width,):
+                return
+            if len(shape) == 4 and shape[1] == shape[2] and shape[2] * shape[3] == width:
+                return
+        raise ValueError(
+            f"{type(self).__name__}.{name} must return a row of the state's width for each {of}, {[count, width]}, or "
+            f"blocks [{count}, k, k, {width} / k], or one row or block for all, [1, ...]; got {list(shape)}."
+        )
