@@ -63,12 +63,6 @@ CELLS = [
     CellCase("DiagonalSRN", gr.DiagonalSRNCell, oracles.diagonal_srn),
     CellCase("LRU", gr.LRUCell, oracles.lru),
     CellCase("MinGRU", gr.MinGRUCell, oracles.min_gru),
-    CellCase(
-        "MinLSTM",
-        lambda d, h: gr.MinLSTMCell(d, h, activation="positive"),
-        oracles.min_lstm_positive,
-    ),
-    CellCase("PLSTM", lambda d, h: gr.PLSTMCell(h, 1, 2, arity=2), oracles.plstm),
     CellCase("ElementwiseLSTM", gr.ElementwiseLSTMCell, oracles.elementwise_lstm),
     CellCase("LeakySRN", lambda d, h: gr.LeakySRNCell(d, h, alpha=0.3), oracles.leaky_srn),
     # Wider than the others: two numbers that are normalised are 1 and -1.

@@ -141,8 +141,15 @@ def test_the_angle_is_the_direction_of_the_signal():
     assert (up, right) == (15, 35)
 
 
-def test_torch_compile_gives_the_same():
-    model, s, x = case("P", "grid")
+def test_what_runs_it_can_be_asked():
+    (choice,) = gr.explain(gr.PLSTM(D, H, arity=2), gr.grid([50], 40))
+    assert (type(choice.cell), choice.nodes, choice.steps) == (gr.PLSTMCell, 49 * 40 + 50 * 39, 49 + 39)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["P", "D"])
+def test_torch_compile_gives_the_same(mode):
+    model, s, x = case(mode, "grid")
     assert_close(torch.compile(model, backend="eager")(x, s), model(x, s))
 
 

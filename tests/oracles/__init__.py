@@ -7,7 +7,7 @@ state a tuple of vectors `[H]`; it returns the node's state. Weights are split i
 
 from .delays import ar, narx, tdnn
 from .graphs import dag_rnn, dagnn, dvae, evaluate_graph, gat, gatv2, gcn, ggnn, gin, mpnn, sage
-from .plstm import plstm, plstm_by_paths
+from .plstm import plstm, plstm_alike, plstm_by_paths
 from .recursion import Equations, Inbox, State, evaluate, evaluate_rounds, stack
 from .sequences import (
     coupled_lstm,
@@ -82,6 +82,7 @@ __all__ = [
     "no_forget_lstm",
     "peephole_lstm",
     "plstm",
+    "plstm_alike",
     "plstm_by_paths",
     "projected_lstm",
     "recnn",

@@ -12,7 +12,7 @@ from .recursion import Inbox, State
 
 def plstm(cell: Any, x: Tensor, inbox: Inbox) -> State:
     """Equation (5): C_e = sum_{e'} T_{ee'} C_{e'} + k v^T for each head; the source gate is in v."""
-    H, K, V, slots = cell.heads, cell.keys, cell.values, cell.arity
+    H, K, V, slots = cell.heads, cell.keys, cell.values, cell.arity or 1
     T, k, v = x[: slots * H].view(slots, H), x[slots * H :][: H * K].view(H, K), x[-H * V :].view(H, V)
     heads = []
     for head in range(H):
@@ -21,6 +21,11 @@ def plstm(cell: Any, x: Tensor, inbox: Inbox) -> State:
             C = C + T[slot, head] * before.view(H, K, V)[head]
         heads.append(C)
     return (torch.stack(heads).flatten(),)
+
+
+def plstm_alike(cell: Any, x: Tensor, inbox: Inbox) -> State:
+    """The same with one transition for all e'."""
+    return plstm(cell, x, [(0, before) for _, before in inbox])
 
 
 def plstm_by_paths(
