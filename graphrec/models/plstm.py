@@ -17,6 +17,7 @@ from ..structure import Structure
 from ..structure.checks import as_count
 from ..structure.edge_widths import Widths, read_features
 from ..structure.line_graph import wired
+from ..structure.outside import seen_by
 from .model import Model
 
 _MODES = ("P", "D")
@@ -116,25 +117,26 @@ class PLSTM(Model):
     ) -> tuple[Tensor, list[Any]]:
         """h, of all nodes."""
         features = self._check(x, s)
-        line = wired(s, self.mode == "D")
+        leaves, enters, slot = (seen_by(x, ends) for ends in (s.source, s.target, s.slot))
         of_source, of_transition, of_mark = (0, 0, 0) if features is None else features.chunk(3, dim=-1)
-        source = torch.sigmoid(self._of_edges(self.source(x), s.source, s.slot) + of_source)
-        mark = torch.sigmoid(self._of_edges(self.mark(x), s.target, s.slot) + of_mark)
+        source = torch.sigmoid(self._of_edges(self.source(x), leaves, slot) + of_source)
+        mark = torch.sigmoid(self._of_edges(self.mark(x), enters, slot) + of_mark)
         if self.mode == "P":
-            decay = torch.tanh(_SHARPNESS * self.transition(x)).index_select(0, s.source)
-            transition = decay * self._share(x, s, of_transition)
+            share = self._angle(x, leaves, slot) + of_transition
+            share = Pooled(share, leaves, s.num_nodes).softmax(share)
+            transition = torch.tanh(_SHARPNESS * self.transition(x)).index_select(0, leaves) * share
         else:
-            found = self._of_edges(self.transition(x), s.source, s.slot).unflatten(-1, (-1, self.heads))
+            found = self._of_edges(self.transition(x), leaves, slot).unflatten(-1, (-1, self.heads))
             found = found if features is None else found + of_transition.unsqueeze(1)
             transition = torch.tanh(_SHARPNESS * found).flatten(1)
         q, k, v = (layer(x).unflatten(-1, (self.heads, -1)) for layer in (self.query, self.key, self.value))
-        entering = source.unsqueeze(-1) * v.index_select(0, s.source)
-        rows = torch.cat([transition, k.index_select(0, s.source).flatten(1), entering.flatten(1)], dim=-1)
-        state = run_first(self.cell, schedule(line), rows)
+        entering = source.unsqueeze(-1) * v.index_select(0, leaves)
+        rows = torch.cat([transition, k.index_select(0, leaves).flatten(1), entering.flatten(1)], dim=-1)
+        state = run_first(self.cell, schedule(wired(s, multitree=self.mode == "D")), rows)
         state = state.unflatten(-1, (self.heads, self.keys, -1))
-        read = (q.index_select(0, s.target).unsqueeze(-1) * state).sum(-2) * mark.unsqueeze(-1)
+        read = (q.index_select(0, enters).unsqueeze(-1) * state).sum(-2) * mark.unsqueeze(-1)
         direct = torch.sigmoid(self.direct(x)) * (q * k).sum(-1)
-        h = Pooled(read, s.target, s.num_nodes).sum(read) + direct.unsqueeze(-1) * v
+        h = Pooled(read, enters, s.num_nodes).sum(read) + direct.unsqueeze(-1) * v
         return h.flatten(1), []
 
     def _check(self, x: Tensor, s: Structure) -> Tensor | None:
@@ -148,12 +150,11 @@ class PLSTM(Model):
         check_edges(alike, s)
         return self.edge(read_features(s, self.edges, x.dtype))
 
-    def _share(self, x: Tensor, s: Structure, of_edges: Any) -> Tensor:
-        """p, `[E, heads]`: how each node divides what it passes on among its edges."""
-        angle = x.new_zeros(s.num_edges, self.heads)
-        if self.angle is not None:
-            angle = self._of_edges(self.angle(x), s.source, s.slot)
-        return Pooled(angle, s.source, s.num_nodes).softmax(angle + of_edges)
+    def _angle(self, x: Tensor, node: Tensor, slot: Tensor) -> Tensor:
+        """`[E, heads]`: by what nodes divide what they pass on among their edges."""
+        if self.angle is None:
+            return x.new_zeros(len(node), self.heads)
+        return self._of_edges(self.angle(x), node, slot)
 
     def _of_edges(self, rows: Tensor, node: Tensor, slot: Tensor) -> Tensor:
         """`[N, slots k] → [E, k]`: of a node of each edge the part for the slot that the edge fills."""
