@@ -134,7 +134,7 @@ class PLSTM(Model):
         rows = torch.cat([transition, k.index_select(0, leaves).flatten(1), entering.flatten(1)], dim=-1)
         state = run_first(self.cell, schedule(wired(s, multitree=self.mode == "D")), rows)
         state = state.unflatten(-1, (self.heads, self.keys, -1))
-        read = (q.index_select(0, enters).unsqueeze(-1) * state).sum(-2) * mark.unsqueeze(-1)
+        read = torch.einsum("ehk,ehkv->ehv", q.index_select(0, enters), state) * mark.unsqueeze(-1)
         direct = torch.sigmoid(self.direct(x)) * (q * k).sum(-1)
         h = Pooled(read, enters, s.num_nodes).sum(read) + direct.unsqueeze(-1) * v
         return h.flatten(1), []
