@@ -116,9 +116,9 @@ class PLSTM(Model):
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
     ) -> tuple[Tensor, list[Any]]:
         """h, of all nodes."""
-        features = self._check(x, s)
+        self._check(x, s)
         leaves, enters, slot = (seen_by(x, ends) for ends in (s.source, s.target, s.slot))
-        of_source, of_transition, of_mark = (0, 0, 0) if features is None else features.chunk(3, dim=-1)
+        of_source, of_transition, of_mark = self._features(x, s).chunk(3, dim=-1)
         source = torch.sigmoid(self._of_edges(self.source(x), leaves, slot) + of_source)
         mark = torch.sigmoid(self._of_edges(self.mark(x), enters, slot) + of_mark)
         if self.mode == "P":
@@ -127,8 +127,7 @@ class PLSTM(Model):
             transition = torch.tanh(_SHARPNESS * self.transition(x)).index_select(0, leaves) * share
         else:
             found = self._of_edges(self.transition(x), leaves, slot).unflatten(-1, (-1, self.heads))
-            found = found if features is None else found + of_transition.unsqueeze(1)
-            transition = torch.tanh(_SHARPNESS * found).flatten(1)
+            transition = torch.tanh(_SHARPNESS * (found + of_transition.unsqueeze(1))).flatten(1)
         q, k, v = (layer(x).unflatten(-1, (self.heads, -1)) for layer in (self.query, self.key, self.value))
         entering = source.unsqueeze(-1) * v.index_select(0, leaves)
         rows = torch.cat([transition, k.index_select(0, leaves).flatten(1), entering.flatten(1)], dim=-1)
@@ -139,15 +138,19 @@ class PLSTM(Model):
         h = Pooled(read, enters, s.num_nodes).sum(read) + direct.unsqueeze(-1) * v
         return h.flatten(1), []
 
-    def _check(self, x: Tensor, s: Structure) -> Tensor | None:
-        """Refuse bad input before any work is done; returns what gates read of the edges' features, `[E, 3 heads]`."""
+    def _check(self, x: Tensor, s: Structure) -> None:
+        """Refuse bad input before any work is done."""
         plan, alike = schedule(s), cast(Any, self)  # has what checks read of cells
         check_x(alike, plan, x)
         if self.arity is not None and (plan.num_slots > self.arity or not plan.distinct_slots):
             raise ValueError(slot_fault(plan, self.arity))
+        if self.edges is not None:
+            check_edges(alike, s)
+
+    def _features(self, x: Tensor, s: Structure) -> Tensor:
+        """`[E, 3 heads]`: what gates read of the edges' features; `[1, 3 heads]` zeros where they read none."""
         if self.edge is None:
-            return None
-        check_edges(alike, s)
+            return x.new_zeros(1, 3 * self.heads)
         return self.edge(read_features(s, self.edges, x.dtype))
 
     def _angle(self, x: Tensor, node: Tensor, slot: Tensor) -> Tensor:

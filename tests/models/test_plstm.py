@@ -97,46 +97,63 @@ def test_a_batch_is_its_members(mode):
     assert_close(model(torch.cat(rows), gr.batch(members)), torch.cat(alone))
 
 
-@pytest.mark.parametrize("mode", ["P", "D"])
-def test_states_do_not_grow(mode):
-    """With transitions as large as they get, one source is still there on a grid of 200 x 200, and no larger.
+def one_source(mode, s, arity=None):
+    """h `[N]` of a model whose transitions are as large as they get, where node 0 alone has something to send.
 
-    There are 1e118 paths to the far corner.
+    What node 0 sends along an edge, undiminished, is 1 where it is read.
     """
-    model, s = gr.PLSTM(1, 1, mode=mode, arity=2), gr.grid([200], 200)
+    model = gr.PLSTM(1, 1, mode=mode, arity=arity)
     with torch.no_grad():
-        for layer in (model.query, model.key, model.value, model.source, model.mark):
-            layer.weight.zero_(), layer.bias.fill_(1)
-        model.value.weight.fill_(1), model.value.bias.zero_()
-        model.transition.weight.zero_(), model.transition.bias.fill_(9)
-        if mode == "P":
-            model.angle.weight.zero_()
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.query.bias.fill_(4), model.key.bias.fill_(1), model.value.weight.fill_(1)  # S = M = 1 / 2
+        model.transition.bias.fill_(9), model.direct.bias.fill_(-99)
         x = torch.zeros(s.num_nodes, 1)
         x[0] = 1
-        model.direct.bias.fill_(-99)
-        h = model(x, s)[:, 0].view(200, 200)
-    gates = torch.sigmoid(torch.ones(())) ** 2
+        return model, x
+
+
+@pytest.mark.parametrize("mode", ["P", "D"])
+def test_states_do_not_grow_on_a_grid(mode):
+    """There are 1e118 paths to the far corner."""
+    s = gr.grid([200], 200)
+    model, x = one_source(mode, s, arity=2)
+    h = model(x, s)[:, 0].view(200, 200)
     if mode == "D":
-        assert_close(
-            h[1:, 1:], gates.expand(199, 199)
-        )  # "can still reach all other nodes with magnitude one"
-    else:  # the sum over each antidiagonal is that of the source on two edges, (10): half to the right, half up
-        totals = torch.stack([h.flip(0).diagonal(d).sum() for d in range(-199, 200)])
-        assert_close(totals[1:], 2 * gates.expand(398))
+        # "This node can still reach all other nodes to its bottom right with magnitude one."
+        assert_close(h.flatten()[1:], torch.ones(200 * 200 - 1))
+    else:  # all that node 0 has sent, on two edges, is on each antidiagonal
+        totals = torch.stack([h.flip(0).diagonal(d).sum() for d in range(-198, 200)])
+        assert_close(totals, torch.full((398,), 2.0))
+
+
+@pytest.mark.parametrize("mode", ["P", "D"])
+def test_states_do_not_grow_on_a_dag(mode):
+    class Sum(gr.AffineCell):
+        def factor(self, x):
+            return torch.ones_like(x)
+
+        def term(self, x):
+            return x
+
+    nodes = torch.arange(1, 1000)
+    s = gr.dag(torch.cat([torch.stack([(nodes * share).long(), nodes]) for share in (0.3, 0.6, 0.99)], dim=1))
+    model, x = one_source(mode, s)
+    leave, enter = (torch.bincount(end, minlength=1000) for end in s.edge_index)
+    h = model(x, s)[:, 0]
+    most = leave[0] if mode == "P" else leave[0] * enter
+    assert (h <= most + 1e-4).all()
+    assert h.min() >= 0
+    assert gr.run(Sum(1, 1), gr.schedule(s), x).h.max() > 1e6  # as many paths there are
 
 
 def test_the_angle_is_the_direction_of_the_signal():
     """D.2: on a diagonal of a 2D grid the signal is largest where a share alpha of the steps went to the right."""
-    model, s = gr.PLSTM(1, 1, arity=2), gr.grid([60], 60)
+    s = gr.grid([60], 60)
+    model, x = one_source("P", s, arity=2)
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.zero_()
-        model.transition.bias.fill_(9)
-        model.value.weight.fill_(1), model.query.bias.fill_(1), model.key.bias.fill_(1)
         model.angle.bias[0] = torch.logit(torch.tensor(0.7))
-        x = torch.zeros(s.num_nodes, 1)
-        x[0] = 1
-        h = model(x, s)[:, 0].view(60, 60)
+    h = model(x, s)[:, 0].view(60, 60)
     up, right = divmod(int(h.where(torch.arange(60) + torch.arange(60)[:, None] == 50, 0).argmax()), 60)
     assert (up, right) == (15, 35)
 
