@@ -77,6 +77,8 @@ def choose(run: Context, x: Tensor, initial: list[Tensor], like: Request | None 
     asked_for, reasons = forced.get(), {}
     request, found = Request(run, x, initial, like), None
     for backend in BACKENDS:
+        if backend.name != asked_for and not backend.is_for(run.cell):
+            continue
         if asked_for == Loop.name:
             taken = "the loop was asked for"
         else:

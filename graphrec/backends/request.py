@@ -98,13 +98,16 @@ class Request:
 
     @property
     def not_programmed(self) -> str | None:
-        """Why nothing that does not call torch for each operation of the cell runs it, if so."""
+        """Why no program runs it, whatever the cell, if so."""
+        return self.not_at_once or ("autocast is on" if torch.is_autocast_enabled(self.x.device.type) else None)
+
+    @property
+    def not_at_once(self) -> str | None:
+        """Why it is run step by step, whatever the cell, if so."""
         if not self.run.plan.num_nodes:
             return "there are no nodes"
         if torch._C._len_torch_dispatch_stack() or torch._C._is_tracing():
             return "a dispatch mode or a tracer watches each operation"
-        if torch.is_autocast_enabled(self.x.device.type):
-            return "autocast is on"
         for tensor in (self.x, *self.initial, *self.run.of_edges.values()):
             if type(tensor) not in (Tensor, nn.Parameter) or tensor.dtype != self.x.dtype:
                 return f"there is a {type(tensor).__name__} of {tensor.dtype} among x, state and edges"

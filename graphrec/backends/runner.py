@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..cell import Cell
 from ..engine.boundary import as_numbered
 from ..engine.loop import loop
 from ..engine.messages import messages_for
@@ -59,6 +60,11 @@ class Runner:
     def describe(cls) -> str:
         """What the backend runs, and with what, on this installation."""
         return cls.about
+
+    @classmethod
+    def is_for(cls, cell: Cell) -> bool:
+        """Whether the backend is for such cells at all; else it has no part in the choice."""
+        return True
 
     @classmethod
     def gains_nothing(cls, request: Request) -> str | None:

@@ -85,35 +85,33 @@ class AffineCell(Cell):
         return self.State(h + self.checked_term(x))
 
     def checked_factor(self, x: Tensor) -> Tensor:
-        """`factor(x)`, if it is of a right shape; else raises ValueError."""
+        """`factor(x)`; raises ValueError where its rows or blocks are no factors of a state."""
         factor = self.factor(x)
-        self._check_factor("factor", factor, x.shape[0], "node")
+        self._check_factor("factor", factor)
         return factor
 
     def checked_edge_factor(self, x: Tensor, edges: Inbox) -> Tensor:
-        """`edge_factor(x, edges)`, if it is of a right shape; else raises ValueError."""
+        """`edge_factor(x, edges)`; raises ValueError where its rows or blocks are no factors of a state."""
         factor = self.edge_factor(x, edges)
-        self._check_factor("edge_factor", factor, edges.num_edges, "edge")
+        self._check_factor("edge_factor", factor)
         return factor
 
     def checked_term(self, x: Tensor) -> Tensor:
-        """`term(x)`, if it is of the right shape; else raises ValueError."""
-        term, width = self.term(x), self.shapes()[0][0]
-        if tuple(term.shape) != (x.shape[0], width):
+        """`term(x)`; raises ValueError where its rows are not as wide as the state."""
+        term, shape = self.term(x), self.shapes()[0]
+        if term.shape[1:] != shape:
             raise ValueError(
-                f"{type(self).__name__}.term must return a row of the state's width for each node, "
-                f"{[x.shape[0], width]}, got {list(term.shape)}."
+                f"{type(self).__name__}.term must return rows as wide as the state, [n, {shape[0]}], got shape "
+                f"{tuple(term.shape)}."
             )
         return term
 
-    def _check_factor(self, name: str, factor: Tensor, count: int, of: str) -> None:
-        shape, width = tuple(factor.shape), self.shapes()[0][0]
-        if shape[:1] in ((count,), (1,)):
-            if shape[1:] == (width,):
-                return
-            if len(shape) == 4 and shape[1] == shape[2] and shape[2] * shape[3] == width:
-                return
-        raise ValueError(
-            f"{type(self).__name__}.{name} must return a row of the state's width for each {of}, {[count, width]}, or "
-            f"blocks [{count}, k, k, {width} / k], or one row or block for all, [1, ...]; got {list(shape)}."
-        )
+    def _check_factor(self, name: str, factor: Tensor) -> None:
+        # (The number of rows is left alone: it must not become a part of what is recorded.)
+        shape, width = tuple(factor.shape[1:]), self.shapes()[0][0]
+        is_block = len(shape) == 3 and shape[0] == shape[1] and shape[1] * shape[2] == width
+        if shape != (width,) and not is_block:
+            raise ValueError(
+                f"{type(self).__name__}.{name} must return rows as wide as the state, [n, {width}], or blocks "
+                f"[n, k, k, {width} / k], got shape {tuple(factor.shape)}."
+            )

@@ -15,7 +15,7 @@ from .levels import CycleError, levels
 from .orders import Order, breadth_first, colouring
 from .out_edges import OutEdges, out_edges
 from .plan import Schedule, Step, check_schedule
-from .recurrence import recurrence_edges
+from .recurrence import recurrence_edges, without_edges
 from .sinks import Sinks, sinks
 from .valueless import schedule_seen_by
 
@@ -58,4 +58,5 @@ __all__ = [
     "sinks",
     "slot_fault",
     "with_initial",
+    "without_edges",
 ]

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ..operators import CSR, RecurrenceEdges
-from ..structure import native
+from ..structure import Structure, native
+from .compile import schedule
 from .derived import derived
 from .inboxes import degree, target_position
 from .plan import Schedule
@@ -39,6 +40,14 @@ def recurrence_edges(plan: Schedule) -> RecurrenceEdges:
         by_level=plan.perm,
         bounds=plan.steps.nodes,
     )
+
+
+@derived
+def without_edges(plan: Schedule) -> Schedule:
+    """The nodes alone, all on one level."""
+    s = plan.structure
+    nothing = torch.zeros(2, 0, dtype=torch.long, device=s.device)
+    return schedule(Structure(num_nodes=s.num_nodes, edge_index=nothing))
 
 
 def _directions(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
