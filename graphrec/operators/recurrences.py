@@ -122,7 +122,7 @@ def _outer(left: Tensor, right: Tensor, factor: Tensor) -> Tensor:
     """`[n, H], [n, H] -> [n, H]` or `[n, k, k, H / k]`, as the factor is."""
     if factor.dim() == 2:
         return left * right
-    left, right = (rows.unflatten(1, factor.shape[2:]) for rows in (left, right))
+    left, right = (rows.reshape(-1, *factor.shape[2:]) for rows in (left, right))
     return left.unsqueeze(2) * right.unsqueeze(1)
 
 
