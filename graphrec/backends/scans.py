@@ -48,7 +48,9 @@ class Scans(Runner):
     @classmethod
     def describe(cls) -> str:
         """What it runs, and with what."""
-        how = "in few passes in PyTorch" if clib.why_not() else "in C++ on a CPU, else in few passes in PyTorch"
+        how = (
+            "in few passes in PyTorch" if clib.why_not() else "in C++ on a CPU, else in few passes in PyTorch"
+        )
         return f"affine cells: factors and terms of all nodes at once, then the states, {how}"
 
     @classmethod

@@ -10,8 +10,8 @@ from .grad_mode import in_grad_mode
 from .implicit import Cut
 from .plain import is_plain_only, must_be_plain
 from .pooled import Groups, Pooled, PooledByGroups, lowest
-from .recurrences import recurrence
 from .recurrence_edges import RecurrenceEdges
+from .recurrences import recurrence
 from .scans import multiplied
 from .segments import gather_sum, move, rows_or_zero, segment_sum, spread
 from .settle import settle

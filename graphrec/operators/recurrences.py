@@ -108,7 +108,7 @@ def scan_back(factor: Tensor, grad: Tensor, edges: RecurrenceEdges, by_edge: boo
 def _of_factor(
     factor: Tensor, of_term: Tensor, h: Tensor, given: Tensor, edges: RecurrenceEdges, by_edge: bool
 ) -> Tensor:
-    """The gradient of the factor, in PyTorch and differentiable: what it has multiplied, times its targets' gradient."""
+    """The gradient of the factor, differentiable: what it has multiplied, times the gradients of its targets."""
     rows = torch.cat([h, given])
     if by_edge and factor.shape[0] != 1:
         sent, received = rows.index_select(0, edges.csr.source), of_term.index_select(0, edges.csr.target)
@@ -142,7 +142,11 @@ def _natively(
 
 
 def _reversed_natively(
-    factor: Tensor, grad: Tensor, edges: RecurrenceEdges, by_edge: bool, multiplied: tuple[Tensor, Tensor] | None
+    factor: Tensor,
+    grad: Tensor,
+    edges: RecurrenceEdges,
+    by_edge: bool,
+    multiplied: tuple[Tensor, Tensor] | None,
 ) -> tuple[Tensor, Tensor, Tensor | None] | None:
     """The gradients of terms and given states, and where there is what the factor has multiplied, of the factor."""
     library = _library_for(factor, grad, *(multiplied or ()))
@@ -210,7 +214,9 @@ class _Call:
         addresses = {name: tensor.data_ptr() for name, tensor in tensors.items()}
         call = _Recurrence(**self._given, **addresses)
         if library.graphrec_recurrence(self._is_double, call, torch.get_num_threads()):
-            raise RuntimeError("a linear recurrence: there is no memory for it, or threads could not be started.")
+            raise RuntimeError(
+                "a linear recurrence: there is no memory for it, or threads could not be started."
+            )
 
 
 def _in_rows(tensor: Tensor) -> Tensor:

@@ -156,7 +156,9 @@ def _with(a: Tensor, at: Tensor, rows: Tensor) -> Tensor:
     return rows if a.shape[0] == 1 else a.index_copy(0, at, rows)
 
 
-def _level_by_level(factor: Tensor, term: Tensor, edges: RecurrenceEdges, by_edge: bool, backwards: bool) -> Tensor:
+def _level_by_level(
+    factor: Tensor, term: Tensor, edges: RecurrenceEdges, by_edge: bool, backwards: bool
+) -> Tensor:
     h, levels = term.clone(), edges.levels_reversed if backwards else edges.levels
     for level in levels:
         own = _of_edges(factor, level.edges, edges, by_edge)

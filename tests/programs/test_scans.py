@@ -1,4 +1,4 @@
-"""Affine cells over all nodes at once are the loop: values, gradients of any order, refusals, and what they are told."""
+"""Affine cells over all nodes at once are the loop: values, all gradients; what is refused, and what is told."""
 
 from __future__ import annotations
 
@@ -100,13 +100,17 @@ def oracle(cell, s, x, initial=None):
         total = torch.zeros(1, H, dtype=x.dtype)
         for h, slot in sources:
             if cell.has_edge_factor:
-                edge = type("Edge", (), {"slot": torch.tensor([slot]), "to_edges": lambda self, values: values})
+                edge = type(
+                    "Edge", (), {"slot": torch.tensor([slot]), "to_edges": lambda self, values: values}
+                )
                 factor = cell.edge_factor(row, edge())
             else:
                 factor = cell.factor(row)
             if factor.dim() == 4:
                 first, second = h.chunk(2, 1)
-                total = total + torch.cat([factor[:, a, 0] * first + factor[:, a, 1] * second for a in (0, 1)], 1)
+                total = total + torch.cat(
+                    [factor[:, a, 0] * first + factor[:, a, 1] * second for a in (0, 1)], 1
+                )
             else:
                 total = total + factor * h
         states[v] = total + cell.term(row)
@@ -167,7 +171,9 @@ def test_random_structures(s, which, seed):
     results = []
     for backend in ("scans", "loop"):
         h = run(cell, s, x, backend=backend)
-        results.append([h, *torch.autograd.grad(h.square().sum(), [x, *cell.parameters()], allow_unused=True)])
+        results.append(
+            [h, *torch.autograd.grad(h.square().sum(), [x, *cell.parameters()], allow_unused=True)]
+        )
     for one, other in zip(*results, strict=True):
         if one is not None and other is not None:
             assert_close(one, other)
@@ -177,7 +183,9 @@ def test_random_structures(s, which, seed):
 def test_a_batch_is_its_members(made):
     members, batch = made
     cell, x = Affine(), torch.randn(sum(s.num_nodes for s in members), D)
-    alone = [run(cell, s, rows) for s, rows in zip(members, x.split([s.num_nodes for s in members]), strict=True)]
+    alone = [
+        run(cell, s, rows) for s, rows in zip(members, x.split([s.num_nodes for s in members]), strict=True)
+    ]
     assert_close(run(cell, batch, x), torch.cat(alone))
 
 
@@ -246,7 +254,7 @@ def test_a_factor_of_zero_forgets_all_that_was():
 
 
 @pytest.mark.usefixtures("way")
-@pytest.mark.parametrize("low, high", [(0.01, 0.01), (0.0, 1.0), (0.999, 1.0), (-1.0, 1.0)])
+@pytest.mark.parametrize(("low", "high"), [(0.01, 0.01), (0.0, 1.0), (0.999, 1.0), (-1.0, 1.0)])
 def test_100_000_steps_in_float32(low, high):
     s, cell = gr.chain(100_000), Given(2)
     x = torch.rand(100_000, 4)
@@ -449,8 +457,6 @@ def test_what_is_not_written_is_told():
 
 def grows(modulus, in_blocks=False):
     cell = (CommonInBlocks if in_blocks else Common)()
-    cell.factor = None  # (set below)
-    del cell.factor
     value = torch.full((1, H), modulus)
     if in_blocks:
         angle = torch.tensor(0.3)
@@ -463,7 +469,9 @@ def grows(modulus, in_blocks=False):
 @pytest.mark.parametrize("in_blocks", [False, True])
 def test_growth_is_told_once_and_from_which_length_on(in_blocks):
     cell, s, x = grows(1.1, in_blocks), gr.chain(2_000), torch.zeros(2_000, D)
-    with pytest.warns(GrowthWarning, match=r"modulus up to 1.1, so that float32 overflows from 930 steps on, and"):
+    with pytest.warns(
+        GrowthWarning, match=r"modulus up to 1.1, so that float32 overflows from 930 steps on, and"
+    ):
         run(cell, s, x)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
