@@ -99,7 +99,9 @@ class Request:
     @property
     def not_programmed(self) -> str | None:
         """Why no program runs it, whatever the cell, if so."""
-        return self.not_at_once or ("autocast is on" if torch.is_autocast_enabled(self.x.device.type) else None)
+        return self.not_at_once or (
+            "autocast is on" if torch.is_autocast_enabled(self.x.device.type) else None
+        )
 
     @property
     def not_at_once(self) -> str | None:

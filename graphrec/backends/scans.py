@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import namedtuple
 from functools import cache
 from typing import Any
@@ -25,8 +26,9 @@ from .programs import NativePrograms, Programs
 from .request import Request
 from .runner import Runner
 
-# With so many numbers on a level a program in C++ is as fast, which keeps factors and terms in the cache.
-_WIDE = 1024
+# With so many numbers on a level a program in C++ is as fast, which keeps factors and terms in the cache; and where
+# factors are no rows of nodes, so that there are only terms.
+_WIDE, _WIDE_OF_TERMS = 512, 4096
 
 
 class Scans(Runner):
@@ -62,12 +64,13 @@ class Scans(Runner):
         if (reason := super().gains_nothing(request)) is not None:
             return reason
         run = request.run
-        numbers = run.plan.num_nodes * sum(shape.numel() for shape in map(torch.Size, run.shapes))
-        is_wide = numbers >= _WIDE * len(run.plan.steps)
-        if not is_wide or NativePrograms.missing() or NativePrograms.refuses(request.x):
+        wide = run.plan.num_nodes * math.prod(run.shapes[0]) // max(len(run.plan.steps), 1)
+        if wide < _WIDE or NativePrograms.missing() or NativePrograms.refuses(request.x):
             return None
-        is_recorded = isinstance(request.recording, Recording)
-        return f"levels are {numbers // len(run.plan.steps)} numbers wide" if is_recorded else None
+        if not isinstance(request.recording, Recording):
+            return None
+        is_wide = wide >= _WIDE_OF_TERMS or _gates_of(run.cell, request) is not None
+        return f"levels are {wide} numbers wide, and a program is no slower" if is_wide else None
 
     @classmethod
     def take(cls, request: Request) -> Scans | str:
@@ -94,18 +97,31 @@ class Scans(Runner):
 
     def _at_once(self, cell: AffineCell) -> tuple[Tensor, Tensor]:
         """Factors, of nodes or edges, and terms `[N, H]`."""
-        rows = project(cell, self.x)
+        rows, count = project(cell, self.x), self.plan.num_nodes
         term = cell.checked_term(rows)
-        term = term.expand(self.plan.num_nodes, *term.shape[1:])
+        _check_count(cell, "term", term, count, "node")
+        term = term.expand(count, *term.shape[1:])
         if not cell.has_edge_factor:
-            return cell.checked_factor(rows), term
+            factor = cell.checked_factor(rows)
+            _check_count(cell, "factor", factor, count, "node")
+            return factor, term
         plan = as_one_step(self.plan)
 
         def fetch(name: str) -> Tensor:
             return gather_edges(self.run.of_edges, name, plan.edge)
 
         rows = rows if plan.is_identity else move(rows, plan.perm, plan.inv_perm)
-        return cell.checked_edge_factor(rows, Inbox(plan, plan.steps[0], (), fetch, rows)), term
+        factor = cell.checked_edge_factor(rows, Inbox(plan, plan.steps[0], (), fetch, rows))
+        _check_count(cell, "edge_factor", factor, plan.num_edges, "edge")
+        return factor, term
+
+
+def _check_count(cell: AffineCell, name: str, rows: Tensor, count: int, of: str) -> None:
+    if rows.shape[0] not in (count, 1):
+        raise ValueError(
+            f"{type(cell).__name__}.{name} must return one row for each of {count} {of}s, or one for all, got "
+            f"{rows.shape[0]}."
+        )
 
 
 def _more_than_affine(cell: AffineCell) -> str | None:
@@ -145,7 +161,7 @@ def _gates_class(kind: type[AffineCell]) -> Any:
     return type(kind.__name__, (_Gates, kind), {"shapes": shapes})
 
 
-def _gates_of(cell: AffineCell, request: Request) -> Programs | None:
+def _gates_of(cell: Any, request: Request) -> Programs | None:
     """A program that computes factors and terms of all nodes as one level; None: there is none."""
     if cell.has_edge_factor or NativePrograms.missing() or NativePrograms.refuses(request.x):
         return None

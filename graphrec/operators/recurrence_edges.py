@@ -183,7 +183,8 @@ class RecurrenceEdges:
         """
         with outside():
             ends = self.csr.target[self.inner], self.csr.source[self.inner]
-            return _jumps(*(ends if self.has_one_source else ends[::-1]), self.num_nodes)
+            at, to = ends if self.has_one_source else ends[::-1]
+            return _jumps(at, to, self.num_nodes)
 
 
 def _is_repeated(numbers: Tensor, count: int) -> bool:

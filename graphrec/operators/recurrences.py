@@ -108,7 +108,7 @@ def scan_back(factor: Tensor, grad: Tensor, edges: RecurrenceEdges, by_edge: boo
 def _of_factor(
     factor: Tensor, of_term: Tensor, h: Tensor, given: Tensor, edges: RecurrenceEdges, by_edge: bool
 ) -> Tensor:
-    """The gradient of the factor, in PyTorch and differentiable: what it has multiplied, times its targets' gradient."""
+    """The gradient of the factor, differentiable: what it has multiplied, times the gradients of its targets."""
     rows = torch.cat([h, given])
     if by_edge and factor.shape[0] != 1:
         sent, received = rows.index_select(0, edges.csr.source), of_term.index_select(0, edges.csr.target)
@@ -122,7 +122,7 @@ def _outer(left: Tensor, right: Tensor, factor: Tensor) -> Tensor:
     """`[n, H], [n, H] -> [n, H]` or `[n, k, k, H / k]`, as the factor is."""
     if factor.dim() == 2:
         return left * right
-    left, right = (rows.unflatten(1, factor.shape[2:]) for rows in (left, right))
+    left, right = (rows.reshape(-1, *factor.shape[2:]) for rows in (left, right))
     return left.unsqueeze(2) * right.unsqueeze(1)
 
 

@@ -20,7 +20,8 @@ def multiplied(factor: Tensor, h: Tensor) -> Tensor:
     """`[..., H]`: states by factors, `[..., H]` or blocks of chunks `[..., k, k, H / k]`."""
     if factor.dim() < h.dim() + 2:
         return factor * h
-    return (factor * h.unflatten(-1, factor.shape[-2:]).unsqueeze(-3)).sum(-2).flatten(-2)
+    chunks = h.reshape(*h.shape[:-1], 1, *factor.shape[-2:])
+    return (factor * chunks).sum(-2).reshape(h.shape)
 
 
 def _composed(later: Tensor, earlier: Tensor, in_blocks: bool) -> Tensor:
@@ -94,15 +95,17 @@ def _solved(factor: Tensor, term: Tensor, edges: RecurrenceEdges, by_edge: bool,
 def _on_grid(a: Tensor, b: Tensor, grid: Grid, backwards: bool) -> Tensor:
     """a, b: by nodes."""
     shape = (grid.steps, grid.chains)
-    b = b.index_select(0, grid.node)
-    a = a.unsqueeze(0) if a.shape[0] == 1 else a.index_select(0, grid.node).unflatten(0, shape)
+    rows = b.index_select(0, grid.node)
+    a = a.unsqueeze(0) if a.shape[0] == 1 else a.index_select(0, grid.node).reshape(*shape, *a.shape[1:])
     if backwards:
         if grid.is_padding is not None:
-            b = b.masked_fill(grid.is_padding.unsqueeze(1), 0)
+            rows = rows.masked_fill(grid.is_padding.unsqueeze(1), 0)
         # From a step's factor on, time runs the other way.
         a = a if len(a) == 1 else a.flip(0).roll(1, 0)
-        return _scanned(a, b.unflatten(0, shape).flip(0)).flip(0).flatten(0, 1).index_select(0, grid.place)
-    return _scanned(a, b.unflatten(0, shape)).flatten(0, 1).index_select(0, grid.place)
+        h = _scanned(a, rows.reshape(*shape, -1).flip(0)).flip(0)
+    else:
+        h = _scanned(a, rows.reshape(*shape, -1))
+    return h.reshape(rows.shape).index_select(0, grid.place)
 
 
 def _scanned(a: Tensor, b: Tensor) -> Tensor:
@@ -118,7 +121,7 @@ def _scanned(a: Tensor, b: Tensor) -> Tensor:
     # The first of each pair behind the first pair follows the pair before it.
     rest = first[1:] + multiplied(even if len(a) == 1 else even[1:], ends[: len(first) - 1])
     begins = torch.cat([first[:1], rest])
-    both = torch.stack([begins[:pairs], ends], 1).flatten(0, 1)
+    both = torch.stack([begins[:pairs], ends], 1).reshape(2 * pairs, *b.shape[1:])
     return both if steps % 2 == 0 else torch.cat([both, begins[-1:]])
 
 
