@@ -75,8 +75,8 @@ class PLSTM(Model):
         edges: Widths | None = None,
     ) -> None:
         super().__init__()
-        self.inputs, self.hidden = as_count("inputs", inputs), as_count("hidden", hidden, 1)
-        self.heads = as_count("heads", heads, 1)
+        self.inputs = inputs = as_count("inputs", inputs)
+        self.hidden, self.heads = as_count("hidden", hidden, 1), as_count("heads", heads, 1)
         if self.hidden % self.heads:
             raise ValueError(
                 f"heads stand side by side in the result, so that hidden must be a multiple of their number: got "
