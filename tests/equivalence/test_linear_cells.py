@@ -9,7 +9,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 import graphrec as gr
 from tests import oracles
-from tests.tolerances import GRADCHECK, assert_close
+from tests.tolerances import GRADCHECK, assert_all_close, assert_close
 from tests.trials import assert_agrees_with_oracle, trial
 from tests.zoo import CellCase, cases, cyclic, dag, family, isolated_nodes, lagged, mixed_batch, one_node
 
@@ -77,6 +77,18 @@ def test_gradients_are_those_of_finite_differences(case, structure):
 def test_rounds_agree_with_the_equations(case):
     run = trial(case.make, family(cyclic, case.arity), "per node", mode="sync", rounds=3)
     assert_agrees_with_oracle(run, case.oracle)
+
+
+@pytest.mark.parametrize("case", CELLS, ids=lambda case: case.name)
+def test_all_are_run_by_scans(case):
+    cell = case.make(3, 2)
+    (choice,) = gr.explain(gr.Recursive(cell), gr.chains([30, 20]))
+    assert choice.backend == "scans"
+    run = trial(case.make, gr.grid([8, 5], 4), "per node")
+    with gr.running_on("loop"):
+        expected = run.outcome()
+    with gr.running_on("scans"):
+        assert_all_close(run.outcome(), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
