@@ -7,6 +7,7 @@ when nodes are updated (schedule).
 from .batch import batch
 from .build import chain, chains, dag, grid, lagged
 from .features import EdgeFeatures
+from .line_graph import line_graph
 from .structure import Structure, default_slots
 from .tree_rows import TreeRows, tree_from_edges, tree_from_parents, tree_from_rows
 
@@ -21,6 +22,7 @@ __all__ = [
     "default_slots",
     "grid",
     "lagged",
+    "line_graph",
     "tree_from_edges",
     "tree_from_parents",
     "tree_from_rows",
