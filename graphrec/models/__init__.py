@@ -12,6 +12,7 @@ from .heads import SequenceToClass, SequenceToLabels
 from .language import LanguageModel, Seq2Seq
 from .model import Model
 from .over_time import DCRNN, GConvGRU, GConvLSTM, OverTime
+from .plstm import PLSTM
 from .recursive import GRU, LSTM, RNTN, SRN, RecNN, Recursive, TreeGRU, TreeLSTM
 from .torch_rnn import Sequences, from_torch, to_torch
 
@@ -30,6 +31,7 @@ __all__ = [
     "LanguageModel",
     "Model",
     "NARX",
+    "PLSTM",
     "RMLP",
     "RNTN",
     "RecNN",

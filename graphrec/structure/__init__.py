@@ -7,6 +7,7 @@ when nodes are updated (schedule).
 from .batch import batch
 from .build import chain, chains, dag, grid, lagged
 from .features import EdgeFeatures
+from .line_graph import line_graph
 from .over_time import Stages, in_stages, over_time, own_past
 from .structure import Structure, default_slots
 from .tree_rows import TreeRows, tree_from_edges, tree_from_parents, tree_from_rows
@@ -24,6 +25,7 @@ __all__ = [
     "grid",
     "in_stages",
     "lagged",
+    "line_graph",
     "over_time",
     "own_past",
     "tree_from_edges",
