@@ -99,8 +99,8 @@ from .schedule import (
     levels,
     schedule,
 )
-from .sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
-from .structure import EdgeFeatures, Structure, batch, chain, chains, dag, grid, lagged
+from .sequences import from_list, from_packed, from_padded, from_resets, to_list, to_packed, to_padded
+from .structure import EdgeFeatures, Episodes, Structure, batch, chain, chains, dag, episodes, grid, lagged
 
 __version__ = "0.1.0"
 
@@ -130,6 +130,7 @@ __all__ = [
     "LRUCell",
     "LeakySRNCell",
     "EmittingCell",
+    "Episodes",
     "SAGECell",
     "MPNNCell",
     "GINCell",
@@ -199,12 +200,14 @@ __all__ = [
     "chains",
     "dag",
     "datasets",
+    "episodes",
     "explain",
     "from_list",
     "from_networkx",
     "from_packed",
     "from_padded",
     "from_pyg",
+    "from_resets",
     "from_torch",
     "grid",
     "lagged",
