@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .build import chains
 from .outside import made_outside, unwrapped
 from .structure import Structure
 
@@ -133,35 +135,50 @@ def episodes(is_first: Tensor, batch_first: bool = False) -> Episodes:
         ValueError: other dimensions.
     """
     given = _checked(is_first)
-    device, is_first_at = given.device, given.cpu().numpy()
-    axis = int(batch_first)
-    time, column = (np.ascontiguousarray(ids) for ids in np.indices(is_first_at.shape))
-    if batch_first:
-        time, column = column, time
-    steps, columns = is_first_at.shape[axis], is_first_at.shape[1 - axis]
-    begins = is_first_at | (time == 0)
+    at = given.cpu().numpy()
+    steps, columns = at.shape[::-1] if batch_first else at.shape
+    # (Of no steps every column's episode goes on.)
+    going_on = ~(at[:, 0] if batch_first else at[0]) if steps else np.ones(columns, dtype=bool)
+    if (at[:, 1:] if batch_first else at[1:]).any():
+        structure, column, last, begun = _cut(at, batch_first)
+        goes_on = going_on[column] & ~begun
+    else:
+        structure = _side_by_side(steps, columns, batch_first, given.device)
+        column, last, goes_on = np.arange(columns), np.arange(columns), going_on
+    device = given.device
+    of_episodes = (torch.from_numpy(part).to(device) for part in (column, goes_on, last))
+    return Episodes(structure.to(device), *of_episodes, steps)
+
+
+@lru_cache(maxsize=16)
+def _side_by_side(steps: int, columns: int, batch_first: bool, device: torch.device) -> Structure:
+    # One step at a time it is the same for all resets, and keeps its schedule.
+    return chains([steps] * columns, batch_first).to(device)
+
+
+def _cut(at: np.ndarray, batch_first: bool) -> tuple[Structure, np.ndarray, np.ndarray, np.ndarray]:
+    """The chains, the column of each, the last one of each column, and which have begun behind step 0."""
+    axis, stride = (1, 1) if batch_first else (0, at.shape[1])
+    time, column = (np.ascontiguousarray(np.indices(at.shape)[i]) for i in (axis, 1 - axis))
+    begins = at | (time == 0)
     # The number of the episode that begins at a row stays that of its column until another one begins.
-    number = begins.cumsum().reshape(begins.shape) - 1
+    number = begins.cumsum().reshape(at.shape) - 1
     graph = np.maximum.accumulate(number * begins, axis=axis)
-    last = graph.take(-1, axis=axis) if steps else np.arange(columns)
+    last = graph.take(-1, axis=axis)
     begins, graph, time, column = begins.ravel(), graph.ravel(), time.ravel(), column.ravel()
     first, later = np.flatnonzero(begins), np.flatnonzero(~begins)
-    goes_on, column = ~is_first_at.ravel()[first], column[first]
-    if not steps:  # every column's episode has no steps, and goes on
-        goes_on, column = np.ones(columns, dtype=bool), np.arange(columns)
     level = time - time[first][graph]
-    length = np.bincount(graph, minlength=len(column))
+    length = np.bincount(graph)
     structure = Structure.counted_out(
         num_nodes=len(graph),
-        edge_index=torch.from_numpy(np.stack([later - (1 if batch_first else columns), later])),
+        edge_index=torch.from_numpy(np.stack([later - stride, later])),
         slot=torch.zeros(len(later), dtype=torch.long),
         graph=torch.from_numpy(graph),
-        num_graphs=len(column),
+        num_graphs=len(first),
         level=torch.from_numpy(level),
         level_reversed=torch.from_numpy(length[graph] - 1 - level),
     )
-    of_episodes = (torch.from_numpy(part).to(device) for part in (column, goes_on, last))
-    return Episodes(structure.to(device), *of_episodes, steps)
+    return structure, column[first], last, time[first] > 0
 
 
 def _checked(is_first: Any) -> Tensor:
