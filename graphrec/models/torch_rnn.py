@@ -71,7 +71,9 @@ class Sequences(Resettable):
         if is_first is not None:
             return self._run_episodes(input, hx, lengths, is_first, reset)
         if reset is not None:
-            raise ValueError("reset is the state after a reset: give is_first, too, which says where they are.")
+            raise ValueError(
+                "reset is the state after a reset: give is_first, too, which says where they are."
+            )
         is_traced = isinstance(input, Tensor) and (is_exporting() or not has_values(input))
         if is_traced and lengths is None and input.dim() in (2, 3) and not isinstance(hx, list):
             cells = torch_layers(self.model)

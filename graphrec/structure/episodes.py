@@ -98,7 +98,9 @@ class Episodes:
             )
         if len(reset) == count:
             return reset
-        return reset.expand(count, *reset.shape[1:]) if len(reset) == 1 else reset.index_select(0, self.column)
+        return (
+            reset.expand(count, *reset.shape[1:]) if len(reset) == 1 else reset.index_select(0, self.column)
+        )
 
     def _check_all_begin(self) -> None:
         going_on = self.goes_on.nonzero()
@@ -182,7 +184,9 @@ def _cut(at: np.ndarray, batch_first: bool) -> tuple[Structure, np.ndarray, np.n
 
 
 def _checked(is_first: Any) -> Tensor:
-    expected = "is_first must be a bool tensor [T, B] (or [B, T] with batch_first), True at first observations"
+    expected = (
+        "is_first must be a bool tensor [T, B] (or [B, T] with batch_first), True at first observations"
+    )
     if not isinstance(is_first, Tensor):
         raise TypeError(
             f"{expected}, got {type(is_first).__name__}: convert it with torch.as_tensor(is_first, dtype=torch.bool)."

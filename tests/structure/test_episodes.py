@@ -150,7 +150,7 @@ def test_without_a_carried_state_all_must_begin():
     all_begin = gr.episodes(torch.ones(2, 3, dtype=torch.bool))
     assert all_begin.initial() is None
     assert all_begin.initial(reset=torch.ones(1, 2)).shape == (6, 2)
-    with pytest.raises(ValueError, match="column 0 goes on from an earlier rollout.*was not given"):
+    with pytest.raises(ValueError, match=r"column 0 goes on from an earlier rollout.*was not given"):
         gr.episodes(some_resets()).initial()
     with pytest.raises(ValueError, match="column 0 goes on"):
         gr.episodes(some_resets()).initial(None, torch.zeros(1, 2))
