@@ -1,4 +1,4 @@
-"""`python -m benchmarks [trees|sequences|graphs|dags|scaling|native|recompute|all]`: prints tables, draws pictures."""
+"""`python -m benchmarks [trees|sequences|episodes|graphs|dags|scaling|native|recompute|all]`: tables, and pictures."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from pathlib import Path
 
 import torch
 
-from . import dags, graphs, native, recompute, scaling, sequences, trees
+from . import dags, episodes, graphs, native, recompute, scaling, sequences, trees
 from .timing import machine_facts
 
-COMPARED = {"trees": trees.run, "sequences": sequences.run, "graphs": graphs.run, "dags": dags.run}
+COMPARED = {
+    "trees": trees.run,
+    "sequences": sequences.run,
+    "episodes": episodes.run,
+    "graphs": graphs.run,
+    "dags": dags.run,
+}
 
 
 def main(argv: list[str] | None = None) -> None:

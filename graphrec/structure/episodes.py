@@ -113,9 +113,10 @@ class Episodes:
             )
 
     def __repr__(self) -> str:
+        old = int(self.goes_on.sum())
         return (
-            f"Episodes(steps={self.steps}, columns={self.num_columns}, episodes={len(self.column)}, of which "
-            f"{int(self.goes_on.sum())} go on from before)"
+            f"Episodes(steps={self.steps}, columns={self.num_columns}, episodes={len(self.column)}, of which {old} "
+            f"go{'es' * (old == 1)} on from before)"
         )
 
 

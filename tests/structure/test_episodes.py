@@ -117,7 +117,7 @@ def some_resets():
 
 def test_a_picture():
     e = gr.episodes(some_resets())
-    assert repr(e) == "Episodes(steps=4, columns=3, episodes=6, of which 1 go on from before)"
+    assert repr(e) == "Episodes(steps=4, columns=3, episodes=6, of which 1 goes on from before)"
     assert e.structure.graph.view(4, 3).tolist() == [[0, 1, 2], [0, 1, 2], [3, 1, 4], [3, 1, 5]]
     assert e.column.tolist() == [0, 1, 2, 0, 2, 2]
     assert e.last.tolist() == [3, 1, 5]
