@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from .build import chains
 from .outside import made_outside, unwrapped
@@ -139,18 +140,39 @@ def episodes(is_first: Tensor, batch_first: bool = False) -> Episodes:
     """
     given = _checked(is_first)
     at = given.cpu().numpy()
-    steps, columns = at.shape[::-1] if batch_first else at.shape
-    # (Of no steps every column's episode goes on.)
-    going_on = ~(at[:, 0] if batch_first else at[0]) if steps else np.ones(columns, dtype=bool)
-    if (at[:, 1:] if batch_first else at[1:]).any():
-        structure, column, last, begun = _cut(at, batch_first)
-        goes_on = going_on[column] & ~begun
-    else:
-        structure = _side_by_side(steps, columns, batch_first, given.device)
-        column, last, goes_on = np.arange(columns), np.arange(columns), going_on
-    device = given.device
-    of_episodes = (torch.from_numpy(part).to(device) for part in (column, goes_on, last))
-    return Episodes(structure.to(device), *of_episodes, steps)
+    if not (at[:, 1:] if batch_first else at[1:]).any():
+        return _without_resets(at, batch_first, given.device)
+    known = _remembered.get(given)
+    if known is None or not known.is_of(at, batch_first, given.device):
+        known = _remembered[given] = _Known(at.copy(), batch_first, _cut(at, batch_first, given.device))
+    return known.episodes
+
+
+class _Known(NamedTuple):
+    """Episodes, and the flags of which they were made."""
+
+    at: np.ndarray
+    batch_first: bool
+    episodes: Episodes
+
+    def is_of(self, at: np.ndarray, batch_first: bool, device: torch.device) -> bool:
+        """Whether they would be made of these, too."""
+        is_same = self.batch_first == batch_first and self.episodes.structure.device == device
+        return is_same and np.array_equal(self.at, at)
+
+
+# Epochs are run over one rollout again and again. An entry lives as long as the caller's is_first.
+_remembered = WeakTensorKeyDictionary()
+
+
+def _without_resets(at: np.ndarray, batch_first: bool, device: torch.device) -> Episodes:
+    """An episode for each column, which goes on or begins at step 0 (of no steps: goes on)."""
+    by_step = at.T if batch_first else at
+    steps, columns = by_step.shape
+    first = by_step[0] if steps else np.zeros(columns, dtype=bool)
+    number = torch.arange(columns, device=device)
+    goes_on = torch.from_numpy(~first).to(device)
+    return Episodes(_side_by_side(steps, columns, batch_first, device), number, goes_on, number, steps)
 
 
 @lru_cache(maxsize=16)
@@ -159,8 +181,7 @@ def _side_by_side(steps: int, columns: int, batch_first: bool, device: torch.dev
     return chains([steps] * columns, batch_first).to(device)
 
 
-def _cut(at: np.ndarray, batch_first: bool) -> tuple[Structure, np.ndarray, np.ndarray, np.ndarray]:
-    """The chains, the column of each, the last one of each column, and which have begun behind step 0."""
+def _cut(at: np.ndarray, batch_first: bool, device: torch.device) -> Episodes:
     axis, stride = (1, 1) if batch_first else (0, at.shape[1])
     time, column = (np.ascontiguousarray(np.indices(at.shape)[i]) for i in (axis, 1 - axis))
     begins = at | (time == 0)
@@ -181,7 +202,9 @@ def _cut(at: np.ndarray, batch_first: bool) -> tuple[Structure, np.ndarray, np.n
         level=torch.from_numpy(level),
         level_reversed=torch.from_numpy(length[graph] - 1 - level),
     )
-    return structure, column[first], last, time[first] > 0
+    of_episodes = (column[first], ~at.ravel()[first], last)
+    column, goes_on, last = (torch.from_numpy(part).to(device) for part in of_episodes)
+    return Episodes(structure.to(device), column, goes_on, last, at.shape[axis])
 
 
 def _checked(is_first: Any) -> Tensor:

@@ -5,6 +5,8 @@ the reset state times is_first. Compared in values, final states and all gradien
 among them; and a run over a rollout with the same network one step at a time, with `steps`, and with itself in pieces.
 """
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -72,10 +74,10 @@ def step_by_step(module, x, state, is_first, reset):
 def outcome(found, inputs):
     h, state = found
     out = {"h": h, **{f"final {i}": field for i, field in enumerate(fields_of(state))}}
-    loss = sum(
-        (field * torch.linspace(0.5, 1.5, field.numel()).view_as(field)).sum() for field in out.values()
+    loss = torch.stack(
+        [(field * torch.linspace(0.5, 1.5, field.numel()).view_as(field)).sum() for field in out.values()]
     )
-    grads = torch.autograd.grad(loss, list(inputs.values()), allow_unused=True)
+    grads = torch.autograd.grad(loss.sum(), list(inputs.values()), allow_unused=True)
     return {**out, **{f"grad of {name}": grad for name, grad in zip(inputs, grads, strict=True)}}
 
 
@@ -94,7 +96,8 @@ def compare(module, at, backend, batch_first=False, dtype=torch.float64):
     expected = outcome(step_by_step(module, x, state, is_first, reset), given | weights)
     ours = gr.from_torch(module)
     ours.batch_first = batch_first
-    parts = [layer.cell for layer in ours.model.layers]
+    layers: Any = ours.model.layers
+    parts = [layer.cell for layer in layers]
     copies = [
         w
         for cell in parts
@@ -164,7 +167,8 @@ def flat(net, h, state):
 def with_gradients(net, found, x, carried, reset):
     out = flat(net, *found)
     inputs = [x, *net.parameters(), *(f for state in (*carried, *reset) for f in state)]
-    grads = torch.autograd.grad(sum(field.square().sum() for field in out.values()), inputs)
+    loss = torch.stack([field.square().sum() for field in out.values()]).sum()
+    grads = torch.autograd.grad(loss, inputs)
     return {**out, **{f"grad {i}": grad for i, grad in enumerate(grads)}}
 
 

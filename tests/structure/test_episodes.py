@@ -1,5 +1,8 @@
 """Rollouts with resets inside: which steps follow each other, and which states each episode begins and ends with."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from hypothesis import given
@@ -172,6 +175,19 @@ def test_one_step_at_a_time_all_resets_share_a_schedule(batch_first):
     assert one.structure is other.structure
     assert one.goes_on.tolist() == [True, False, False]
     assert other.goes_on.tolist() == [True, True, True]
+
+
+def test_epochs_over_a_rollout_share_its_episodes():
+    is_first = some_resets()
+    e = gr.episodes(is_first)
+    assert gr.episodes(is_first) is e
+    assert gr.episodes(is_first, batch_first=True).structure != e.structure
+    is_first.numpy()[1, 1] = True  # unseen by torch
+    assert len(gr.episodes(is_first).column) == len(e.column) + 1
+    alive = weakref.ref(gr.episodes(is_first).structure)
+    del is_first
+    gc.collect()
+    assert alive() is None
 
 
 def test_what_is_made_within_a_transform_serves_afterwards():
