@@ -84,8 +84,9 @@ def contenders(net: str, time: int, batch: int, hidden: int) -> dict[str, Conten
 
 
 def ours(net: Any, rollout: Rollout, x: Tensor) -> Tensor:
-    """One call."""
-    return net(x, _as_given([field.unsqueeze(0) for field in rollout.state]), is_first=rollout.is_first)[0]
+    """One call, as the first one on a rollout: what is known of an is_first seen before is not used."""
+    state = _as_given([field.unsqueeze(0) for field in rollout.state])
+    return net(x, state, is_first=rollout.is_first.clone())[0]
 
 
 def loop_over_cell(cell: Any, rollout: Rollout, x: Tensor) -> Tensor:
