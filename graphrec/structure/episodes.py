@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from .build import chains
-from .outside import made_outside, unwrapped
+from .outside import made_outside, seen_by, unwrapped
 from .structure import Structure
 
 
@@ -67,10 +67,11 @@ class Episodes:
         if carried is None:
             self._check_all_begin()
             return None if reset is None else self._rows_of_reset(reset)
-        _check_rows("carried", carried, {self.num_columns: "one per column"})
-        going_on = carried.index_select(0, self.column)
+        self._check_rows("carried", carried, {self.num_columns: "one per column"})
+        going_on = carried.index_select(0, seen_by(carried, self.column))
         begun = torch.zeros_like(going_on) if reset is None else self._rows_of_reset(reset, carried)
-        return torch.where(self.goes_on.view(-1, *[1] * (carried.dim() - 1)), going_on, begun)
+        goes_on = seen_by(carried, self.goes_on).view(-1, *[1] * (carried.dim() - 1))
+        return torch.where(goes_on, going_on, begun)
 
     def final(self, state: Any) -> Any:
         """The states to hand on, `[B, ·]`, of a model's final states, `[G, ·]`: those of each column's last episode.
@@ -80,14 +81,14 @@ class Episodes:
         """
         if isinstance(state, list | tuple):
             return _like(state, [self.final(part) for part in state])
-        _check_rows("final", state, {len(self.column): "one per episode"})
-        return state.index_select(0, self.last)
+        self._check_rows("final", state, {len(self.column): "one per episode"})
+        return state.index_select(0, seen_by(state, self.last))
 
     def _rows_of_reset(self, reset: Any, like: Tensor | None = None) -> Tensor:
         count = len(self.column)
         # (Where there are as many episodes as columns, episode b is that of column b.)
         wanted = {1: "one for all", self.num_columns: "one per column", count: "one per episode"}
-        _check_rows("reset", reset, wanted)
+        self._check_rows("reset", reset, wanted)
         if like is not None and reset.shape[1:] != like.shape[1:]:
             raise ValueError(
                 f"reset states must be as wide as carried ones, {list(like.shape[1:])}, got {list(reset.shape[1:])}."
@@ -99,9 +100,23 @@ class Episodes:
             )
         if len(reset) == count:
             return reset
-        return (
-            reset.expand(count, *reset.shape[1:]) if len(reset) == 1 else reset.index_select(0, self.column)
-        )
+        if len(reset) == 1:
+            return reset.expand(count, *reset.shape[1:])
+        return reset.index_select(0, seen_by(reset, self.column))
+
+    def _check_rows(self, name: str, state: Any, allowed: dict[int, str]) -> None:
+        if not isinstance(state, Tensor):
+            raise TypeError(
+                f"{name} states must be a tensor, a State of tensors, or a list of these, got {type(state).__name__}."
+            )
+        if state.dim() < 1 or len(state) not in allowed:
+            rows = " or ".join(f"{count} ({what})" for count, what in allowed.items())
+            raise ValueError(f"{name} states must have {rows} rows, got shape {tuple(state.shape)}.")
+        if state.device != self.last.device and not state.is_meta:
+            raise ValueError(
+                f"{name} states are on {state.device}, but is_first was on {self.last.device}: move one of them with "
+                f".to(...)."
+            )
 
     def _check_all_begin(self) -> None:
         going_on = self.goes_on.nonzero()
@@ -220,16 +235,6 @@ def _checked(is_first: Any) -> Tensor:
     if is_first.dim() != 2:
         raise ValueError(f"{expected}, got shape {tuple(is_first.shape)}.")
     return unwrapped(is_first, "is_first")
-
-
-def _check_rows(name: str, state: Any, allowed: dict[int, str]) -> None:
-    if not isinstance(state, Tensor):
-        raise TypeError(
-            f"{name} states must be a tensor, a State of tensors, or a list of these, got {type(state).__name__}."
-        )
-    if state.dim() < 1 or len(state) not in allowed:
-        rows = " or ".join(f"{count} ({what})" for count, what in allowed.items())
-        raise ValueError(f"{name} states must have {rows} rows, got shape {tuple(state.shape)}.")
 
 
 def _parts(name: str, given: Any, like: Any) -> list[Any]:

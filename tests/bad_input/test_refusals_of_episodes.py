@@ -59,6 +59,8 @@ def test_rollouts(use, x, said):
 def test_rollouts_on_another_device():
     with pytest.raises(ValueError, match=r"x is on cuda:0, but is_first is on cpu: move one of them"):
         gr.from_resets(X.cuda(), IS_FIRST)
+    with pytest.raises(ValueError, match=r"carried states are on cuda:0, but is_first was on cpu"):
+        E.initial(torch.zeros(B, H, device="cuda"))
 
 
 E = gr.episodes(IS_FIRST)

@@ -13,7 +13,7 @@ from torch import nn
 
 import graphrec as gr
 from graphrec import clib
-from tests.tolerances import assert_all_close
+from tests.tolerances import assert_all_close, assert_close
 
 T, B, D, H = 7, 4, 3, 5
 RESETS = {
@@ -42,6 +42,11 @@ def mask(at):
 def random_state(kind, layers, rows, dtype=torch.float64):
     fields = tuple(torch.randn(layers, rows, H, dtype=dtype, requires_grad=True) for _ in range(2))
     return fields if kind is nn.LSTM else fields[0]
+
+
+def on(device, state):
+    fields = tuple(field.to(device) for field in fields_of(state))
+    return fields if isinstance(state, tuple) else fields[0]
 
 
 def fields_of(state):
@@ -245,6 +250,41 @@ def test_empty_rollouts(make):
         if not steps:
             assert_all_close(found, {**expected, "h": h})
         (h.sum() + sum(field.sum() for field in found.values())).backward()
+
+
+@every_kind
+def test_shapes_alone_are_found_on_the_meta_device(kind):
+    net, is_first = gr.from_torch(kind(D, H).to("meta")), mask(RESETS["some"])
+    state, reset = (random_state(kind, 1, rows, torch.float32) for rows in (B, 1))
+    h, final = net(
+        torch.zeros(T, B, D, device="meta"), on("meta", state), is_first=is_first, reset=on("meta", reset)
+    )
+    assert h.is_meta
+    assert h.shape == (T, B, H)
+    assert all(field.shape == (1, B, H) for field in fields_of(final))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@every_kind
+def test_on_another_device(kind):
+    net, is_first = gr.from_torch(kind(D, H)), mask(RESETS["some"])
+    x, state = torch.randn(T, B, D), random_state(kind, 1, B, torch.float32)
+    expected = net(x, state, is_first=is_first)[0]
+    found = net.cuda()(x.cuda(), on("cuda", state), is_first=is_first.cuda())[0]
+    assert_close(found.cpu(), expected)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's compiler looks at it
+def test_within_a_compiled_program():
+    net, is_first = gr.from_torch(nn.LSTM(D, H)), mask(RESETS["some"])
+    x, state = torch.randn(T, B, D, requires_grad=True), random_state(nn.LSTM, 1, B, torch.float32)
+
+    def loss(x, is_first):
+        return net(2 * x, state, is_first=is_first)[0].square().sum()
+
+    compiled = torch.compile(loss, backend="eager")
+    for first in (is_first, ~is_first):
+        assert_close(compiled(x, first), loss(x, first))
 
 
 def test_what_a_bit_was_is_remembered_until_the_episode_ends():
