@@ -1,4 +1,4 @@
-"""`python -m benchmarks [trees|sequences|episodes|graphs|dags|scaling|native|recompute|all]`: tables, and pictures."""
+"""`python -m benchmarks [WHAT]`: prints tables, draws pictures."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 
 import torch
 
-from . import dags, episodes, graphs, native, recompute, scaling, sequences, trees
+from . import dags, episodes, graphs, native, recompute, scaling, sequences, trees, tries
 from .timing import machine_facts
 
 COMPARED = {
     "trees": trees.run,
     "sequences": sequences.run,
     "episodes": episodes.run,
+    "tries": tries.run,
     "graphs": graphs.run,
     "dags": dags.run,
 }
