@@ -120,10 +120,12 @@ class Sequences(Resettable):
     ) -> tuple[Tensor, Any]:
         if lengths is not None:
             raise ValueError("lengths and is_first both say where sequences end: give one of them.")
-        cells_in_time(self.model, "a rollout")
+        cells = cells_in_time(self.model, "a rollout")
         x, episodes = from_resets(input, is_first, self.batch_first)
         carried = self._split(hx, episodes.num_columns, False)
         begun = self._split(reset, episodes.num_columns, False, or_one_for_all=True)
+        if carried is None and begun is None:  # a state of zero, as where one is carried, and no empty inbox
+            begun = [[x.new_zeros(1, *shape) for shape in cell.shapes()] for cell in cells]
         initial = episodes.initial(carried, begun)
         h, final = self.model(x, episodes.structure, initial=initial, return_states=True)
         return h.unflatten(0, is_first.shape), self._join(episodes.final(final), False)

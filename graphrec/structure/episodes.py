@@ -54,7 +54,7 @@ class Episodes:
                 `[B, ·]`, or episode, `[G, ·]`; None: zero.
 
         Returns:
-            the same with a row for each episode; None (which is zero) where nothing is given.
+            the same with a row for each episode; None, a run without an initial state, where nothing is given.
 
         Raises:
             ValueError: an episode goes on, and no state is carried over; other rows or widths.
@@ -146,7 +146,7 @@ def episodes(is_first: Tensor, batch_first: bool = False) -> Episodes:
 
     Args:
         is_first: `[T, B]` bool: whether x[t, b] is the first observation of a new episode, so that the state before it
-            is dropped. Of flags that say that a step was the last one, it is those of the step before.
+            is dropped. Where flags say that a step was the last one of its episode, it is the flag of step t - 1.
         batch_first: whether it is `[B, T]` instead, and rows are numbered so.
 
     Raises:

@@ -5,6 +5,7 @@ the reset state times is_first. Compared in values, final states and all gradien
 among them; and a run over a rollout with the same network one step at a time, with `steps`, and with itself in pieces.
 """
 
+from collections import namedtuple
 from typing import Any
 
 import pytest
@@ -250,6 +251,26 @@ def test_empty_rollouts(make):
         if not steps:
             assert_all_close(found, {**expected, "h": h})
         (h.sum() + sum(field.sum() for field in found.values())).backward()
+
+
+class Counting(gr.Cell):
+    """A cell for which a state of zero is not the same as none: h counts the steps since the beginning."""
+
+    State = namedtuple("State", "h")
+
+    def forward(self, x, inbox, own):
+        return self.State(inbox.sum(inbox.h + 1) + 0 * x)
+
+
+def test_a_reset_means_the_same_with_and_without_a_state_that_is_carried():
+    net, is_first = gr.Sequences(gr.Recursive(Counting(1, 1)), batch_first=False), mask(RESETS["some"])
+    is_first[0] = True
+    x, anything = torch.zeros(T, B, 1), torch.full((1, B, 1), 9.0)
+    h, final = net(x, is_first=is_first)
+    again, same = net(x, anything, is_first=is_first)
+    assert torch.equal(again, h)
+    assert torch.equal(same, final)
+    assert h[:, 0, 0].tolist() == [1, 2, 3, 1, 1, 2, 3]
 
 
 @every_kind
