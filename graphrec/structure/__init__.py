@@ -8,6 +8,7 @@ from .batch import batch
 from .build import chain, chains, dag, grid, lagged
 from .episodes import Episodes, episodes
 from .features import EdgeFeatures
+from .line_graph import line_graph
 from .structure import Structure, default_slots
 from .tree_rows import TreeRows, tree_from_edges, tree_from_parents, tree_from_rows
 
@@ -24,6 +25,7 @@ __all__ = [
     "episodes",
     "grid",
     "lagged",
+    "line_graph",
     "tree_from_edges",
     "tree_from_parents",
     "tree_from_rows",
