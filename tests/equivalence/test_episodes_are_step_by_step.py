@@ -143,6 +143,7 @@ MODELS = {
     "LSTM": lambda: gr.LSTM(D, H),
     "GRU": lambda: gr.GRU(D, H),
     "a cell without an operator": lambda: gr.Recursive(gr.PeepholeLSTMCell(D, H)),
+    "a linear recurrence": lambda: gr.Recursive(gr.MinGRUCell(D, H)),
     "a step module": lambda: gr.Recursive(gr.StepCell(nn.GRUCell(D, H))),
     "layers that differ": lambda: gr.Stacked([gr.LSTM(D, H), gr.GRU(H, H + 1)]),
 }
