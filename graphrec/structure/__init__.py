@@ -6,6 +6,7 @@ when nodes are updated (schedule).
 
 from .batch import batch
 from .build import chain, chains, dag, grid, lagged
+from .episodes import Episodes, episodes
 from .features import EdgeFeatures
 from .line_graph import line_graph
 from .over_time import Stages, in_stages, over_time, own_past
@@ -14,6 +15,7 @@ from .tree_rows import TreeRows, tree_from_edges, tree_from_parents, tree_from_r
 
 __all__ = [
     "EdgeFeatures",
+    "Episodes",
     "Stages",
     "Structure",
     "TreeRows",
@@ -22,6 +24,7 @@ __all__ = [
     "chains",
     "dag",
     "default_slots",
+    "episodes",
     "grid",
     "in_stages",
     "lagged",
