@@ -87,6 +87,7 @@ from .models import (
     from_torch,
     to_torch,
 )
+from .positions import from_prefixes, to_positions
 from .runs import rounds, run, steps
 from .schedule import (
     CycleError,
@@ -100,7 +101,7 @@ from .schedule import (
     schedule,
 )
 from .sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
-from .structure import EdgeFeatures, Structure, batch, chain, chains, dag, grid, lagged
+from .structure import EdgeFeatures, Structure, balanced, batch, chain, chains, dag, grid, lagged, prefixes
 
 __version__ = "0.1.0"
 
@@ -194,6 +195,7 @@ __all__ = [
     "VariationalDropout",
     "attention_weights",
     "backends",
+    "balanced",
     "batch",
     "chain",
     "chains",
@@ -204,6 +206,7 @@ __all__ = [
     "from_networkx",
     "from_packed",
     "from_padded",
+    "from_prefixes",
     "from_pyg",
     "from_torch",
     "grid",
@@ -212,6 +215,7 @@ __all__ = [
     "levels",
     "per_graph",
     "per_node",
+    "prefixes",
     "readout",
     "rounds",
     "run",
@@ -222,6 +226,7 @@ __all__ = [
     "to_networkx",
     "to_packed",
     "to_padded",
+    "to_positions",
     "to_pyg",
     "to_torch",
     "transforms",

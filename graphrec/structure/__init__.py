@@ -4,6 +4,7 @@ Belongs here: anything that says which nodes and edges there are. Does not: othe
 when nodes are updated (schedule).
 """
 
+from .balanced import balanced, prefixes
 from .batch import batch
 from .build import chain, chains, dag, grid, lagged
 from .features import EdgeFeatures
@@ -14,6 +15,7 @@ __all__ = [
     "EdgeFeatures",
     "Structure",
     "TreeRows",
+    "balanced",
     "batch",
     "chain",
     "chains",
@@ -21,6 +23,7 @@ __all__ = [
     "default_slots",
     "grid",
     "lagged",
+    "prefixes",
     "tree_from_edges",
     "tree_from_parents",
     "tree_from_rows",
