@@ -22,6 +22,7 @@ from .nas import ENAS
 from .python_functions import PythonFunctions
 from .series import mackey_glass, narma
 from .sst import SST
+from .state_tracking import dyck, word_problem
 from .token_roles import TokenRoles
 from .tomita import Tomita
 
@@ -41,6 +42,7 @@ __all__ = [
     "Tomita",
     "adding_problem",
     "cora",
+    "dyck",
     "mackey_glass",
     "mutag",
     "narma",
@@ -48,4 +50,5 @@ __all__ = [
     "stratified_folds",
     "temporal_order",
     "tudataset",
+    "word_problem",
 ]

@@ -23,9 +23,9 @@ POSITION, UP, DOWN, PREFIX = range(4)
 def balanced(lengths: Sequence[int] | Tensor, arity: int = 2) -> Structure:
     """A balanced tree over each sequence, bottom-up: `readout.root` is the state of the whole sequence.
 
-    The leaves of graph b are the `lengths[b]` positions. Each `arity` neighbours have a parent, each `arity` parents have
-    one, and so on up to the root; slots count from left to right. A node that is left over alone at the end of a row
-    needs no parent there, and moves up as it is. So inner nodes have two children or more, there are fewer of them
+    The leaves of graph b are the `lengths[b]` positions. Each `arity` neighbours have a parent, each `arity` parents
+    have one, and so on up to the root; slots count from left to right. A node that is left over alone at the end of a
+    row needs no parent there, and moves up as it is. So inner nodes have two children or more, there are fewer of them
     than positions, and the depth is the logarithm of the length to the base `arity`, rounded up.
 
     Nodes are numbered graph by graph, in each the positions first and the root last. Kinds are named: `position` and
@@ -54,8 +54,8 @@ def prefixes(lengths: Sequence[int] | Tensor, arity: int = 2) -> Structure:
     Two sweeps. The way up is the tree of `balanced`: each `up` node knows a block of neighbouring positions. On the way
     down a `down` node joins what lies before a block, in slot 0, and the block, in slot 1; and so it knows what lies
     before the next block. Last, for every position there is a `prefix` node that joins what lies before it and
-    itself, which `from_prefixes` reads. Where nothing lies before, slot 0 stays empty; it is the past of these nodes, so
-    that an initial state, the state before the first position, stands there.
+    itself, which `from_prefixes` reads. Where nothing lies before, slot 0 stays empty; it is the past of these nodes,
+    so that an initial state, the state before the first position, stands there.
 
         up      S(a..b) = cell(S(a..m), S(m+1..b))
         down    E(b+1)  = cell(E(a), S(a..b))
@@ -63,14 +63,14 @@ def prefixes(lengths: Sequence[int] | Tensor, arity: int = 2) -> Structure:
 
     So the state of position t depends on positions 0 to t and on no other (Blelloch calls that an inclusive scan; the
     exclusive one is the row before, and for t = 0 the initial state). For a cell that is associative it is their
-    product from left to right, exactly. A sequence of length T has less than 4 T nodes and 7 T edges, and a depth
-    of at most 2 log2(T) + 2 if the arity is 2.
+    product from left to right, exactly. A sequence of length T has fewer than 3.5 T nodes and 5 T edges, and with an
+    arity of A a depth of at most A log_A(T) + 1.
 
     G. Blelloch, *Prefix sums and their applications*, CMU-CS-90-190, 1990, section 1.2 (up-sweep and down-sweep).
 
-    Nodes are numbered graph by graph, in each the positions first and the prefixes last, both in order. Kinds are named:
-    `position`, `up`, `down` and `prefix`; in `PerKind` the ways up and down can have cells of their own. The root
-    of the tree and whatever else no prefix needs are left out.
+    Nodes are numbered graph by graph, in each the positions first and the prefixes last, both in order. Kinds are
+    named: `position`, `up`, `down` and `prefix`; in `PerKind` the ways up and down can have cells of their own. The
+    root of the tree and whatever else no prefix needs are left out.
 
     Args:
         lengths: of the sequences.
@@ -184,7 +184,7 @@ class _Nodes:
         }
         if level_reversed is not None:
             parts["level_reversed"] = level_reversed[perm]
-        if PREFIX < len(kind_names):
+        if len(kind_names) > PREFIX:
             parts["past"] = (kind >= DOWN).astype(np.int64)
         tensors: dict[str, Any] = {name: torch.from_numpy(part) for name, part in parts.items()}
         return Structure.counted_out(
