@@ -25,7 +25,7 @@ from .second_order import SecondOrderCell
 from .series import SeriesCell
 from .srn import JordanCell, SRNCell
 from .step import StepCell
-from .tree_gru import TreeGRUCell
+from .tree_gru import NaryTreeGRUCell, TreeGRUCell
 from .tree_lstm import ChildSumTreeLSTMCell, NaryTreeLSTMCell
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "LeakySRNCell",
     "MPNNCell",
     "NARXCell",
+    "NaryTreeGRUCell",
     "NaryTreeLSTMCell",
     "NoForgetLSTMCell",
     "PeepholeLSTMCell",

@@ -1,11 +1,10 @@
 """State tracking: what a sequence of events has made of a state, at every position, exactly.
 
-Word problems of groups (parity and sums modulo n, permutations) and Dyck languages of bounded depth. These are
-what the power of sequence models is measured by: Delétang et al., *Neural networks and the Chomsky hierarchy*, ICLR
-2023 (trained on lengths to 40, tested on 41 to 500); Liu et al., *Transformers learn shortcuts to automata*, ICLR 2023;
-Merrill, Petty & Sabharwal, *The illusion of state in state-space models*, ICML 2024; Grazzi et al., *Unlocking
-state-tracking in linear RNNs through negative eigenvalues*, ICLR 2025. Sequences are drawn here, as many as one likes;
-nobody holds rights in them.
+Word problems of groups (parity and sums modulo n, permutations) and Dyck languages of bounded depth, as in
+B. Liu et al., *Transformers learn shortcuts to automata*, ICLR 2023; Delétang et al., *Neural networks and the Chomsky
+hierarchy*, ICLR 2023; Merrill, Petty & Sabharwal, *The illusion of state in state-space models*, ICML 2024; Grazzi et
+al., *Unlocking state-tracking in linear RNNs through negative eigenvalues*, ICLR 2025. Sequences are drawn here, as
+many as one likes; nobody holds rights in them.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ def word_problem(
 
     y_t = x_0 x_1 … x_t,  in which p q means first p, then q: it takes i to q[p[i]]
 
-    Elements are drawn evenly, so that every y_t is uniform, too, and tells nothing of the others but y_{t-1}: a guess is
-    right once in as many times as there are elements. `Z2` is parity, `Zn` a sum modulo n; S3 is the smallest
-    group in which order counts; A5 and S5 are not solvable, and their word problem is complete for NC1 (Barrington 1989),
-    so that no model of constant depth with threshold gates, TC0, can solve it unless TC0 = NC1.
+    Elements are drawn evenly, so that every y_t is, too: with n elements a guess is right once in n times. `Z2` is
+    parity, `Zn` a sum modulo n, and S3 the smallest group in which order counts. A5 and S5 are not solvable, and their
+    word problem is complete for NC1 (Barrington 1989): no model of constant depth made of threshold gates, TC0, solves
+    it, unless TC0 = NC1.
 
     Args:
         group: its name: `Zn`, `Sn` or `An`, such as Z2, Z5, S3, A5 or S5.
@@ -59,10 +58,10 @@ def dyck(
 ) -> tuple[Tensor, Structure, Tensor]:
     """Dyck languages of bounded depth: which bracket may close next.
 
-    A sequence is a beginning of a well-bracketed string of `brackets` sorts that nests at most `depth` deep. Where nothing
-    is open a bracket opens, at the greatest depth the last one closes, and in between both are equally probable; a
-    bracket that opens is of any sort with the same probability. The target at each position is the sort of the innermost
-    bracket that is open, the one which may be closed, or 0 where none is.
+    A sequence is the beginning of a well-bracketed string of `brackets` sorts that nests at most `depth` deep. Where
+    nothing is open a bracket opens, at the greatest depth the last one closes, and in between both are equally
+    probable; a bracket that opens is of any sort with the same probability. The target at each position is the sort of
+    the innermost bracket that is open, which alone may be closed, or 0 where none is.
 
     Hewitt, Hahn, Ganguli, Liang & Manning, *RNNs can generate bounded hierarchical languages with optimal memory*,
     EMNLP 2020 (Dyck-(k, m)): a recurrent net needs O(m log k) units.

@@ -44,7 +44,11 @@ MADE = {
 }
 MADE["ProjectedLSTMCell"] = {"inputs": 3, "hidden": 4, "projection": 2}
 MADE["GGNNCell"] = {"inputs": 3, "hidden": 4, "relations": 2}
-MADE["RecNNCell"] = MADE["NaryTreeLSTMCell"] = {"inputs": 3, "hidden": 4, "arity": 2}
+MADE["RecNNCell"] = MADE["NaryTreeLSTMCell"] = MADE["NaryTreeGRUCell"] = {
+    "inputs": 3,
+    "hidden": 4,
+    "arity": 2,
+}
 FOUND_LATER = {
     "GCNCell",
     "SAGECell",

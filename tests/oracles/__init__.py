@@ -31,6 +31,7 @@ from .sequences import (
 )
 from .trees import (
     child_sum_tree_lstm,
+    nary_tree_gru,
     nary_tree_lstm,
     recnn,
     recnn_logistic,
@@ -69,6 +70,7 @@ __all__ = [
     "layer_norm_srn",
     "lstm",
     "narx",
+    "nary_tree_gru",
     "nary_tree_lstm",
     "no_forget_lstm",
     "peephole_lstm",

@@ -1,6 +1,7 @@
 """Balanced trees and scans over sequences: their shape by definition, and what each state depends on."""
 
 import sys
+from itertools import pairwise
 from math import ceil, log
 
 import pytest
@@ -40,7 +41,7 @@ def spans(s):
     covered = {node: (t, t + 1) for t, node in enumerate(is_position.nonzero().flatten().tolist())}
     for node, inbox in sorted(enumerate(sources(s)), key=lambda pair: int(s.level[pair[0]])):
         parts = [covered[inbox[slot]] for slot in sorted(inbox)]
-        assert all(left[1] == right[0] for left, right in zip(parts, parts[1:], strict=False))
+        assert all(left[1] == right[0] for left, right in pairwise(parts))
         if parts:
             assert node not in covered
             covered[node] = parts[0][0], parts[-1][1]
