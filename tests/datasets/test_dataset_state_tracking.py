@@ -98,7 +98,7 @@ def test_dyck_by_a_stack(brackets: int, depth: int) -> None:
 
 
 def test_dyck_opens_and_closes_as_it_says() -> None:
-    token, s, y = dyck([40] * 800, 2, 3, seed=1)
+    token, s, _ = dyck([40] * 800, 2, 3, seed=1)
     deep, opened = Counter(), Counter()
     for word in sequences(token, s):
         height = 0
