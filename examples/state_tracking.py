@@ -12,7 +12,7 @@ is right at every length.
 On chains: SRN, LSTM and GRU, and linear recurrences h_t = a_t h_{t-1} + b_t, unit by unit: the LRU, with the same
 factors at all times, and two whose factors the input chooses, from 0 to 1 or from -1 to 1. They answer at every
 position. On balanced trees (`graphrec.balanced`) a Tree-LSTM and two Tree-GRUs answer once for the whole string, from
-the root. In scans (`graphrec.prefixes`) a Tree-LSTM and a Tree-GRU answer at every position, in a depth of at most
+the root. In scans (`graphrec.prefix_scan`) a Tree-LSTM and a Tree-GRU answer at every position, in a depth of at most
 2 log2(T) + 1 instead of T.
 
 Lengths of training strings are drawn evenly from 1 to 40. The epoch is chosen by validation strings of the same
@@ -160,7 +160,7 @@ class Tracker(nn.Module):
         if self.form == ROOT:
             s = gr.balanced(batch.lengths)
             return self.answer(gr.readout.root(self.states(gr.to_positions(batch.x, s), s), s))
-        s = gr.prefixes(batch.lengths)
+        s = gr.prefix_scan(batch.lengths)
         return self.answer(gr.from_prefixes(self.states(gr.to_positions(batch.x, s), s), s))
 
 

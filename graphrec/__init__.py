@@ -102,7 +102,8 @@ from .schedule import (
     schedule,
 )
 from .sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
-from .structure import EdgeFeatures, Structure, balanced, batch, chain, chains, dag, grid, lagged, prefixes
+from .structure import EdgeFeatures, Structure, balanced, batch, chain, chains, dag, grid, lagged, prefix_scan
+from .tries import Trie, trie
 
 __version__ = "0.1.0"
 
@@ -194,6 +195,7 @@ __all__ = [
     "TreeGRU",
     "TreeGRUCell",
     "TreeLSTM",
+    "Trie",
     "VariationalDropout",
     "attention_weights",
     "backends",
@@ -217,7 +219,7 @@ __all__ = [
     "levels",
     "per_graph",
     "per_node",
-    "prefixes",
+    "prefix_scan",
     "readout",
     "rounds",
     "run",
@@ -233,5 +235,6 @@ __all__ = [
     "to_torch",
     "transforms",
     "tree",
+    "trie",
     "viz",
 ]

@@ -1,6 +1,6 @@
 """Between rows of sequences, one per position, and nodes of structures that have more nodes than positions.
 
-Such structures are `balanced` and `prefixes`. Rows stand sequence after sequence, as those of `chains`.
+Such structures are `balanced` and `prefix_scan`. Rows stand sequence after sequence, as those of `chains`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def to_positions(x: Tensor, s: StructureLike, others: Tensor | None = None) -> T
 
     Args:
         x: the rows of the sequences, one after the other; P is the sum of their lengths.
-        s: made by `balanced` or `prefixes`; or PyG data of one, with `kind_names`, as `to_pyg` writes them.
+        s: made by `balanced` or `prefix_scan`; or PyG data of one, with `kind_names`, as `to_pyg` writes them.
         others: `[...]`, the row of all nodes that are no positions, for instance a parameter; zero by default.
 
     Raises:
@@ -48,7 +48,7 @@ def from_prefixes(h: Tensor, s: StructureLike) -> Tensor:
 
     Args:
         h: a row for every node, such as states.
-        s: made by `prefixes`; or PyG data of one, as in `to_positions`.
+        s: made by `prefix_scan`; or PyG data of one, as in `to_positions`.
 
     Raises:
         ValueError: another number of rows; a structure without prefixes.
@@ -72,7 +72,7 @@ def _nodes(s: Structure, kind: int) -> Tensor:
     """The numbers of all nodes of a kind."""
     name = KINDS[kind]
     if s.kind is None or name not in (s.kind_names or ()):
-        maker = "graphrec.prefixes" if kind == PREFIX else "graphrec.balanced or graphrec.prefixes"
+        maker = "graphrec.prefix_scan" if kind == PREFIX else "graphrec.balanced or graphrec.prefix_scan"
         named = f"kinds {', '.join(s.kind_names)}" if s.kind_names else "no names of kinds"
         raise ValueError(f"s must have nodes of the kind {name!r}, as {maker} makes them, got {named}.")
     if name not in s.cache:

@@ -4,7 +4,7 @@ Belongs here: anything that says which nodes and edges there are. Does not: othe
 when nodes are updated (schedule).
 """
 
-from .balanced import balanced, prefixes
+from .balanced import balanced, prefix_scan
 from .batch import batch
 from .build import chain, chains, dag, grid, lagged
 from .features import EdgeFeatures
@@ -23,7 +23,7 @@ __all__ = [
     "default_slots",
     "grid",
     "lagged",
-    "prefixes",
+    "prefix_scan",
     "tree_from_edges",
     "tree_from_parents",
     "tree_from_rows",

@@ -48,7 +48,7 @@ def balanced(lengths: Sequence[int] | Tensor, arity: int = 2) -> Structure:
 
 
 @made_outside
-def prefixes(lengths: Sequence[int] | Tensor, arity: int = 2) -> Structure:
+def prefix_scan(lengths: Sequence[int] | Tensor, arity: int = 2) -> Structure:
     """The scan of each sequence: a state for every position that has seen all positions up to it, in logarithmic depth.
 
     Two sweeps. The way up is the tree of `balanced`: each `up` node knows a block of neighbouring positions. On the way

@@ -16,7 +16,7 @@ from tests.assertions import assert_edges
 from tests.tolerances import assert_close
 from tests.trials import assert_agrees_with_oracle, trial
 
-BUILDERS = [gr.balanced, gr.prefixes]
+BUILDERS = [gr.balanced, gr.prefix_scan]
 batches = st.lists(st.integers(0, 20), max_size=3)
 arities = st.integers(2, 5)
 
@@ -93,7 +93,7 @@ def test_a_balanced_tree_by_hand():
 
 
 def test_a_scan_by_hand():
-    s = gr.prefixes([4])
+    s = gr.prefix_scan([4])
     # 4 is the block of 0 and 1, 5 what lies before 2, and 6 to 9 are the prefixes.
     assert kinds(s) == ["position"] * 4 + ["up", "down"] + ["prefix"] * 4
     assert_edges(
@@ -104,13 +104,13 @@ def test_a_scan_by_hand():
         ],
     )
     assert s.past.tolist() == [0] * 5 + [1] * 5
-    assert_edges(gr.prefixes([1]), [(0, 1, 1)])
-    assert gr.prefixes([0]).num_nodes == 0
+    assert_edges(gr.prefix_scan([1]), [(0, 1, 1)])
+    assert gr.prefix_scan([0]).num_nodes == 0
 
 
 @given(length=st.integers(1, 70), arity=arities)
 def test_a_scan_covers_the_positions_up_to_each(length, arity):
-    s = gr.prefixes([length], arity)
+    s = gr.prefix_scan([length], arity)
     covered = spans(s)
     assert covered[-length:] == [(0, t + 1) for t in range(length)]
     assert kinds(s)[-length:] == ["prefix"] * length
@@ -126,7 +126,7 @@ def test_a_scan_covers_the_positions_up_to_each(length, arity):
 
 
 def test_a_scan_of_one_block_is_a_chain_of_prefixes():
-    s = gr.prefixes([5], arity=5)
+    s = gr.prefix_scan([5], arity=5)
     assert kinds(s) == ["position"] * 5 + ["prefix"] * 5
     assert_edges(s, [*((t, 5 + t, 1) for t in range(5)), *((4 + t, 5 + t, 0) for t in range(1, 5))])
 
@@ -188,7 +188,7 @@ def test_states_of_an_associative_cell_are_products_in_order(lengths, arity, see
     nothing = torch.zeros(3, dtype=torch.float64)
     parts = x.split(lengths) if lengths else []
 
-    s = gr.prefixes(lengths, arity)
+    s = gr.prefix_scan(lengths, arity)
     run = gr.run(Heisenberg(arity), gr.schedule(s), gr.to_positions(x, s))
     expected = [products(part, nothing) for part in parts]
     assert torch.equal(gr.from_prefixes(run.h, s), torch.cat([x[:0], *expected]))
@@ -216,7 +216,7 @@ def test_a_state_depends_on_its_position_and_on_those_before_it_alone(name):
     length, cell = 21, CELLS[name][0](3, 4)
 
     def states(x, count):
-        s = gr.prefixes([length] * count, cell.arity or 5)
+        s = gr.prefix_scan([length] * count, cell.arity or 5)
         return gr.from_prefixes(gr.Recursive(cell)(gr.to_positions(x, s), s), s)
 
     x = torch.randn(length, length, 3)
@@ -245,7 +245,7 @@ def test_ways_up_and_down_have_cells_of_their_own():
         def forward(self, x, inbox, own):
             return self.State(inbox.sum(inbox.h) + self.number)
 
-    s = gr.prefixes([4, 2])
+    s = gr.prefix_scan([4, 2])
     cell = gr.PerKind([Counts(number) for number in (1.0, 10.0, 100.0, 1000.0)])
     h = gr.from_prefixes(gr.run(cell, gr.schedule(s), torch.zeros(s.num_nodes, 1)).h, s)
     assert h.flatten().tolist() == [1001, 2002, 1113, 2114, 1001, 2002]
@@ -261,7 +261,7 @@ def test_ways_up_and_down_have_cells_of_their_own():
 @pytest.mark.parametrize("name", CELLS)
 def test_values_and_gradients_are_the_oracles(name, initial):
     make, oracle = CELLS[name]
-    assert_agrees_with_oracle(trial(make, gr.prefixes([5, 0, 1]), initial), oracle)
+    assert_agrees_with_oracle(trial(make, gr.prefix_scan([5, 0, 1]), initial), oracle)
     assert_agrees_with_oracle(trial(make, gr.balanced([3, 0, 1], arity=3 if "three" in name else 2)), oracle)
 
 

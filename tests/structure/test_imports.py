@@ -21,6 +21,7 @@ ORDER = (
         "schedule",
         "sequences",
         "positions",
+        "tries",
         "transforms",
         "datasets",
         "weights",

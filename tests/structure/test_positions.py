@@ -6,7 +6,7 @@ import torch
 import graphrec as gr
 
 LENGTHS = [3, 0, 1, 4]
-BUILDERS = [gr.balanced, gr.prefixes]
+BUILDERS = [gr.balanced, gr.prefix_scan]
 
 
 def positions_by_hand(s):
@@ -29,7 +29,7 @@ def test_rows_stand_at_the_positions_and_others_are_zero(build, shape):
 
 
 def test_prefixes_are_read_in_order():
-    s = gr.prefixes(LENGTHS)
+    s = gr.prefix_scan(LENGTHS)
     h = torch.randn(s.num_nodes, 2)
     size = torch.bincount(s.graph, minlength=4).tolist()
     parts = h.split(size)
@@ -49,7 +49,7 @@ def test_gradients_reach_rows_and_the_row_of_the_others(build):
 
 
 def test_rows_without_values():
-    s = gr.prefixes(LENGTHS)
+    s = gr.prefix_scan(LENGTHS)
     x = gr.to_positions(torch.zeros(8, 2, device="meta"), s)
     assert x.shape == (s.num_nodes, 2)
     assert gr.from_prefixes(x, s).shape == (8, 2)
@@ -81,13 +81,13 @@ S = gr.balanced([3, 2])
         (lambda: gr.to_positions(torch.zeros(5, 2), S, torch.zeros(5, 2)), r"shape \[2\] as .* got \[5, 2\]"),
         (
             lambda: gr.to_positions(torch.zeros(5, 2), gr.chain(5)),
-            r"'position', as graphrec.balanced or graphrec.prefixes makes them, got no names of kinds",
+            r"'position', as graphrec.balanced or graphrec.prefix_scan makes them, got no names of kinds",
         ),
         (
             lambda: gr.from_prefixes(torch.zeros(8, 2), S),
-            r"'prefix', as graphrec.prefixes makes them, got kinds position, up",
+            r"'prefix', as graphrec.prefix_scan makes them, got kinds position, up",
         ),
-        (lambda: gr.from_prefixes(torch.zeros(5, 2), gr.prefixes([5])), r"one row per node: expected 15"),
+        (lambda: gr.from_prefixes(torch.zeros(5, 2), gr.prefix_scan([5])), r"one row per node: expected 15"),
     ],
 )
 def test_other_rows_and_structures_are_refused(call, message):
