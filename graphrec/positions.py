@@ -71,10 +71,11 @@ def _structure(s: StructureLike) -> Structure:
 def _nodes(s: Structure, kind: int) -> Tensor:
     """The numbers of all nodes of a kind."""
     name = KINDS[kind]
-    if s.kind is None or name not in (s.kind_names or ()):
+    names = s.kind_names or ()
+    if s.kind is None or name not in names:
         maker = "graphrec.prefix_scan" if kind == PREFIX else "graphrec.balanced or graphrec.prefix_scan"
-        named = f"kinds {', '.join(s.kind_names)}" if s.kind_names else "no names of kinds"
+        named = f"kinds {', '.join(names)}" if names else "no names of kinds"
         raise ValueError(f"s must have nodes of the kind {name!r}, as {maker} makes them, got {named}.")
     if name not in s.cache:
-        s.cache[name] = (s.kind == s.kind_names.index(name)).nonzero().flatten()
+        s.cache[name] = (s.kind == names.index(name)).nonzero().flatten()
     return s.cache[name]

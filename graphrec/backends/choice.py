@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,11 +16,12 @@ from ..engine.validate import Context
 from ..schedule import chains
 from .programs import NativePrograms, TorchPrograms
 from .request import Request
-from .runner import Loop, Runner, forced
+from .runner import Loop, Runner, forced, stacklevel_of_user
+from .scans import Scans
 from .torch_operators import TorchOperators
 
 # The fastest first. What none of them accepts runs in the loop.
-BACKENDS: tuple[Any, ...] = (NativePrograms, TorchOperators, TorchPrograms)
+BACKENDS: tuple[Any, ...] = (Scans, NativePrograms, TorchOperators, TorchPrograms)
 NAMES = (Loop.name, *(backend.name for backend in BACKENDS))
 
 # Called with each choice: the run, the backend's name, and why others refuse, by name.
@@ -77,6 +77,8 @@ def choose(run: Context, x: Tensor, initial: list[Tensor], like: Request | None 
     asked_for, reasons = forced.get(), {}
     request, found = Request(run, x, initial, like), None
     for backend in BACKENDS:
+        if backend.name != asked_for and not backend.is_for(run.cell):
+            continue
         if asked_for == Loop.name:
             taken = "the loop was asked for"
         else:
@@ -104,12 +106,9 @@ def _warn_of_subclass(run: Context, kind: type[Cell]) -> None:
     if made in _warned or chains(run.plan) is None or made.__module__.startswith("graphrec."):
         return
     _warned.add(made)
-    frame, count = sys._getframe(), 1  # up to the user's line
-    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] in ("graphrec", "torch"):
-        frame, count = frame.f_back, count + 1
     warnings.warn(
         f"{made.__name__} is a subclass of {kind.__name__} and runs in the loop, step by step, which on long "
         f"chains is many times slower than the backend of {kind.__name__}: graphrec.explain(model, s) says what runs.",
         SlowPathWarning,
-        stacklevel=count,
+        stacklevel=stacklevel_of_user(),
     )

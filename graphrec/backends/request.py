@@ -47,7 +47,7 @@ class Request:
     @cached_property
     def operator(self) -> Fused | str:
         """The cell as one of torch's operators on chains; or why it is none."""
-        reason = self._unusual
+        reason = self.unusual
         if reason is not None:
             return reason
         if self.run.plan.mode != "async":
@@ -76,7 +76,7 @@ class Request:
         """The cell recorded; or what of it cannot be."""
         if self.like is not None:
             return self.like.recording
-        reason = self._unusual or self._not_programmed
+        reason = self.unusual or self.not_programmed
         if reason is not None:
             return reason
         try:
@@ -85,7 +85,7 @@ class Request:
             return str(refusal) + (f" ({refusal.line})" if refusal.line else "")
 
     @property
-    def _unusual(self) -> str | None:
+    def unusual(self) -> str | None:
         """Why the loop alone runs it, if so."""
         plan = self.run.plan
         if plan.edge_mask is not None:
@@ -97,13 +97,19 @@ class Request:
         return None
 
     @property
-    def _not_programmed(self) -> str | None:
+    def not_programmed(self) -> str | None:
+        """Why no program runs it, whatever the cell, if so."""
+        return self.not_at_once or (
+            "autocast is on" if torch.is_autocast_enabled(self.x.device.type) else None
+        )
+
+    @property
+    def not_at_once(self) -> str | None:
+        """Why it is run step by step, whatever the cell, if so."""
         if not self.run.plan.num_nodes:
             return "there are no nodes"
         if torch._C._len_torch_dispatch_stack() or torch._C._is_tracing():
             return "a dispatch mode or a tracer watches each operation"
-        if torch.is_autocast_enabled(self.x.device.type):
-            return "autocast is on"
         for tensor in (self.x, *self.initial, *self.run.of_edges.values()):
             if type(tensor) not in (Tensor, nn.Parameter) or tensor.dtype != self.x.dtype:
                 return f"there is a {type(tensor).__name__} of {tensor.dtype} among x, state and edges"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from contextvars import ContextVar
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..cell import Cell
 from ..engine.boundary import as_numbered
 from ..engine.loop import loop
 from ..engine.messages import messages_for
@@ -20,6 +22,14 @@ from .request import Request
 
 # The backend that was asked for by name; see `running_on`.
 forced: ContextVar[str | None] = ContextVar("backend", default=None)
+
+
+def stacklevel_of_user() -> int:
+    """For a warning by the caller: how many frames up the line stands that called graphrec."""
+    frame, count = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] in ("graphrec", "torch"):
+        frame, count = frame.f_back, count + 1
+    return count
 
 
 class Runner:
@@ -50,6 +60,11 @@ class Runner:
     def describe(cls) -> str:
         """What the backend runs, and with what, on this installation."""
         return cls.about
+
+    @classmethod
+    def is_for(cls, cell: Cell) -> bool:
+        """Whether the backend is for such cells at all; else it has no part in the choice."""
+        return True
 
     @classmethod
     def gains_nothing(cls, request: Request) -> str | None:

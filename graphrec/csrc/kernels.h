@@ -5,6 +5,7 @@
 
 #include "edges.h"
 #include "program.h"
+#include "recurrence.h"
 
 namespace graphrec {
 
@@ -57,6 +58,8 @@ template <class T> struct Kernels {
   // For the nodes first to last - 1; see edges.h.
   void (*edge_sums)(const EdgeSums&, int64_t first, int64_t last);
   void (*inbox_softmax)(const InboxSoftmax&, int64_t first, int64_t last);
+  // For the steps first to last - 1 and columns `column` to end - 1 of each chunk; see recurrence.h.
+  void (*recurrence)(const Recurrence&, int64_t first, int64_t last, int64_t column, int64_t end);
 };
 
 struct KernelTables {

@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..cell import OF_EDGES, Fetch, Own
+from ..cell import OF_EDGES, Cell, Fetch, Own
 from ..operators import Cut, in_grad_mode, move
 from ..schedule import Schedule, Step
 from .validate import Context
@@ -45,14 +45,8 @@ class Boundary:
         return self._projected
 
     def _project(self) -> Tensor:
-        cell, plan, x = self._run.cell, self._run.plan, self._x
-        rows = cell.project(x if plan.is_identity else move(x, plan.perm, plan.inv_perm))
-        if not isinstance(rows, Tensor) or rows.dim() < 1 or rows.shape[0] != x.shape[0]:
-            got = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
-            raise ValueError(
-                f"{type(cell).__name__}.project must return a tensor with one row per node, {x.shape[0]}, got {got}."
-            )
-        return rows
+        plan, x = self._run.plan, self._x
+        return project(self._run.cell, x if plan.is_identity else move(x, plan.perm, plan.inv_perm))
 
     def x(self, step: Step) -> Tensor:
         """`[n, ...]`: the step's rows of x."""
@@ -120,6 +114,17 @@ class Boundary:
 
     def _level(self, step: Step) -> int:
         return 0 if self._run.plan.mode == "sync" else step.number
+
+
+def project(cell: Cell, x: Tensor) -> Tensor:
+    """`[N, D] → [N, ...]`: x as the cell projects it."""
+    rows = cell.project(x)
+    if not isinstance(rows, Tensor) or rows.dim() < 1 or rows.shape[0] != x.shape[0]:
+        got = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
+        raise ValueError(
+            f"{type(cell).__name__}.project must return a tensor with one row per node, {x.shape[0]}, got {got}."
+        )
+    return rows
 
 
 def as_numbered(plan: Schedule, rows: Tensor) -> Tensor:

@@ -23,9 +23,7 @@ from ..engine.messages import Rows, Sent
 from ..engine.validate import validate
 from ..operators import leaves_behind
 from ..runs import run
-from ..schedule import Schedule, degree
-from ..schedule.inboxes import target_position
-from ..schedule.plan import Steps
+from ..schedule import Schedule, as_one_step
 from .second_run import random_state, set_random_state
 
 StatesAndLeaves = tuple[list[list[Tensor]], list[list[Tensor]]]
@@ -52,7 +50,7 @@ def all_at_once(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> StatesAn
         return None
     leaves = [field.index_select(0, plan.perm).requires_grad_() for field in states]
     checked, fields = validate(cell, plan, x, initial)
-    checked = replace(checked, plan=_as_one_step(checked.plan))
+    checked = replace(checked, plan=as_one_step(checked.plan))
     held = _Held(checked.plan, Sent(cell.State(*leaves), cell))
     computed = list(next(loop(checked, x, fields, held)).state)
     if not all(map(_are_the_same, computed, leaves)):
@@ -63,14 +61,6 @@ def all_at_once(cell: Cell, plan: Schedule, x: Tensor, initial: Any) -> StatesAn
 
 
 _LARGE = 16_384  # numbers in a step's states, above which computing takes longer on a CPU than launching
-
-
-def _as_one_step(plan: Schedule) -> Schedule:
-    """The same inboxes, for all nodes together."""
-    each = degree(plan)
-    fewest, most = (int(bound) for bound in each.aminmax())
-    steps = Steps([0, plan.num_nodes], [0, plan.num_edges], [fewest], [most], len(plan.boundary), None)
-    return replace(plan, steps=steps, target=target_position(plan), first_edge=each.cumsum(0) - each)
 
 
 class _Held(Rows):

@@ -10,6 +10,9 @@ from .grad_mode import in_grad_mode
 from .implicit import Cut
 from .plain import is_plain_only, must_be_plain
 from .pooled import Groups, Pooled, PooledByGroups, lowest
+from .recurrence_edges import RecurrenceEdges
+from .recurrences import recurrence
+from .scans import multiplied
 from .segments import gather_sum, move, rows_or_zero, segment_sum, spread
 from .settle import settle
 from .softmax import inbox_softmax
@@ -23,6 +26,7 @@ __all__ = [
     "NoFixedPointWarning",
     "Pooled",
     "PooledByGroups",
+    "RecurrenceEdges",
     "gather_sum",
     "graph_from",
     "in_grad_mode",
@@ -31,7 +35,9 @@ __all__ = [
     "leaves_behind",
     "lowest",
     "move",
+    "multiplied",
     "must_be_plain",
+    "recurrence",
     "rows_or_zero",
     "segment_sum",
     "send",

@@ -10,11 +10,12 @@ from .compile import check_mode, masked, schedule, with_initial
 from .components import Components, components
 from .deferred import DeferredSchedule
 from .derived import derived
-from .inboxes import Part, degree, is_loop, pair_csr, parts, round_csr, slot_fault
+from .inboxes import Part, as_one_step, degree, is_loop, pair_csr, parts, round_csr, slot_fault
 from .levels import CycleError, levels
 from .orders import Order, breadth_first, colouring
 from .out_edges import OutEdges, out_edges
 from .plan import Schedule, Step, check_schedule
+from .recurrence import recurrence_edges, without_edges
 from .sinks import Sinks, sinks
 from .valueless import schedule_seen_by
 
@@ -34,6 +35,7 @@ __all__ = [
     "Schedule",
     "Sinks",
     "Step",
+    "as_one_step",
     "blocks_of",
     "breadth_first",
     "chains",
@@ -49,10 +51,12 @@ __all__ = [
     "out_edges",
     "pair_csr",
     "parts",
+    "recurrence_edges",
     "round_csr",
     "schedule",
     "schedule_seen_by",
     "sinks",
     "slot_fault",
     "with_initial",
+    "without_edges",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from ..operators import CSR
 from ..structure.outside import outside
 from .derived import derived
-from .plan import Schedule
+from .plan import Schedule, Steps
 from .sorting import segment_layout
 
 
@@ -18,6 +19,15 @@ from .sorting import segment_layout
 def degree(plan: Schedule) -> Tensor:
     """`[N]` long: how many inbox edges each position has."""
     return torch.bincount(target_position(plan), minlength=plan.num_nodes)
+
+
+@derived
+def as_one_step(plan: Schedule) -> Schedule:
+    """The same inboxes, for all nodes together (async mode)."""
+    each = degree(plan)
+    fewest, most = (int(bound) for bound in each.aminmax())
+    steps = Steps([0, plan.num_nodes], [0, plan.num_edges], [fewest], [most], len(plan.boundary), None)
+    return replace(plan, steps=steps, target=target_position(plan), first_edge=each.cumsum(0) - each)
 
 
 @derived

@@ -134,7 +134,7 @@ def test_the_same_seed_draws_the_same_sequences(draw: Callable[..., Any]) -> Non
     [
         (lambda: word_problem("D4", [3]), "group must be Z, S or A with a number, .* got 'D4'"),
         (lambda: word_problem("S0", [3]), "got 'S0'"),
-        (lambda: word_problem(5, [3]), "got 5"),
+        (lambda: word_problem("Z", [3]), "got 'Z'"),
         (lambda: word_problem("S7", [3]), "at most 1,000 elements, got S7"),
         (lambda: word_problem("Z1001", [3]), "at most 1,000 elements, got Z1001"),
         (lambda: word_problem("S3", [3, -1]), "lengths must be 0 or more, got -1 for sequence 1"),

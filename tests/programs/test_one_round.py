@@ -6,12 +6,12 @@ import pytest
 import torch
 
 import graphrec as gr
-from graphrec.backends import backends
+from graphrec import clib
 from tests.tolerances import assert_close
 
 pytestmark = [
     pytest.mark.chooses,
-    pytest.mark.skipif(bool(backends()[0].missing), reason="there is no native library"),
+    pytest.mark.skipif(clib.library() is None, reason="there is no native library"),
 ]
 
 
