@@ -40,6 +40,7 @@ from .cells import (
     MinLSTMCell,
     MPNNCell,
     NARXCell,
+    NaryTreeGRUCell,
     NaryTreeLSTMCell,
     NoForgetLSTMCell,
     PeepholeLSTMCell,
@@ -108,6 +109,7 @@ from .models import (
     from_torch,
     to_torch,
 )
+from .positions import from_prefixes, to_positions
 from .runs import rounds, run, steps
 from .schedule import (
     CycleError,
@@ -126,6 +128,7 @@ from .structure import (
     EdgeFeatures,
     Episodes,
     Structure,
+    balanced,
     batch,
     chain,
     chains,
@@ -135,6 +138,7 @@ from .structure import (
     lagged,
     line_graph,
     over_time,
+    prefix_scan,
 )
 from .tries import Trie, trie
 
@@ -195,6 +199,7 @@ __all__ = [
     "Model",
     "NARX",
     "NARXCell",
+    "NaryTreeGRUCell",
     "NaryTreeLSTMCell",
     "NoFixedPointError",
     "NoFixedPointWarning",
@@ -241,6 +246,7 @@ __all__ = [
     "VariationalDropout",
     "attention_weights",
     "backends",
+    "balanced",
     "batch",
     "breadth_first",
     "by_time",
@@ -257,6 +263,7 @@ __all__ = [
     "from_networkx",
     "from_packed",
     "from_padded",
+    "from_prefixes",
     "from_pyg",
     "from_resets",
     "from_torch",
@@ -268,6 +275,7 @@ __all__ = [
     "over_time",
     "per_graph",
     "per_node",
+    "prefix_scan",
     "readout",
     "rounds",
     "run",
@@ -278,6 +286,7 @@ __all__ = [
     "to_networkx",
     "to_packed",
     "to_padded",
+    "to_positions",
     "to_pyg",
     "to_torch",
     "transforms",

@@ -49,6 +49,7 @@ CELLS = [
         "NaryTreeLSTM-of-three", lambda d, h: gr.NaryTreeLSTMCell(d, h, arity=3), oracles.nary_tree_lstm
     ),
     CellCase("TreeGRU", gr.TreeGRUCell, oracles.tree_gru),
+    CellCase("NaryTreeGRU", gr.NaryTreeGRUCell, oracles.nary_tree_gru),
     CellCase(
         "Jordan", lambda d, h: gr.JordanCell(d, h, outputs=h + 1, output="logistic"), oracles.jordan_logistic
     ),

@@ -28,7 +28,7 @@ from .second_order import SecondOrderCell
 from .series import SeriesCell
 from .srn import JordanCell, SRNCell
 from .step import StepCell
-from .tree_gru import TreeGRUCell
+from .tree_gru import NaryTreeGRUCell, TreeGRUCell
 from .tree_lstm import ChildSumTreeLSTMCell, NaryTreeLSTMCell
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "MinGRUCell",
     "MinLSTMCell",
     "NARXCell",
+    "NaryTreeGRUCell",
     "NaryTreeLSTMCell",
     "NoForgetLSTMCell",
     "PLSTMCell",

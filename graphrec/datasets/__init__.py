@@ -22,6 +22,7 @@ from .nas import ENAS
 from .python_functions import PythonFunctions
 from .series import mackey_glass, narma
 from .sst import SST
+from .state_tracking import dyck, word_problem
 from .token_roles import TokenRoles
 from .tomita import Tomita
 from .traffic import Traffic, road_graph, road_traffic
@@ -44,6 +45,7 @@ __all__ = [
     "Traffic",
     "adding_problem",
     "cora",
+    "dyck",
     "mackey_glass",
     "mutag",
     "narma",
@@ -54,4 +56,5 @@ __all__ = [
     "stratified_folds",
     "temporal_order",
     "tudataset",
+    "word_problem",
 ]

@@ -4,6 +4,7 @@ Belongs here: anything that says which nodes and edges there are. Does not: othe
 when nodes are updated (schedule).
 """
 
+from .balanced import balanced, prefix_scan
 from .batch import batch
 from .build import chain, chains, dag, grid, lagged
 from .episodes import Episodes, episodes
@@ -19,6 +20,7 @@ __all__ = [
     "Stages",
     "Structure",
     "TreeRows",
+    "balanced",
     "batch",
     "chain",
     "chains",
@@ -31,6 +33,7 @@ __all__ = [
     "line_graph",
     "over_time",
     "own_past",
+    "prefix_scan",
     "tree_from_edges",
     "tree_from_parents",
     "tree_from_rows",

@@ -35,7 +35,7 @@ def chains(lengths: Sequence[int] | Tensor, batch_first: bool = True) -> Structu
     Raises:
         ValueError: a negative length.
     """
-    size, graph, time = _lay_out(lengths)
+    size, graph, time = lay_out(lengths)
     later = time.nonzero()[0]
     edge_index = np.array([later - 1, later])
     if not batch_first:
@@ -111,7 +111,7 @@ def grid(lengths: Sequence[int] | Tensor, layers: int) -> Structure:
     if layers < 1:
         raise ValueError(f"layers must be 1 or more, got {layers}.")
     size = as_lengths(lengths)
-    _, graph, position = _lay_out(size * layers)
+    _, graph, position = lay_out(size * layers)
     width = size[graph]
     layer = position // width
     time = position - layer * width
@@ -243,7 +243,7 @@ def _ancestors(predecessor: Tensor, back: list[int]) -> list[Tensor]:
     return found
 
 
-def _lay_out(lengths: Sequence[int] | Tensor | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def lay_out(lengths: Sequence[int] | Tensor | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Per graph its size `[G]`; per node its graph `[N]` and its position in it `[N]`."""
     size = as_lengths(lengths)
     graph = np.arange(len(size)).repeat(size)

@@ -48,7 +48,11 @@ MADE["ProjectedLSTMCell"] = {"inputs": 3, "hidden": 4, "projection": 2}
 for over_time in ("GConvGRUCell", "GConvLSTMCell", "DCRNNCell", "GConvGRU", "GConvLSTM", "DCRNN"):
     MADE[over_time] = {"inputs": 3, "hidden": 4, "k": 2}
 MADE["GGNNCell"] = {"inputs": 3, "hidden": 4, "relations": 2}
-MADE["RecNNCell"] = MADE["NaryTreeLSTMCell"] = {"inputs": 3, "hidden": 4, "arity": 2}
+MADE["RecNNCell"] = MADE["NaryTreeLSTMCell"] = MADE["NaryTreeGRUCell"] = {
+    "inputs": 3,
+    "hidden": 4,
+    "arity": 2,
+}
 FOUND_LATER = {
     "GCNCell",
     "SAGECell",

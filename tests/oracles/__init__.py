@@ -36,6 +36,7 @@ from .sequences import (
 )
 from .trees import (
     child_sum_tree_lstm,
+    nary_tree_gru,
     nary_tree_lstm,
     recnn,
     recnn_logistic,
@@ -78,6 +79,7 @@ __all__ = [
     "min_lstm",
     "min_lstm_positive",
     "narx",
+    "nary_tree_gru",
     "nary_tree_lstm",
     "no_forget_lstm",
     "peephole_lstm",

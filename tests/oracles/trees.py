@@ -79,3 +79,18 @@ def tree_gru(cell: Any, x: Tensor, inbox: Inbox) -> State:
         kept = kept + r_k * h_k
     n = tanh(W_n @ x + U_n @ kept + b_n)
     return (z * h_sum + (1 - z) * n,)
+
+
+def nary_tree_gru(cell: Any, x: Tensor, inbox: Inbox) -> State:
+    """The same with weights for each slot, and gates that see all slots, as in the N-ary Tree-LSTM."""
+    W_z, W_r, W_n = cell.input.weight.chunk(3)
+    b_z, b_r, b_n = cell.input.bias.chunk(3)
+    U_z, *U_r = [slots_of(U) for U in cell.gates.weight.split(len(W_z))]  # U_r[k][j]
+    U_n = slots_of(cell.candidate.weight)
+    nothing = zeros(W_z)
+    z = sigmoid(W_z @ x + sum((U_z[j] @ h for j, (h,) in inbox), nothing) + b_z)
+    n = W_n @ x + b_n
+    for k, (h_k,) in inbox:
+        r_k = sigmoid(W_r @ x + sum((U_r[k][j] @ h for j, (h,) in inbox), nothing) + b_r)
+        n = n + U_n[k] @ (r_k * h_k)
+    return (z * sum((h for _, (h,) in inbox), nothing) + (1 - z) * tanh(n),)

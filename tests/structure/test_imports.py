@@ -20,6 +20,7 @@ ORDER = (
         "operators",
         "schedule",
         "sequences",
+        "positions",
         "tries",
         "transforms",
         "datasets",
