@@ -43,8 +43,8 @@ install: $(NATIVE)  ## build .venv: graphrec (editable) and all that the example
 demo: $(NATIVE)  ## name Python functions from their syntax trees: a few minutes on two cores, no download
 	@$(PY) examples/python_functions.py
 
-test: $(NATIVE)  ## run the tests but the slow ones; PYTEST_ARGS="-k chain" chooses among them
-	@$(PY) -m pytest -m "not slow" $(PYTEST_ARGS)
+test: $(NATIVE)  ## run the tests but the slow ones, on several cores; PYTEST_ARGS="-k chain" chooses among them
+	@$(PY) -m pytest -n auto --maxprocesses 4 -m "not slow" $(PYTEST_ARGS)
 
 test-slow: $(NATIVE)  ## run the slow tests
 	@$(PY) -m pytest -m slow $(PYTEST_ARGS)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [trees|sequences|graphs|dags|scaling|native|scans|recompute|all]`: prints tables, draws pictures."""
+"""`python -m benchmarks [WHAT]`: prints tables, draws pictures."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from pathlib import Path
 
 import torch
 
-from . import dags, graphs, native, recompute, scaling, scans, sequences, trees
+from . import dags, graphs, native, recompute, scaling, scans, sequences, trees, tries
 from .timing import machine_facts
 
-COMPARED = {"trees": trees.run, "sequences": sequences.run, "graphs": graphs.run, "dags": dags.run}
+COMPARED = {
+    "trees": trees.run,
+    "sequences": sequences.run,
+    "tries": tries.run,
+    "graphs": graphs.run,
+    "dags": dags.run,
+}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -101,6 +101,7 @@ from .schedule import (
 )
 from .sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
 from .structure import EdgeFeatures, Structure, batch, chain, chains, dag, grid, lagged
+from .tries import Trie, trie
 
 __version__ = "0.1.0"
 
@@ -192,6 +193,7 @@ __all__ = [
     "TreeGRU",
     "TreeGRUCell",
     "TreeLSTM",
+    "Trie",
     "VariationalDropout",
     "attention_weights",
     "backends",
@@ -227,5 +229,6 @@ __all__ = [
     "to_torch",
     "transforms",
     "tree",
+    "trie",
     "viz",
 ]

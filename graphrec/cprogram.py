@@ -119,7 +119,17 @@ class Structure(ctypes.Structure):
         [(name, c_int64) for name in ["rows", "in_edges", "out_edges", "rounds", "parts", "segments"]]
         + [
             (name, c_void_p)
-            for name in ["part", "first", "last", "level", "program", "in_first", "out_first", "indices"]
+            for name in [
+                "part",
+                "stage",
+                "first",
+                "last",
+                "level",
+                "program",
+                "in_first",
+                "out_first",
+                "indices",
+            ]
         ]
         + [("num_indices", c_int64)]
     )

@@ -33,6 +33,11 @@ class Checker {
       return fails("parts do not hold all segments");
     for (int64_t p = 0; p < s_.parts; p++)
       if (s_.part[p] > s_.part[p + 1]) return fails("part %lld ends before it begins", (long long)p);
+    if (s_.stage[0] != 0) return fails("the first stage is number %d", s_.stage[0]);
+    for (int64_t p = 1; p < s_.parts; p++)
+      if (s_.stage[p] != s_.stage[p - 1] && s_.stage[p] != s_.stage[p - 1] + 1)
+        return fails("part %lld is of stage %d", (long long)p, s_.stage[p]);
+    if (s_.stage[s_.parts - 1] > 0 && s_.rounds > 1) return fails("stages in rounds");
     for (int64_t i = 0; i < s_.segments; i++) {
       if (s_.first[i] < 0 || s_.first[i] > s_.last[i] || s_.last[i] > s_.rows)
         return fails("segment %lld has rows that are not there", (long long)i);

@@ -42,7 +42,7 @@ template <class T> class Sweep {
     if (!lay_out(weights, num_weights)) return STATUS_BAD_PROGRAM;
     estimate(weights);
     threads = threads_worth(std::max(threads, 1));
-    const int64_t sums = s_.parts > 1 ? std::min(s_.parts, MOST_SUMS) : threads;
+    const int64_t sums = s_.parts > 1 ? groups() : threads;
     if (!pack(workspace.packed, weights, num_weights)) return STATUS_OUT_OF_MEMORY;
     if (!workspace.sums.template reserve<T>(context_.sum_numbers * sums)) return STATUS_OUT_OF_MEMORY;
     sums_ = workspace.sums.template as<T>();
@@ -55,7 +55,7 @@ template <class T> class Sweep {
     std::atomic<int64_t> next_group{0};
     auto work = [&](int lane) {
       Scratch<T>& scratch = workspace.lanes[lane];
-      if (s_.parts > 1) run_groups(scratch, sums, next_group);
+      if (s_.parts > 1) run_groups(scratch, sums, next_group, barrier);
       else run_levels(scratch, lane, threads, barrier);
     };
     if (!run_lanes(threads, work)) return STATUS_NO_THREADS;
@@ -200,19 +200,33 @@ template <class T> class Sweep {
 
   int64_t in_order(int64_t i, int64_t count) const { return reverse_ ? count - 1 - i : i; }
 
-  // Parts do not depend on each other: each thread takes the next group of them, and there are no barriers.
-  void run_groups(Scratch<T>& scratch, int64_t groups, std::atomic<int64_t>& next) {
-    for (int64_t g = next++; g < groups; g = next++) {
+  // Parts that share a sum: several of one stage, or one.
+  int64_t groups() const { return s_.stage[s_.parts - 1] ? s_.parts : std::min(s_.parts, MOST_SUMS); }
+
+  // Each thread takes the next group of parts; there are barriers between stages only.
+  void run_groups(Scratch<T>& scratch, int64_t groups, std::atomic<int64_t>& next, Barrier& barrier) {
+    const int32_t last = s_.stage[s_.parts - 1];
+    int32_t passed = 0;  // stages, in the order of the sweep
+    const auto wait_for = [&](int32_t stage) {
+      for (; passed < (reverse_ ? last - stage : stage); passed++) barrier.wait();
+    };
+    for (int64_t i = next++; i < groups; i = next++) {
+      const int64_t g = in_order(i, groups);
+      wait_for(s_.stage[s_.parts * g / groups]);
       scratch.sums = sums_ + g * context_.sum_numbers;
       scratch.prepare(context_);
-      for (int64_t p = s_.parts * g / groups; p < s_.parts * (g + 1) / groups; p++)
-        for (int64_t r = 0; r < s_.rounds; r++)
-          for (int64_t i = 0, count = s_.part[p + 1] - s_.part[p]; i < count; i++) {
-            const int64_t segment = s_.part[p] + in_order(i, count);
-            if (s_.program[segment] >= 0)
-              run_rows(scratch, segment, s_.first[segment], s_.last[segment], in_order(r, s_.rounds));
-          }
+      for (int64_t p = s_.parts * g / groups; p < s_.parts * (g + 1) / groups; p++) run_part(scratch, p);
     }
+    wait_for(reverse_ ? 0 : last);
+  }
+
+  void run_part(Scratch<T>& scratch, int64_t part) {
+    for (int64_t r = 0; r < s_.rounds; r++)
+      for (int64_t i = 0, count = s_.part[part + 1] - s_.part[part]; i < count; i++) {
+        const int64_t segment = s_.part[part] + in_order(i, count);
+        if (s_.program[segment] >= 0)
+          run_rows(scratch, segment, s_.first[segment], s_.last[segment], in_order(r, s_.rounds));
+      }
   }
 
   // The segments of one level, first to last - 1 in the order of the sweep.

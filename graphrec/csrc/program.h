@@ -105,6 +105,7 @@ struct Structure {
   int64_t rounds;              // 1 in async mode
   int64_t parts, segments;
   const int64_t* part;         // [parts + 1]: the segments of each part, in forward order
+  const int32_t* stage;        // [parts], never falling: parts of one stage do not depend on each other
   const int64_t* first;        // [segments]
   const int64_t* last;         // [segments]
   const int32_t* level;        // [segments]: segments of a part with equal levels do not depend on each other

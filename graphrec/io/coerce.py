@@ -89,9 +89,10 @@ def as_structure(
         return from_pyg(source)
     if isinstance(source, Data):
         return _from_data(source)
+    has_one = isinstance(getattr(source, "structure", None), Structure)  # as a Trie has
     raise TypeError(
         f"expected a graphrec Structure, a PyG Data, HeteroData or Batch, or an edge_index tensor, got "
-        f"{type(source).__name__}."
+        f"{type(source).__name__}{': give its .structure' if has_one else ''}."
     )
 
 

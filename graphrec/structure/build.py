@@ -110,7 +110,7 @@ def grid(lengths: Sequence[int] | Tensor, layers: int) -> Structure:
     layers = as_count("layers", layers)
     if layers < 1:
         raise ValueError(f"layers must be 1 or more, got {layers}.")
-    size = _lengths(lengths)
+    size = as_lengths(lengths)
     _, graph, position = _lay_out(size * layers)
     width = size[graph]
     layer = position // width
@@ -187,7 +187,8 @@ def _check_are_rows(given: Any, edges: Tensor) -> None:
         )
 
 
-def _lengths(lengths: Sequence[int] | Tensor | np.ndarray) -> np.ndarray:
+def as_lengths(lengths: Sequence[int] | Tensor | np.ndarray) -> np.ndarray:
+    """Lengths of sequences, `[B]`, as numbers from 0 on."""
     size = as_whole_numbers(lengths, "lengths must be whole numbers, one per sequence")
     if size.dim() != 1:
         raise ValueError(f"lengths must be a list with a length per sequence, got {lengths!r}.")
@@ -244,7 +245,7 @@ def _ancestors(predecessor: Tensor, back: list[int]) -> list[Tensor]:
 
 def _lay_out(lengths: Sequence[int] | Tensor | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Per graph its size `[G]`; per node its graph `[N]` and its position in it `[N]`."""
-    size = _lengths(lengths)
+    size = as_lengths(lengths)
     graph = np.arange(len(size)).repeat(size)
     first = size.cumsum() - size
     return size, graph, np.arange(len(graph)) - first[graph]

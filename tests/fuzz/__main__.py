@@ -37,6 +37,8 @@ def main() -> int:
     for kind in given.kinds:
         if kind not in KINDS:
             parser.error(f"there is no kind {kind!r}: choose among {', '.join(KINDS)}.")
+        if kind == "sweeps" and not os.environ.get("STRESS"):
+            parser.error("sweeps are run by a program that STRESS names: `make fuzz` builds it.")
         began = time.time()
         total = run(kind, given.seed, given.count, given.seconds, min(given.workers, given.count))
         took = time.time() - began

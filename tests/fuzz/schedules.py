@@ -171,16 +171,21 @@ def check_layout(plan: gr.Schedule, count: int, has_kinds: bool) -> None:
     row = list(range(s.num_nodes)) if inv_perm is None else inv_perm.tolist()
     assert [row[v] for v in node] == list(range(s.num_nodes))
     level = gr.levels(s).tolist() if plan.mode == "async" else [0] * s.num_nodes
-    part_of_graph: dict[int, int] = {}
+    part_of: dict[int, int] = {}
     end = 0
     for part, of_level, (kind, _), first, last in layout.segments:
         assert first == end < last
         end = last
         for v in node[first:last]:
-            assert part_of_graph.setdefault(int(s.graph[v]), part) == part
+            part_of[v] = part
             assert level[v] == of_level
             assert not has_kinds or s.kind is None or int(s.kind[v]) == kind
     assert end == s.num_nodes
+    assert layout.stage == sorted(layout.stage)
+    assert max(part_of.values(), default=0) < len(layout.stage)
+    for u, v in s.edge_index.t().tolist() if plan.mode == "async" else []:
+        of = part_of[u], part_of[v]
+        assert of[0] == of[1] or layout.stage[of[0]] < layout.stage[of[1]]
     order = [(part, of_level) for part, of_level, *_ in layout.segments]
     assert order == sorted(order)
     source, target = layout.source.tolist(), layout.target.tolist()

@@ -36,9 +36,11 @@ class Structure:
     level: list[int]
     part: list[int]
     rounds: int = 1
+    stage: list[int] | None = None  # of each part; None: all are of one
 
     def __post_init__(self):
         count = self.edges.shape[1]
+        self.stage = [0] * (len(self.part) - 1) if self.stage is None else self.stage
         self.by_source = np.argsort(self.edges[0], kind="stable")
         self.in_first = np.searchsorted(self.edges[1], np.arange(self.rows + 1)).astype(np.int64)
         self.out_first = np.searchsorted(self.edges[0][self.by_source], np.arange(self.rows + 1)).astype(
@@ -189,7 +191,7 @@ class Call:
             n: self._keep(np.array(getattr(s, n), np.int64))
             for n in ("part", "first", "last", "in_first", "out_first")
         }
-        int32 = {n: self._keep(np.array(getattr(s, n), np.int32)) for n in ("level", "program")}
+        int32 = {n: self._keep(np.array(getattr(s, n), np.int32)) for n in ("stage", "level", "program")}
         return cp.Structure(
             rows=s.rows, in_edges=s.num_edges, out_edges=s.num_edges, rounds=s.rounds,
             parts=len(s.part) - 1, segments=len(s.first), indices=ctypes.addressof(pointers), num_indices=len(indices),

@@ -104,7 +104,7 @@ class Interpreter:
 
     def sweep(self, reverse: bool = False) -> None:
         s = self.case.structure
-        for p in range(len(s.part) - 1):
+        for p in range(len(s.part) - 1)[:: -1 if reverse else 1]:
             for r in range(s.rounds)[:: -1 if reverse else 1]:
                 for i in range(s.part[p], s.part[p + 1])[:: -1 if reverse else 1]:
                     if s.program[i] >= 0:

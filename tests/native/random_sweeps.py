@@ -13,26 +13,34 @@ PARAMETERS = 3  # rows for all nodes
 
 
 def random_dags(
-    random: np.random.Generator, parts: int, programs: int, most: int, hub: bool = False
+    random: np.random.Generator,
+    parts: int,
+    programs: int,
+    most: int,
+    hub: bool = False,
+    stages: int = 1,
 ) -> Structure:
     """Some DAGs, level by level; the first level of each runs program 0, the others' nodes are split among the rest.
 
     Args:
         most: nodes of a level.
         hub: whether the last node of each part has some hundred in-edges.
+        stages: how many stages the parts are of; a node may have sources in earlier stages.
     """
-    rows, edges = 0, []
+    rows, edges, earlier = 0, [], 0
     s = {"first": [], "last": [], "program": [], "level": [], "part": [0]}
-    for _ in range(parts):
+    stage = [part * stages // parts for part in range(parts)]
+    for part in range(parts):
         begin = rows
+        if part and stage[part] > stage[part - 1]:
+            earlier = rows
         for level in range(random.integers(1, 7)):
             nodes = int(random.integers(1, most + 1))
             targets = np.repeat(np.arange(rows, rows + nodes), random.integers(0, 4, nodes) if level else 0)
             if hub and level:
                 targets = np.concatenate([targets, np.full(700, rows + nodes - 1)])
-            edges.append(
-                np.stack([random.integers(begin, rows, len(targets)) if level else targets, targets])
-            )
+            sources = random.integers(begin - earlier, rows, len(targets)) if level else targets
+            edges.append(np.stack([np.where(sources < begin, sources - (begin - earlier), sources), targets]))
             ends = [rows, rows + nodes]
             if level and programs > 2:
                 ends.insert(1, rows + int(random.integers(0, nodes + 1)))
@@ -43,7 +51,7 @@ def random_dags(
                 s["level"].append(level)
             rows += nodes
         s["part"].append(len(s["first"]))
-    return Structure(rows, np.concatenate(edges, axis=1), **s)
+    return Structure(rows, np.concatenate(edges, axis=1), **s, stage=stage)
 
 
 def random_rounds(random: np.random.Generator, parts: int, rounds: int) -> Structure:

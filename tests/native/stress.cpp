@@ -30,7 +30,7 @@ template <class T> struct Case {
 
   // ------------------------------------------------------------ the structure: DAGs, or graphs in rounds
   std::vector<int64_t> part{0}, first, last, in_first, out_first;
-  std::vector<int32_t> level, program, source, target, by_source_target, by_source_source, in_slots;
+  std::vector<int32_t> stage, level, program, source, target, by_source_target, by_source_source, in_slots;
   std::vector<const int32_t*> indices;
   int64_t rows = 0, rounds = 1;
   Structure structure;
@@ -38,8 +38,12 @@ template <class T> struct Case {
   void build_structure() {
     rounds = chance(30) ? uniform(2, 4) : 1;
     std::vector<std::pair<int32_t, int32_t>> edges;  // target, source
+    const bool staged = chance(50);
+    int64_t earlier = 0;  // rows of earlier stages
     for (int64_t p = 0, parts = small ? uniform(1, 3) : chance(5) ? 100 : uniform(1, 4); p < parts; p++) {
       const int64_t begin = rows, levels = rounds > 1 || parts > 50 ? 1 : uniform(1, small ? 3 : 5);
+      if (p > 0 && rounds == 1 && staged && chance(40)) stage.push_back(stage.back() + 1), earlier = rows;
+      else stage.push_back(p ? stage.back() : 0);
       for (int64_t l = 0; l < levels; l++) {
         const int64_t here = rows, nodes = small ? uniform(0, 5) : chance(10) ? uniform(49, 120) : uniform(chance(5) ? 0 : 1, 20);
         const int64_t cut = chance(50) ? here + nodes : uniform(here, here + nodes);
@@ -52,9 +56,13 @@ template <class T> struct Case {
         }
         rows += nodes;
         const int64_t low = begin, high = rounds > 1 ? rows : here;
-        if (low == high) continue;
+        const int64_t sources = high - low + earlier;  // of the same part, or of earlier stages
+        if (!sources) continue;
         for (int64_t v = here; v < rows; v++)
-          for (int64_t d = 0, degree = !small && chance(1) ? 500 : uniform(0, 3); d < degree; d++) edges.push_back({(int32_t)v, (int32_t)uniform(low, high - 1)});
+          for (int64_t d = 0, degree = !small && chance(1) ? 500 : uniform(0, 3); d < degree; d++) {
+            const int64_t u = uniform(0, sources - 1);
+            edges.push_back({(int32_t)v, (int32_t)(u < earlier ? u : low + u - earlier)});
+          }
       }
       part.push_back((int64_t)first.size());
     }
@@ -71,7 +79,7 @@ template <class T> struct Case {
     offsets(out_first, by_source_source);
     for (size_t e = 0; e < target.size(); e++) in_slots.push_back(target[e] * 2 + (int32_t)((e - in_first[target[e]]) % 2));
     indices = {nullptr, source.data(), target.data(), by_source_target.data(), by_source_source.data(), in_slots.data()};
-    structure = {rows, (int64_t)edges.size(), (int64_t)edges.size(), rounds, (int64_t)part.size() - 1, (int64_t)first.size(), part.data(),
+    structure = {rows, (int64_t)edges.size(), (int64_t)edges.size(), rounds, (int64_t)part.size() - 1, (int64_t)first.size(), part.data(), stage.data(),
                  first.data(), last.data(), level.data(), program.data(), in_first.data(), out_first.data(), indices.data(), (int64_t)indices.size()};
   }
   enum { SOURCE = 1, TARGET, OUT_TARGET, OUT_SOURCE, SLOT };
@@ -343,10 +351,12 @@ template <class T> struct Plain {
     }
   }
   void run() {
-    for (int64_t p = 0; p + 1 < (int64_t)c.part.size(); p++)
+    for (int64_t q = 0, parts = (int64_t)c.part.size() - 1; q < parts; q++) {
+      const int64_t p = c.reverse ? parts - 1 - q : q;
       for (int64_t r = 0; r < c.rounds; r++)
         for (int64_t i = c.part[p]; i < c.part[p + 1]; i++)
           run_segment(c.reverse ? c.part[p + 1] - 1 - (i - c.part[p]) : i, c.reverse ? c.rounds - 1 - r : r);
+    }
     std::copy_n(scratch[c.sum].begin(), c.width, static_cast<T*>(c.buffers[c.sum].base));
     for (const WeightGradient& g : c.gradients)
       for (int64_t r = 0; r < c.rounds; r++)

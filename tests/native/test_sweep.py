@@ -24,6 +24,8 @@ def structure_of(family: str, seed: int):
         return random_dags(random, 3, 2, most=1)
     if family == "a forest":
         return random_dags(random, 5, 3, most=30)
+    if family == "stages":
+        return random_dags(random, 6, 3, most=20, stages=3)
     if family == "many parts":
         return random_dags(random, 70, 2, most=2)
     if family == "a hub":
@@ -31,7 +33,16 @@ def structure_of(family: str, seed: int):
     return random_dags(random, 1, 3, most=250)
 
 
-FAMILIES = ["rounds of a graph", "rounds of graphs", "chains", "a forest", "many parts", "a hub", "a DAG"]
+FAMILIES = [
+    "rounds of a graph",
+    "rounds of graphs",
+    "chains",
+    "a forest",
+    "stages",
+    "many parts",
+    "a hub",
+    "a DAG",
+]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -20,6 +20,7 @@ ORDER = (
         "operators",
         "schedule",
         "sequences",
+        "tries",
         "transforms",
         "datasets",
         "weights",

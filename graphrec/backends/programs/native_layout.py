@@ -13,6 +13,7 @@ from ...cprogram import Structure
 from ...program.recording import Sort, sorts, sorts_by_kind
 from ...schedule import Schedule
 from ...schedule.inboxes import target_position
+from .native_parts import parts as parts_of
 from .order import Order, order_of
 
 OF_CALLER = ", the caller's"
@@ -22,6 +23,7 @@ class Layout:
     """The nodes of a schedule, part by part, and level by level in each part.
 
     Attributes:
+        stage: of each part; see `Parts`.
         perm, inv_perm: `[N]`, the schedule's position of each row, and the row of each position; None: the same.
         edge: `[E]`, the schedule's inbox edge of each edge; None: the same.
         order: from the structure's nodes and edges to the rows and edges here.
@@ -43,10 +45,12 @@ class Layout:
             for number, level in enumerate(levels)
             for sort, nodes, _ in level
         ]
-        part_of = _parts(plan, parts) if parts > 1 else None
-        if part_of is None:
+        found = parts_of(plan, parts)
+        self.stage = [0] if found is None else found.stage
+        if found is None:
             self.segments = [(0, number, sort, start, stop) for number, sort, start, stop in bounds]
         else:
+            part_of = found.of[plan.perm]
             self.perm = torch.argsort(part_of, stable=True)
             self.inv_perm = torch.empty_like(self.perm)
             self.inv_perm[self.perm] = torch.arange(self.num_nodes)
@@ -54,7 +58,7 @@ class Layout:
             target = self.inv_perm[target[self.edge]]
             source = source[self.edge]
             source = torch.where(source >= 0, self.inv_perm[source.clamp(min=0)], source)
-            self.segments = self._segments(bounds, part_of, parts)
+            self.segments = self._segments(bounds, part_of, len(found.stage))
         self.source, self.target = source, target
         counts = torch.bincount(target, minlength=self.num_nodes)
         self.in_first = _firsts(counts)
@@ -116,21 +120,6 @@ class Layout:
         return made
 
 
-def _parts(plan: Schedule, count: int) -> Tensor | None:
-    """`[N]`, the part of each position: graphs, shared out so that all parts have about as many nodes."""
-    s = plan.structure
-    graph = s.graph[plan.perm]
-    if s.num_graphs < 2 or plan.mode == "sync" or bool((s.graph[s.source] != s.graph[s.target]).any()):
-        return None
-    sizes = torch.bincount(graph, minlength=s.num_graphs)
-    order = torch.argsort(sizes, descending=True, stable=True)
-    # The largest first, forwards and backwards in turn.
-    turn = torch.arange(len(order)) % (2 * count)
-    part = torch.empty_like(order)
-    part[order] = torch.where(turn < count, turn, 2 * count - 1 - turn)
-    return part[graph]
-
-
 class StructOf:
     """`Structure` of `csrc/program.h`, and the arrays that it points to."""
 
@@ -158,12 +147,13 @@ class StructOf:
                 for name in names
                 if name.startswith("out") and key != "late"
             }
-        parts = max((part for part, *_ in segments), default=0) + 1
-        starts = [0] * (parts + 1)
+        stage = layout.stage if key == "nodes" else [0]
+        starts = [0] * (len(stage) + 1)
         for part, *_ in segments:
             starts[part + 1] += 1
         self.arrays = {
             "part": longs(np.cumsum(starts)),
+            "stage": ints(stage),
             "first": longs([start for *_, start, _ in segments]),
             "last": longs([stop for *_, stop in segments]),
             "level": ints([level for _, level, *_ in segments]),
@@ -181,7 +171,7 @@ class StructOf:
             edges,
             int(out_first[-1]) if len(out_first) else 0,
             rounds,
-            parts,
+            len(stage),
             len(segments),
             *(array.ctypes.data for array in self.arrays.values()),
             self.pointers.ctypes.data,
