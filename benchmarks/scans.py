@@ -1,4 +1,4 @@
-"""Linear recurrences: a minimal GRU and one fixed decay per unit, by `scans`, by programs, in the loop, and in log-space.
+"""Linear recurrences, a minimal GRU and a decay for each unit: by `scans`, programs, the loop, and in log-space.
 
 A line is a step of training: gates, states, and the gradients of all weights. Ratios are paired by round; seconds of
 the loop are measured once, if that takes less than half a minute.
@@ -103,9 +103,8 @@ def _line(
         tasks["log-space"] = step(lambda: in_log_space(cell, steps_first))
     found = interleave(tasks, rounds, warm_up=1)
     cells = [kind.__name__, name, f"{1e3 * found['scans'].median:.1f}"]
-    for other in ("native", "log-space"):
-        cells.append(f"{found[other].ratio_to(found['scans']):.1f}x" if other in found else "")
-    cells.append("")
+    ratios = {other: f"{timing.ratio_to(found['scans']):.1f}x" for other, timing in found.items()}
+    cells += [ratios.get("native", ""), ratios.get("log-space", ""), ""]
     if s.num_nodes <= 50_000:
         loop = step(lambda: gr.run(cell, plan, x, backend="loop").h)
         loop()
