@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import graphrec as gr
 from graphrec import clib
 
-from .timing import interleave
+from .timing import Timing, interleave
 
 
 class MinimalGRU(gr.AffineCell):
@@ -101,7 +101,7 @@ def _line(
     if shape is not None and kind is MinimalGRU and s.num_nodes <= 10**5:
         steps_first = x.unflatten(0, shape)
         tasks["log-space"] = step(lambda: in_log_space(cell, steps_first))
-    found = interleave(tasks, rounds, warm_up=1)
+    found: dict[str, Timing] = interleave(tasks, rounds, warm_up=1)
     cells = [kind.__name__, name, f"{1e3 * found['scans'].median:.1f}"]
     ratios = {other: f"{timing.ratio_to(found['scans']):.1f}x" for other, timing in found.items()}
     cells += [ratios.get("native", ""), ratios.get("log-space", ""), ""]

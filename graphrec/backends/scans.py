@@ -170,9 +170,10 @@ def _gates_of(cell: Any, request: Request) -> Programs | None:
     """A program that computes factors and terms of all nodes as one level; None: there is none."""
     if cell.has_edge_factor or NativePrograms.missing() or NativePrograms.refuses(request.x):
         return None
-    gates = _GATES.get(cell)
-    if gates is None or gates.__dict__ is not cell.__dict__:
-        gates = _GATES[cell] = object.__new__(_gates_class(type(cell)))
+    gates: Any = _GATES.get(cell)
+    kind = _gates_class(type(cell))
+    if type(gates) is not kind or gates.__dict__ is not cell.__dict__:
+        gates = _GATES[cell] = object.__new__(kind)
         object.__setattr__(gates, "__dict__", cell.__dict__)
     run = Context(gates, without_edges(request.run.plan), None, request.run.dtype)
     taken = NativePrograms.take(Request(run, request.x, []))

@@ -378,6 +378,20 @@ def test_a_cell_is_as_it_was_after_a_run():
     assert not torch.equal(run(twin, s, x), run(cell, s, x))
 
 
+def test_weights_that_are_replaced_or_made_of_others():
+    s, cell, x = gr.chains([5, 3]), Affine(), torch.randn(8, D)
+    run(cell, s, x)
+    weights = {name: 2 * weight for name, weight in cell.named_parameters()}
+    model = gr.Recursive(cell)
+    with gr.running_on("scans"):
+        found = torch.func.functional_call(model, {f"cell.{name}": w for name, w in weights.items()}, (x, s))
+    nn.utils.parametrizations.weight_norm(cell.input)
+    assert_close(run(cell, s, x), run(cell, s, x, backend="loop"))
+    twin = Affine()
+    twin.load_state_dict(weights)
+    assert_close(found, run(twin, s, x, backend="loop"))
+
+
 class Overriding(Affine):
     def forward(self, x, inbox, own):
         return super().forward(x, inbox, own)
