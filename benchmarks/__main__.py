@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 
-from . import dags, graphs, native, recompute, scaling, scans, sequences, trees, tries
+from . import dags, episodes, graphs, native, recompute, scaling, scans, sequences, trees, tries
 from .timing import machine_facts
 
 COMPARED = {
     "trees": trees.run,
     "sequences": sequences.run,
+    "episodes": episodes.run,
     "tries": tries.run,
     "graphs": graphs.run,
     "dags": dags.run,

@@ -18,7 +18,7 @@ from torch_geometric.data import Data
 
 from .io import as_structure
 from .schedule import levels
-from .structure import Structure, chains
+from .structure import Episodes, Structure, chains, episodes
 from .structure.checks import as_whole_numbers, from_array
 from .structure.outside import made_outside, outside, seen_by
 
@@ -117,6 +117,30 @@ def _as_tensor(member: Any, i: int) -> Tensor:
             f"torch.tensor(...)."
         )
     return member
+
+
+def from_resets(x: Tensor, is_first: Tensor, batch_first: bool = False) -> tuple[Tensor, Episodes]:
+    """The rows of a rollout with resets inside, `x.flatten(0, 1)`, and its episodes.
+
+    Args:
+        x: `[T, B, ...]`, or `[B, T, ...]` where `batch_first`.
+        is_first, batch_first: as in `graphrec.episodes`.
+
+    Raises:
+        ValueError, TypeError: is_first as in `graphrec.episodes`; x of other steps or columns, or on another device.
+    """
+    found = episodes(is_first, batch_first)
+    if not isinstance(x, Tensor) or x.is_nested or x.dim() < 2 or x.shape[:2] != is_first.shape:
+        got = "a nested tensor" if isinstance(x, Tensor) and x.is_nested else type(x).__name__
+        got = f"shape {tuple(x.shape)}" if got in ("Tensor", "Parameter") else got
+        raise ValueError(
+            f"x must have the steps and columns of is_first: expected a tensor {[*is_first.shape, '...']}, got {got}."
+        )
+    if x.device != is_first.device and not x.is_meta:
+        raise ValueError(
+            f"x is on {x.device}, but is_first is on {is_first.device}: move one of them with .to(...)."
+        )
+    return x.flatten(0, 1), found
 
 
 def to_padded(

@@ -62,6 +62,7 @@ CELLS = [
     CellCase("TextbookGRU", gr.TextbookGRUCell, oracles.textbook_gru),
     CellCase("DiagonalSRN", gr.DiagonalSRNCell, oracles.diagonal_srn),
     CellCase("LRU", gr.LRUCell, oracles.lru),
+    CellCase("MinGRU", gr.MinGRUCell, oracles.min_gru),
     CellCase("ElementwiseLSTM", gr.ElementwiseLSTMCell, oracles.elementwise_lstm),
     CellCase("LeakySRN", lambda d, h: gr.LeakySRNCell(d, h, alpha=0.3), oracles.leaky_srn),
     # Wider than the others: two numbers that are normalised are 1 and -1.

@@ -52,14 +52,15 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
     Args:
         model: called as `model(x, s)`.
         s: what it runs over.
-        x: its input; by default zeros, of the width that the model's first cell takes.
+        x: its input; by default zeros, of the width that the model (its `inputs`) or its first cell takes.
     """
     if x is None:
         cell = next((part for part in model.modules() if isinstance(part, Cell)), None)
-        if cell is None or not isinstance(cell.inputs, int) or not hasattr(s, "num_nodes"):
+        width = getattr(model, "inputs", getattr(cell, "inputs", None))
+        if not isinstance(width, int) or not hasattr(s, "num_nodes"):
             raise ValueError("model and s do not say what shape the input has: give x, explain(model, s, x).")
         like = next(iter(model.parameters()), torch.zeros(()))
-        x = like.new_zeros(s.num_nodes, cell.inputs)
+        x = like.new_zeros(s.num_nodes, width)
     choices: list[Choice] = []
 
     def note(run: Context, backend: str, reasons: dict[str, str]) -> None:

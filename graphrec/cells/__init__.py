@@ -18,6 +18,8 @@ from .layer_norm import LayerNormGRUCell, LayerNormLSTMCell, LayerNormSRNCell
 from .leaky import LeakySRNCell
 from .levelwise import ConvCell
 from .lstm import CoupledLSTMCell, LSTMCell, NoForgetLSTMCell, PeepholeLSTMCell, ProjectedLSTMCell
+from .minimal import MinGRUCell, MinLSTMCell
+from .plstm import PLSTMCell
 from .recnn import RecNNCell, RNTNCell
 from .residual import ResidualCell
 from .sage import SAGECell
@@ -55,9 +57,12 @@ __all__ = [
     "LayerNormSRNCell",
     "LeakySRNCell",
     "MPNNCell",
+    "MinGRUCell",
+    "MinLSTMCell",
     "NARXCell",
     "NaryTreeLSTMCell",
     "NoForgetLSTMCell",
+    "PLSTMCell",
     "PeepholeLSTMCell",
     "ProjectedLSTMCell",
     "PerKind",

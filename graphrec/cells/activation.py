@@ -14,11 +14,16 @@ def _linear(z: Tensor) -> Tensor:
     return z
 
 
+def _positive(z: Tensor) -> Tensor:
+    return torch.where(z >= 0, z + 0.5, torch.sigmoid(z))
+
+
 _BY_NAME: dict[str, Activation] = {
     "tanh": torch.tanh,
     "logistic": torch.sigmoid,
     "relu": torch.relu,
     "linear": _linear,
+    "positive": _positive,
 }
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..cell import Cell, Inbox
 from .activation import Activation, activation_function
+from .affine import AffineCell
 from .lstm import LSTMState, set_forget_bias
 
 
@@ -60,7 +61,7 @@ class DiagonalSRNCell(Cell):
         return self.State(self.activation(x + self.recurrent * inbox.sum(inbox.h)))
 
 
-class LRUCell(Cell):
+class LRUCell(AffineCell):
     """The linear recurrent unit: independent complex units that rotate and decay.
 
     h_t = lambda * h_{t-1} + gamma * (B x_t)
@@ -82,7 +83,6 @@ class LRUCell(Cell):
 
     State = HiddenState
     arity = 1
-    reads_edges = ()
     elementwise = True
 
     def __init__(
@@ -118,13 +118,15 @@ class LRUCell(Cell):
         """gamma * (B x)."""
         return self.log_gamma.exp().repeat(2) * self.input(x)
 
-    def forward(self, x: Tensor, inbox: Inbox, own: Any) -> HiddenState:
-        """One step."""
+    def factor(self, x: Tensor) -> Tensor:
+        """lambda, a rotation of (real, imaginary) that all nodes have in common."""
         radius, angle = torch.exp(-self.nu.exp()), self.theta.exp()
         re, im = radius * torch.cos(angle), radius * torch.sin(angle)
-        prev_re, prev_im = inbox.sum(inbox.h).chunk(2, dim=-1)
-        rotated = torch.cat([re * prev_re - im * prev_im, re * prev_im + im * prev_re], dim=-1)
-        return self.State(rotated + x)
+        return torch.stack([re, -im, im, re]).view(1, 2, 2, self.hidden)
+
+    def term(self, x: Tensor) -> Tensor:
+        """gamma * (B x)."""
+        return x
 
 
 class ElementwiseLSTMCell(Cell):

@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..engine import per_graph
 from ..engine.rules import differentiated_by
 from ..models import Model
+from ..models.in_time import cells_in_time
 from ..models.model import check_initial
+from ..structure import episodes
 from .bptt import BPTT
-from .episodes import Episodes
 from .forward import ForwardRule
 from .losses import backward, check_is_function
 from .rule import Rule
-from .stream_checks import cells_in_time, checked_mask
+from .stream_checks import checked_mask
 
 
 class Call(NamedTuple):
@@ -75,7 +75,7 @@ class Stream:
         optimizer: torch.optim.Optimizer | None = None,
         initial: Any = None,
     ) -> None:
-        self._cells = cells_in_time(model)
+        self._cells = cells_in_time(model, "a stream")
         self.model, self.rule, self.optimizer = model, BPTT() if rule is None else rule, optimizer
         if not isinstance(self.rule, Rule):
             raise TypeError(f"rule must be a graphrec.learning.Rule, got {type(rule).__name__}.")
@@ -109,15 +109,12 @@ class Stream:
         else:
             begins[:, 0] |= old.begins
             calls = [*old.calls, Call(x, begins, old.start)]
-        episodes = Episodes.of(torch.cat([call.begins for call in calls], dim=1))
+        cut = episodes(torch.cat([call.begins for call in calls], dim=1), batch_first=True)
         rows = torch.cat([call.x for call in calls], dim=1)
-        first = self._initial_states(x, episodes.count)
-        initial = [
-            per_graph(episodes.begin_with(*states)) for states in zip(calls[0].start, first, strict=True)
-        ]
+        initial = cut.initial(calls[0].start, reset=self._initial_states(x, 1))
         with differentiated_by(self.rule):
-            h, final = self.model(rows.flatten(0, 1), episodes.structure, initial=initial, return_states=True)
-        start = [type(state)(*(field.detach() for field in episodes.last(state))) for state in final]
+            h, final = self.model(rows.flatten(0, 1), cut.structure, initial=initial, return_states=True)
+        start = [type(state)(*(field.detach() for field in state)) for state in cut.final(final)]
         # A copy: the caller may reuse x for the next call.
         calls[-1] = calls[-1]._replace(x=x.detach().clone())
         self._state = StreamState(self._within_reach(calls), start, torch.zeros_like(begins[:, 0]))

@@ -11,6 +11,7 @@ from .graphs import DAGNN, GNN, Levelwise
 from .heads import SequenceToClass, SequenceToLabels
 from .language import LanguageModel, Seq2Seq
 from .model import Model
+from .plstm import PLSTM
 from .recursive import GRU, LSTM, RNTN, SRN, RecNN, Recursive, TreeGRU, TreeLSTM
 from .torch_rnn import Sequences, from_torch, to_torch
 
@@ -25,6 +26,7 @@ __all__ = [
     "LanguageModel",
     "Model",
     "NARX",
+    "PLSTM",
     "RMLP",
     "RNTN",
     "RecNN",

@@ -11,10 +11,11 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..cells import GRUCell, LSTMCell, ProjectedLSTMCell, SRNCell
 from ..engine import per_graph
-from ..sequences import from_list, from_packed, from_padded, to_list, to_packed, to_padded
+from ..sequences import from_list, from_packed, from_padded, from_resets, to_list, to_packed, to_padded
 from ..structure.outside import has_values, is_exporting, uncompiled
 from ..weights import Resettable
 from .combine import Bidirectional, Stacked
+from .in_time import cells_in_time
 from .model import Model, check_model
 from .padded import run_padded, torch_layers
 from .recursive import Recursive
@@ -37,7 +38,12 @@ class Sequences(Resettable):
         self.batch_first = batch_first
 
     def forward(
-        self, input: Any, hx: Any = None, lengths: Sequence[int] | Tensor | None = None
+        self,
+        input: Any,
+        hx: Any = None,
+        lengths: Sequence[int] | Tensor | None = None,
+        is_first: Tensor | None = None,
+        reset: Any = None,
     ) -> tuple[Any, Any]:
         """The output, in a container of the input's kind, and the final state.
 
@@ -48,14 +54,26 @@ class Sequences(Resettable):
                 sequence. Where layers differ in cell or width, a list of states.
             lengths: the lengths of the sequences in a padded tensor; by default all T. The output is zero in the
                 padding.
+            is_first: the steps of a rollout at which an episode begins, a bool tensor `[T, B]` as the first two
+                dimensions of a padded one (`[B, T]` with `batch_first`). The state before such a step is dropped: hx
+                is for the episodes that go on at step 0. See `graphrec.episodes`.
+            reset: the state of episodes that begin, as `hx`, with one row for all of them or one for each column; by
+                default zero.
 
         Returns:
             output `[·, H]`, and the final state, as `hx`. The final state of an empty sequence is its initial state.
 
         Raises:
             ValueError, TypeError: as in `graphrec.from_padded` and `graphrec.run`; initial states of
-                another shape; lengths for a container that has its own.
+                another shape; lengths for a container that has its own. With is_first: as in `graphrec.from_resets`;
+                no hx, though an episode goes on; a model that does not run forward in time alone.
         """
+        if is_first is not None:
+            return self._run_episodes(input, hx, lengths, is_first, reset)
+        if reset is not None:
+            raise ValueError(
+                "reset is the state after a reset: give is_first, too, which says where they are."
+            )
         is_traced = isinstance(input, Tensor) and (is_exporting() or not has_values(input))
         if is_traced and lengths is None and input.dim() in (2, 3) and not isinstance(hx, list):
             cells = torch_layers(self.model)
@@ -96,6 +114,22 @@ class Sequences(Resettable):
             return to_padded(h, s, self.batch_first, time=time)[0], states
         return to_list(h, s), states
 
+    @uncompiled
+    def _run_episodes(
+        self, input: Any, hx: Any, lengths: Any, is_first: Tensor, reset: Any
+    ) -> tuple[Tensor, Any]:
+        if lengths is not None:
+            raise ValueError("lengths and is_first both say where sequences end: give one of them.")
+        cells = cells_in_time(self.model, "a rollout")
+        x, episodes = from_resets(input, is_first, self.batch_first)
+        carried = self._split(hx, episodes.num_columns, False)
+        begun = self._split(reset, episodes.num_columns, False, or_one_for_all=True)
+        if carried is None and begun is None:  # a state of zero, as where one is carried, and no empty inbox
+            begun = [[x.new_zeros(1, *shape) for shape in cell.shapes()] for cell in cells]
+        initial = episodes.initial(carried, begun)
+        h, final = self.model(x, episodes.structure, initial=initial, return_states=True)
+        return h.unflatten(0, is_first.shape), self._join(episodes.final(final), False)
+
     def _load_from_state_dict(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, state_dict: dict[str, Any], prefix: str, *others: Any
     ) -> None:
@@ -106,14 +140,18 @@ class Sequences(Resettable):
             state_dict.update(ours)
         super()._load_from_state_dict(state_dict, prefix, *others)
 
-    def _split(self, initial: Any, graphs: int, alone: bool) -> list[Any] | None:
+    def _split(
+        self, initial: Any, graphs: int, alone: bool, or_one_for_all: bool = False
+    ) -> list[Any] | None:
         """Torch's initial state as a list of states, one per layer and direction."""
         if initial is None or isinstance(initial, list):
             return initial  # a list is returned where states differ in kind or width
-        fields = self._fields(initial, graphs, alone)
+        fields = self._fields(initial, graphs, alone, or_one_for_all)
         return [[field[i] for field in fields] for i in range(self.model.num_states)]
 
-    def _fields(self, initial: Any, graphs: int, alone: bool) -> tuple[Tensor, ...]:
+    def _fields(
+        self, initial: Any, graphs: int, alone: bool, or_one_for_all: bool = False
+    ) -> tuple[Tensor, ...]:
         """Torch's initial state, `[layers * directions, B, H]` each."""
         fields = initial if isinstance(initial, tuple) else (initial,)
         if not fields or not all(isinstance(field, Tensor) for field in fields):
@@ -122,11 +160,13 @@ class Sequences(Resettable):
                 f"expected initial states as torch has them, h_0 or (h_0, c_0), or a list of states, got {got}."
             )
         fields = tuple(field.unsqueeze(1) for field in fields) if alone else fields
+        layers, rows = self.model.num_states, {graphs, 1} if or_one_for_all else {graphs}
         for field in fields:
-            if field.dim() != 3 or field.shape[:2] != (self.model.num_states, graphs):
+            if field.dim() != 3 or field.shape[0] != layers or field.shape[1] not in rows:
+                count = f"{graphs} or 1" if or_one_for_all else graphs
                 raise ValueError(
-                    f"initial states must have shape [{self.model.num_states}, {graphs}, H] (layers times directions, "
-                    f"sequences, hidden), got {tuple(field.shape)}."
+                    f"initial states must have shape [{layers}, {count}, H] (layers times directions, sequences, "
+                    f"hidden), got {tuple(field.shape)}."
                 )
         return fields
 

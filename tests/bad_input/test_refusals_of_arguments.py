@@ -22,7 +22,7 @@ MADE = {
         and name
         not in {
             *("Cell", "ARCell", "ConvCell", "EmittingCell", "GridCell", "JordanCell", "MPNNCell", "NARXCell"),
-            *("ResidualCell", "SeriesCell", "StepCell", "TDNNCell"),
+            *("PLSTMCell", "ResidualCell", "SeriesCell", "StepCell", "TDNNCell"),
         }
     },
     **{
@@ -33,6 +33,8 @@ MADE = {
     "JordanCell": {"inputs": 3, "hidden": 4, "outputs": 2},
     "MPNNCell": {"inputs": 3, "hidden": 4, "edges": 2},
     "NARXCell": {"inputs": 3, "hidden": 4, "outputs": 2, "input_lags": 1, "output_lags": 2},
+    "PLSTMCell": {"heads": 2, "keys": 3, "values": 2, "arity": 2},
+    "PLSTM": {"inputs": 3, "hidden": 4, "heads": 2, "keys": 3, "arity": 2, "edges": 2},
     "TDNNCell": {"inputs": 3, "hidden": 4, "lags": 2},
     "TDNN": {"inputs": 3, "hidden": 4, "window": 2},
     "DAGNN": {"inputs": 3, "hidden": 4, "layers": 2},

@@ -194,7 +194,7 @@ def test_sensitivities_are_not_lost_between_calls():
 NO_STREAMS = {
     "backward": (lambda: gr.Bidirectional(gr.SRN(D, H), gr.SRN(D, H)), "runs backward"),
     "no states": (lambda: gr.GNN([gr.GCNCell(D, D)]), "takes a model with states"),
-    "a head": (lambda: gr.SequenceToLabels(gr.SRN(D, H), H, 1), "apply a readout to what the stream returns"),
+    "a head": (lambda: gr.SequenceToLabels(gr.SRN(D, H), H, 1), "apply a readout to what it returns"),
     "a cell": (lambda: gr.SRNCell(D, H), "takes a model with states"),
     "rounds": (lambda: gr.Recursive(gr.SRNCell(D, H), "sync", 2), "SRNCell runs in rounds"),
     "its own input": (lambda: gr.Recursive(gr.GGNNCell(H, H)), "from its own input"),

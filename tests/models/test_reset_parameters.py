@@ -56,6 +56,7 @@ MODELS = {
     "RNTN": lambda: gr.RNTN(D, H),
     "TreeLSTM": lambda: gr.TreeLSTM(D, H),
     "TreeGRU": lambda: gr.TreeGRU(D, H),
+    "PLSTM": lambda: gr.PLSTM(D, H, heads=2, arity=2, edges=3),
     "peepholes": lambda: gr.Recursive(gr.PeepholeLSTMCell(D, H, forget_bias=2.0)),
     "CIFG": lambda: gr.Recursive(gr.CoupledLSTMCell(D, H, forget_bias=2.0)),
     "normalised": lambda: gr.Recursive(gr.LayerNormLSTMCell(D, H, forget_bias=1.0)),

@@ -7,6 +7,7 @@ state a tuple of vectors `[H]`; it returns the node's state. Weights are split i
 
 from .delays import ar, narx, tdnn
 from .graphs import dag_rnn, dagnn, dvae, evaluate_graph, gat, gatv2, gcn, ggnn, gin, mpnn, sage
+from .plstm import plstm, plstm_alike, plstm_by_paths
 from .recursion import Equations, Inbox, State, evaluate, evaluate_rounds, stack
 from .sequences import (
     coupled_lstm,
@@ -20,6 +21,10 @@ from .sequences import (
     leaky_srn,
     lru,
     lstm,
+    min_gru,
+    min_gru_positive,
+    min_lstm,
+    min_lstm_positive,
     no_forget_lstm,
     peephole_lstm,
     projected_lstm,
@@ -68,10 +73,17 @@ __all__ = [
     "layer_norm_lstm",
     "layer_norm_srn",
     "lstm",
+    "min_gru",
+    "min_gru_positive",
+    "min_lstm",
+    "min_lstm_positive",
     "narx",
     "nary_tree_lstm",
     "no_forget_lstm",
     "peephole_lstm",
+    "plstm",
+    "plstm_alike",
+    "plstm_by_paths",
     "projected_lstm",
     "recnn",
     "recnn_logistic",

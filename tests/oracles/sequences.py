@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -233,3 +234,44 @@ def layer_norm_gru(cell: Any, x: Tensor, inbox: Inbox) -> State:
     r, z = (of_h + of_x).chunk(2)
     n = tanh(layer_norm(W @ x, cell.norm_candidate) + sigmoid(r) * layer_norm(U @ h, cell.norm_reset))
     return ((1 - sigmoid(z)) * h + sigmoid(z) * n,)
+
+
+def min_gru(cell: Any, x: Tensor, inbox: Inbox) -> State:
+    """Feng et al. (2024), algorithm 1: h_t = (1 - z_t) h_{t-1} + z_t h~_t; of several sources their sum."""
+    return _min_gru(cell, x, inbox, lambda z: z)
+
+
+def min_gru_positive(cell: Any, x: Tensor, inbox: Inbox) -> State:
+    """Feng et al. (2024), algorithm 5."""
+    return _min_gru(cell, x, inbox, _positive)
+
+
+def min_lstm(cell: Any, x: Tensor, inbox: Inbox) -> State:
+    """Feng et al. (2024), algorithm 3, with f' = f / (f + i) and i' = i / (f + i)."""
+    return _min_lstm(cell, x, inbox, lambda z: z)
+
+
+def min_lstm_positive(cell: Any, x: Tensor, inbox: Inbox) -> State:
+    """Feng et al. (2024), algorithm 7."""
+    return _min_lstm(cell, x, inbox, _positive)
+
+
+def _min_gru(cell: Any, x: Tensor, inbox: Inbox, g: Callable[[Tensor], Tensor]) -> State:
+    W_z, W_h = cell.input.weight.chunk(2)
+    b_z, b_h = cell.input.bias.chunk(2)
+    before = sum((h for _, (h,) in inbox), zeros(W_h))
+    z = sigmoid(W_z @ x + b_z)
+    return ((1 - z) * before + z * g(W_h @ x + b_h),)
+
+
+def _min_lstm(cell: Any, x: Tensor, inbox: Inbox, g: Callable[[Tensor], Tensor]) -> State:
+    W_f, W_i, W_h = cell.input.weight.chunk(3)
+    b_f, b_i, b_h = cell.input.bias.chunk(3)
+    before = sum((h for _, (h,) in inbox), zeros(W_h))
+    f, i = sigmoid(W_f @ x + b_f), sigmoid(W_i @ x + b_i)
+    return (f / (f + i) * before + i / (f + i) * g(W_h @ x + b_h),)
+
+
+def _positive(z: Tensor) -> Tensor:
+    """g(z) = z + 0.5 where z >= 0, else sigmoid(z)."""
+    return torch.stack([number + 0.5 if number >= 0 else sigmoid(number) for number in z])
