@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from . import dags, episodes, graphs, native, recompute, scaling, sequences, trees, tries
+from . import dags, episodes, graphs, native, recompute, scaling, scans, sequences, trees, tries
 from .timing import machine_facts
 
 COMPARED = {
@@ -23,7 +23,7 @@ COMPARED = {
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    choices = [*COMPARED, "scaling", "native", "recompute", "all"]
+    choices = [*COMPARED, "scaling", "native", "scans", "recompute", "all"]
     parser.add_argument("what", nargs="?", choices=choices, default="all", help="all but recompute (default)")
     parser.add_argument("--quick", action="store_true", help="small sizes, fewer rounds")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (default 7, quick 3)")
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
 
     began = time.perf_counter()
     print(machine_facts(), end="\n\n")
-    if options.what not in ("native", "recompute"):
+    if options.what not in ("native", "recompute", "scans"):
         options.out.mkdir(parents=True, exist_ok=True)
     for name, compare in COMPARED.items():
         if options.what in (name, "all"):
@@ -57,6 +57,8 @@ def main(argv: list[str] | None = None) -> None:
         scaling.run(options.quick, options.out)
     if options.what in ("native", "all"):
         native.run(rounds, options.quick, rows)
+    if options.what in ("scans", "all"):
+        scans.run(rounds, options.quick)
     if options.what == "recompute":  # (it takes 10 GB)
         recompute.run(options.quick)
     print(f"took {time.perf_counter() - began:.0f} s")

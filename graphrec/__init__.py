@@ -5,7 +5,7 @@ schedule when each node is updated, the cell how, and the engine runs it.
 """
 
 from . import clib, datasets, learning, readout, transforms, viz
-from .backends import SlowPathWarning, backends, explain, running_on
+from .backends import GrowthWarning, SlowPathWarning, backends, explain, running_on
 from .cell import Cell, Inbox
 from .cells import (
     AffineCell,
@@ -182,6 +182,7 @@ __all__ = [
     "GRU",
     "GRUCell",
     "GridCell",
+    "GrowthWarning",
     "Inbox",
     "JordanCell",
     "LRUCell",

@@ -6,6 +6,7 @@ Belongs here: other ways to the loop's numbers, and their choice. Does not: the 
 from .available import Backend, Backends, backends
 from .choice import SlowPathWarning, check_loop_may_run, choose, running_on
 from .explain import Choice, Explanation, explain
+from .growth import GrowthWarning
 from .programs import OperatorRun, Programs
 from .request import Request
 from .runner import Runner
@@ -15,6 +16,7 @@ __all__ = [
     "Backends",
     "Choice",
     "Explanation",
+    "GrowthWarning",
     "OperatorRun",
     "Programs",
     "Request",

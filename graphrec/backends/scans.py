@@ -29,6 +29,8 @@ from .runner import Runner
 # With so many numbers on a level a program in C++ is as fast, which keeps factors and terms in the cache; and where
 # factors are no rows of nodes, so that there are only terms.
 _WIDE, _WIDE_OF_TERMS = 512, 4096
+# And with so many the loop is, without the library.
+_WIDE_IN_PYTORCH = 2**15
 
 
 class Scans(Runner):
@@ -65,7 +67,10 @@ class Scans(Runner):
             return reason
         run = request.run
         wide = run.plan.num_nodes * math.prod(run.shapes[0]) // max(len(run.plan.steps), 1)
-        if wide < _WIDE or NativePrograms.missing() or NativePrograms.refuses(request.x):
+        if NativePrograms.missing() or NativePrograms.refuses(request.x):
+            is_wide = wide >= _WIDE_IN_PYTORCH and request.x.is_cpu
+            return f"levels are {wide} numbers wide, and steps over them are no slower" if is_wide else None
+        if wide < _WIDE:
             return None
         if not isinstance(request.recording, Recording):
             return None
@@ -165,9 +170,10 @@ def _gates_of(cell: Any, request: Request) -> Programs | None:
     """A program that computes factors and terms of all nodes as one level; None: there is none."""
     if cell.has_edge_factor or NativePrograms.missing() or NativePrograms.refuses(request.x):
         return None
-    gates = _GATES.get(cell)
-    if gates is None or gates.__dict__ is not cell.__dict__:
-        gates = _GATES[cell] = object.__new__(_gates_class(type(cell)))
+    gates: Any = _GATES.get(cell)
+    kind = _gates_class(type(cell))
+    if type(gates) is not kind or gates.__dict__ is not cell.__dict__:
+        gates = _GATES[cell] = object.__new__(kind)
         object.__setattr__(gates, "__dict__", cell.__dict__)
     run = Context(gates, without_edges(request.run.plan), None, request.run.dtype)
     taken = NativePrograms.take(Request(run, request.x, []))

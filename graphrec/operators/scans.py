@@ -15,6 +15,9 @@ from torch import Tensor
 
 from .recurrence_edges import Grid, RecurrenceEdges
 
+# With so many numbers on a level, passes over all nodes cost more than steps over levels.
+_WIDE = 2**15
+
 
 def multiplied(factor: Tensor, h: Tensor) -> Tensor:
     """`[..., H]`: states by factors, `[..., H]` or blocks of chunks `[..., k, k, H / k]`."""
@@ -75,7 +78,8 @@ def _solved(factor: Tensor, term: Tensor, edges: RecurrenceEdges, by_edge: bool,
     """The states without what is given."""
     if not len(edges.inner):
         return term.clone()
-    if not (edges.has_one_source or edges.has_one_target):
+    is_wide = edges.grid is None and term.numel() > _WIDE * edges.depth
+    if is_wide or not (edges.has_one_source or edges.has_one_target):
         return _level_by_level(factor, term, edges, by_edge, backwards)
     if factor.shape[0] > 1 and (by_edge or not edges.has_one_source):
         # Every edge's to that of its ends which has no other one.

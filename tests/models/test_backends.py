@@ -42,7 +42,7 @@ def test_each_backend_that_takes_a_run_computes_it(make, s):
             gr.LSTM(3, 4),
             CHAINS,
             "dgl",
-            "no backend 'dgl': choose among 'loop', 'native', 'torch', 'torch_programs'",
+            "no backend 'dgl': choose among 'loop', 'scans', 'native', 'torch', 'torch_programs'",
         ),
     ],
 )
