@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import torch
@@ -69,7 +69,10 @@ class Chains:
     def blocks(self) -> Blocks:
         """The same in a few blocks of equally long pieces."""
         with outside():
-            return Blocks.of(self)
+            counts = torch.tensor(self.counts, device=self.perm.device)
+            chains = torch.arange(self.num_chains, device=self.perm.device)
+            ended = torch.searchsorted(counts.flip(0), chains, right=True)
+            return Blocks.of(self.perm, self.counts, len(counts) - 1 - ended, [0, len(counts)])
 
 
 @derived
@@ -114,40 +117,57 @@ class Blocks(NamedTuple):
         row: `[N]`, the row of each node.
         is_padding: `[P]`.
         shapes: the numbers of steps and of chains of each block.
+        bounds: `[levels + 1]`, the first block of each level of chains; chains that begin together are one level.
     """
 
     node: Tensor
     row: Tensor
     is_padding: Tensor
     shapes: list[tuple[int, int]]
+    bounds: list[int]
 
     @staticmethod
-    def of(chains: Chains) -> Blocks:
-        """A new block begins where the previous one would have more than `PADDING` rows of padding."""
-        cuts, padding = [0], 0
-        for step, count in enumerate(chains.counts):
-            padding += chains.counts[cuts[-1]] - count
-            if padding > PADDING:
-                cuts.append(step)
-                padding = 0
-        cuts.append(len(chains.counts))
-        device = chains.perm.device
-        counts = torch.tensor(chains.counts, device=device)
-        shapes = [(stop - start, chains.counts[start]) for start, stop in pairwise(cuts)]
-        widths = torch.repeat_interleave(
-            torch.tensor([width for _, width in shapes], device=device),
-            torch.tensor([steps for steps, _ in shapes], device=device),
+    def of(perm: Tensor, counts: list[int], last: Tensor, step_bounds: list[int]) -> Blocks:
+        """A new block begins with each level, and where the previous one would have more than `PADDING` rows of it.
+
+        Args:
+            perm: `[N]`, the nodes step by step.
+            counts: how many chains reach each step; never rising in a level.
+            last: `[S]`, the last step of each chain, level by level, in a level longest first.
+            step_bounds: `[levels + 1]`, the first step of each level.
+        """
+        cuts: list[int] = []
+        bounds = [0]
+        for first, stop in pairwise(step_bounds):
+            cuts.append(first)
+            padding = 0
+            for step in range(first, stop):
+                padding += counts[cuts[-1]] - counts[step]
+                if padding > PADDING:
+                    cuts.append(step)
+                    padding = 0
+            bounds.append(len(cuts))
+        shapes = [(stop - start, counts[start]) for start, stop in pairwise([*cuts, len(counts)])]
+        device, first_chain = perm.device, [0, *accumulate(counts[first] for first in step_bounds[:-1])]
+        widths, number = (
+            torch.repeat_interleave(
+                torch.tensor(of_each, dtype=torch.long, device=device),
+                torch.tensor([stop - start for start, stop in pairwise(at)], dtype=torch.long, device=device),
+            )
+            for of_each, at in (
+                ([width for _, width in shapes], [*cuts, len(counts)]),
+                (first_chain[:-1], step_bounds),
+            )
         )
-        begins, padded = torch.cumsum(counts, 0) - counts, torch.cumsum(widths, 0) - widths
+        reached = torch.tensor(counts, dtype=torch.long, device=device)
+        begins, padded = torch.cumsum(reached, 0) - reached, torch.cumsum(widths, 0) - widths
         step = torch.repeat_interleave(torch.arange(len(counts), device=device), widths)
         chain = torch.arange(len(step), device=device) - padded[step]
-        ended = torch.searchsorted(counts.flip(0), torch.arange(chains.num_chains, device=device), right=True)
-        last = len(counts) - 1 - ended  # the last step that each chain reaches
-        node = chains.perm[begins[torch.minimum(step, last[chain])] + chain]
-        row = torch.empty_like(chains.perm)
-        is_padding = chain >= counts[step]
+        node = perm[begins[torch.minimum(step, last[number[step] + chain])] + chain]
+        row = torch.empty_like(perm)
+        is_padding = chain >= reached[step]
         row[node[~is_padding]] = (~is_padding).nonzero().flatten()
-        return Blocks(node, row, is_padding, shapes)
+        return Blocks(node, row, is_padding, shapes, bounds)
 
 
 def _is_chains(s: Structure) -> bool:
