@@ -34,6 +34,7 @@ class Segments:
         degree: `[S]`, how many inbox edges its head has.
         source: `[S]`, the row of the schedule (boundary rows, then positions) that its head reads, if it is a single
             one; else -1.
+        parent: `[S]`, the segment whose last node that is; else -1.
         segment_bounds: `[levels + 1]`, the first segment of each level.
         step_bounds: `[levels + 1]`, the first step of each level; steps are counted on from level to level.
         counts: how many segments reach each step; never rising in a level.
@@ -45,6 +46,7 @@ class Segments:
     length: Tensor
     degree: Tensor
     source: Tensor
+    parent: Tensor
     segment_bounds: list[int]
     step_bounds: list[int]
     counts: list[int]
@@ -135,13 +137,15 @@ def segments(plan: Schedule) -> Segments | None:
     row = torch.full_like(head, -1)
     row[target] = plan.source
     degrees = incoming[heads]
+    read = torch.where(degrees == 1, row[heads], -1)
     return Segments(
         perm=perm,
         inv_perm=place[plan.inv_perm],
         segment=segment[plan.inv_perm],
         length=length,
         degree=degrees,
-        source=torch.where(degrees == 1, row[heads], -1),
+        source=read,
+        parent=torch.where(read < first, -1, segment[(read - first).clamp(min=0)]),
         segment_bounds=[*of_level.tolist(), len(heads)],
         step_bounds=[*bounds.tolist(), len(counts)],
         counts=counts.tolist(),
