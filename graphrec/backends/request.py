@@ -68,7 +68,7 @@ class Request:
         if not self.run.plan.num_nodes:
             return "there are no nodes"
         if self.chains is None:
-            return "a node has several sources, and the structure is not made of chains alone"
+            return "a node has several sources"
         return fused
 
     @cached_property
