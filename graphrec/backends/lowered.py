@@ -43,7 +43,7 @@ class Lowered(Runner):
         if not len(boundary):
             return []
         of_boundary = initial_row[boundary] if self.run.boundary_row is None else self.run.boundary_row
-        read = segments.source[: segments.segment_bounds[1]]
+        read = segments.row[: segments.segment_bounds[1]]
         row = of_boundary[read.clamp(min=0)].masked_fill(read < 0, -1)
         return [rows_or_zero(field, row) for field in self.initial]
 

@@ -235,7 +235,7 @@ def _read_by_heads(plan: Schedule) -> list[tuple[Tensor, Tensor]]:
     found = segments(plan)
     assert found is not None
     blocks, begin = found.blocks, found.segment_bounds
-    rows = blocks.row[plan.perm[(found.source - len(plan.boundary)).clamp(min=0)]]
+    rows = blocks.row[plan.perm[(found.row - len(plan.boundary)).clamp(min=0)]]
     first_row = [0, *accumulate(steps * width for steps, width in blocks.shapes)]
     made = []
     for level in range(1, found.num_levels):

@@ -8,16 +8,17 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ..structure import native
 from ..structure.outside import outside
-from .chains import Blocks
 from .derived import derived
-from .inboxes import degree, target_position
+from .inboxes import target_position
 from .levels import longest_paths
 from .plan import Schedule
+from .side_by_side import SideBySide
 
 
 @dataclass(frozen=True, eq=False)
-class Segments:
+class Segments(SideBySide):
     """A schedule as S segments: maximal runs of nodes, each of which has one source, whose only target it is.
 
     A node continues its source's segment if it has one inbox edge, and if that is the only edge that leaves its source.
@@ -27,29 +28,21 @@ class Segments:
     level longest first, and then as their heads' positions.
 
     Attributes:
-        perm, inv_perm: `[N]`, the nodes level of segments after level, in a level step by step (the heads, what follows
-            them, …), in a step as their segments; and the place of each node.
         segment: `[N]`, the number of each node's segment.
         length: `[S]`.
         degree: `[S]`, how many inbox edges its head has.
-        source: `[S]`, the row of the schedule (boundary rows, then positions) that its head reads, if it is a single
+        row: `[S]`, the row of the schedule (boundary rows, then positions) that its head reads, if it is a single
             one; else -1.
-        parent: `[S]`, the segment whose last node that is; else -1.
+        parent: `[S]`, the segment whose last node that is, if it is a node; else -1.
         segment_bounds: `[levels + 1]`, the first segment of each level.
-        step_bounds: `[levels + 1]`, the first step of each level; steps are counted on from level to level.
-        counts: how many segments reach each step; never rising in a level.
     """
 
-    perm: Tensor
-    inv_perm: Tensor
     segment: Tensor
     length: Tensor
     degree: Tensor
-    source: Tensor
+    row: Tensor
     parent: Tensor
     segment_bounds: list[int]
-    step_bounds: list[int]
-    counts: list[int]
 
     @property
     def num_segments(self) -> int:
@@ -60,12 +53,6 @@ class Segments:
     def num_levels(self) -> int:
         """How many levels of segments there are."""
         return len(self.segment_bounds) - 1
-
-    @cached_property
-    def is_identity(self) -> bool:
-        """Whether the nodes are numbered as they stand already."""
-        with outside():
-            return torch.equal(self.perm, torch.arange(len(self.perm), device=self.perm.device))
 
     @cached_property
     def never_joins(self) -> bool:
@@ -82,11 +69,8 @@ class Segments:
             )
             return torch.repeat_interleave(first[:-1], bounds.diff()) + self.length - 1
 
-    @cached_property
-    def blocks(self) -> Blocks:
-        """The segments of each level in a few blocks of equally long pieces."""
-        with outside():
-            return Blocks.of(self.perm, self.counts, self.last_step, self.step_bounds)
+
+_ON_HOST = ("counts", "step_bounds", "segment_bounds")
 
 
 @derived
@@ -94,59 +78,66 @@ def segments(plan: Schedule) -> Segments | None:
     """The segments of a schedule in async mode; None where nodes are updated more than once."""
     if plan.mode != "async" or plan.cycles or plan.sweeps:
         return None
-    first, count, device = plan.boundary.shape[0], plan.num_nodes, plan.device
-    target, incoming = target_position(plan), degree(plan)
-    outgoing = torch.bincount(plan.source, minlength=first + count)
-    source = plan.source - first  # positions; boundary rows are below 0
-    goes_on = (incoming[target] == 1) & (source >= 0) & (outgoing[plan.source] == 1)
-    head = torch.arange(count, device=device)
+    given = (plan.boundary.shape[0], plan.source, target_position(plan), plan.perm)
+    found = native.segments(*given) or _by_pointers(plan, *given)
+    numbers = {name: value.tolist() if name in _ON_HOST else value for name, value in found._asdict().items()}
+    return Segments(**numbers)
+
+
+def _by_pointers(plan: Schedule, first: int, row: Tensor, target: Tensor, node: Tensor) -> native.Segments:
+    device, count = plan.device, plan.num_nodes
+    source, every = row - first, torch.arange(count, device=device)
+    incoming = torch.bincount(target, minlength=count)
+    goes_on = (
+        (incoming[target] == 1) & (source >= 0) & (torch.bincount(row, minlength=first + count)[row] == 1)
+    )
+    head = every.clone()
     head[target[goes_on]] = source[goes_on]
-    # A node's only source is on the level below, so that levels tell how far a node is from its head, once that is
-    # found by pointers that jump twice as far each time.
+    # Pointers that jump twice as far each time.
     moving = target[goes_on]
     while len(moving):
         further = head[head[moving]]
         is_moving = further != head[moving]
-        moving = moving[is_moving]
-        head[moving] = further[is_moving]
-    heads = (head == torch.arange(count, device=device)).nonzero().flatten()
+        moving, further = moving[is_moving], further[is_moving]
+        head[moving] = further
+    heads = (head == every).nonzero().flatten()
     number = torch.empty_like(head)
     number[heads] = torch.arange(len(heads), device=device)
     number = number[head]
     length = torch.bincount(number, minlength=len(heads))
-    joins = ~goes_on & (source >= 0)
-    level = longest_paths(number[source[joins]], number[target[joins]], len(heads))
-    # The segments in order; the steps of each level, and how many segments reach them.
+    between = ~goes_on & (source >= 0)
+    level = longest_paths(number[source[between]], number[target[between]], len(heads))
     order = torch.argsort(level * (count + 1) - length, stable=True)
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=device)
-    level, length, segment = level[order], length[order], rank[number]
+    heads, level, length, segment = heads[order], level[order], length[order], rank[number]
     widths = torch.bincount(level)
-    of_level = torch.cumsum(widths, 0) - widths
-    steps = length[of_level]
-    bounds = torch.cumsum(steps, 0) - steps
-    depth = torch.repeat_interleave(
-        torch.arange(len(plan.steps), device=device), plan.steps.nodes.diff().to(device)
-    )
-    step = bounds[level[segment]] + depth - depth[head]
+    segment_bounds = _begins(widths)
+    step_bounds = _begins(length[segment_bounds[:-1]])
+    # A node's only source is on the level below: levels tell how far it is from its head.
+    depth = torch.repeat_interleave(torch.arange(len(plan.steps)), plan.steps.nodes.diff()).to(device)
+    step = step_bounds[level[segment]] + depth - depth[head]
     counts = torch.bincount(step)
-    place = (torch.cumsum(counts, 0) - counts)[step] + segment - of_level[level[segment]]
+    place = _begins(counts)[step] + segment - segment_bounds[level[segment]]
     perm = torch.empty_like(place)
-    perm[place] = plan.perm
-    heads = heads[order]
-    row = torch.full_like(head, -1)
-    row[target] = plan.source
-    degrees = incoming[heads]
-    read = torch.where(degrees == 1, row[heads], -1)
-    return Segments(
+    perm[place] = node
+    degree, read = incoming[heads], torch.full_like(head, -1)
+    read[target] = row
+    read = torch.where(degree == 1, read[heads], -1)
+    return native.Segments(
         perm=perm,
         inv_perm=place[plan.inv_perm],
         segment=segment[plan.inv_perm],
         length=length,
-        degree=degrees,
-        source=read,
+        degree=degree,
+        row=read,
         parent=torch.where(read < first, -1, segment[(read - first).clamp(min=0)]),
-        segment_bounds=[*of_level.tolist(), len(heads)],
-        step_bounds=[*bounds.tolist(), len(counts)],
-        counts=counts.tolist(),
+        segment_bounds=segment_bounds,
+        step_bounds=step_bounds,
+        counts=counts,
     )
+
+
+def _begins(counts: Tensor) -> Tensor:
+    """Where each group begins, and the total."""
+    return torch.cat([counts.new_zeros(1), torch.cumsum(counts, 0)])

@@ -24,7 +24,7 @@ from tests.tolerances import assert_all_close, assert_close
 from tests.trials import Trial, assert_is_plain, gradients, outcome, plain_operators, trial
 
 runs = importlib.import_module("graphrec.runs")
-blocks = importlib.import_module("graphrec.schedule.chains")
+blocks = importlib.import_module("graphrec.schedule.side_by_side")
 
 CELLS = {
     "SRN": gr.SRNCell,

@@ -26,7 +26,7 @@ from tests.counting import Count
 from tests.tolerances import assert_all_close, assert_close
 from tests.trials import Trial, gradients, outcome, plain_operators, trial
 
-blocks = importlib.import_module("graphrec.schedule.chains")
+blocks = importlib.import_module("graphrec.schedule.side_by_side")
 
 CELLS = {
     "SRN": gr.SRNCell,

@@ -16,7 +16,7 @@ from tests import strategies
 from tests.counting import Count
 from tests.fuzz.schedules import assert_same, both, no_library
 
-blocks_module = importlib.import_module("graphrec.schedule.chains")
+blocks_module = importlib.import_module("graphrec.schedule.side_by_side")
 
 
 @st.composite
@@ -73,7 +73,7 @@ def test_they_are_those_of_the_definition(s, initial):
     assert found.num_segments == len(expected)
     assert found.length.tolist() == [len(nodes) for nodes, *_ in expected]
     assert found.degree.tolist() == [degree for *_, degree, _ in expected]
-    assert found.source.tolist() == [source for *_, source in expected]
+    assert found.row.tolist() == [source for *_, source in expected]
     for number, (nodes, *_) in enumerate(expected):
         assert found.segment[nodes].tolist() == [number] * len(nodes)
     of_level = Counter(level for _, level, *_ in expected)
@@ -129,7 +129,7 @@ def test_c_and_torch_find_the_same(s, initial):
 def test_chains_are_one_level_of_segments(s):
     found, expected = segments(gr.schedule(s)), chains(gr.schedule(s))
     assert found.num_levels == 1
-    assert (found.counts, found.source.tolist()) == (expected.counts, [-1] * expected.num_chains)
+    assert (found.counts, found.row.tolist()) == (expected.counts, [-1] * expected.num_chains)
     for name in ("perm", "inv_perm"):
         assert torch.equal(getattr(found, name), getattr(expected, name))
     assert torch.equal(found.segment, expected.chain)
@@ -152,15 +152,15 @@ def test_what_is_updated_more_than_once_has_none():
 
 def test_two_edges_from_one_node_are_two_sources():
     found = segments(gr.schedule(gr.dag([[0, 0, 1], [1, 1, 2]])))
-    assert (found.length.tolist(), found.degree.tolist(), found.source.tolist()) == ([1, 2], [0, 2], [-1, -1])
+    assert (found.length.tolist(), found.degree.tolist(), found.row.tolist()) == ([1, 2], [0, 2], [-1, -1])
 
 
 def test_a_block_of_a_schedule_begins_at_its_boundary():
     """As recomputation cuts it: two nodes of the second block read one boundary row."""
     s = gr.dag([[0, 1, 1, 2, 3], [1, 2, 3, 4, 5]])
     first, second = (segments(block.plan) for block in blocks_of(gr.schedule(s), 2).blocks)
-    assert (first.length.tolist(), first.source.tolist()) == ([2], [-1])
-    assert (second.length.tolist(), second.source.tolist()) == ([2, 2], [0, 0])
+    assert (first.length.tolist(), first.row.tolist()) == ([2], [-1])
+    assert (second.length.tolist(), second.row.tolist()) == ([2, 2], [0, 0])
 
 
 def caterpillar(size):
