@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import graphrec as gr
 from graphrec import clib
 from graphrec.schedule import blocks_of, chains, segments, with_initial
+from graphrec.structure import native
 from tests import strategies
 from tests.counting import Count
 from tests.fuzz.schedules import assert_same, both, no_library
@@ -123,6 +124,15 @@ def test_blocks_hold_each_node_once_and_each_level_by_itself(s, initial, padding
 @given(s=anything, initial=st.booleans())
 def test_c_and_torch_find_the_same(s, initial):
     assert_same(*both(lambda s: segments(with_initial(gr.schedule(s)) if initial else gr.schedule(s)), s))
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "node"),
+    [([5], [1], [0, 1]), ([-1], [1], [0, 1]), ([1], [0], [0, 1]), ([0], [2], [0, 1]), ([0], [1], [0, 7])],
+    ids=["no source", "before the rows", "backwards", "no target", "no node"],
+)
+def test_nonsense_does_not_reach_beyond_the_memory(source, target, node):
+    assert native.segments(0, *map(torch.tensor, (source, target, node))) is None
 
 
 @given(s=strategies.chains())
