@@ -36,9 +36,12 @@ class TorchOperators(Lowered):
     @classmethod
     def gains_nothing(cls, request: Request) -> str | None:
         """Few steps; in trees also short segments, and what torch computes by many operations at each step."""
-        reason, fused, over = request.too_short, request.operator, request.chains
-        if reason is not None or isinstance(fused, str) or not isinstance(over, Segments):
-            return reason
+        fused = request.operator
+        if request.too_short is not None or isinstance(fused, str):
+            return request.too_short
+        over = request.chains
+        if not isinstance(over, Segments):
+            return None
         calls, steps, levels = len(over.blocks.shapes), len(over.counts), len(request.run.plan.steps)
         if LEVELS_A_CALL * calls > levels:
             return f"{calls} calls of torch's {fused.operator} are no faster than {levels} levels"
@@ -46,9 +49,8 @@ class TorchOperators(Lowered):
             return None
         if STEPS_A_LEVEL * levels < steps:
             return f"{steps} steps of segments are no faster than {levels} levels"
-        if torch.is_grad_enabled() and not isinstance(request.recording, str):
-            return f"on a CPU torch differentiates {fused.operator} operation by operation"
-        return None
+        is_program = not isinstance(request.recording, str)
+        return f"on a CPU torch runs {fused.operator} operation by operation" if is_program else None
 
     def h(self) -> Tensor:
         """`[N, H]`."""

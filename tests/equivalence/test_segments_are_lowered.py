@@ -322,12 +322,8 @@ def test_who_runs_a_trie():
     first = "torch" if clib.library() is None else "native"
     assert explained(gr.LSTMCell(3, 4), LONG)[0] == first
     assert explained(gr.LSTMCell(3, 4), LONG, dtype=torch.bfloat16)[0] == "torch"
-    assert explained(gr.GRUCell(3, 4), LONG, torch.no_grad, torch.bfloat16)[0] == "torch"
     name, reasons = explained(gr.GRUCell(3, 4), LONG, dtype=torch.bfloat16)
-    assert (name, reasons["torch"]) == (
-        "torch_programs",
-        "on a CPU torch differentiates gru operation by operation",
-    )
+    assert (name, reasons["torch"]) == ("torch_programs", "on a CPU torch runs gru operation by operation")
     # No program runs under autocast.
     assert explained(gr.GRUCell(3, 4), LONG, lambda: torch.autocast("cpu", torch.bfloat16))[0] == "torch"
 
@@ -347,6 +343,12 @@ def test_who_runs_a_trie():
 )
 def test_where_segments_gain_nothing(make, s, reason):
     assert explained(make(3, 4), s, torch.no_grad, torch.bfloat16)[1]["torch"] == reason
+
+
+def test_segments_are_not_looked_for_where_the_cell_is_another():
+    plan = gr.schedule(MANY)
+    gr.run(gr.PeepholeLSTMCell(3, 4), plan, torch.randn(MANY.num_nodes, 3), backend="torch_programs")
+    assert not any("segments" in name for name in plan.cache)
 
 
 def test_these_are_no_chains():
