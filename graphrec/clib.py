@@ -15,7 +15,7 @@ from pathlib import Path
 import torch  # (first: the library shares the C++ and thread runtimes that torch brings)
 
 # Of the interface, as `graphrec_version` of csrc/version.cpp returns it; both are raised together.
-VERSION = 6
+VERSION = 7
 FILE = Path(__file__).with_name("_native.so")
 
 # The entry that GCC's runtime has for a parallel region (LLVM's and Intel's have it, too), and what is asked in one.

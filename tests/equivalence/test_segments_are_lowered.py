@@ -345,10 +345,13 @@ def test_where_segments_gain_nothing(make, s, reason):
     assert explained(make(3, 4), s, torch.no_grad, torch.bfloat16)[1]["torch"] == reason
 
 
+@pytest.mark.chooses
 def test_segments_are_not_looked_for_where_the_cell_is_another():
-    plan = gr.schedule(MANY)
-    gr.run(gr.PeepholeLSTMCell(3, 4), plan, torch.randn(MANY.num_nodes, 3), backend="torch_programs")
-    assert not any("segments" in name for name in plan.cache)
+    s = LONG.replace()
+    assert explained(gr.PeepholeLSTMCell(3, 4), s, dtype=torch.bfloat16)[0] == "torch_programs"
+    assert not any("segments" in name for name in gr.schedule(s).cache)
+    assert explained(gr.LSTMCell(3, 4), s, dtype=torch.bfloat16)[0] == "torch"
+    assert any("segments" in name for name in gr.schedule(s).cache)
 
 
 def test_these_are_no_chains():
