@@ -66,10 +66,9 @@ class TorchOperators(Lowered):
 
     def sequence(self) -> tuple[Tensor, list[Tensor]]:
         """h, and the state at the sink of each graph."""
-        chains = self.chains
-        return (
-            self._lstm_sequence(chains) if self.is_lstm and isinstance(chains, Chains) else super().sequence()
-        )
+        if self.is_lstm and isinstance(self.chains, Chains):
+            return self._lstm_sequence(self.chains)
+        return super().sequence()
 
     @property
     def is_lstm(self) -> bool:
@@ -241,8 +240,6 @@ def _read_by_heads(plan: Schedule) -> list[tuple[Tensor, Tensor]]:
     first_row = [0, *accumulate(steps * width for steps, width in blocks.shapes)]
     made = []
     for level in range(1, found.num_levels):
-        heads = slice(begin[level], begin[level + 1])
-        made.append(
-            (rows[heads] - first_row[blocks.bounds[level - 1]], found.parent[heads] - begin[level - 1])
-        )
+        heads, before = slice(begin[level], begin[level + 1]), first_row[blocks.bounds[level - 1]]
+        made.append((rows[heads] - before, found.parent[heads] - begin[level - 1]))
     return made
