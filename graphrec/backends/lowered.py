@@ -6,8 +6,8 @@ from torch import Tensor
 
 from ..cell import Fused
 from ..engine.validate import Context
-from ..operators import move
-from ..schedule import Chains, chains
+from ..operators import move, rows_or_zero
+from ..schedule import Chains, Segments
 from .request import Request
 from .runner import Runner
 
@@ -16,19 +16,36 @@ class Lowered(Runner):
     """A run over chains; arguments as in `Runner`, the chains, and the cell as torch's operator.
 
     Attributes:
-        initial_state: the fields of the initial state of each chain, `[B, H]` each, or nothing.
+        initial_state: the fields of the initial state of each chain that begins without another, `[B, H]` each, or
+            nothing.
     """
 
-    def __init__(self, run: Context, x: Tensor, initial: list[Tensor], chains: Chains, fused: Fused) -> None:
+    def __init__(
+        self, run: Context, x: Tensor, initial: list[Tensor], chains: Chains | Segments, fused: Fused
+    ) -> None:
         super().__init__(run, x, initial)
         self.chains, self.fused, self.initial_state = chains, fused, initial
-        if run.initial_row is not None:
-            row = run.initial_row[chains.heads]
-            if run.boundary_row is not None and len(
-                run.boundary_row
-            ):  # (each head has one inbox edge, the first ones)
-                row = run.boundary_row[run.plan.source[run.plan.inv_perm[chains.heads]]]
-            self.initial_state = [field.index_select(0, row) for field in initial]
+        if run.initial_row is None:
+            return
+        if isinstance(chains, Segments):
+            self.initial_state = self._initial_of_segments(chains, run.initial_row)
+            return
+        row = run.initial_row[chains.heads]
+        if run.boundary_row is not None and len(
+            run.boundary_row
+        ):  # (each head has one inbox edge, the first ones)
+            row = run.boundary_row[run.plan.source[run.plan.inv_perm[chains.heads]]]
+        self.initial_state = [field.index_select(0, row) for field in initial]
+
+    def _initial_of_segments(self, segments: Segments, initial_row: Tensor) -> list[Tensor]:
+        """Of the boundary row that each segment of the first level reads, zero for those that read none."""
+        boundary = self.plan.boundary
+        if not len(boundary):
+            return []
+        of_boundary = initial_row[boundary] if self.run.boundary_row is None else self.run.boundary_row
+        read = segments.row[: segments.segment_bounds[1]]
+        row = of_boundary[read.clamp(min=0)].masked_fill(read < 0, -1)
+        return [rows_or_zero(field, row) for field in self.initial]
 
     @classmethod
     def take(cls, request: Request) -> Lowered | str:
@@ -39,9 +56,8 @@ class Lowered(Runner):
         reason = cls.refuses(fused.operator, request.x)
         if reason is not None:
             return reason
-        over = chains(request.run.plan)
-        assert over is not None
-        return cls(request.run, request.x, request.initial, over, fused)
+        assert request.chains is not None
+        return cls(request.run, request.x, request.initial, request.chains, fused)
 
     @staticmethod
     def refuses(operator: str, x: Tensor) -> str | None:

@@ -12,7 +12,7 @@ from ..engine.validate import Context
 from ..operators import is_plain_only
 from ..program.recording import Recording, record_cell
 from ..program.symbols import NotRecordable
-from ..schedule import chains
+from ..schedule import Chains, Segments, chains, segments
 
 # So few steps cost no more than the preparations of a faster way.
 FEW_STEPS = 3
@@ -67,9 +67,18 @@ class Request:
             return "a weight has another shape than the cell's widths say"
         if not self.run.plan.num_nodes:
             return "there are no nodes"
-        if chains(self.run.plan) is None:
-            return "the structure is not made of chains alone"
+        if self.chains is None:
+            return "a node has several sources"
         return fused
+
+    @cached_property
+    def chains(self) -> Chains | Segments | None:
+        """Chains, or trees read downwards, as chains behind each other; None: nodes have several sources."""
+        found = chains(self.run.plan)
+        if found is not None:
+            return found
+        within = segments(self.run.plan)
+        return within if within is not None and within.never_joins else None
 
     @cached_property
     def recording(self) -> Recording | str:

@@ -308,6 +308,86 @@ int64_t default_slots(int64_t nodes, int64_t edges, const int64_t* source, const
   return 0;
 }
 
+// A segment while it is found.
+template <class T>
+struct Found {
+  T level, length, degree;
+  T parent;  // as they are found
+  int64_t row;
+};
+
+template <class T>
+int64_t segments(const Segments& s) {
+  auto leaving = zeros<T>(s.nodes);
+  for (int64_t e = 0; e < s.edges; ++e) {
+    const int64_t from = s.source[e] - s.boundary, to = s.target[e];
+    if (!is_in(s.source[e], s.boundary + s.nodes) || !is_in(to, s.nodes) || from >= to) return NOT_A_NODE;
+    if (e && to < s.target[e - 1]) return NOT_A_NODE;
+    if (from >= 0) ++leaving[from];
+  }
+  auto of = scratch<T>(s.nodes), step = scratch<T>(s.nodes);  // the segment of each position, how far it is in it
+  auto found = scratch<Found<T>>(s.nodes);
+  int64_t count = 0, levels = 0, e = 0;
+  for (int64_t v = 0; v < s.nodes; ++v) {
+    const int64_t first = e;
+    while (e < s.edges && s.target[e] == v) ++e;
+    const int64_t row = e - first == 1 ? s.source[first] : -1, from = row - s.boundary;
+    if (row >= 0 && from >= 0 && leaving[from] == 1) {
+      of[v] = of[from];
+      step[v] = step[from] + 1;
+      ++found[of[v]].length;
+      continue;
+    }
+    T level = 0;
+    for (int64_t i = first; i < e; ++i)
+      if (s.source[i] >= s.boundary) level = std::max<T>(level, found[of[s.source[i] - s.boundary]].level + 1);
+    const T parent = row >= 0 && from >= 0 ? of[from] : T(-1);
+    found[count] = {level, 1, static_cast<T>(e - first), parent, row};
+    of[v] = static_cast<T>(count++);
+    step[v] = 0;
+    levels = std::max<int64_t>(levels, level + 1);
+  }
+  // By length, and then by level.
+  auto by_length = scratch<T>(count), rank = scratch<T>(count), of_length = zeros<T>(s.nodes + 1);
+  auto of_level = zeros<T>(levels);
+  for (int64_t i = 0; i < count; ++i) {
+    ++of_length[s.nodes - found[i].length];
+    ++of_level[found[i].level];
+  }
+  begin_of_each(of_length.get(), s.nodes + 1);
+  begin_of_each(of_level.get(), levels);
+  for (int64_t level = 0; level < levels; ++level) s.segment_bounds[level] = of_level[level];
+  s.segment_bounds[levels] = count;
+  for (int64_t i = 0; i < count; ++i) by_length[of_length[s.nodes - found[i].length]++] = static_cast<T>(i);
+  for (int64_t i = 0; i < count; ++i) {
+    const T own = by_length[i];
+    rank[own] = of_level[found[own].level]++;
+    s.length[rank[own]] = found[own].length;
+  }
+  s.step_bounds[0] = 0;
+  for (int64_t level = 0; level < levels; ++level)
+    s.step_bounds[level + 1] = s.step_bounds[level] + s.length[s.segment_bounds[level]];
+  for (int64_t i = 0; i < count; ++i) {
+    s.degree[rank[i]] = found[i].degree;
+    s.row[rank[i]] = found[i].row;
+    s.parent[rank[i]] = found[i].parent < 0 ? -1 : rank[found[i].parent];
+  }
+  const int64_t steps = s.step_bounds[levels];
+  auto begin = zeros<T>(steps);
+  for (int64_t v = 0; v < s.nodes; ++v) ++begin[s.step_bounds[found[of[v]].level] + step[v]];
+  for (int64_t t = 0; t < steps; ++t) s.counts[t] = begin[t];
+  begin_of_each(begin.get(), steps);
+  for (int64_t v = 0; v < s.nodes; ++v) {
+    const int64_t level = found[of[v]].level, number = rank[of[v]];
+    const int64_t place = begin[s.step_bounds[level] + step[v]] + number - s.segment_bounds[level];
+    if (!is_in(s.node[v], s.nodes)) return NOT_A_NODE;
+    s.perm[place] = s.node[v];
+    s.inv_perm[s.node[v]] = place;
+    s.segment[s.node[v]] = number;
+  }
+  return levels;
+}
+
 }  // namespace
 
 int64_t graphrec_levels(int64_t nodes, int64_t edges, const int64_t* source, const int64_t* target, int64_t* level) {
@@ -348,4 +428,8 @@ int64_t graphrec_out_edges(int64_t steps, int64_t edges, const int64_t* row_boun
   return with_numbers(row_bounds[steps + 1], edges, [=](auto number) {
     return out_edges<decltype(number)>(steps, edges, row_bounds, edge_bounds, source, out);
   });
+}
+
+int64_t graphrec_segments(Segments* s) {
+  return with_numbers(s->boundary + s->nodes, s->edges, [=](auto number) { return segments<decltype(number)>(*s); });
 }

@@ -59,3 +59,18 @@ GRAPHREC_EXPORT int64_t graphrec_out_edges(int64_t steps, int64_t edges, const i
                                            const int64_t* edge_bounds, const int64_t* source, int64_t* row,
                                            int64_t* gather, int64_t* sender, int64_t* reader, int64_t* length,
                                            int64_t* bounds, int64_t* is_whole, int64_t* is_sorted);
+
+// The segments of an async schedule: maximal runs of nodes, each of which has one source, whose only target it is.
+struct Segments {
+  int64_t nodes, edges, boundary;         // N, E, and how many rows stand before those of the nodes
+  const int64_t *source, *target;         // [E]: the row of each edge's source, the position of its target, in order
+  const int64_t* node;                    // [N]: at each position; sources stand before their targets
+  int64_t *perm, *inv_perm;               // [N]: the nodes by level of segments, step and segment; the inverse
+  int64_t* segment;                       // [N]: of each node; numbered by level, length (longest first), and head
+  int64_t *length, *degree;               // [segments]: of each, and how many edges enter its head
+  int64_t *row, *parent;                  // [segments]: the only row that its head reads, and its segment; or -1
+  int64_t *segment_bounds, *step_bounds;  // [levels + 1]: the first of each level
+  int64_t* counts;                        // [steps]: how many segments reach each step
+};
+// All that is written has room for N, or N + 1, numbers. Returns the number of levels.
+GRAPHREC_EXPORT int64_t graphrec_segments(struct Segments* segments);

@@ -16,6 +16,7 @@ from .orders import Order, breadth_first, by_time, colouring
 from .out_edges import OutEdges, out_edges
 from .plan import Schedule, Step, check_schedule
 from .recurrence import recurrence_edges, without_edges
+from .segments import Segments, segments
 from .sinks import Sinks, sinks
 from .valueless import schedule_seen_by
 
@@ -33,6 +34,7 @@ __all__ = [
     "OutEdges",
     "Part",
     "Schedule",
+    "Segments",
     "Sinks",
     "Step",
     "as_one_step",
@@ -56,6 +58,7 @@ __all__ = [
     "round_csr",
     "schedule",
     "schedule_seen_by",
+    "segments",
     "sinks",
     "slot_fault",
     "with_initial",

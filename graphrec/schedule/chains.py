@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,33 +14,23 @@ from ..structure.outside import outside
 from .derived import derived
 from .levels import levels
 from .plan import Schedule
+from .side_by_side import SideBySide
 
 
 @dataclass(frozen=True, eq=False)
-class Chains:
+class Chains(SideBySide):
     """A schedule whose structure is a batch of B chains, longest first: each step's nodes follow the first of the last.
 
     Attributes:
-        perm, inv_perm: `[N]`, the nodes step by step, within a step as their chains, and the position of each node.
         chain: `[N]`, the number of each node's chain.
-        counts: how many chains reach each step; never rising.
     """
 
-    perm: Tensor
-    inv_perm: Tensor
     chain: Tensor
-    counts: list[int]
 
     @property
     def num_chains(self) -> int:
         """B."""
         return self.counts[0]
-
-    @cached_property
-    def is_identity(self) -> bool:
-        """Whether the nodes are numbered step by step already."""
-        with outside():
-            return torch.equal(self.perm, torch.arange(len(self.perm), device=self.perm.device))
 
     @property
     def are_equally_long(self) -> bool:
@@ -57,7 +46,7 @@ class Chains:
     def predecessor(self) -> Tensor:
         """`[N - B]`: for each position behind the heads the position of its predecessor."""
         with outside():
-            back = torch.tensor(self.counts, device=self.perm.device)
+            back = self.reached
             later = torch.arange(self.num_chains, len(self.perm), device=self.perm.device)
             return later - torch.repeat_interleave(back[:-1], back[1:])
 
@@ -66,10 +55,11 @@ class Chains:
         return rows[: -self.num_chains] if self.are_equally_long else rows.index_select(0, self.predecessor)
 
     @cached_property
-    def blocks(self) -> Blocks:
-        """The same in a few blocks of equally long pieces."""
+    def last_step(self) -> Tensor:
+        """`[B]`: the last step of each chain."""
         with outside():
-            return Blocks.of(self)
+            chains = torch.arange(self.num_chains, device=self.perm.device)
+            return len(self.counts) - 1 - torch.searchsorted(self.reached.flip(0), chains, right=True)
 
 
 @derived
@@ -99,55 +89,7 @@ def chains(plan: Schedule) -> Chains | None:
     perm = torch.argsort(level * len(heads) + chain)
     inv_perm = torch.empty_like(perm)
     inv_perm[perm] = torch.arange(s.num_nodes, device=s.device)
-    return Chains(perm, inv_perm, chain, counts)
-
-
-# How many rows of padding a block may have: about as many as take the time of one more block.
-PADDING = 64
-
-
-class Blocks(NamedTuple):
-    """Chains cut at some steps into blocks in which the pieces are nearly equally long, and padded.
-
-    Attributes:
-        node: `[P]`, the node at each row of the blocks, step by step; behind the end of a chain its last node again.
-        row: `[N]`, the row of each node.
-        is_padding: `[P]`.
-        shapes: the numbers of steps and of chains of each block.
-    """
-
-    node: Tensor
-    row: Tensor
-    is_padding: Tensor
-    shapes: list[tuple[int, int]]
-
-    @staticmethod
-    def of(chains: Chains) -> Blocks:
-        """A new block begins where the previous one would have more than `PADDING` rows of padding."""
-        cuts, padding = [0], 0
-        for step, count in enumerate(chains.counts):
-            padding += chains.counts[cuts[-1]] - count
-            if padding > PADDING:
-                cuts.append(step)
-                padding = 0
-        cuts.append(len(chains.counts))
-        device = chains.perm.device
-        counts = torch.tensor(chains.counts, device=device)
-        shapes = [(stop - start, chains.counts[start]) for start, stop in pairwise(cuts)]
-        widths = torch.repeat_interleave(
-            torch.tensor([width for _, width in shapes], device=device),
-            torch.tensor([steps for steps, _ in shapes], device=device),
-        )
-        begins, padded = torch.cumsum(counts, 0) - counts, torch.cumsum(widths, 0) - widths
-        step = torch.repeat_interleave(torch.arange(len(counts), device=device), widths)
-        chain = torch.arange(len(step), device=device) - padded[step]
-        ended = torch.searchsorted(counts.flip(0), torch.arange(chains.num_chains, device=device), right=True)
-        last = len(counts) - 1 - ended  # the last step that each chain reaches
-        node = chains.perm[begins[torch.minimum(step, last[chain])] + chain]
-        row = torch.empty_like(chains.perm)
-        is_padding = chain >= counts[step]
-        row[node[~is_padding]] = (~is_padding).nonzero().flatten()
-        return Blocks(node, row, is_padding, shapes)
+    return Chains(perm, inv_perm, counts, [0, len(counts)], chain)
 
 
 def _is_chains(s: Structure) -> bool:

@@ -29,6 +29,14 @@ class _Inboxes(ctypes.Structure):
     )  # fmt: skip
 
 
+class _Segments(ctypes.Structure):
+    _fields_ = (
+        *((name, _NUMBER) for name in ("nodes", "edges", "boundary")),
+        *((name, _ADDRESS) for name in ("source", "target", "node", "perm", "inv_perm", "segment", "length")),
+        *((name, _ADDRESS) for name in ("degree", "row", "parent", "segment_bounds", "step_bounds", "counts")),
+    )  # fmt: skip
+
+
 # How many numbers each function takes, and then how many arrays.
 _ARGUMENTS = {
     "levels": (2, 3),
@@ -48,7 +56,9 @@ def _functions() -> Any:
     for name, (counts, arrays) in _ARGUMENTS.items():
         function = getattr(found, f"graphrec_{name}")
         function.argtypes, function.restype = [_NUMBER] * counts + [_ADDRESS] * arrays, _NUMBER
-    found.graphrec_inboxes.argtypes, found.graphrec_inboxes.restype = [ctypes.POINTER(_Inboxes)], _NUMBER
+    for name, of in (("inboxes", _Inboxes), ("segments", _Segments)):
+        function = getattr(found, f"graphrec_{name}")
+        function.argtypes, function.restype = [ctypes.POINTER(of)], _NUMBER
     return found
 
 
@@ -229,4 +239,52 @@ def out_edges(row_bounds: Tensor, edge_bounds: Tensor, source: Tensor) -> OutEdg
     row, gather, sender, reader, length, bounds, is_whole, is_sorted = parts
     return OutEdges(
         row, gather, sender[:runs], reader[:runs], length[:runs], bounds, is_whole.bool(), is_sorted.bool()
+    )
+
+
+class Segments(NamedTuple):
+    """The segments of an async schedule; see `struct Segments` in csrc/schedule.h."""
+
+    perm: Tensor
+    inv_perm: Tensor
+    segment: Tensor
+    length: Tensor
+    degree: Tensor
+    row: Tensor
+    parent: Tensor
+    segment_bounds: Tensor
+    step_bounds: Tensor
+    counts: Tensor
+
+
+def segments(boundary: int, source: Tensor, target: Tensor, node: Tensor) -> Segments | None:
+    """The segments of an async schedule.
+
+    Args:
+        boundary: how many boundary rows there are.
+        source, target: `[E]`, the row of each inbox edge's source, and the position of its target.
+        node: `[N]`, at each position.
+    """
+    c = _usable(source, target, node)
+    if c is None:
+        return None
+    given, count = _contiguous(source, target, node), node.shape[0]
+    sizes = (*[count] * 7, count + 1, count + 1, count)
+    parts, addresses = _numbers(*sizes)
+    levels = c.graphrec_segments(_Segments(count, source.shape[0], boundary, *_addresses(given), *addresses))
+    if levels < 0:
+        return None
+    perm, inv_perm, segment, *of_segments, segment_bounds, step_bounds, counts = parts
+    length, degree, row, parent = (part[: int(segment_bounds[levels])] for part in of_segments)
+    return Segments(
+        perm,
+        inv_perm,
+        segment,
+        length,
+        degree,
+        row,
+        parent,
+        segment_bounds[: levels + 1],
+        step_bounds[: levels + 1],
+        counts[: int(step_bounds[levels])],
     )

@@ -24,7 +24,7 @@ from tests.tolerances import assert_all_close, assert_close
 from tests.trials import Trial, assert_is_plain, gradients, outcome, plain_operators, trial
 
 runs = importlib.import_module("graphrec.runs")
-blocks = importlib.import_module("graphrec.schedule.chains")
+blocks = importlib.import_module("graphrec.schedule.side_by_side")
 
 CELLS = {
     "SRN": gr.SRNCell,
@@ -270,8 +270,16 @@ NOT_CHAINS = {
 
 
 @pytest.mark.parametrize("s", NOT_CHAINS.values(), ids=NOT_CHAINS)
-def test_other_structures_go_the_general_way(s, backends):
+def test_other_structures_are_chains_behind_each_other(s, backends):
     run = trial(gr.LSTMCell, s, "per graph")
+    run.run()
+    assert backends == ["torch" if clib.library() is None else "native"]
+    assert_is_plain(run.outcome)
+
+
+def test_joins_go_the_general_way(backends):
+    run = trial(gr.LSTMCell, TREE.replace(slot=torch.zeros(2, dtype=torch.long)))
+    run.cell.arity = None  # it sums its inbox
     run.run()
     assert backends == [PROGRAMS]
     assert_is_plain(run.outcome)

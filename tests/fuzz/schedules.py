@@ -15,7 +15,7 @@ import torch
 
 import graphrec as gr
 from graphrec.backends.programs.native_layout import Layout
-from graphrec.schedule import out_edges, round_csr, with_initial
+from graphrec.schedule import out_edges, round_csr, segments, with_initial
 from graphrec.schedule.plan import Steps
 from graphrec.structure import native
 from tests.fuzz.structures import ACYCLIC, ANY, Carried, random_structure
@@ -149,7 +149,7 @@ def check_schedules(seed: int) -> Counter[str]:
             return plan, csr, csr.perm, csr.transposed, csr.transposed.perm
         plan = gr.schedule(s, cycles="iterate", rounds=2) if way == "iterate" else gr.schedule(s)
         plan = with_initial(plan) if way == "initial" else plan
-        return plan, out_edges(plan)
+        return plan, out_edges(plan), segments(plan)
 
     found, expected = both(made, s)
     assert_same(found, expected)

@@ -11,8 +11,15 @@ from tests.tolerances import assert_close
 # What runs a cell that is not one of torch's.
 PROGRAMS = "torch_programs" if clib.library() is None else "native"
 CHAINS = gr.chains([4, 2])
-# Two nodes read the same one: no chain, though each has one source.
-FORK = gr.dag([[0, 0], [1, 2]], 3, slot=torch.zeros(2, dtype=torch.long))
+
+
+def sums_its_inbox(cell):
+    """The cell with as many sources as there are."""
+    cell.arity = None
+    return cell
+
+
+JOIN = gr.tree(parents=[2, 2, -1])
 
 
 @pytest.mark.parametrize("make", [gr.SRN, gr.LSTM, gr.GRU])
@@ -32,10 +39,10 @@ def test_each_backend_that_takes_a_run_computes_it(make, s):
     [
         (gr.LSTM(3, 4).to(torch.bfloat16), CHAINS, "native", "does not run LSTMCell here: "),
         (
-            gr.LSTM(3, 4),
-            FORK,
+            gr.Recursive(sums_its_inbox(gr.LSTMCell(3, 4))),
+            JOIN,
             "torch",
-            "does not run LSTMCell here: the structure is not made of chains alone",
+            "does not run LSTMCell here: a node has several sources",
         ),
         (gr.TreeLSTM(3, 4), CHAINS, "torch", "ChildSumTreeLSTMCell is not one of torch's operators"),
         (
