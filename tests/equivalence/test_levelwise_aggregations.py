@@ -81,7 +81,9 @@ def used(grads):
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("mode", [{}, {"mode": "sync", "rounds": 2}, {"order": gr.colouring}], ids=str)
+@pytest.mark.parametrize(
+    "mode", [{}, {"mode": "sync", "rounds": 2}, {"order": gr.colouring}], ids=["async", "rounds", "coloured"]
+)
 def test_no_messages_and_no_nodes(name, mode):
     conv = SAGEConv(H, H, aggr=ALL[name]()).eval()
     model = gr.Recursive(gr.ConvCell(conv), **mode).eval()

@@ -191,7 +191,7 @@ def test_shapes_without_values(model, structure, what):
 
 
 @pytest.mark.parametrize(
-    "how", [{"order": gr.colouring, "rounds": 2}, {"mode": "sync", "rounds": 2}], ids=str
+    "how", [{"order": gr.colouring, "rounds": 2}, {"mode": "sync", "rounds": 2}], ids=["coloured", "rounds"]
 )
 @pytest.mark.parametrize("what", ["meta", "fake"])
 def test_features_of_edges_and_sweeps_without_values(what, how):
