@@ -16,6 +16,8 @@ from .symbols import NotRecordable
 
 # Attributes of all modules, which no step of a cell changes.
 _OF_MODULES = frozenset(vars(nn.Module())) - {"training"}
+# What most attributes are, told at once: to ask whether a value is a torch.Generator takes Python code of torch's.
+_WITHOUT_CONTENT = frozenset({int, float, bool, str, tuple, type(None)})
 # Buffers of more numbers are copied once, when their module is seen for the first time.
 _LARGE = 1 << 16
 
@@ -165,6 +167,8 @@ def _attributes(module: nn.Module) -> dict[str, tuple[Any, Any]]:
 
 
 def _content(value: Any) -> Any:
+    if type(value) in _WITHOUT_CONTENT:
+        return None
     if isinstance(value, torch.Generator):
         return [value.get_state().numpy().tobytes()]
     if isinstance(value, np.random.Generator):
