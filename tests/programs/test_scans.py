@@ -16,7 +16,7 @@ from graphrec import clib
 from graphrec.backends.growth import GrowthWarning
 from graphrec.engine.rules import differentiated_by
 from graphrec.learning import BPTT, RTRL
-from graphrec.operators import recurrences, scans
+from graphrec.operators import recurrence_passes, recurrences
 from graphrec.schedule import recurrence_edges, with_initial
 from tests.strategies import acyclic, batches, chains
 from tests.tolerances import GRADCHECK, assert_close
@@ -169,8 +169,8 @@ def test_wide_levels_go_one_by_one(name, monkeypatch):
     monkeypatch.setattr(recurrences, "library_for", lambda *tensors: None)
     s, cell = STRUCTURES[name](), OfEdgesInBlocks().double()
     x, results = rows_of(s), []
-    for wide in (scans._WIDE, -1):
-        monkeypatch.setattr(scans, "_WIDE", wide)
+    for wide in (recurrence_passes._WIDE, -1):
+        monkeypatch.setattr(recurrence_passes, "_WIDE", wide)
         h = run(cell, s, x)
         results.append((h, *torch.autograd.grad(h.square().sum(), [x, *cell.parameters()])))
     for one, other in zip(*results, strict=True):
