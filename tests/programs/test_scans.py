@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -267,6 +269,16 @@ def test_a_factor_of_zero_forgets_all_that_was():
 
 
 @pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_a_factor_that_is_no_number_stays_in_its_chain(wrong):
+    s, x = gr.chains([5, 3]), torch.rand(8, 6)
+    x[0, :3] = wrong
+    leaf = x.requires_grad_()
+    run(Given(3), s, leaf)[5:].sum().backward()
+    assert leaf.grad[5:].isfinite().all()
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(("low", "high"), [(0.01, 0.01), (0.0, 1.0), (0.999, 1.0), (-1.0, 1.0)])
 def test_100_000_steps_in_float32(low, high):
     s, cell = gr.chain(100_000), Given(2)
@@ -363,6 +375,17 @@ def test_transforms_run_the_loop():
     leaf = x.clone().requires_grad_()
     assert_close(torch.func.grad(loss)(x), torch.autograd.grad(loss(leaf), leaf)[0])
     assert_close(torch.func.jacfwd(loss)(x), torch.func.grad(loss)(x))
+
+
+def test_a_class_of_cells_is_not_kept():
+    """In notebooks the same class is written again and again."""
+    kind = type("Again", (Affine,), {})
+    run(kind(), gr.chains([5, 3]), torch.randn(8, D))
+    kept = weakref.ref(kind)
+    del kind
+    for _ in range(2):  # what was made of it goes first
+        gc.collect()
+    assert kept() is None
 
 
 def test_a_cell_is_as_it_was_after_a_run():
@@ -466,6 +489,19 @@ class Wrong(gr.AffineCell):
 def test_wrong_shapes(factor, term, message, backend):
     with pytest.raises(ValueError, match=message):
         gr.run(Wrong(factor, term), gr.schedule(gr.chain(5)), torch.zeros(5, D), backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["scans", "loop"])
+def test_what_is_no_real_tensor_is_refused(backend):
+    s, x = gr.chain(5), torch.zeros(5, D)
+    for value, got in ((0.5, "float"), (None, "NoneType"), (torch.ones(5, H) * 1j, "torch.complex64")):
+        for name in ("factor", "term"):
+            ways = {"factor": lambda self, x: x[:, :H], "term": lambda self, x: x[:, :H]}
+            cell = type("Odd", (gr.AffineCell,), ways | {name: lambda self, x, value=value: value})(D, H)
+            with pytest.raises(
+                TypeError, match=f"Odd.{name} must return a tensor of real numbers.*, got {got}"
+            ):
+                gr.run(cell, gr.schedule(s), x, backend=backend)
 
 
 @pytest.mark.parametrize(("factor", "term", "of"), [((3, 4), (5, 4), "factor"), ((5, 4), (3, 4), "term")])
