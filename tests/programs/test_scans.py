@@ -543,6 +543,13 @@ def test_growth_is_told_once_and_from_which_length_on(in_blocks):
         run(grows(1.0, in_blocks), s, x)
 
 
+def test_growth_is_told_where_a_shorter_chain_overflows():
+    x = torch.full((3_000, 6), 0.5)
+    x[:1_400, :3] = 1.1
+    with pytest.warns(GrowthWarning, match="from 930 steps on"):
+        run(Given(3), gr.chains([1_400, 0, 1_600]), x)
+
+
 def test_growth_of_factors_of_nodes_is_told_where_states_overflow():
     x = torch.ones(2_000, 6)
     x[:, :3] = 1.1
