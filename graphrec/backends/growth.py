@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..cells.affine import AffineCell
-from ..schedule import Schedule
+from ..schedule import Schedule, sinks
 from .runner import stacklevel_of_user
 
 _FEW = 64  # steps, over which hardly anything overflows
@@ -24,14 +24,13 @@ class GrowthWarning(UserWarning):
 def warn_of_growth(cell: AffineCell, factor: Tensor, h: Tensor, plan: Schedule) -> None:
     """Warn once for each cell; looks at a few rows only, and not where a device would have to be waited for.
 
-    A factor that all nodes have in common tells it before. Factors of their own are looked at where the last states
-    have overflowed.
+    A factor that all nodes have in common tells it before. Factors of their own are looked at where the last states,
+    of all or of a graph, have overflowed.
     """
     depth, is_common = len(plan.steps), factor.shape[0] == 1
     if depth < _FEW or not h.is_cpu or cell in _warned:
         return
-    last = plan.steps.nodes[-2:].tolist()
-    if not is_common and bool(h.detach()[plan.perm[last[0] : last[1]]].isfinite().all()):
+    if not is_common and bool(h.detach()[_ends(plan)].isfinite().all()):
         return
     modulus = _modulus(factor.detach())
     if not modulus > 1:  # (also NaN)
@@ -47,6 +46,12 @@ def warn_of_growth(cell: AffineCell, factor: Tensor, h: Tensor, plan: Schedule) 
         GrowthWarning,
         stacklevel=stacklevel_of_user(),
     )
+
+
+def _ends(plan: Schedule) -> Tensor:
+    """The nodes of the last level, and a sink of each graph (-1, some node, where there is none)."""
+    start, stop = plan.steps.nodes[-2:].tolist()
+    return torch.cat([plan.perm[start:stop], sinks(plan).node])
 
 
 def _modulus(factor: Tensor) -> float:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import namedtuple
-from functools import cache
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -158,12 +157,18 @@ class _Gates:
 _GATES: WeakKeyDictionary[AffineCell, Any] = WeakKeyDictionary()
 
 
-@cache
+# For each class of cells that of such objects; it goes with them, so that a class is not kept alive.
+_CLASSES: WeakValueDictionary[type[AffineCell], Any] = WeakValueDictionary()
+
+
 def _gates_class(kind: type[AffineCell]) -> Any:
     def shapes(self: Any) -> list[tuple[int, ...]]:
         return kind.shapes(self)[:1] * 2
 
-    return type(kind.__name__, (_Gates, kind), {"shapes": shapes})
+    found = _CLASSES.get(kind)
+    if found is None:
+        found = _CLASSES[kind] = type(kind.__name__, (_Gates, kind), {"shapes": shapes})
+    return found
 
 
 def _gates_of(cell: Any, request: Request) -> Programs | None:

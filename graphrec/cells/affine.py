@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from ..cell import Cell, Inbox
@@ -85,20 +86,21 @@ class AffineCell(Cell):
         return self.State(h + self.checked_term(x))
 
     def checked_factor(self, x: Tensor) -> Tensor:
-        """`factor(x)`; raises ValueError where its rows or blocks are no factors of a state."""
+        """`factor(x)`; raises ValueError or TypeError where its rows or blocks are no factors of a state."""
         factor = self.factor(x)
         self._check_factor("factor", factor)
         return factor
 
     def checked_edge_factor(self, x: Tensor, edges: Inbox) -> Tensor:
-        """`edge_factor(x, edges)`; raises ValueError where its rows or blocks are no factors of a state."""
+        """`edge_factor(x, edges)`; raises ValueError or TypeError where it returns no factors of a state."""
         factor = self.edge_factor(x, edges)
         self._check_factor("edge_factor", factor)
         return factor
 
     def checked_term(self, x: Tensor) -> Tensor:
-        """`term(x)`; raises ValueError where its rows are not as wide as the state."""
+        """`term(x)`; raises ValueError where its rows are not as wide as the state, TypeError where it has none."""
         term, shape = self.term(x), self.shapes()[0]
+        self._check_type("term", term)
         if term.shape[1:] != shape:
             raise ValueError(
                 f"{type(self).__name__}.term must return rows as wide as the state, [n, {shape[0]}], got shape "
@@ -106,7 +108,17 @@ class AffineCell(Cell):
             )
         return term
 
+    def _check_type(self, name: str, value: Any) -> None:
+        dtype = getattr(value, "dtype", None)  # (what is recorded has one, too, and is no tensor)
+        if not isinstance(dtype, torch.dtype) or dtype.is_complex:
+            got = f"{dtype}" if isinstance(dtype, torch.dtype) else type(value).__name__
+            raise TypeError(
+                f"{type(self).__name__}.{name} must return a tensor of real numbers (a state of complex ones has real "
+                f"and imaginary parts side by side, and factors in blocks [n, 2, 2, H / 2]), got {got}."
+            )
+
     def _check_factor(self, name: str, factor: Tensor) -> None:
+        self._check_type(name, factor)
         # (The number of rows is left alone: it must not become a part of what is recorded.)
         shape, width = tuple(factor.shape[1:]), self.shapes()[0][0]
         is_block = len(shape) == 3 and shape[0] == shape[1] and shape[1] * shape[2] == width

@@ -95,6 +95,8 @@ class LRUCell(AffineCell):
         super().__init__(inputs, hidden)
         if not 0 <= radii[0] < radii[1] <= 1:
             raise ValueError(f"radii must be two numbers, 0 <= low < high <= 1, got {radii}.")
+        if not phase >= 0:
+            raise ValueError(f"phase must be an angle from 0 on, got {phase}.")
         self.radii, self.phase = radii, phase
         self.input = nn.Linear(inputs, 2 * hidden, bias=False)  # B, real and imaginary parts
         self.nu, self.theta, self.log_gamma = (nn.Parameter(torch.empty(hidden)) for _ in range(3))

@@ -11,8 +11,8 @@ from .implicit import Cut
 from .plain import is_plain_only, must_be_plain
 from .pooled import Groups, Pooled, PooledByGroups, lowest
 from .recurrence_edges import RecurrenceEdges
+from .recurrence_passes import multiplied
 from .recurrences import recurrence
-from .scans import multiplied
 from .segments import gather_sum, move, rows_or_zero, segment_sum, spread
 from .settle import settle
 from .softmax import inbox_softmax

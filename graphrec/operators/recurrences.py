@@ -2,7 +2,7 @@
 
 The derivative goes along the reversed edges with the same factors, so that each of two functions is the other's
 derivative, and there are derivatives of any order. Natively (csrc/recurrence.h) nodes come one after the other; in
-PyTorch states are found in few passes over all of them (`scans`).
+PyTorch states are found in few passes over all of them (`recurrence_passes`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from .csr import send_and_sum
 from .edges import library_for
 from .recurrence_edges import RecurrenceEdges
-from .scans import scan
+from .recurrence_passes import scan
 
 _NUMBER, _ADDRESS = ctypes.c_int64, ctypes.c_void_p
 _COMMON, _OF_TARGET, _OF_EDGE = range(3)

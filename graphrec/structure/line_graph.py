@@ -21,8 +21,8 @@ def line_graph(s: Structure, multitree: bool = False) -> Structure:
     as an edge into the node where they meet: slot, relation, features and weight. Node e has the relation of edge e as
     its `kind`, and the past and the graph of the node that it leaves. Levels that s knows are known.
 
-    A node with i edges in and o edges out makes i o edges: a line graph is as large as the sum of these products. What
-    is made of integers is kept with s, features are gathered at each call.
+    A node with i edges in and o edges out makes i o edges: a line graph is as large as the sum of these products, but a
+    multitree has about as many edges as s. What is made of integers is kept with s, features are gathered at each call.
 
     Args:
         s: the structure.
@@ -51,9 +51,7 @@ def wired(s: Structure, multitree: bool) -> Structure:
     """The line graph without features."""
     key = ("line graph", multitree)
     if key not in s.cache:
-        edges = _pairs(s)
-        if multitree:
-            edges = edges[:, _kept(s, *edges)]
+        edges = _kept_pairs(s) if multitree else _pairs(s)
         # The longest path to an edge is the longest to the node that it leaves, if all of its sources are there.
         known, known_reversed = (None, None) if multitree else (s.known_level, s.known_level_reversed)
         s.cache[key] = Structure.counted_out(
@@ -73,31 +71,32 @@ def wired(s: Structure, multitree: bool) -> Structure:
     return s.cache[key]
 
 
-def _pairs(s: Structure) -> Tensor:
-    """`[2, L]`: the edges e', e with target(e') = source(e); by e, and in the order of slots."""
-    into = _by_target_and_slot(s)
+def _pairs(s: Structure, from_one: Tensor | None = None) -> Tensor:
+    """`[2, L]`: the edges e', e with target(e') = source(e); by e, and in the order of slots.
+
+    Args:
+        s: the structure.
+        from_one: `[E]`, whether of all e' only the first counts.
+    """
+    by_slot = torch.argsort(s.slot, stable=True)
+    into = by_slot[torch.argsort(s.target[by_slot], stable=True)]
     degree = torch.bincount(s.target, minlength=s.num_nodes)
     first = torch.cumsum(degree, 0) - degree
     count = degree[s.source]
+    if from_one is not None:
+        count = torch.where(from_one, count.clamp(max=1), count)
     edge = torch.repeat_interleave(torch.arange(s.num_edges, device=s.device), count)
     number = torch.arange(len(edge), device=s.device) - (torch.cumsum(count, 0) - count)[edge]
     return torch.stack([into[first[s.source[edge]] + number], edge])
 
 
-def _by_target_and_slot(s: Structure) -> Tensor:
-    """`[E]`: the edges, sorted by target and slot."""
-    by_slot = torch.argsort(s.slot, stable=True)
-    return by_slot[torch.argsort(s.target[by_slot], stable=True)]
-
-
-def _kept(s: Structure, before: Tensor, edge: Tensor) -> Tensor:
-    """`[L]`: whether a pair of edges stays in the multitree; decided graph by graph, so that a batch is its members."""
-    into = _by_target_and_slot(s)
-    is_first = torch.ones_like(into, dtype=torch.bool)
-    is_first[into[1:]] = s.target[into[1:]] != s.target[into[:-1]]
-    graph = s.graph[s.source[edge]]
-    turns = s.slot[before] <= s.slot[edge]
-    return _trees(s)[graph] | torch.where(_grids(s)[graph], turns, is_first[before])
+def _kept_pairs(s: Structure) -> Tensor:
+    """`[2, L]`: those that stay in the multitree; decided graph by graph, so that a batch is its members."""
+    graph = s.graph[s.source]
+    is_tree, is_grid = _trees(s)[graph], _grids(s)[graph]
+    before, edge = pairs = _pairs(s, from_one=~(is_tree | is_grid))
+    stays = is_tree[edge] | ~is_grid[edge] | (s.slot[before] <= s.slot[edge])
+    return pairs[:, stays]
 
 
 def _trees(s: Structure) -> Tensor:

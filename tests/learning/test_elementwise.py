@@ -126,6 +126,8 @@ def test_a_linear_recurrent_unit_begins_on_its_ring():
 def test_radii_of_no_ring_are_refused(radii):
     with pytest.raises(ValueError, match="radii must be two numbers"):
         gr.LRUCell(3, 4, radii)
+    with pytest.raises(ValueError, match="phase must be an angle from 0 on, got -1"):
+        gr.LRUCell(3, 4, phase=-1)
 
 
 @pytest.mark.parametrize("alpha", [0, -1, 1.5])

@@ -7,7 +7,7 @@ import torch
 
 import graphrec as gr
 from graphrec.operators import edges, recurrences
-from graphrec.operators.scans import scan
+from graphrec.operators.recurrence_passes import scan
 from graphrec.schedule import recurrence_edges, with_initial
 
 from ..tolerances import assert_close

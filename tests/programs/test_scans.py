@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -16,7 +18,7 @@ from graphrec import clib
 from graphrec.backends.growth import GrowthWarning
 from graphrec.engine.rules import differentiated_by
 from graphrec.learning import BPTT, RTRL
-from graphrec.operators import recurrences, scans
+from graphrec.operators import recurrence_passes, recurrences
 from graphrec.schedule import recurrence_edges, with_initial
 from tests.strategies import acyclic, batches, chains
 from tests.tolerances import GRADCHECK, assert_close
@@ -169,8 +171,8 @@ def test_wide_levels_go_one_by_one(name, monkeypatch):
     monkeypatch.setattr(recurrences, "library_for", lambda *tensors: None)
     s, cell = STRUCTURES[name](), OfEdgesInBlocks().double()
     x, results = rows_of(s), []
-    for wide in (scans._WIDE, -1):
-        monkeypatch.setattr(scans, "_WIDE", wide)
+    for wide in (recurrence_passes._WIDE, -1):
+        monkeypatch.setattr(recurrence_passes, "_WIDE", wide)
         h = run(cell, s, x)
         results.append((h, *torch.autograd.grad(h.square().sum(), [x, *cell.parameters()])))
     for one, other in zip(*results, strict=True):
@@ -264,6 +266,16 @@ def test_a_factor_of_zero_forgets_all_that_was():
     assert (leaf.grad[:20, :3] == 0).all()
     assert leaf.grad.isfinite().all()
     assert (leaf.grad[20, :3] == h[19].detach()).all()  # as the loop has it
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_a_factor_that_is_no_number_stays_in_its_chain(wrong):
+    s, x = gr.chains([5, 3]), torch.rand(8, 6)
+    x[0, :3] = wrong
+    leaf = x.requires_grad_()
+    run(Given(3), s, leaf)[5:].sum().backward()
+    assert leaf.grad[5:].isfinite().all()
 
 
 @pytest.mark.usefixtures("way")
@@ -363,6 +375,17 @@ def test_transforms_run_the_loop():
     leaf = x.clone().requires_grad_()
     assert_close(torch.func.grad(loss)(x), torch.autograd.grad(loss(leaf), leaf)[0])
     assert_close(torch.func.jacfwd(loss)(x), torch.func.grad(loss)(x))
+
+
+def test_a_class_of_cells_is_not_kept():
+    """In notebooks the same class is written again and again."""
+    kind = type("Again", (Affine,), {})
+    run(kind(), gr.chains([5, 3]), torch.randn(8, D))
+    kept = weakref.ref(kind)
+    del kind
+    for _ in range(2):  # what was made of it goes first
+        gc.collect()
+    assert kept() is None
 
 
 def test_a_cell_is_as_it_was_after_a_run():
@@ -468,6 +491,19 @@ def test_wrong_shapes(factor, term, message, backend):
         gr.run(Wrong(factor, term), gr.schedule(gr.chain(5)), torch.zeros(5, D), backend=backend)
 
 
+@pytest.mark.parametrize("backend", ["scans", "loop"])
+def test_what_is_no_real_tensor_is_refused(backend):
+    s, x = gr.chain(5), torch.zeros(5, D)
+    for value, got in ((0.5, "float"), (None, "NoneType"), (torch.ones(5, H) * 1j, "torch.complex64")):
+        for name in ("factor", "term"):
+            ways = {"factor": lambda self, x: x[:, :H], "term": lambda self, x: x[:, :H]}
+            cell = type("Odd", (gr.AffineCell,), ways | {name: lambda self, x, value=value: value})(D, H)
+            with pytest.raises(
+                TypeError, match=f"Odd.{name} must return a tensor of real numbers.*, got {got}"
+            ):
+                gr.run(cell, gr.schedule(s), x, backend=backend)
+
+
 @pytest.mark.parametrize(("factor", "term", "of"), [((3, 4), (5, 4), "factor"), ((5, 4), (3, 4), "term")])
 def test_wrong_numbers_of_rows(factor, term, of):
     with pytest.raises(ValueError, match=f"Wrong.{of} must return one row for each of 5 nodes"):
@@ -505,6 +541,13 @@ def test_growth_is_told_once_and_from_which_length_on(in_blocks):
         run(cell, s, x)
         run(grows(1.1, in_blocks), gr.chain(900), x[:900])
         run(grows(1.0, in_blocks), s, x)
+
+
+def test_growth_is_told_where_a_shorter_chain_overflows():
+    x = torch.full((3_000, 6), 0.5)
+    x[:1_400, :3] = 1.1
+    with pytest.warns(GrowthWarning, match="from 930 steps on"):
+        run(Given(3), gr.chains([1_400, 0, 1_600]), x)
 
 
 def test_growth_of_factors_of_nodes_is_told_where_states_overflow():

@@ -115,6 +115,10 @@ def test_cost_is_linear():
     line = gr.line_graph(gr.chain(200_000))
     assert (line.num_nodes, line.num_edges) == (199_999, 199_998)
     assert gr.line_graph(gr.grid([300], 300), multitree=True).num_edges == 2 * 300 * 298 + 299 * 299
+    # A hub, through which 10^10 pairs of edges go.
+    ends = torch.arange(100_000)
+    hub = gr.dag(torch.cat([torch.stack([ends + 1, 0 * ends]), torch.stack([0 * ends, ends + 100_001])], 1))
+    assert gr.line_graph(hub, multitree=True).num_edges == 100_000
 
 
 def test_something_else_is_refused():

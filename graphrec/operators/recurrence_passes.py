@@ -103,7 +103,10 @@ def _on_grid(a: Tensor, b: Tensor, grid: Grid, backwards: bool) -> Tensor:
     a = a.unsqueeze(0) if a.shape[0] == 1 else a.index_select(0, grid.node).reshape(*shape, *a.shape[1:])
     if backwards:
         if grid.is_padding is not None:
-            rows = rows.masked_fill(grid.is_padding.unsqueeze(1), 0)
+            # (Factors, too: padding has those of some node, of another chain, and 0 times infinity is no number.)
+            nothing = grid.is_padding.unsqueeze(1)
+            rows = rows.masked_fill(nothing, 0)
+            a = a if len(a) == 1 else a.masked_fill(nothing.view(*shape, *[1] * (a.dim() - 2)), 0)
         # From a step's factor on, time runs the other way.
         a = a if len(a) == 1 else a.flip(0).roll(1, 0)
         h = _scanned(a, rows.reshape(*shape, -1).flip(0)).flip(0)
