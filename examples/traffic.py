@@ -112,7 +112,7 @@ class Predictor(learning.Learner):
         return batch.y[batch.known]
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        return (outputs - y).abs().mean()
+        return (outputs - y).abs().sum() / max(len(y), 1)  # in a long gap none is known
 
 
 def error(said: Tensor, y: Tensor, known: Tensor) -> float:
@@ -144,7 +144,12 @@ def load(args: Any) -> Traffic:
     if (args.series is None) != (args.distances is None):
         raise ValueError("--series and --distances go together: give both, or none for drawn traffic.")
     if args.series is not None:
-        return read_traffic(args.series, args.distances)
+        traffic = read_traffic(args.series, args.distances)
+        if len(traffic.values) < 10 * (READ + PREDICTED + 1):  # a tenth is for validation
+            raise ValueError(
+                f"{args.series}: expected {10 * (READ + PREDICTED + 1)} steps or more, got {len(traffic.values)}."
+            )
+        return traffic
     return road_traffic(days=2 if args.quick else 12, seed=args.seed)
 
 

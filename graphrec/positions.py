@@ -24,6 +24,7 @@ def to_positions(x: Tensor, s: StructureLike, others: Tensor | None = None) -> T
 
     Raises:
         ValueError: another number of rows; `others` of another shape; a structure without positions.
+        TypeError: `others` of another dtype or device.
     """
     check_layout("x", x)
     structure = _structure(s)
@@ -37,6 +38,10 @@ def to_positions(x: Tensor, s: StructureLike, others: Tensor | None = None) -> T
     elif others.shape != x.shape[1:]:
         raise ValueError(
             f"others must be one row, of shape {list(x.shape[1:])} as those of x, got {list(others.shape)}."
+        )
+    elif others.dtype != x.dtype or others.device != x.device:
+        raise TypeError(
+            f"others must be {x.dtype} on {x.device} as x is, got {others.dtype} on {others.device}: others.to(x)."
         )
     else:
         rest = others.expand(structure.num_nodes, *x.shape[1:])

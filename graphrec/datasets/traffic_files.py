@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..structure.checks import as_count
 from ._files import fault, read_lines, read_text
 from .traffic import DAY, Traffic, road_graph
 
@@ -39,7 +40,7 @@ def read_traffic(
 
     Raises:
         FileNotFoundError: a file that is not there.
-        ValueError: a file of another form; what is wrong with it, and in which line.
+        ValueError: a file of another form, or one that is damaged; what is wrong with it, and in which line.
         ImportError: an `.h5` file, without h5py.
     """
     series, distances = Path(series).expanduser(), Path(distances).expanduser()
@@ -81,19 +82,23 @@ def _check_is_no_pickle(path: Path) -> None:
 
 
 def _read_array(path: Path, feature: int) -> Tensor:
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path}: expected an archive of arrays, as numpy.savez writes it.")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             if "data" not in arrays:
                 raise ValueError(f"expected an array named data, got {', '.join(arrays) or 'none'}")
             values = arrays["data"]
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # of many types, where a file is damaged
         raise ValueError(f"{path}: {error}.") from error
+    if not isinstance(values, np.ndarray):
+        raise ValueError(f"{path}: data is no array of numpy.")
     if values.dtype.kind not in "fiu" or values.ndim not in (2, 3):
         raise ValueError(
             f"{path}: data must hold numbers [T, N] or [T, N, F], got {values.dtype} {list(values.shape)}."
         )
     if values.ndim == 3:
-        if not 0 <= feature < values.shape[2]:
+        if as_count("feature", feature) >= values.shape[2]:
             raise ValueError(
                 f"{path}: there are the features 0 to {values.shape[2] - 1}, got feature={feature}."
             )
@@ -116,15 +121,23 @@ def _read_table(path: Path) -> tuple[Tensor, list[str], Tensor]:
             values, columns, rows = (np.asarray(group[name]) for name in ("block0_values", "axis0", "axis1"))
             items = np.asarray(group["block0_items"])
             unit = _text(group["axis1"].attrs.get("kind", b""))
-    except (OSError, KeyError, ValueError, TypeError) as error:
+            names = [_text(name) for name in columns.tolist()]
+    except Exception as error:  # of many types, where a file is damaged
         raise ValueError(f"{path}: {error}.") from error
-    if values.ndim != 2 or values.shape != (len(rows), len(columns)) or not np.array_equal(items, columns):
-        raise ValueError(f"{path}: expected a table of numbers of one type, got {list(values.shape)}.")
+    if (
+        values.dtype.kind not in "fiu"
+        or values.ndim != 2
+        or values.shape != (len(rows), len(columns))
+        or not np.array_equal(items, columns)
+    ):
+        raise ValueError(
+            f"{path}: expected a table of numbers of one type, got {values.dtype} {list(values.shape)}."
+        )
     if rows.dtype.kind not in "iu" or not unit.startswith("datetime64"):
         raise ValueError(f"{path}: the rows of the table must be times, got {unit or rows.dtype}.")
     per_second = {"datetime64[s]": 1, "datetime64[ms]": 10**3, "datetime64[us]": 10**6}.get(unit, 10**9)
     times = torch.from_numpy((rows // per_second % 86_400) / 86_400).float()
-    return torch.from_numpy(values.astype(np.float32)), [_text(name) for name in columns.tolist()], times
+    return torch.from_numpy(values.astype(np.float32)), names, times
 
 
 def _text(name: Any) -> str:
@@ -136,12 +149,12 @@ def _read_distances(path: Path, number: dict[str, int]) -> tuple[Tensor, Tensor]
     lengths: dict[tuple[int, int], float] = {}
     for row, (line, text) in enumerate(read_lines(path)):
         parts = [part.strip() for part in text.split(",")]
-        if len(parts) < 3:
+        if len(parts) != 3:
             raise fault(path, line, f"expected from,to,distance, got {text!r}")
         try:
             length = float(parts[2])
         except ValueError as error:
-            if row == 0:
+            if row == 0 and parts[0] not in number:
                 continue  # the header
             raise fault(path, line, f"expected a distance, got {parts[2]!r}") from error
         if not 0 <= length < float("inf"):

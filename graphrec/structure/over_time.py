@@ -99,12 +99,12 @@ def _snapshots(graph: Any, steps: Any) -> list[Structure]:
             f"graphrec.dag(edge_index, num_nodes) or graphrec.from_pyg(data)."
         )
     snapshots = list(graph)
+    for number, snapshot in enumerate(snapshots):
+        _check_snapshot(snapshot, number, snapshots[0])
     if steps is not None and as_count("steps", steps) != len(snapshots):
         raise ValueError(
             f"there are {len(snapshots)} snapshots for {steps} steps: leave out steps, or give one each."
         )
-    for number, snapshot in enumerate(snapshots):
-        _check_snapshot(snapshot, number, snapshots[0])
     return snapshots
 
 
@@ -173,11 +173,16 @@ def in_stages(s: Structure, stages: Mapping[str, Sequence[tuple[str, bool]]]) ->
         stages: for each of the K stages what it reads, and whether that of its neighbours; slots are in that order.
 
     Raises:
-        ValueError: another structure, or one whose nodes have kinds.
+        ValueError: another structure, or one whose nodes have kinds or whose edges have features.
     """
-    key = ("in stages", *stages)
-    if key in s.cache:
-        return s.cache[key]
+    key = ("in stages", *((name, *reads) for name, reads in stages.items()))
+    weight = s.edge_weight
+    keeps = weight is None or (is_ordinary(weight) and not weight.requires_grad)
+    if keeps and key in s.cache:
+        edge, made = s.cache[key]
+        with outside():  # weights may have been written since
+            if weight is None or torch.equal(made.structure.edge_weight, weight[edge]):
+                return made
     with outside():
         names, count = list(stages), len(stages)
         follower = _followers(s)
@@ -208,8 +213,7 @@ def in_stages(s: Structure, stages: Mapping[str, Sequence[tuple[str, bool]]]) ->
         kind = torch.cat([kind, torch.full_like(last, count)])
         graph = torch.cat([s.graph.repeat_interleave(count), s.graph[last]])
         of_input = torch.cat([of_input, follower[last]])
-        relation, weight = s.relation[edge], s.edge_weight  # type: ignore[index]
-        keeps = weight is None or (is_ordinary(weight) and not weight.requires_grad)
+        relation = s.relation[edge]  # type: ignore[index]
         weights = weight[edge] if keeps and weight is not None else None
     staged = Structure(
         s.num_nodes * count + len(last),
@@ -224,7 +228,7 @@ def in_stages(s: Structure, stages: Mapping[str, Sequence[tuple[str, bool]]]) ->
     )
     made = Stages(staged, of_input, last)
     if keeps:
-        s.cache[key] = made
+        s.cache[key] = edge, made
     return made
 
 
@@ -263,6 +267,11 @@ def _followers(s: Structure) -> Tensor:
         raise ValueError(
             "the cell has a kind of node for each stage of a step, but the structure's nodes have kinds: leave them "
             "with s.replace(kind=None)."
+        )
+    if s.edge_attr is not None:
+        raise ValueError(
+            "the cell has weights for the matrices of its convolution, but none for the edge_attr that the edges have: "
+            "leave them with s.replace(edge_attr=None)."
         )
     source, target = own_past(s)
     if len(source) < s.num_nodes:

@@ -134,6 +134,18 @@ BAD = {
         ValueError,
         "line 2: expected a distance, got 'far'",
     ),
+    "no distance in the first line": (
+        {"distances": "0,1,\n1,0,2\n"},
+        None,
+        ValueError,
+        "line 1: expected a distance, got ''",
+    ),
+    "another column": (
+        {"distances": ",from,to,cost\n0,0,1,5\n"},
+        None,
+        ValueError,
+        "line 1: expected from,to",
+    ),
     "negative": ({"distances": "0,1,-2\n"}, None, ValueError, "line 1: a distance must be 0 or more.*-2"),
     "other sensors": (
         {"distances": "400,401,2\n"},
@@ -173,6 +185,27 @@ def test_a_damaged_array(tmp_path):
         read_traffic(series, distances)
 
 
+def test_bytes_that_are_wrong(tmp_path):
+    """numpy and zipfile raise errors of many types; each comes with the name of the file."""
+    values = np.random.default_rng(0).random((500, 2))
+    series, distances = write(tmp_path, values)
+    plain = series.read_bytes()
+    np.savez_compressed(series, data=values)
+    packed = series.read_bytes()
+    for wrong in (
+        packed[:1000] + bytes(100) + packed[1100:],  # zlib's error
+        plain.replace(b"\x93NUMPY", b"\x93NUMPI"),  # no array, but bytes
+        plain.replace(b"'fortran_order'", b"'fortran_order("),
+        plain[plain.index(b"\x93NUMPY") :].split(b"PK")[0],  # a file .npy
+    ):
+        series.write_bytes(wrong)
+        with pytest.raises(ValueError, match=r"pems\.npz"):
+            read_traffic(series, distances)
+    series.write_bytes(plain)
+    with pytest.raises(TypeError, match=r"feature must be a whole number, got 0\.5"):
+        read_traffic(*write(tmp_path, values[..., None]), feature=0.5)
+
+
 def write_table(path, values, names, times, unit=b"datetime64", key="df"):
     """As pandas writes a table in its fixed form."""
     h5py = pytest.importorskip("h5py", reason="h5py, which reads tables of pandas, is not installed")
@@ -201,6 +234,9 @@ def test_a_table_of_metr_la(tmp_path):
         read_traffic(path, tmp_path / "distances.csv", tmp_path / "ids.txt")
     write_table(path, np.ones((4, 2)), ["7", "9"], np.arange(4), b"integer")
     with pytest.raises(ValueError, match="must be times, got integer"):
+        read_traffic(path, tmp_path / "distances.csv")
+    write_table(path, np.ones((4, 2)) * 1j, ["7", "9"], times)
+    with pytest.raises(ValueError, match="table of numbers of one type, got complex128"):
         read_traffic(path, tmp_path / "distances.csv")
     path.write_bytes(b"no table")
     with pytest.raises(ValueError, match=r"metr-la\.h5"):

@@ -226,6 +226,24 @@ def test_what_is_kept_of_a_structure_serves_training(case):
 
 
 @each
+def test_weights_that_change_after_a_run(case):
+    """What is kept of a structure has no old weights, nor weights without gradients once they want them."""
+    model, W, x = model_of(case), weights(case, 0), rows(2)
+    s, fresh = series(case, [W] * 2), series(case, [W] * 2)
+    model(x, s)
+    for one in (s, fresh):
+        one.edge_weight.mul_(0.5)
+    right = model(x, fresh)
+    assert_close(model(x, s), right)
+    assert_close(model(x, s), right)
+    gradients = []
+    for one in (s, fresh.replace(edge_weight=fresh.edge_weight)):
+        one.edge_weight.requires_grad_()
+        gradients += torch.autograd.grad(model(x, one).sum(), one.edge_weight)
+    assert_close(*gradients)
+
+
+@each
 def test_through_pygs_loader(case):
     model = model_of(case)
     made = [series(case, [weights(case, seed)] * 3) for seed in range(3)]
@@ -278,6 +296,7 @@ def refusals():
             r"graphrec\.OverTime\(cell\)",
         ),
         "kinds": (lambda: model(x, s.replace(kind=torch.zeros(6, dtype=torch.long))), "kind=None"),
+        "features": (lambda: model(x, s.replace(edge_attr=torch.ones(s.num_edges, 2))), "edge_attr=None"),
         "other matrices": (
             lambda: model(x, gr.over_time(spread, 3, carried=True)),
             r"T_0, T_1, T_2, but .* I, forward 1.*chebyshev\(graph, 3\)",

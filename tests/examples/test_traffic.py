@@ -85,6 +85,20 @@ def test_learns_and_reads_files(example, tmp_path):
     assert (tmp_path / "out" / "jams.png").stat().st_size > 10_000
 
 
+def test_a_batch_of_which_nothing_is_known(example, windows):
+    predictor = example.Predictor(torch.nn.Identity())
+    assert float(predictor.loss(torch.zeros(0), torch.zeros(0))) == 0
+    assert float(predictor.loss(torch.tensor([1.0, 5.0]), torch.tensor([2.0, 2.0]))) == 2
+
+
+def test_a_series_too_short_for_its_parts_is_refused(example, tmp_path):
+    np.savez(tmp_path / "pems.npz", data=np.ones((200, 2)))
+    (tmp_path / "distances.csv").write_text("0,1,1\n1,0,2\n")
+    files = ["--series", str(tmp_path / "pems.npz"), "--distances", str(tmp_path / "distances.csv")]
+    with pytest.raises(SystemExit, match="expected 250 steps or more, got 200"):
+        example.main([*files, "--out", str(tmp_path / "out")])
+
+
 def test_half_of_the_files_is_refused(example, tmp_path):
     with pytest.raises(SystemExit, match="go together"):
         example.main(["--series", "x.npz", "--out", str(tmp_path)])

@@ -10,6 +10,7 @@ from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 
 import graphrec as gr
+from graphrec.structure import in_stages
 from tests import strategies
 from tests.tolerances import assert_close
 
@@ -220,6 +221,12 @@ def test_everything_travels_along():
     assert gr.over_time(graph.replace(relation_names=None, edge_attr=None), 2).relation_names is None
 
 
+def test_stages_of_the_same_names_that_read_otherwise():
+    s = gr.over_time(gr.dag([[0], [1]], 2), 3, carried=True)
+    edges = [in_stages(s, {"a": [("a", of_all)]}).structure.num_edges for of_all in (True, False)]
+    assert edges == [9, 6]
+
+
 def test_nothing_at_all():
     nothing = [
         gr.over_time(gr.batch([snapshot([(0, 1)], 2), snapshot([], 1)]), 0),
@@ -244,6 +251,7 @@ REFUSED = {
     "steps below zero": (lambda: gr.over_time(gr.chain(2), -1), ValueError, "0 or more, got -1"),
     "half a step": (lambda: gr.over_time(gr.chain(2), 1.5), TypeError, "whole number"),
     "an edge_index": (lambda: gr.over_time(torch.zeros(2, 0), 3), TypeError, "graphrec.dag"),
+    "PyG's data": (lambda: gr.over_time(gr.to_pyg(gr.chain(2)), 7), TypeError, r"graphrec\.from_pyg"),
     "a list of them": (lambda: gr.over_time([torch.zeros(2, 0)]), TypeError, "number 0"),
     "other steps": (lambda: gr.over_time([gr.chain(2)] * 2, 3), ValueError, "2 snapshots for 3 steps"),
     "other sizes": (

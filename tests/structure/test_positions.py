@@ -98,3 +98,11 @@ def test_other_rows_and_structures_are_refused(call, message):
 def test_what_is_no_structure_is_refused():
     with pytest.raises(TypeError, match="expected PyG Data, HeteroData or Batch, got list"):
         gr.to_positions(torch.zeros(2, 2), [1, 1])
+
+
+def test_another_dtype_of_the_others_is_refused():
+    """As a parameter has it, where x was computed under autocast."""
+    with pytest.raises(
+        TypeError, match=r"others must be torch\.bfloat16 on cpu .* got torch\.float32 on cpu"
+    ):
+        gr.to_positions(torch.zeros(5, 2, dtype=torch.bfloat16), S, torch.zeros(2))
