@@ -55,7 +55,7 @@ class TorchOperators(Lowered):
     def h(self) -> Tensor:
         """`[N, H]`."""
         tables, w_ih = self._enter(), self.fused.w_ih
-        if self.is_lstm and self._has_padding_before_forks():
+        if self._may_overflow_in_padding() or (self.is_lstm and self._has_padding_before_forks()):
             tables, w_ih = self._with_a_stop(tables, w_ih)
         return self._leave(self._operator(tables, w_ih)[0])
 
@@ -83,6 +83,10 @@ class TorchOperators(Lowered):
         h, c, sink = self._leave(outputs), _at_the_end(memories), sinks(self.plan).node.clamp(min=0)
         return h, [h.index_select(0, sink), c.index_select(0, chains.chain[sink])]
 
+    def _may_overflow_in_padding(self) -> bool:
+        """Whether h may grow behind the end of a chain: an infinite h times a gradient of zero is no zero."""
+        return self.fused.operator == "rnn_relu" and len(self.chains.blocks.node) > len(self.x)
+
     def _has_padding_before_forks(self) -> bool:
         """Whether a segment that others begin with may end before its block does."""
         blocks, over = self.chains.blocks, self.chains
@@ -92,13 +96,13 @@ class TorchOperators(Lowered):
         return rows > sum(over.counts[: over.step_bounds[-2]])
 
     def _with_a_stop(self, tables: list[Tensor], w_ih: Tensor) -> tuple[list[Tensor], Tensor]:
-        """One more input, 1 in padding, that opens the forget gate and shuts the input gate.
+        """One more input, 1 in padding, that opens the forget gate and shuts the input gate, or a rectifier.
 
-        So c keeps the value that it had at the end of the chain.
+        So c keeps the value that it had at the end of the chain, and a rectifier's h is zero.
         """
         hidden = self.fused.w_hh.shape[1]
         shut = torch.finfo(self._dtype).max / 2  # far beyond any gate's argument
-        stop = w_ih.new_zeros(4 * hidden, 1)
+        stop = w_ih.new_zeros(len(w_ih), 1)
         stop[:hidden], stop[hidden : 2 * hidden] = -shut, shut
         padding = self._tables(self.chains.blocks.is_padding.unsqueeze(1))
         stopped = [

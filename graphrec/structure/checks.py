@@ -109,7 +109,10 @@ def as_whole_numbers(values: Any, expected: str) -> Tensor:
     lossy = numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool
     if numbers.numel() and lossy:
         raise TypeError(f"{expected}, got dtype {numbers.dtype}.")
-    return numbers.to(torch.long)
+    whole = numbers.to(torch.long)
+    if numbers.dtype == torch.uint64 and bool((whole < 0).any()):
+        raise TypeError(f"{expected} of 64 bits with a sign, got {shown(values)}.")
+    return whole
 
 
 def from_array(array: np.ndarray) -> Tensor:

@@ -25,6 +25,8 @@ def as_sequences(sequences: Any, name: str) -> tuple[Ints, Ints]:
     expected = f"{name} must be a list with the tokens of each sequence, whole numbers"
     if isinstance(sequences, str | bytes | dict) or not hasattr(sequences, "__iter__"):
         raise TypeError(f"{expected}, got {shown(sequences)}.")
+    if isinstance(sequences, Tensor) and sequences.is_nested:
+        sequences = sequences.unbind()
     if getattr(sequences, "ndim", 2) != 2:
         raise TypeError(
             f"{expected}, got one of shape {list(sequences.shape)}: put a single sequence into a list."

@@ -97,7 +97,7 @@ class SharedNodes:
         with W = fold(w), so that f is computed for N nodes instead of R rows.
 
         Args:
-            values: e.g. weights of a loss, or gradients.
+            values: e.g. weights of a loss, or gradients. Sums of whole numbers and of bools are long, as torch's.
             reduce: "sum", or "mean", of which a value that all rows have at a node is that value.
 
         Raises:
@@ -106,15 +106,18 @@ class SharedNodes:
         if reduce not in ("sum", "mean"):
             raise ValueError(f'reduce must be "sum" or "mean", got {shown(reduce)}.')
         self._check("values", values, self.num_rows, "row of the sequences")
+        width = values.shape[1:].numel()
         if reduce == "mean" and not (values.is_floating_point() or values.is_complex()):
             raise TypeError(
                 f"the mean is of floating-point numbers, got {values.dtype}: convert with .float()."
             )
-        if is_plain_only(values) or not values.is_floating_point():
+        if not (values.is_floating_point() or values.is_complex()):
+            values = values.long()
+        if is_plain_only(values) or not values.is_floating_point() or not width:
             none = values.new_zeros(self.num_nodes, *values.shape[1:])
             total = none.index_add(0, seen_by(values, self.node), values)
         else:
-            flat = values.reshape(self.num_rows, values.shape[1:].numel())
+            flat = values.reshape(self.num_rows, width)
             total = send_and_sum(flat, self._rows.transposed).view(self.num_nodes, *values.shape[1:])
         if reduce == "sum":
             return total

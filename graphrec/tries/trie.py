@@ -32,7 +32,8 @@ def trie(sequences: Sequence[Sequence[int] | Tensor | np.ndarray] | Tensor | np.
     Fredkin, *Trie memory*, Communications of the ACM 3(9), 1960.
 
     Args:
-        sequences: a list of lists, or of tensors or arrays `[T]`, of whole numbers; or one of them, `[B, T]`.
+        sequences: a list of lists, or of tensors or arrays `[T]`, of whole numbers; or one tensor or array `[B, T]`; or
+            a nested tensor.
 
     Returns:
         A `Trie` of one graph, whose nodes stand in the order in which the sequences first come to them.

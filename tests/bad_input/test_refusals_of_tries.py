@@ -27,6 +27,8 @@ FOLDED = torch.zeros(TRIE.num_rows)
         ([[1.5]], TypeError, "whole numbers, got dtype torch.float64"),
         ([[1], [None]], TypeError, "whole numbers of 64 bits, got [1, None]"),
         ([[2**63]], TypeError, "of 64 bits"),
+        (np.array([[2**63]], dtype=np.uint64), TypeError, "of 64 bits with a sign, got"),
+        ([torch.tensor([2**63], dtype=torch.uint64)], TypeError, "of 64 bits with a sign, got"),
         ([[True, False]], TypeError, "got dtype torch.bool"),
         ([[[1]]], TypeError, "lists within its sequences"),
         ([torch.tensor([1]), torch.tensor([1.0])], TypeError, "sequences[1] must hold tokens"),

@@ -510,6 +510,18 @@ def test_what_is_read_before_padding_stays_out_of_it():
     assert_is_plain(ends)
 
 
+def test_a_rectifier_does_not_grow_in_padding(monkeypatch):
+    """Its h behind the end of the short chain would be infinite, and gradients of zero times that NaN."""
+    monkeypatch.setattr(blocks, "PADDING", 64)
+    cell = gr.SRNCell(1, 1, "relu", biases=0)
+    for weight in cell.parameters():
+        weight.data.fill_(10.0)
+    x = torch.cat([-torch.ones(60, 1), torch.ones(1, 1)]).requires_grad_()
+    with gr.running_on("torch"):
+        h = run_first(cell, gr.schedule(gr.chains([60, 1])), x)
+    assert all(grad.isfinite().all() for grad in torch.autograd.grad(h.sum(), [x, *cell.parameters()]))
+
+
 @every_cell
 def test_a_projection_of_its_own_counts(make):
     run = trial(made(make, 1), gr.chains([2, 3]))

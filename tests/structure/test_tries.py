@@ -168,6 +168,27 @@ def test_folding_is_the_transpose_of_expanding(members, shape):
     assert_close(trie.fold(trie.expand(h), "mean"), h)
 
 
+def test_folding_counts():
+    """Sums of whole numbers are long, however small their dtype is."""
+    trie = gr.trie([[1, 2]] * 300)
+    for dtype in (torch.bool, torch.uint8, torch.int16):
+        assert trie.fold(torch.ones(trie.num_rows, dtype=dtype)).tolist() == [300, 300]
+
+
+def test_folding_nothing():
+    trie = gr.trie([[1, 2], [1]])
+    nothing = torch.zeros(trie.num_rows, 0, requires_grad=True)
+    for values in (nothing, nothing.detach()):
+        assert trie.fold(values).shape == (trie.num_nodes, 0)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_nested_tensors(layout):
+    members = [torch.tensor(tokens) for tokens in ([1, 2, 3], [1, 2])]
+    assert_same(gr.trie(torch.nested.nested_tensor(members, layout=layout)), gr.trie(members))
+
+
 def test_second_derivatives_and_gradcheck():
     trie = gr.trie(SEQUENCES)
     h = torch.randn(trie.num_nodes, 2, dtype=torch.float64, requires_grad=True)
