@@ -16,7 +16,7 @@ the root. In scans (`graphrec.prefix_scan`) a Tree-LSTM and a Tree-GRU answer at
 2 log2(T) + 1 instead of T.
 
 Lengths of training strings are drawn evenly from 1 to 40. The epoch is chosen by validation strings of the same
-lengths, and nothing by longer ones. A string counts as right when its last answer is.
+lengths. A string counts as right when its last answer is.
 
 G. Delétang et al., "Neural Networks and the Chomsky Hierarchy", ICLR 2023; B. Liu et al., "Transformers Learn Shortcuts
 to Automata", ICLR 2023; W. Merrill, J. Petty and A. Sabharwal, "The Illusion of State in State-Space Models", ICML
