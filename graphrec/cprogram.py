@@ -113,10 +113,10 @@ WEIGHT_GRADIENT = np.dtype(
 
 
 class Structure(ctypes.Structure):
-    """A structure: counts, segments by part, and the edges of rows."""
+    """A structure: counts, stretches by part, and the edges of rows."""
 
     _fields_ = (
-        [(name, c_int64) for name in ["rows", "in_edges", "out_edges", "rounds", "parts", "segments"]]
+        [(name, c_int64) for name in ["rows", "in_edges", "out_edges", "rounds", "parts", "stretches"]]
         + [
             (name, c_void_p)
             for name in [

@@ -29,8 +29,8 @@ class Checker {
   bool structure() {
     if (s_.rows < 0 || s_.in_edges < 0 || s_.out_edges < 0 || s_.rounds < 1)
       return fails("a negative count, or no round");
-    if (s_.parts < 1 || s_.segments < 0 || s_.part[0] != 0 || s_.part[s_.parts] != s_.segments)
-      return fails("parts do not hold all segments");
+    if (s_.parts < 1 || s_.stretches < 0 || s_.part[0] != 0 || s_.part[s_.parts] != s_.stretches)
+      return fails("parts do not hold all stretches");
     for (int64_t p = 0; p < s_.parts; p++)
       if (s_.part[p] > s_.part[p + 1]) return fails("part %lld ends before it begins", (long long)p);
     if (s_.stage[0] != 0) return fails("the first stage is number %d", s_.stage[0]);
@@ -38,11 +38,11 @@ class Checker {
       if (s_.stage[p] != s_.stage[p - 1] && s_.stage[p] != s_.stage[p - 1] + 1)
         return fails("part %lld is of stage %d", (long long)p, s_.stage[p]);
     if (s_.stage[s_.parts - 1] > 0 && s_.rounds > 1) return fails("stages in rounds");
-    for (int64_t i = 0; i < s_.segments; i++) {
+    for (int64_t i = 0; i < s_.stretches; i++) {
       if (s_.first[i] < 0 || s_.first[i] > s_.last[i] || s_.last[i] > s_.rows)
-        return fails("segment %lld has rows that are not there", (long long)i);
+        return fails("stretch %lld has rows that are not there", (long long)i);
       if (s_.program[i] < -1 || s_.program[i] >= e_.num_programs)
-        return fails("segment %lld has program %d", (long long)i, s_.program[i]);
+        return fails("stretch %lld has program %d", (long long)i, s_.program[i]);
     }
     return offsets("in_first", s_.in_first, s_.in_edges) && offsets("out_first", s_.out_first, s_.out_edges);
   }
@@ -209,9 +209,9 @@ class Checker {
 
   const int64_t* first_of(int kind) const { return kind == IN_EDGES ? s_.in_first : s_.out_first; }
 
-  // f(row of the kind, its node) for the rows of all segments with a program (-1: all); false once f is.
+  // f(row of the kind, its node) for the rows of all stretches with a program (-1: all); false once f is.
   template <class F> bool each_row(int32_t program, int kind, F&& f) const {
-    for (int64_t i = 0; i < s_.segments; i++) {
+    for (int64_t i = 0; i < s_.stretches; i++) {
       if (s_.program[i] < 0 || (program >= 0 && s_.program[i] != program)) continue;
       for (int64_t v = s_.first[i]; v < s_.last[i]; v++) {
         if (kind == NODES) {
@@ -266,7 +266,7 @@ class Checker {
   bool meet(int32_t p, const Instruction& i, const Operand& read, const Operand& written) const {
     const int64_t columns = i.width * (read.split || written.split ? 1 << 20 : 1);  // pieces of rows: all columns
     if (!overlap(read.column, columns, written.column, columns)) return false;
-    for (int64_t s = 0; s < s_.segments; s++) {  // rows of different segments are not run by one chain
+    for (int64_t s = 0; s < s_.stretches; s++) {  // rows of different stretches are not run by one chain
       if (s_.program[s] != p) continue;
       const int64_t low = i.rows == NODES ? s_.first[s] : first_of(i.rows)[s_.first[s]];
       const int64_t high = i.rows == NODES ? s_.last[s] : first_of(i.rows)[s_.last[s]];

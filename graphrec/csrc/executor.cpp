@@ -153,18 +153,18 @@ template <class T> class Sweep {
   double cost_before(int64_t row) const {
     return cost_[NODES] * row + cost_[IN_EDGES] * s_.in_first[row] + cost_[OUT_EDGES] * s_.out_first[row];
   }
-  double cost(int64_t segment) const {
-    return s_.program[segment] < 0 ? 0 : cost_before(s_.last[segment]) - cost_before(s_.first[segment]);
+  double cost(int64_t stretch) const {
+    return s_.program[stretch] < 0 ? 0 : cost_before(s_.last[stretch]) - cost_before(s_.first[stretch]);
   }
 
   // As many threads as there is work for; one where no level is worth a barrier.
   int threads_worth(int threads) const {
-    if (threads == 1 || s_.segments == 0) return 1;
+    if (threads == 1 || s_.stretches == 0) return 1;
     if (s_.parts > 1) threads = (int)std::min<int64_t>(threads, s_.parts);
     const double all = s_.rounds * cost_before(s_.rows);
     if (all < worth.thread * threads) threads = std::max(1, (int)(all / worth.thread));
     if (s_.parts > 1 || threads == 1) return threads;
-    for (int64_t i = 0; i < s_.segments;) {
+    for (int64_t i = 0; i < s_.stretches;) {
       const Level level = level_from(i);
       if (level.cost >= worth.barrier) return threads;
       i = level.last;
@@ -188,12 +188,12 @@ template <class T> class Sweep {
     return true;
   }
 
-  void run_rows(Scratch<T>& scratch, int64_t segment, int64_t first, int64_t last, int64_t round) {
+  void run_rows(Scratch<T>& scratch, int64_t stretch, int64_t first, int64_t last, int64_t round) {
     const int64_t* in = s_.in_first;
     for (int64_t row = first; row < last;) {
       int64_t end = std::min(row + TILE, last);
       while (end - row > 1 && in[end] - in[row] > context_.most_edges) end--;
-      if (!run_tile(context_, scratch, s_.program[segment], row, end, round)) out_of_memory_ = true;
+      if (!run_tile(context_, scratch, s_.program[stretch], row, end, round)) out_of_memory_ = true;
       row = end;
     }
   }
@@ -223,21 +223,21 @@ template <class T> class Sweep {
   void run_part(Scratch<T>& scratch, int64_t part) {
     for (int64_t r = 0; r < s_.rounds; r++)
       for (int64_t i = 0, count = s_.part[part + 1] - s_.part[part]; i < count; i++) {
-        const int64_t segment = s_.part[part] + in_order(i, count);
-        if (s_.program[segment] >= 0)
-          run_rows(scratch, segment, s_.first[segment], s_.last[segment], in_order(r, s_.rounds));
+        const int64_t stretch = s_.part[part] + in_order(i, count);
+        if (s_.program[stretch] >= 0)
+          run_rows(scratch, stretch, s_.first[stretch], s_.last[stretch], in_order(r, s_.rounds));
       }
   }
 
-  // The segments of one level, first to last - 1 in the order of the sweep.
+  // The stretches of one level, first to last - 1 in the order of the sweep.
   struct Level {
     int64_t last;
     double cost;
   };
   Level level_from(int64_t i) const {
-    const int32_t level = s_.level[in_order(i, s_.segments)];
+    const int32_t level = s_.level[in_order(i, s_.stretches)];
     double sum = 0;
-    for (; i < s_.segments && s_.level[in_order(i, s_.segments)] == level; i++) sum += cost(in_order(i, s_.segments));
+    for (; i < s_.stretches && s_.level[in_order(i, s_.stretches)] == level; i++) sum += cost(in_order(i, s_.stretches));
     return {i, sum};
   }
 
@@ -248,28 +248,28 @@ template <class T> class Sweep {
     bool alone = true;  // whether all levels since the last barrier were the first thread's; at first all are in step
     bool begun = false;
     for (int64_t r = 0; r < s_.rounds; r++)
-      for (int64_t i = 0; i < s_.segments;) {
+      for (int64_t i = 0; i < s_.stretches;) {
         const Level level = level_from(i);
         const bool shared = threads > 1 && level.cost >= worth.barrier;
         if (begun && (shared || !alone)) barrier.wait();
         begun = true;
         alone = !shared;
         for (; i < level.last; i++) {
-          const int64_t segment = in_order(i, s_.segments);
-          if (s_.program[segment] < 0) continue;
+          const int64_t stretch = in_order(i, s_.stretches);
+          if (s_.program[stretch] < 0) continue;
           const int64_t round = in_order(r, s_.rounds);
           if (shared)
-            run_rows(scratch, segment, share(segment, lane, threads), share(segment, lane + 1, threads), round);
-          else if (lane == 0) run_rows(scratch, segment, s_.first[segment], s_.last[segment], round);
+            run_rows(scratch, stretch, share(stretch, lane, threads), share(stretch, lane + 1, threads), round);
+          else if (lane == 0) run_rows(scratch, stretch, s_.first[stretch], s_.last[stretch], round);
         }
       }
   }
 
-  // The first row of a thread's share of a segment: shares cost about the same.
-  int64_t share(int64_t segment, int lane, int threads) const {
-    int64_t low = s_.first[segment], high = s_.last[segment];
+  // The first row of a thread's share of a stretch: shares cost about the same.
+  int64_t share(int64_t stretch, int lane, int threads) const {
+    int64_t low = s_.first[stretch], high = s_.last[stretch];
     if (lane == threads) return high;
-    const double target = cost_before(low) + cost(segment) * lane / threads;
+    const double target = cost_before(low) + cost(stretch) * lane / threads;
     while (low < high) {
       const int64_t middle = low + (high - low) / 2;
       if (cost_before(middle) < target) low = middle + 1;

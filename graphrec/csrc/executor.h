@@ -12,7 +12,7 @@ struct Worth {
 };
 extern Worth worth;
 
-// One forward or reverse sweep over all segments and rounds.
+// One forward or reverse sweep over all stretches and rounds.
 template <class T>
 Status sweep(const Kernels<T>&, const Structure&, const Buffer*, int64_t num_buffers, const Weight*,
              int64_t num_weights, const Program*, int64_t num_programs, bool reverse, int threads);

@@ -38,7 +38,7 @@ GRAPHREC_EXPORT void graphrec_use_openmp(void* parallel, void* most, void* count
   graphrec::use_openmp(parallel, most, count, number);
 }
 
-// Packs the weights and runs all segments, forward or in reverse, on up to `threads` threads.
+// Packs the weights and runs all stretches, forward or in reverse, on up to `threads` threads.
 GRAPHREC_EXPORT int graphrec_sweep(int numbers, const Structure* structure, const Buffer* buffers, int64_t num_buffers,
                                    const Weight* weights, int64_t num_weights, const Program* programs,
                                    int64_t num_programs, int reverse, int threads) {

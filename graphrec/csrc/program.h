@@ -1,8 +1,8 @@
 // What the executor is given: a structure, memory, and programs over rows. Plain data, filled in by Python (ctypes).
 //
-// Rows. A run updates rows first[s] to last[s] of each segment s with the program of that segment. A segment is the
+// Rows. A run updates rows first[s] to last[s] of each stretch s with the program of that stretch. A stretch is the
 // nodes of one level (of one part of a forest) that share a program; rows of a part are numbered level by level, so a
-// segment's rows are consecutive, and so are their in-edges (sorted by target) and their out-edges (sorted by source).
+// stretch's rows are consecutive, and so are their in-edges (sorted by target) and their out-edges (sorted by source).
 // A program is run on tiles of at most TILE rows. Its instructions go over one of three kinds of rows:
 //   NODES      the rows of the tile,
 //   IN_EDGES   the edges that enter them: in_first[row] to in_first[row + 1],
@@ -103,13 +103,13 @@ struct Program {
 struct Structure {
   int64_t rows, in_edges, out_edges;
   int64_t rounds;              // 1 in async mode
-  int64_t parts, segments;
-  const int64_t* part;         // [parts + 1]: the segments of each part, in forward order
+  int64_t parts, stretches;
+  const int64_t* part;         // [parts + 1]: the stretches of each part, in forward order
   const int32_t* stage;        // [parts], never falling: parts of one stage do not depend on each other
-  const int64_t* first;        // [segments]
-  const int64_t* last;         // [segments]
-  const int32_t* level;        // [segments]: segments of a part with equal levels do not depend on each other
-  const int32_t* program;      // [segments]: which of the programs; -1: none
+  const int64_t* first;        // [stretches]
+  const int64_t* last;         // [stretches]
+  const int32_t* level;        // [stretches]: stretches of a part with equal levels do not depend on each other
+  const int32_t* program;      // [stretches]: which of the programs; -1: none
   const int64_t* in_first;     // [rows + 1]
   const int64_t* out_first;    // [rows + 1]
   const int32_t* const* indices;  // [num_indices]; number 0 is not used
@@ -119,7 +119,7 @@ struct Structure {
 // C += sum over rows A' B: the gradient of a weight. A has m columns, B has n; C[i, j] = c[i * c_stride + j].
 struct WeightGradient {
   int32_t rows;                // NODES or IN_EDGES
-  int32_t program;             // of the segments with this program alone; -1: of all
+  int32_t program;             // of the stretches with this program alone; -1: of all
   int32_t a, a_column, m, b, b_column, n;
   void* c;
   int64_t c_stride;

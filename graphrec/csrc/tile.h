@@ -66,7 +66,7 @@ template <class T> struct Scratch {
   size_t bytes() const { return nodes.bytes() + edges.bytes() + registers.bytes() + ordered.bytes() + outer.bytes(); }
 };
 
-// Rows first to last - 1 of a segment, with the program of this number. False where memory ran out.
+// Rows first to last - 1 of a stretch, with the program of this number. False where memory ran out.
 template <class T>
 bool run_tile(const Context<T>&, Scratch<T>&, int64_t program, int64_t first, int64_t last, int64_t round);
 

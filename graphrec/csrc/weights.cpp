@@ -52,10 +52,10 @@ template <class T> class Gradients {
  private:
   int64_t padded(int64_t n) const { return (n + kernels_.panel - 1) / kernels_.panel * kernels_.panel; }
 
-  // Rows of the segments with a gradient's program, neighbours joined.
+  // Rows of the stretches with a gradient's program, neighbours joined.
   std::vector<Range> ranges(const WeightGradient& g) const {
     std::vector<Range> found;
-    for (int64_t i = 0; i < s_.segments; i++) {
+    for (int64_t i = 0; i < s_.stretches; i++) {
       if (s_.program[i] < 0 || (g.program >= 0 && s_.program[i] != g.program)) continue;
       Range r = {s_.first[i], s_.last[i]};
       if (g.rows == IN_EDGES) r = {s_.in_first[r.first], s_.in_first[r.last]};

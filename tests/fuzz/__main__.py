@@ -11,7 +11,7 @@ Kinds, and what counts as one case of each:
                  gradients of weights, against `tests/native/interpreter.py`
     sweeps       the same by tests/native/stress.cpp, in C++ (where STRESS says where it is: see `make fuzz`)
     sorted       a random list of edges: each function of the C scheduler against sorting by hand
-    schedules    a random structure: its schedule by C against the same by PyTorch, and its parts and segments
+    schedules    a random structure: its schedule and segments by C against PyTorch's, and the parts of its layout
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ def check_schedules(seed: int) -> Counter[str]:
 
 
 def check_layout(plan: gr.Schedule, count: int, has_kinds: bool) -> None:
-    """Every node in one segment, of its part, level and kind; every edge at its target and at its source."""
+    """Every node in one stretch, of its part, level and kind; every edge at its target and at its source."""
     layout, s = Layout(plan, count, has_kinds), plan.structure
     perm, inv_perm, edge = layout.order.nodes, layout.order.back, layout.order.edge
     node = (
@@ -173,7 +173,7 @@ def check_layout(plan: gr.Schedule, count: int, has_kinds: bool) -> None:
     level = gr.levels(s).tolist() if plan.mode == "async" else [0] * s.num_nodes
     part_of: dict[int, int] = {}
     end = 0
-    for part, of_level, (kind, _), first, last in layout.segments:
+    for part, of_level, (kind, _), first, last in layout.stretches:
         assert first == end < last
         end = last
         for v in node[first:last]:
@@ -186,7 +186,7 @@ def check_layout(plan: gr.Schedule, count: int, has_kinds: bool) -> None:
     for u, v in s.edge_index.t().tolist() if plan.mode == "async" else []:
         of = part_of[u], part_of[v]
         assert of[0] == of[1] or layout.stage[of[0]] < layout.stage[of[1]]
-    order = [(part, of_level) for part, of_level, *_ in layout.segments]
+    order = [(part, of_level) for part, of_level, *_ in layout.stretches]
     assert order == sorted(order)
     source, target = layout.source.tolist(), layout.target.tolist()
     assert target == sorted(target)

@@ -26,7 +26,7 @@ class Buffer:
 
 @dataclass
 class Structure:
-    """Rows, edges and segments. `edges`: `[2, E]` of source and target, sorted by target."""
+    """Rows, edges and stretches. `edges`: `[2, E]` of source and target, sorted by target."""
 
     rows: int
     edges: np.ndarray
@@ -194,7 +194,7 @@ class Call:
         int32 = {n: self._keep(np.array(getattr(s, n), np.int32)) for n in ("stage", "level", "program")}
         return cp.Structure(
             rows=s.rows, in_edges=s.num_edges, out_edges=s.num_edges, rounds=s.rounds,
-            parts=len(s.part) - 1, segments=len(s.first), indices=ctypes.addressof(pointers), num_indices=len(indices),
+            parts=len(s.part) - 1, stretches=len(s.first), indices=ctypes.addressof(pointers), num_indices=len(indices),
             **int64, **int32,
         )  # fmt: skip
 

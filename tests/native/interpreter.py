@@ -1,4 +1,4 @@
-"""What programs mean, in numpy: slow and plain, one operation after the other over all rows of a segment."""
+"""What programs mean, in numpy: slow and plain, one operation after the other over all rows of a stretch."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def random_dags(
 
 
 def random_rounds(random: np.random.Generator, parts: int, rounds: int) -> Structure:
-    """Some graphs with edges of all directions, each one segment, in rounds."""
+    """Some graphs with edges of all directions, each one stretch, in rounds."""
     sizes = random.integers(1, 90, parts)
     first = np.concatenate([[0], np.cumsum(sizes)])
     edges = []

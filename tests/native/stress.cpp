@@ -328,7 +328,7 @@ template <class T> struct Plain {
       else d[j] = (T)value(op.op, a[j], b ? b[j] : 0, e ? e[j] : 0, (T)op.imm);
     }
   }
-  void run_segment(int64_t s, int64_t round) {
+  void run_stretch(int64_t s, int64_t round) {
     if (c.program[s] < 0) return;
     const Program& program = c.programs[c.program[s]];
     for (int64_t q = 0; q < program.count; q++) {
@@ -355,7 +355,7 @@ template <class T> struct Plain {
       const int64_t p = c.reverse ? parts - 1 - q : q;
       for (int64_t r = 0; r < c.rounds; r++)
         for (int64_t i = c.part[p]; i < c.part[p + 1]; i++)
-          run_segment(c.reverse ? c.part[p + 1] - 1 - (i - c.part[p]) : i, c.reverse ? c.rounds - 1 - r : r);
+          run_stretch(c.reverse ? c.part[p + 1] - 1 - (i - c.part[p]) : i, c.reverse ? c.rounds - 1 - r : r);
     }
     std::copy_n(scratch[c.sum].begin(), c.width, static_cast<T*>(c.buffers[c.sum].base));
     for (const WeightGradient& g : c.gradients)

@@ -1,4 +1,4 @@
-"""A schedule as the native executor reads it: rows in parts, segments, edges by target and by source."""
+"""A schedule as the native executor reads it: rows in parts, stretches, edges by target and by source."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Layout:
         found = parts_of(plan, parts)
         self.stage = [0] if found is None else found.stage
         if found is None:
-            self.segments = [(0, number, sort, start, stop) for number, sort, start, stop in bounds]
+            self.stretches = [(0, number, sort, start, stop) for number, sort, start, stop in bounds]
         else:
             part_of = found.of[plan.perm]
             self.perm = torch.argsort(part_of, stable=True)
@@ -58,7 +58,7 @@ class Layout:
             target = self.inv_perm[target[self.edge]]
             source = source[self.edge]
             source = torch.where(source >= 0, self.inv_perm[source.clamp(min=0)], source)
-            self.segments = self._segments(bounds, part_of, len(found.stage))
+            self.stretches = self._stretches(bounds, part_of, len(found.stage))
         self.source, self.target = source, target
         counts = torch.bincount(target, minlength=self.num_nodes)
         self.in_first = _firsts(counts)
@@ -76,13 +76,13 @@ class Layout:
         self._made: dict[Any, Any] = {}
         self.frames: dict[Any, Any] = {}  # of programs on it
 
-    def _segments(
+    def _stretches(
         self, bounds: list[Any], part_of: Tensor, parts: int
     ) -> list[tuple[int, int, Sort, int, int]]:
-        segment = torch.repeat_interleave(
+        stretch = torch.repeat_interleave(
             torch.arange(len(bounds)), torch.tensor([stop - start for _, _, start, stop in bounds])
         )
-        counts = torch.bincount(part_of * len(bounds) + segment, minlength=parts * len(bounds)).tolist()
+        counts = torch.bincount(part_of * len(bounds) + stretch, minlength=parts * len(bounds)).tolist()
         made, at = [], 0
         for number, count in enumerate(counts):
             if count:
@@ -131,15 +131,15 @@ class StructOf:
             return np.ascontiguousarray(np.asarray(values, np.int32))
 
         if key == "nodes":
-            rows, segments = layout.num_nodes, layout.segments
+            rows, stretches = layout.num_nodes, layout.stretches
             in_first, out_first = layout.in_first, layout.out_first
             rounds = layout.rounds
             indices = {name: ints(layout.index(name).numpy()) for name in names if name}
         else:
             rows = layout.num_boundary if key == "boundary" else layout.num_nodes
-            segments = [(0, 0, next(iter(sorts)), 0, rows)] if rows else []
+            stretches = [(0, 0, next(iter(sorts)), 0, rows)] if rows else []
             if key == "late":
-                segments = _neighbours_joined(layout.segments)
+                stretches = _neighbours_joined(layout.stretches)
             in_first, rounds = torch.zeros(rows + 1, dtype=torch.long), 1
             out_first = layout.boundary_first if key == "boundary" else in_first
             indices = {
@@ -149,15 +149,15 @@ class StructOf:
             }
         stage = layout.stage if key == "nodes" else [0]
         starts = [0] * (len(stage) + 1)
-        for part, *_ in segments:
+        for part, *_ in stretches:
             starts[part + 1] += 1
         self.arrays = {
             "part": longs(np.cumsum(starts)),
             "stage": ints(stage),
-            "first": longs([start for *_, start, _ in segments]),
-            "last": longs([stop for *_, stop in segments]),
-            "level": ints([level for _, level, *_ in segments]),
-            "program": ints([sorts[sort] for _, _, sort, _, _ in segments]),
+            "first": longs([start for *_, start, _ in stretches]),
+            "last": longs([stop for *_, stop in stretches]),
+            "level": ints([level for _, level, *_ in stretches]),
+            "program": ints([sorts[sort] for _, _, sort, _, _ in stretches]),
             "in_first": longs(in_first.numpy()),
             "out_first": longs(out_first.numpy()),
         }
@@ -172,7 +172,7 @@ class StructOf:
             int(out_first[-1]) if len(out_first) else 0,
             rounds,
             len(stage),
-            len(segments),
+            len(stretches),
             *(array.ctypes.data for array in self.arrays.values()),
             self.pointers.ctypes.data,
             len(names),
@@ -182,11 +182,11 @@ class StructOf:
 
 
 def _neighbours_joined(
-    segments: list[tuple[int, int, Sort, int, int]],
+    stretches: list[tuple[int, int, Sort, int, int]],
 ) -> list[tuple[int, int, Sort, int, int]]:
     """The rows of each sort that follow each other, of whatever level and part."""
     made: list[tuple[int, int, Sort, int, int]] = []
-    for _, _, sort, start, stop in segments:
+    for _, _, sort, start, stop in stretches:
         if made and made[-1][2] == sort:
             start = made.pop()[3]
         made.append((0, 0, sort, start, stop))
