@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import graphrec as gr
+from graphrec.backends.programs import native_parts
 from graphrec.backends.programs.native_parts import parts
 from tests.tolerances import assert_close
 
@@ -22,9 +23,9 @@ def sizes(s: gr.Structure, count: int) -> tuple[list[int], list[int]] | None:
 
 
 def test_branches_are_shared_out_behind_what_they_have_in_common():
-    assert sizes(trie(10, 4, 20), 2) == ([10, 40, 40], [0, 1, 1])
-    assert sizes(trie(10, 5, 20), 3) == ([10, 20, 40, 40], [0, 1, 1, 1])
-    assert sizes(trie(10, 4, 20).reverse(), 2) == ([40, 40, 10], [0, 0, 1])
+    assert sizes(trie(100, 4, 200), 2) == ([100, 400, 400], [0, 1, 1])
+    assert sizes(trie(100, 5, 200), 3) == ([100, 200, 400, 400], [0, 1, 1, 1])
+    assert sizes(trie(100, 4, 200).reverse(), 2) == ([400, 400, 100], [0, 0, 1])
 
 
 def test_graphs_are_parts_without_stages():
@@ -34,28 +35,31 @@ def test_graphs_are_parts_without_stages():
 @pytest.mark.parametrize(
     "s",
     [
-        gr.chain(50),
+        gr.chain(900),
+        trie(10, 4, 20),
+        gr.tree(parents=[-1, *(i // 2 for i in range(1022))]),
         gr.dag([[], []], 5),
         gr.dag([[0, 0, 1, 2], [1, 2, 3, 3]], 4),
         gr.chain(0),
     ],
-    ids=["a chain", "no edges", "a diamond", "nothing"],
+    ids=["a chain", "few nodes", "wide levels", "no edges", "a diamond", "nothing"],
 )
 def test_what_has_no_parts(s):
     assert sizes(s, 2) is None
 
 
 def test_one_thread_needs_no_parts():
-    assert sizes(trie(10, 4, 20), 1) is None
+    assert sizes(trie(100, 4, 200), 1) is None
 
 
 @pytest.mark.parametrize("downwards", [True, False])
 @pytest.mark.parametrize("initial", [False, True])
 @pytest.mark.usefixtures("library")
-def test_stages_compute_what_the_loop_does(downwards, initial):
+def test_stages_compute_what_the_loop_does(downwards, initial, monkeypatch):
     """On two threads, in values and all gradients, with states from outside."""
-    torch.manual_seed(0)
+    monkeypatch.setattr(native_parts, "FEW_NODES", 0)
     s = trie(7, 3, 9) if downwards else trie(7, 3, 9).reverse()
+    assert sizes(s, 2) is not None
     cell = gr.ChildSumTreeLSTMCell(3, 4).double()
     x, up = torch.randn(s.num_nodes, 3).double().requires_grad_(), torch.randn(s.num_nodes, 4).double()
     state = [torch.randn(1, 4).double().requires_grad_() for _ in range(2)] if initial else []

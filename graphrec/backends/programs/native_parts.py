@@ -9,8 +9,12 @@ from torch import Tensor
 
 from ...schedule import Schedule, levels
 
-# Of one level, that are worth a barrier after it: about so many.
-WIDE = 16
+# So few nodes are hardly worth a second thread, and parts make more and smaller tiles of them.
+FEW_NODES = 512
+# So many of one level are worth a barrier after it.
+WIDE = 64
+# Of what levels cost, parts must cost this at most: where levels are wide, one tree gains nothing by them.
+GAIN = 0.8
 
 
 class Parts(NamedTuple):
@@ -33,7 +37,7 @@ def parts(plan: Schedule, count: int) -> Parts | None:
             return None
         sizes = torch.bincount(s.graph, minlength=s.num_graphs)
         return Parts(_shared_out(sizes, count)[s.graph], [0] * count)
-    if not s.num_edges or plan.cycles is not None or plan.sweeps is not None:
+    if s.num_nodes < FEW_NODES or not s.num_edges or plan.cycles is not None or plan.sweeps is not None:
         return None
     if int(torch.bincount(s.target).max()) == 1:
         return _by_subtrees(levels(s), s.source, s.target, count, top_is_first=True)
@@ -49,7 +53,7 @@ def _by_subtrees(
     nodes, width = len(depth), torch.bincount(depth)
     # What it costs, in nodes one after another: threads share the levels that are worth it.
     shared = torch.where(width < WIDE, width, torch.div(width, count, rounding_mode="floor") + 1)
-    best, found = int(shared.sum()), None
+    best, found = GAIN * int(shared.sum()), None
     cuts = [(width >= wanted).nonzero().flatten()[:1] for wanted in (count, 4 * count)]
     pointer = torch.arange(nodes, device=depth.device)
     pointer[child] = parent
