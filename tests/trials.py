@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 from unittest.mock import patch
 
@@ -170,3 +171,15 @@ def states_of_nodes(run: Trial) -> list[oracles.State]:
     else:
         row = [0] * run.structure.num_nodes
     return [tuple(field[r] for field in run.initial) for r in row]
+
+
+@contextmanager
+def padding(rows: int) -> Iterator[None]:
+    """Blocks of chains and segments have so many rows of padding at most. (Of 2, short ones are cut into several.)"""
+    with patch.object(import_module("graphrec.schedule.side_by_side"), "PADDING", rows):
+        yield
+
+
+def with_biases(make: Any, biases: int) -> Callable[[int, int], gr.Cell]:
+    """Makes cells with so many biases."""
+    return lambda inputs, hidden: make(inputs, hidden, biases=biases)

@@ -21,10 +21,18 @@ from graphrec.runs import run_first, run_sequence
 from graphrec.schedule import chains as chains_of
 from tests.counting import Count
 from tests.tolerances import assert_all_close, assert_close
-from tests.trials import Trial, assert_is_plain, gradients, outcome, plain_operators, trial
+from tests.trials import (
+    Trial,
+    assert_is_plain,
+    gradients,
+    outcome,
+    padding,
+    plain_operators,
+    trial,
+    with_biases,
+)
 
 runs = importlib.import_module("graphrec.runs")
-blocks = importlib.import_module("graphrec.schedule.side_by_side")
 
 CELLS = {
     "SRN": gr.SRNCell,
@@ -74,15 +82,9 @@ def chains(draw):
     return s.reverse() if draw(st.booleans()) else s
 
 
-def made(make, biases):
-    return lambda inputs, hidden: make(inputs, hidden, biases=biases)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def several_blocks():
-    """The LSTM's blocks have little padding, so that the short chains of these tests are cut into several, too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "PADDING", 2)
+    with padding(2):
         yield
 
 
@@ -135,7 +137,7 @@ def everything(run):
 @example(s=gr.chains([4] * 3, batch_first=False).reverse(), biases=2, initial="for all", inputs=2, hidden=2)
 def test_all_values_and_gradients_are_the_loops(make, s, biases, initial, inputs, hidden):
     assert chains_of(gr.schedule(s)) is not None
-    run = trial(made(make, biases), s, initial, inputs=inputs, hidden=hidden)
+    run = trial(with_biases(make, biases), s, initial, inputs=inputs, hidden=hidden)
     assert_is_plain(lambda: everything(run))
 
 
@@ -144,7 +146,7 @@ def test_all_values_and_gradients_are_the_loops(make, s, biases, initial, inputs
 @pytest.mark.parametrize("lengths", [[4, 4], [3, 1, 0, 5]])
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
 def test_inference_is_the_loops(make, initial, lengths, mode):
-    run = trial(made(make, 2), gr.chains(lengths), initial)
+    run = trial(with_biases(make, 2), gr.chains(lengths), initial)
     with mode():
         h, final = run_sequence(run.cell, run.plan, run.x, run.given)
         found = {"first": run_first(run.cell, run.plan, run.x, run.given), "h": h, **final._asdict()}
@@ -161,7 +163,7 @@ def test_inference_is_the_loops(make, initial, lengths, mode):
 @every_cell
 @pytest.mark.parametrize("rows", [3, 1])
 def test_an_empty_chain_ends_as_it_began(make, rows):
-    run = trial(made(make, 1), gr.chains([2, 0, 4]), {3: "per graph", 1: "for all"}[rows])
+    run = trial(with_biases(make, 1), gr.chains([2, 0, 4]), {3: "per graph", 1: "for all"}[rows])
     _, final = run_sequence(run.cell, run.plan, run.x, run.given)
     state = run.run()
     for last, field, before in zip(final, state, run.initial, strict=True):
@@ -171,7 +173,7 @@ def test_an_empty_chain_ends_as_it_began(make, rows):
 @every_cell
 @pytest.mark.parametrize("wanted", ["x", "weights", "initial"])
 def test_gradients_that_are_not_asked_for(make, wanted):
-    run = trial(made(make, 2), gr.chains([3, 5]), "per graph")
+    run = trial(with_biases(make, 2), gr.chains([3, 5]), "per graph")
     run.x.requires_grad_(wanted == "x")
     run.cell.requires_grad_(wanted == "weights")
     for field in run.initial:
@@ -181,7 +183,7 @@ def test_gradients_that_are_not_asked_for(make, wanted):
 
 @every_cell
 def test_float32(make):
-    run = trial(made(make, 2), gr.chains([30, 12, 30, 1]), "per graph", hidden=5)
+    run = trial(with_biases(make, 2), gr.chains([30, 12, 30, 1]), "per graph", hidden=5)
     run.cell.float()
     run.x = run.x.detach().float().requires_grad_()
     run.initial = type(run.initial)(*(field.detach().float().requires_grad_() for field in run.initial))
@@ -200,7 +202,7 @@ def test_float32(make):
     ids=["equal", "reversed", "one lag", "by time"],
 )
 def test_the_short_way_is_taken(make, s, backends):
-    run = trial(made(make, 1), s)
+    run = trial(with_biases(make, 1), s)
     everything(run)
     with torch.no_grad():
         run.run()
@@ -243,7 +245,7 @@ def with_other_part(cell):
 @every_cell
 @pytest.mark.parametrize("change", [with_hook, with_hooked_part, with_parametrization, with_other_part])
 def test_changed_cells_go_the_general_way(make, change, backends):
-    run = trial(made(make, 2), gr.chains([3, 5]), "per graph")
+    run = trial(with_biases(make, 2), gr.chains([3, 5]), "per graph")
     change(run.cell)
     run.run()
     assert backends == ["loop" if change in (with_hook, with_hooked_part) else PROGRAMS]
@@ -293,7 +295,7 @@ def test_rounds_go_the_general_way(backends):
 @every_cell
 def test_the_loop_is_asked_for(make, backends):
     with plain_operators():
-        trial(made(make, 1), gr.chains([3, 2])).run()
+        trial(with_biases(make, 1), gr.chains([3, 2])).run()
     assert backends == ["loop"]
 
 
@@ -307,7 +309,7 @@ def narrow(run):
 @every_cell
 @some_chains
 def test_autocast_reaches_torchs_operators(make, s, backends):
-    run = as_dtype(trial(made(make, 2), s, "per graph", hidden=4), torch.float32)
+    run = as_dtype(trial(with_biases(make, 2), s, "per graph", hidden=4), torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
         found = run.run()
         with plain_operators():
@@ -321,7 +323,7 @@ def test_autocast_reaches_torchs_operators(make, s, backends):
 @every_cell
 @some_chains
 def test_half_precision_reaches_torchs_operators(make, s, backends):
-    run = as_dtype(trial(made(make, 2), s, "per graph", hidden=4), torch.bfloat16)
+    run = as_dtype(trial(with_biases(make, 2), s, "per graph", hidden=4), torch.bfloat16)
     found = narrow(run)
     assert backends == ["torch"]
     with plain_operators():
@@ -346,7 +348,7 @@ def test_tensors_of_other_types_go_the_general_way(make, backends):
 
 @every_cell
 def test_transforms_go_the_general_way(make, backends):
-    run = trial(made(make, 1), gr.chains([3, 2]))
+    run = trial(with_biases(make, 1), gr.chains([3, 2]))
     run.cell.requires_grad_(False)
 
     def loss(x):
@@ -390,7 +392,7 @@ def test_a_parametrization_that_is_cached():
 @every_cell
 @some_chains
 def test_a_graph_that_is_kept_gives_the_same_gradients_again(make, s):
-    run = trial(made(make, 2), s, "per graph")
+    run = trial(with_biases(make, 2), s, "per graph")
     state = run.run()
     loss = sum(field.pow(2).sum() for field in state)
     inputs = list(run.inputs.values())
@@ -405,7 +407,7 @@ def test_a_graph_that_is_kept_gives_the_same_gradients_again(make, s):
 @every_cell
 @some_chains
 def test_second_derivatives(make, s):
-    run = trial(made(make, 2), s, "per graph")
+    run = trial(with_biases(make, 2), s, "per graph")
 
     def second():
         h, final = run_sequence(run.cell, run.plan, run.x, run.given)
@@ -461,7 +463,7 @@ def test_first_derivatives_that_can_be_derived_again_are_the_same(make, of, at_o
 @every_cell
 @some_chains
 def test_what_comes_out_may_be_written_into_and_what_goes_in_stays(make, s):
-    run = trial(made(make, 2), s, "per graph")
+    run = trial(with_biases(make, 2), s, "per graph")
     given = {name: tensor.detach().clone() for name, tensor in run.inputs.items()}
 
     def overwritten():
@@ -476,7 +478,7 @@ def test_what_comes_out_may_be_written_into_and_what_goes_in_stays(make, s):
 
 @every_cell
 def test_gradients_that_come_back_expanded_or_strided(make):
-    run = trial(made(make, 2), gr.chains([3, 3]), hidden=3)
+    run = trial(with_biases(make, 2), gr.chains([3, 3]), hidden=3)
 
     def compute():
         h = run_first(run.cell, run.plan, run.x)
@@ -501,7 +503,7 @@ def test_weights_of_another_shape_get_the_equations_error(name, shape):
 
 
 def test_what_is_read_before_padding_stays_out_of_it():
-    run = trial(made(gr.LSTMCell, 1), gr.chains([2, 9]), inputs=1)
+    run = trial(with_biases(gr.LSTMCell, 1), gr.chains([2, 9]), inputs=1)
     run.x.data[1] = float("inf")
 
     def ends():
@@ -510,21 +512,20 @@ def test_what_is_read_before_padding_stays_out_of_it():
     assert_is_plain(ends)
 
 
-def test_a_rectifier_does_not_grow_in_padding(monkeypatch):
+def test_a_rectifier_does_not_grow_in_padding():
     """Its h behind the end of the short chain would be infinite, and gradients of zero times that NaN."""
-    monkeypatch.setattr(blocks, "PADDING", 64)
     cell = gr.SRNCell(1, 1, "relu", biases=0)
     for weight in cell.parameters():
         weight.data.fill_(10.0)
     x = torch.cat([-torch.ones(60, 1), torch.ones(1, 1)]).requires_grad_()
-    with gr.running_on("torch"):
+    with gr.running_on("torch"), padding(64):
         h = run_first(cell, gr.schedule(gr.chains([60, 1])), x)
     assert all(grad.isfinite().all() for grad in torch.autograd.grad(h.sum(), [x, *cell.parameters()]))
 
 
 @every_cell
 def test_a_projection_of_its_own_counts(make):
-    run = trial(made(make, 1), gr.chains([2, 3]))
+    run = trial(with_biases(make, 1), gr.chains([2, 3]))
     run.cell.project = lambda x: 2 * run.cell.input(x)
     assert_is_plain(run.outcome)
 
@@ -557,7 +558,7 @@ def test_work_is_linear(make):
 @every_cell
 @pytest.mark.slow
 def test_a_chain_of_a_hundred_thousand(make, backends):
-    run = trial(made(make, 1), gr.chains([100_000, 7]))
+    run = trial(with_biases(make, 1), gr.chains([100_000, 7]))
     found = outcome(run.run(), run.inputs)
     assert "loop" not in backends
     with gr.running_on("loop"):

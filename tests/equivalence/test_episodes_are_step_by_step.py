@@ -87,7 +87,7 @@ def outcome(found, inputs):
     return {**out, **{f"grad of {name}": grad for name, grad in zip(inputs, grads, strict=True)}}
 
 
-def compare(module, at, backend, batch_first=False, dtype=torch.float64):
+def assert_is_step_by_step(module, at, backend, batch_first=False, dtype=torch.float64):
     kind, is_first = type(module), mask(at)
     module.to(dtype)
     x = torch.randn(T, B, D, dtype=dtype, requires_grad=True)
@@ -124,19 +124,19 @@ def compare(module, at, backend, batch_first=False, dtype=torch.float64):
 @every_kind
 @every_reset
 def test_values_and_all_gradients(kind, at, backend):
-    compare(kind(D, H), at, backend)
+    assert_is_step_by_step(kind(D, H), at, backend)
 
 
 @every_backend
 @pytest.mark.parametrize("batch_first", [False, True], ids=["[T, B]", "[B, T]"])
 def test_layer_upon_layer(backend, batch_first):
-    compare(nn.LSTM(D, H, num_layers=2), RESETS["some"], backend, batch_first)
+    assert_is_step_by_step(nn.LSTM(D, H, num_layers=2), RESETS["some"], backend, batch_first)
 
 
 @every_backend
 @every_kind
 def test_in_single_precision(kind, backend):
-    compare(kind(D, H), RESETS["some"], backend, dtype=torch.float32)
+    assert_is_step_by_step(kind(D, H), RESETS["some"], backend, dtype=torch.float32)
 
 
 MODELS = {

@@ -6,7 +6,6 @@ of the initial state. Among the cases: graphs without nodes, prefixes of others 
 ends), segments of one node, of different lengths side by side, several roots, any numbering.
 """
 
-import importlib
 from contextlib import nullcontext
 from itertools import pairwise
 
@@ -24,9 +23,7 @@ from graphrec.runs import run_first
 from graphrec.schedule import chains as chains_of
 from tests.counting import Count
 from tests.tolerances import assert_all_close, assert_close
-from tests.trials import Trial, gradients, outcome, plain_operators, trial
-
-blocks = importlib.import_module("graphrec.schedule.side_by_side")
+from tests.trials import Trial, gradients, outcome, padding, plain_operators, trial, with_biases
 
 CELLS = {
     "SRN": gr.SRNCell,
@@ -80,15 +77,9 @@ STAGGERED = trie([-1, 0, 1, 2, 0, 4, 3, 3, 7, 5, 5, 9, 11])
 some_tries = pytest.mark.parametrize("s", [MANY, STAGGERED], ids=["many", "staggered"])
 
 
-def made(make, biases):
-    return lambda inputs, hidden: make(inputs, hidden, biases=biases)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def several_blocks():
-    """Blocks have little padding, so that short segments are cut into several, too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "PADDING", 2)
+    with padding(2):
         yield
 
 
@@ -116,14 +107,14 @@ def assert_is_the_loops(compute):
 @example(s=trie([-1, 0, 0, 0], [], [-1, 0, 0]), biases=2, initial="per graph", hidden=2)
 @example(s=trie([-1] * 3, [-1]), biases=0, initial="per node", hidden=2)
 def test_all_values_and_gradients_are_the_loops(make, s, biases, initial, hidden):
-    run = trial(made(make, biases), s, initial, hidden=hidden)
+    run = trial(with_biases(make, biases), s, initial, hidden=hidden)
     assert_is_the_loops(lambda: everything(run))
 
 
 @every_cell
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
 def test_inference_is_the_loops(make, mode):
-    run = trial(made(make, 2), MANY.replace(), "per graph")
+    run = trial(with_biases(make, 2), MANY.replace(), "per graph")
     with mode():
         assert_is_the_loops(
             lambda: {"h": run_first(run.cell, run.plan, run.x, run.given), **run.run()._asdict()}
@@ -135,7 +126,7 @@ def test_inference_is_the_loops(make, mode):
 @every_cell
 @pytest.mark.parametrize("wanted", ["x", "weights", "initial"])
 def test_gradients_that_are_not_asked_for(make, wanted):
-    run = trial(made(make, 2), STAGGERED, "per graph")
+    run = trial(with_biases(make, 2), STAGGERED, "per graph")
     run.x.requires_grad_(wanted == "x")
     run.cell.requires_grad_(wanted == "weights")
     for field in run.initial:
@@ -155,7 +146,7 @@ def narrow(run):
 @every_cell
 @some_tries
 def test_other_dtypes(make, s):
-    run = as_dtype(trial(made(make, 2), s, "per graph", hidden=4), torch.float32)
+    run = as_dtype(trial(with_biases(make, 2), s, "per graph", hidden=4), torch.float32)
     assert_is_the_loops(lambda: everything(run))
     with torch.autocast("cpu", torch.bfloat16):
         assert {field.dtype for field in gr.run(run.cell, run.plan, run.x, backend="torch")} == {
@@ -169,8 +160,7 @@ def test_other_dtypes(make, s):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_memory_at_the_end_of_a_segment_is_exact(dtype):
     """Behind it stands padding, in which gates are shut, whatever they have been."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "PADDING", 64)
+    with padding(64):
         s = trie([-1, 0, 0, 0, 1, 4, 5, 6, 7, 2, 9, 3, 8, 8, 10, 10, 11, 11])
         cell = gr.LSTMCell(3, 4).to(dtype)
         with torch.no_grad():
@@ -185,7 +175,7 @@ def test_memory_at_the_end_of_a_segment_is_exact(dtype):
 
 @every_cell
 def test_second_derivatives(make):
-    run = trial(made(make, 2), STAGGERED, "per graph")
+    run = trial(with_biases(make, 2), STAGGERED, "per graph")
 
     def second():
         loss = sum(field.pow(2).sum() for field in run.run())
@@ -202,7 +192,7 @@ def test_second_derivatives(make):
 
 @every_cell
 def test_a_graph_that_is_kept_gives_the_same_gradients_again(make):
-    run = trial(made(make, 2), MANY, "per graph")
+    run = trial(with_biases(make, 2), MANY, "per graph")
     with gr.running_on("torch"):
         loss = sum(field.pow(2).sum() for field in run.run())
     inputs = list(run.inputs.values())
@@ -215,7 +205,7 @@ def test_a_graph_that_is_kept_gives_the_same_gradients_again(make):
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_blocks_of_levels_that_are_run_again(make, size):
     """Their boundary rows are read by several nodes, or by none."""
-    run = trial(made(make, 2), MANY, "per graph")
+    run = trial(with_biases(make, 2), MANY, "per graph")
     with gr.running_on("torch"), differentiated_by(BPTT(recompute=size)):
         found = run.outcome()
     with plain_operators():
@@ -224,7 +214,9 @@ def test_blocks_of_levels_that_are_run_again(make, size):
 
 @every_cell
 def test_roots_whose_past_is_not_given_begin_with_zero(make):
-    run = trial(made(make, 2), MANY.replace(past=(torch.arange(MANY.num_nodes) == 0).long()), "per node")
+    run = trial(
+        with_biases(make, 2), MANY.replace(past=(torch.arange(MANY.num_nodes) == 0).long()), "per node"
+    )
     assert_is_the_loops(lambda: everything(run))
 
 
@@ -234,7 +226,7 @@ def test_roots_whose_past_is_not_given_begin_with_zero(make):
 @every_cell
 def test_an_empty_trie_in_the_middle_is_no_padding(make):
     """With an initial state for each, the one behind it keeps its own."""
-    run = trial(made(make, 1), trie([-1, 0, 0], [], [], [-1, 0, 0, 2]), "per graph")
+    run = trial(with_biases(make, 1), trie([-1, 0, 0], [], [], [-1, 0, 0, 2]), "per graph")
     h = gr.run(run.cell, run.plan, run.x, run.given, backend="torch").h
     alone = trie([-1, 0, 0, 2])
     last = type(run.initial)(*(field[3:] for field in run.initial))
@@ -259,7 +251,7 @@ def test_parents_that_change_in_place_are_another_trie():
 def test_each_node_is_computed_once(make, monkeypatch):
     """However small the trie: nothing is scanned again for each branch, and equal lengths have no padding."""
     s, rows = trie([-1, 0, 1, 1, 1, 2, 3, 4], [-1, 0, 1, 1, 2, 3]), []
-    run = trial(made(make, 2), s)
+    run = trial(with_biases(make, 2), s)
     operator = run.cell.fused().operator
     call = getattr(torch, operator)
 
@@ -284,7 +276,7 @@ def test_cost_is_linear(name, of):
 
     written = []
     for size in (32, 64, 128):
-        run = trial(made(CELLS[name], 2), build(size))
+        run = trial(with_biases(CELLS[name], 2), build(size))
         with gr.running_on("torch"):
             run.outcome()
             with Count() as count:

@@ -3,6 +3,7 @@
 import pytest
 
 from graphrec import clib
+from graphrec.operators import edges
 from tests.native.libraries import ISAS, loaded
 
 
@@ -14,3 +15,12 @@ def library(request):
     if found is None:
         pytest.skip(f"this processor has no {request.param}")
     return found
+
+
+@pytest.fixture
+def edges_library(library, monkeypatch):
+    """The same, as what sums along edges and linear recurrences are computed by."""
+    edges._functions.cache_clear()
+    monkeypatch.setattr(edges, "library", lambda: library)
+    yield library
+    edges._functions.cache_clear()

@@ -9,22 +9,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from graphrec.operators import CSR, edges, inbox_softmax, send_and_sum
 
 from ..tolerances import assert_close
-from .libraries import ISAS, loaded
 
 DTYPES = (torch.float32, torch.float64)
 # Narrow and wide heads, odd ones, and more numbers in a row than fit a strip.
 SHAPES = ((1, 1), (1, 5), (1, 64), (1, 70), (2, 3), (3, 2), (8, 8), (4, 6), (5, 1), (2, 40), (20, 4), (70, 3))
-
-
-@pytest.fixture(params=ISAS)
-def library(request, monkeypatch):
-    found = loaded(request.param)
-    if found is None:
-        pytest.skip("this processor, or build, has no such instructions")
-    edges._functions.cache_clear()
-    monkeypatch.setattr(edges, "library", lambda: found)
-    yield found
-    edges._functions.cache_clear()
 
 
 def _graph(nodes: int = 40, sources: int = 33, count: int = 300) -> CSR:
@@ -50,7 +38,7 @@ def _plainly(rows, weight, csr):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("heads", "width"), SHAPES)
-def test_sums_and_their_gradients(library, heads, width, dtype):
+def test_sums_and_their_gradients(edges_library, heads, width, dtype):
     csr = _graph()
     rows, weight = _rows(33, heads, width, dtype=dtype), _rows(300, heads, dtype=dtype)
     upstream = _rows(40, heads, width, dtype=dtype, seed=2).detach()
@@ -63,7 +51,7 @@ def test_sums_and_their_gradients(library, heads, width, dtype):
 @pytest.mark.parametrize("with_own", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (8,), (40,), (2, 5)])
-def test_softmax_and_its_gradients(library, shape, dtype, with_own):
+def test_softmax_and_its_gradients(edges_library, shape, dtype, with_own):
     csr = _graph()
     scores, own = _rows(300, *shape, dtype=dtype), _rows(40, *shape, dtype=dtype) if with_own else None
     given = [scores] if own is None else [scores, own]
@@ -85,7 +73,7 @@ def _softmax_plainly(scores, own, csr):
     return [weight / (total + own_weight)[csr.target], own_weight / (total + own_weight)]
 
 
-def test_second_derivatives(library):
+def test_second_derivatives(edges_library):
     csr = _graph(nodes=8, sources=4, count=12)
     rows, weight = _rows(4, 2, 3, dtype=torch.float64), _rows(12, 2, dtype=torch.float64)
     own = _rows(8, 2, dtype=torch.float64)
@@ -97,7 +85,7 @@ def test_second_derivatives(library):
     assert torch.autograd.gradgradcheck(step, (rows, weight, own))
 
 
-def test_many_gradients_at_once(library):
+def test_many_gradients_at_once(edges_library):
     csr = _graph()
     rows, weight = _rows(33, 2, 3, dtype=torch.float64), _rows(300, 2, dtype=torch.float64)
     own, upstream = _rows(40, 2, dtype=torch.float64), torch.randn(4, 40, 2, 3, dtype=torch.float64)
@@ -111,7 +99,7 @@ def test_many_gradients_at_once(library):
                 assert_close(one[number], other)
 
 
-def test_nan_and_infinity_stay_in_their_inbox(library):
+def test_nan_and_infinity_stay_in_their_inbox(edges_library):
     csr = _graph()
     scores = _rows(300, 2, dtype=torch.float32).detach().clone()
     scores[200, 0], scores[10, 1] = float("nan"), float("inf")
@@ -127,7 +115,7 @@ def test_nan_and_infinity_stay_in_their_inbox(library):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_results_are_the_same_for_any_number_of_threads(library, dtype, monkeypatch):
+def test_results_are_the_same_for_any_number_of_threads(edges_library, dtype, monkeypatch):
     csr = _graph(nodes=5000, sources=4000, count=40_000)
     rows, weight = _rows(4000, 4, 8, dtype=dtype), _rows(40_000, 4, dtype=dtype)
     upstream = _rows(5000, 4, 8, dtype=dtype, seed=2).detach()
@@ -142,7 +130,7 @@ def test_results_are_the_same_for_any_number_of_threads(library, dtype, monkeypa
     assert all(map(torch.equal, everything(), one))
 
 
-def test_other_numbers_are_left_to_torch(library):
+def test_other_numbers_are_left_to_torch(edges_library):
     csr = _graph()
     half = torch.randn(300, 2, dtype=torch.bfloat16)
     assert inbox_softmax(half, None, csr.offsets, csr.target) is None

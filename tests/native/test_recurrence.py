@@ -6,27 +6,15 @@ import pytest
 import torch
 
 import graphrec as gr
-from graphrec.operators import edges, recurrences
+from graphrec.operators import recurrences
 from graphrec.operators.recurrence_passes import scan
 from graphrec.schedule import recurrence_edges, with_initial
 
 from ..tolerances import assert_close
-from .libraries import ISAS, loaded
 
 DTYPES = (torch.float32, torch.float64)
 # Columns and chunks: fewer and more than a vector has, odd ones.
 SHAPES = ((1, 1), (5, 1), (64, 1), (77, 1), (140, 1), (3, 2), (40, 2), (9, 3), (4, 4))
-
-
-@pytest.fixture(params=ISAS)
-def library(request, monkeypatch):
-    found = loaded(request.param)
-    if found is None:
-        pytest.skip("this processor, or build, has no such instructions")
-    edges._functions.cache_clear()
-    monkeypatch.setattr(edges, "library", lambda: found)
-    yield found
-    edges._functions.cache_clear()
 
 
 def _edges():
@@ -41,7 +29,7 @@ def _edges():
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("columns", "chunks"), SHAPES)
 @pytest.mark.parametrize("of", ["node", "edge", "all"])
-def test_states_and_gradients(library, of, columns, chunks, dtype):
+def test_states_and_gradients(edges_library, of, columns, chunks, dtype):
     e, width = _edges(), columns * chunks
     rows = {"node": e.num_nodes, "edge": len(e.csr.source), "all": 1}[of]
     shape = (rows, width) if chunks == 1 else (rows, chunks, chunks, columns)

@@ -1,11 +1,10 @@
 """What making and batching many small structures costs, counted in operations."""
 
-import sys
-
 import pytest
 import torch
 
 import graphrec as gr
+from tests.counting import calls
 
 MAKE = {
     "chain": lambda: gr.chain(1),
@@ -21,22 +20,6 @@ def operations(function):
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
         function()
     return sum(event.name.startswith("aten::") for event in found.events())
-
-
-def calls(function):
-    """How many functions are called, of Python and of C."""
-    count = 0
-
-    def note(frame, event, argument):
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(note)
-    try:
-        function()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 @pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)

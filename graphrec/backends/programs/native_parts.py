@@ -18,9 +18,11 @@ GAIN = 0.8
 
 
 class Parts(NamedTuple):
-    """Attributes:
-    of: `[N]`, the part of each node of the structure.
-    stage: of each part. Parts of one stage do not depend on each other, but on those of earlier ones.
+    """Which nodes are run one after another by one thread, and which of these parts side by side.
+
+    Attributes:
+        of: `[N]`, the part of each node of the structure.
+        stage: of each part. Parts of one stage do not depend on each other, but on those of earlier ones.
     """
 
     of: Tensor
@@ -69,11 +71,9 @@ def _by_subtrees(
             best, found = cost, part
     if found is None:
         return None
-    return (
-        Parts(found, [0] + [1] * count)
-        if top_is_first
-        else Parts((found - 1) % (count + 1), [0] * count + [1])
-    )
+    if top_is_first:
+        return Parts(found, [0] + [1] * count)
+    return Parts((found - 1) % (count + 1), [0] * count + [1])
 
 
 def _shared_out(sizes: Tensor, count: int) -> Tensor:
