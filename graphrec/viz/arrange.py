@@ -97,6 +97,7 @@ def _pack(structure: Structure, found: Tensor | Routes, levels_on: int | None = 
         wide, tall = (high - low + 1.0).T
         fitting = wide / tall / ASPECT if levels_on else tall * ASPECT / wide
         stretch[:, levels_on] = fitting.clip(*LEVEL_GAP)
+        stretch[:, 1 - levels_on] = (LEVEL_GAP[0] / fitting).clip(1.0, 2.0)
     size = (high - low) * stretch + 2.0
     width = max(size[:, 0].max(), (ASPECT * size.prod(axis=1).sum()) ** 0.5)
     corner, right, top, bottom = np.zeros((count, 2)), 0.0, 0.0, 0.0

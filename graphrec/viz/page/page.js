@@ -181,8 +181,7 @@ function play(on) {
   // About ten seconds for all steps, each between a 60th and a second.
   const wait = Math.min(Math.max(10000 / run().steps, 16), 900);
   if (on) view.playing = setInterval(() => { view.step < run().steps ? goTo(view.step + 1) : play(false); }, wait);
-  by("play").textContent = on ? "⏸" : "▶▶";
-  by("play").setAttribute("aria-label", on ? "pause" : "play");
+  by("play").textContent = on ? "pause" : "play";
 }
 function pick(index) {
   play(false);

@@ -30,6 +30,9 @@ class Picture {
       this.trace(this.lines, e);
       if (run.segment && run.segment[u] === run.segment[run.target[e]]) this.trace(this.joined, e);
     });
+    // Where an edge leaves or enters a node from below, its text stands beside it.
+    this.beside = run.x.map((x, v) => [...this.into[v].map(e => run.source[e]), ...this.out[v].map(e => run.target[e])]
+      .some(u => run.y[u] - run.y[v] > 0.2 && Math.abs(run.x[u] - x) < 3 * (run.y[u] - run.y[v])));
     this.cells = new Map();  // squares of side 1 with the nodes in them
     run.x.forEach((x, v) => {
       const key = this.cell(x, run.y[v]);
@@ -151,7 +154,7 @@ class Picture {
     }
 
     this.nodes(look, radius, box, ink);
-    if (radius > 4) this.texts(radius, box, ink);
+    if (radius > 4) this.texts(radius, ink);
   }
 
   visible(most) {  // the edges that end in view, if there are not too many
@@ -215,7 +218,7 @@ class Picture {
     this.context.arc(px, py, radius, 0, 2 * Math.PI);
   }
 
-  texts(radius, box, ink) {  // as many as there is room for
+  texts(radius, ink) {  // as many as there is room for
     const c = this.context, {run, scale} = this, taken = new Set();
     c.font = `${Math.round(Math.min(13, 7 + radius / 2))}px system-ui, sans-serif`;
     c.textBaseline = "middle";
@@ -223,15 +226,16 @@ class Picture {
     c.strokeStyle = ink("ground");
     c.fillStyle = ink("text");
     for (let v = 0, drawn = 0; v < run.nodes && drawn < 400; v++) {
-      const px = run.x[v] * scale + this.left, py = run.y[v] * scale + this.top + radius + 9;
-      if (px < 0 || py < 0 || px > box.width || py > box.height) continue;
-      const text = short(run.texts[v] ?? String(v), 18), half = c.measureText(text).width / 2 + 2;
+      if (!this.sees(v)) continue;
+      const text = short(run.texts[v] ?? String(v), 18), wide = c.measureText(text).width;
+      const px = run.x[v] * scale + this.left + (this.beside[v] ? radius + 5 : -wide / 2);
+      const py = run.y[v] * scale + this.top + (this.beside[v] ? 0 : radius + 9);
       const squares = [];
-      for (let i = Math.floor((px - half) / 9); i <= (px + half) / 9; i++) squares.push(i + "," + Math.floor(py / 13));
+      for (let i = Math.floor((px - 4) / 9); i <= (px + wide + 4) / 9; i++) squares.push(i + "," + Math.floor(py / 13));
       if (squares.some(s => taken.has(s))) continue;
       squares.forEach(s => taken.add(s));
-      c.strokeText(text, px - half + 2, py);
-      c.fillText(text, px - half + 2, py);
+      c.strokeText(text, px, py);
+      c.fillText(text, px, py);
       drawn++;
     }
   }
