@@ -17,14 +17,14 @@ from .layout import tidy
 from .spring import spring
 
 ASPECT = 1.6  # width to height of a page
-LEVEL_GAP = (1.5, 24.0)  # between levels, where neighbours on a level are 1 apart
+LEVEL_GAP = (1.5, 80.0)  # between levels, where neighbours on a level are 1 apart
 NONE = torch.zeros(0, 2), torch.zeros(0, dtype=torch.long)
 
 
 def arrange(structure: Structure) -> Routes:
     """Right and down, for each node and bend of a structure, about 1 apart.
 
-    Chains run from left to right, line by line; trees read upwards have their root on top, those read downwards on the
+    Chains run from left to right, long ones there and back; trees read upwards have their root on top, those read downwards on the
     left; other DAGs stand by levels from left to right (`route`); graphs with cycles by `spring`.
     """
     incoming, outgoing = (
@@ -55,10 +55,11 @@ def parts_of(structure: Structure) -> np.ndarray:
 
 
 def _lines(structure: Structure, level: Tensor) -> Tensor:
-    """Chains as text is set: from left to right, and on to the next line; there are about as many as fill a page."""
+    """Chains from left to right, long ones in lines that run there and back; there are as many as fill a page."""
     longest = int(level.max()) + 1 if len(level) else 1
     length = min(longest, max(12, int((2 * ASPECT * structure.num_nodes) ** 0.5)))
-    return torch.stack([level % length, 2.0 * (level // length)], dim=1).float()
+    line, place = level // length, level % length
+    return torch.stack([torch.where(line % 2 == 1, length - 1 - place, place), 2 * line], dim=1).float()
 
 
 def _apart(structure: Structure, place: Callable[[Structure], Tensor]) -> Tensor:

@@ -31,14 +31,15 @@ def spring(structure: Structure) -> Tensor:
 
         graph = nx.Graph(structure.edge_index.T.tolist())
         graph.add_nodes_from(range(count))
-        places = nx.spring_layout(graph, seed=0)
-        at = np.array([places[node] for node in range(count)])
+        places = nx.spring_layout(graph, iterations=100, seed=0)
+        at = np.array([places[node] for node in range(count)]) * count**0.5
     else:
-        at = _refined(_by_pivots(structure), structure)
-    source, target = structure.edge_index.numpy(force=True)
-    lengths = np.linalg.norm(at[source] - at[target], axis=1)
-    lengths = lengths[lengths > 0]
-    return torch.from_numpy((at - at.min(axis=0)) / (np.median(lengths) if len(lengths) else 1)).float()
+        at = _by_pivots(structure)
+    at = _refined(at, structure)
+    at -= at.mean(axis=0)
+    at = at @ np.linalg.svd(at.T @ at)[0]  # the longest way lies across
+    nearest = cKDTree(at).query(at, 2)[0][:, 1]
+    return torch.from_numpy((at - at.min(axis=0)) / np.quantile(nearest, 0.1)).float()
 
 
 def _by_pivots(structure: Structure) -> np.ndarray:

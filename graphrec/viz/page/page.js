@@ -249,6 +249,7 @@ function listen() {
     if (held) {
       const [dx, dy] = [px - held.at[0], py - held.at[1]];
       Object.assign(held, {at: [px, py], moved: held.moved + Math.abs(dx) + Math.abs(dy)});
+      picture().moved ||= held.moved > 4;
       picture().left += dx;
       picture().top += dy;
       redraw();
@@ -275,7 +276,7 @@ function listen() {
   by("find").oninput = event => find(event.target.value);
   by("find").onkeydown = event => { if (event.key === "Enter") next(); if (event.key === "Escape") canvas.focus(); };
   by("run").onchange = event => pick(Number(event.target.value));
-  new ResizeObserver(() => { if (!view.moved) picture().fit(); redraw(); }).observe(canvas);
+  new ResizeObserver(() => { if (!picture().moved) picture().fit(); redraw(); }).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 }
 

@@ -63,12 +63,14 @@ class Picture {
     const box = this.canvas.getBoundingClientRect(), {x, y} = this.run;
     const reach = values => values.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
     const [left, right] = x.length ? reach(x) : [0, 0], [top, bottom] = y.length ? reach(y) : [0, 0];
-    this.scale = Math.min(box.width / (right - left + 2), box.height / (bottom - top + 2), 70);
+    this.scale = Math.min((box.width - 70) / (right - left + 1), (box.height - 60) / (bottom - top + 1), 70);
+    this.moved = false;
     this.left = box.width / 2 - this.scale * (left + right) / 2;
     this.top = box.height / 2 - this.scale * (top + bottom) / 2;
   }
 
   zoom(factor, px, py) {
+    this.moved = true;
     const scale = Math.min(Math.max(this.scale * factor, 0.05), 400), by = scale / this.scale;
     this.left = px - (px - this.left) * by;
     this.top = py - (py - this.top) * by;
@@ -77,6 +79,7 @@ class Picture {
 
   show(node) {  // moves the view to a node, and close enough to tell it from others
     const box = this.canvas.getBoundingClientRect();
+    this.moved = true;
     this.scale = Math.max(this.scale, 24);
     this.left = box.width / 2 - this.scale * this.run.x[node];
     this.top = box.height / 2 - this.scale * this.run.y[node];
@@ -147,7 +150,7 @@ class Picture {
     };
     screen();
     if (scale > 12) this.visible(600).forEach(e => this.head(e, radius, ink("edge")));
-    marked(look.carries, "now", 1.8);
+    marked(look.carries, "now", scale > 12 ? 1.8 : 1);
     if (look.chosen !== null) {
       marked(this.into[look.chosen], "into", 2.6);
       marked(this.out[look.chosen], "out", 2.6);
