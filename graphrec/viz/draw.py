@@ -174,7 +174,8 @@ def _off_itself(line: Tensor, back: bool) -> Tensor:
     """Lines within a column, loops and lines back to the column before bend aside: they would lie on others."""
     (x0, y0), (x1, y1) = line[0].tolist(), line[-1].tolist()
     if x0 == x1 and y0 == y1:
-        return torch.tensor([[x0, y0], [x0 + 0.12, y0 + 0.3], [x0 + 0.24, y0 + 0.15], [x1, y1]])
+        turn = torch.linspace(-torch.pi, torch.pi, 24)
+        return torch.stack([x0 + 0.12 + 0.12 * turn.cos(), y0 + 0.2 * turn.sin()], dim=1)
     if x0 == x1:
         return torch.tensor([[x0, y0], [x0 + 0.25, (y0 + y1) / 2], [x1, y1]])
     if back and len(line) == 2:

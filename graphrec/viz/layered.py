@@ -20,7 +20,7 @@ class Routes:
 
     Attributes:
         at: `[N, 2]` float: across, and the level.
-        bends: `[B, 2]` float: a bend on each level that an edge passes, edge after edge, in the order of levels.
+        bends: `[B, 2]` float: a bend on each level that an edge passes, edge after edge, from its source to its target.
         edge: `[B]` long: whose bend it is.
     """
 
@@ -32,12 +32,8 @@ class Routes:
         """For each edge the points that it runs through, `[2 + its bends, 2]`, from source to target."""
         counts = torch.bincount(self.edge, minlength=len(source)).tolist()
         between = self.bends.split(counts) if counts else ()
-        backward = (self.at[source, 1] > self.at[target, 1]).tolist()
-        ends = zip(self.at[source], self.at[target], between, backward, strict=True)
-        return [
-            torch.cat([start[None], bends.flip(0) if back else bends, end[None]])
-            for start, end, bends, back in ends
-        ]
+        ends = zip(self.at[source], between, self.at[target], strict=True)
+        return [torch.cat([start[None], bends, end[None]]) for start, bends, end in ends]
 
 
 def route(level: Tensor, source: Tensor, target: Tensor, across: Tensor | None = None) -> Routes:
@@ -76,7 +72,9 @@ def route(level: Tensor, source: Tensor, target: Tensor, across: Tensor | None =
     start = torch.cat([start, start[low[edge]]])
     found = torch.from_numpy(_Placing(levels.numpy(), near.numpy(), far.numpy(), count, start.numpy()).place())
     at = torch.stack([found, levels.double()], dim=1).float()
-    return Routes(at[:count], at[count:], edge)
+    from_source = torch.where((low == source)[edge], step, passed[edge] + 1 - step)
+    bends = at[count:][torch.argsort(edge * (len(levels) + 1) + from_source)]
+    return Routes(at[:count], bends, edge)
 
 
 class _Placing:
