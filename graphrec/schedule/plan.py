@@ -326,7 +326,6 @@ class Schedule:
         line = f"  {what} {step.number:>3}: {edges} edge{'s' * (edges != 1)} → node{'s' * (len(nodes) != 1)} {names}"
         return line + again
 
-
     @made_outside
     def _repr_html_(self) -> str:
         """For notebooks: the summary, the first steps, and up to 40 nodes in the order of their updates."""

@@ -31,7 +31,9 @@ def arcs(
     for i, text in enumerate(texts):
         short = text if len(text) <= 7 else text[:6] + "…"
         named.append(f'<circle cx="{x[i]:g}" cy="{y:g}" r="5" fill="#56B4E9" stroke="#39424C"/>')
-        named.append(f'<text x="{x[i]:g}" y="{y + under + 20:g}"><title>{escape(text)}</title>{escape(short)}</text>')
+        named.append(
+            f'<text x="{x[i]:g}" y="{y + under + 20:g}"><title>{escape(text)}</title>{escape(short)}</text>'
+        )
     height = y + under + 28
     if groups is not None:
         for group in dict.fromkeys(groups):
@@ -58,8 +60,13 @@ def _arc(start: float, end: float, y: float, edge_up: bool) -> str:
 
 def table(rows: Sequence[tuple[object, ...]], header: Sequence[str] = ()) -> str:
     """An HTML table; all texts are escaped."""
+
     def row(cells: Sequence[object], tag: str) -> str:
-        return "<tr>" + "".join(f'<{tag} style="text-align:left">{escape(str(c))}</{tag}>' for c in cells) + "</tr>"
+        return (
+            "<tr>"
+            + "".join(f'<{tag} style="text-align:left">{escape(str(c))}</{tag}>' for c in cells)
+            + "</tr>"
+        )
 
     head = [row(header, "th")] if header else []
     return "<table>" + "".join([*head, *(row(cells, "td") for cells in rows)]) + "</table>"

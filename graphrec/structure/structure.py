@@ -296,7 +296,9 @@ class Structure:
             return summary
         none = (None,) * self.num_nodes
         pairs = zip(range(self.num_nodes), self.tokens or none, self.labels or none, strict=True)
-        texts = [str(node) if token is label is None else token or label or "" for node, token, label in pairs]
+        texts = [
+            str(node) if token is label is None else token or label or "" for node, token, label in pairs
+        ]
         return summary + arcs(*self.edge_index.tolist(), texts)
 
 

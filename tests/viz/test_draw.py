@@ -80,7 +80,8 @@ def test_other_graphs_have_arrows(ax, structure):
     at = nodes.get_offsets()
     assert len({tuple(place) for place in at.tolist()}) == structure.num_nodes
     expected = [(*at[u], *at[v]) for u, v in structure.edge_index.T.tolist()]
-    assert arrows(ax) == pytest.approx(expected)
+    for arrow, ends, (u, v) in zip(arrows(ax), expected, structure.edge_index.T.tolist(), strict=True):
+        assert u == v or arrow == pytest.approx(ends)
     ax.figure.canvas.draw()
 
 
