@@ -163,7 +163,8 @@ const before = picture().scale;
 document.getElementById("picture").dispatchEvent(new WheelEvent("wheel", {deltaY: -200, clientX: 200, clientY: 200}));
 report.zoomed = picture().scale > before;
 press("0");
-const circle = picture().circle;
+const {circle, draw} = picture();
+picture().draw = function (...args) { report.drawn = 0; return draw.apply(this, args); };  // of the last time
 picture().circle = function (...args) { report.drawn += 1; return circle.apply(this, args); };
 press("End"); press("Escape");
 document.getElementById("find").value = "";
