@@ -1,4 +1,4 @@
-"""Structures from other formats, and back: PyG, networkx, nltk, syntax trees, brackets, sparse matrices.
+"""Structures from other formats, and back: PyG, networkx, nltk, CoNLL-U, syntax trees, brackets, sparse matrices.
 
 Belongs here: adapters, and what models accept instead of a structure. Does not: structures themselves (structure),
 sequences with their rows (sequences), files of data sets (datasets).
@@ -6,6 +6,7 @@ sequences with their rows (sequences), files of data sets (datasets).
 
 from .brackets import parse_brackets
 from .coerce import StructureLike, as_pair, as_structure
+from .conllu import from_conllu
 from .hetero import rows_by_type
 from .loader import DataLoader
 from .networkx import from_networkx, to_networkx
@@ -22,6 +23,7 @@ __all__ = [
     "StructureLike",
     "as_pair",
     "as_structure",
+    "from_conllu",
     "from_networkx",
     "from_pyg",
     "parse_brackets",
