@@ -73,10 +73,8 @@ def draw_rows(rows: list[NetRow], file: Path) -> None:
 
 
 def draw_ratios(ratios: list[Ratio], file: Path) -> None:
-    """Dots on a logarithmic axis: a panel per network, a line per shape, a colour per contender; inference is hollow."""
-    nets, shapes, names = (
-        list(dict.fromkeys(values)) for values in list(zip(*ratios, strict=True))[:3]
-    )
+    """Dots on a logarithmic axis: a panel per network, a line per shape, a colour per contender; hollow: inference."""
+    nets, shapes, names = (list(dict.fromkeys(values)) for values in list(zip(*ratios, strict=True))[:3])
     figure = Figure(figsize=(9, 1.3 + 0.42 * len(shapes)), layout="constrained")
     panels = figure.subplots(1, len(nets), squeeze=False, sharex=True, sharey=True)[0]
     for axes, net in zip(panels, nets, strict=True):
@@ -103,8 +101,12 @@ def draw_ratios(ratios: list[Ratio], file: Path) -> None:
     for k, name in enumerate(names):
         for mode, face in (("training", COLOURS[2 * k % len(COLOURS)]), ("inference", "white")):
             style = {"color": face, "markeredgecolor": COLOURS[2 * k % len(COLOURS)], "markeredgewidth": 1.3}
-            handles.append(Line2D([], [], linestyle="", marker=MARKERS[k % 4], label=f"{name}, {mode}", **style))
-    figure.legend(handles=handles, loc="outside upper center", frameon=False, fontsize=8.5, ncols=min(4, len(handles)))
+            handles.append(
+                Line2D([], [], linestyle="", marker=MARKERS[k % 4], label=f"{name}, {mode}", **style)
+            )
+    figure.legend(
+        handles=handles, loc="outside upper center", frameon=False, fontsize=8.5, ncols=min(4, len(handles))
+    )
     _save(figure, file)
 
 

@@ -118,7 +118,14 @@ def draw_graph(axes: Axes, at: list[tuple[float, float]], s: gr.Structure, step:
     """Arrows and numbered nodes, coloured by step."""
     for source, target in s.edge_index.T.tolist():
         arrow = FancyArrowPatch(
-            at[source], at[target], arrowstyle="-|>", mutation_scale=8, color=GREY, linewidth=1.1, shrinkA=9, shrinkB=9
+            at[source],
+            at[target],
+            arrowstyle="-|>",
+            mutation_scale=8,
+            color=GREY,
+            linewidth=1.1,
+            shrinkA=9,
+            shrinkB=9,
         )
         axes.add_patch(arrow)
     for node, place in enumerate(at):

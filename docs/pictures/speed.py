@@ -33,7 +33,12 @@ def sequences() -> Iterator[Ratio]:
 def graphs() -> Iterator[Ratio]:
     """A line is a layer; columns are graphs, each with PyG's two ways."""
     _, *lines = table("## Graphs in rounds")
-    shapes = ["Cora's size", "Cora's size", "100,000 nodes, 1,000,000 edges", "100,000 nodes, 1,000,000 edges"]
+    shapes = [
+        "Cora's size",
+        "Cora's size",
+        "100,000 nodes, 1,000,000 edges",
+        "100,000 nodes, 1,000,000 edges",
+    ]
     for net, *cells in lines:
         for shape, contender, cell in zip(shapes, ["PyG", "PyG, sparse matrix"] * 2, cells, strict=True):
             yield from both(net, shape, contender, cell)
@@ -60,7 +65,9 @@ def table(heading: str) -> list[list[str]]:
     """The cells of the first table below a heading, line by line, the head first."""
     found = re.search(r"(?:^\|.*\n)+", PAGE.read_text().split(f"{heading}\n")[1], re.MULTILINE)
     assert found, f"no table below {heading}"
-    lines = [[cell.strip().replace("`", "") for cell in line[1:-1].split("|")] for line in found[0].splitlines()]
+    lines = [
+        [cell.strip().replace("`", "") for cell in line[1:-1].split("|")] for line in found[0].splitlines()
+    ]
     return [lines[0], *lines[2:]]
 
 

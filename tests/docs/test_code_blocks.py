@@ -1,7 +1,7 @@
 """Every Python block in the README and in docs/ runs; the blocks of one page run in order, in one namespace.
 
-A block that begins with a comment `# name.py` is a file of that name, which later blocks import; a line `python name.py` in
-an `sh` block runs it, in a process of its own.
+A block that begins with a comment `# name.py` is a file of that name, which later blocks import. A line
+`python name.py` in an `sh` block runs it, in a process of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+SKILL = ROOT / "graphrec" / ".agents" / "skills"
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted(SKILL.rglob("*.md")),
+]
 PRINTED = re.compile(
     r"(?<=^```\n\n```\n).*?(?=^```)", re.DOTALL | re.MULTILINE
 )  # a bare block behind a code block
@@ -28,7 +34,7 @@ RUNS = re.compile(BLOCK.pattern + r"|^python (\w+\.py)$", re.DOTALL | re.MULTILI
 
 # Lightning asks for more workers than a test needs.
 @pytest.mark.filterwarnings(r"ignore:The '\w+' does not have many workers")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_blocks_run(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)  # what a block writes goes there
     monkeypatch.syspath_prepend(tmp_path)  # files that are blocks are imported from there
@@ -40,7 +46,9 @@ def test_blocks_run(page, tmp_path, monkeypatch, capsys):
     for block in RUNS.finditer(text):
         code, program = block.groups()
         if program in files:
-            done = subprocess.run([sys.executable, program], env=_environment(), capture_output=True, text=True)
+            done = subprocess.run(
+                [sys.executable, program], env=_environment(), capture_output=True, text=True
+            )
             assert done.returncode == 0, done.stderr
         elif code is not None and (named := FILE.match(code)):
             files.add(named[1])
