@@ -6,6 +6,8 @@ schedule when each node is updated, the cell how, and the engine runs it.
 The public names are those of `__init__.pyi`; each is imported when it is first asked for.
 """
 
+from threading import RLock
+
 import lazy_loader
 
 from . import (
@@ -13,8 +15,16 @@ from . import (
     registered,  # noqa: F401  (for what it tells torch)
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"  # (the one place: the build reads it here)
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_find, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+# Threads import one after another: else one may see packages half made whose modules import each other (PyG, too).
+_importing = RLock()
+
+
+def __getattr__(name: str) -> object:
+    with _importing:
+        return _find(name)
+
 
 clib.say_if_missing()

@@ -92,6 +92,16 @@ def test_no_modules_import_each_other():
     TopologicalSorter(graph).prepare()  # its error names a circle
 
 
+def test_nothing_is_looked_up_in_graphrec_itself():
+    # There names are found under a lock (`graphrec.__getattr__`); modules that are being imported may not wait for it.
+    eager = {"graphrec.clib"}
+    for part in ORDER:
+        for module, names in modules(part).items():
+            assert (
+                not {name for name in names if name.count(".") == 1 and name != f"graphrec.{part}"} - eager
+            ), module
+
+
 def test_structures_know_no_other_library():
     for module, names in modules("structure").items():
         assert not {name for name in names if name.split(".")[0] in OTHERS}, module
