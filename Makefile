@@ -21,6 +21,7 @@ INSTALLED := $(VENV)/.installed
 BENCH_INSTALLED := $(VENV)/.installed-bench
 NATIVE := $(VENV)/.native
 OTHER := $(VENV)-torch-$(TORCH)
+CHECK := build/wheel-check
 
 # pyright: the node of .venv, not the machine's; no look for newer versions.
 PYRIGHT := PYRIGHT_PYTHON_GLOBAL_NODE=0 PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright
@@ -33,7 +34,7 @@ CXXWARNINGS := -Wall -Wextra -Wno-uninitialized -Wno-maybe-uninitialized
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow test-torch native-sanitize fuzz lint format bench clean
+.PHONY: help install demo test test-slow test-torch wheel-check native-sanitize fuzz lint format bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +57,14 @@ test-torch:  ## run the tests on another torch, in an environment beside .venv: 
 	@$(OTHER)/bin/python -m pip --disable-pip-version-check install -qq -c $(OTHER)/pins.txt --no-build-isolation \
 		torch==$(TORCH) $(WITH) -e '.[examples,dev]'
 	@$(OTHER)/bin/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+wheel-check: $(INSTALLED)  ## build the sdist, and from it the wheel; install that into an empty environment; run the smoke test there
+	@rm -rf $(CHECK) && mkdir -p $(CHECK)
+	@GRAPHREC_NATIVE=1 $(PY) -m build --no-isolation --outdir $(CHECK)/dist . > $(CHECK)/build.log 2>&1 || { cat $(CHECK)/build.log; exit 1; }
+	@$(PYTHON) -m venv $(CHECK)/venv
+	@$(CHECK)/venv/bin/python -m pip --disable-pip-version-check install -qq -c constraints.txt $(CHECK)/dist/*.whl
+	@$(CHECK)/venv/bin/python -I tests/packaging/smoke.py
+	@rm -rf $(CHECK)/venv
 
 native-sanitize: $(INSTALLED)  ## run the native stress test under the sanitisers: addresses and undefined behaviour, then threads
 	@test -f $(STRESS) || { echo "$(STRESS) is missing: there is nothing to run"; exit 1; }

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import networkx as nx
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,6 +16,9 @@ from ..structure.checks import as_texts
 from ..structure.features import check_one_width
 from ..structure.outside import made_outside
 from ..structure.written import shown, written
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 @made_outside
@@ -43,6 +45,8 @@ def from_networkx(
             the node or edge.
         TypeError: not a networkx graph.
     """
+    import networkx as nx
+
     if not isinstance(graph, nx.Graph):
         raise TypeError(f"expected a networkx graph, got {type(graph).__name__}.")
     directed = graph if graph.is_directed() else graph.to_directed()
@@ -83,6 +87,8 @@ def to_networkx(structure: Structure) -> nx.DiGraph:
 
     Relations and kinds that have names are written as names; the lists of all names are kept with the graph.
     """
+    import networkx as nx
+
     check_one_width(structure.edge_attr)
     pairs = structure.edge_index.t().tolist()
     parallel = len({tuple(pair) for pair in pairs}) < len(pairs)

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import JumpingKnowledge, MessagePassing
 
-from .. import readout
 from ..cell import Cell, check_cell
 from ..cells import ConvCell, DAGNNCell
 from ..engine import per_node
 from ..io import StructureLike, as_pair
+from ..readout import ends
 from ..runs import run, run_between
 from ..schedule import schedule
 from ..structure import Structure
@@ -197,7 +197,7 @@ class DAGNN(Model):
         """
         structure = structure_given(self, x, s)
         pooled = [
-            readout.ends(torch.cat([x, rows], dim=-1), direction)
+            ends(torch.cat([x, rows], dim=-1), direction)
             for rows, direction in self._directions(x, structure)
         ]
         return torch.cat(pooled, dim=-1)

@@ -6,14 +6,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .. import readout as readouts
 from ..io import StructureLike
+from ..readout import mean, root
 from ..structure.checks import as_count
 from ..weights import Resettable
 from .calls import structure_given
 from .model import check_model, count_states
 
-_READOUTS: dict[str, Any] = {"mean": readouts.mean, "root": readouts.root}
+_READOUTS: dict[str, Any] = {"mean": mean, "root": root}
 
 
 class SequenceToClass(Resettable):

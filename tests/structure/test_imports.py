@@ -92,6 +92,14 @@ def test_no_modules_import_each_other():
     TopologicalSorter(graph).prepare()  # its error names a circle
 
 
+def test_nothing_is_looked_up_in_graphrec_itself():
+    # There names are found under a lock (`graphrec.__getattr__`); modules that are being imported may not wait for it.
+    for part in ORDER:
+        for module, names in modules(part).items():
+            found = {name for name in names if name.startswith("graphrec.") and name.count(".") == 1}
+            assert found <= {f"graphrec.{part}", "graphrec.clib"}, module
+
+
 def test_structures_know_no_other_library():
     for module, names in modules("structure").items():
         assert not {name for name in names if name.split(".")[0] in OTHERS}, module
