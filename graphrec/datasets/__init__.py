@@ -9,8 +9,8 @@ Belongs here: finding, checking, drawing and caching samples. Does not: data fil
 """
 
 from ._automaton import Automaton
+from ._base import Samples, TreeDataset
 from ._listops_grammar import ListOpsGenerator
-from .circuits import CircuitFiles, Circuits
 from .dates import Dates
 from .docstrings import Docstrings
 from .folds import stratified_folds
@@ -32,17 +32,17 @@ __all__ = [
     "ENAS",
     "SST",
     "Automaton",
-    "CircuitFiles",
-    "Circuits",
     "Dates",
     "Docstrings",
     "ListOps",
     "ListOpsGenerator",
     "Logic",
     "PythonFunctions",
+    "Samples",
     "TokenRoles",
     "Tomita",
     "Traffic",
+    "TreeDataset",
     "adding_problem",
     "cora",
     "dyck",

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch_geometric.data import Batch, Data, InMemoryDataset
 
-from ...transforms import AddLevels
-from .._base import Samples
-from .netlist import Kind, Netlist
+from graphrec.datasets import Samples
+from graphrec.io.circuits import Kind, Netlist
+from graphrec.transforms import AddLevels
+
 from .pairs import equal_pairs
 from .simulation import PATTERNS, probabilities
 

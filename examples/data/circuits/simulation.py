@@ -6,12 +6,15 @@ A pattern is a value, 0 or 1, for each input. Words are numpy's uint64; bit k of
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .netlist import Kind, Netlist
+import graphrec as gr
+from graphrec.io.circuits import Kind, Netlist
 
 PATTERNS = 2**15  # how many are drawn where there are too many inputs for all
 EXHAUSTIVE = 14  # the largest number of inputs for which all patterns are tried
@@ -30,6 +33,36 @@ _COUNTING = [sum(1 << k for k in range(64) if k >> i & 1) for i in range(6)]
 _MOST_WORDS = 2**22  # how many are held at a time
 
 
+class Group(NamedTuple):
+    """Gates that are computed at once."""
+
+    kind: Kind
+    gates: np.ndarray  # [n] int64
+    fanins: np.ndarray  # [n, k] int64
+
+
+def levels(netlist: Netlist) -> Tensor:
+    """`[N]` long: the longest path to each gate from an input, a constant or a latch."""
+    return gr.levels(netlist.structure(cut_latches=True))
+
+
+def groups(netlist: Netlist) -> list[Group]:
+    """The gates that compute, level by level: all of a kind with as many fan-ins."""
+    count = np.array([len(reads) for reads in netlist.fanins], dtype=np.int64)
+    source = np.array([gate for reads in netlist.fanins for gate in reads], dtype=np.int64)
+    first, kinds, level = np.cumsum(count) - count, np.array(netlist.kinds), levels(netlist).numpy()
+    keys = np.stack([count, kinds, level])
+    order = np.lexsort(keys)
+    order = order[(level[order] > 0) & (kinds[order] != Kind.LATCH)]
+    change = np.flatnonzero((np.diff(keys[:, order]) != 0).any(axis=0)) + 1
+    found = []
+    for begin, end in pairwise([0, *change.tolist(), order.size] if order.size else []):
+        gates = order[begin:end]
+        reads = first[gates, None] + np.arange(count[gates[0]])
+        found.append(Group(Kind(kinds[gates[0]]), gates, source[reads]))
+    return found
+
+
 def simulate(netlist: Netlist, patterns: np.ndarray, state: np.ndarray | None = None) -> np.ndarray:
     """The values of all gates, in one clock cycle.
 
@@ -44,20 +77,7 @@ def simulate(netlist: Netlist, patterns: np.ndarray, state: np.ndarray | None = 
     Raises:
         ValueError: words of another shape or dtype.
     """
-    _check_words("patterns", patterns, len(netlist.inputs))
-    words = patterns.shape[1]
-    if state is None:
-        state = np.full((len(netlist.latches), words), 0, dtype=np.uint64)
-        state[[reset == 1 for reset in netlist.resets]] = _ONES
-    _check_words("state", state, len(netlist.latches), words)
-    values = np.zeros((len(netlist), words), dtype=np.uint64)
-    values[list(netlist.inputs)] = patterns
-    values[list(netlist.latches)] = state
-    values[netlist.kind_numbers == Kind.CONST1] = _ONES
-    for kind, gates, fanins in netlist.groups:
-        value = _OPERATION[kind].reduce(values[fanins], axis=1)
-        values[gates] = ~value if kind in _COMPLEMENTED else value
-    return values
+    return next(simulate_cycles(netlist, [patterns], state))
 
 
 def simulate_cycles(
@@ -74,10 +94,30 @@ def simulate_cycles(
         `[N, W]` uint64.
     """
     reads = [netlist.fanins[latch][0] for latch in netlist.latches]
+    grouped = groups(netlist)
     for inputs in patterns:
-        values = simulate(netlist, inputs, state)
+        values = _simulate(netlist, grouped, inputs, state)
         yield values
         state = values[reads]
+
+
+def _simulate(
+    netlist: Netlist, grouped: list[Group], patterns: np.ndarray, state: np.ndarray | None
+) -> np.ndarray:
+    _check_words("patterns", patterns, len(netlist.inputs))
+    words = patterns.shape[1]
+    if state is None:
+        state = np.full((len(netlist.latches), words), 0, dtype=np.uint64)
+        state[[reset == 1 for reset in netlist.resets]] = _ONES
+    _check_words("state", state, len(netlist.latches), words)
+    values = np.zeros((len(netlist), words), dtype=np.uint64)
+    values[list(netlist.inputs)] = patterns
+    values[list(netlist.latches)] = state
+    values[[kind == Kind.CONST1 for kind in netlist.kinds]] = _ONES
+    for kind, gates, fanins in grouped:
+        value = _OPERATION[kind].reduce(values[fanins], axis=1)
+        values[gates] = ~value if kind in _COMPLEMENTED else value
+    return values
 
 
 def all_patterns(inputs: int) -> np.ndarray:

@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
+from graphrec.io.circuits import Kind, Netlist
+
 from .builder import NetlistBuilder
-from .netlist import Kind, Netlist
 
 Word = list[int]
 
 
 def ripple_adder(bits: int) -> Netlist:
     """a + b by full adders in a row: inputs a0 …, b0 …; outputs s0 …, one more, the last of which is the carry."""
-    _check_bits(bits)
+    if bits < 1:
+        raise ValueError(f"bits must be 1 or more, got {bits}.")
     build = NetlistBuilder()
     build.name("s", add_rippling(build, build.word("a", bits), build.word("b", bits)))
-    return build.netlist()
-
-
-def lookahead_adder(bits: int) -> Netlist:
-    """a + b with all carries computed in log(bits) levels: the same function as `ripple_adder`, named as there.
-
-    P. Kogge and H. Stone, "A Parallel Algorithm for the Efficient Solution of a General Class of Recurrence
-    Equations", IEEE Transactions on Computers 1973.
-    """
-    _check_bits(bits)
-    build = NetlistBuilder()
-    build.name("s", add_looking_ahead(build, build.word("a", bits), build.word("b", bits)))
-    return build.netlist()
-
-
-def array_multiplier(bits: int) -> Netlist:
-    """a · b, a row of adders for each bit of b: inputs a0 …, b0 …; outputs p0 …, twice as many. 2 bits at least."""
-    _check_bits(bits, 2)
-    build = NetlistBuilder()
-    build.name("p", multiply(build, build.word("a", bits), build.word("b", bits)))
-    return build.netlist()
-
-
-def comparator(bits: int) -> Netlist:
-    """a < b and a = b: inputs a0 …, b0 …; outputs `less` and `equal`."""
-    _check_bits(bits)
-    build = NetlistBuilder()
-    build.outputs = list(compare(build, build.word("a", bits), build.word("b", bits)))
-    for gate, name in zip(build.outputs, ("less", "equal"), strict=True):
-        build.names[gate] = name
     return build.netlist()
 
 
@@ -62,7 +34,11 @@ def add_rippling(build: NetlistBuilder, a: Word, b: Word, carry: int | None = No
 
 
 def add_looking_ahead(build: NetlistBuilder, a: Word, b: Word) -> Word:
-    """The same sum as that of `add_rippling`, without a carry coming in."""
+    """The same sum as that of `add_rippling`, without a carry coming in: all carries in log(bits) levels.
+
+    P. Kogge and H. Stone, "A Parallel Algorithm for the Efficient Solution of a General Class of Recurrence
+    Equations", IEEE Transactions on Computers 1973.
+    """
     half = [build.gate(Kind.XOR, x, y) for x, y in zip(a, b, strict=True)]
     # Of the bits from some place on up to this one: whether they make a carry, whether they hand one on.
     makes = [build.gate(Kind.AND, x, y) for x, y in zip(a, b, strict=True)]
@@ -95,7 +71,7 @@ def subtract(build: NetlistBuilder, a: Word, b: Word) -> Word:
 
 
 def multiply(build: NetlistBuilder, a: Word, b: Word) -> Word:
-    """The product of two words of two bits or more: of as many bits as both have."""
+    """The product of two words of two bits or more, a row of adders for each bit of b: of as many bits as both have."""
     rows = [[build.gate(Kind.AND, x, y) for x in a] for y in b]
     product, total = [rows[0][0]], rows[0][1:]
     for row in rows[1:]:
@@ -119,17 +95,3 @@ def compare(build: NetlistBuilder, a: Word, b: Word) -> tuple[int, int]:
     assert less is not None  # words have bits
     assert equal is not None
     return less, equal
-
-
-def choose(build: NetlistBuilder, condition: int, a: Word, b: Word) -> Word:
-    """a where the condition is 1, else b."""
-    neither = build.gate(Kind.NOT, condition)
-    return [
-        build.gate(Kind.OR, build.gate(Kind.AND, condition, x), build.gate(Kind.AND, neither, y))
-        for x, y in zip(a, b, strict=True)
-    ]
-
-
-def _check_bits(bits: int, fewest: int = 1) -> None:
-    if bits < fewest:
-        raise ValueError(f"bits must be {fewest} or more, got {bits}.")

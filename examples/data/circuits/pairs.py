@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .netlist import Kind, Netlist
+from graphrec.io.circuits import Kind, Netlist
+
 from .simulation import EXHAUSTIVE, PATTERNS, count_ones, input_patterns, simulate
 
 NEAREST = 8  # the other of a pair is drawn among this many gates of nearest probability
@@ -35,10 +36,8 @@ def signatures(
     return simulate(netlist, patterns[:inputs], patterns[inputs:])
 
 
-def equivalence_classes(signature: np.ndarray, complement: bool = False) -> np.ndarray:
-    """`[N]` int64: gates with equal signatures `[N, W]` have equal numbers; with `complement` also opposite ones."""
-    if complement:
-        signature = np.where(signature[:, :1] & np.uint64(1), ~signature, signature)
+def equivalence_classes(signature: np.ndarray) -> np.ndarray:
+    """`[N]` int64: gates with equal signatures `[N, W]` have equal numbers."""
     rows = np.ascontiguousarray(signature).view(np.dtype((np.void, 8 * signature.shape[1])))
     return np.unique(rows.ravel(), return_inverse=True)[1].reshape(-1)
 
@@ -47,7 +46,6 @@ def equal_pairs(
     netlist: Netlist,
     pairs: int,
     seed: int = 0,
-    complement: bool = False,
     count: int = PATTERNS,
     exhaustive: int = EXHAUSTIVE,
 ) -> tuple[Tensor, Tensor]:
@@ -56,23 +54,20 @@ def equal_pairs(
     A gate that has an equal is drawn, one of its equals, and one of those that are not but have nearly the same
     probability. So each gate of an equal pair is in an unequal one, too, and probabilities alone do not tell which
     is which. Gates that always show the same are left out, and of equal pairs those that need no thought: gates
-    of one kind with the same fan-ins, a BUF with what it reads and, with `complement`, a NOT with what it reads.
+    of one kind with the same fan-ins, and a BUF with what it reads.
 
     Args:
         netlist: any; latches count as inputs, see `signatures`.
         pairs: how many at most; there are fewer where few gates are equal, and none where all functions differ.
         seed: of what is drawn.
-        complement: whether opposite functions count as equal.
         count, exhaustive: see `input_patterns`.
 
     Returns:
         gates `[2, P]` long, no pair twice; `[P]` bool, whether equal.
     """
     signature = signatures(netlist, count, exhaustive, seed)
-    group = equivalence_classes(signature, complement)
+    group = equivalence_classes(signature)
     share = count_ones(signature) / (64 * signature.shape[1])
-    if complement:
-        share = np.minimum(share, 1 - share)
     varying = np.flatnonzero((share > 0) & (share < 1))
     size = np.bincount(group)
     anchors = varying[size[group[varying]] > 1].tolist()
@@ -81,7 +76,6 @@ def equal_pairs(
         members.setdefault(int(group[gate]), []).append(gate)
 
     rng, ties = random.Random(seed), np.random.default_rng(seed)
-    plain = {Kind.BUF, Kind.NOT} if complement else {Kind.BUF}
     drawn: dict[tuple[int, int], bool] = {}  # whether equal
     for _ in range(4 * pairs if anchors else 0):
         if len(drawn) >= pairs - 1:
@@ -89,7 +83,7 @@ def equal_pairs(
         gate = rng.choice(anchors)
         equal = rng.choice(members[int(group[gate])])
         others = varying[group[varying] != group[gate]]
-        if gate == equal or _is_plain(netlist, gate, equal, plain) or not others.size:
+        if gate == equal or _is_plain(netlist, gate, equal) or not others.size:
             continue
         others = ties.permutation(others)
         distance = np.abs(share[others] - share[gate])
@@ -110,10 +104,10 @@ def _pair(one: int, other: int) -> tuple[int, int]:
     return (one, other) if one < other else (other, one)
 
 
-def _is_plain(netlist: Netlist, one: int, other: int, plain: set[Kind]) -> bool:
-    """Whether two gates are copies, or one is but a BUF (or a NOT) of the other."""
+def _is_plain(netlist: Netlist, one: int, other: int) -> bool:
+    """Whether two gates are copies, or one is but a BUF of the other."""
     kinds, fanins = netlist.kinds, netlist.fanins
     copies = kinds[one] == kinds[other] and sorted(fanins[one]) == sorted(fanins[other])
     return (copies and bool(fanins[one])) or any(
-        kinds[gate] in plain and fanins[gate] == (source,) for gate, source in ((one, other), (other, one))
+        kinds[gate] == Kind.BUF and fanins[gate] == (source,) for gate, source in ((one, other), (other, one))
     )

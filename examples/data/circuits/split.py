@@ -6,7 +6,9 @@ import hashlib
 
 import numpy as np
 
-from .netlist import Netlist
+from graphrec.io.circuits import Netlist
+
+from .simulation import groups
 
 SPLITS = ("train", "val", "test")
 _ROUNDS = 3  # how often what latches read is followed
@@ -18,17 +20,18 @@ def wiring(netlist: Netlist) -> bytes:
     Circuits that it cannot tell apart are taken for one: it knows of a gate what it is computed from (B. Weisfeiler and
     A. Leman, 1968) and of inputs and latches by how many they are read.
     """
-    source, _ = netlist.edges
+    source = np.array([gate for reads in netlist.fanins for gate in reads], dtype=np.int64)
     readers = np.bincount(source, minlength=len(netlist)).astype(np.uint64)
     # The kind of a gate, the reset of a latch, the readers of what begins a path.
-    own = _mixed(netlist.kind_numbers.astype(np.uint64))
+    own = _mixed(np.array(netlist.kinds, dtype=np.uint64))
     label = _mixed(own + readers)
     latches = list(netlist.latches)
     reads = [netlist.fanins[latch][0] for latch in latches]
     resets = np.array([2 if reset is None else reset for reset in netlist.resets], dtype=np.uint64)
     label[latches] = _mixed(label[latches] + resets)
+    grouped = groups(netlist)
     for _ in range(_ROUNDS if latches else 1):
-        for _, gates, fanins in netlist.groups:
+        for _, gates, fanins in grouped:
             label[gates] = _mixed(own[gates] + _mixed(label[fanins]).sum(axis=1, dtype=np.uint64))
         label[latches] = _mixed(label[latches] ^ label[reads])
     return hashlib.blake2b(np.sort(label).tobytes(), digest_size=16).digest()

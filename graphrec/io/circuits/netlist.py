@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import graphlib
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from itertools import pairwise
-from typing import NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
-from torch_geometric.data import Data
 
-from ...io import to_pyg
-from ...schedule.levels import CycleError, levels
 from ...structure import Structure
+from ..pyg import to_pyg
 
 
 class Kind(IntEnum):
@@ -46,14 +43,6 @@ class Kind(IntEnum):
     def fits(self, fanins: int) -> bool:
         """Whether a gate may have so many fan-ins."""
         return fanins == self.fewest or fanins > self.fewest == 2
-
-
-class Group(NamedTuple):
-    """Gates that are computed at once."""
-
-    kind: Kind
-    gates: np.ndarray  # [n] int64
-    fanins: np.ndarray  # [n, k] int64
 
 
 class CombinationalCycleError(ValueError):
@@ -111,7 +100,7 @@ class Netlist:
         if not self.resets:
             object.__setattr__(self, "resets", (0,) * len(self.latches))
         self._check()
-        _ = self.level  # found now: a cycle is no circuit
+        self._check_cycles()
 
     def __len__(self) -> int:
         """N."""
@@ -134,73 +123,38 @@ class Netlist:
         return tuple(gate for gate, kind in enumerate(self.kinds) if kind == Kind.LATCH)
 
     @cached_property
-    def kind_numbers(self) -> np.ndarray:
-        """`[N]` int64: the kinds."""
-        return np.array(self.kinds, dtype=np.int64)
-
-    @cached_property
     def number(self) -> dict[str, int]:
         """The number of each gate by its name."""
         return {name: gate for gate, name in enumerate(self.names)}
 
-    @cached_property
-    def level(self) -> np.ndarray:
-        """`[N]` int64: the longest path to each gate from an input, a constant or a latch."""
-        source, target = self.edges
-        within = ~np.isin(target, self.latches)  # what a latch reads belongs to the clock cycle before
-        edge_index = torch.from_numpy(np.stack([source, target])[:, within])
-        try:
-            return levels(Structure(len(self), edge_index, torch.zeros_like(edge_index[0]))).numpy()
-        except CycleError as error:
-            begin = error.cycle.index(min(error.cycle))
-            cycle = error.cycle[begin:] + error.cycle[:begin]
-            raise CombinationalCycleError(cycle, [self.names[gate] for gate in cycle]) from None
-
-    @cached_property
-    def groups(self) -> list[Group]:
-        """The gates that compute, level by level: all of a kind with as many fan-ins."""
-        source, target = self.edges
-        fanins = np.bincount(target, minlength=len(self))
-        first = np.cumsum(fanins) - fanins
-        kinds = self.kind_numbers
-        computing = np.flatnonzero((self.level > 0) & (kinds != Kind.LATCH))
-        keys = np.stack([fanins, kinds, self.level])[:, computing]
-        order = np.lexsort(keys)
-        change = np.flatnonzero((np.diff(keys[:, order]) != 0).any(axis=0)) + 1
-        gates = computing[order]
-        ends = [0, *change.tolist(), gates.size] if gates.size else []
-        found = []
-        for begin, end in pairwise(ends):
-            some = gates[begin:end]
-            reads = first[some, None] + np.arange(int(fanins[some[0]]))
-            found.append(Group(Kind(kinds[some[0]]), some, source[reads]))
-        return found
-
-    def structure(self) -> Structure:
+    def structure(self, *, cut_latches: bool = False) -> Structure:
         """Who depends on whom: an edge from each fan-in to its gate, its index among them as slot.
 
-        Kinds are those of `Kind`, tokens the names. With latches there are cycles.
+        Kinds are those of `Kind`, with their names; tokens are the names of the gates.
+
+        Args:
+            cut_latches: leave out what latches read, which belongs to the clock cycle before. What remains is a DAG.
+                With these edges there is a cycle wherever a latch depends on itself.
         """
-        source, target = (torch.from_numpy(ends) for ends in self.edges)
-        slot = [slot for reads in self.fanins for slot in range(len(reads))]
+        edges = [
+            (source, gate, slot)
+            for gate, reads in enumerate(self.fanins)
+            if not (cut_latches and self.kinds[gate] == Kind.LATCH)
+            for slot, source in enumerate(reads)
+        ]
+        source, target, slot = torch.tensor(edges, dtype=torch.long).reshape(-1, 3).t().contiguous()
         return Structure(
             num_nodes=len(self),
             edge_index=torch.stack([source, target]),
-            slot=torch.tensor(slot, dtype=torch.long),
-            kind=torch.tensor(self.kind_numbers),
+            slot=slot,
+            kind=torch.tensor(self.kinds, dtype=torch.long),
+            kind_names=tuple(kind.name for kind in Kind),
             tokens=self.names,
         )
 
-    def to_pyg(self) -> Data:
-        """The structure as PyG's `Data`: `edge_index`, `slot`, `node_type`, `tokens`."""
-        return to_pyg(self.structure())
-
-    @cached_property
-    def edges(self) -> tuple[np.ndarray, np.ndarray]:
-        """Source and target of each edge, gate by gate, fan-ins in order: both `[E]` int64."""
-        count = np.array([len(reads) for reads in self.fanins], dtype=np.int64)
-        source = np.array([gate for reads in self.fanins for gate in reads], dtype=np.int64)
-        return source, np.repeat(np.arange(len(self)), count)
+    def to_pyg(self, *, cut_latches: bool = False) -> Any:
+        """The structure as PyG's `Data`: `edge_index`, `slot`, `node_type`, `kind_names` and `tokens`."""
+        return to_pyg(self.structure(cut_latches=cut_latches))
 
     def _check(self) -> None:
         size = len(self.names)
@@ -218,21 +172,27 @@ class Netlist:
                 raise ValueError(
                     f"gate {self.names[gate]!r}: {kind.name} takes {kind.takes}, got {len(reads)}: correct its fan-ins."
                 )
-        properties = (
-            *self.bad,
-            *self.constraints,
-            *(gate for some in self.justice for gate in some),
-            *self.fairness,
-        )
-        for what, gates in (
-            ("fan-ins", self.edges[0].tolist()),
-            ("outputs", self.outputs),
+        properties = (self.bad, self.constraints, *self.justice, self.fairness)
+        for what, parts in (
+            ("fan-ins", self.fanins),
+            ("outputs", (self.outputs,)),
             ("properties", properties),
         ):
-            bad = [gate for gate in gates if not 0 <= gate < size]
+            bad = [gate for part in parts for gate in part if not 0 <= gate < size]
             if bad:
                 raise ValueError(f"{what} must be gates 0 to {size - 1}, got {bad[0]}: correct it.")
         if len(self.resets) != len(self.latches) or not set(self.resets) <= {0, 1, None}:
             raise ValueError(
                 f"resets must be 0, 1 or None, one per latch ({len(self.latches)}), got {list(self.resets)}."
             )
+
+    def _check_cycles(self) -> None:
+        latches = set(self.latches)  # what they read belongs to the clock cycle before
+        reads = {gate: fanins for gate, fanins in enumerate(self.fanins) if gate not in latches}
+        try:
+            graphlib.TopologicalSorter(reads).prepare()
+        except graphlib.CycleError as error:
+            cycle = error.args[1][:-1]
+            begin = cycle.index(min(cycle))
+            cycle = cycle[begin:] + cycle[:begin]
+            raise CombinationalCycleError(cycle, [self.names[gate] for gate in cycle]) from None

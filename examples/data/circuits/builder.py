@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .netlist import Kind, Netlist
+from graphrec.io.circuits import Kind, Netlist
 
 
 class NetlistBuilder:

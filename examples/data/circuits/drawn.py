@@ -1,13 +1,12 @@
-"""Random circuits: and-inverter graphs, calculations with words, and machines with latches."""
+"""Random circuits: and-inverter graphs, and machines with latches."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 
-from .arithmetic import Word, add_looking_ahead, add_rippling, choose, compare, multiply, subtract
+from graphrec.io.circuits import Kind, Netlist
+
 from .builder import NetlistBuilder
-from .netlist import Kind, Netlist
 from .sequential import count_up, shift_with_feedback
 
 _BITS = 1024  # random patterns by which a constant gate is known
@@ -77,78 +76,6 @@ def random_sequential(
         build.feed(latch, lively[-1 - rng.randrange((len(lively) + 1) // 2)])
     _show_unread(build)
     return build.netlist()
-
-
-def random_datapath(words: int, bits: int, gates: int, seed: int | str = 0, second: float = 0.5) -> Netlist:
-    """A random calculation: words are added, subtracted, multiplied, compared and chosen, and combined bitwise.
-
-    Args:
-        words: how many there are among the inputs, two or more: a, b, c, …
-        bits: of each word, also of all results, two or more.
-        gates: how many gates there are besides inputs; as many more as the last operation needs.
-        seed: of the random numbers.
-        second: the share of operations whose result is computed in another way, too: by an adder with lookahead instead
-            of a rippling one, and so on.
-
-    Raises:
-        ValueError: fewer words or bits than two, or gates than one.
-    """
-    if not 2 <= words <= 26 or bits < 2 or gates < 1:
-        raise ValueError(
-            f"expected 2 to 26 words, two or more bits, one or more gates, got {words}, {bits} and {gates}."
-        )
-    build, rng = NetlistBuilder(), random.Random(f"datapath {seed}")
-    known = [build.word(chr(ord("a") + place), bits) for place in range(words)]
-    done: set[tuple[int, int, int]] = set()
-    while len(build) - words * bits < gates:
-        recent = range(max(0, len(known) - 4), len(known)) if rng.random() < 0.7 else range(len(known))
-        operation, (a, b) = rng.randrange(len(_OPERATIONS)), rng.sample(recent, 2)
-        if (operation, min(a, b), max(a, b)) in done:
-            continue
-        done.add((operation, min(a, b), max(a, b)))
-        first, other = _OPERATIONS[operation]
-        results = [first(build, known[a], known[b])[:bits]]
-        if rng.random() < second:
-            results.append(other(build, known[a], known[b])[:bits])
-        known += results
-    _show_unread(build)
-    return build.netlist()
-
-
-def _larger(build: NetlistBuilder, a: Word, b: Word) -> Word:
-    return choose(build, compare(build, a, b)[0], b, a)
-
-
-def _larger_by_difference(build: NetlistBuilder, a: Word, b: Word) -> Word:
-    return choose(build, subtract(build, a, b)[-1], a, b)
-
-
-def _minus(build: NetlistBuilder, a: Word, b: Word) -> Word:
-    # not (not a + b)
-    total = add_rippling(build, [build.gate(Kind.NOT, x) for x in a], b)
-    return [build.gate(Kind.NOT, x) for x in total]
-
-
-def _differing(build: NetlistBuilder, a: Word, b: Word) -> Word:
-    return [build.gate(Kind.XOR, x, y) for x, y in zip(a, b, strict=True)]
-
-
-def _differing_by_cases(build: NetlistBuilder, a: Word, b: Word) -> Word:
-    return [
-        build.gate(Kind.AND, build.gate(Kind.OR, x, y), build.gate(Kind.NAND, x, y))
-        for x, y in zip(a, b, strict=True)
-    ]
-
-
-# Each in two ways.
-_Operation = Callable[[NetlistBuilder, Word, Word], Word]
-_OPERATIONS: list[tuple[_Operation, _Operation]] = [
-    (add_rippling, add_looking_ahead),
-    (subtract, _minus),
-    (multiply, lambda build, a, b: multiply(build, b, a)),
-    (_larger, _larger_by_difference),
-    (_differing, _differing_by_cases),
-]
 
 
 _Literal = tuple[int, bool]  # a gate, and whether it is complemented

@@ -1,0 +1,1 @@
+"""Data that the examples make or fetch for themselves."""
