@@ -9,56 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graphrec.datasets import CircuitFiles
-from graphrec.datasets.circuits import (
-    Kind,
-    Netlist,
-    format_aiger,
-    format_bench,
-    parse_aiger,
-    parse_bench,
-    random_patterns,
-    read_aiger,
-    read_circuit,
-    simulate,
-    simulate_cycles,
-    to_aig,
-)
+from graphrec.io.circuits import Kind, Netlist, parse_aiger, parse_bench, read_aiger, read_circuit
+from tests.io.circuit_texts import ONES, difference, draw, format_aiger, run, written
 from tests.oracles.circuits import read_aiger as read_by_oracle
 from tests.oracles.circuits import run_aiger, run_bench
-
-WORDS = 4
-ONES = 2 ** (64 * WORDS) - 1
-
-
-def difference(number: int) -> bytes:
-    digits = []
-    while number > 127:
-        digits.append(number % 128 + 128)
-        number //= 128
-    return bytes([*digits, number])
-
-
-def written(file: dict[str, Any], binary: bool) -> bytes:
-    """A file of literals that are numbered in order, as the format wants it for binary files."""
-    ports = len(file["inputs"]) + len(file["latches"])
-    header = [ports + len(file["ands"]), *(len(file[p]) for p in ("inputs", "latches", "outputs", "ands"))]
-    header += [len(file[part]) for part in ("bad", "constraints", "justice", "fairness")]
-    lines = [" ".join(["aig" if binary else "aag", *map(str, header)])]
-    if not binary:
-        lines += map(str, file["inputs"])
-    lines += [" ".join(map(str, latch[1:] if binary else latch)) for latch in file["latches"]]
-    lines += map(str, [*file["outputs"], *file["bad"], *file["constraints"], *map(len, file["justice"])])
-    lines += [str(literal) for some in file["justice"] for literal in some]
-    lines += map(str, file["fairness"])
-    if not binary:
-        lines += [" ".join(map(str, gate)) for gate in file["ands"]]
-    data = "".join(f"{line}\n" for line in lines).encode()
-    if binary:
-        for literal, left, right in file["ands"]:
-            data += difference(literal - left) + difference(left - right)
-    data += "".join(f"{place} {name}\n" for place, name in file["symbols"].items()).encode()
-    return data + b"c\nno matter what \xff\x00 it is\ni0 no symbol\n"
 
 
 def drawn(seed: int) -> dict[str, Any]:
@@ -83,21 +37,16 @@ def drawn(seed: int) -> dict[str, Any]:
     return file
 
 
-def words(rows: np.ndarray) -> list[int]:
-    return [int.from_bytes(row.tobytes(), "little") for row in rows]
-
-
 def check_against_oracle(netlist: Netlist, file: dict[str, Any], cycles: int = 4, seed: int = 0) -> None:
     """What is shown, what latches show and what properties read, in some clock cycles."""
     assert len(netlist.inputs) == len(file["inputs"])
     assert len(netlist.latches) == len(file["latches"])
     resets = tuple(None if reset not in (0, 1) else reset for _, _, reset in file["latches"])
     assert netlist.resets == resets
-    patterns = [random_patterns(len(netlist.inputs), 64 * WORDS, seed + cycle) for cycle in range(cycles)]
-    state = random_patterns(len(netlist.latches), 64 * WORDS, seed + cycles)
-    expected = run_aiger(file, [words(rows) for rows in patterns], words(state), ONES)
-    for values, literals in zip(simulate_cycles(netlist, patterns, state), expected, strict=True):
-        value = words(values)
+    patterns = [draw(len(netlist.inputs), seed + cycle) for cycle in range(cycles)]
+    state = draw(len(netlist.latches), seed + cycles)
+    expected = run_aiger(file, patterns, state, ONES)
+    for value, literals in zip(run(netlist, patterns, state), expected, strict=True):
         assert [value[gate] for gate in netlist.latches] == [
             literals[latch] for latch, _, _ in file["latches"]
         ]
@@ -115,7 +64,6 @@ def test_binary_and_ascii_are_one_circuit_and_the_oracle_s(seed: int) -> None:
     assert binary == parse_aiger(written(file, binary=False))
     assert read_by_oracle(written(file, binary=True)) == file
     check_against_oracle(binary, file)
-    check_against_oracle(to_aig(binary), file)
     assert parse_aiger(format_aiger(binary)) == binary
     assert [binary.names[gate] for gate in binary.inputs] == [
         file["symbols"].get(f"i{place}", f"i{place}") for place in range(len(file["inputs"]))
@@ -138,11 +86,10 @@ def test_differences_may_need_many_bytes() -> None:
     assert b"\xff\xff" not in difference(2**14 - 1)
     assert len(difference(2**14)) == 3
     netlist = parse_aiger(data)
-    value = words(simulate(netlist, patterns := random_patterns(inputs, 64)))
-    one = words(patterns)
-    inverted = 2**64 - 1
+    one = draw(inputs, 0)
+    (value,) = run(netlist, [one], [])
     assert [value[gate] for gate in netlist.outputs] == [
-        (one[inputs - 1] ^ inverted) & (one[0] ^ inverted), 0, one[64] & one[0],
+        (one[inputs - 1] ^ ONES) & (one[0] ^ ONES), 0, one[64] & one[0],
     ]  # fmt: skip
 
 
@@ -161,7 +108,6 @@ def test_circuits_may_be_empty() -> None:
     for text in ("aag 0 0 0 0 0\n", "aig 0 0 0 0 0\n", "aig 0 0 0 0 0", "aig 0 0 0 0 0 0 0 0 0\nc\n"):
         netlist = parse_aiger(text.encode())
         assert len(netlist) == 0
-        assert format_aiger(netlist) == "aag 0 0 0 0 0\n"
     assert parse_aiger(b"aig 0 0 0 2 0\n0\n1\n").kinds == (Kind.CONST0, Kind.CONST1)
 
 
@@ -181,10 +127,6 @@ def test_outputs_that_abc_writes_as_bad_states_are_kept() -> None:
     assert netlist.symbols == (("b0", "out"),), "the latch has a name of its own"
     assert repr(netlist) == f"Netlist(gates={len(netlist)}, inputs=2, outputs=0, latches=1, bad=1)"
     check_against_oracle(netlist, read_by_oracle(OF_ABC))
-    with pytest.raises(
-        ValueError, match=r"has outputs and no properties, but this is Netlist\(.*bad=1\): make"
-    ):
-        format_bench(netlist)
 
 
 def test_a_comment_may_begin_in_the_line_of_its_c() -> None:
@@ -256,7 +198,7 @@ def test_every_cut_is_told_with_byte_and_gate() -> None:
         (b"aag 1 1 0 0 0 0 1\n2\n2\nc0 x\nc0 y\n", "line 5", r"expected one new name for c0, got 'y' again"),
         (b"aag 1 1 0 0 0\n2\nj0 x\n", "line 3", r"expected a place below 0, the number of justice properties"),
         (b"aag 1 1 0 0 0 0 0 0 0 0\n2\n", "line 1", r"expected the header .* then maybe B, C, J and F, got 'aag"),
-        (b"aig 9000000000 9000000000 0 0 0\n", "line 1", r"expected up to 10,000,000 inputs, got 9,000,000,000\."),
+        (b"aig 9000000000 9000000000 0 0 0\n", "line 1", r"expected up to 100,0\d\d inputs .*, got 9,0.*\."),
         (b"aig2 1 1 0 0 0\n", "line 1", r"expected the header 'aag M I L O A' or 'aig M I L O A'"),
         (b"aag 1 1 0 1 0\n2\n" + b"9" * 5000, "line 3", r"expected output 1 of 1, .*, got '9+'… \(5000 characters\)"),
         (b"aag " + b"9" * 5000 + b" 1 0 1 0\n2\n", "line 1", r"expected the header .*… \(5012 characters\)\. Correct"),
@@ -302,29 +244,13 @@ def test_the_header_says_what_a_file_is(tmp_path: Path) -> None:
         read_circuit(tmp_path / "a.bin")
 
 
-def test_data_sets_have_binary_files_and_such_without_outputs(tmp_path: Path) -> None:
-    (tmp_path / "toggle.aig").write_bytes(OF_ABC)
-    (tmp_path / "empty.aig").write_bytes(b"aig 0 0 0 0 0\n")
-    (tmp_path / "and.AIG").write_bytes(b"aig 3 2 0 1 1\n6\n\x02\x02")
-    (sample,) = CircuitFiles(tmp_path, sequential=True)
-    netlist = CircuitFiles(tmp_path, sequential=True).netlist(sample.name)
-    assert netlist == parse_aiger(OF_ABC)
-    assert sample.num_nodes == len(netlist)
-    assert sample.y.shape == (len(netlist),)
-    small, empty = CircuitFiles(tmp_path)
-    assert (small.name, empty.name) == ("and.AIG", "empty.aig")
-    assert small.y.tolist() == [0.5, 0.5, 0.25]
-    assert empty.num_nodes == 0
-    assert empty.y.shape == (0,)
-
-
 @pytest.mark.parametrize(
     "name",
     ["adder.aig", "c17.aig", "c432.aig", "ctrl.aig", "router.aig", "cnt1e.aag", "empty.aag",
      "halfadder.aag", "toggle-re.aag", "xorxormiter.aag"],
 )  # fmt: skip
 def test_real_files_show_what_their_literals_say(name: str, real_data: Callable[[str], Path]) -> None:
-    path = real_data(f"circuits/{name}") / "circuits" / name
+    path = real_data(f"circuits/{name}")
     netlist, file = read_circuit(path), read_by_oracle(path.read_bytes())
     check_against_oracle(netlist, file)
     again = parse_aiger(format_aiger(netlist))
@@ -339,14 +265,15 @@ def test_real_files_show_what_their_literals_say(name: str, real_data: Callable[
 @pytest.mark.parametrize("name", ["c17", "c432"])
 def test_a_circuit_is_one_in_both_formats(name: str, real_data: Callable[[str], Path]) -> None:
     """The files of one circuit differ in the order of inputs and their names: G1 is the first of the other's."""
-    folder = real_data(f"circuits/{name}.aig") / "circuits"
-    aig = read_circuit(real_data(f"circuits/{name}.aig") / "circuits" / f"{name}.aig")
-    text = (folder / f"{name}.bench").read_text()
+    aig, text = (
+        read_circuit(real_data(f"circuits/{name}.aig")),
+        real_data(f"circuits/{name}.bench").read_text(),
+    )
     bench = parse_bench(text)
-    patterns = random_patterns(len(bench.inputs), 64 * WORDS)
+    patterns = draw(len(bench.inputs), 0)
     order = [int(aig.names[gate][1:]) - 1 for gate in aig.inputs]
     assert sorted(order) == list(range(len(order)))
-    shown = [words(simulate(aig, patterns[order]))[gate] for gate in aig.outputs]
+    (values,) = run(aig, [[patterns[place] for place in order]], [])
     names = [bench.names[gate] for gate in bench.inputs]
-    (values,) = run_bench(text, [dict(zip(names, words(patterns), strict=True))], {}, ONES)
-    assert shown == [values[bench.names[gate]] for gate in bench.outputs]
+    (expected,) = run_bench(text, [dict(zip(names, patterns, strict=True))], {}, ONES)
+    assert [values[gate] for gate in aig.outputs] == [expected[bench.names[gate]] for gate in bench.outputs]

@@ -1,39 +1,27 @@
 """Circuits that are built and what simulation says of them: against Python's integers, and gate by gate."""
 
 import random
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pytest
 import torch
-
-import graphrec as gr
-from graphrec.datasets.circuits import (
-    Kind,
-    Netlist,
-    NetlistBuilder,
+from data.circuits import NetlistBuilder, arithmetic, lowering, probabilities, ripple_adder, to_aig
+from data.circuits.drawn import random_aig, random_sequential
+from data.circuits.sequential import count_up, shift_with_feedback
+from data.circuits.simulation import (
     all_patterns,
-    array_multiplier,
-    comparator,
-    counter,
-    format_aiger,
+    count_ones,
     input_patterns,
-    lfsr,
-    lookahead_adder,
-    parse_aiger,
-    parse_bench,
-    probabilities,
-    random_aig,
-    random_datapath,
+    levels,
     random_patterns,
-    random_sequential,
-    ripple_adder,
     simulate,
     simulate_cycles,
     state_probabilities,
-    to_aig,
 )
-from graphrec.datasets.circuits.simulation import count_ones
+
+from graphrec.io.circuits import Kind, Netlist, parse_aiger, parse_bench
 
 RULES = {
     Kind.BUF: all,
@@ -84,7 +72,7 @@ def drawn() -> list[Netlist]:
         mixed.gate(kind, wide, mixed.gate(kind, a, a), one)
         mixed.gate(kind, mixed.gate(Kind.BUF, wide), zero)
     machines = [random_sequential(3, latches, 50, latches) for latches in (1, 4, 8)]
-    return [mixed.netlist(), random_aig(5, 70, 1), random_datapath(2, 3, 60, 2), *machines]
+    return [mixed.netlist(), random_aig(5, 70, 1), ripple_adder(4), *machines]
 
 
 @pytest.mark.parametrize("netlist", drawn(), ids=repr)
@@ -138,25 +126,31 @@ def test_ones_are_counted() -> None:
     assert count_ones(words).tolist() == bits(words).sum(axis=1).tolist()
 
 
+def calculation(way: Callable[[NetlistBuilder, list[int], list[int]], Sequence[int]], size: int) -> Netlist:
+    build = NetlistBuilder()
+    build.outputs = list(way(build, build.word("a", size), build.word("b", size)))
+    return build.netlist()
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-@pytest.mark.parametrize("build", [ripple_adder, lookahead_adder])
-def test_adders_add(build, size: int) -> None:
-    adder = build(size)
+@pytest.mark.parametrize("way", [arithmetic.add_rippling, arithmetic.add_looking_ahead])
+def test_adders_add(way, size: int) -> None:
+    adder = calculation(way, size)
     patterns = all_patterns(2 * size)
     values, shown = bits(simulate(adder, patterns)), bits(patterns)
-    assert [adder.names[gate] for gate in adder.outputs] == [f"s{bit}" for bit in range(size + 1)]
+    assert len(adder.outputs) == size + 1
     a, b = numbers(shown[:size]), numbers(shown[size:])
     assert numbers(values[list(adder.outputs)]) == [x + y for x, y in zip(a, b, strict=True)]
 
 
 def test_lookahead_is_shallow() -> None:
-    assert ripple_adder(32).level.max() > 60
-    assert lookahead_adder(32).level.max() < 15
+    assert int(levels(ripple_adder(32)).max()) > 60
+    assert int(levels(calculation(arithmetic.add_looking_ahead, 32)).max()) < 15
 
 
 @pytest.mark.parametrize("size", [2, 3, 4])
 def test_multipliers_multiply(size: int) -> None:
-    multiplier = array_multiplier(size)
+    multiplier = calculation(arithmetic.multiply, size)
     patterns = all_patterns(2 * size)
     values, shown = bits(simulate(multiplier, patterns)), bits(patterns)
     a, b = numbers(shown[:size]), numbers(shown[size:])
@@ -166,17 +160,19 @@ def test_multipliers_multiply(size: int) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_comparators_compare(size: int) -> None:
-    circuit = comparator(size)
+    circuit = calculation(arithmetic.compare, size)
     patterns = all_patterns(2 * size)
     values, shown = bits(simulate(circuit, patterns)), bits(patterns)
     a, b = numbers(shown[:size]), numbers(shown[size:])
-    less, equal = (values[circuit.number[name]].tolist() for name in ("less", "equal"))
+    less, equal = (values[gate].tolist() for gate in circuit.outputs)
     assert less == [int(x < y) for x, y in zip(a, b, strict=True)]
     assert equal == [int(x == y) for x, y in zip(a, b, strict=True)]
 
 
 def test_a_counter_counts_when_it_may() -> None:
-    circuit = counter(4)
+    build = NetlistBuilder()
+    build.outputs = count_up(build, build.input("enable"), 4)
+    circuit = build.netlist()
     enable = random_patterns(40, 64)[:, None]  # [T, 1, W]
     counted = np.zeros(64, dtype=int)
     for word, values in zip(enable, simulate_cycles(circuit, enable), strict=True):
@@ -186,20 +182,14 @@ def test_a_counter_counts_when_it_may() -> None:
 
 @pytest.mark.parametrize("size", range(2, 13))
 def test_feedback_registers_go_through_all_states(size: int) -> None:
-    register = lfsr(size)
+    build = NetlistBuilder()
+    build.outputs = shift_with_feedback(build, size)
+    register = build.netlist()
     period = 2**size - 1
     nothing = np.zeros((period + 1, 0, 1), dtype=np.uint64)
     states = [numbers(bits(v[list(register.outputs)]))[0] for v in simulate_cycles(register, nothing)]
     assert states[0] == states[-1] == 1
     assert len(set(states)) == period
-
-
-def test_a_feedback_register_shifts_its_taps() -> None:
-    register = lfsr(5, taps=(5, 2, 1))
-    state = [1, 0, 0, 0, 0]
-    for values in simulate_cycles(register, np.zeros((30, 0, 1), dtype=np.uint64)):
-        assert bits(values[list(register.outputs)])[:, 0].tolist() == state
-        state = [state[4] ^ state[1] ^ state[0], *state[:4]]
 
 
 def test_probabilities_are_exact_for_few_inputs() -> None:
@@ -229,7 +219,7 @@ def test_probabilities_of_many_inputs_are_estimates() -> None:
 def test_many_patterns_are_simulated_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     netlist = random_aig(12, 100, 3)
     whole = probabilities(netlist)
-    monkeypatch.setattr("graphrec.datasets.circuits.simulation._MOST_WORDS", 5 * len(netlist))
+    monkeypatch.setattr("data.circuits.simulation._MOST_WORDS", 5 * len(netlist))
     assert torch.equal(whole, probabilities(netlist))
 
 
@@ -271,46 +261,11 @@ def test_a_long_chain_is_no_trouble() -> None:
     chain = Netlist(
         names, (Kind.INPUT, *(Kind.NOT,) * length), ((), *((i,) for i in range(length))), (length,)
     )
-    assert int(chain.level[-1]) == length
+    assert int(levels(chain)[-1]) == length
     values = simulate(chain, all_patterns(1))[:, 0]
     assert set(values[::2].tolist()) == {0xAAAAAAAAAAAAAAAA}
     assert set(values[1::2].tolist()) == {0x5555555555555555}
     assert len(to_aig(chain)) == 1, "an even number of NOTs"
-
-
-def test_a_long_text_is_no_trouble() -> None:
-    length = 10_000
-    lines = [
-        "INPUT(a)",
-        *(f"g{i} = NAND({'a' if i == length else f'g{i + 1}'}, a)" for i in range(length + 1)),
-    ]
-    netlist = parse_bench("\n".join(lines))
-    assert netlist.level[1:].tolist() == list(range(length + 1, 0, -1))
-    again = parse_aiger(format_aiger(to_aig(netlist)))
-    assert int(again.level.max()) == 2 * length + 1, "all but the last NAND are read, so inverted"
-
-
-def test_structures_say_who_reads_whom() -> None:
-    netlist = parse_bench("INPUT(a)\nq = DFF(y)\ny = NAND(q, a, q)\n")
-    structure = netlist.structure()
-    assert structure.edge_index.tolist() == [[2, 1, 0, 1], [1, 2, 2, 2]]
-    assert structure.slot.tolist() == [0, 0, 1, 2]
-    assert structure.kind is not None
-    assert structure.kind.tolist() == [Kind.INPUT, Kind.LATCH, Kind.NAND]
-    assert structure.tokens == ("a", "q", "y")
-    data = netlist.to_pyg()
-    assert data.node_type.tolist() == [0, 11, 6]
-    assert gr.from_pyg(data) == structure
-    with pytest.raises(gr.CycleError):
-        gr.levels(structure)
-    adder = ripple_adder(4)
-    assert gr.levels(adder.structure()).tolist() == adder.level.tolist()
-
-
-def test_kinds_have_lasting_numbers() -> None:
-    names = ["INPUT", "CONST0", "CONST1", "BUF", "NOT", "AND", "NAND", "OR", "NOR", "XOR", "XNOR", "LATCH"]
-    assert [kind.name for kind in Kind] == names
-    assert [int(kind) for kind in Kind] == list(range(12))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -335,15 +290,13 @@ def test_random_graphs_are_as_promised(seed: int) -> None:
 
 def test_graphs_are_deep_where_fan_ins_are_recent() -> None:
     depth = [
-        np.mean([random_aig(8, 150, seed, recent=recent).level.max() for seed in range(5)])
+        np.mean([int(levels(random_aig(8, 150, seed, recent=recent)).max()) for seed in range(5)])
         for recent in (0.05, 0.25, 1.0)
     ]
     assert depth[0] > depth[1] > depth[2] > 8
 
 
-def test_datapaths_and_machines_are_seeded() -> None:
-    assert random_datapath(3, 4, 100, 1) == random_datapath(3, 4, 100, 1)
-    assert random_datapath(3, 4, 100, 1) != random_datapath(3, 4, 100, 2)
+def test_machines_are_seeded() -> None:
     machines = [random_sequential(2, 6, 60, seed) for seed in range(12)]
     assert machines == [random_sequential(2, 6, 60, seed) for seed in range(12)]
     assert all(len(machine.latches) == 6 and len(machine.inputs) == 2 for machine in machines)
@@ -357,58 +310,28 @@ def test_machines_rarely_stand_still() -> None:
     assert np.mean(still) < 0.18, "it is 0.23 where latches read any gate"
 
 
-def test_datapaths_compute_their_second_ways_right() -> None:
-    """Of each operation both ways, against integers."""
-    from graphrec.datasets.circuits.drawn import _OPERATIONS
-
-    size = 3
-    patterns = all_patterns(2 * size)
-    shown = bits(patterns)
-    a, b = numbers(shown[:size]), numbers(shown[size:])
-    expected = [
-        [x + y for x, y in zip(a, b, strict=True)],
-        [x - y for x, y in zip(a, b, strict=True)],
-        [x * y for x, y in zip(a, b, strict=True)],
-        [max(x, y) for x, y in zip(a, b, strict=True)],
-        [x ^ y for x, y in zip(a, b, strict=True)],
-    ]
-    for ways, values in zip(_OPERATIONS, expected, strict=True):
-        for way in ways:
-            build = NetlistBuilder()
-            word = way(build, build.word("a", size), build.word("b", size))[:size]
-            got = numbers(bits(simulate(build.netlist(), patterns))[word])
-            assert got == [value % 2**size for value in values]
-
-
 def test_bad_numbers_are_refused() -> None:
-    for build in (ripple_adder, lookahead_adder, comparator, counter):
-        with pytest.raises(ValueError, match=r"bits must be 1 or more, got 0"):
-            build(0)
-    with pytest.raises(ValueError, match=r"bits must be 2 or more, got 1"):
-        array_multiplier(1)
-    with pytest.raises(ValueError, match=r"taps are known for 2 to 16 bits, got 17: give taps"):
-        lfsr(17)
-    with pytest.raises(ValueError, match=r"taps must be two or more of 1 to 4, got \[5, 1\]"):
-        lfsr(4, (5, 1))
+    with pytest.raises(ValueError, match=r"bits must be 1 or more, got 0"):
+        ripple_adder(0)
+    with pytest.raises(ValueError, match=r"taps are known for 2 to 16 bits, got 17"):
+        shift_with_feedback(NetlistBuilder(), 17)
     with pytest.raises(ValueError, match=r"two or more inputs and one or more gates, got 1 and 5"):
         random_aig(1, 5)
     with pytest.raises(ValueError, match=r"recent and second must be shares up to 1, got 0 and 0.2"):
         random_aig(3, 5, recent=0)
     with pytest.raises(ValueError, match=r"one or more inputs, latches and gates, got 1, 0 and 5"):
         random_sequential(1, 0, 5)
-    with pytest.raises(ValueError, match=r"two or more bits, one or more gates, got 2, 1 and 5"):
-        random_datapath(2, 1, 5)
     with pytest.raises(ValueError, match=r"patterns must be uint64 words \[6, W\], got int64 \[6, 1\]"):
         simulate(ripple_adder(3), np.zeros((6, 1), dtype=np.int64))
     with pytest.raises(ValueError, match=r"patterns must be uint64 words \[6, W\], got uint64 \[5, 1\]"):
         simulate(ripple_adder(3), all_patterns(5))
     with pytest.raises(ValueError, match=r"state must be uint64 words \[4, 1\], got uint64 \[4, 2\]"):
-        simulate(counter(4), all_patterns(1), random_patterns(4, 128))
+        simulate(random_sequential(1, 4, 9), all_patterns(1), random_patterns(4, 128))
     for name, numbers_ in (("cycles", {"cycles": 0}), ("streams", {"streams": 0})):
         with pytest.raises(ValueError, match=rf"{name} must be 1 or more, got 0"):
-            state_probabilities(counter(2), **numbers_)
+            state_probabilities(random_sequential(1, 2, 9), **numbers_)
     with pytest.raises(ValueError, match=r"warmup must be 0 or more, got -1"):
-        state_probabilities(counter(2), warmup=-1)
+        state_probabilities(random_sequential(1, 2, 9), warmup=-1)
     with pytest.raises(ValueError, match=r"count must be 1 or more, got 0"):
         random_patterns(3, 0)
 
@@ -421,3 +344,45 @@ def test_drawing_leaves_the_random_numbers_of_others_alone() -> None:
     probabilities(random_sequential(2, 3, 30))
     after = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
     assert before == after
+
+
+class Queue(deque[int]):
+    """Counts what is moved."""
+
+    moved = 0
+
+    def __init__(self, items: Iterable[int]) -> None:
+        super().__init__(items)
+        Queue.moved += len(self)
+
+    def popleft(self) -> int:
+        Queue.moved += 1
+        return super().popleft()
+
+    def append(self, item: int) -> None:
+        Queue.moved += 1
+        super().append(item)
+
+
+@pytest.mark.parametrize("word", ["AND", "NOR", "XNOR"])
+def test_lowering_a_wide_gate_moves_each_literal_a_few_times(
+    word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lowering, "deque", Queue)
+    moved = {}
+    for width in (500, 1000, 2000):
+        Queue.moved = 0
+        names = [f"i{place}" for place in range(width)]
+        text = "".join(f"INPUT({name})\n" for name in names) + f"OUTPUT(y)\ny = {word}({', '.join(names)})\n"
+        lowered = to_aig(parse_bench(text))
+        moved[width] = Queue.moved
+        assert int(levels(lowered).max()) < 50, "a balanced tree"
+    assert 0 < moved[1000] - moved[500] <= 4 * 500
+    assert moved[2000] - moved[1000] == 2 * (moved[1000] - moved[500])
+
+
+def test_lowering_keeps_bad_states_and_symbols() -> None:
+    read = parse_aiger(b"aig 6 2 1 0 3 1 0\n13 6\n6\n\x02\x02\x03\x02\x01\x02i0 set\nb0 out\n")
+    lowered = to_aig(read)
+    assert (lowered.outputs, len(lowered.bad), lowered.symbols) == ((), 1, read.symbols)
+    assert lowered.resets == read.resets == (None,)

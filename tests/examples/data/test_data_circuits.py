@@ -1,4 +1,4 @@
-"""Pairs of gates, and data sets of circuits: labels against evaluation of every pattern, splits, batches, files."""
+"""Pairs of gates, and a data set of circuits: labels against evaluation of every pattern, splits, batches."""
 
 from collections.abc import Callable
 from itertools import product
@@ -7,36 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from data.circuits import Circuits, NetlistBuilder, equal_pairs, probabilities, to_aig
+from data.circuits.arithmetic import add_looking_ahead, add_rippling
+from data.circuits.drawn import random_aig, random_sequential
+from data.circuits.pairs import equivalence_classes, signatures
+from data.circuits.simulation import all_patterns, simulate, state_probabilities
+from data.circuits.split import split_of, wiring
 from torch_geometric.data import InMemoryDataset
 from torch_geometric.loader import DataLoader
 
 import graphrec as gr
-from graphrec.datasets import CircuitFiles, Circuits
-from graphrec.datasets.circuits import (
-    Kind,
-    Netlist,
-    NetlistBuilder,
-    all_patterns,
-    counter,
-    equal_pairs,
-    equivalence_classes,
-    parse_bench,
-    probabilities,
-    random_aig,
-    random_sequential,
-    ripple_adder,
-    signatures,
-    simulate,
-    state_probabilities,
-    to_aig,
-    write_aiger,
-    write_bench,
-)
-from graphrec.datasets.circuits._split import split_of, wiring
-from graphrec.datasets.circuits.arithmetic import add_looking_ahead, add_rippling
+from graphrec.io.circuits import Kind, Netlist, parse_bench
 
 SIZES = (20, 40)
-FAMILIES = ("random", "arithmetic", "sequential")
+FAMILIES = ("random", "sequential")
 
 
 def tables(netlist: Netlist) -> list[bytes]:
@@ -76,43 +60,28 @@ def test_two_adders_have_equal_sums() -> None:
     assert len(set(group.tolist())) == len(set(tables(netlist)))
 
 
-def test_opposite_functions_are_equal_if_asked_for() -> None:
-    netlist = parse_bench("INPUT(a)\nINPUT(b)\nx = NAND(a, b)\ny = AND(b, a)\nz = NOR(a, b)\n")
-    rows = signatures(netlist)
-    assert len(set(equivalence_classes(rows).tolist())) == 5
-    a, b, x, y, z = equivalence_classes(rows, complement=True).tolist()
-    assert x == y
-    assert len({a, b, x, z}) == 4
-
-
-@pytest.mark.parametrize("complement", [False, True])
 @pytest.mark.parametrize(
     "netlist",
     [random_aig(8, 150, 1), both_adders(5)[0], to_aig(both_adders(4)[0]), random_sequential(3, 6, 120, 2)],
     ids=repr,
 )
-def test_half_of_the_pairs_are_equal_and_no_other(netlist: Netlist, complement: bool) -> None:
-    pairs, equal = equal_pairs(netlist, 20, complement=complement)
+def test_half_of_the_pairs_are_equal_and_no_other(netlist: Netlist) -> None:
+    pairs, equal = equal_pairs(netlist, 20)
     assert 4 <= pairs.shape[1] <= 20
     assert equal.shape == pairs.shape[1:]
     assert 2 * int(equal.sum()) == len(equal)
     assert len({frozenset(pair) for pair in pairs.t().tolist()}) == len(equal)
     table = tables(netlist)
-    opposite = [(~np.frombuffer(row, dtype=np.uint64)).tobytes() for row in table]
     share = probabilities(netlist) if not netlist.latches else torch.full((len(netlist),), 0.5)
     for (one, other), same in zip(pairs.t().tolist(), equal.tolist(), strict=True):
-        assert same == (table[one] == table[other] or (complement and table[one] == opposite[other]))
+        assert same == (table[one] == table[other])
         assert 0 < share[one] < 1
-        kinds = {netlist.kinds[one], netlist.kinds[other]}
         if same and netlist.kinds[one] == netlist.kinds[other]:
             assert sorted(netlist.fanins[one]) != sorted(netlist.fanins[other]), "two copies"
-        if same and complement and Kind.NOT in kinds:
-            assert netlist.fanins[one] != (other,)
-            assert netlist.fanins[other] != (one,)
-    again = equal_pairs(netlist, 20, complement=complement)
+    again = equal_pairs(netlist, 20)
     assert torch.equal(pairs, again[0])
     assert torch.equal(equal, again[1])
-    assert not torch.equal(pairs, equal_pairs(netlist, 20, seed=1, complement=complement)[0])
+    assert not torch.equal(pairs, equal_pairs(netlist, 20, seed=1)[0])
 
 
 def test_unequal_pairs_are_hard() -> None:
@@ -143,25 +112,8 @@ def test_gates_that_never_change_are_in_no_pair() -> None:
     assert not set(pairs.flatten().tolist()) & {4, 5, 6, 7}
 
 
-def test_opposite_probabilities_are_near_where_opposites_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphrec.datasets.circuits.pairs.NEAREST", 1)
-    text = (
-        "INPUT(a)\nINPUT(b)\nINPUT(c)\nm = NOT(a)\nn = NOT(b)\np = NOR(m, n)\nq = AND(a, b)\nz = OR(a, c)\n"
-    )
-    netlist = parse_bench(text)
-    for complement, other in ((True, {"z"}), (False, {"a", "b", "c", "m", "n"})):
-        pairs, equal = equal_pairs(netlist, 2, complement=complement)
-        names = [{netlist.names[gate] for gate in pair} for pair in pairs.t().tolist()]
-        (same,), (different,) = (
-            [n for n, e in zip(names, equal.tolist(), strict=True) if e == k] for k in (True, False)
-        )
-        assert same == {"p", "q"}
-        assert len(different & {"p", "q"}) == 1
-        assert different - {"p", "q"} <= other
-
-
 def test_wiring_knows_a_circuit_in_any_order() -> None:
-    for netlist in (random_aig(6, 50, 1), both_adders(3)[0], random_sequential(2, 5, 40, 3), counter(3)):
+    for netlist in (random_aig(6, 50, 1), both_adders(3)[0], random_sequential(2, 5, 40, 3)):
         assert {wiring(shuffled(netlist, seed)) for seed in range(3)} == {wiring(netlist)}
     different = [random_aig(6, 50, seed) for seed in range(80)] + [
         random_sequential(2, 4, 30, s) for s in range(80)
@@ -203,7 +155,7 @@ def test_samples_are_circuits(family: str, aig: bool) -> None:
         assert sample.num_nodes == len(netlist)
         assert SIZES[0] <= len(netlist) - len(netlist.inputs) - len(netlist.latches) <= SIZES[1]
         structure = gr.from_pyg(sample)
-        assert structure == netlist.structure().replace(tokens=None)
+        assert structure == netlist.structure().replace(tokens=None, kind_names=None)
         assert bool(netlist.latches) == (family == "sequential")
         table = tables(netlist)
         equal = [table[one] == table[other] for one, other in sample.pair_index.t().tolist()]
@@ -216,12 +168,9 @@ def test_samples_are_circuits(family: str, aig: bool) -> None:
     assert ("level" in dataset[0]) == (family != "sequential")
 
 
-@pytest.mark.parametrize("family", ["random", "arithmetic"])
-def test_levels_and_slots_are_those_of_each_circuit(
-    family: str, check_levels: Callable[[InMemoryDataset], None]
-) -> None:
-    check_levels(Circuits("test", 6, SIZES, family))
-    check_levels(Circuits("test", 1, SIZES, family))
+def test_levels_and_slots_are_those_of_each_circuit(check_levels: Callable[[InMemoryDataset], None]) -> None:
+    check_levels(Circuits("test", 6, SIZES))
+    check_levels(Circuits("test", 1, SIZES))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -262,7 +211,7 @@ def test_the_same_seed_gives_the_same_circuits(tmp_path: Path, monkeypatch: pyte
 def test_bad_wishes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"split must be one of train, val, test, got 'dev'"):
         Circuits("dev")
-    with pytest.raises(ValueError, match=r"family must be one of random, arithmetic, sequential, got 'aig'"):
+    with pytest.raises(ValueError, match=r"family must be one of random, sequential, got 'aig'"):
         Circuits(family="aig")
     with pytest.raises(ValueError, match=r"count must be 1 or more and pairs 0 or more, got 0 and 32"):
         Circuits(count=0)
@@ -272,53 +221,3 @@ def test_bad_wishes_are_refused() -> None:
         ValueError, match=r"expected 5 different circuits of 1 to 1 gates, found \d+: ask for fewer"
     ):
         Circuits(count=5, gates=(1, 1))
-
-
-def test_files_become_samples(tmp_path: Path, check_levels: Callable[[InMemoryDataset], None]) -> None:
-    folder = tmp_path / "circuits"
-    (folder / "iscas").mkdir(parents=True)
-    adders = both_adders(3)[0]
-    write_bench(adders, folder / "iscas" / "adders.bench")
-    write_aiger(to_aig(ripple_adder(2)), folder / "small.aag")
-    write_bench(counter(3), folder / "counter.bench")
-    (folder / "README.md").write_text("no circuit")
-    dataset = CircuitFiles(tmp_path, pairs=6)
-    assert [sample.name for sample in dataset] == ["iscas/adders.bench", "small.aag"]
-    check_levels(dataset)
-    first = dataset[0]
-    assert dataset.netlist(first.name) == adders
-    assert torch.equal(first.y, probabilities(adders))
-    assert first.pair_y.sum() == 3
-    (machine,) = CircuitFiles(folder, sequential=True)
-    assert machine.name == "counter.bench"
-    assert torch.equal(machine.y, state_probabilities(counter(3)))
-    assert "level" not in machine
-    lowered = CircuitFiles(tmp_path, aig=True)
-    assert set(lowered._data.node_type.tolist()) == {Kind.INPUT, Kind.NOT, Kind.AND}
-    (folder / "counter.bench").unlink()
-    with pytest.raises(
-        ValueError, match=r"expected circuits with latches below .*, got none of 2: .*sequential=False"
-    ):
-        CircuitFiles(tmp_path, sequential=True)
-
-
-def test_the_shared_folder_is_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "circuits").mkdir()
-    write_bench(ripple_adder(2), tmp_path / "circuits" / "adder.bench")
-    monkeypatch.setenv("GRAPHREC_DATA", str(tmp_path))
-    assert CircuitFiles()[0].name == "adder.bench"
-
-
-def test_missing_and_malformed_files_are_told(tmp_path: Path) -> None:
-    with pytest.raises(
-        FileNotFoundError,
-        match=r"expected \.bench, \.aag or \.aig files below .*, got none\. .* Circuits\(\)",
-    ):
-        CircuitFiles()
-    with pytest.raises(FileNotFoundError, match=rf"below {tmp_path}, got none"):
-        CircuitFiles(tmp_path)
-    (tmp_path / "bad.bench").write_text("INPUT(a)\ny = NOT(a, a)\n")
-    with pytest.raises(ValueError, match=r"bad\.bench, line 2: NOT takes one fan-in, got 2"):
-        CircuitFiles(tmp_path)
-    with pytest.raises(ValueError, match=r"pairs must be 0 or more and patterns 1 or more, got 1 and 0"):
-        CircuitFiles(tmp_path, pairs=1, patterns=0)

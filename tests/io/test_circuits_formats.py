@@ -1,36 +1,24 @@
-"""Circuits read from and written as text: what is written reads back, and what is malformed is named by its line."""
+"""Circuits and their structures; what is written reads back, and what is malformed is named by its line."""
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from graphrec.datasets.circuits import (
+import graphrec as gr
+from graphrec.io.circuits import (
     CombinationalCycleError,
     Kind,
     Netlist,
-    all_patterns,
-    comparator,
-    counter,
-    format_aiger,
-    format_bench,
-    lfsr,
     parse_aiger,
     parse_bench,
-    random_aig,
-    random_datapath,
-    random_sequential,
     read_aiger,
     read_bench,
     read_circuit,
-    ripple_adder,
-    simulate,
-    to_aig,
-    write_aiger,
-    write_bench,
 )
+from tests.io.circuit_texts import all_patterns, format_aiger, format_bench, run
 
 C17 = """\
 # c17
@@ -64,7 +52,7 @@ def test_c17_is_read_as_it_is_drawn() -> None:
     assert c17.kinds == (Kind.INPUT,) * 5 + (Kind.NAND,) * 6
     assert c17.fanins == ((),) * 5 + ((0, 2), (2, 3), (1, 6), (6, 4), (5, 7), (7, 8))
     assert [c17.names[gate] for gate in c17.outputs] == ["22", "23"]
-    assert c17.level.tolist() == [0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 3]
+    assert gr.levels(c17.structure()).tolist() == [0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 3]
     assert repr(c17) == "Netlist(gates=11, inputs=5, outputs=2)"
 
 
@@ -89,36 +77,14 @@ def test_bench_takes_any_order_case_and_spacing() -> None:
     assert parse_bench(text.replace("\n", "\r\n")) == netlist
 
 
-CIRCUITS: dict[str, Callable[[], Netlist]] = {
-    "c17": lambda: parse_bench(C17),
-    "adder": lambda: ripple_adder(5),
-    "comparator": lambda: comparator(4),
-    "counter": lambda: counter(4),
-    "aig": lambda: random_aig(6, 60, 1),
-    "datapath": lambda: random_datapath(3, 4, 80, 2),
-    "machine": lambda: replace(
-        random_sequential(3, 5, 50, 3), resets=tuple([0] * len(random_sequential(3, 5, 50, 3).latches))
-    ),
-    "constants": lambda: parse_bench("INPUT(a)\none = vdd\nzero = gnd\ny = AND(a, one, zero)\nOUTPUT(y)\n"),
-    "inputs between": lambda: parse_bench(
-        "INPUT(a)\nOUTPUT(y)\nOUTPUT(a)\nOUTPUT(y)\ny = NOT(a)\nINPUT(b)\n"
-    ),
-}
+CONSTANTS = "INPUT(a)\none = vdd\nzero = gnd\ny = AND(a, one, zero)\nOUTPUT(y)\n"
+BETWEEN = "INPUT(a)\nOUTPUT(y)\nOUTPUT(a)\nOUTPUT(y)\ny = NOT(a)\nINPUT(b)\n"
 
 
-@pytest.mark.parametrize("name", CIRCUITS)
-def test_bench_reads_what_it_writes(name: str) -> None:
-    netlist = CIRCUITS[name]()
+@pytest.mark.parametrize("text", [C17, CONSTANTS, BETWEEN])
+def test_bench_reads_what_is_written(text: str) -> None:
+    netlist = parse_bench(text)
     assert parse_bench(format_bench(netlist)) == netlist
-
-
-def test_bench_cannot_say_everything() -> None:
-    with pytest.raises(
-        ValueError, match=r"which parse_bench takes for 0, but 'g0' is reset to 1: replace netlist.resets"
-    ):
-        format_bench(replace(lfsr(4), names=tuple(f"g{i}" for i in range(len(lfsr(4))))))
-    with pytest.raises(ValueError, match=r"have no blanks and none of .*, got 'a b': rename the gate"):
-        format_bench(Netlist(("a b",), (Kind.INPUT,), ((),)))
 
 
 @pytest.mark.parametrize(
@@ -207,7 +173,9 @@ def test_the_half_adder_of_the_paper() -> None:
     assert half.kinds == (Kind.INPUT,) * 2 + (Kind.AND,) * 3 + (Kind.NOT,) * 4
     assert half.fanins == ((), (), (5, 6), (0, 1), (7, 8), (3,), (4,), (0,), (1,))
     assert half.outputs == (2, 3)
-    assert [int(word) & 15 for word in simulate(half, all_patterns(2))[list(half.outputs), 0]] == [6, 8]
+    patterns, ones = all_patterns(2)
+    (values,) = run(half, [patterns], [], ones)
+    assert [values[gate] for gate in half.outputs] == [6, 8]
 
 
 def test_constants_and_inverted_outputs_have_their_names() -> None:
@@ -232,29 +200,8 @@ def test_latches_are_reset_as_the_file_says() -> None:
     assert netlist.names == ("i0", "l0", "second", "l2", "not_l0", "not_second", "not_l2")
     assert netlist.fanins[1:4] == ((0,), (4,), (5,))
     written = format_aiger(netlist)
-    assert written.startswith("aag 4 1 3 1 0\n2\n4 2\n6 5 1\n8 7 8\n9\ni0 i0\n")
+    assert written.startswith("aag 4 1 3 1 0 0 0 0 0\n2\n4 2 0\n6 5 1\n8 7 8\n9\ni0 i0\n")
     assert parse_aiger(written) == netlist
-
-
-@pytest.mark.parametrize("name", [*CIRCUITS, "lfsr"])
-def test_aiger_reads_what_it_writes(name: str) -> None:
-    lowered = to_aig(CIRCUITS[name]() if name != "lfsr" else lfsr(5))
-    again = parse_aiger(format_aiger(lowered))
-    for part in ("kinds", "fanins", "outputs", "resets"):
-        assert getattr(again, part) == getattr(lowered, part), part
-    for gates in (lowered.inputs, lowered.latches, lowered.outputs):
-        assert [again.names[gate] for gate in gates] == [lowered.names[gate] for gate in gates]
-    assert parse_aiger(format_aiger(again)) == again, "what was read from AIGER comes back with all names"
-
-
-def test_aiger_has_few_gates() -> None:
-    with pytest.raises(ValueError, match=r"but 's0' is XOR of 2: write to_aig\(netlist\)"):
-        format_aiger(ripple_adder(2))
-    wide = Netlist(("a", "y"), (Kind.INPUT, Kind.AND), ((), (0, 0, 0)), (1,))
-    with pytest.raises(ValueError, match=r"'y' is AND of 3"):
-        format_aiger(wide)
-    with pytest.raises(ValueError, match=r"one line without blanks around, got ' a'"):
-        format_aiger(Netlist((" a",), (Kind.INPUT,), ((),)))
 
 
 @pytest.mark.parametrize(
@@ -312,11 +259,10 @@ def test_a_malformed_aiger_is_named(tmp_path: Path, text: str, line: int, messag
 
 
 def test_files_are_read_by_their_endings(tmp_path: Path) -> None:
-    adder = ripple_adder(3)
-    write_bench(adder, tmp_path / "adder.bench")
-    write_aiger(to_aig(adder), tmp_path / "adder.aag")
-    assert read_circuit(tmp_path / "adder.bench") == adder
-    assert read_circuit(tmp_path / "adder.aag").kinds == to_aig(adder).kinds
+    (tmp_path / "c17.bench").write_text(C17)
+    (tmp_path / "half.aag").write_text(HALF_ADDER)
+    assert read_circuit(tmp_path / "c17.bench") == parse_bench(C17)
+    assert read_circuit(tmp_path / "half.aag") == parse_aiger(HALF_ADDER)
     (tmp_path / "adder.v").write_text("module adder")
     with pytest.raises(
         ValueError, match=r"expected AIGER, .* or a name that ends in \.bench, got .*adder\.v"
@@ -360,3 +306,82 @@ def test_a_long_cycle_is_named_in_short() -> None:
         Netlist(names, (Kind.NOT,) * size, fanins)
     assert sorted(error.value.cycle) == list(range(size))
     Netlist(names, (Kind.LATCH, *(Kind.NOT,) * (size - 1)), fanins)  # with a latch it is a circuit
+
+
+def test_structures_say_who_reads_whom() -> None:
+    netlist = parse_bench("INPUT(a)\nq = DFF(y)\ny = NAND(q, a, q)\n")
+    structure = netlist.structure()
+    assert structure.edge_index.tolist() == [[2, 1, 0, 1], [1, 2, 2, 2]]
+    assert structure.slot.tolist() == [0, 0, 1, 2]
+    assert structure.kind is not None
+    assert structure.kind.tolist() == [Kind.INPUT, Kind.LATCH, Kind.NAND]
+    assert structure.kind_names is not None
+    assert [structure.kind_names[kind] for kind in structure.kind.tolist()] == ["INPUT", "LATCH", "NAND"]
+    assert structure.tokens == ("a", "q", "y")
+    data = netlist.to_pyg()
+    assert data.node_type.tolist() == [0, 11, 6]
+    assert gr.from_pyg(data) == structure
+    with pytest.raises(gr.CycleError):
+        gr.levels(structure)
+
+
+def test_latches_that_are_cut_read_nothing() -> None:
+    netlist = parse_bench("INPUT(a)\nq = DFF(y)\ny = NAND(q, a, q)\n")
+    cut = netlist.structure(cut_latches=True)
+    assert cut.edge_index.tolist() == [[1, 0, 1], [2, 2, 2]]
+    assert cut.slot.tolist() == [0, 1, 2]
+    assert cut.kind is not None
+    assert cut.kind.tolist() == [Kind.INPUT, Kind.LATCH, Kind.NAND]
+    assert gr.levels(cut).tolist() == [0, 0, 1]
+    assert gr.from_pyg(netlist.to_pyg(cut_latches=True)) == cut
+    empty = parse_aiger("aag 0 0 0 0 0\n").structure()
+    assert (empty.num_nodes, empty.num_edges) == (0, 0)
+
+
+def test_kinds_have_lasting_numbers() -> None:
+    names = ["INPUT", "CONST0", "CONST1", "BUF", "NOT", "AND", "NAND", "OR", "NOR", "XOR", "XNOR", "LATCH"]
+    assert [kind.name for kind in Kind] == names
+    assert [int(kind) for kind in Kind] == list(range(12))
+
+
+def test_a_circuit_is_an_input_of_models() -> None:
+    """What a reader is for: a cell for each kind of gate, over a file's structure."""
+    netlist = parse_bench(C17)
+    cell = gr.PerKind([gr.ChildSumTreeLSTMCell(3, 4) for _ in Kind])
+    whole = gr.Recursive(cell)(torch.ones(len(netlist), 3), netlist.to_pyg())
+    assert whole.shape == (11, 4)
+
+
+def test_a_long_chain_is_no_trouble() -> None:
+    length = 100_000
+    names = ("a", *(f"g{i}" for i in range(length)))
+    fanins = ((), *((i,) for i in range(length)))
+    chain = Netlist(names, (Kind.INPUT, *(Kind.NOT,) * length), fanins, (length,))
+    assert int(gr.levels(chain.structure())[-1]) == length
+
+
+def test_a_long_text_is_no_trouble() -> None:
+    length = 10_000
+    rows = [f"g{i} = NAND({'a' if i == length else f'g{i + 1}'}, a)" for i in range(length + 1)]
+    netlist = parse_bench("\n".join(["INPUT(a)", *rows]))
+    assert gr.levels(netlist.structure())[1:].tolist() == list(range(length + 1, 0, -1))
+
+
+def test_words_ignore_case_in_ascii_only() -> None:
+    """A Turkish İ is an I to some, and the name of no gate."""
+    for text in ("\u0130NPUT(a)\n", "INPUT(a)\ny = \u0130NV(a)\n", "INPUT(a)\ny = L\u1e77T 0x1 (a)\n"):
+        with pytest.raises(ValueError, match=r"line \d: expected"):
+            parse_bench(text)
+
+
+def test_a_name_of_blanks_is_no_name() -> None:
+    netlist = parse_aiger("aag 1 1 0 0 0\n2\ni0 \u00a0\n".encode())
+    assert netlist.names == ("\u00a0",)
+
+
+def test_inputs_of_a_binary_file_are_in_proportion_to_it() -> None:
+    assert len(parse_aiger(b"aig 100000 100000 0 0 0\n")) == 100_000
+    with pytest.raises(
+        ValueError, match=r"expected up to 100,026 inputs in a file of 26 bytes, got 200,000\."
+    ):
+        parse_aiger(b"aig 200000 200000 0 0 0\n\n\n")

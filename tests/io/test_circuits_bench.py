@@ -2,43 +2,15 @@
 
 import itertools
 import random
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from graphrec.datasets import CircuitFiles
-from graphrec.datasets.circuits import (
-    Kind,
-    Netlist,
-    aig,
-    all_patterns,
-    format_bench,
-    parse_bench,
-    random_patterns,
-    read_bench,
-    read_circuit,
-    simulate,
-    simulate_cycles,
-    to_aig,
-)
+from graphrec.io.circuits import Kind, Netlist, parse_bench, read_bench, read_circuit
+from tests.io.circuit_texts import ONES, all_patterns, draw, format_bench, run, table_of
 from tests.oracles.circuits import run_bench
-
-WORDS = 4
-
-
-def words(rows: np.ndarray) -> list[int]:
-    return [int.from_bytes(row.tobytes(), "little") for row in rows]
-
-
-def table_of(netlist: Netlist, name: str) -> int:
-    """What a gate shows: bit i for inputs that show the bits of i."""
-    word = simulate(netlist, all_patterns(len(netlist.inputs)))[netlist.number[name]]
-    rows = 2 ** len(netlist.inputs)
-    return int.from_bytes(word.tobytes(), "little") & (1 << rows) - 1
 
 
 def with_inputs(count: int, line: str) -> str:
@@ -135,24 +107,12 @@ def test_flip_flops_are_reset_as_the_text_says_or_the_caller(reset: int | None, 
     path = tmp_path / "chain.bench"
     path.write_text(FLIPFLOPS)
     assert read_bench(path, reset) == read_circuit(path, reset) == netlist
-    assert CircuitFiles(tmp_path, sequential=True, reset=reset).netlist("chain.bench") == netlist
 
 
 def test_what_is_not_said_is_reset_to_0() -> None:
     assert parse_bench(FLIPFLOPS).resets == (0, 0, 1, 0, 0)
     with pytest.raises(ValueError, match=r"reset must be 0, 1 or None for either, got 2"):
         parse_bench("INPUT(a)\n", reset=2)
-
-
-def test_an_unknown_reset_is_drawn_in_samples(tmp_path: Path) -> None:
-    """A flip-flop that keeps its value is then 1 in half of the runs."""
-    (tmp_path / "keep.bench").write_text("OUTPUT(q)\nq = DFF(q)\n")
-    shown = {
-        reset: CircuitFiles(tmp_path, sequential=True, reset=reset)[0].y.item() for reset in (0, 1, None)
-    }
-    assert shown[0] == 0
-    assert shown[1] == 1
-    assert 0.4 < shown[None] < 0.6
 
 
 # Of a circuit with all kinds of gates, as ABC (1.01) wrote it, with its names of tables and constants.
@@ -180,9 +140,9 @@ n37         = LUT 0x2 ( z )
 
 def test_what_abc_writes_is_read() -> None:
     netlist = parse_bench(OF_ABC)
-    b, a, s = (np.uint64(int("".join(bits), 2)) for bits in ("11110000", "11001100", "10101010"))
-    values = dict(zip(netlist.names, simulate(netlist, all_patterns(3))[:, 0] & np.uint64(255), strict=True))
-    ones = np.uint64(255)
+    (s, a, b), ones = all_patterns(3)
+    (shown,) = run(netlist, [[s, a, b]], [0], ones)
+    values = dict(zip(netlist.names, shown, strict=True))
     assert values["y"] == (s & a) | (~s & b & ones)
     assert values["z"] == s & ~(a & b)
     assert values["n37"] == values["z"]
@@ -219,15 +179,13 @@ def drawn(seed: int) -> str:
 
 
 def check_against_oracle(text: str, netlist: Netlist, names: list[str], cycles: int = 4) -> None:
-    ones = 2 ** (64 * WORDS) - 1
     inputs = [netlist.names[gate] for gate in netlist.inputs]
     latches = [netlist.names[gate] for gate in netlist.latches]
-    patterns = [random_patterns(len(inputs), 64 * WORDS, cycle) for cycle in range(cycles)]
-    state = random_patterns(len(latches), 64 * WORDS, cycles)
-    said = [dict(zip(inputs, words(rows), strict=True)) for rows in patterns]
-    expected = run_bench(text, said, dict(zip(latches, words(state), strict=True)), ones)
-    for values, by_name in zip(simulate_cycles(netlist, patterns, state), expected, strict=True):
-        value = words(values)
+    patterns = [draw(len(inputs), cycle) for cycle in range(cycles)]
+    state = draw(len(latches), cycles)
+    said = [dict(zip(inputs, values, strict=True)) for values in patterns]
+    expected = run_bench(text, said, dict(zip(latches, state, strict=True)), ONES)
+    for value, by_name in zip(run(netlist, patterns, state), expected, strict=True):
         assert [value[netlist.number[name]] for name in names] == [by_name[name] for name in names]
 
 
@@ -242,43 +200,6 @@ def test_drawn_texts_show_what_the_oracle_says(seed: int) -> None:
 
 @pytest.mark.parametrize("name", ["b06", "c17", "c432", "c6288", "s27", "s298", "s953"])
 def test_real_files_show_what_the_oracle_says(name: str, real_data: Callable[[str], Path]) -> None:
-    path = real_data(f"circuits/{name}.bench") / "circuits" / f"{name}.bench"
+    path = real_data(f"circuits/{name}.bench")
     netlist, text = read_circuit(path), path.read_text()
     check_against_oracle(text, netlist, list(netlist.names))
-    lowered = to_aig(netlist)
-    names = [one for one in netlist.names if one in lowered.number]
-    assert {netlist.names[gate] for gate in netlist.inputs} <= set(names)
-    check_against_oracle(text, lowered, names)
-
-
-class Queue(deque[int]):
-    """Counts what is moved."""
-
-    moved = 0
-
-    def __init__(self, items: "itertools.chain[int] | list[int]") -> None:
-        super().__init__(items)
-        Queue.moved += len(self)
-
-    def popleft(self) -> int:
-        Queue.moved += 1
-        return super().popleft()
-
-    def append(self, item: int) -> None:
-        Queue.moved += 1
-        super().append(item)
-
-
-@pytest.mark.parametrize("word", ["AND", "NOR", "XNOR"])
-def test_lowering_a_wide_gate_moves_each_literal_a_few_times(
-    word: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(aig, "deque", Queue)
-    moved = {}
-    for width in (500, 1000, 2000):
-        Queue.moved = 0
-        lowered = to_aig(parse_bench(with_inputs(width, f"y = {word}({{}})")))
-        moved[width] = Queue.moved
-        assert int(lowered.level.max()) < 50, "a balanced tree"
-    assert 0 < moved[1000] - moved[500] <= 4 * 500
-    assert moved[2000] - moved[1000] == 2 * (moved[1000] - moved[500])
