@@ -58,7 +58,7 @@ def groups(netlist: Netlist) -> list[Group]:
     found = []
     for begin, end in pairwise([0, *change.tolist(), order.size] if order.size else []):
         gates = order[begin:end]
-        reads = first[gates, None] + np.arange(count[gates[0]])
+        reads = first[gates, None] + np.arange(int(count[gates[0]]))
         found.append(Group(Kind(kinds[gates[0]]), gates, source[reads]))
     return found
 

@@ -142,11 +142,11 @@ class _Reader:
             raise self._fault(self.lines[error.cycle[0]], str(error), mend) from error
 
     def _read(self, content: str, line: int) -> _Definition:
-        table = arguments = None
+        table, arguments = "", ""
         if found := _PORT.fullmatch(content):
             word, name = found.groups()
         elif found := _GATE.fullmatch(content):
-            name, word, table, arguments = found.groups()
+            name, word, table, arguments = found.groups(default="")
             if word.upper() not in _GATES:
                 what = f"expected one of {', '.join(_GATES)}, got the unknown gate {quoted(word)}"
                 raise self._fault(line, what, "Express it by these gates")
@@ -154,16 +154,18 @@ class _Reader:
             name, word = found.groups()
             if word.upper() not in ("GND", "VDD"):
                 word, arguments = "BUF", word
+        else:
+            name = word = ""
         if not found or (table and word.upper() != "LUT"):
             what = f"expected INPUT(name), OUTPUT(name) or name = GATE(name, …), got {quoted(content)}"
             raise self._fault(line, what, "Correct the line; if it is the last one, the file may be cut off")
-        reads = [part.strip() for part in arguments.split(",")] if arguments and arguments.strip() else []
+        reads = [part.strip() for part in arguments.split(",")] if arguments.strip() else []
         for text in (name.strip(), *reads):
             if not _NAME.fullmatch(text):
                 raise self._fault(
                     line, f"expected a name without blanks, got {quoted(text)}", "Correct the line"
                 )
-        return _Definition(line, name.strip(), word.upper(), reads, table or "")
+        return _Definition(line, name.strip(), word.upper(), reads, table)
 
     def _collect(self, one: _Definition) -> None:
         self.taken.update((one.name, *one.reads))

@@ -9,8 +9,9 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from ...structure import Structure
+from ...structure import Structure, native
 from ..pyg import to_pyg
 
 
@@ -136,13 +137,7 @@ class Netlist:
             cut_latches: leave out what latches read, which belongs to the clock cycle before. What remains is a DAG.
                 With these edges there is a cycle wherever a latch depends on itself.
         """
-        edges = [
-            (source, gate, slot)
-            for gate, reads in enumerate(self.fanins)
-            if not (cut_latches and self.kinds[gate] == Kind.LATCH)
-            for slot, source in enumerate(reads)
-        ]
-        source, target, slot = torch.tensor(edges, dtype=torch.long).reshape(-1, 3).t().contiguous()
+        source, target, slot = self._edges(cut_latches=cut_latches)
         return Structure(
             num_nodes=len(self),
             edge_index=torch.stack([source, target]),
@@ -155,6 +150,16 @@ class Netlist:
     def to_pyg(self, *, cut_latches: bool = False) -> Any:
         """The structure as PyG's `Data`: `edge_index`, `slot`, `node_type`, `kind_names` and `tokens`."""
         return to_pyg(self.structure(cut_latches=cut_latches))
+
+    def _edges(self, *, cut_latches: bool) -> Tensor:
+        """`[3, E]`: source, target and slot of each."""
+        edges = [
+            (source, gate, slot)
+            for gate, reads in enumerate(self.fanins)
+            if not (cut_latches and self.kinds[gate] == Kind.LATCH)
+            for slot, source in enumerate(reads)
+        ]
+        return torch.tensor(edges, dtype=torch.long).reshape(-1, 3).t().contiguous()
 
     def _check(self) -> None:
         size = len(self.names)
@@ -187,7 +192,11 @@ class Netlist:
             )
 
     def _check_cycles(self) -> None:
-        latches = set(self.latches)  # what they read belongs to the clock cycle before
+        source, target, _ = self._edges(cut_latches=True)
+        if native.longest_paths(source, target, len(self)) is not None:
+            return
+        # There is a cycle, or no native library to say that there is none.
+        latches = set(self.latches)
         reads = {gate: fanins for gate, fanins in enumerate(self.fanins) if gate not in latches}
         try:
             graphlib.TopologicalSorter(reads).prepare()
