@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from . import lookup
 from .errors import fault, quoted
+from .lookup import OF_ONE, gates_by_table, products_of
 from .netlist import CombinationalCycleError, Kind, Netlist
 
 # `INPUT(a)`; or `y = `, and then `GATE(a, b)`, `LUT 0x8 (a, b)` or a name.
@@ -191,9 +191,9 @@ class _Reader:
             self._add_lookup(one, self._table(one), reads)
         else:
             kind = _KINDS[word]
-            if kind in lookup.OF_ONE:
+            if kind in OF_ONE:
                 self._check_fanins(one, "one or more fan-ins", len(reads) > 0)
-                kind = lookup.OF_ONE[kind] if len(reads) == 1 else kind
+                kind = OF_ONE[kind] if len(reads) == 1 else kind
             self._check_fanins(one, kind.takes, kind.fits(len(reads)))
             self._add(one.line, one.name, kind, reads)
 
@@ -223,11 +223,11 @@ class _Reader:
 
     def _add_lookup(self, one: _Definition, table: int, reads: list[str]) -> None:
         """The gate that shows a table; where no gate does, an OR of ANDs, before it those that it reads."""
-        kind = lookup.gates(len(reads)).get(table)
+        kind = gates_by_table(len(reads)).get(table)
         if kind is not None:
             self._add(one.line, one.name, kind, reads if kind > Kind.CONST1 else [])
             return
-        products = lookup.products(table, len(reads))
+        products = products_of(table, len(reads))
         inverted = dict.fromkeys(place for product in products for place, value in product if not value)
         inverse = {place: self._add_unnamed(one, Kind.NOT, [reads[place]]) for place in inverted}
         factors = [[reads[place] if value else inverse[place] for place, value in some] for some in products]

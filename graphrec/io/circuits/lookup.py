@@ -14,7 +14,7 @@ OF_ONE = {
 
 
 @cache
-def gates(inputs: int) -> dict[int, Kind]:
+def gates_by_table(inputs: int) -> dict[int, Kind]:
     """The gates that read so many inputs or none, by their tables."""
     ones = (1 << (1 << inputs)) - 1
     parity = 0
@@ -33,7 +33,7 @@ def gates(inputs: int) -> dict[int, Kind]:
     return tables | {0: Kind.CONST0, ones: Kind.CONST1}
 
 
-def products(table: int, inputs: int) -> list[tuple[tuple[int, int], ...]]:
+def products_of(table: int, inputs: int) -> list[tuple[tuple[int, int], ...]]:
     """Where a table is 1: the values of some inputs in one case, in another, and so on, by place and value.
 
     By C. E. Shannon's expansion: where the last input is 0, and where it is 1.
@@ -43,8 +43,8 @@ def products(table: int, inputs: int) -> list[tuple[tuple[int, int], ...]]:
     if not rows or table in (0, ones << rows | ones):
         return [()] if table else []
     last = inputs - 1
-    low = products(table & ones, last)
+    low = products_of(table & ones, last)
     if table & ones == table >> rows:
         return low
-    high = products(table >> rows, last)
+    high = products_of(table >> rows, last)
     return [(*some, (last, 0)) for some in low] + [(*some, (last, 1)) for some in high]
