@@ -24,14 +24,14 @@ from typing import Any
 import common
 import learning
 import torch
+from data.python_functions import PythonFunctions
+from data.syntax import NODE_TYPES
 from torch import Tensor, nn
 from torch_geometric.data import Data
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 import graphrec as gr
-from graphrec.datasets import PythonFunctions
-from graphrec.datasets._syntax import NODE_TYPES
 
 UNKNOWN = 2  # the number of the unknown word
 NAME = "<name>"  # what stands for the masked name

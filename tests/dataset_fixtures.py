@@ -1,7 +1,11 @@
 """Fixtures of tests on data sets: each test has a cache of its own, and real data only where GRAPHREC_DATA names it."""
 
+import http.server
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -56,3 +60,27 @@ def check_levels() -> Callable[[InMemoryDataset], None]:
             assert sample.level_reversed.tolist() == expected.level_reversed.tolist()
 
     return check
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Path], str]]:
+    """Gives the address at which a server on this machine hands out the files of a folder."""
+    with ExitStack() as servers:
+
+        def start(folder: Path) -> str:
+            handler = partial(QuietHandler, directory=str(folder))
+            server = servers.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler))
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            servers.callback(thread.join)
+            servers.callback(server.shutdown)
+            return f"http://127.0.0.1:{server.server_address[1]}"
+
+        yield start
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Says nothing about what it hands out."""
+
+    def log_message(self, *args: object) -> None:
+        pass

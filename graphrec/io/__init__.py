@@ -1,4 +1,4 @@
-"""Structures from other formats, and back: PyG, networkx, nltk, syntax trees, brackets, sparse matrices, circuits.
+"""Structures from other formats, and back: PyG, networkx, nltk, CoNLL-U, syntax trees, brackets, matrices, circuits.
 
 Belongs here: adapters, and what models accept instead of a structure. Does not: structures themselves (structure),
 sequences with their rows (sequences), files of data sets (datasets).
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .brackets import parse_brackets
 from .coerce import StructureLike, as_pair, as_structure
+from .conllu import from_conllu
 from .hetero import rows_by_type
 from .loader import DataLoader
 from .networkx import from_networkx, to_networkx
@@ -29,6 +30,7 @@ __all__ = [
     "as_pair",
     "as_structure",
     "circuits",
+    "from_conllu",
     "from_networkx",
     "from_pyg",
     "parse_brackets",

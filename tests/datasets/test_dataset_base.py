@@ -7,8 +7,7 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
-from graphrec.datasets import ListOps, ListOpsGenerator
-from graphrec.datasets._base import Samples, TreeDataset, store
+from graphrec.datasets import ListOps, Samples, TreeDataset, store
 from graphrec.io import parse_brackets
 
 TREES = ["(0 a)", "(0 (1 b) (2 (3 c) (4 d) (5 e)))", "(0 (1 f) (2 g))", "(0 (1 h))"]
@@ -19,18 +18,20 @@ class Few(TreeDataset):
 
     made = 0
 
-    def __init__(self, count: int, trees_per_sample: int = 1) -> None:
-        self.count, self.trees_per_sample = count, trees_per_sample
-        super().__init__("all", {"count": count, "per": trees_per_sample}, None)
+    def __init__(self, count: int, per_sample: int = 1) -> None:
+        self.count, self.per_sample = count, per_sample
+        super().__init__("all", {"count": count, "per": per_sample}, None)
 
     def make(self) -> dict[str, Samples]:
         type(self).made += 1
         trees = [parse_brackets(text) for text in TREES[: self.count]]
         labels = torch.tensor([int(label or 0) for tree in trees for label in tree.label])
-        graphs = self.count // self.trees_per_sample
+        graphs = self.count // self.per_sample
         per_sample = {"text": TREES[:graphs], "pair": torch.arange(2 * graphs)}
         info = {"vocabulary": [""], "classes": list("012345")}
-        samples = store(trees, {"label": labels}, per_sample, info, self.trees_per_sample)
+        samples = store(
+            trees, {"label": labels}, per_sample, info, structures_per_sample=self.per_sample
+        )
         return {"all": samples}
 
 
@@ -53,7 +54,7 @@ def test_samples_come_back_as_they_were() -> None:
 
 
 def test_a_sample_may_hold_several_trees() -> None:
-    first, second = Few(4, trees_per_sample=2)
+    first, second = Few(4, per_sample=2)
     assert first.num_nodes == 7
     assert first.edge_index.tolist() == [[1, 2, 3, 4, 5], [6, 5, 5, 5, 6]]
     assert first.label.tolist() == [0, 1, 3, 4, 5, 2, 0]
@@ -100,12 +101,12 @@ def test_what_a_killed_writer_has_left_goes_when_samples_are_read(cache: Path) -
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_transform_is_applied_to_each_sample() -> None:
+def test_a_transform_is_applied_to_each_sample(samples: Path) -> None:
     def mark(data: Data) -> Data:
         data.marked = True
         return data
 
-    dataset = ListOps(ListOpsGenerator(5), transform=mark)
+    dataset = ListOps("sample.tsv", samples, transform=mark)
     assert all(sample.marked for sample in dataset)
 
 
