@@ -198,7 +198,7 @@ def test_every_cut_is_told_with_byte_and_gate() -> None:
         (b"aag 1 1 0 0 0 0 1\n2\n2\nc0 x\nc0 y\n", "line 5", r"expected one new name for c0, got 'y' again"),
         (b"aag 1 1 0 0 0\n2\nj0 x\n", "line 3", r"expected a place below 0, the number of justice properties"),
         (b"aag 1 1 0 0 0 0 0 0 0 0\n2\n", "line 1", r"expected the header .* then maybe B, C, J and F, got 'aag"),
-        (b"aig 9000000000 9000000000 0 0 0\n", "line 1", r"expected up to 100,0\d\d inputs .*, got 9,0.*\."),
+        (b"aig 9000000000 9000000000 0 0 0\n", "line 1", r"expected up to 10,0\d\d inputs .*, got 9,0.*\."),
         (b"aig2 1 1 0 0 0\n", "line 1", r"expected the header 'aag M I L O A' or 'aig M I L O A'"),
         (b"aag 1 1 0 1 0\n2\n" + b"9" * 5000, "line 3", r"expected output 1 of 1, .*, got '9+'… \(5000 characters\)"),
         (b"aag " + b"9" * 5000 + b" 1 0 1 0\n2\n", "line 1", r"expected the header .*… \(5012 characters\)\. Correct"),

@@ -16,7 +16,7 @@ from .netlist import CombinationalCycleError, Netlist
 
 _MARK = b"\xef\xbb\xbf"  # the byte-order mark of UTF-8
 _NUMBER = re.compile(r"[0-9]{1,18}")
-_UNREAD = 100_000  # inputs of a binary file, which only counts them, beyond one for each of its bytes
+_UNREAD = 10_000  # inputs of a binary file, which only counts them, beyond one for each of its bytes
 _SYMBOL = re.compile(rb"([ilobcjf])([0-9]{1,18}) (.+)")
 _LETTERS = {
     "i": "inputs", "l": "latches", "o": "outputs", "b": "bad states", "c": "constraints",
