@@ -29,9 +29,7 @@ class Few(TreeDataset):
         graphs = self.count // self.per_sample
         per_sample = {"text": TREES[:graphs], "pair": torch.arange(2 * graphs)}
         info = {"vocabulary": [""], "classes": list("012345")}
-        samples = store(
-            trees, {"label": labels}, per_sample, info, structures_per_sample=self.per_sample
-        )
+        samples = store(trees, {"label": labels}, per_sample, info, structures_per_sample=self.per_sample)
         return {"all": samples}
 
 

@@ -115,8 +115,12 @@ def aiger(data: bytes) -> None:
         again = parse_aiger(format_aiger(netlist))
         assert replace(again, names=netlist.names, symbols=netlist.symbols) == netlist
         assert dict(again.symbols) == dict(netlist.symbols)
-        ports = [*netlist.inputs, *netlist.latches, *netlist.outputs, *netlist.bad, *netlist.constraints]
-        assert all(again.names[gate] == netlist.names[gate] for gate in ports)
+        # A gate that is shown under a name which another has already is called by its number, which may change.
+        parts = {"i": "inputs", "l": "latches", "o": "outputs", "b": "bad", "c": "constraints"}
+        for letter, part in parts.items():
+            for place, gate in enumerate(getattr(netlist, part)):
+                if f"{letter}{place}" not in dict(netlist.symbols):
+                    assert again.names[gate] == netlist.names[gate]
 
 
 def bench(data: bytes) -> None:
