@@ -12,6 +12,7 @@ COUNT ?= 20000
 SEED ?= 0
 SECONDS ?= 600
 FUZZ_ARGS ?=
+READERS ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -34,7 +35,7 @@ CXXWARNINGS := -Wall -Wextra -Wno-uninitialized -Wno-maybe-uninitialized
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow test-torch wheel-check native-sanitize fuzz lint format bench clean
+.PHONY: help install demo test test-slow test-torch wheel-check native-sanitize fuzz fuzz-readers lint format bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -80,6 +81,10 @@ fuzz: $(NATIVE)  ## random cells, structures and programs, each way against each
 	@GRAPHREC_NATIVE=1 $(PY) setup.py -q build_ext --build-temp build/fuzz --build-lib build/fuzz && \
 		$${CXX:-c++} -std=c++17 -pthread -O2 $$CXXFLAGS -Igraphrec/csrc $(STRESS) build/fuzz/*.o -o build/fuzz/stress
 	@STRESS=build/fuzz/stress $(PY) -m tests.fuzz $(FUZZ_ARGS) --count $(COUNT) --seed $(SEED) --seconds $(SECONDS)
+
+fuzz-readers: $(NATIVE)  ## search for texts and files that a reader fails on, with atheris, SECONDS for each: READERS="aiger bench"
+	@$(PIP) --no-build-isolation -e '.[examples,dev,fuzz]'
+	@$(PY) -m tests.fuzz.reader_runs $(READERS) --seconds $(SECONDS)
 
 lint: $(INSTALLED)  ## check style and formatting (ruff) and types (pyright)
 	@$(PY) -m ruff check

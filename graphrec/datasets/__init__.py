@@ -9,7 +9,6 @@ examples draw or generate (`/examples/data`), formats of single structures (io).
 
 from ._base import Samples, TreeDataset, store
 from ._files import cache_folder, checksum, fault, fetch, raw_file, raw_folder, read_lines, read_text
-from .circuits import CircuitFiles, Circuits
 from .listops import ListOps
 from .logic import Logic
 from .nas import ENAS
@@ -18,8 +17,6 @@ from .sst import SST
 __all__ = [
     "ENAS",
     "SST",
-    "CircuitFiles",
-    "Circuits",
     "ListOps",
     "Logic",
     "Samples",

@@ -244,8 +244,8 @@ class TreeDataset(InMemoryDataset):
 def _load(path: Path) -> Samples:
     try:
         data, slices, info = torch.load(path, weights_only=True)
+        return Samples(Data.from_dict(data), slices, info)
     except Exception as error:  # torch raises many types, depending on where the damage is
         raise ValueError(
             f"the cached samples in {path} are damaged ({error}): delete the file to have them made again."
         ) from error
-    return Samples(Data.from_dict(data), slices, info)

@@ -1,8 +1,11 @@
-"""Structures from other formats, and back: PyG, networkx, nltk, CoNLL-U, syntax trees, brackets, sparse matrices.
+"""Structures from other formats, and back: PyG, networkx, nltk, CoNLL-U, syntax trees, brackets, matrices, circuits.
 
 Belongs here: adapters, and what models accept instead of a structure. Does not: structures themselves (structure),
 sequences with their rows (sequences), files of data sets (datasets).
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .brackets import parse_brackets
 from .coerce import StructureLike, as_pair, as_structure
@@ -15,6 +18,9 @@ from .pyg import from_pyg, to_pyg
 from .syntax import SYNTAX_FIELDS
 from .tree import tree
 
+if TYPE_CHECKING:
+    from . import circuits
+
 __all__ = [
     "chebyshev",
     "diffusion",
@@ -23,6 +29,7 @@ __all__ = [
     "StructureLike",
     "as_pair",
     "as_structure",
+    "circuits",
     "from_conllu",
     "from_networkx",
     "from_pyg",
@@ -32,3 +39,9 @@ __all__ = [
     "to_pyg",
     "tree",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "circuits":  # imported when asked for: few read circuits
+        return import_module(".circuits", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
