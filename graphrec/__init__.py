@@ -4,7 +4,7 @@ States of nodes are updated from the states of their predecessors. The structure
 schedule when each node is updated, the cell how, and the engine runs it.
 """
 
-from . import clib, datasets, learning, readout, transforms, viz
+from . import clib, datasets, learning, loader, readout, transforms, viz
 from .backends import GrowthWarning, SlowPathWarning, backends, explain, running_on
 from .cell import Cell, Inbox
 from .cells import (
@@ -63,7 +63,6 @@ from .cells import (
 from .engine import per_graph, per_node
 from .io import (
     SYNTAX_FIELDS,
-    DataLoader,
     chebyshev,
     diffusion,
     from_networkx,
@@ -72,6 +71,7 @@ from .io import (
     to_pyg,
     tree,
 )
+from .loader import DataLoader
 from .models import (
     AR,
     DAGNN,
@@ -273,6 +273,7 @@ __all__ = [
     "learning",
     "levels",
     "line_graph",
+    "loader",
     "over_time",
     "per_graph",
     "per_node",

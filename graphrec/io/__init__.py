@@ -1,13 +1,12 @@
 """Structures from other formats, and back: PyG, networkx, nltk, syntax trees, brackets, sparse matrices.
 
 Belongs here: adapters, and what models accept instead of a structure. Does not: structures themselves (structure),
-sequences with their rows (sequences), files of data sets (datasets).
+sequences with their rows (sequences), batches (loader), files of data sets (datasets).
 """
 
 from .brackets import parse_brackets
 from .coerce import StructureLike, as_pair, as_structure
 from .hetero import rows_by_type
-from .loader import DataLoader
 from .networkx import from_networkx, to_networkx
 from .powers import chebyshev, diffusion
 from .pyg import from_pyg, to_pyg
@@ -18,7 +17,6 @@ __all__ = [
     "chebyshev",
     "diffusion",
     "SYNTAX_FIELDS",
-    "DataLoader",
     "StructureLike",
     "as_pair",
     "as_structure",
