@@ -66,8 +66,10 @@ class DataLoader(PyGLoader):
         """Let the next iteration begin where that of the stored state has stopped.
 
         Raises:
-            ValueError: a state of another order of samples, or of none that can be taken up.
+            ValueError: a state of another order of samples, or one that this loader cannot take up.
         """
+        if not isinstance(self.batch_sampler, Sampler) and not state:
+            return
         if not isinstance(self.batch_sampler, Sampler) or not state:
             raise ValueError(
                 "the order of these samples is drawn by torch, and cannot be taken up where it was left: give the "

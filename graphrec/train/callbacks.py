@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
+from torch.utils.data import RandomSampler
+
+from ..loader import DataLoader
 from .files import write_text
 
 
@@ -52,6 +56,75 @@ class History(Callback):
         table.writeheader()
         table.writerows(self.rows)
         write_text(self.path, text.getvalue())
+
+
+class Position(Callback):
+    """Which batch comes next, kept in checkpoints.
+
+    (Lightning keeps it, too, but does not hand it to the loader where a scheduler has asked for
+    `estimated_stepping_batches`, which looks at the loader before the checkpoint is read.)
+    """
+
+    def __init__(self) -> None:
+        self._batches = 0  # of an epoch that has begun
+        self._trainer: Any = None
+        self._kept: dict[str, Any] | None = None
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Remember the trainer, which has the loader."""
+        self._trainer = trainer
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the loader says, and how many batches of this epoch there were."""
+        loader = self._trainer.train_dataloader
+        return {"loader": loader.state_dict() if isinstance(loader, DataLoader) else {}, "batches": self._batches}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """To be told to the loader when there is one."""
+        self._kept = state_dict
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Let the loader begin there.
+
+        Raises:
+            ValueError: a run that goes on in mid-epoch, with a loader that cannot.
+        """
+        kept, self._kept, loader = self._kept, None, trainer.train_dataloader
+        if kept is None:
+            return
+        self._batches = kept["batches"]
+        if isinstance(loader, DataLoader) and kept["loader"]:
+            loader.load_state_dict(kept["loader"])
+        elif kept["batches"]:
+            raise ValueError(
+                f"the checkpoint was written after {kept['batches']} batches of an epoch, and this loader cannot begin "
+                f"there: give graphrec.train.Samples, or a graphrec.DataLoader with a sampler of graphrec.loader; or "
+                f"leave out save_every, so that checkpoints are written at the end of epochs."
+            )
+        elif isinstance(getattr(loader, "sampler", None), RandomSampler):
+            warnings.warn(
+                "the order of samples is drawn by torch, and will not be that of an uninterrupted run: give "
+                "graphrec.train.Samples, or a loader with a sampler of graphrec.loader.",
+                stacklevel=2,
+            )
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *batch: Any) -> None:
+        """Count."""
+        self._batches += 1
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The next batch is that of another epoch."""
+        self._batches = 0
+
+
+class WithinEpochs(ModelCheckpoint):
+    """Checkpoints every few steps, but for the last step of an epoch: Lightning takes an epoch that was left there for
+    complete, and a resumed run would neither validate nor end it."""
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *batch: Any) -> None:
+        """Write one, where it is due."""
+        if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            super().on_train_batch_end(trainer, pl_module, *batch)
 
 
 class EpochLines(Callback):

@@ -18,7 +18,7 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.strategies import DDPStrategy
 
-from .callbacks import EpochLines, History
+from .callbacks import EpochLines, History, Position, WithinEpochs
 from .files import (
     BEST,
     DONE,
@@ -113,6 +113,7 @@ def fit(
     here: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False}
     by_epoch: dict[str, Any] = {**here, "save_on_train_epoch_end": True}
     made: list[Callback] = [
+        Position(),
         History(folder / HISTORY),
         EarlyStopping(
             **better, patience=max_epochs if patience is None else patience, stopping_threshold=goal, check_on_train_epoch_end=True
@@ -121,7 +122,7 @@ def fit(
         ModelCheckpoint(**by_epoch, filename="last"),
     ]
     if save_every is not None:
-        made.append(ModelCheckpoint(**here, filename="last", every_n_train_steps=save_every))
+        made.append(WithinEpochs(**here, filename="last", every_n_train_steps=save_every))
     if tensorboard:
         options["logger"] = _tensorboard(folder, before.steps)
     begin = time.perf_counter()

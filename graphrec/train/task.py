@@ -74,7 +74,7 @@ class Task(L.LightningModule):
         self.row_losses, self.smoothed = objective.loss, objective.smoothed
         self.rule, self.seed = rule, as_count("seed", seed)
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
-        self.train_loss = MeanMetric()
+        self.train_loss, self._is_between_epochs = MeanMetric(), True
         every = MetricCollection({"loss": MeanMetric(), **objective.metrics}, compute_groups=False)
         self.val_metrics, self.test_metrics = every.clone(prefix="val_"), every.clone(prefix="test_")
 
@@ -135,17 +135,23 @@ class Task(L.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed the random numbers of a step."""
+        self._is_between_epochs = False
         draw = np.random.default_rng([self.seed, self.current_epoch, batch_idx, self.global_rank])
         for_torch, for_numpy, for_python = draw.integers(2**32, size=3).tolist()
         torch.manual_seed(for_torch)
         np.random.seed(for_numpy)  # noqa: NPY002 (what transforms of others may draw from)
         random.seed(for_python)
 
+    def on_train_epoch_end(self) -> None:
+        """The mean loss of the next epoch begins with nothing."""
+        self._is_between_epochs = True
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the mean loss of an epoch that has begun, and what must be the same to go on."""
         self.train_loss.sync(should_sync=_is_distributed())
+        share = 0.0 if self._is_between_epochs else 1.0
         checkpoint["task"] = {
-            "train_loss": [self.train_loss.mean_value.clone(), self.train_loss.weight.clone()],
+            "train_loss": [share * self.train_loss.mean_value, share * self.train_loss.weight],
             "rule": repr(self.rule),
             "seed": self.seed,
             "optimizer": self._plain_defaults(),
