@@ -199,7 +199,6 @@ def make_trainer(*, callbacks: Sequence[Callback] = (), **options: Any) -> L.Tra
 
 def _ddp(accelerator: str) -> DDPStrategy:
     """A batch of leaves alone reaches no weights of edges, which DDP must not wait for."""
-    warnings.filterwarnings("ignore", "find_unused_parameters=True was specified", UserWarning)
     return DDPStrategy(find_unused_parameters=True, process_group_backend="gloo" if accelerator == "cpu" else None)
 
 
