@@ -121,6 +121,11 @@ class WithinEpochs(ModelCheckpoint):
     """Checkpoints every few steps, but for the last step of an epoch: Lightning takes an epoch that was left there for
     complete, and a resumed run would neither validate nor end it."""
 
+    @property
+    def state_key(self) -> str:
+        """The same whatever the number of steps, which may be another one when a run goes on."""
+        return f"ModelCheckpoint {type(self).__name__}"
+
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *batch: Any) -> None:
         """Write one, where it is due."""
         if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:

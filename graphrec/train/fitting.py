@@ -120,9 +120,8 @@ def fit(
         ),
         ModelCheckpoint(**by_epoch, filename="best", **better),
         ModelCheckpoint(**by_epoch, filename="last"),
+        WithinEpochs(**here, filename="last", every_n_train_steps=0 if save_every is None else save_every),
     ]
-    if save_every is not None:
-        made.append(WithinEpochs(**here, filename="last", every_n_train_steps=save_every))
     if tensorboard:
         options["logger"] = _tensorboard(folder, before.steps)
     begin = time.perf_counter()

@@ -12,7 +12,7 @@ from torch.optim import AdamW
 from ..learning import Rule, Stream
 from ..models import Model
 from .objectives import Objective
-from .task import MakeOptimizer, MakeScheduler, Task, _is_distributed
+from .task import MakeOptimizer, MakeScheduler, Task, is_distributed
 
 
 class StreamTask(Task):
@@ -47,7 +47,7 @@ class StreamTask(Task):
         network = nn.ModuleDict({"model": model, **({} if head is None else {"head": head})})
         super().__init__(network, objective, optimizer=optimizer, scheduler=scheduler, seed=seed)
         self.streams = {"train": Stream(model, rule), **{stage: Stream(model) for stage in ("val", "test")}}
-        self.rule_of_streams = rule
+        self.rule_told = repr(rule)
 
     def rows(self, batch: Any, stage: str) -> tuple[Tensor, Tensor]:
         """Of all steps."""
@@ -59,7 +59,7 @@ class StreamTask(Task):
 
     def on_fit_start(self) -> None:
         """Refuse several processes."""
-        if _is_distributed():
+        if is_distributed():
             raise ValueError(
                 f"the streams of {dist.get_world_size()} processes would be other ones in each, and a checkpoint holds "
                 f"those of one: train a StreamTask in one process, with more streams."
@@ -80,7 +80,6 @@ class StreamTask(Task):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep where the streams are."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["task"]["rule"] = repr(self.rule_of_streams)
         checkpoint["streams"] = self.streams["train"].state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

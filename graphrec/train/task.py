@@ -72,7 +72,7 @@ class Task(L.LightningModule):
         self.network: Any = network
         # (Losses that are modules are registered, so that their weights are trained and move with the task.)
         self.row_losses, self.smoothed = objective.loss, objective.smoothed
-        self.rule, self.seed = rule, as_count("seed", seed)
+        self.rule, self.rule_told, self.seed = rule, repr(rule), as_count("seed", seed)
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
         self.train_loss, self._is_between_epochs = MeanMetric(), True
         every = MetricCollection({"loss": MeanMetric(), **objective.metrics}, compute_groups=False)
@@ -148,15 +148,15 @@ class Task(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the mean loss of an epoch that has begun, and what must be the same to go on."""
-        self.train_loss.sync(should_sync=_is_distributed())
+        self.train_loss.sync(should_sync=is_distributed())
         share = 0.0 if self._is_between_epochs else 1.0
         checkpoint["task"] = {
             "train_loss": [share * self.train_loss.mean_value, share * self.train_loss.weight],
-            "rule": repr(self.rule),
+            "rule": self.rule_told,
             "seed": self.seed,
             "optimizer": self._plain_defaults(),
         }
-        if _is_distributed():
+        if is_distributed():
             self.train_loss.unsync()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -168,7 +168,7 @@ class Task(L.LightningModule):
         kept = checkpoint.get("task")
         if kept is None:
             return
-        for name, here in (("rule", repr(self.rule)), ("seed", self.seed)):
+        for name, here in (("rule", self.rule_told), ("seed", self.seed)):
             if kept[name] != here:
                 raise ValueError(
                     f"the checkpoint is of a training with {name} {kept[name]}, this task has {here}: give the same "
@@ -248,7 +248,7 @@ def mean_over_processes(losses: Tensor, rows: int) -> tuple[Tensor, int]:
         ValueError: one number, in several processes: what it is a mean of is unknown.
     """
     if losses.dim() == 0:
-        if _is_distributed():
+        if is_distributed():
             raise ValueError(
                 "the loss is one number, and in several processes it must be known what it is a mean of, or gradients "
                 "would be those of another loss wherever processes have unequal numbers of rows: return a loss for each "
@@ -256,7 +256,7 @@ def mean_over_processes(losses: Tensor, rows: int) -> tuple[Tensor, int]:
             )
         return losses, rows
     count = losses.numel()
-    if not _is_distributed():
+    if not is_distributed():
         return losses.sum() / max(count, 1), count
     total = torch.tensor(float(count), dtype=torch.float64, device=losses.device)
     dist.all_reduce(total)
@@ -264,5 +264,6 @@ def mean_over_processes(losses: Tensor, rows: int) -> tuple[Tensor, int]:
     return losses.sum() * share.to(losses.dtype), count
 
 
-def _is_distributed() -> bool:
+def is_distributed() -> bool:
+    """Whether several processes train together."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
