@@ -21,7 +21,9 @@ def trees() -> list[gr.Structure]:
         return [gr.tree(line) for line in file if line.strip()]
 
 
-def epoch(structures: list[gr.Structure], sampler: Sampler, model: nn.Module, inputs: int) -> dict[str, float]:
+def epoch(
+    structures: list[gr.Structure], sampler: Sampler, model: nn.Module, inputs: int
+) -> dict[str, float]:
     """An epoch of training steps without an optimizer."""
     levels = nodes = batches = 0
     begin, cpu = time.perf_counter(), time.process_time()
@@ -55,7 +57,10 @@ def main() -> None:
         }
         for name, sampler in ways.items():
             found = epoch(structures, sampler, model, 50)
-            told = "  ".join(f"{what} {value:,.1f}" if isinstance(value, float) else f"{what} {value:,}" for what, value in found.items())
+            told = "  ".join(
+                f"{what} {value:,.1f}" if isinstance(value, float) else f"{what} {value:,}"
+                for what, value in found.items()
+            )
             print(f"{name:<38}{told}", flush=True)
 
 

@@ -120,9 +120,7 @@ class Cones(Dataset[Any]):
         data.distance, data.is_cut = distance, is_cut
         return data
 
-    def loader(
-        self, batch_size: int, *, shuffle: bool = True, seed: int = 0, **options: Any
-    ) -> DataLoader:
+    def loader(self, batch_size: int, *, shuffle: bool = True, seed: int = 0, **options: Any) -> DataLoader:
         """Batches of so many targets each, whose cones share nodes; resumable, and dealt to processes.
 
         Args:

@@ -14,7 +14,20 @@ except ImportError as error:
 
 from .callbacks import EpochLines, History
 from .data import Samples, SequenceBatch, join_sequences
-from .files import AtomicCheckpointIO, DamagedFileError, Progress, load_weights, write_text
+from .files import (
+    BEST,
+    DONE,
+    HISTORY,
+    LAST,
+    AtomicCheckpointIO,
+    DamagedFileError,
+    Progress,
+    intact,
+    load_weights,
+    read_progress,
+    remove,
+    write_text,
+)
 from .fitting import Fitted, fit, make_trainer, test
 from .objectives import Objective, classification, regression
 from .stream import StreamTask
@@ -22,6 +35,10 @@ from .task import Task
 from .tasks import GraphTask, NodeTask, SequenceTask
 
 __all__ = [
+    "BEST",
+    "DONE",
+    "HISTORY",
+    "LAST",
     "AtomicCheckpointIO",
     "DamagedFileError",
     "EpochLines",
@@ -38,10 +55,13 @@ __all__ = [
     "Task",
     "classification",
     "fit",
+    "intact",
     "join_sequences",
     "load_weights",
     "make_trainer",
+    "read_progress",
     "regression",
+    "remove",
     "test",
     "write_text",
 ]

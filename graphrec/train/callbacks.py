@@ -11,7 +11,6 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-
 from torch.utils.data import RandomSampler
 
 from ..loader import DataLoader
@@ -77,7 +76,10 @@ class Position(Callback):
     def state_dict(self) -> dict[str, Any]:
         """What the loader says, and how many batches of this epoch there were."""
         loader = self._trainer.train_dataloader
-        return {"loader": loader.state_dict() if isinstance(loader, DataLoader) else {}, "batches": self._batches}
+        return {
+            "loader": loader.state_dict() if isinstance(loader, DataLoader) else {},
+            "batches": self._batches,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """To be told to the loader when there is one."""
@@ -143,7 +145,9 @@ class EpochLines(Callback):
         """Print the line."""
         if not trainer.is_global_zero:
             return
-        shown = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in by_epoch(trainer).items())
+        shown = "  ".join(
+            f"{name.replace('_', ' ')} {value:.3f}" for name, value in by_epoch(trainer).items()
+        )
         # (A run that was resumed in mid-epoch has not seen it begin.)
         took = f"  {time.perf_counter() - self._begin:.1f} s" if hasattr(self, "_begin") else ""
         print(f"  epoch {trainer.current_epoch + 1:>3}  {shown}{took}", flush=True)
@@ -152,6 +156,4 @@ class EpochLines(Callback):
 def by_epoch(trainer: L.Trainer) -> dict[str, float]:
     """What was logged by epoch."""
     stages = ("train_", "val_")
-    return {
-        name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(stages)
-    }
+    return {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(stages)}

@@ -84,7 +84,9 @@ class Samples(L.LightningDataModule):
         super().__init__()
         self.train, self.val, self.test = train, val, test
         self.seed, self.options = seed, options
-        self.batches = batches if isinstance(batches, Sampler) else ShuffledSampler(len(train), batches, seed=seed)
+        self.batches = (
+            batches if isinstance(batches, Sampler) else ShuffledSampler(len(train), batches, seed=seed)
+        )
         size = getattr(self.batches, "batch_size", None)
         self._held_out_size = 2 * size if size else max(1, 2 * len(train) // max(1, len(self.batches)))
         self._loader: DataLoader | None = None
@@ -115,7 +117,9 @@ class Samples(L.LightningDataModule):
 
     def _made(self, samples: Any, sampler: Sampler) -> DataLoader:
         collate = self.options.get("collate_fn")
-        made = DataLoader(samples, batch_sampler=sampler, **{k: v for k, v in self.options.items() if k != "collate_fn"})
+        made = DataLoader(
+            samples, batch_sampler=sampler, **{k: v for k, v in self.options.items() if k != "collate_fn"}
+        )
         if collate is not None:  # which PyG's loader does not take
             made.collate_fn = collate
         return made

@@ -25,7 +25,6 @@ from .files import (
     HISTORY,
     LAST,
     AtomicCheckpointIO,
-    Progress,
     load_weights,
     read_done,
     read_progress,
@@ -72,10 +71,10 @@ def fit(
 ) -> Fitted:
     """Train a task, resume its training, or find it finished; in the end it has the weights of its best epoch.
 
-    A training that was interrupted, even by `kill -9`, resumes from its last checkpoint when it is started again in the
-    same way, and ends with the same weights and history, bit for bit, as without the interruption. That takes data whose
-    position is known (`Samples`, or a `graphrec.DataLoader` with a sampler of `graphrec.loader`) and the same number of
-    processes. What was given otherwise than at first is refused where it shows: rule, seed, optimizer, samples, sampler.
+    A training that was interrupted, even by `kill -9`, resumes from its last checkpoint when it is started again in
+    the same way, and ends with the same weights and history, bit for bit, as without the interruption. That takes data
+    whose position is known (`Samples`, or a `graphrec.DataLoader` with a sampler of `graphrec.loader`) and as many
+    processes. What was given otherwise than at first is refused where it shows: rule, seed, optimizer, sampler.
 
     In the folder: `best.ckpt` (by `monitor`), `last.ckpt`, `history.csv` and, once it is finished, `done.json`.
 
@@ -109,6 +108,8 @@ def fit(
         task.eval()
         return Fitted(found.epochs, found.score, best)
     before = read_progress(last)
+    if before.epochs:
+        load_weights(task, best)  # needed at the end only, but a damaged file should be reported first
     better: dict[str, Any] = {"monitor": monitor, "mode": mode}
     here: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False}
     by_epoch: dict[str, Any] = {**here, "save_on_train_epoch_end": True}
@@ -116,7 +117,10 @@ def fit(
         Position(),
         History(folder / HISTORY),
         EarlyStopping(
-            **better, patience=max_epochs if patience is None else patience, stopping_threshold=goal, check_on_train_epoch_end=True
+            **better,
+            patience=max_epochs if patience is None else patience,
+            stopping_threshold=goal,
+            check_on_train_epoch_end=True,
         ),
         ModelCheckpoint(**by_epoch, filename="best", **better),
         ModelCheckpoint(**by_epoch, filename="last"),
@@ -131,8 +135,10 @@ def fit(
     # Lightning does not remember that it has stopped early: it would go on.
     has_stopped = patience is not None and before.waited >= patience
     if not (has_stopped or _is_better(before.score, goal, mode) or before.epochs >= max_epochs):
-        given = {"datamodule": data} if isinstance(data, L.LightningDataModule) else dict(
-            zip(("train_dataloaders", "val_dataloaders"), data, strict=True)
+        given = (
+            {"datamodule": data}
+            if isinstance(data, L.LightningDataModule)
+            else dict(zip(("train_dataloaders", "val_dataloaders"), data, strict=True))
         )
         trainer.fit(task, **given, ckpt_path=last if last.exists() else None, weights_only=True)
         if trainer.interrupted:
@@ -154,7 +160,9 @@ def test(task: L.LightningModule, data: Any, **options: Any) -> dict[str, float]
         data: a data module, or a loader.
         options: of Lightning's `Trainer`.
     """
-    given: dict[str, Any] = {"datamodule": data} if isinstance(data, L.LightningDataModule) else {"dataloaders": data}
+    given: dict[str, Any] = (
+        {"datamodule": data} if isinstance(data, L.LightningDataModule) else {"dataloaders": data}
+    )
     trainer = make_trainer(**{"enable_progress_bar": False, **options})
     scores = trainer.test(task, **given, verbose=False)[0]
     task.eval()
@@ -198,7 +206,9 @@ def make_trainer(*, callbacks: Sequence[Callback] = (), **options: Any) -> L.Tra
 
 def _ddp(accelerator: str) -> DDPStrategy:
     """A batch of leaves alone reaches no weights of edges, which DDP must not wait for."""
-    return DDPStrategy(find_unused_parameters=True, process_group_backend="gloo" if accelerator == "cpu" else None)
+    return DDPStrategy(
+        find_unused_parameters=True, process_group_backend="gloo" if accelerator == "cpu" else None
+    )
 
 
 def _tensorboard(folder: Path, steps: int) -> Any:

@@ -81,7 +81,9 @@ class _CrossEntropy(nn.Module):
     def __init__(self, num_classes: int, weight: Tensor | None, smoothing: float) -> None:
         super().__init__()
         if weight is not None and weight.shape != (num_classes,):
-            raise ValueError(f"weight has a number for each of {num_classes} classes, got {tuple(weight.shape)}.")
+            raise ValueError(
+                f"weight has a number for each of {num_classes} classes, got {tuple(weight.shape)}."
+            )
         self.num_classes, self.smoothing = num_classes, smoothing
         self.register_buffer("weight", weight, persistent=False)
 
@@ -92,7 +94,9 @@ class _CrossEntropy(nn.Module):
                 f"{tuple(y.shape)}: a model's rows and targets are those of nodes, graphs, steps or sequences alike."
             )
         if y.dtype != torch.long:
-            raise TypeError(f"classes are whole numbers, torch.long, got {y.dtype}: y.long(), or a regression.")
+            raise TypeError(
+                f"classes are whole numbers, torch.long, got {y.dtype}: y.long(), or a regression."
+            )
         weight: Any = self.weight
         return nn.functional.cross_entropy(
             outputs, y, weight, label_smoothing=self.smoothing, reduction="none"

@@ -18,8 +18,8 @@ from .task import MakeOptimizer, MakeScheduler, Task, is_distributed
 class StreamTask(Task):
     """A target for each step of B endless sequences, given some steps at a time; see `graphrec.learning.Stream`.
 
-    Batches are pairs (x `[B, T, D]`, y `[B, T, ·]`), or triples with `begins` `[B, T]` bool, the steps at which a stream
-    begins again. They come in order; streams begin with each epoch, and their states are part of a checkpoint.
+    Batches are pairs (x `[B, T, D]`, y `[B, T, ·]`), or triples with `begins` `[B, T]` bool, the steps at which a
+    stream begins again. They come in order; streams begin with each epoch, and their states are part of a checkpoint.
     Validation has streams of its own.
 
     Args:
@@ -52,7 +52,9 @@ class StreamTask(Task):
     def rows(self, batch: Any, stage: str) -> tuple[Tensor, Tensor]:
         """Of all steps."""
         if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
-            raise TypeError(f"a StreamTask takes batches (x, y) or (x, y, begins), got {type(batch).__name__}.")
+            raise TypeError(
+                f"a StreamTask takes batches (x, y) or (x, y, begins), got {type(batch).__name__}."
+            )
         x, y, *begins = batch
         rows = self.streams[stage](x, *begins).flatten(0, 1)
         return (self.network["head"](rows) if "head" in self.network else rows), y.flatten(0, 1)

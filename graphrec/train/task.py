@@ -41,8 +41,8 @@ class Task(L.LightningModule):
         objective: the loss and the metrics, such as `classification(5)`.
         rule: how runs are differentiated, see `graphrec.learning`; None: by autograd.
         optimizer: makes one of the parameters.
-        scheduler: makes a schedule of the rate, of the optimizer and the number of steps that the training will take; it
-            goes on after each step. May also return Lightning's dictionary (`{"scheduler": ..., "interval": "epoch"}`).
+        scheduler: makes a schedule of the rate, of the optimizer and the number of steps that the training will take;
+            it goes on after each step. May also return Lightning's dictionary (`{"scheduler": ..., "interval": "epoch"}`).
             None: the rate stays.
         seed: of the random numbers of training.
 
@@ -199,7 +199,8 @@ class Task(L.LightningModule):
             name: list(value) if isinstance(value, tuple) else value
             for optimizer in optimizers
             for name, value in getattr(optimizer, "defaults", {}).items()
-            if isinstance(value, plain) or (isinstance(value, tuple) and all(isinstance(v, plain) for v in value))
+            if isinstance(value, plain)
+            or (isinstance(value, tuple) and all(isinstance(v, plain) for v in value))
         }
 
     def _by_rule(self) -> AbstractContextManager[CountedRule | None]:
@@ -251,8 +252,8 @@ def mean_over_processes(losses: Tensor, rows: int) -> tuple[Tensor, int]:
         if is_distributed():
             raise ValueError(
                 "the loss is one number, and in several processes it must be known what it is a mean of, or gradients "
-                "would be those of another loss wherever processes have unequal numbers of rows: return a loss for each "
-                "row (reduction='none')."
+                "would be those of another loss wherever processes have unequal numbers of rows: return a loss for "
+                "each row (reduction='none')."
             )
         return losses, rows
     count = losses.numel()

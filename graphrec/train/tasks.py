@@ -49,7 +49,9 @@ class Network(nn.Module):
     def forward(self, batch: Any) -> Tensor:
         x = getattr(batch, self.inputs, None)
         if x is None:
-            raise ValueError(f"the batch has no {self.inputs!r}, which the model reads: name another by inputs=....")
+            raise ValueError(
+                f"the batch has no {self.inputs!r}, which the model reads: name another by inputs=...."
+            )
         s = batch.structure if isinstance(batch, SequenceBatch) else batch
         rows = self.model(x if self.encoder is None else self.encoder(x), s)
         rows = rows if self.readout is None else self.readout(rows, s)

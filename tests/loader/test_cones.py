@@ -63,14 +63,20 @@ def test_nodes_edges_and_distances_are_those_of_networkx(seed, nodes, count, dep
     assert cone.node.tolist() == sorted(distance)
     assert dict(zip(cone.node.tolist(), cone.distance.tolist(), strict=True)) == distance
     enters = [depth is None or distance.get(t, depth) < depth for t in edge_index[1].tolist()]
-    expected = [e for e, (is_near, t) in enumerate(zip(enters, edge_index[1].tolist(), strict=True)) if is_near and t in distance]
+    expected = [
+        e
+        for e, (is_near, t) in enumerate(zip(enters, edge_index[1].tolist(), strict=True))
+        if is_near and t in distance
+    ]
     assert cone.edge.tolist() == expected
     assert torch.equal(cone.node[cone.structure.edge_index], edge_index[:, cone.edge])
     assert torch.equal(cone.node[cone.target], targets)
     cut = [depth is not None and distance[v] == depth and graph.in_degree(v) > 0 for v in cone.node.tolist()]
     assert cone.is_cut.tolist() == cut
     if depth is None and acyclic and len(targets):
-        assert set(cone.node.tolist()) == set(targets.tolist()).union(*(nx.ancestors(graph, t) for t in targets.tolist()))
+        assert set(cone.node.tolist()) == set(targets.tolist()).union(
+            *(nx.ancestors(graph, t) for t in targets.tolist())
+        )
 
 
 def run_at(model, s, x, at, initial=None):
@@ -78,7 +84,9 @@ def run_at(model, s, x, at, initial=None):
     x = x.clone().requires_grad_()
     rows = model(x, s) if initial is None else model(x, s, initial=initial)
     rows = rows[at]
-    found = torch.autograd.grad(rows.sin().sum(), [x, *model.parameters()], allow_unused=True, materialize_grads=True)
+    found = torch.autograd.grad(
+        rows.sin().sum(), [x, *model.parameters()], allow_unused=True, materialize_grads=True
+    )
     return rows, found
 
 
@@ -144,7 +152,7 @@ def test_k_edges_are_exact_in_k_rounds_and_one_more_where_degrees_of_sources_cou
 
 
 def test_cut_nodes_can_read_stored_states():
-    """One edge deeper, the states of the farthest nodes given: a given order in which their edges read what is given."""
+    """One edge deeper, in a given order in which the edges of the farthest nodes lead from what is given."""
     torch.manual_seed(0)
     s = whole(6, nodes=60, count=90).replace(edge_attr=None, relation=None, edge_weight=None, kind=None)
     net = gr.Recursive(gr.ChildSumTreeLSTMCell(3, 4)).double()
@@ -175,7 +183,11 @@ def test_a_cone_carries_all_that_the_whole_does():
     assert (part.num_graphs, part.relation_names) == (3, ("a", "b", "c"))
 
     by_relation = s.replace(
-        edge_attr=[torch.randn(int((s.relation == 0).sum()), 2), None, torch.randn(int((s.relation == 2).sum()), 5)]
+        edge_attr=[
+            torch.randn(int((s.relation == 0).sum()), 2),
+            None,
+            torch.randn(int((s.relation == 2).sum()), 5),
+        ]
     )
     found = gr.loader.Cones(by_relation, [11, 30], 2)[[0, 1]].structure.edge_attr
     assert isinstance(found, EdgeFeatures)
@@ -184,7 +196,9 @@ def test_a_cone_carries_all_that_the_whole_does():
 
 def sample() -> Data:
     data = gr.to_pyg(whole(7))
-    return data.update({"x": torch.randn(40, 3), "y": torch.arange(40), "name": "whole", "total": torch.tensor([3.0])})
+    return data.update(
+        {"x": torch.randn(40, 3), "y": torch.arange(40), "name": "whole", "total": torch.tensor([3.0])}
+    )
 
 
 def test_cones_of_data_are_those_of_its_structure():
@@ -195,7 +209,12 @@ def test_cones_of_data_are_those_of_its_structure():
     assert torch.equal(part.x, data.x[cone.node])
     assert torch.equal(part.y[part.target_index], torch.tensor([30, 11]))
     assert (part.name, part.total.tolist()) == ("whole", [3.0])
-    for name, value in (("n_id", cone.node), ("e_id", cone.edge), ("distance", cone.distance), ("is_cut", cone.is_cut)):
+    for name, value in (
+        ("n_id", cone.node),
+        ("e_id", cone.edge),
+        ("distance", cone.distance),
+        ("is_cut", cone.is_cut),
+    ):
         assert torch.equal(part[name], value)
 
 
@@ -221,9 +240,7 @@ def test_batches_of_cones_share_nodes_or_stand_alone():
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_loader_visits_each_target_once(workers):
     cones = gr.loader.Cones(sample(), torch.arange(40) % 3 == 0, 2)
-    seen = [
-        batch.n_id[batch.target_index] for batch in cones.loader(5, seed=1, num_workers=workers)
-    ]
+    seen = [batch.n_id[batch.target_index] for batch in cones.loader(5, seed=1, num_workers=workers)]
     assert [len(part) for part in seen] == [5, 5, 4]
     assert sorted(torch.cat(seen).tolist()) == list(range(0, 40, 3))
     in_order = cones.loader(5, shuffle=False)

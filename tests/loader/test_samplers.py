@@ -13,7 +13,9 @@ from torch_geometric.data import Data
 import graphrec as gr
 from graphrec.loader import BalancedSampler, InOrderSampler, ShuffledSampler, Sizes, measure
 
-SIZES = Sizes(torch.randint(1, 30, (200,), generator=torch.Generator().manual_seed(0)), torch.arange(200) % 7 + 1)
+SIZES = Sizes(
+    torch.randint(1, 30, (200,), generator=torch.Generator().manual_seed(0)), torch.arange(200) % 7 + 1
+)
 
 
 def samplers(**place: int) -> list[gr.loader.Sampler]:
@@ -44,10 +46,15 @@ def test_every_sample_once_and_as_many_batches_in_every_epoch(which):
 
 
 @given(
-    nodes=st.lists(st.integers(0, 9), max_size=40), budget=st.integers(9, 40), world_size=st.integers(1, 5), epoch=st.integers(0, 9)
+    nodes=st.lists(st.integers(0, 9), max_size=40),
+    budget=st.integers(9, 40),
+    world_size=st.integers(1, 5),
+    epoch=st.integers(0, 9),
 )
 def test_balanced_batches_keep_within_nodes_and_are_dealt_evenly(nodes, budget, world_size, epoch):
-    sizes = Sizes(torch.tensor(nodes, dtype=torch.long), torch.tensor([n // 3 + 1 for n in nodes], dtype=torch.long))
+    sizes = Sizes(
+        torch.tensor(nodes, dtype=torch.long), torch.tensor([n // 3 + 1 for n in nodes], dtype=torch.long)
+    )
     if 0 < len(nodes) < world_size:
         with pytest.raises(ValueError, match=f"each of {world_size} processes needs a sample"):
             list(BalancedSampler(sizes, budget, rank=0, world_size=world_size))
@@ -70,7 +77,9 @@ def test_samples_of_like_depth_stand_together():
     spread = [SIZES.levels[part].max() - SIZES.levels[part].min() for part in map(torch.tensor, found)]
     assert max(spread) <= 1
     assert len(found) <= 1.1 * float(SIZES.nodes.sum()) / 120 + 1
-    assert [int(SIZES.levels[part[0]]) for part in found] != sorted(int(SIZES.levels[part[0]]) for part in found)
+    assert [int(SIZES.levels[part[0]]) for part in found] != sorted(
+        int(SIZES.levels[part[0]]) for part in found
+    )
 
 
 def test_neighbours_make_a_step():
@@ -86,7 +95,9 @@ def test_shuffled_samples_are_dealt_evenly(world_size):
     assert {len(mine) for mine in dealt} == {len(members[0])}
     seen = [i for mine in dealt for part in mine for i in part]
     assert len(set(seen)) == len(seen) > 101 - world_size
-    in_order = [batches(InOrderSampler(101, 8, rank=rank, world_size=world_size)) for rank in range(world_size)]
+    in_order = [
+        batches(InOrderSampler(101, 8, rank=rank, world_size=world_size)) for rank in range(world_size)
+    ]
     assert sorted(i for mine in in_order for part in mine for i in part) == list(range(101))
 
 
@@ -104,7 +115,10 @@ def test_sizes_are_measured():
 
 
 def test_the_loader_goes_on_where_it_has_stopped():
-    data = [Data(x=torch.tensor([[float(i)]]), num_nodes=1, edge_index=torch.empty(2, 0, dtype=torch.long)) for i in range(200)]
+    data = [
+        Data(x=torch.tensor([[float(i)]]), num_nodes=1, edge_index=torch.empty(2, 0, dtype=torch.long))
+        for i in range(200)
+    ]
 
     def loader(which: int, workers: int) -> gr.DataLoader:
         return gr.DataLoader(data, batch_sampler=samplers()[which], num_workers=workers)
@@ -155,7 +169,10 @@ def test_positions_in_other_orders_are_refused():
         (lambda: ShuffledSampler(10, 0), "batch_size must be 1 or more"),
         (lambda: ShuffledSampler(10, 2, rank=2, world_size=2), "rank must be from 0 to world_size - 1"),
         (lambda: ShuffledSampler(10, 2, rank=0), "go together"),
-        (lambda: list(ShuffledSampler(1, 2, rank=0, world_size=2)), "each of 2 processes needs a sample, got 1"),
+        (
+            lambda: list(ShuffledSampler(1, 2, rank=0, world_size=2)),
+            "each of 2 processes needs a sample, got 1",
+        ),
         (lambda: BalancedSampler(SIZES, 20), "and a batch may have 20: raise max_nodes"),
         (lambda: BalancedSampler(Sizes(torch.arange(3), torch.arange(2)), 20), r"two tensors of shape \[n\]"),
     ],

@@ -24,7 +24,6 @@ from graphrec.train.task import mean_over_processes
 from tests.tolerances import assert_close
 from tests.train.runs import trees
 
-
 QUIET: dict[str, Any] = {"max_steps": 1, "enable_progress_bar": False}
 
 
@@ -40,7 +39,13 @@ def in_processes(count: int, function: Any) -> None:
     for rank in range(count):
         child = os.fork()
         if not child:
-            place = {"LOCAL_RANK": rank, "RANK": rank, "WORLD_SIZE": count, "NODE_RANK": 0, "MASTER_PORT": port}
+            place = {
+                "LOCAL_RANK": rank,
+                "RANK": rank,
+                "WORLD_SIZE": count,
+                "NODE_RANK": 0,
+                "MASTER_PORT": port,
+            }
             os.environ.update({name: str(value) for name, value in place.items()}, MASTER_ADDR="127.0.0.1")
             try:
                 function(rank)
@@ -58,7 +63,9 @@ def in_processes(count: int, function: Any) -> None:
             for other in children:
                 os.kill(other, signal.SIGKILL)
                 os.waitpid(other, 0)
-            raise AssertionError(f"a process ended with {os.waitstatus_to_exitcode(status)}; see what it printed.")
+            raise AssertionError(
+                f"a process ended with {os.waitstatus_to_exitcode(status)}; see what it printed."
+            )
 
 
 class Recorder(Callback):
@@ -94,7 +101,9 @@ def make_task(kind: str) -> train.Task:
     else:
         rules = {"graphs": None, "truncated": TruncatedBPTT(2), "rtrl": RTRL()}
         model = gr.Recursive(gr.TreeGRUCell(3, 4))
-        made = train.GraphTask(model, gr.readout.root, nn.Linear(4, 2), train.classification(2), rule=rules[kind], optimizer=sgd)
+        made = train.GraphTask(
+            model, gr.readout.root, nn.Linear(4, 2), train.classification(2), rule=rules[kind], optimizer=sgd
+        )
     return made.double()
 
 
@@ -178,7 +187,8 @@ torch.set_num_threads(1)
 sys.path.insert(0, {root!r})
 from tests.train.runs import samples, task
 from graphrec import train
-fitted = train.fit(task(), samples(), sys.argv[1], max_epochs=2, devices=int(sys.argv[2]), num_nodes=int(sys.argv[3]), enable_progress_bar=False)
+folder, devices, nodes = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+train.fit(task(), samples(), folder, max_epochs=2, devices=devices, num_nodes=nodes)
 """
 
 
@@ -188,7 +198,15 @@ def test_torchrun(nodes, tmp_path):
     """Two processes on one machine, and two machines (two agents on the loopback) of one process each."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(root=str(Path(__file__).parents[2])))
-    command = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", f"--nproc-per-node={2 // nodes}", f"--nnodes={nodes}"]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "torch.distributed.run",
+        f"--nproc-per-node={2 // nodes}",
+        f"--nnodes={nodes}",
+    ]
     command += ["--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{free_port()}", "--rdzv-id=test"]
     command += [str(script), str(tmp_path / "run"), str(2 // nodes), str(nodes)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}

@@ -21,7 +21,13 @@ from tests.train import runs
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else None
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list | tuple)
+        else None
+    )
     if items is None:
         yield path, value
     else:
@@ -93,7 +99,9 @@ def test_a_finished_run_is_not_trained_again(whole):
 def interrupted(whole, tmp_path) -> Path:
     """A run in its second epoch."""
     folder = tmp_path / "run"
-    assert runs.in_child(lambda: runs.fit(folder, nth(whole[1], "on_train_batch_start", 10))) == -signal.SIGKILL
+    assert (
+        runs.in_child(lambda: runs.fit(folder, nth(whole[1], "on_train_batch_start", 10))) == -signal.SIGKILL
+    )
     return folder
 
 
@@ -122,7 +130,9 @@ def test_going_on_in_mid_epoch_with_a_loader_that_cannot_is_refused(interrupted)
 def test_damaged_files_are_named(interrupted, how):
     last = interrupted / "last.ckpt"
     os.truncate(last, last.stat().st_size // 2 if how == "cut" else 0)
-    with pytest.raises(train.DamagedFileError, match=r"last\.ckpt is damaged .*Delete it to train from the first epoch"):
+    with pytest.raises(
+        train.DamagedFileError, match=r"last\.ckpt is damaged .*Delete it to train from the first epoch"
+    ):
         train.fit(runs.task(), runs.samples(), interrupted, max_epochs=2)
 
 

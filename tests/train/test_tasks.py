@@ -45,7 +45,9 @@ def test_nodes_that_count(stage):
 
 def test_targets_of_graphs():
     batch = Batch.from_data_list(trees(5))
-    task = train.GraphTask(gr.TreeLSTM(3, 4), gr.readout.root, nn.Linear(4, 2), train.classification(2, label_smoothing=0.2))
+    task = train.GraphTask(
+        gr.TreeLSTM(3, 4), gr.readout.root, nn.Linear(4, 2), train.classification(2, label_smoothing=0.2)
+    )
     logits = task(batch)
     assert_close(loss_of(task, batch), nn.functional.cross_entropy(logits, batch.y, label_smoothing=0.2))
     task.eval()
@@ -56,7 +58,12 @@ def test_targets_of_graphs():
 def test_targets_of_sequences_and_of_steps(per):
     lengths, draw = (4, 1, 3), torch.Generator().manual_seed(0)
     pairs = [
-        (np.ones((n, 2), dtype=np.float32) * n, torch.randn(n if per == "step" else 1, 1, generator=draw)[: n if per == "step" else None].squeeze(0 if per == "sequence" else ()))
+        (
+            np.ones((n, 2), dtype=np.float32) * n,
+            torch.randn(n if per == "step" else 1, 1, generator=draw)[: n if per == "step" else None].squeeze(
+                0 if per == "sequence" else ()
+            ),
+        )
         for n in lengths
     ]
     batch = train.join_sequences(pairs)
@@ -73,7 +80,11 @@ def test_targets_of_sequences_and_of_steps(per):
     assert_close(loss_of(task, batch), nn.functional.mse_loss(outputs, y))
 
 
-@pytest.mark.parametrize("rule", [None, BPTT(), BPTT(recompute=2), TruncatedBPTT(1), TruncatedBPTT(9), RTRL(), SnAp1(), EProp()], ids=repr)
+@pytest.mark.parametrize(
+    "rule",
+    [None, BPTT(), BPTT(recompute=2), TruncatedBPTT(1), TruncatedBPTT(9), RTRL(), SnAp1(), EProp()],
+    ids=repr,
+)
 def test_any_rule_gives_its_gradients(rule):
     """As `rule.gradients` does, which is tested elsewhere."""
     torch.manual_seed(0)
@@ -86,7 +97,9 @@ def test_any_rule_gives_its_gradients(rule):
     again.load_state_dict(task.network.model.state_dict())
     torch.manual_seed(1)
     head = task.network.head
-    (rule or BPTT()).gradients(again, batch.structure, batch.x, lambda h: nn.functional.mse_loss(head(h), batch.y))
+    (rule or BPTT()).gradients(
+        again, batch.structure, batch.x, lambda h: nn.functional.mse_loss(head(h), batch.y)
+    )
     for name, p in again.named_parameters():
         assert_close(found[name], p.grad, name)
 
@@ -105,7 +118,12 @@ class Idle(Plain):
 
 
 def made(**given: Any) -> train.Task:
-    settings = {"model": gr.TreeLSTM(3, 4), "readout": gr.readout.root, "head": nn.Linear(4, 2), "objective": train.classification(2)}
+    settings = {
+        "model": gr.TreeLSTM(3, 4),
+        "readout": gr.readout.root,
+        "head": nn.Linear(4, 2),
+        "objective": train.classification(2),
+    }
     return train.GraphTask(**{**settings, **given})
 
 
@@ -134,8 +152,16 @@ def test_refusals_of_tasks(given, error, said):
         ({"readout": None}, {}, "a target for each graph goes with a readout"),
         ({"inputs": "token"}, {}, "the batch has no 'token'"),
         ({}, {"y": torch.zeros(3, 1)}, r"expected logits \[M, 2\] and classes \[M\]"),
-        ({"objective": train.regression()}, {"y": torch.zeros(3)}, r"shape of the targets, \(3,\), got \(3, 2\)"),
-        ({"rule": BPTT(), "model": Idle(), "head": nn.Linear(3, 2)}, {}, "no run of Network was handed to BPTT"),
+        (
+            {"objective": train.regression()},
+            {"y": torch.zeros(3)},
+            r"shape of the targets, \(3,\), got \(3, 2\)",
+        ),
+        (
+            {"rule": BPTT(), "model": Idle(), "head": nn.Linear(3, 2)},
+            {},
+            "no run of Network was handed to BPTT",
+        ),
     ],
 )
 def test_refusals_of_batches(given, change, said):
@@ -169,7 +195,9 @@ def test_means_of_an_epoch_are_over_rows_whatever_the_batches(tmp_path):
 
 def chunks(count: int = 8, seed: int = 0) -> list[tuple[torch.Tensor, torch.Tensor]]:
     draw = torch.Generator().manual_seed(seed)
-    return [(torch.randn(2, 3, 2, generator=draw), torch.randn(2, 3, 1, generator=draw)) for _ in range(count)]
+    return [
+        (torch.randn(2, 3, 2, generator=draw), torch.randn(2, 3, 1, generator=draw)) for _ in range(count)
+    ]
 
 
 def stream_loader() -> gr.DataLoader:
@@ -181,7 +209,9 @@ def stream_loader() -> gr.DataLoader:
 def test_a_stream_carries_its_states_and_resumes_with_them(tmp_path):
     def task() -> train.StreamTask:
         torch.manual_seed(0)
-        return train.StreamTask(gr.LSTM(2, 4), nn.Linear(4, 1), train.regression(), rule=TruncatedBPTT(6, every=3))
+        return train.StreamTask(
+            gr.LSTM(2, 4), nn.Linear(4, 1), train.regression(), rule=TruncatedBPTT(6, every=3)
+        )
 
     both = [(x, y) for x, y in chunks(2)]
     one = task()
