@@ -80,7 +80,7 @@ class Cones(Dataset[Any]):
     """
 
     def __init__(self, source: Structure | Data, targets: Any = None, depth: int | None = None) -> None:
-        self.source = _checked(source)
+        self.source: Any = _checked(source)
         self.depth = None if depth is None else as_count("depth", depth)
         self.num_nodes = int(self.source.num_nodes or 0)
         self.targets = _as_nodes(targets, self.num_nodes)
@@ -232,14 +232,14 @@ def _as_nodes(targets: Any, num_nodes: int) -> Tensor:
 
 def _part(s: Structure, node: Tensor, edge: Tensor, edge_index: Tensor) -> Structure:
     """The structure of some of the nodes and edges."""
-    of_edges = {name: getattr(s, name) for name in ("slot", "relation", "edge_weight")}
-    of_nodes = {name: getattr(s, name) for name in ("kind", "past", "graph")}
+    of_edges: dict[str, Any] = {name: getattr(s, name) for name in ("slot", "relation", "edge_weight")}
+    of_nodes: dict[str, Any] = {name: getattr(s, name) for name in ("kind", "past", "graph")}
     features = s.edge_attr
     return Structure(
         len(node),
         edge_index,
-        **{name: None if rows is None else rows[edge] for name, rows in of_edges.items()},
-        **{name: None if rows is None else rows[node] for name, rows in of_nodes.items()},
+        **{name: _rows(rows, edge) for name, rows in of_edges.items()},
+        **{name: _rows(rows, node) for name, rows in of_nodes.items()},
         edge_attr=_features(features, edge) if isinstance(features, EdgeFeatures) else _rows(features, edge),
         num_graphs=s.num_graphs,
         tokens=_rows(s.tokens, node),
@@ -252,7 +252,7 @@ def _part(s: Structure, node: Tensor, edge: Tensor, edge_index: Tensor) -> Struc
 def _part_of_data(data: Data, node: Tensor, edge: Tensor, edge_index: Tensor) -> Data:
     """PyG's data of some of the nodes and edges; what belongs to neither is kept as it is."""
     part = type(data)(edge_index=edge_index, num_nodes=len(node))
-    for name, value in data:
+    for name, value in data.to_dict().items():
         if name in _NOT_OF_CONES:
             continue
         if name in _OF_EDGES or data.is_edge_attr(name):

@@ -32,7 +32,7 @@ class DataLoader(PyGLoader):
         if isinstance(kwargs.get("batch_sampler"), Sampler) and kwargs.get("generator") is None:
             kwargs["generator"] = torch.Generator()
         super().__init__(*args, **kwargs)
-        self.collate_fn = Collater(self.collate_fn, bool(self.follow_batch or self.exclude_keys))
+        self.collate_fn: Any = Collater(self.collate_fn, bool(self.follow_batch or self.exclude_keys))
         self._epoch, self._taken = -1, 0
         self._is_resuming = False
 
@@ -48,7 +48,8 @@ class DataLoader(PyGLoader):
         self._is_resuming = False
         epoch = self._epoch
         sampler.set_epoch(epoch, self._taken)
-        self.generator.manual_seed(sampler.seed_of(epoch))
+        if self.generator is not None:
+            self.generator.manual_seed(sampler.seed_of(epoch))
         for batch in super().__iter__():
             self._taken += 1
             yield batch

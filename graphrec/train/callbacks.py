@@ -110,7 +110,9 @@ class Position(Callback):
                 stacklevel=2,
             )
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *batch: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Count."""
         self._batches += 1
 
@@ -128,10 +130,12 @@ class WithinEpochs(ModelCheckpoint):
         """The same whatever the number of steps, which may be another one when a run goes on."""
         return f"ModelCheckpoint {type(self).__name__}"
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *batch: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Write one, where it is due."""
         if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
-            super().on_train_batch_end(trainer, pl_module, *batch)
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
 
 class EpochLines(Callback):

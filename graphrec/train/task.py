@@ -42,7 +42,7 @@ class Task(L.LightningModule):
         rule: how runs are differentiated, see `graphrec.learning`; None: by autograd.
         optimizer: makes one of the parameters.
         scheduler: makes a schedule of the rate, of the optimizer and the number of steps that the training will take;
-            it goes on after each step. May also return Lightning's dictionary (`{"scheduler": ..., "interval": "epoch"}`).
+            it goes on after each step. May also return Lightning's dictionary, `{"scheduler": ..., "monitor": ...}`.
             None: the rate stays.
         seed: of the random numbers of training.
 

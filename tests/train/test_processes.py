@@ -207,14 +207,19 @@ def test_torchrun(nodes, tmp_path):
         f"--nproc-per-node={2 // nodes}",
         f"--nnodes={nodes}",
     ]
-    command += ["--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{free_port()}", "--rdzv-id=test"]
+    command += [
+        "--rdzv-backend=c10d",
+        f"--rdzv-endpoint=127.0.0.1:{free_port()}",
+        "--rdzv-id=test",
+        "--local-addr=127.0.0.1",
+    ]
     command += [str(script), str(tmp_path / "run"), str(2 // nodes), str(nodes)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     agents = [
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(nodes)
     ]
-    said = [agent.communicate(timeout=300) for agent in agents]
+    said = [agent.communicate(timeout=200) for agent in agents]
     assert [agent.returncode for agent in agents] == [0] * nodes, said
     assert (tmp_path / "run" / "done.json").exists()
     rows = (tmp_path / "run" / "history.csv").read_text().splitlines()
