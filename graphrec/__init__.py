@@ -18,6 +18,7 @@ from . import (
 __version__ = "0.2.0"  # (the one place: the build reads it here)
 
 _find, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__.remove("train")  # `from graphrec import *` needs no Lightning; `gr.train` does
 # Threads import one after another: else one may see packages half made whose modules import each other (PyG, too).
 _importing = RLock()
 

@@ -1,7 +1,7 @@
 """Structures from other formats, and back: PyG, networkx, nltk, CoNLL-U, syntax trees, brackets, matrices, circuits.
 
 Belongs here: adapters, and what models accept instead of a structure. Does not: structures themselves (structure),
-sequences with their rows (sequences), files of data sets (datasets).
+sequences with their rows (sequences), batches (loader), files of data sets (datasets).
 """
 
 from importlib import import_module
@@ -11,7 +11,6 @@ from .brackets import parse_brackets
 from .coerce import StructureLike, as_pair, as_structure
 from .conllu import from_conllu
 from .hetero import rows_by_type
-from .loader import DataLoader
 from .networkx import from_networkx, to_networkx
 from .powers import chebyshev, diffusion
 from .pyg import from_pyg, to_pyg
@@ -25,7 +24,6 @@ __all__ = [
     "chebyshev",
     "diffusion",
     "SYNTAX_FIELDS",
-    "DataLoader",
     "StructureLike",
     "as_pair",
     "as_structure",

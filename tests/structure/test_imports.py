@@ -23,12 +23,13 @@ ORDER = (
         "positions",
         "tries",
         "transforms",
+        "loader",
         "datasets",
         "weights",
         "cell",
         "cells",
     ),
-    *("readout", "engine", "program", "backends", "runs", "models", "learning", "dynamics", "viz"),
+    *("readout", "engine", "program", "backends", "runs", "models", "learning", "dynamics", "viz", "train"),
 )
 
 # What structures leave to adapters.

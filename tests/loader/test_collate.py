@@ -11,7 +11,7 @@ from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.loader import DataLoader as PyGLoader
 
 import graphrec as gr
-from graphrec.io import loader
+from graphrec.loader import collate as loader
 
 
 def _graph(nodes: int, edges: int, seed: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""PyG's loader, with batches of plain samples made by a few operations for all of them."""
+"""Batches of plain samples, made by a few operations for all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
-from torch_geometric.loader import DataLoader as PyGLoader
 
 # What tells PyG the number of nodes, the first that it finds; of these only x is looked at here.
 _COUNTS_NODES = {"feat", "pos", "node_type", "n_id", "tf"}
@@ -23,22 +22,7 @@ _MANY = 2**40  # nodes, more than any batch has
 _DOES_NOT_FIT = (IndexError, OverflowError, RuntimeError, TypeError, ValueError)
 
 
-class DataLoader(PyGLoader):
-    """`torch_geometric.loader.DataLoader`, which makes a batch of many small graphs in a fraction of the time.
-
-    The same arguments, and the same batches, attribute for attribute. PyG looks at each attribute of each
-    sample by itself; here samples that are plain `Data` of tensors, numbers and texts, all with the same
-    attributes, are joined by one operation for each attribute. Whatever else there is (`HeteroData`, sparse
-    matrices, subclasses with rules of their own, tensors on a device, `follow_batch`, `exclude_keys`) is left to
-    PyG.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.collate_fn = _Collater(self.collate_fn, bool(self.follow_batch or self.exclude_keys))
-
-
-class _Collater:
+class Collater:
     """Makes batches; an object, so that it can be sent to the loader's workers.
 
     Args:
