@@ -54,9 +54,7 @@ def equations(subject: Subject, s: Structure) -> None:
             begins = trial.states_of_nodes()
             found = evaluate_rounds(subject.oracle, trial.cell, trial.x, edges_of(s), trial.rounds or 1, begins)
         expected = trial.cell.State(*found)
-        with running_on("loop"):
-            actual = trial.run()
-        assert_all_close(outcome(actual, trial.inputs), outcome(expected, trial.inputs))
+        assert_all_close(subject.by_loop(trial), outcome(expected, trial.inputs))
 
 
 def numbering(subject: Subject, s: Structure) -> None:
@@ -70,14 +68,14 @@ def numbering(subject: Subject, s: Structure) -> None:
         other = replace(
             trial, structure=renumbered(trial.structure, number), x=trial.x[place], initial=initial
         )
-        _assert_same_run(trial, lambda other=other, number=number: _rows(other.run(), number))
+        _assert_same_run(subject, trial, lambda other=other, number=number: _rows(other.run(), number))
 
 
 def order_of_edges(subject: Subject, s: Structure) -> None:
     """The order in which edges are listed changes nothing, where their slots stay as they are."""
     for trial in subject.trials(s):
         order = torch.randperm(s.num_edges)
-        _assert_same_run(trial, replace(trial, structure=with_edges_listed(trial.structure, order)).run)
+        _assert_same_run(subject, trial, replace(trial, structure=with_edges_listed(trial.structure, order)).run)
 
 
 def edges_of_one_slot(subject: Subject, s: Structure) -> None:
@@ -89,7 +87,7 @@ def edges_of_one_slot(subject: Subject, s: Structure) -> None:
     alike = in_one_slot(s)
     for trial in subject.trials(alike):
         for order in (torch.randperm(s.num_edges), torch.arange(s.num_edges).flip(0)):
-            _assert_same_run(trial, replace(trial, structure=with_edges_listed(trial.structure, order)).run)
+            _assert_same_run(subject, trial, replace(trial, structure=with_edges_listed(trial.structure, order)).run)
 
 
 def members(subject: Subject, s: Structure) -> None:
@@ -111,7 +109,7 @@ def members(subject: Subject, s: Structure) -> None:
                 states = [one.run() for one in alone]
                 return subject.cell.State(*(torch.cat(field) for field in zip(*states, strict=True)))
 
-            _assert_same_run(trial, separately)
+            _assert_same_run(subject, trial, separately)
         if company is not s:
             return
 
@@ -119,29 +117,24 @@ def members(subject: Subject, s: Structure) -> None:
 def without_gradients(subject: Subject, s: Structure) -> None:
     """The states do not depend on whether gradients are wanted."""
     for trial in subject.trials(s):
-        with running_on("loop"):
-            expected = trial.run()
-            with torch.no_grad():
-                found = trial.run()
-        assert_all_close(_values(found), _values(expected))
+        with running_on("loop"), torch.no_grad():
+            found = trial.run()
+        expected = subject.by_loop(trial)
+        assert_all_close({name: expected[name] for name in _values(found)}, _values(found))
 
 
 def plain(subject: Subject, s: Structure) -> None:
     """The engine's gathers and sums compute what torch's own operators do."""
     for trial in subject.trials(s):
-        with running_on("loop"):
-            actual = trial.outcome()
         with plain_operators():
-            assert_all_close(actual, trial.outcome())
+            assert_all_close(subject.by_loop(trial), trial.outcome())
 
 
 def determinism(subject: Subject, s: Structure) -> None:
-    """Two equal runs give the same numbers, bit for bit, whatever random numbers were drawn between them."""
+    """Two equal runs give the same numbers, bit for bit, whatever random numbers are drawn between them."""
     for trial in subject.trials(s):
         with running_on("loop"):
-            first = trial.outcome()
-            torch.rand(7)
-            second = trial.outcome()
+            first, second = subject.by_loop(trial), trial.outcome()
         for name, value in first.items():
             if value is not None and not torch.equal(value.nan_to_num(), second[name].nan_to_num()):
                 raise AssertionError(
@@ -190,7 +183,7 @@ def rounds_are_one_sweep(subject: Subject, s: Structure) -> None:
     for more in (0, 1):
         in_rounds = replace(trial, mode="sync", rounds=depth + more)
         with running_on("loop"):
-            _assert_same_run(trial, in_rounds.run)
+            _assert_same_run(subject, trial, in_rounds.run)
 
 
 def time_expanded(subject: Subject, s: Structure) -> None:
@@ -248,8 +241,7 @@ def backend(name: str, subject: Subject, s: Structure) -> str | None:
     refusals: list[str] = []
     trials = subject.trials(s)
     for trial in trials:
-        with running_on("loop"):
-            expected = trial.outcome()
+        expected = subject.by_loop(trial)
         try:
             with running_on(name):
                 actual = trial.outcome()
@@ -281,10 +273,10 @@ def _needs_no_own(subject: Subject) -> None:
         raise NotApplicable("the cell reads its own previous state, of which one sweep has none")
 
 
-def _assert_same_run(trial: Trial, other: Callable[[], Any]) -> None:
+def _assert_same_run(subject: Subject, trial: Trial, other: Callable[[], Any]) -> None:
     """`other` gives the states and gradients of the trial, in its numbering, and from its inputs."""
     with running_on("loop"):
-        assert_all_close(trial.outcome(other), trial.outcome())
+        assert_all_close(trial.outcome(other), subject.by_loop(trial))
 
 
 def _rows(state: Any, index: Tensor) -> Any:
@@ -292,7 +284,7 @@ def _rows(state: Any, index: Tensor) -> Any:
 
 
 def _values(state: Any) -> dict[str, Tensor]:
-    return {name: rows.detach() for name, rows in state._asdict().items()}
+    return {f"value of {name}": rows for name, rows in state._asdict().items()}
 
 
 def _goes_with(s: Structure, other: Structure) -> bool:

@@ -46,6 +46,8 @@ class Subject:
     oracle: Equations | None
     seed: int
     refused: list[tuple[Structure, str]] = field(default_factory=list)
+    _trials: dict[Any, tuple[Structure, Trial]] = field(default_factory=dict, repr=False)
+    _by_loop: dict[int, tuple[Trial, dict[str, Any]]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def name(self) -> str:
@@ -97,11 +99,23 @@ class Subject:
 
     def trials(self, s: Structure, initial: Iterable[str | None] = (None, "per graph")) -> list[Trial]:
         """The runs that this cell can do over the structure: in dependency order, and in rounds."""
-        given = (None,) if self.runs_one_round else tuple(initial)
-        found = [self.trial(s, i, "sync", self.rounds) for i in given]
-        if is_acyclic(s) and not self.runs_one_round:
-            found = [self.trial(s, i) for i in given] + found
+        found = []
+        for mode, rounds in (("async", None), ("sync", self.rounds)):
+            if mode == "async" and (self.runs_one_round or not is_acyclic(s)):
+                continue
+            for given in (None,) if self.runs_one_round else initial:
+                key = id(s), given, mode
+                if key not in self._trials:  # (the structure is kept, so that no other gets its id)
+                    self._trials[key] = s, self.trial(s, given, mode, rounds)
+                found.append(self._trials[key][1])
         return found
+
+    def by_loop(self, trial: Trial) -> dict[str, Any]:
+        """The outcome of a trial in the loop, which is found once."""
+        if id(trial) not in self._by_loop:
+            with running_on("loop"):
+                self._by_loop[id(trial)] = trial, trial.outcome()
+        return self._by_loop[id(trial)][1]
 
 
 def subject(
