@@ -16,7 +16,7 @@ from ..runs import run, steps
 from ..schedule import levels, schedule
 from ..structure import EdgeFeatures, Structure, batch, dag
 from .one_node import edges_of
-from .recursion import evaluate, evaluate_rounds
+from .recursion import Equations, evaluate, evaluate_rounds
 from .structures import NOTHING, dressed, in_one_slot, renumbered, with_edges_listed
 from .subject import NotApplicable, Subject, is_acyclic
 from .tolerances import assert_all_close
@@ -47,14 +47,30 @@ def equations(subject: Subject, s: Structure) -> None:
         initial = None if trial.initial is None else trial.states_of_nodes()
         if subject.oracle is None:
             found = own.run(initial) if trial.mode == "async" else own.run_rounds(trial.rounds or 1, initial)
-        elif trial.mode == "async":
-            past = None if s.past is None else s.past.tolist()
-            found = evaluate(subject.oracle, trial.cell, trial.x, edges_of(s), initial, past)
         else:
-            begins = trial.states_of_nodes()
-            found = evaluate_rounds(subject.oracle, trial.cell, trial.x, edges_of(s), trial.rounds or 1, begins)
+            found = _by_oracle(subject.oracle, trial, initial)
         expected = trial.cell.State(*found)
         assert_all_close(subject.by_loop(trial), outcome(expected, trial.inputs))
+
+
+def _by_oracle(oracle: Equations, trial: Trial, initial: Any) -> Any:
+    """The states that the equations give; a message has what its edge carries."""
+    s = trial.structure
+
+    def carrying(cell: Any, x: Tensor, inbox: Any) -> Any:
+        for message in inbox:
+            for name in ("edge_attr", "edge_weight", "relation"):
+                rows = getattr(s, name)
+                if isinstance(rows, Tensor):
+                    virtual = rows.new_full(rows.shape[1:], int(name == "edge_weight"))
+                    setattr(message, name, virtual if message.edge is None else rows[message.edge])
+        return oracle(cell, x, inbox)
+
+    if trial.mode == "async":
+        past = None if s.past is None else s.past.tolist()
+        return evaluate(carrying, trial.cell, trial.x, edges_of(s), initial, past)
+    begins = trial.states_of_nodes()
+    return evaluate_rounds(carrying, trial.cell, trial.x, edges_of(s), trial.rounds or 1, begins)
 
 
 def numbering(subject: Subject, s: Structure) -> None:

@@ -32,7 +32,7 @@ class Received(Message):
     edge: int | None = None
     edge_attr: Tensor | None = None
     edge_weight: Tensor | None = None
-    relation: int | None = None
+    relation: Any = None  # a whole number, in a tensor of no dimensions
 
 
 Inbox = Sequence[Any]  # of messages, or pairs (slot, state), by slot

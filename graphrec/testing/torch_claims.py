@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
+from torch.autograd.gradcheck import GradcheckError
 from torch.func import functional_call, grad, jvp, vmap
 from torch.overrides import TorchFunctionMode
 
@@ -154,7 +155,7 @@ def _check(check: Any, trial: Trial, what: str) -> None:
         try:
             # The checks perturb the inputs where they are, so the run need not be handed them.
             check(trial.run, tuple(trial.inputs.values()), **GRADCHECK, fast_mode=True)
-        except torch.autograd.gradcheck.GradcheckError as error:
+        except GradcheckError as error:
             raise AssertionError(f"{what} (inputs are {', '.join(trial.inputs)}): {error}") from None
 
 

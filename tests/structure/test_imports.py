@@ -28,7 +28,7 @@ ORDER = (
         "cell",
         "cells",
     ),
-    *("readout", "engine", "program", "backends", "runs", "models", "learning", "dynamics", "viz"),
+    *("readout", "engine", "program", "backends", "runs", "models", "learning", "dynamics", "testing", "viz"),
 )
 
 # What structures leave to adapters.
