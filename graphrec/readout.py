@@ -166,7 +166,7 @@ class Gated(Resettable):
 
     def __init__(self, hidden: int, inputs: int = 0, outputs: int | None = None) -> None:
         super().__init__()
-        self.inputs = as_count("inputs", inputs)
+        self.inputs: int = as_count("inputs", inputs)
         hidden = as_count("hidden", hidden, 1)
         outputs = hidden if outputs is None else as_count("outputs", outputs, 1)
         self.gate = nn.Linear(hidden + inputs, outputs)  # i

@@ -13,7 +13,16 @@ import torch
 from torch import nn
 
 import graphrec as gr
-from graphrec.testing.structures import caterpillar, chain, chains, cyclic, isolated_nodes, one_node, star, tree
+from graphrec.testing.structures import (
+    caterpillar,
+    chain,
+    chains,
+    cyclic,
+    isolated_nodes,
+    one_node,
+    star,
+    tree,
+)
 from graphrec.testing.structures import diamond as dag
 from graphrec.testing.structures import lags as lagged
 from graphrec.testing.structures import layers as grid

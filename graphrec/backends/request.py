@@ -32,6 +32,11 @@ class Request:
             operators.
     """
 
+    run: Context
+    x: Tensor
+    initial: list[Tensor]
+    like: Request | None
+
     def __init__(self, run: Context, x: Tensor, initial: list[Tensor], like: Request | None = None) -> None:
         self.run, self.x, self.initial, self.like = run, x, initial, like
         self.overridden: type[Cell] | None = None

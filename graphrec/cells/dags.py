@@ -32,11 +32,11 @@ class DAGRNNCell(Cell):
     """
 
     State = NodeState
-    reads_edges = ()
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "relu") -> None:
         super().__init__(inputs, hidden)
-        self.activation = activation_function(activation)
+        self.activation: Activation = activation_function(activation)
         self.input = nn.Linear(inputs, hidden)  # U, b
         self.recurrent = nn.Linear(hidden, hidden, bias=False)  # W
 
@@ -69,7 +69,7 @@ class DAGNNCell(Cell):
     """
 
     State = NodeState
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class Message(NamedTuple):
         """The state, and its contribution to the scores, `[N, 1]`."""
@@ -124,7 +124,7 @@ class DVAECell(Cell):
     """
 
     State = NodeState
-    reads_edges = ()
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, edges: Widths | None = None) -> None:
         super().__init__(inputs, hidden)

@@ -38,12 +38,12 @@ class DiagonalSRNCell(Cell):
 
     State = HiddenState
     arity = 1
-    reads_edges = ()
+    reads_edges: Any = ()
     elementwise = True
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
         super().__init__(inputs, hidden)
-        self.activation = activation_function(activation)
+        self.activation: Activation = activation_function(activation)
         self.input = nn.Linear(inputs, hidden)  # W, b
         self.recurrent = nn.Parameter(torch.empty(hidden))  # u
         self.init_parameters()
@@ -80,6 +80,9 @@ class LRUCell(AffineCell):
     Shapes: x `[N, D]`; State `h` `[N, 2 H]`, real parts and then imaginary ones. A node has one predecessor at most
     (slot 0).
     """
+
+    radii: tuple[float, float]
+    phase: float
 
     State = HiddenState
     arity = 1
@@ -155,7 +158,7 @@ class ElementwiseLSTMCell(Cell):
 
     State = LSTMState
     arity = 1
-    reads_edges = ()
+    reads_edges: Any = ()
     elementwise = True
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None) -> None:

@@ -34,7 +34,7 @@ class EmittingCell(Wrapping):
     def __init__(self, cell: Cell, embed: nn.Embedding, output: nn.Module) -> None:
         super().__init__(cell)
         check_sends_its_state(cell)
-        self.inputs = embed.embedding_dim + 1
+        self.inputs: Any = embed.embedding_dim + 1
         self.embed, self.output = embed, output
 
     @property

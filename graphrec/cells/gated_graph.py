@@ -67,7 +67,7 @@ class GGNNCell(_Gathering):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    reads_edges = ("edge_weight",)
+    reads_edges: Any = ("edge_weight",)
 
     class Message(NamedTuple):
         """W h where there is one relation; h, where there are several."""
@@ -122,7 +122,7 @@ class MPNNCell(_Gathering):
     Shapes: x `[N, D]`, edge_attr `[E, edges]`; State `h` `[N, H]`.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, edges: Widths, network: nn.Module | None = None) -> None:
         super().__init__(inputs, hidden)

@@ -48,8 +48,8 @@ class GRUCell(Cell):
 
     State = GRUState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, biases: int = 2) -> None:
         super().__init__(inputs, hidden)
@@ -91,8 +91,8 @@ class TextbookGRUCell(Cell):
 
     State = GRUState
     arity = 1
-    recurrent_layers = ("gates", "candidate")
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("gates", "candidate")
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden)

@@ -28,7 +28,7 @@ class LayerNormSRNCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`. A node has one predecessor at most (slot 0).
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The hidden units."""
@@ -36,11 +36,11 @@ class LayerNormSRNCell(Cell):
         h: Tensor
 
     arity = 1
-    recurrent_layers = ("recurrent",)
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
         super().__init__(inputs, hidden)
-        self.activation = activation_function(activation)
+        self.activation: Activation = activation_function(activation)
         self.input = nn.Linear(inputs, hidden, bias=False)  # W
         self.recurrent = nn.Linear(hidden, hidden, bias=False)  # U
         self.norm = nn.LayerNorm(self.hidden)  # g, b
@@ -73,8 +73,8 @@ class LayerNormLSTMCell(Cell):
 
     State = LSTMState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None) -> None:
         super().__init__(inputs, hidden)
@@ -120,8 +120,8 @@ class LayerNormGRUCell(Cell):
 
     State = GRUState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden)

@@ -60,8 +60,8 @@ class LSTMCell(Cell):
 
     State = LSTMState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
@@ -117,8 +117,8 @@ class ProjectedLSTMCell(Cell):
 
     State = LSTMState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, projection: int, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
@@ -168,8 +168,8 @@ class NoForgetLSTMCell(Cell):
 
     State = LSTMState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
@@ -210,8 +210,8 @@ class PeepholeLSTMCell(Cell):
 
     State = LSTMState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
@@ -261,8 +261,8 @@ class CoupledLSTMCell(Cell):
 
     State = LSTMState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)

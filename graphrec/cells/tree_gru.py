@@ -31,7 +31,7 @@ class TreeGRUCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The hidden state."""
@@ -80,7 +80,7 @@ class NaryTreeGRUCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The hidden state."""

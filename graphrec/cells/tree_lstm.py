@@ -32,8 +32,8 @@ class ChildSumTreeLSTMCell(Cell):
     Shapes: x `[N, D]`; State `h`, `c` `[N, H]` each.
     """
 
-    reads_edges = ()
-    recurrent_layers = ("iou", "forget")
+    reads_edges: Any = ()
+    recurrent_layers: tuple[str, ...] = ("iou", "forget")
 
     class State(NamedTuple):
         """The hidden state and the memory cell."""
@@ -82,8 +82,8 @@ class NaryTreeLSTMCell(Cell):
     Shapes: x `[N, D]`; State `h`, `c` `[N, H]` each.
     """
 
-    reads_edges = ()
-    recurrent_layers = ("recurrent",)
+    reads_edges: Any = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
 
     class State(NamedTuple):
         """The hidden state and the memory cell."""

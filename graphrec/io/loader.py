@@ -35,7 +35,7 @@ class DataLoader(PyGLoader):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.collate_fn = _Collater(self.collate_fn, bool(self.follow_batch or self.exclude_keys))
+        self.collate_fn: _Collater = _Collater(self.collate_fn, bool(self.follow_batch or self.exclude_keys))
 
 
 class _Collater:

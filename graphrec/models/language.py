@@ -131,6 +131,11 @@ class Seq2Seq(Resettable):
         TypeError: an encoder that is not a graphrec model.
     """
 
+    start: int
+    end: int
+    encoder: Model
+    decoder: Cell
+
     def __init__(
         self,
         encoder: Model,

@@ -61,7 +61,11 @@ class PLSTM(Model):
     Shapes: x `[N, D]`, result `[N, H]`. The run is over E edges with states of `heads * keys * (H / heads)` numbers.
     """
 
-    runs = ("cell",)
+    hidden: int
+    heads: int
+    edges: Widths | None
+
+    runs: tuple[str, ...] = ("cell",)
     relations = None
 
     def __init__(
@@ -85,11 +89,11 @@ class PLSTM(Model):
         if mode not in _MODES:
             raise ValueError(f"mode must be 'P' (propagation) or 'D' (distribution), got {mode!r}.")
         self.mode, self.edges = mode, edges
-        self.arity = None if arity is None else as_count("arity", arity, 1)
+        self.arity: int | None = None if arity is None else as_count("arity", arity, 1)
         values = self.hidden // self.heads
-        self.keys = values if keys is None else as_count("keys", keys, 1)
+        self.keys: int = values if keys is None else as_count("keys", keys, 1)
         slots = self.arity or 1
-        self.cell = PLSTMCell(self.heads, self.keys, values, self.arity if mode == "D" else None)
+        self.cell: PLSTMCell = PLSTMCell(self.heads, self.keys, values, self.arity if mode == "D" else None)
         if edges is not None:
             self.cell.reads_edges = ("edge_attr",)  # which this model reads for it
         self.query, self.key = (nn.Linear(inputs, self.heads * self.keys) for _ in range(2))

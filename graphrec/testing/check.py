@@ -35,7 +35,9 @@ def _few(found: list[Structure]) -> list[Structure]:
     """The smallest two with edges, one with a cycle, and the smallest of all."""
     with_edges = [s for s in found if s.num_edges] or found
     cyclic = [s for s in with_edges if not claims.is_acyclic(s)]
-    return sorted({id(s): s for s in (*with_edges[:2], *cyclic[:1], found[0])}.values(), key=lambda s: s.num_nodes)
+    return sorted(
+        {id(s): s for s in (*with_edges[:2], *cyclic[:1], found[0])}.values(), key=lambda s: s.num_nodes
+    )
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -46,18 +48,32 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("batch", "a batch computes what its members compute alone", claims.members, _few),
     *claims.backends(tuple(one.name for one in backends() if one.name != "loop")),
     Claim("operators", "the engine's gathers and sums are torch's", claims.plain),
-    Claim("without gradients", "states do not depend on whether gradients are wanted", claims.without_gradients),
-    Claim("rounds are one sweep", "as many sync rounds as levels are one async run", claims.rounds_are_one_sweep),
+    Claim(
+        "without gradients", "states do not depend on whether gradients are wanted", claims.without_gradients
+    ),
+    Claim(
+        "rounds are one sweep", "as many sync rounds as levels are one async run", claims.rounds_are_one_sweep
+    ),
     Claim("time-expanded", "sync rounds are the async run of the time-expanded DAG", claims.time_expanded),
     Claim("empty structures", "no nodes, edges or graphs make no rows, and no error", claims.empty, _largest),
     Claim("gradients", "the gradients are those of finite differences", torch_claims.gradients, _few),
     Claim("second derivatives", "so are gradients of gradients", torch_claims.second_derivatives, _two),
-    Claim("dtype", "the state's dtype is that of x, and nothing on the way has fewer digits", torch_claims.dtypes, _few),
+    Claim(
+        "dtype",
+        "the state's dtype is that of x, and nothing on the way has fewer digits",
+        torch_claims.dtypes,
+        _few,
+    ),
     Claim("determinism", "equal runs give equal numbers", claims.determinism, _few),
     Claim("inputs unchanged", "a step does not write into what it is given", claims.inputs_unchanged),
     Claim("cell unchanged", "a run leaves parameters and buffers alone", claims.cell_unchanged, _few),
     Claim("copies", "deep copies and loaded state_dicts compute the same", torch_claims.copies, _largest),
-    Claim("torch.func", "vmap, gradients per sample and forward-mode derivatives", torch_claims.transforms, _largest),
+    Claim(
+        "torch.func",
+        "vmap, gradients per sample and forward-mode derivatives",
+        torch_claims.transforms,
+        _largest,
+    ),
     Claim("torch.compile", "a compiled model computes the same", torch_claims.compiled, _largest),
 )
 
@@ -127,7 +143,9 @@ def _result(found: Subject, claim: Claim) -> Result:
         tested += 1
         notes += [note] if note else []
     if not tested:
-        return Result(claim.name, claim.about, NOT_APPLICABLE, reasons[0] if reasons else "there is no structure for it")
+        return Result(
+            claim.name, claim.about, NOT_APPLICABLE, reasons[0] if reasons else "there is no structure for it"
+        )
     refused = [*notes, *reasons]
     beside = f"on {tested} of {tested + len(reasons)} structures; else: {refused[0]}" if refused else ""
     return Result(claim.name, claim.about, PASSED, beside, tested)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..backends import running_on
 from ..runs import rounds as all_rounds
-from ..runs import run, steps
+from ..runs import steps
 from ..schedule import levels, schedule
 from ..structure import EdgeFeatures, Structure, batch, dag
 from .one_node import edges_of
@@ -91,7 +91,9 @@ def order_of_edges(subject: Subject, s: Structure) -> None:
     """The order in which edges are listed changes nothing, where their slots stay as they are."""
     for trial in subject.trials(s):
         order = torch.randperm(s.num_edges)
-        _assert_same_run(subject, trial, replace(trial, structure=with_edges_listed(trial.structure, order)).run)
+        _assert_same_run(
+            subject, trial, replace(trial, structure=with_edges_listed(trial.structure, order)).run
+        )
 
 
 def edges_of_one_slot(subject: Subject, s: Structure) -> None:
@@ -103,7 +105,9 @@ def edges_of_one_slot(subject: Subject, s: Structure) -> None:
     alike = in_one_slot(s)
     for trial in subject.trials(alike):
         for order in (torch.randperm(s.num_edges), torch.arange(s.num_edges).flip(0)):
-            _assert_same_run(subject, trial, replace(trial, structure=with_edges_listed(trial.structure, order)).run)
+            _assert_same_run(
+                subject, trial, replace(trial, structure=with_edges_listed(trial.structure, order)).run
+            )
 
 
 def members(subject: Subject, s: Structure) -> None:
@@ -111,7 +115,7 @@ def members(subject: Subject, s: Structure) -> None:
     for company in (s, *(t for t in subject.structures if t is not s and _goes_with(s, t))):
         joint = batch([s, company, s])
         for trial in subject.trials(joint, initial=(None,)):
-            parts = [part for part in (s, company, s)]
+            parts = [s, company, s]
             alone = [
                 replace(
                     trial,
@@ -247,7 +251,9 @@ def empty(subject: Subject, s: Structure) -> None:
         for trial in subject.trials(nothing, initial=(None, "for all")):
             state = trial.run()
             for name, rows, shape in zip(state._fields, state, subject.cell.shapes(), strict=True):
-                assert rows.shape == (0, *shape), f"{name} of no nodes has shape {list(rows.shape)}, not {[0, *shape]}"
+                assert rows.shape == (0, *shape), (
+                    f"{name} of no nodes has shape {list(rows.shape)}, not {[0, *shape]}"
+                )
             for name, grad in outcome(state, trial.inputs).items():
                 assert grad is None or not grad.any(), f"{name} is not zero, though there are no nodes"
 
@@ -264,7 +270,11 @@ def backend(name: str, subject: Subject, s: Structure) -> str | None:
         except ValueError as refusal:
             if f"backend {name!r} does not run" not in str(refusal):
                 raise
-            refusals.append(str(refusal).partition(": ")[2].removesuffix(". Leave backend out for the fastest one that does."))
+            refusals.append(
+                str(refusal)
+                .partition(": ")[2]
+                .removesuffix(". Leave backend out for the fastest one that does.")
+            )
         except TypeError as error:
             raise AssertionError(f"TypeError: {error}") from error
         else:
@@ -284,7 +294,9 @@ def backends(names: tuple[str, ...]) -> list[Claim]:
 
 def _needs_no_own(subject: Subject) -> None:
     if subject.runs_one_round:
-        raise NotApplicable("x has another width than the state that it is turned into, so that there is one round only")
+        raise NotApplicable(
+            "x has another width than the state that it is turned into, so that there is one round only"
+        )
     if subject.reads_own:
         raise NotApplicable("the cell reads its own previous state, of which one sweep has none")
 

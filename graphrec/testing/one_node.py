@@ -29,6 +29,9 @@ class OneNodeInbox(Inbox):
         node: the number of the node.
     """
 
+    num_nodes: int
+    num_edges: int
+
     def __init__(
         self,
         structure: Structure,
@@ -144,10 +147,14 @@ class OneNodeAtATime:
         reads_own: whether a step has read its previous state.
     """
 
+    cell: Cell
+    structure: Structure
+    x: Tensor
+
     def __init__(self, cell: Cell, structure: Structure, x: Tensor) -> None:
         self.cell, self.structure, self.x = cell, structure, x
         self.written: set[str] = set()
-        self.reads_own = False
+        self.reads_own: bool = False
 
     def run(self, initial: Any = None) -> State:
         """All nodes once, in dependency order; `initial`: the state of each node's virtual predecessor, or None."""
@@ -218,7 +225,9 @@ class OneNodeAtATime:
             rows = self.cell.edge_rows(s, torch.tensor(sorted(numbers), dtype=torch.long))
         if rows is None:
             raise ValueError(f"the cell reads inbox.{name}, but the structure has none.")
-        place = {edge: rows[i] for i, edge in enumerate(numbers if name == "edge_weight" else sorted(numbers))}
+        place = {
+            edge: rows[i] for i, edge in enumerate(numbers if name == "edge_weight" else sorted(numbers))
+        }
         virtual = rows.new_full(rows.shape[1:], int(name == "edge_weight"))
         found = [virtual if m.edge is None else place[m.edge] for m in received]
         return torch.stack(found) if found else rows

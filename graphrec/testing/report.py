@@ -77,13 +77,17 @@ class Report:
 
     def __str__(self) -> str:
         claims = max(len(result.claim) for result in self.results)
-        lines = [f"{self.cell}: {self._count(PASSED)} passed, {self._count(FAILED)} failed, "
-                 f"{self._count(NOT_APPLICABLE)} not applicable"]
+        lines = [
+            f"{self.cell}: {self._count(PASSED)} passed, {self._count(FAILED)} failed, "
+            f"{self._count(NOT_APPLICABLE)} not applicable"
+        ]
         for result in self.results:
             beside = result.about if result.verdict == FAILED else result.reason
             beside = beside or f"on {result.structures} structure{'s' * (result.structures != 1)}"
             head = f"  {result.claim:<{claims}}  {result.verdict:<{len(NOT_APPLICABLE)}}  "
-            lines += textwrap.wrap(beside, WIDTH, initial_indent=head, subsequent_indent=" " * len(head)) or [head]
+            lines += textwrap.wrap(beside, WIDTH, initial_indent=head, subsequent_indent=" " * len(head)) or [
+                head
+            ]
         for result in self.results:
             if result.failure is not None:
                 lines += ["", f"{result.claim}, {result.failure}"]

@@ -111,7 +111,9 @@ def structures_for(cell: Cell) -> list[Structure]:
 def dressed(cell: Cell, s: Structure) -> Structure:
     """The structure with what the cell declares that it reads: relations, features and weights of edges, kinds."""
     edge, node = torch.arange(s.num_edges), torch.arange(s.num_nodes)
-    relation = edge % (cell.relations or (len(cell.edges) if isinstance(cell.edges, list | tuple | dict) else 2))
+    relation = edge % (
+        cell.relations or (len(cell.edges) if isinstance(cell.edges, list | tuple | dict) else 2)
+    )
     fields: dict[str, Any] = {"relation": relation}
     if isinstance(cell.edges, int):
         fields["edge_attr"] = torch.zeros(s.num_edges, cell.edges, dtype=torch.float64)
@@ -159,7 +161,9 @@ def smaller(s: Structure) -> Iterator[Structure]:
         yield _like(s, s.edge_index[:, kept], edge=kept)
 
 
-def _like(s: Structure, edge_index: Tensor, node: Tensor | None = None, edge: Tensor | None = None) -> Structure:
+def _like(
+    s: Structure, edge_index: Tensor, node: Tensor | None = None, edge: Tensor | None = None
+) -> Structure:
     """Other edges, which carry what these rows of nodes and of edges of s do."""
     rows = {"kind": node, "past": node, "graph": node, "slot": edge, "relation": edge, "edge_weight": edge}
     fields = {
@@ -171,7 +175,11 @@ def _like(s: Structure, edge_index: Tensor, node: Tensor | None = None, edge: Te
     if attr is not None and edge is not None:
         attr = attr[edge] if isinstance(attr, Tensor) else _features(attr, s, edge)
     return Structure(
-        s.num_nodes if node is None else len(node), edge_index, edge_attr=attr, num_graphs=s.num_graphs, **fields
+        s.num_nodes if node is None else len(node),
+        edge_index,
+        edge_attr=attr,
+        num_graphs=s.num_graphs,
+        **fields,
     )
 
 

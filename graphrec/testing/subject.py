@@ -149,8 +149,8 @@ def subject(
     if not takes:
         said = found.refused[0][1] if found.refused else "there are none"
         raise ValueError(
-            f"{found.name} runs over none of the structures, so that nothing can be checked ({said}). Give it some that "
-            f"it takes, check_cell(cell, structures=[...])."
+            f"{found.name} runs over none of the structures, so that nothing can be checked ({said}). Give it some "
+            f"that it takes, check_cell(cell, structures=[...])."
         )
     found.structures = takes
     return found
@@ -171,7 +171,9 @@ def _made(cell: Any) -> Cell:
     if isinstance(cell, Cell):
         return copy.deepcopy(cell)
     if not callable(cell):
-        raise TypeError(f"check_cell takes a graphrec.Cell, its class or a function that makes it, got {cell!r}.")
+        raise TypeError(
+            f"check_cell takes a graphrec.Cell, its class or a function that makes it, got {cell!r}."
+        )
     name = getattr(cell, "__name__", type(cell).__name__)
     arguments = (INPUTS, HIDDEN) if _takes_two(cell) else ()
     try:

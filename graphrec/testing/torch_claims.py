@@ -21,7 +21,7 @@ from ..models import Recursive
 from ..structure import Structure
 from .subject import NotApplicable, Subject, is_acyclic
 from .tolerances import GRADCHECK, assert_all_close, assert_close
-from .trial import Trial, outcome
+from .trial import Trial
 
 # Dynamo asks tensors that are no leaves for .grad, and torch warns it of that.
 TORCHS_OWN = "The .grad attribute of a Tensor that is not a leaf"
@@ -41,7 +41,9 @@ def second_derivatives(subject: Subject, s: Structure) -> None:
         except RuntimeError as error:
             if "once_differentiable" not in str(error):
                 raise
-            raise NotApplicable("a torch.autograd.Function in the cell says that it is differentiable once") from None
+            raise NotApplicable(
+                "a torch.autograd.Function in the cell says that it is differentiable once"
+            ) from None
 
 
 def dtypes(subject: Subject, s: Structure) -> None:
@@ -49,7 +51,12 @@ def dtypes(subject: Subject, s: Structure) -> None:
     for dtype in (torch.float64, torch.float32, torch.bfloat16):
         for trial in subject.trials(s, initial=(None,)):
             run = _as_dtype(trial, dtype)
-            with _returned(run.cell) as states, _Narrowed(dtype) as narrowed, running_on("loop"), torch.no_grad():
+            with (
+                _returned(run.cell) as states,
+                _Narrowed(dtype) as narrowed,
+                running_on("loop"),
+                torch.no_grad(),
+            ):
                 run.run()
             for state in states:
                 for name, rows in state._asdict().items():
@@ -58,7 +65,8 @@ def dtypes(subject: Subject, s: Structure) -> None:
                         f"that cell.to(dtype) does not reach (register_buffer), or a .float()?"
                     )
             assert not narrowed.where, (
-                f"{dtype} becomes {narrowed.what} in {narrowed.where}: what is computed there has fewer digits than asked for"
+                f"{dtype} becomes {narrowed.what} in {narrowed.where}: what is computed there has fewer digits than "
+                f"asked for"
             )
 
 

@@ -113,7 +113,9 @@ def drawn(
         structure = structure.replace(edge_attr=features.requires_grad_())
     elif isinstance(structure.edge_attr, EdgeFeatures):
         parts = structure.edge_attr.relations
-        features = [None if part is None else torch.randn_like(part.rows, dtype=torch.float64) for part in parts]
+        features = [
+            None if part is None else torch.randn_like(part.rows, dtype=torch.float64) for part in parts
+        ]
         structure = structure.replace(edge_attr=features)
     if structure.edge_weight is not None:
         weight = torch.rand(structure.num_edges, dtype=torch.float64) + 0.1

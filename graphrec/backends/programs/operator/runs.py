@@ -53,6 +53,9 @@ class WrittenCell(ReplayedCell):
         initial: the state that it makes of x, if it does.
     """
 
+    arity: Any
+    relations: Any
+
     def __init__(self, written: Written, key: str, captured: list[Tensor], initial: list[Tensor]) -> None:
         self.recording = written.recording(captured, key)
         super().__init__(self.recording, _declared(key), captured)
