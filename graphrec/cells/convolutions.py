@@ -142,7 +142,7 @@ class GCNCell(LinearConvolution):
         self.weighted, self.normalize = weighted, normalize
         self.self_loops: bool = normalize if self_loops is None else self_loops
         self.lin = Linear(as_pair(inputs)[0], hidden, bias=False, weight_initializer="glorot")  # W
-        self.bias = nn.Parameter(torch.empty(hidden))
+        self.bias: nn.Parameter = nn.Parameter(torch.empty(hidden))
         self.init_parameters()
 
     def init_parameters(self) -> None:
@@ -271,7 +271,7 @@ class GINCell(LinearConvolution):
         self.nn = network
         self.initial_eps = eps
         if train_eps:
-            self.eps = nn.Parameter(torch.empty(1))
+            self.eps: nn.Parameter = nn.Parameter(torch.empty(1))
         else:
             self.register_buffer("eps", torch.empty(1))
         self.init_parameters()

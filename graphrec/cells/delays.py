@@ -53,8 +53,8 @@ class TDNNCell(Cell):
         self.seen = inputs
         self.arity: int = lags
         self.activation: Activation = activation_function(activation)
-        self.input = nn.Linear(inputs, hidden)  # W_0, b
-        self.past = nn.Linear(lags * inputs, hidden, bias=False)  # W_1 … W_lags, side by side
+        self.input: nn.Linear = nn.Linear(inputs, hidden)  # W_0, b
+        self.past: nn.Linear = nn.Linear(lags * inputs, hidden, bias=False)  # W_1 … W_lags, side by side
 
     def shapes(self) -> list[tuple[int, ...]]:
         """h and u."""
@@ -101,7 +101,7 @@ class ARCell(Cell):
         super().__init__(as_count("outputs", outputs, 1) + 1, outputs)
         as_count("lags", lags, 1)
         self.arity: int = lags
-        self.past = nn.Linear(lags * outputs, outputs)  # A_1 … A_K side by side, b
+        self.past: nn.Linear = nn.Linear(lags * outputs, outputs)  # A_1 … A_K side by side, b
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> State:
         """One step."""
@@ -165,10 +165,10 @@ class NARXCell(Cell):
         self.input_lags, self.output_lags = input_lags, output_lags
         self.arity: int = max(input_lags, output_lags)
         self.activation: Activation = activation_function(activation)
-        self.input = nn.Linear(inputs, hidden)  # W_0, b
+        self.input: nn.Linear = nn.Linear(inputs, hidden)  # W_0, b
         width = input_lags * inputs + output_lags * outputs
-        self.past = nn.Linear(width, hidden, bias=False)  # W_1 … W_Kx, U_1 … U_Ky, side by side
-        self.output = nn.Linear(hidden, outputs)  # V, c
+        self.past: nn.Linear = nn.Linear(width, hidden, bias=False)  # W_1 … W_Kx, U_1 … U_Ky, side by side
+        self.output: nn.Linear = nn.Linear(hidden, outputs)  # V, c
 
     def shapes(self) -> list[tuple[int, ...]]:
         """y, seen and u."""

@@ -35,7 +35,7 @@ class PerRelation(Resettable):
         self.outputs: int = as_count("outputs", outputs, 1)
         if self.edges is None:
             raise TypeError(f"edges must be a list of widths, one for each relation, got {edges!r}.")
-        self.layers = nn.ModuleDict(
+        self.layers: nn.ModuleDict = nn.ModuleDict(
             {
                 str(relation): nn.Linear(width, outputs, bias)
                 for relation, width in enumerate(self.edges)

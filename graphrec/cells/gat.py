@@ -58,7 +58,7 @@ class Attention(LinearConvolution):
         self.res: None = None  # W_r
         if residual:
             self.res = Linear(as_pair(inputs)[1], hidden, bias=False, weight_initializer="glorot")
-        self.bias = nn.Parameter(torch.empty(hidden))
+        self.bias: nn.Parameter = nn.Parameter(torch.empty(hidden))
 
     def _linear(self, inputs: int, bias: bool) -> Linear:
         return Linear(inputs, self.heads * self.width, bias=bias, weight_initializer="glorot")
@@ -180,8 +180,8 @@ class GATCell(Attention):
         else:
             self.lin: Any = self._linear(inputs, bias=False)  # W
             self.input_layers = ("lin", "lin")
-        self.att_src = nn.Parameter(torch.empty(1, heads, self.width))  # a_1
-        self.att_dst = nn.Parameter(torch.empty(1, heads, self.width))  # a_2
+        self.att_src: nn.Parameter = nn.Parameter(torch.empty(1, heads, self.width))  # a_1
+        self.att_dst: nn.Parameter = nn.Parameter(torch.empty(1, heads, self.width))  # a_2
         self.att_edge = None if edges is None else nn.Parameter(torch.empty(1, heads, self.width))  # a_3
         self.init_parameters()
 
@@ -283,7 +283,7 @@ class GATv2Cell(Attention):
     ) -> None:
         super().__init__(inputs, hidden, heads, average, slope, dropout, edges, residual, self_loops)
         self.lin_l, self.lin_r = (self._linear(width, bias=True) for width in as_pair(inputs))  # W_1, W_2
-        self.att = nn.Parameter(torch.empty(1, heads, self.width))  # a
+        self.att: nn.Parameter = nn.Parameter(torch.empty(1, heads, self.width))  # a
         self.init_parameters()
 
     def init_parameters(self) -> None:

@@ -29,7 +29,7 @@ class _Gathering(Cell):
                 f"the state of round 0 is x padded with zeros, so that hidden must be {inputs} or more, got {hidden}: "
                 f"raise it, or put a linear layer before the cell."
             )
-        self.rnn = nn.GRUCell(hidden, hidden)
+        self.rnn: nn.GRUCell = nn.GRUCell(hidden, hidden)
 
     def initial_from_x(self, x: Tensor, s: Structure) -> NodeState:
         """h_0 = [x, 0]."""
@@ -77,7 +77,7 @@ class GGNNCell(_Gathering):
     def __init__(self, inputs: int, hidden: int, relations: int = 1) -> None:
         super().__init__(inputs, hidden)
         self.relations: int = as_count("relations", relations, 1)
-        self.weight = nn.Parameter(torch.empty(relations, hidden, hidden))  # W_r, transposed
+        self.weight: nn.Parameter = nn.Parameter(torch.empty(relations, hidden, hidden))  # W_r, transposed
         self.init_parameters()
 
     def init_parameters(self) -> None:

@@ -46,6 +46,9 @@ class GRUCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`. A node has one predecessor at most (slot 0).
     """
 
+    input: nn.Linear
+    recurrent: nn.Linear
+
     State = GRUState
     arity = 1
     recurrent_layers: tuple[str, ...] = ("recurrent",)
@@ -96,9 +99,9 @@ class TextbookGRUCell(Cell):
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden)
-        self.input = nn.Linear(inputs, 3 * hidden)  # W and b of r, z, n
-        self.gates = nn.Linear(hidden, 2 * hidden, bias=False)  # U_r, U_z
-        self.candidate = nn.Linear(hidden, hidden, bias=False)  # U_n
+        self.input: nn.Linear = nn.Linear(inputs, 3 * hidden)  # W and b of r, z, n
+        self.gates: nn.Linear = nn.Linear(hidden, 2 * hidden, bias=False)  # U_r, U_z
+        self.candidate: nn.Linear = nn.Linear(hidden, hidden, bias=False)  # U_n
 
     def project(self, x: Tensor) -> Tensor:
         """W x + b of both gates and of the candidate."""

@@ -29,6 +29,8 @@ class PerKind(Cell):
         ValueError: no cells, or states or inputs that differ.
     """
 
+    cells: nn.ModuleList
+
     kinds: Any
 
     def __init__(self, cells: Sequence[Cell]) -> None:

@@ -58,6 +58,9 @@ class LSTMCell(Cell):
     Shapes: x `[N, D]`; State `h`, `c` `[N, H]` each. A node has one predecessor at most (slot 0).
     """
 
+    input: nn.Linear
+    recurrent: nn.Linear
+
     State = LSTMState
     arity = 1
     recurrent_layers: tuple[str, ...] = ("recurrent",)
@@ -115,6 +118,9 @@ class ProjectedLSTMCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, P]`, `c` `[N, H]`. A node has one predecessor at most (slot 0).
     """
 
+    input: nn.Linear
+    recurrent: nn.Linear
+
     State = LSTMState
     arity = 1
     recurrent_layers: tuple[str, ...] = ("recurrent",)
@@ -128,7 +134,7 @@ class ProjectedLSTMCell(Cell):
             )
         self.width = projection
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 4, biases, projection)  # of i, f, g, o
-        self.projection = nn.Linear(hidden, projection, bias=False)  # V
+        self.projection: nn.Linear = nn.Linear(hidden, projection, bias=False)  # V
 
     def shapes(self) -> list[tuple[int, ...]]:
         """h and c."""
@@ -165,6 +171,9 @@ class NoForgetLSTMCell(Cell):
 
     Shapes: as `LSTMCell`.
     """
+
+    input: nn.Linear
+    recurrent: nn.Linear
 
     State = LSTMState
     arity = 1
@@ -208,6 +217,9 @@ class PeepholeLSTMCell(Cell):
     Shapes: as `LSTMCell`.
     """
 
+    input: nn.Linear
+    recurrent: nn.Linear
+
     State = LSTMState
     arity = 1
     recurrent_layers: tuple[str, ...] = ("recurrent",)
@@ -216,7 +228,7 @@ class PeepholeLSTMCell(Cell):
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 4, biases)  # W and U of i, f, g, o
-        self.peephole = nn.Parameter(torch.empty(3, hidden))  # p_i, p_f, p_o
+        self.peephole: nn.Parameter = nn.Parameter(torch.empty(3, hidden))  # p_i, p_f, p_o
         self.forget_bias = forget_bias
         self.init_parameters()
 
@@ -258,6 +270,9 @@ class CoupledLSTMCell(Cell):
 
     Shapes: as `LSTMCell`.
     """
+
+    input: nn.Linear
+    recurrent: nn.Linear
 
     State = LSTMState
     arity = 1

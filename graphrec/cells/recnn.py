@@ -42,7 +42,7 @@ class RecNNCell(Cell):
         super().__init__(inputs, hidden)
         self.arity: int = as_count("arity", arity, 1)
         self.activation: Activation = activation_function(activation)
-        self.input = nn.Linear(inputs, hidden)  # W, b
+        self.input: nn.Linear = nn.Linear(inputs, hidden)  # W, b
         self.recurrent = nn.Linear(arity * hidden, hidden, bias=False)  # U_1 … U_arity, side by side
 
     def project(self, x: Tensor) -> Tensor:
@@ -84,8 +84,8 @@ class RNTNCell(Cell):
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
         super().__init__(inputs, hidden)
         self.activation: Activation = activation_function(activation)
-        self.input = nn.Linear(inputs, hidden)  # W, bias
-        self.recurrent = nn.Linear(2 * hidden, hidden, bias=False)  # U
+        self.input: nn.Linear = nn.Linear(inputs, hidden)  # W, bias
+        self.recurrent: nn.Linear = nn.Linear(2 * hidden, hidden, bias=False)  # U
         self.tensor = nn.Linear(2 * hidden, hidden * 2 * hidden, bias=False)  # V, its H slices stacked
 
     def project(self, x: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class SecondOrderCell(Cell):
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "logistic") -> None:
         super().__init__(inputs, hidden)
         self.activation: Activation = activation_function(activation)
-        self.pairs = nn.Linear(hidden * inputs, hidden)  # w[k, i * D + j], b
+        self.pairs: nn.Linear = nn.Linear(hidden * inputs, hidden)  # w[k, i * D + j], b
 
     @property
     def weight(self) -> Tensor:

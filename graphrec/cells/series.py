@@ -50,7 +50,7 @@ class SeriesCell(Cell):
                 )
         super().__init__()
         self.inputs: Any = cells[0].inputs
-        self.cells = nn.ModuleList(cells)
+        self.cells: nn.ModuleList = nn.ModuleList(cells)
         self.reads_edges: Any = edges_read(cells)
         self.arity: Any = min((cell.arity for cell in cells if cell.arity is not None), default=None)
 

@@ -31,6 +31,9 @@ class SRNCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`. A node has one predecessor at most (slot 0).
     """
 
+    input: nn.Linear
+    recurrent: nn.Linear
+
     reads_edges: Any = ()
 
     class State(NamedTuple):
@@ -108,9 +111,9 @@ class JordanCell(Cell):
         super().__init__(inputs, hidden)
         self.outputs: int = as_count("outputs", outputs, 1)
         self.activation, self.output_activation = activation_function(activation), activation_function(output)
-        self.input = nn.Linear(inputs, hidden)  # W, b
-        self.feedback = nn.Linear(outputs, hidden, bias=False)  # U
-        self.output = nn.Linear(hidden, outputs)  # V, c
+        self.input: nn.Linear = nn.Linear(inputs, hidden)  # W, b
+        self.feedback: nn.Linear = nn.Linear(outputs, hidden, bias=False)  # U
+        self.output: nn.Linear = nn.Linear(hidden, outputs)  # V, c
 
     def shapes(self) -> list[tuple[int, ...]]:
         """h and y."""

@@ -176,7 +176,7 @@ class Stacked(Model):
             raise ValueError("expected at least one layer, got none.")
         for layer in layers:
             check_model(layer)
-        self.layers = nn.ModuleList(layers)
+        self.layers: nn.ModuleList = nn.ModuleList(layers)
         self.dropout: float = check_share("dropout", dropout)
         self.num_states: int = sum(map(count_states, layers))
 

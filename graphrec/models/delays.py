@@ -215,7 +215,7 @@ class StateSpace(Model):
     def __init__(self, inputs: int, hidden: int, outputs: int, activation: str | Activation = "tanh") -> None:
         super().__init__()
         self.dynamics: Recursive = Recursive(SRNCell(inputs, hidden, activation))
-        self.output = nn.Linear(hidden, as_count("outputs", outputs, 1), bias=False)  # B
+        self.output: nn.Linear = nn.Linear(hidden, as_count("outputs", outputs, 1), bias=False)  # B
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool

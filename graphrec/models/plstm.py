@@ -61,6 +61,11 @@ class PLSTM(Model):
     Shapes: x `[N, D]`, result `[N, H]`. The run is over E edges with states of `heads * keys * (H / heads)` numbers.
     """
 
+    query: nn.Linear
+    key: nn.Linear
+    source: nn.Linear
+    mark: nn.Linear
+
     hidden: int
     heads: int
     edges: Widths | None
@@ -97,12 +102,12 @@ class PLSTM(Model):
         if edges is not None:
             self.cell.reads_edges = ("edge_attr",)  # which this model reads for it
         self.query, self.key = (nn.Linear(inputs, self.heads * self.keys) for _ in range(2))
-        self.value = nn.Linear(inputs, hidden)
+        self.value: nn.Linear = nn.Linear(inputs, hidden)
         self.source, self.mark = (nn.Linear(inputs, slots * self.heads) for _ in range(2))
-        self.direct = nn.Linear(inputs, self.heads)
-        self.transition = nn.Linear(inputs, self.heads * (1 if mode == "P" else slots**2))
+        self.direct: nn.Linear = nn.Linear(inputs, self.heads)
+        self.transition: nn.Linear = nn.Linear(inputs, self.heads * (1 if mode == "P" else slots**2))
         self.angle = nn.Linear(inputs, slots * self.heads) if mode == "P" and slots > 1 else None
-        self.edge = None if edges is None else edge_layer(edges, 3 * self.heads, bias=False)
+        self.edge: nn.Module | None = None if edges is None else edge_layer(edges, 3 * self.heads, bias=False)
         self.init_parameters()
 
     def init_parameters(self) -> None:

@@ -99,6 +99,9 @@ class Record:
         reads_kinds: whether it asks for the nodes of each kind.
     """
 
+    dtype: torch.dtype
+    device: torch.device
+
     captured: Captured
 
     def __init__(self, captured: Captured, dtype: torch.dtype, device: torch.device, has_edges: bool = True):

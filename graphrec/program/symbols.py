@@ -94,6 +94,8 @@ ROWS = {NODE: Rows(NODE), EDGE: Rows(EDGE)}
 class Columns:
     """A tensor as a program sees it: rows of a kind (None: a tensor without such rows) and an array of its columns."""
 
+    dtype: torch.dtype
+
     array: Any
     rows: str | None
 

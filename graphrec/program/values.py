@@ -134,6 +134,8 @@ class Builder:
         captured: the shapes of the captured tensors.
     """
 
+    dtype: torch.dtype
+
     grain: int | None
     has_edges: bool
     pushing: Pushing | None

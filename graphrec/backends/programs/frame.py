@@ -167,7 +167,7 @@ class Frame:
             self.structs["late"] = layout.structure("late", native.nodes.sorts, self._names)
         self._place_gradients()
         blocks = native.weights.blocks
-        self.captured_of_weight = np.array([block[0] for block in blocks], np.int64)
+        self.captured_of_weight: Any = np.array([block[0] for block in blocks], np.int64)
         weights = np.zeros(len(blocks), WEIGHT)
         for number, (_, offset, down, across, k, n) in enumerate(blocks):
             weights[number] = (offset * item, down, across, k, n)

@@ -217,14 +217,14 @@ class Host:
         self.offset: int = 0 if plan.mode == "sync" else count
         rows = max(count, self.offset + plan.num_nodes)
         self.source, self.slot = plan.source.cpu().numpy(), plan.slot.cpu().numpy()
-        self.target = np.append(target_position(plan).cpu().numpy(), plan.num_nodes)
-        self.every_edge = np.arange(plan.num_edges + 1)
+        self.target: Any = np.append(target_position(plan).cpu().numpy(), plan.num_nodes)
+        self.every_edge: Any = np.arange(plan.num_edges + 1)
         self.degree: Any = degree(plan).cpu().numpy()
         before = np.cumsum(self.degree) - self.degree
-        self.place = self.every_edge[:-1] - np.repeat(before, self.degree)
-        self.out_degree = np.bincount(self.source, minlength=rows)
-        self.out = np.argsort(self.source, kind="stable")
-        self.out_bounds = np.append(0, np.cumsum(self.out_degree))
+        self.place: Any = self.every_edge[:-1] - np.repeat(before, self.degree)
+        self.out_degree: Any = np.bincount(self.source, minlength=rows)
+        self.out: Any = np.argsort(self.source, kind="stable")
+        self.out_bounds: Any = np.append(0, np.cumsum(self.out_degree))
         self.one: Any = np.full(rows, -1)
         self.one[self.source] = self.every_edge[:-1]
 

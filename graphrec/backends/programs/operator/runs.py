@@ -29,7 +29,7 @@ from .checks import check_plan
 # The parts of a structure that operators take, in their order.
 PARTS = ("edge_index", "slot", "relation", "kind", "graph", "past")
 
-read_once = lru_cache(256)(read)
+read_once: Any = lru_cache(256)(read)
 
 
 @lru_cache(256)
