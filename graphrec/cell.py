@@ -82,7 +82,7 @@ class _Lazy:
 class Own(_Lazy):
     """The nodes' previous state: zeros or the given initial state in async mode, the last round's in sync mode."""
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Tensor]:
         return (getattr(self, name) for name in self._fields)
 
     def __getitem__(self, index: int) -> Tensor:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
-from torch_geometric.data import Data, HeteroData
+from torch_geometric.data.data import Data
+from torch_geometric.data.hetero_data import HeteroData
 
 from ..structure import Structure, dag
 from ..structure.checks import as_whole_numbers, check_layout, check_no_batch

@@ -83,7 +83,7 @@ def _twin(cell: Cell) -> Cell:
     """Copies of the modules with the same tensors: replacing weights here does not affect other users."""
     kept = {}
     for part in cell.modules():
-        for value in (*vars(part).values(), *part._parameters.values(), *part._buffers.values()):
+        for value in (*vars(part).values(), *part.parameters(recurse=False), *part.buffers(recurse=False)):
             if isinstance(value, Tensor):
                 kept[id(value)] = value
     return copy.deepcopy(cell, kept)

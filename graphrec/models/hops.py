@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
+from torch_geometric.nn.conv.message_passing import MessagePassing
 
 from ..schedule import Schedule, masked
 
@@ -20,7 +20,8 @@ class Passing(MessagePassing):
         """Refused: the engine passes messages."""
         raise NotImplementedError("graphrec's models pass messages by their engine: call the model.")
 
-    __repr__ = nn.Module.__repr__
+    def __repr__(self) -> str:
+        return nn.Module.__repr__(self)
 
     def weighed(self, plan: Schedule) -> Schedule:
         """The schedule, with messages multiplied by the mask of an explainer if there is one.
