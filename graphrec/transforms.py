@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from torch_geometric.data.data import Data
-from torch_geometric.transforms.base_transform import BaseTransform
+from torch_geometric.data import Data
+from torch_geometric.transforms import BaseTransform
 
 from .io import from_pyg
 from .schedule import levels

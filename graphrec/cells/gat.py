@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.nn.dense.linear import Linear
+from torch_geometric.nn import Linear
 
 from ..cell import Inbox
 from ..structure.checks import as_count

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data.hetero_data import HeteroData
+from torch_geometric.data import HeteroData
 
 from ..structure import Structure, default_slots
 from ..structure.outside import made_outside

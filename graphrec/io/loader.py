@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data.batch import Batch
-from torch_geometric.data.data import Data
-from torch_geometric.loader.dataloader import DataLoader as PyGLoader
+from torch_geometric.data import Batch, Data
+from torch_geometric.loader import DataLoader as PyGLoader
 
 # What tells PyG the number of nodes, the first that it finds; of these only x is looked at here.
 _COUNTS_NODES = {"feat", "pos", "node_type", "n_id", "tf"}

@@ -9,9 +9,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch_geometric.data.batch import Batch
-from torch_geometric.data.data import Data
-from torch_geometric.data.hetero_data import HeteroData
+from torch_geometric.data import Batch, Data, HeteroData
 
 from ..structure import Structure
 from ..structure.features import check_one_width

@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
-from torch_geometric.data.data import Data
-from torch_geometric.data.hetero_data import HeteroData
+from torch_geometric.data import Data, HeteroData
 
 from ..cell import Cell
 from ..cells.wrapping import edges_read

@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn.conv.message_passing import MessagePassing
-from torch_geometric.nn.models.jumping_knowledge import JumpingKnowledge
+from torch_geometric.nn import JumpingKnowledge, MessagePassing
 
 from .. import readout
 from ..cell import Cell, check_cell

@@ -9,72 +9,84 @@ import torch
 from ..backends import backends
 from ..cell import Cell
 from ..structure import Structure
-from . import claims, torch_claims
-from .claims import Claim
+from .claims import (
+    Claim,
+    backend_claims,
+    cell_unchanged,
+    determinism,
+    edges_of_one_slot,
+    empty,
+    equations,
+    inputs_unchanged,
+    members,
+    numbering,
+    order_of_edges,
+    plain,
+    rounds_are_one_sweep,
+    time_expanded,
+    without_gradients,
+)
 from .recursion import Equations
 from .report import FAILED, NOT_APPLICABLE, PASSED, CellError, Failure, Report, Result
 from .structures import smaller
-from .subject import NotApplicable, Subject, subject
+from .subject import NotApplicable, Subject, is_acyclic, subject
+from .torch_claims import compiled, copies, dtypes, gradients, second_derivatives, transforms
 
 MOST_TRIES = 100  # to make a failing structure smaller
 
 
 def _largest(found: list[Structure]) -> list[Structure]:
     """One structure, for what takes long: an acyclic one with edges, where there is one."""
-    by_need = sorted(found, key=lambda s: (claims.is_acyclic(s) and s.num_edges > 0, min(s.num_edges, 8)))
+    by_need = sorted(found, key=lambda s: (is_acyclic(s) and s.num_edges > 0, min(s.num_edges, 8)))
     return by_need[-1:]
 
 
 def _two(found: list[Structure]) -> list[Structure]:
     """The smallest with edges, and the smallest with a cycle."""
     with_edges = [s for s in found if s.num_edges] or found
-    return [*with_edges[:1], *[s for s in with_edges[1:] if not claims.is_acyclic(s)][:1]]
+    return [*with_edges[:1], *[s for s in with_edges[1:] if not is_acyclic(s)][:1]]
 
 
 def _few(found: list[Structure]) -> list[Structure]:
     """The smallest two with edges, one with a cycle, and the smallest of all."""
     with_edges = [s for s in found if s.num_edges] or found
-    cyclic = [s for s in with_edges if not claims.is_acyclic(s)]
+    cyclic = [s for s in with_edges if not is_acyclic(s)]
     return sorted(
         {id(s): s for s in (*with_edges[:2], *cyclic[:1], found[0])}.values(), key=lambda s: s.num_nodes
     )
 
 
 CLAIMS: tuple[Claim, ...] = (
-    Claim("equations", "the states and gradients are those of the equations, node by node", claims.equations),
-    Claim("numbering", "other numbers for the nodes permute the states", claims.numbering),
-    Claim("order of edges", "the order in which edges are listed does not matter", claims.order_of_edges),
-    Claim("edges of one slot", "no edge comes before another of its slot", claims.edges_of_one_slot),
-    Claim("batch", "a batch computes what its members compute alone", claims.members, _few),
-    *claims.backends(tuple(one.name for one in backends() if one.name != "loop")),
-    Claim("operators", "the engine's gathers and sums are torch's", claims.plain),
-    Claim(
-        "without gradients", "states do not depend on whether gradients are wanted", claims.without_gradients
-    ),
-    Claim(
-        "rounds are one sweep", "as many sync rounds as levels are one async run", claims.rounds_are_one_sweep
-    ),
-    Claim("time-expanded", "sync rounds are the async run of the time-expanded DAG", claims.time_expanded),
-    Claim("empty structures", "no nodes, edges or graphs make no rows, and no error", claims.empty, _largest),
-    Claim("gradients", "the gradients are those of finite differences", torch_claims.gradients, _few),
-    Claim("second derivatives", "so are gradients of gradients", torch_claims.second_derivatives, _two),
+    Claim("equations", "the states and gradients are those of the equations, node by node", equations),
+    Claim("numbering", "other numbers for the nodes permute the states", numbering),
+    Claim("order of edges", "the order in which edges are listed does not matter", order_of_edges),
+    Claim("edges of one slot", "no edge comes before another of its slot", edges_of_one_slot),
+    Claim("batch", "a batch computes what its members compute alone", members, _few),
+    *backend_claims(tuple(one.name for one in backends() if one.name != "loop")),
+    Claim("operators", "the engine's gathers and sums are torch's", plain),
+    Claim("without gradients", "states do not depend on whether gradients are wanted", without_gradients),
+    Claim("rounds are one sweep", "as many sync rounds as levels are one async run", rounds_are_one_sweep),
+    Claim("time-expanded", "sync rounds are the async run of the time-expanded DAG", time_expanded),
+    Claim("empty structures", "no nodes, edges or graphs make no rows, and no error", empty, _largest),
+    Claim("gradients", "the gradients are those of finite differences", gradients, _few),
+    Claim("second derivatives", "so are gradients of gradients", second_derivatives, _two),
     Claim(
         "dtype",
         "the state's dtype is that of x, and nothing on the way has fewer digits",
-        torch_claims.dtypes,
+        dtypes,
         _few,
     ),
-    Claim("determinism", "equal runs give equal numbers", claims.determinism, _few),
-    Claim("inputs unchanged", "a step does not write into what it is given", claims.inputs_unchanged),
-    Claim("cell unchanged", "a run leaves parameters and buffers alone", claims.cell_unchanged, _few),
-    Claim("copies", "deep copies and loaded state_dicts compute the same", torch_claims.copies, _largest),
+    Claim("determinism", "equal runs give equal numbers", determinism, _few),
+    Claim("inputs unchanged", "a step does not write into what it is given", inputs_unchanged),
+    Claim("cell unchanged", "a run leaves parameters and buffers alone", cell_unchanged, _few),
+    Claim("copies", "deep copies and loaded state_dicts compute the same", copies, _largest),
     Claim(
         "torch.func",
         "vmap, gradients per sample and forward-mode derivatives",
-        torch_claims.transforms,
+        transforms,
         _largest,
     ),
-    Claim("torch.compile", "a compiled model computes the same", torch_claims.compiled, _largest),
+    Claim("torch.compile", "a compiled model computes the same", compiled, _largest),
 )
 
 

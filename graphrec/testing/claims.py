@@ -284,7 +284,7 @@ def backend(name: str, subject: Subject, s: Structure) -> str | None:
     return refusals[0] if refusals else None
 
 
-def backends(names: tuple[str, ...]) -> list[Claim]:
+def backend_claims(names: tuple[str, ...]) -> list[Claim]:
     """A claim for each backend."""
     return [
         Claim(f"backend {name}", "what it runs, it runs as the loop does", functools.partial(backend, name))

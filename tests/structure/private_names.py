@@ -37,12 +37,9 @@ SCOPE = "structures made inside transforms, modes and traces must be made of ord
 OUTSIDE = "torch.func and torch.compile would need structures that were made before; refuse others there"
 
 NAMES: dict[str, Private] = {
-    "torch._C.__file__": Private(
-        "the file of torch's library, through which its OpenMP runtime is found", "threads of our own"
-    ),
-    "torch._C._TorchDispatchModeKey.PROXY": Private(
-        "whether make_fx or torch.export traces", "refuse rules whenever a mode is on"
-    ),
+    "torch._C": Private("`_autograd` says whether the graph is kept for another pass", "suppose that it is"),
+    "torch._C.__file__": Private("where torch's OpenMP runtime is found", "threads of our own"),
+    "torch._C._TorchDispatchModeKey.PROXY": Private("whether make_fx traces", "refuse rules in every mode"),
     "torch._C._get_dispatch_mode": Private("the same", "the same"),
     "torch._C._len_torch_dispatch_stack": Private(SCOPE, OUTSIDE),
     "torch._C._len_torch_function_stack": Private(SCOPE, OUTSIDE),
@@ -61,9 +58,7 @@ NAMES: dict[str, Private] = {
         "torch.compiler.disable around the call, without the reason",
     ),
     "torch._functorch.pyfunctorch.temporarily_clear_interpreter_stack": Private(SCOPE, OUTSIDE),
-    "torch._ops._len_torch_dispatch_stack_pre_dispatch": Private(
-        "whether torch.export traces before dispatch", OUTSIDE
-    ),
+    "torch._ops._len_torch_dispatch_stack_pre_dispatch": Private("whether torch.export traces", OUTSIDE),
     "torch._subclasses.fake_tensor.FakeTensor": Private(
         "whether a tensor has numbers", "torch.compiler.is_compiling, which knows no make_fx"
     ),
@@ -146,9 +141,8 @@ def used_in(text: str) -> Iterator[tuple[str, int]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                known[alias.asname or alias.name.split(".")[0]] = (
-                    alias.name if alias.asname else alias.name.split(".")[0]
-                )
+                first = alias.name.split(".")[0]
+                known[alias.asname or first] = alias.name if alias.asname else first
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
                 known[alias.asname or alias.name] = f"{node.module}.{alias.name}"

@@ -137,12 +137,21 @@ def without_torch_function():
         return torch.zeros(1).device.type
 
 
+def knows_its_number_of_nodes():
+    return next(iter(gr.DataLoader([Data(num_nodes=2)] * 2, batch_size=2))).num_nodes == 4
+
+
+def is_no_export():
+    return not torch._ops._len_torch_dispatch_stack_pre_dispatch()
+
+
 def proxy_mode():
     return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY)
 
 
 # For each name, whether it does what it is used for.
 DOES = {
+    "torch._C": lambda: callable(torch._C._autograd._get_current_graph_task_keep_graph),
     "torch._C.__file__": lambda: Path(torch._C.__file__).exists(),
     "torch._C._TorchDispatchModeKey.PROXY": lambda: proxy_mode() is None,
     "torch._C._get_dispatch_mode": lambda: within_make_fx(proxy_mode) is not None,
@@ -169,9 +178,7 @@ DOES = {
     "torch._VF": lambda: callable(torch._VF.lstm),
     "torch._dynamo.graph_break": lambda: torch._dynamo.graph_break() is None,
     "torch._functorch.pyfunctorch.temporarily_clear_interpreter_stack": is_made_outside,
-    "torch._ops._len_torch_dispatch_stack_pre_dispatch": lambda: (
-        not torch._ops._len_torch_dispatch_stack_pre_dispatch()
-    ),
+    "torch._ops._len_torch_dispatch_stack_pre_dispatch": is_no_export,
     "torch._subclasses.fake_tensor.FakeTensor": lambda: isinstance(
         in_fake_mode(lambda: torch.zeros(1)), FakeTensor
     ),
@@ -211,7 +218,7 @@ DOES = {
     ),
     "._version": is_version_counted,
     "._base": view_has_base,
-    "._num_nodes": lambda: is_taken_apart("_num_graphs") and Data(num_nodes=3)._num_nodes == 3,
+    "._num_nodes": knows_its_number_of_nodes,
     "._num_graphs": lambda: is_taken_apart("_num_graphs"),
     "._slice_dict": lambda: is_taken_apart("_slice_dict"),
     "._inc_dict": lambda: is_taken_apart("_inc_dict"),
