@@ -12,6 +12,8 @@ COUNT ?= 20000
 SEED ?= 0
 SECONDS ?= 600
 FUZZ_ARGS ?=
+# What `make matrix` runs; nothing: all rows.
+ROWS ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -33,7 +35,7 @@ CXXWARNINGS := -Wall -Wextra -Wno-uninitialized -Wno-maybe-uninitialized
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow test-torch native-sanitize fuzz lint format bench clean
+.PHONY: help install demo test test-slow test-torch matrix native-sanitize fuzz soak lint format bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -57,6 +59,9 @@ test-torch:  ## run the tests on another torch, in an environment beside .venv: 
 		torch==$(TORCH) $(WITH) -e '.[examples,dev]'
 	@$(OTHER)/bin/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
+matrix:  ## run tests on the lowest and the newest torch, PyG and networkx, each in its own environment: ROWS="lowest newest"
+	@$(PYTHON) .ci/matrix $(ROWS)
+
 native-sanitize: $(INSTALLED)  ## run the native stress test under the sanitisers: addresses and undefined behaviour, then threads
 	@test -f $(STRESS) || { echo "$(STRESS) is missing: there is nothing to run"; exit 1; }
 	@for kind in address,undefined thread; do \
@@ -72,10 +77,14 @@ fuzz: $(NATIVE)  ## random cells, structures and programs, each way against each
 		$${CXX:-c++} -std=c++17 -pthread -O2 $$CXXFLAGS -Igraphrec/csrc $(STRESS) build/fuzz/*.o -o build/fuzz/stress
 	@STRESS=build/fuzz/stress $(PY) -m tests.fuzz $(FUZZ_ARGS) --count $(COUNT) --seed $(SEED) --seconds $(SECONDS)
 
+soak: $(NATIVE)  ## train on ever new structures and judge the memory: SECONDS=3600
+	@$(PY) -m tests.fuzz.soak --seconds $(SECONDS) --seed $(SEED)
+
 lint: $(INSTALLED)  ## check style and formatting (ruff) and types (pyright)
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PYRIGHT) --warnings
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) .ci/types
 
 format: $(INSTALLED)  ## apply ruff's formatting and safe fixes
 	@$(PY) -m ruff check --fix
