@@ -13,6 +13,8 @@ SEED ?= 0
 SECONDS ?= 600
 FUZZ_ARGS ?=
 READERS ?=
+# What `make matrix` runs; nothing: all rows.
+ROWS ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -35,7 +37,7 @@ CXXWARNINGS := -Wall -Wextra -Wno-uninitialized -Wno-maybe-uninitialized
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow test-torch wheel-check native-sanitize fuzz fuzz-readers lint format bench clean
+.PHONY: help install demo test test-slow test-torch matrix wheel-check native-sanitize fuzz fuzz-readers soak lint format bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -67,6 +69,9 @@ wheel-check: $(INSTALLED)  ## build the sdist, and from it the wheel; install th
 	@$(CHECK)/venv/bin/python -I tests/packaging/smoke.py
 	@rm -rf $(CHECK)/venv
 
+matrix:  ## run tests on the lowest and the newest torch, PyG and networkx, each in its own environment: ROWS="lowest newest"
+	@$(PYTHON) .ci/matrix $(ROWS)
+
 native-sanitize: $(INSTALLED)  ## run the native stress test under the sanitisers: addresses and undefined behaviour, then threads
 	@test -f $(STRESS) || { echo "$(STRESS) is missing: there is nothing to run"; exit 1; }
 	@for kind in address,undefined thread; do \
@@ -86,10 +91,14 @@ fuzz-readers: $(NATIVE)  ## search for texts and files that a reader fails on, w
 	@$(PIP) --no-build-isolation -e '.[examples,dev,fuzz]'
 	@$(PY) -m tests.fuzz.reader_runs $(READERS) --seconds $(SECONDS)
 
+soak: $(NATIVE)  ## train on ever new structures and judge the memory: SECONDS=3600
+	@$(PY) -m tests.fuzz.soak --seconds $(SECONDS) --seed $(SEED)
+
 lint: $(INSTALLED)  ## check style and formatting (ruff) and types (pyright)
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PYRIGHT) --warnings
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) .ci/types
 
 format: $(INSTALLED)  ## apply ruff's formatting and safe fixes
 	@$(PY) -m ruff check --fix

@@ -7,6 +7,7 @@ from . import (
     learning as learning,
     loader as loader,
     readout as readout,
+    testing as testing,
     train as train,
     transforms as transforms,
     viz as viz,

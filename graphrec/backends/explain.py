@@ -69,8 +69,7 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
     buffers = [
         (part, name, buffer, None if is_lazy(buffer) else buffer.clone())
         for part in model.modules()
-        for name, buffer in part._buffers.items()
-        if buffer is not None
+        for name, buffer in part.named_buffers(recurse=False)
     ]
     devices = [x.device] if x.is_cuda else []
     try:
@@ -79,7 +78,7 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
     finally:
         for part, name, buffer, before in buffers:
             if before is not None:  # (what the first run fills stays filled)
-                part._buffers[name] = buffer
+                setattr(part, name, buffer)
                 if not torch.equal(buffer, before):
                     with torch.no_grad():
                         buffer.copy_(before)

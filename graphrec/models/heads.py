@@ -45,8 +45,8 @@ class SequenceToClass(Resettable):
                 f"{type(model).__name__} has no final state: read out the mean, or something else."
             )
         self.model: Any = model
-        self.readout = readout if callable(readout) else _READOUTS.get(readout)
-        self.output = nn.Linear(as_count("hidden", hidden, 1), as_count("classes", classes, 1))
+        self.readout: Any = readout if callable(readout) else _READOUTS.get(readout)
+        self.output: nn.Linear = nn.Linear(as_count("hidden", hidden, 1), as_count("classes", classes, 1))
 
     def forward(self, x: Tensor, s: StructureLike) -> Tensor:
         """`[N, D] → [G, C]`: logits."""
@@ -72,8 +72,8 @@ class SequenceToLabels(Resettable):
 
     def __init__(self, model: nn.Module, hidden: int, labels: int) -> None:
         super().__init__()
-        self.model = check_model(model)
-        self.output = nn.Linear(as_count("hidden", hidden, 1), as_count("labels", labels, 1))
+        self.model: Any = check_model(model)
+        self.output: nn.Linear = nn.Linear(as_count("hidden", hidden, 1), as_count("labels", labels, 1))
 
     def forward(self, x: Tensor, s: StructureLike) -> Tensor:
         """`[N, D] → [N, L]`: logits."""

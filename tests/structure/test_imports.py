@@ -29,7 +29,8 @@ ORDER = (
         "cell",
         "cells",
     ),
-    *("readout", "engine", "program", "backends", "runs", "models", "learning", "dynamics", "viz", "train"),
+    *("readout", "engine", "program", "backends", "runs", "models", "learning", "dynamics", "testing", "viz"),
+    "train",
 )
 
 # What structures leave to adapters.
