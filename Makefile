@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+# FRESH=1: `make demo` trains anew, where it has a finished run to show.
+FRESH ?=
 # What `make test-torch` runs the tests on: a version of torch, and other versions than the pinned ones.
 TORCH ?= 2.14.1
 WITH ?=
@@ -44,8 +46,8 @@ help:  ## show this list
 
 install: $(NATIVE)  ## build .venv: graphrec (editable) and all that the examples, tests and checks need
 
-demo: $(NATIVE)  ## name Python functions from their syntax trees: a few minutes on two cores, no download
-	@$(PY) examples/python_functions.py
+demo: $(NATIVE)  ## learn to name Python functions from their syntax trees: three minutes, no download; FRESH=1 trains anew
+	@$(PY) examples/python_functions.py $(if $(FRESH),--fresh)
 
 test: $(NATIVE)  ## run the tests but the slow ones, on several cores; PYTEST_ARGS="-k chain" chooses among them
 	@$(PY) -m pytest -n auto --maxprocesses 4 -m "not slow" $(PYTEST_ARGS)
