@@ -27,8 +27,8 @@ _SHARPNESS = 5.0  # of transitions: the paper's scaling factor, table 5
 class PLSTM(Model):
     """The parallelizable linear source transition mark network: a linear recurrence along the edges of a DAG.
 
-    C_e = sum_{e' into n} T^n_{e'e} C_e' + S^n_e k_n v_n^T,   n the node that e leaves                     (5)
-    h_n = sum_{e into n} M^n_e q_n C_e + D^n (q_n . k_n) v_n                                              (6)
+        C_e = sum_{e' into n} T^n_{e'e} C_e' + S^n_e k_n v_n^T,   n the node that e leaves                     (5)
+        h_n = sum_{e into n} M^n_e q_n C_e + D^n (q_n . k_n) v_n                                              (6)
 
     for each head; q, k and v are linear in x_n, and the source, mark and direct gates S, M, D sigmoids. Transitions are
 
