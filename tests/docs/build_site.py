@@ -51,11 +51,13 @@ class Page(HTMLParser):
         self.loads: list[str] = []
         self.links: list[str] = []
         self.anchors: set[str] = set()
+        self.shows_module = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
         self.anchors.update(given[name] for name in ("id", "name") if name in given)
+        self.shows_module |= "doc-symbol-module" in given.get("class", "")
         if tag == "a" and "href" in given:
             self.links.append(given["href"])
         elif tag == "link" and given.get("rel") != "canonical":
@@ -89,9 +91,13 @@ def faults(site: Path = SITE) -> list[str]:
     pages = {path: Page(path.read_text()) for path in sorted(site.rglob("*.html"))}
     for path, page in pages.items():
         name = path.relative_to(site)
+        if page.shows_module:
+            found.append(f"{name} shows a module: name the function by the module that defines it")
         found += [f"{name} loads {address}" for address in page.loads if is_elsewhere(address)]
         for link in dict.fromkeys([*page.links, *page.loads]):
-            if re.match(r"[a-z]+:|//|/", link):  # elsewhere, data:, mailto:; 404.html has addresses from the root on
+            if re.match(
+                r"[a-z]+:|//|/", link
+            ):  # elsewhere, data:, mailto:; 404.html has addresses from the root on
                 continue
             address, _, anchor = unquote(link).partition("#")
             target = (path.parent / address).resolve() if address else path

@@ -13,17 +13,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import graphrec
+
 DOCS = Path(__file__).parents[2] / "docs"
 DIRECTIVE = re.compile(r"^::: (\S+)\n(?:    .*\n?)*", re.MULTILINE)
 
 
 def named(path: str) -> Any:
-    """The object of this dotted name."""
-    try:
-        return importlib.import_module(path)
-    except ModuleNotFoundError:
-        module, _, name = path.rpartition(".")
-        return getattr(named(module), name)
+    """The object of this dotted name; a function that has a module's name goes before the module."""
+    module, _, name = path.rpartition(".")
+    owner = importlib.import_module(module) if module else None
+    return getattr(owner, name) if hasattr(owner, name) else importlib.import_module(path)
 
 
 def public_names(module: Any) -> list[str]:
@@ -43,9 +43,10 @@ def described(path: str) -> str:
     value = named(path)
     if inspect.ismodule(value):
         return "\n\n".join(described(f"{path}.{name}") for name in public_names(value))
-    lines = [f"### {path}"]
+    name = path.rpartition(".")[2]
+    lines = [f"### {f'graphrec.{name}' if getattr(graphrec, name, None) is value else path}"]
     if callable(value) and not (inspect.isclass(value) and issubclass(value, Exception)):
-        lines.append(f"```\n{path.rpartition('.')[2]}{inspect.signature(value)}\n```")
+        lines.append(f"```\n{name}{inspect.signature(value)}\n```")
     return "\n\n".join([*lines, (inspect.getdoc(value) or "") if callable(value) else repr(value)])
 
 
@@ -69,8 +70,8 @@ def index(pages: Iterable[tuple[str, str]]) -> str:
     lines = [
         "# graphrec",
         "",
-        "> Recurrent, recursive and graph neural networks as one thing, for PyTorch and PyTorch Geometric: states of nodes, "
-        "updated from the states of their predecessors, in an order.",
+        "> Recurrent, recursive and graph neural networks as one thing, for PyTorch and PyTorch Geometric: "
+        "states of nodes, updated from the states of their predecessors, in an order.",
         "",
         "`import graphrec as gr`. The installed package holds a skill for assistants, "
         "`graphrec/.agents/skills/graphrec/SKILL.md`: what to import, idioms, the cell contract, errors and remedies.",
