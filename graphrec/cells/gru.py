@@ -72,7 +72,7 @@ class GRUCell(Cell):
 
 
 class TextbookGRUCell(Cell):
-    """The gated recurrent unit as published: the state is reset previous the matrix product.
+    """The gated recurrent unit as published: the state is reset before the matrix product.
 
         r_t = sigmoid(W_r x_t + U_r h_{t-1} + b_r)               (5)
         z_t = sigmoid(W_z x_t + U_z h_{t-1} + b_z)               (6)

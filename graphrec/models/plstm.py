@@ -32,8 +32,8 @@ class PLSTM(Model):
 
     for each head; q, k and v are linear in x_n, and the source, mark and direct gates S, M, D sigmoids. Transitions are
 
-    P-mode: T^n_{e'e} = tanh(t_n) p^n_e,  p^n = softmax over the edges e that leave n                      (9), (10)
-    D-mode: T^n_{e'e} = tanh(t^n_{e'e}), on a line graph reduced to a multitree
+        P-mode: T^n_{e'e} = tanh(t_n) p^n_e,  p^n = softmax over the edges e that leave n                      (9), (10)
+        D-mode: T^n_{e'e} = tanh(t^n_{e'e}), on a line graph reduced to a multitree
 
     In P-mode the transitions from an edge add up to one at most (equation 9), and its state is directed: on a 2D grid
     p is (alpha, 1 - alpha), the angle of equation (10), where both edges leave n. In D-mode there is one path at most
