@@ -24,6 +24,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install -qq -c constraints.txt
 CREATED := $(VENV)/.created
 INSTALLED := $(VENV)/.installed
 BENCH_INSTALLED := $(VENV)/.installed-bench
+DOCS_INSTALLED := $(VENV)/.installed-docs
 NATIVE := $(VENV)/.native
 OTHER := $(VENV)-torch-$(TORCH)
 CHECK := build/wheel-check
@@ -39,7 +40,7 @@ CXXWARNINGS := -Wall -Wextra -Wno-uninitialized -Wno-maybe-uninitialized
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow test-torch matrix wheel-check native-sanitize fuzz fuzz-readers soak lint format bench clean
+.PHONY: help install demo test test-slow test-torch matrix wheel-check native-sanitize fuzz fuzz-readers soak lint format docs bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -106,6 +107,9 @@ format: $(INSTALLED)  ## apply ruff's formatting and safe fixes
 	@$(PY) -m ruff check --fix
 	@$(PY) -m ruff format
 
+docs: $(DOCS_INSTALLED) | $(NATIVE)  ## build the site of the pages and docstrings into build/site; any warning is an error
+	@$(PY) -m tests.docs.build_site
+
 bench: $(BENCH_INSTALLED) $(NATIVE)  ## install the peers and run the benchmarks against them
 	@DGLBACKEND=pytorch $(PY) -m benchmarks
 
@@ -131,6 +135,11 @@ $(INSTALLED): pyproject.toml constraints.txt | $(CREATED)
 $(NATIVE): $(INSTALLED) setup.py $(CSRC)
 	@if $${CXX:-c++} -dumpmachine > /dev/null 2>&1; then export GRAPHREC_NATIVE=1; fi; \
 		CXXFLAGS="$(CXXWARNINGS) $$CXXFLAGS" $(PY) setup.py -q build_ext --inplace
+	@touch $@
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	@echo "==> installing what builds the site"
+	@GRAPHREC_NATIVE=0 $(PIP) --no-build-isolation -e '.[docs]'
 	@touch $@
 
 $(BENCH_INSTALLED): $(INSTALLED) | $(NATIVE)

@@ -85,7 +85,7 @@ def ends(h: Rows, s: StructureLike) -> Tensor:
 def attention(h: Rows, s: StructureLike, score: nn.Module) -> Tensor:
     """`[G, H]`: the sum over each graph's nodes, weighted by the softmax of `score(h)` `[N, 1]` over the graph.
 
-    r = sum_v a_v h_v,  a_v = exp(score(h_v)) / sum_{u in the graph of v} exp(score(h_u))
+        r = sum_v a_v h_v,  a_v = exp(score(h_v)) / sum_{u in the graph of v} exp(score(h_u))
     """
     inbox = _inbox(h, s)
     return inbox.sum(inbox.softmax(score(inbox.h)) * inbox.h)
@@ -153,7 +153,7 @@ def sort(h: Rows, s: StructureLike, k: int) -> Tensor:
 class Gated(Resettable):
     """The gated readout: a sum over the nodes, each weighted by its own gate.
 
-    h_G = tanh(sum_v sigmoid(i([h_v, x_v])) * tanh(j([h_v, x_v])))
+        h_G = tanh(sum_v sigmoid(i([h_v, x_v])) * tanh(j([h_v, x_v])))
 
     with linear layers i and j. Li, Tarlow, Brockschmidt & Zemel, *Gated graph sequence neural networks*, ICLR 2016,
     equation (7).

@@ -25,7 +25,7 @@ from .recursive import Recursive
 class TDNN(Model, Passing):
     """A layer of a time-delay neural network over chains: each node sees the last inputs; see `TDNNCell`.
 
-    h_t = f(W_0 x_t + W_1 x_{t-1} + … + W_{K-1} x_{t-K+1} + b)
+        h_t = f(W_0 x_t + W_1 x_{t-1} + … + W_{K-1} x_{t-K+1} + b)
 
     Inputs before the first are zero: a causal `torch.nn.Conv1d`. Put several into `Stacked`, and into
     `Bidirectional` for windows that see both sides. All nodes are computed at once, in one sync round.
@@ -134,7 +134,7 @@ class NARX(Resettable):
 class AR(Resettable):
     """The autoregressive process of order K over chains; see `ARCell`.
 
-    y_t = b + A_1 y_{t-1} + … + A_K y_{t-K}
+        y_t = b + A_1 y_{t-1} + … + A_K y_{t-K}
 
     Args:
         outputs: the width Y of the series.
@@ -196,8 +196,8 @@ class AR(Resettable):
 class StateSpace(Model):
     """The state-space form of the simple recurrent network: a nonlinear state, read out linearly.
 
-    x_t = a(x_{t-1}, u_t) = f(W u_t + U x_{t-1} + b)
-    y_t = B x_t
+        x_t = a(x_{t-1}, u_t) = f(W u_t + U x_{t-1} + b)
+        y_t = B x_t
 
     Haykin, *Neural Networks and Learning Machines* (2009), equations (15.2) and (15.3); node t holds the input that
     leads to state x_t (there numbered one less).

@@ -31,7 +31,7 @@ _JUMPS = ("cat", "max", "lstm")
 class GNN(Model, Passing):
     """A graph neural network: rounds, each with its own cell, or with one that is used several times.
 
-    h_t(v) = g_t(h_{t-1}(v), sum_{u → v} f_t(h_{t-1}(v), h_{t-1}(u), e_uv)),  h_0 = x
+        h_t(v) = g_t(h_{t-1}(v), sum_{u → v} f_t(h_{t-1}(v), h_{t-1}(u), e_uv)),  h_0 = x
 
     Gilmer et al., *Neural message passing for quantum chemistry*, ICML 2017, equations (1) and (2). A cell whose
     round 0 is not its input (`SRNCell`, `ChildSumTreeLSTMCell`) reads x in every round and begins with zeros.
@@ -193,7 +193,7 @@ class DAGNN(Model):
     def graphs(self, x: Tensor, s: StructureLike) -> Tensor:
         """`[G, D + L H]`, twice as wide with both directions: the maximum over the sinks of each direction.
 
-        h_G = || over directions of max_{v without targets} [x_v, h^1_v, …, h^L_v]               (7)
+            h_G = || over directions of max_{v without targets} [x_v, h^1_v, …, h^L_v]               (7)
         """
         structure = structure_given(self, x, s)
         pooled = [

@@ -19,7 +19,7 @@ _READOUTS: dict[str, Any] = {"mean": mean, "root": root}
 class SequenceToClass(Resettable):
     """Sequence to class: a readout of the states, and a linear layer over it.
 
-    y = V r + c,  r the last state or the mean state of the sequence
+        y = V r + c,  r the last state or the mean state of the sequence
 
     Graves, *Supervised Sequence Labelling with Recurrent Neural Networks* (2012), section 2.3.1.
 
@@ -60,7 +60,7 @@ class SequenceToClass(Resettable):
 class SequenceToLabels(Resettable):
     """Synchronous sequence to sequence: a label for every node.
 
-    y_t = V h_t + c
+        y_t = V h_t + c
 
     Graves, *Supervised Sequence Labelling with Recurrent Neural Networks* (2012), section 2.3.2.
 
