@@ -103,7 +103,10 @@ def draw(
             ax.barh(line_at(line), 0.085 * (last - first), 0.21, left=0.05 + 0.085 * first,
                     color=colours(0.1 + 0.35 * strength[node]), zorder=0)  # fmt: skip
         if level[node] == 0:
-            start, end = 0.05 + 0.085 * len(code[line]) + 0.06, float(x[node]) - 0.22 - 0.072 * len(labels[node])
+            start, end = (
+                0.05 + 0.085 * len(code[line]) + 0.06,
+                float(x[node]) - 0.22 - 0.072 * len(labels[node]),
+            )
             colour = colours(0.35 + 0.45 * strength[node]) if node in top else LINK
             ax.add_collection(_link(start, line_at(line), end, float(y[node]), colour))
     for number, text in enumerate(code):
@@ -116,7 +119,9 @@ def draw(
     ax.scatter(x, y, s=25 + 500 * share, c=strength, cmap=colours, edgecolors=RING, linewidths=0.7, zorder=3)
     for node, text in enumerate(labels):
         if level[node] == 0:
-            ax.text(float(x[node]) - 0.13, float(y[node]), text, fontsize=9, ha="right", va="center", zorder=4)
+            ax.text(
+                float(x[node]) - 0.13, float(y[node]), text, fontsize=9, ha="right", va="center", zorder=4
+            )
         else:
             r = (25 + 500 * float(share[node])) ** 0.5 / 144
             ax.text(float(x[node]), float(y[node]) - r - 0.03, text, fontsize=8, ha="center", va="bottom", zorder=4,

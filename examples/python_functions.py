@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import textwrap
 from typing import Any, NamedTuple
 
@@ -36,8 +35,8 @@ from data.python_functions import PythonFunctions
 from data.syntax import NODE_TYPES
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torchmetrics import Metric
 from torch_geometric.loader import DataLoader
+from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError, MulticlassF1Score
 
 import graphrec as gr
@@ -176,7 +175,9 @@ class Guesses(NamedTuple):
     @property
     def calibration_error(self) -> float:
         """By how much certainty and share of right names differ, the mean over ten bins of certainty."""
-        return float(MulticlassCalibrationError(self.probability.shape[1], n_bins=10)(self.probability, self.y))
+        return float(
+            MulticlassCalibrationError(self.probability.shape[1], n_bins=10)(self.probability, self.y)
+        )
 
 
 def logits_of(model: learning.Classifier, samples: list[Any]) -> tuple[Tensor, Tensor]:
@@ -214,7 +215,10 @@ def chosen(guesses: Guesses, handy: list[int]) -> dict[str, int]:
     by_certainty = sorted(handy, key=lambda i: float(guesses.certainty[i]))
     right = [i for i in by_certainty if guesses.is_right[i]]
     wrong = [i for i in by_certainty if not guesses.is_right[i]]
-    picked = {"The surest of those that are right": right[-1:], "One of median certainty": by_certainty[len(handy) // 2 :][:1]}
+    picked = {
+        "The surest of those that are right": right[-1:],
+        "One of median certainty": by_certainty[len(handy) // 2 :][:1],
+    }
     picked["The surest of those that are wrong"] = wrong[-1:]
     return {what: found[0] for what, found in picked.items() if found}
 
@@ -233,7 +237,13 @@ def by_certainty(guesses: Guesses) -> str:
     for least in (0.8, 0.6, 0.4, 0.0):
         sure = guesses.certainty >= least
         if sure.any():
-            rows.append([f"{least:.0%} or more" if least else "whatever", int(sure.sum()), f"{guesses.is_right[sure].double().mean():.0%}"])
+            rows.append(
+                [
+                    f"{least:.0%} or more" if least else "whatever",
+                    int(sure.sum()),
+                    f"{guesses.is_right[sure].double().mean():.0%}",
+                ]
+            )
     return common.table(["how sure the tree is of its first suggestion", "functions", "right"], rows)
 
 
@@ -282,7 +292,9 @@ def main(argv: list[str] | None = None) -> None:
     flags = common.parser(__doc__, name="python_functions", epochs=4, data="another folder of Python code")
     args = flags.parse_args(argv)
     if (earlier := earlier_result(args)) is not None:
-        common.say(f"A run with these flags has finished; --fresh (make demo FRESH=1) trains anew.\n\n{earlier}")
+        common.say(
+            f"A run with these flags has finished; --fresh (make demo FRESH=1) trains anew.\n\n{earlier}"
+        )
         return
     run = common.start(flags, argv)
     with common.reading():

@@ -85,7 +85,7 @@ def ends(h: Rows, s: StructureLike) -> Tensor:
 def attention(h: Rows, s: StructureLike, score: nn.Module) -> Tensor:
     """`[G, H]`: the sum over each graph's nodes, weighted by the softmax of `score(h)` `[N, 1]` over the graph.
 
-        r = sum_v a_v h_v,  a_v = exp(score(h_v)) / sum_{u in the graph of v} exp(score(h_u))
+    r = sum_v a_v h_v,  a_v = exp(score(h_v)) / sum_{u in the graph of v} exp(score(h_u))
     """
     inbox = _inbox(h, s)
     return inbox.sum(inbox.softmax(score(inbox.h)) * inbox.h)

@@ -193,7 +193,7 @@ class DAGNN(Model):
     def graphs(self, x: Tensor, s: StructureLike) -> Tensor:
         """`[G, D + L H]`, twice as wide with both directions: the maximum over the sinks of each direction.
 
-            h_G = || over directions of max_{v without targets} [x_v, h^1_v, …, h^L_v]               (7)
+        h_G = || over directions of max_{v without targets} [x_v, h^1_v, …, h^L_v]               (7)
         """
         structure = structure_given(self, x, s)
         pooled = [

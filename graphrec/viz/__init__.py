@@ -11,4 +11,14 @@ from .gradient_flow import draw_gradient_flow, gradient_flow
 from .html import Page, html
 from .layout import layered, place, tidy
 
-__all__ = ["Page", "html", "draw_gradient_flow", "draw_schedule", "draw_tree", "gradient_flow", "layered", "place", "tidy"]
+__all__ = [
+    "Page",
+    "html",
+    "draw_gradient_flow",
+    "draw_schedule",
+    "draw_tree",
+    "gradient_flow",
+    "layered",
+    "place",
+    "tidy",
+]

@@ -85,7 +85,9 @@ def _steps(plan: Schedule) -> dict[str, Any]:
     step = None
     if plan.mode == "async":
         step = torch.zeros(count, dtype=torch.long)
-        step[plan.perm.cpu()] = torch.repeat_interleave(torch.arange(len(plan.steps)), plan.steps.nodes.diff())
+        step[plan.perm.cpu()] = torch.repeat_interleave(
+            torch.arange(len(plan.steps)), plan.steps.nodes.diff()
+        )
     iterated = plan.cycles.steps if plan.cycles else ()
     return {
         "mode": plan.mode,
@@ -148,7 +150,9 @@ def _last_nodes(s: Structure) -> Tensor:
 def _flow(flow: GradientFlow, count: int, estimated: bool) -> dict[str, Any]:
     norm: list[float | None] = [None] * count
     hops: list[int | None] = [None] * count
-    for node, value, distance in zip(flow.source.tolist(), _short(flow.norm), flow.distance.tolist(), strict=True):
+    for node, value, distance in zip(
+        flow.source.tolist(), _short(flow.norm), flow.distance.tolist(), strict=True
+    ):
         norm[node], hops[node] = value, distance
     low, median, high = (_short(flow.quantile(q)) for q in (0.1, 0.5, 0.9))
     return {

@@ -119,15 +119,21 @@ def draw_schedule(
     check_schedule(plan)
     s = plan.structure
     colours = _per_node("values", values, s)
-    texts = _few([str(node) for node in range(s.num_nodes)] if labels is None else texts_of(s, labels), labels)
+    texts = _few(
+        [str(node) for node in range(s.num_nodes)] if labels is None else texts_of(s, labels), labels
+    )
     routes, source, target, columns = _columns(plan)
     at = routes.at
     ax = _empty_axes(ax, torch.cat([at, routes.bends]))
     back = at[source, 0] > at[target, 0]
     lines = routes.lines(source, target)
     for dashed in (False, True):
-        chosen = [_off_itself(line, dashed) for line, b in zip(lines, back.tolist(), strict=True) if b == dashed]
-        _draw_arrows(ax, chosen, [_radius(AREA, s).max().item() if s.num_nodes else 0.0] * len(chosen), dashed)
+        chosen = [
+            _off_itself(line, dashed) for line, b in zip(lines, back.tolist(), strict=True) if b == dashed
+        ]
+        _draw_arrows(
+            ax, chosen, [_radius(AREA, s).max().item() if s.num_nodes else 0.0] * len(chosen), dashed
+        )
     copies = len(at) // s.num_nodes if s.num_nodes else 0
     nodes = _draw_nodes(ax, at, None if colours is None else colours.repeat(copies), AREA, cmap, None)
     rounds = plan.mode == "sync"

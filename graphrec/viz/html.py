@@ -108,7 +108,9 @@ def _page(title: str, runs: list[dict[str, Any]]) -> str:
         for names in (("page.css",), ("picture.js", "page.js"))
     )
     # In JSON the signs that mean something to HTML occur within strings alone, where they can be written as numbers.
-    data = json.dumps({"title": title, "runs": runs}, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    data = json.dumps(
+        {"title": title, "runs": runs}, ensure_ascii=True, separators=(",", ":"), allow_nan=False
+    )
     for sign in "<>&":
         data = data.replace(sign, f"\\u{ord(sign):04x}")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

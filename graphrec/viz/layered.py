@@ -51,7 +51,9 @@ def route(level: Tensor, source: Tensor, target: Tensor, across: Tensor | None =
         across: `[N]`, in what order nodes stand at first; by default that of their numbers.
     """
     count = len(level)
-    low, high = (torch.where(level[source] <= level[target], *ends) for ends in ((source, target), (target, source)))
+    low, high = (
+        torch.where(level[source] <= level[target], *ends) for ends in ((source, target), (target, source))
+    )
     span = level[high] - level[low]
     shortest_first = torch.argsort(span, stable=True)
     fits = torch.cumsum((span[shortest_first] - 1).clamp(min=0), 0) <= MOST_BENDS
@@ -70,7 +72,9 @@ def route(level: Tensor, source: Tensor, target: Tensor, across: Tensor | None =
     levels = torch.cat([level, level[low[edge]] + step])
     start = torch.arange(count, dtype=torch.double) if across is None else across.double()
     start = torch.cat([start, start[low[edge]]])
-    found = torch.from_numpy(_Placing(levels.numpy(), near.numpy(), far.numpy(), count, start.numpy()).place())
+    found = torch.from_numpy(
+        _Placing(levels.numpy(), near.numpy(), far.numpy(), count, start.numpy()).place()
+    )
     at = torch.stack([found, levels.double()], dim=1).float()
     from_source = torch.where((low == source)[edge], step, passed[edge] + 1 - step)
     bends = at[count:][torch.argsort(edge * (len(levels) + 1) + from_source)]
@@ -94,7 +98,9 @@ class _Placing:
         self._above = self._links(near, far, weight, level)
         self._place_in_row = np.zeros(len(level), dtype=np.int64)
 
-    def _links(self, here: Array, there: Array, weight: Array, level: Array) -> list[tuple[Array, Array, Array]]:
+    def _links(
+        self, here: Array, there: Array, weight: Array, level: Array
+    ) -> list[tuple[Array, Array, Array]]:
         """For each level its hops to one side: their ends here and there, and their weights."""
         order = np.argsort(level[here], kind="stable")
         bounds = np.searchsorted(level[here][order], np.arange(len(self._rows) + 1))
@@ -140,7 +146,9 @@ class _Placing:
         if not len(rows):
             return
         # At last both sides count, so that nodes stand between their neighbours.
-        links = (self._below, self._above) if sweep >= SWEEPS - 2 else ((self._below, self._above)[sweep % 2],)
+        links = (
+            (self._below, self._above) if sweep >= SWEEPS - 2 else ((self._below, self._above)[sweep % 2],)
+        )
         mean, weight = self._mean(k, *(side[k] for side in links))
         room = np.where(self._is_bend[rows], NARROW, 1.0)
         offset = np.cumsum(room) - room / 2

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import graphrec as gr
-from tests.assertions import assert_close
+from tests.tolerances import assert_close
 
 D, H = 3, 4
 

@@ -35,7 +35,9 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.asked_for += [value for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        self.asked_for += [
+            value for name, value in attrs if name in ("src", "href", "srcset", "data", "action")
+        ]
 
 
 def test_a_page_holds_the_run():
@@ -55,8 +57,12 @@ def test_a_page_holds_the_run():
     assert run["texts"] == ["It", "'s", "good", "4", "3"]
     assert run["backend"] == gr.explain(model, TREE, x)[0].backend
     flow = gr.dynamics.gradient_flow(model, x, TREE, norm="frobenius")
-    found = dict(zip(range(5), zip(run["gradients"]["norm"], run["gradients"]["hops"], strict=True), strict=True))
-    for node, norm, hops in zip(flow.source.tolist(), flow.norm.tolist(), flow.distance.tolist(), strict=True):
+    found = dict(
+        zip(range(5), zip(run["gradients"]["norm"], run["gradients"]["hops"], strict=True), strict=True)
+    )
+    for node, norm, hops in zip(
+        flow.source.tolist(), flow.norm.tolist(), flow.distance.tolist(), strict=True
+    ):
         assert found[node] == (pytest.approx(norm, rel=1e-3), hops)
 
 
@@ -181,7 +187,13 @@ def in_browser(page, tmp_path):
     # (The page's own policy lets no other script run.)
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.text)
     path.write_text(text.replace("</body>", ACTIONS), encoding="utf-8")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1000,700", "--enable-logging=stderr"]
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--window-size=1000,700",
+        "--enable-logging=stderr",
+    ]
     options += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom"]
     done = subprocess.run([browser, *options, path.as_uri()], capture_output=True, text=True, timeout=300)
     (report,) = re.findall(r'<pre id="report">(.*?)</pre>', done.stdout)
@@ -189,7 +201,9 @@ def in_browser(page, tmp_path):
 
 
 def test_a_browser_shows_it(tmp_path):
-    report, console = in_browser(page_of(gr.TreeLSTM(3, 4), TREE, labels=[*NASTY[:2], "good", None, "d"]), tmp_path)
+    report, console = in_browser(
+        page_of(gr.TreeLSTM(3, 4), TREE, labels=[*NASTY[:2], "good", None, "d"]), tmp_path
+    )
     assert console == []
     assert report["nodes"] == report["drawn"] == 5
     assert report["end"] == "step 3 of 3: 1 node, 2 edges"
