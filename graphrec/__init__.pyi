@@ -5,7 +5,10 @@ from . import (
     dynamics as dynamics,
     io as io,
     learning as learning,
+    loader as loader,
     readout as readout,
+    testing as testing,
+    train as train,
     transforms as transforms,
     viz as viz,
 )
@@ -79,7 +82,6 @@ from .engine import (
 )
 from .io import (
     SYNTAX_FIELDS as SYNTAX_FIELDS,
-    DataLoader as DataLoader,
     chebyshev as chebyshev,
     diffusion as diffusion,
     from_networkx as from_networkx,
@@ -88,6 +90,7 @@ from .io import (
     to_pyg as to_pyg,
     tree as tree,
 )
+from .loader import DataLoader as DataLoader
 from .models import (
     AR as AR,
     DAGNN as DAGNN,

@@ -128,7 +128,7 @@ def aggregate(h: Rows, s: StructureLike, aggr: Aggregation | str) -> Tensor:
 class Gated(Resettable):
     """The gated readout: a sum over the nodes, each weighted by its own gate.
 
-    h_G = tanh(sum_v sigmoid(i([h_v, x_v])) * tanh(j([h_v, x_v])))
+        h_G = tanh(sum_v sigmoid(i([h_v, x_v])) * tanh(j([h_v, x_v])))
 
     with linear layers i and j. Li, Tarlow, Brockschmidt & Zemel, *Gated graph sequence neural networks*, ICLR 2016,
     equation (7).
@@ -141,11 +141,11 @@ class Gated(Resettable):
 
     def __init__(self, hidden: int, inputs: int = 0, outputs: int | None = None) -> None:
         super().__init__()
-        self.inputs = as_count("inputs", inputs)
+        self.inputs: int = as_count("inputs", inputs)
         hidden = as_count("hidden", hidden, 1)
         outputs = hidden if outputs is None else as_count("outputs", outputs, 1)
-        self.gate = nn.Linear(hidden + inputs, outputs)  # i
-        self.value = nn.Linear(hidden + inputs, outputs)  # j
+        self.gate: nn.Linear = nn.Linear(hidden + inputs, outputs)  # i
+        self.value: nn.Linear = nn.Linear(hidden + inputs, outputs)  # j
 
     def forward(self, h: Rows, s: StructureLike, x: Rows | None = None) -> Tensor:
         """`[N, H]`, and x `[N, D]` → `[G, outputs]`."""
@@ -168,7 +168,7 @@ class Attention(Resettable):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.score = nn.Linear(as_count("hidden", hidden, 1), 1)
+        self.score: nn.Linear = nn.Linear(as_count("hidden", hidden, 1), 1)
 
     def forward(self, h: Rows, s: StructureLike) -> Tensor:
         """`[N, H] → [G, H]`."""

@@ -31,8 +31,8 @@ def diffusion_names(k: int) -> tuple[str, ...]:
 def chebyshev(graph: Structure, k: int, largest: float = 2.0) -> Structure:
     """The Chebyshev polynomials T_0, …, T_{k-1} of a graph's scaled Laplacian: k relations with weights.
 
-    T_0 = 1,  T_1 = L~,  T_n = 2 L~ T_{n-1} - T_{n-2}
-    L~ = 2 L / largest - 1,  L = 1 - D^{-1/2} W D^{-1/2}
+        T_0 = 1,  T_1 = L~,  T_n = 2 L~ T_{n-1} - T_{n-2}
+        L~ = 2 L / largest - 1,  L = 1 - D^{-1/2} W D^{-1/2}
 
     Defferrard, Bresson & Vandergheynst, *Convolutional neural networks on graphs with fast localized spectral
     filtering*, NIPS 2016, section 2.1. W are the weights, 1 where edges have none; edges from a node to itself do not

@@ -24,7 +24,7 @@ from .model import Model
 class TDNN(Model, Passing):
     """A layer of a time-delay neural network over chains: each node sees the last inputs; see `TDNNCell`.
 
-    h_t = f(W_0 x_t + W_1 x_{t-1} + … + W_{K-1} x_{t-K+1} + b)
+        h_t = f(W_0 x_t + W_1 x_{t-1} + … + W_{K-1} x_{t-K+1} + b)
 
     Inputs before the first are zero: a causal `torch.nn.Conv1d`. Put several into `Stacked`, and into
     `Bidirectional` for windows that see both sides. All nodes are computed at once, in one sync round.
@@ -39,13 +39,13 @@ class TDNN(Model, Passing):
         ValueError: a window below 2.
     """
 
-    runs = ("cell",)
+    runs: tuple[str, ...] = ("cell",)
 
     def __init__(self, inputs: int, hidden: int, window: int, activation: str | Activation = "tanh") -> None:
         super().__init__()
         if as_count("window", window) < 2:
             raise ValueError(f"window must be 2 or more (a window of one is torch.nn.Linear), got {window}.")
-        self.cell = TDNNCell(inputs, hidden, window - 1, activation)
+        self.cell: TDNNCell = TDNNCell(inputs, hidden, window - 1, activation)
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
@@ -90,7 +90,7 @@ class NARX(Resettable):
         activation: str | Activation = "tanh",
     ) -> None:
         super().__init__()
-        self.cell = NARXCell(inputs, hidden, outputs, input_lags, output_lags, activation)
+        self.cell: NARXCell = NARXCell(inputs, hidden, outputs, input_lags, output_lags, activation)
 
     def forward(
         self,
@@ -133,7 +133,7 @@ class NARX(Resettable):
 class AR(Resettable):
     """The autoregressive process of order K over chains; see `ARCell`.
 
-    y_t = b + A_1 y_{t-1} + … + A_K y_{t-K}
+        y_t = b + A_1 y_{t-1} + … + A_K y_{t-K}
 
     Args:
         outputs: the width Y of the series.
@@ -145,7 +145,7 @@ class AR(Resettable):
 
     def __init__(self, outputs: int, lags: int) -> None:
         super().__init__()
-        self.cell = ARCell(outputs, lags)
+        self.cell: ARCell = ARCell(outputs, lags)
 
     def forward(self, y: Tensor, s: StructureLike, known: Tensor | None = None) -> Tensor:
         """The computed outputs, `[N, Y]`.

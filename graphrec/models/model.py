@@ -101,7 +101,7 @@ class Model(Resettable):
             h, final = self.compute(x, structure, check_initial(self, initial), return_states)
         return (h, final) if return_states else h
 
-    @torch._dynamo.assume_constant_result
+    @torch.compiler.assume_constant_result
     def tried_for_programs(self, *call: Any) -> str:
         """Whether torch.compile can trace a call, and how; see `try_call`."""
         return try_call(self, *call)

@@ -25,6 +25,9 @@ from .runs import PARTS, programs, wanted_of
 class OperatorRun(Runner):
     """A run over a structure that is an input of the program."""
 
+    program: str
+    rows: list[Tensor]
+
     name: ClassVar[str] = "operator"
     about = "recorded cells in programs that torch compiles or exports"
 
