@@ -61,7 +61,9 @@ def step(random: Random, models: dict[Any, Any]) -> str:
     family = cyclic if in_rounds and random.random() < 0.5 else random.choice(ACYCLIC)
     s = gr.batch([family(random, cell.arity) for _ in range(random.choice([1, 1, 3, 20]))])
     run = drawn(cell, dressed(cell, s), width if cell.inputs is None else cell.inputs)
-    plan = gr.schedule(run.structure, **({"mode": "sync", "rounds": random.randint(1, 3)} if in_rounds else {}))
+    plan = gr.schedule(
+        run.structure, **({"mode": "sync", "rounds": random.randint(1, 3)} if in_rounds else {})
+    )
     way = random.random()
     backend = random.choice(BACKENDS)
     if way < 0.1 and not in_rounds:
