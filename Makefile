@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+# FRESH=1: `make demo` trains anew, where it has a finished run to show.
+FRESH ?=
 # What `make test-torch` runs the tests on: a version of torch, and other versions than the pinned ones.
 TORCH ?= 2.14.1
 WITH ?=
@@ -12,6 +14,9 @@ COUNT ?= 20000
 SEED ?= 0
 SECONDS ?= 600
 FUZZ_ARGS ?=
+READERS ?=
+# What `make matrix` runs; nothing: all rows.
+ROWS ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -22,6 +27,7 @@ BENCH_INSTALLED := $(VENV)/.installed-bench
 DOCS_INSTALLED := $(VENV)/.installed-docs
 NATIVE := $(VENV)/.native
 OTHER := $(VENV)-torch-$(TORCH)
+CHECK := build/wheel-check
 
 # pyright: the node of .venv, not the machine's; no look for newer versions.
 PYRIGHT := PYRIGHT_PYTHON_GLOBAL_NODE=0 PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright
@@ -34,15 +40,15 @@ CXXWARNINGS := -Wall -Wextra -Wno-uninitialized -Wno-maybe-uninitialized
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow test-torch native-sanitize fuzz lint format docs bench clean
+.PHONY: help install demo test test-slow test-torch matrix wheel-check native-sanitize fuzz fuzz-readers soak lint format docs bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(NATIVE)  ## build .venv: graphrec (editable) and all that the examples, tests and checks need
 
-demo: $(NATIVE)  ## name Python functions from their syntax trees: a few minutes on two cores, no download
-	@$(PY) examples/python_functions.py
+demo: $(NATIVE)  ## learn to name Python functions from their syntax trees: three minutes, no download; FRESH=1 trains anew
+	@$(PY) examples/python_functions.py $(if $(FRESH),--fresh)
 
 test: $(NATIVE)  ## run the tests but the slow ones, on several cores; PYTEST_ARGS="-k chain" chooses among them
 	@$(PY) -m pytest -n auto --maxprocesses 4 -m "not slow" $(PYTEST_ARGS)
@@ -57,6 +63,17 @@ test-torch:  ## run the tests on another torch, in an environment beside .venv: 
 	@$(OTHER)/bin/python -m pip --disable-pip-version-check install -qq -c $(OTHER)/pins.txt --no-build-isolation \
 		torch==$(TORCH) $(WITH) -e '.[examples,dev]'
 	@$(OTHER)/bin/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+wheel-check: $(INSTALLED)  ## build the sdist, and from it the wheel; install that into an empty environment; run the smoke test there
+	@rm -rf $(CHECK) && mkdir -p $(CHECK)
+	@GRAPHREC_NATIVE=1 $(PY) -m build --no-isolation --outdir $(CHECK)/dist . > $(CHECK)/build.log 2>&1 || { cat $(CHECK)/build.log; exit 1; }
+	@$(PYTHON) -m venv $(CHECK)/venv
+	@$(CHECK)/venv/bin/python -m pip --disable-pip-version-check install -qq -c constraints.txt $(CHECK)/dist/*.whl
+	@$(CHECK)/venv/bin/python -I tests/packaging/smoke.py
+	@rm -rf $(CHECK)/venv
+
+matrix:  ## run tests on the lowest and the newest torch, PyG and networkx, each in its own environment: ROWS="lowest newest"
+	@$(PYTHON) .ci/matrix $(ROWS)
 
 native-sanitize: $(INSTALLED)  ## run the native stress test under the sanitisers: addresses and undefined behaviour, then threads
 	@test -f $(STRESS) || { echo "$(STRESS) is missing: there is nothing to run"; exit 1; }
@@ -73,10 +90,18 @@ fuzz: $(NATIVE)  ## random cells, structures and programs, each way against each
 		$${CXX:-c++} -std=c++17 -pthread -O2 $$CXXFLAGS -Igraphrec/csrc $(STRESS) build/fuzz/*.o -o build/fuzz/stress
 	@STRESS=build/fuzz/stress $(PY) -m tests.fuzz $(FUZZ_ARGS) --count $(COUNT) --seed $(SEED) --seconds $(SECONDS)
 
+fuzz-readers: $(NATIVE)  ## search for texts and files that a reader fails on, with atheris, SECONDS for each: READERS="aiger bench"
+	@$(PIP) --no-build-isolation -e '.[examples,dev,fuzz]'
+	@$(PY) -m tests.fuzz.reader_runs $(READERS) --seconds $(SECONDS)
+
+soak: $(NATIVE)  ## train on ever new structures and judge the memory: SECONDS=3600
+	@$(PY) -m tests.fuzz.soak --seconds $(SECONDS) --seed $(SEED)
+
 lint: $(INSTALLED)  ## check style and formatting (ruff) and types (pyright)
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PYRIGHT) --warnings
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) .ci/types
 
 format: $(INSTALLED)  ## apply ruff's formatting and safe fixes
 	@$(PY) -m ruff check --fix

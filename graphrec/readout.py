@@ -85,7 +85,7 @@ def ends(h: Rows, s: StructureLike) -> Tensor:
 def attention(h: Rows, s: StructureLike, score: nn.Module) -> Tensor:
     """`[G, H]`: the sum over each graph's nodes, weighted by the softmax of `score(h)` `[N, 1]` over the graph.
 
-        r = sum_v a_v h_v,  a_v = exp(score(h_v)) / sum_{u in the graph of v} exp(score(h_u))
+    r = sum_v a_v h_v,  a_v = exp(score(h_v)) / sum_{u in the graph of v} exp(score(h_u))
     """
     inbox = _inbox(h, s)
     return inbox.sum(inbox.softmax(score(inbox.h)) * inbox.h)
@@ -166,11 +166,11 @@ class Gated(Resettable):
 
     def __init__(self, hidden: int, inputs: int = 0, outputs: int | None = None) -> None:
         super().__init__()
-        self.inputs = as_count("inputs", inputs)
+        self.inputs: int = as_count("inputs", inputs)
         hidden = as_count("hidden", hidden, 1)
         outputs = hidden if outputs is None else as_count("outputs", outputs, 1)
-        self.gate = nn.Linear(hidden + inputs, outputs)  # i
-        self.value = nn.Linear(hidden + inputs, outputs)  # j
+        self.gate: nn.Linear = nn.Linear(hidden + inputs, outputs)  # i
+        self.value: nn.Linear = nn.Linear(hidden + inputs, outputs)  # j
 
     def forward(self, h: Rows, s: StructureLike, x: Rows | None = None) -> Tensor:
         """`[N, H]`, and x `[N, D]` → `[G, outputs]`."""
@@ -193,7 +193,7 @@ class Attention(Resettable):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.score = nn.Linear(as_count("hidden", hidden, 1), 1)
+        self.score: nn.Linear = nn.Linear(as_count("hidden", hidden, 1), 1)
 
     def forward(self, h: Rows, s: StructureLike) -> Tensor:
         """`[N, H] → [G, H]`."""

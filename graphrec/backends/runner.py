@@ -45,6 +45,10 @@ class Runner:
         about: what the backend runs, and with what, in a few words.
     """
 
+    run: Context
+    x: Tensor
+    initial: list[Tensor]
+
     name: ClassVar[str]
     about: ClassVar[str]
 
@@ -101,7 +105,7 @@ class Loop(Runner):
         if not self.plan.num_nodes:
             # In every mode the same: a round over no nodes, which has shapes and gradients.
             self.plan = schedule(self.plan.structure, mode="sync", rounds=1)
-            self.run = replace(self.run, plan=self.plan)
+            self.run: Context = replace(self.run, plan=self.plan)
         if self.plan.mode == "sync":
             last = deque(loop(self.run, self.x, self.initial), maxlen=1)[0]
             return tuple(as_numbered(self.plan, field) for field in last.state)

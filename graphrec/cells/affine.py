@@ -31,7 +31,7 @@ class AffineCell(Cell):
     """
 
     State = AffineState
-    reads_edges = ()
+    reads_edges: Any = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

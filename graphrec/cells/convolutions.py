@@ -100,8 +100,11 @@ class GCNCell(LinearConvolution):
     the weight of the edge to itself that each node is given.
     """
 
-    reads_edges = ("edge_weight",)
-    input_layers = ("lin", "lin")
+    weighted: bool
+    normalize: bool
+
+    reads_edges: Any = ("edge_weight",)
+    input_layers: tuple[str, ...] = ("lin", "lin")
 
     class State(NamedTuple):
         """The hidden state, and the node's degree."""
@@ -110,7 +113,7 @@ class GCNCell(LinearConvolution):
         scale: Tensor
         loop: Tensor
 
-    constants = ("scale", "loop")
+    constants: tuple[str, ...] = ("scale", "loop")
 
     class Message(NamedTuple):
         """W h / sqrt(d)."""
@@ -137,9 +140,9 @@ class GCNCell(LinearConvolution):
                 "normalize=False."
             )
         self.weighted, self.normalize = weighted, normalize
-        self.self_loops = normalize if self_loops is None else self_loops
+        self.self_loops: bool = normalize if self_loops is None else self_loops
         self.lin = Linear(as_pair(inputs)[0], hidden, bias=False, weight_initializer="glorot")  # W
-        self.bias = nn.Parameter(torch.empty(hidden))
+        self.bias: nn.Parameter = nn.Parameter(torch.empty(hidden))
         self.init_parameters()
 
     def init_parameters(self) -> None:
@@ -249,7 +252,7 @@ class GINCell(LinearConvolution):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     def __init__(
         self,
@@ -260,15 +263,15 @@ class GINCell(LinearConvolution):
         train_eps: bool = False,
     ) -> None:
         super().__init__(hidden=hidden)
-        self.input_layers = ("nn.0", "nn.0") if network is None else ()
+        self.input_layers: Any = ("nn.0", "nn.0") if network is None else ()
         inputs = as_pair(inputs)[0]
-        self.given_inputs = None if inputs == -1 else inputs
+        self.given_inputs: int | None = None if inputs == -1 else inputs
         if network is None:
             network = nn.Sequential(Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden))
         self.nn = network
         self.initial_eps = eps
         if train_eps:
-            self.eps = nn.Parameter(torch.empty(1))
+            self.eps: nn.Parameter = nn.Parameter(torch.empty(1))
         else:
             self.register_buffer("eps", torch.empty(1))
         self.init_parameters()

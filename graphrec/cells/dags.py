@@ -32,13 +32,13 @@ class DAGRNNCell(Cell):
     """
 
     State = NodeState
-    reads_edges = ()
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "relu") -> None:
         super().__init__(inputs, hidden)
-        self.activation = activation_function(activation)
-        self.input = nn.Linear(inputs, hidden)  # U, b
-        self.recurrent = nn.Linear(hidden, hidden, bias=False)  # W
+        self.activation: Activation = activation_function(activation)
+        self.input: nn.Linear = nn.Linear(inputs, hidden)  # U, b
+        self.recurrent: nn.Linear = nn.Linear(hidden, hidden, bias=False)  # W
 
     def project(self, x: Tensor) -> Tensor:
         """U x + b."""
@@ -69,7 +69,7 @@ class DAGNNCell(Cell):
     """
 
     State = NodeState
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class Message(NamedTuple):
         """The state, and its contribution to the scores, `[N, 1]`."""
@@ -80,10 +80,10 @@ class DAGNNCell(Cell):
     def __init__(self, inputs: int, hidden: int, edges: Widths | None = None) -> None:
         super().__init__(inputs, hidden)
         self.edges = edges
-        self.input = nn.Linear(inputs, 3 * hidden)  # of r, z, n
-        self.recurrent = nn.Linear(hidden, 3 * hidden)
-        self.score = nn.Linear(hidden, 1, bias=False)  # w_2
-        self.edge_score = None if edges is None else edge_layer(edges, 1, bias=False)  # w_3
+        self.input: nn.Linear = nn.Linear(inputs, 3 * hidden)  # of r, z, n
+        self.recurrent: nn.Linear = nn.Linear(hidden, 3 * hidden)
+        self.score: nn.Linear = nn.Linear(hidden, 1, bias=False)  # w_2
+        self.edge_score: nn.Module | None = None if edges is None else edge_layer(edges, 1, bias=False)  # w_3
 
     def project(self, x: Tensor) -> Tensor:
         """The GRU's products with x."""
@@ -124,17 +124,17 @@ class DVAECell(Cell):
     """
 
     State = NodeState
-    reads_edges = ()
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, edges: Widths | None = None) -> None:
         super().__init__(inputs, hidden)
         self.edges = edges
-        self.input = nn.Linear(inputs, 3 * hidden)  # of r, z, n
-        self.recurrent = nn.Linear(hidden, 3 * hidden)
-        self.gate = nn.Linear(hidden, hidden)  # g
-        self.map = nn.Linear(hidden, hidden, bias=False)  # m
+        self.input: nn.Linear = nn.Linear(inputs, 3 * hidden)  # of r, z, n
+        self.recurrent: nn.Linear = nn.Linear(hidden, 3 * hidden)
+        self.gate: nn.Linear = nn.Linear(hidden, hidden)  # g
+        self.map: nn.Linear = nn.Linear(hidden, hidden, bias=False)  # m
         # The parts of g and m that read e, concatenated.
-        self.edge = None if edges is None else edge_layer(edges, 2 * hidden, bias=False)
+        self.edge: nn.Module | None = None if edges is None else edge_layer(edges, 2 * hidden, bias=False)
 
     def project(self, x: Tensor) -> Tensor:
         """The GRU's products with x."""

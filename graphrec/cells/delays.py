@@ -39,7 +39,7 @@ class TDNNCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`, `u` `[N, D]`, the input, for later nodes to read.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The layer's output, and its input."""
@@ -52,9 +52,9 @@ class TDNNCell(Cell):
         as_count("lags", lags, 1)
         self.seen = inputs
         self.arity: int = lags
-        self.activation = activation_function(activation)
-        self.input = nn.Linear(inputs, hidden)  # W_0, b
-        self.past = nn.Linear(lags * inputs, hidden, bias=False)  # W_1 … W_lags, side by side
+        self.activation: Activation = activation_function(activation)
+        self.input: nn.Linear = nn.Linear(inputs, hidden)  # W_0, b
+        self.past: nn.Linear = nn.Linear(lags * inputs, hidden, bias=False)  # W_1 … W_lags, side by side
 
     def shapes(self) -> list[tuple[int, ...]]:
         """h and u."""
@@ -89,7 +89,7 @@ class ARCell(Cell):
     computed one; State `y` `[N, Y]`, computed, and `seen` `[N, Y]`, what later nodes read.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The computed output, and the one that later nodes read."""
@@ -101,7 +101,7 @@ class ARCell(Cell):
         super().__init__(as_count("outputs", outputs, 1) + 1, outputs)
         as_count("lags", lags, 1)
         self.arity: int = lags
-        self.past = nn.Linear(lags * outputs, outputs)  # A_1 … A_K side by side, b
+        self.past: nn.Linear = nn.Linear(lags * outputs, outputs)  # A_1 … A_K side by side, b
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> State:
         """One step."""
@@ -135,7 +135,12 @@ class NARXCell(Cell):
     read the computed one; State `y` `[N, Y]`, computed, `seen` `[N, Y]`, what later nodes read, `u` `[N, D]`, x_t.
     """
 
-    reads_edges = ()
+    exogenous: int
+    outputs: int
+    input_lags: int
+    output_lags: int
+
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The computed output, the output that later nodes read, and the exogenous input."""
@@ -159,11 +164,11 @@ class NARXCell(Cell):
         self.exogenous, self.outputs = inputs, outputs
         self.input_lags, self.output_lags = input_lags, output_lags
         self.arity: int = max(input_lags, output_lags)
-        self.activation = activation_function(activation)
-        self.input = nn.Linear(inputs, hidden)  # W_0, b
+        self.activation: Activation = activation_function(activation)
+        self.input: nn.Linear = nn.Linear(inputs, hidden)  # W_0, b
         width = input_lags * inputs + output_lags * outputs
-        self.past = nn.Linear(width, hidden, bias=False)  # W_1 … W_Kx, U_1 … U_Ky, side by side
-        self.output = nn.Linear(hidden, outputs)  # V, c
+        self.past: nn.Linear = nn.Linear(width, hidden, bias=False)  # W_1 … W_Kx, U_1 … U_Ky, side by side
+        self.output: nn.Linear = nn.Linear(hidden, outputs)  # V, c
 
     def shapes(self) -> list[tuple[int, ...]]:
         """y, seen and u."""

@@ -31,11 +31,11 @@ class PerRelation(Resettable):
 
     def __init__(self, edges: Widths, outputs: int, bias: bool = True) -> None:
         super().__init__()
-        self.edges = relation_widths(edges)
-        self.outputs = as_count("outputs", outputs, 1)
+        self.edges: tuple[int | None, ...] | None = relation_widths(edges)
+        self.outputs: int = as_count("outputs", outputs, 1)
         if self.edges is None:
             raise TypeError(f"edges must be a list of widths, one for each relation, got {edges!r}.")
-        self.layers = nn.ModuleDict(
+        self.layers: nn.ModuleDict = nn.ModuleDict(
             {
                 str(relation): nn.Linear(width, outputs, bias)
                 for relation, width in enumerate(self.edges)

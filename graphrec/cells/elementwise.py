@@ -38,14 +38,14 @@ class DiagonalSRNCell(Cell):
 
     State = HiddenState
     arity = 1
-    reads_edges = ()
+    reads_edges: Any = ()
     elementwise = True
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
         super().__init__(inputs, hidden)
-        self.activation = activation_function(activation)
-        self.input = nn.Linear(inputs, hidden)  # W, b
-        self.recurrent = nn.Parameter(torch.empty(hidden))  # u
+        self.activation: Activation = activation_function(activation)
+        self.input: nn.Linear = nn.Linear(inputs, hidden)  # W, b
+        self.recurrent: nn.Parameter = nn.Parameter(torch.empty(hidden))  # u
         self.init_parameters()
 
     def init_parameters(self) -> None:
@@ -81,6 +81,13 @@ class LRUCell(AffineCell):
     (slot 0).
     """
 
+    nu: nn.Parameter
+    theta: nn.Parameter
+    log_gamma: nn.Parameter
+
+    radii: tuple[float, float]
+    phase: float
+
     State = HiddenState
     arity = 1
     elementwise = True
@@ -98,7 +105,7 @@ class LRUCell(AffineCell):
         if not phase >= 0:
             raise ValueError(f"phase must be an angle from 0 on, got {phase}.")
         self.radii, self.phase = radii, phase
-        self.input = nn.Linear(inputs, 2 * hidden, bias=False)  # B, real and imaginary parts
+        self.input: nn.Linear = nn.Linear(inputs, 2 * hidden, bias=False)  # B, real and imaginary parts
         self.nu, self.theta, self.log_gamma = (nn.Parameter(torch.empty(hidden)) for _ in range(3))
         self.init_parameters()
 
@@ -155,13 +162,13 @@ class ElementwiseLSTMCell(Cell):
 
     State = LSTMState
     arity = 1
-    reads_edges = ()
+    reads_edges: Any = ()
     elementwise = True
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None) -> None:
         super().__init__(inputs, hidden)
-        self.input = nn.Linear(inputs, 4 * hidden)  # W and b of i, f, g, o
-        self.recurrent = nn.Parameter(torch.empty(4 * hidden))  # u of i, f, g, o
+        self.input: nn.Linear = nn.Linear(inputs, 4 * hidden)  # W and b of i, f, g, o
+        self.recurrent: nn.Parameter = nn.Parameter(torch.empty(4 * hidden))  # u of i, f, g, o
         self.forget_bias = forget_bias
         self.init_parameters()
 

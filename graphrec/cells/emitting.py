@@ -31,10 +31,13 @@ class EmittingCell(Wrapping):
     cell's, and `emitted` `[N, E]`, `logits` `[N, V]`.
     """
 
+    embed: nn.Embedding
+    output: nn.Module
+
     def __init__(self, cell: Cell, embed: nn.Embedding, output: nn.Module) -> None:
         super().__init__(cell)
         check_sends_its_state(cell)
-        self.inputs = embed.embedding_dim + 1
+        self.inputs: Any = embed.embedding_dim + 1
         self.embed, self.output = embed, output
 
     @property

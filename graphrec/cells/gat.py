@@ -19,7 +19,14 @@ from .edges import PerRelation
 class Attention(LinearConvolution):
     """K heads, concatenated or averaged: what `GATCell` and `GATv2Cell` have in common."""
 
-    reads_edges = ()
+    heads: int
+    average: bool
+    slope: float
+    dropout: float
+    edges: Any
+    self_loops: bool
+
+    reads_edges: Any = ()
 
     def __init__(
         self,
@@ -42,16 +49,16 @@ class Attention(LinearConvolution):
             )
         self.heads, self.average, self.slope, self.dropout = heads, average, slope, dropout
         self.edges, self.self_loops = edges, self_loops
-        self.width = hidden if average else hidden // heads
-        self.lin_edge = None  # W_e
+        self.width: int = hidden if average else hidden // heads
+        self.lin_edge: Any = None  # W_e
         if relation_widths(edges) is not None:
             self.lin_edge = PerRelation(edges, heads * self.width, bias=False)
         elif edges is not None:
             self.lin_edge = self._linear(as_count("edges", edges), bias=False)
-        self.res = None  # W_r
+        self.res: None = None  # W_r
         if residual:
             self.res = Linear(as_pair(inputs)[1], hidden, bias=False, weight_initializer="glorot")
-        self.bias = nn.Parameter(torch.empty(hidden))
+        self.bias: nn.Parameter = nn.Parameter(torch.empty(hidden))
 
     def _linear(self, inputs: int, bias: bool) -> Linear:
         return Linear(inputs, self.heads * self.width, bias=bias, weight_initializer="glorot")
@@ -137,6 +144,9 @@ class GATCell(Attention):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
+    lin_src: Any
+    lin_dst: Any
+
     class Message(NamedTuple):
         """W h by heads `[N, K, H / K]`, and the two parts of scores `[N, K]`."""
 
@@ -168,10 +178,10 @@ class GATCell(Attention):
             self.lin_src, self.lin_dst = (self._linear(width, bias=False) for width in inputs)  # W of each
             self.input_layers = ("lin_src", "lin_dst")
         else:
-            self.lin = self._linear(inputs, bias=False)  # W
+            self.lin: Any = self._linear(inputs, bias=False)  # W
             self.input_layers = ("lin", "lin")
-        self.att_src = nn.Parameter(torch.empty(1, heads, self.width))  # a_1
-        self.att_dst = nn.Parameter(torch.empty(1, heads, self.width))  # a_2
+        self.att_src: nn.Parameter = nn.Parameter(torch.empty(1, heads, self.width))  # a_1
+        self.att_dst: nn.Parameter = nn.Parameter(torch.empty(1, heads, self.width))  # a_2
         self.att_edge = None if edges is None else nn.Parameter(torch.empty(1, heads, self.width))  # a_3
         self.init_parameters()
 
@@ -241,7 +251,10 @@ class GATv2Cell(Attention):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    input_layers = ("lin_l", "lin_r")
+    lin_l: Any
+    lin_r: Any
+
+    input_layers: tuple[str, ...] = ("lin_l", "lin_r")
 
     class Message(NamedTuple):
         """W_1 h and W_2 h by heads, `[N, K, H / K]`."""
@@ -270,7 +283,7 @@ class GATv2Cell(Attention):
     ) -> None:
         super().__init__(inputs, hidden, heads, average, slope, dropout, edges, residual, self_loops)
         self.lin_l, self.lin_r = (self._linear(width, bias=True) for width in as_pair(inputs))  # W_1, W_2
-        self.att = nn.Parameter(torch.empty(1, heads, self.width))  # a
+        self.att: nn.Parameter = nn.Parameter(torch.empty(1, heads, self.width))  # a
         self.init_parameters()
 
     def init_parameters(self) -> None:

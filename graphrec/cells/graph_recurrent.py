@@ -155,6 +155,8 @@ class StagedCell(PerKind):
         Carried: the type of what goes from step to step, fields of the state.
     """
 
+    hidden: int
+
     stages: ClassVar[Mapping[str, Sequence[tuple[str, bool]]]]
     Carried: Any
 

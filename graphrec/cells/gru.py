@@ -46,10 +46,13 @@ class GRUCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`. A node has one predecessor at most (slot 0).
     """
 
+    input: nn.Linear
+    recurrent: nn.Linear
+
     State = GRUState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, biases: int = 2) -> None:
         super().__init__(inputs, hidden)
@@ -91,14 +94,14 @@ class TextbookGRUCell(Cell):
 
     State = GRUState
     arity = 1
-    recurrent_layers = ("gates", "candidate")
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("gates", "candidate")
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden)
-        self.input = nn.Linear(inputs, 3 * hidden)  # W and b of r, z, n
-        self.gates = nn.Linear(hidden, 2 * hidden, bias=False)  # U_r, U_z
-        self.candidate = nn.Linear(hidden, hidden, bias=False)  # U_n
+        self.input: nn.Linear = nn.Linear(inputs, 3 * hidden)  # W and b of r, z, n
+        self.gates: nn.Linear = nn.Linear(hidden, 2 * hidden, bias=False)  # U_r, U_z
+        self.candidate: nn.Linear = nn.Linear(hidden, hidden, bias=False)  # U_n
 
     def project(self, x: Tensor) -> Tensor:
         """W x + b of both gates and of the candidate."""

@@ -32,7 +32,7 @@ class LeakySRNCell(SRNCell):
     Shapes: as `SRNCell`.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     def __init__(
         self,

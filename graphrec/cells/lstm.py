@@ -58,10 +58,13 @@ class LSTMCell(Cell):
     Shapes: x `[N, D]`; State `h`, `c` `[N, H]` each. A node has one predecessor at most (slot 0).
     """
 
+    input: nn.Linear
+    recurrent: nn.Linear
+
     State = LSTMState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
@@ -115,10 +118,13 @@ class ProjectedLSTMCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, P]`, `c` `[N, H]`. A node has one predecessor at most (slot 0).
     """
 
+    input: nn.Linear
+    recurrent: nn.Linear
+
     State = LSTMState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, projection: int, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
@@ -128,7 +134,7 @@ class ProjectedLSTMCell(Cell):
             )
         self.width = projection
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 4, biases, projection)  # of i, f, g, o
-        self.projection = nn.Linear(hidden, projection, bias=False)  # V
+        self.projection: nn.Linear = nn.Linear(hidden, projection, bias=False)  # V
 
     def shapes(self) -> list[tuple[int, ...]]:
         """h and c."""
@@ -166,10 +172,13 @@ class NoForgetLSTMCell(Cell):
     Shapes: as `LSTMCell`.
     """
 
+    input: nn.Linear
+    recurrent: nn.Linear
+
     State = LSTMState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
@@ -208,15 +217,18 @@ class PeepholeLSTMCell(Cell):
     Shapes: as `LSTMCell`.
     """
 
+    input: nn.Linear
+    recurrent: nn.Linear
+
     State = LSTMState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 4, biases)  # W and U of i, f, g, o
-        self.peephole = nn.Parameter(torch.empty(3, hidden))  # p_i, p_f, p_o
+        self.peephole: nn.Parameter = nn.Parameter(torch.empty(3, hidden))  # p_i, p_f, p_o
         self.forget_bias = forget_bias
         self.init_parameters()
 
@@ -259,10 +271,13 @@ class CoupledLSTMCell(Cell):
     Shapes: as `LSTMCell`.
     """
 
+    input: nn.Linear
+    recurrent: nn.Linear
+
     State = LSTMState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)

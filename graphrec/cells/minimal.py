@@ -17,8 +17,8 @@ class Minimal(AffineCell):
 
     def __init__(self, inputs: int, hidden: int, gates: int, activation: str | Activation) -> None:
         super().__init__(inputs, hidden)
-        self.activation = activation_function(activation)
-        self.input = nn.Linear(inputs, (gates + 1) * hidden)  # W and b of the gates and of h~
+        self.activation: Activation = activation_function(activation)
+        self.input: nn.Linear = nn.Linear(inputs, (gates + 1) * hidden)  # W and b of the gates and of h~
 
     def factor(self, x: Tensor) -> Tensor:
         """How much of h_{t-1} is kept."""

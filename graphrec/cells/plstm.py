@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -31,7 +33,12 @@ class PLSTMCell(AffineCell):
     arity of None; State `h` `[N, heads keys values]`, by head.
     """
 
-    reads_edges = ()
+    heads: int
+    keys: int
+    values: int
+    arity: Any
+
+    reads_edges: Any = ()
 
     def __init__(self, heads: int, keys: int, values: int, arity: int | None = None) -> None:
         heads, keys, values = (

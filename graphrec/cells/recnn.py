@@ -29,7 +29,7 @@ class RecNNCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The node's vector."""
@@ -41,8 +41,8 @@ class RecNNCell(Cell):
     ) -> None:
         super().__init__(inputs, hidden)
         self.arity: int = as_count("arity", arity, 1)
-        self.activation = activation_function(activation)
-        self.input = nn.Linear(inputs, hidden)  # W, b
+        self.activation: Activation = activation_function(activation)
+        self.input: nn.Linear = nn.Linear(inputs, hidden)  # W, b
         self.recurrent = nn.Linear(arity * hidden, hidden, bias=False)  # U_1 … U_arity, side by side
 
     def project(self, x: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class RNTNCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`. A node has two slots.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The node's vector."""
@@ -83,9 +83,9 @@ class RNTNCell(Cell):
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
         super().__init__(inputs, hidden)
-        self.activation = activation_function(activation)
-        self.input = nn.Linear(inputs, hidden)  # W, bias
-        self.recurrent = nn.Linear(2 * hidden, hidden, bias=False)  # U
+        self.activation: Activation = activation_function(activation)
+        self.input: nn.Linear = nn.Linear(inputs, hidden)  # W, bias
+        self.recurrent: nn.Linear = nn.Linear(2 * hidden, hidden, bias=False)  # U
         self.tensor = nn.Linear(2 * hidden, hidden * 2 * hidden, bias=False)  # V, its H slices stacked
 
     def project(self, x: Tensor) -> Tensor:

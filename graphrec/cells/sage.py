@@ -41,7 +41,7 @@ class SAGECell(LinearConvolution):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class Message(NamedTuple):
         """h, or its projection."""
@@ -65,15 +65,15 @@ class SAGECell(LinearConvolution):
                 f"the width of x must be known with project and with aggregations that have weights or several parts, "
                 f"got inputs={inputs}: say it."
             )
-        self.aggr_module = _aggregation(aggr, of_source)
+        self.aggr_module: Any = _aggregation(aggr, of_source)
         if isinstance(self.aggr_module, aggregations.MultiAggregation):
             width = self.aggr_module.get_out_channels(of_source)
         self.normalize = normalize
-        self.lin = Linear(of_source, of_source) if project else None  # W_3, c
+        self.lin: Any | None = Linear(of_source, of_source) if project else None  # W_3, c
         self.lin_l = Linear(width, hidden)  # W_1, b
-        self.lin_r = Linear(of_target, hidden, bias=False) if root_weight else None  # W_2
-        self.input_layers = ("lin" if project else "lin_l", "lin_r")
-        self.given_inputs = as_one(tuple(None if of == -1 else of for of in as_pair(inputs)))
+        self.lin_r: Any | None = Linear(of_target, hidden, bias=False) if root_weight else None  # W_2
+        self.input_layers: tuple[str, str] = ("lin" if project else "lin_l", "lin_r")
+        self.given_inputs: Any = as_one(tuple(None if of == -1 else of for of in as_pair(inputs)))
 
     @property
     def inputs(self) -> Any:

@@ -34,7 +34,7 @@ class SecondOrderCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`. A node has one predecessor at most (slot 0).
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The state neurons."""
@@ -45,8 +45,8 @@ class SecondOrderCell(Cell):
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "logistic") -> None:
         super().__init__(inputs, hidden)
-        self.activation = activation_function(activation)
-        self.pairs = nn.Linear(hidden * inputs, hidden)  # w[k, i * D + j], b
+        self.activation: Activation = activation_function(activation)
+        self.pairs: nn.Linear = nn.Linear(hidden * inputs, hidden)  # w[k, i * D + j], b
 
     @property
     def weight(self) -> Tensor:

@@ -49,10 +49,10 @@ class SeriesCell(Cell):
                     f"width {width}: make one of them fit."
                 )
         super().__init__()
-        self.inputs = cells[0].inputs
-        self.cells = nn.ModuleList(cells)
-        self.reads_edges = edges_read(cells)
-        self.arity = min((cell.arity for cell in cells if cell.arity is not None), default=None)
+        self.inputs: Any = cells[0].inputs
+        self.cells: nn.ModuleList = nn.ModuleList(cells)
+        self.reads_edges: Any = edges_read(cells)
+        self.arity: Any = min((cell.arity for cell in cells if cell.arity is not None), default=None)
 
     @property
     def State(self) -> Any:

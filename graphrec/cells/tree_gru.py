@@ -31,7 +31,7 @@ class TreeGRUCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The hidden state."""
@@ -40,10 +40,10 @@ class TreeGRUCell(Cell):
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden)
-        self.input = nn.Linear(inputs, 3 * hidden)  # W and b of z, r, n
-        self.update = nn.Linear(hidden, hidden, bias=False)  # U_z
-        self.reset = nn.Linear(hidden, hidden, bias=False)  # U_r
-        self.candidate = nn.Linear(hidden, hidden, bias=False)  # U_n
+        self.input: nn.Linear = nn.Linear(inputs, 3 * hidden)  # W and b of z, r, n
+        self.update: nn.Linear = nn.Linear(hidden, hidden, bias=False)  # U_z
+        self.reset: nn.Linear = nn.Linear(hidden, hidden, bias=False)  # U_r
+        self.candidate: nn.Linear = nn.Linear(hidden, hidden, bias=False)  # U_n
 
     def project(self, x: Tensor) -> Tensor:
         """W x + b of all gates and of the candidate."""
@@ -80,7 +80,7 @@ class NaryTreeGRUCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The hidden state."""
@@ -90,9 +90,9 @@ class NaryTreeGRUCell(Cell):
     def __init__(self, inputs: int, hidden: int, arity: int = 2) -> None:
         super().__init__(inputs, hidden)
         self.arity: int = as_count("arity", arity, 1)
-        self.input = nn.Linear(inputs, 3 * hidden)  # W and b of z, r, n
+        self.input: nn.Linear = nn.Linear(inputs, 3 * hidden)  # W and b of z, r, n
         self.gates = nn.Linear(arity * hidden, (1 + arity) * hidden, bias=False)  # U of z, r_1 … r_arity
-        self.candidate = nn.Linear(arity * hidden, hidden, bias=False)  # U_n
+        self.candidate: nn.Linear = nn.Linear(arity * hidden, hidden, bias=False)  # U_n
 
     def project(self, x: Tensor) -> Tensor:
         """W x + b of all gates and of the candidate."""

@@ -32,8 +32,8 @@ class ChildSumTreeLSTMCell(Cell):
     Shapes: x `[N, D]`; State `h`, `c` `[N, H]` each.
     """
 
-    reads_edges = ()
-    recurrent_layers = ("iou", "forget")
+    reads_edges: Any = ()
+    recurrent_layers: tuple[str, ...] = ("iou", "forget")
 
     class State(NamedTuple):
         """The hidden state and the memory cell."""
@@ -43,9 +43,9 @@ class ChildSumTreeLSTMCell(Cell):
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden)
-        self.input = nn.Linear(inputs, 4 * hidden)  # W and b of i, o, u, f
-        self.iou = nn.Linear(hidden, 3 * hidden, bias=False)  # U of i, o, u
-        self.forget = nn.Linear(hidden, hidden, bias=False)  # U_f
+        self.input: nn.Linear = nn.Linear(inputs, 4 * hidden)  # W and b of i, o, u, f
+        self.iou: nn.Linear = nn.Linear(hidden, 3 * hidden, bias=False)  # U of i, o, u
+        self.forget: nn.Linear = nn.Linear(hidden, hidden, bias=False)  # U_f
 
     def project(self, x: Tensor) -> Tensor:
         """W x + b of all gates."""
@@ -82,8 +82,8 @@ class NaryTreeLSTMCell(Cell):
     Shapes: x `[N, D]`; State `h`, `c` `[N, H]` each.
     """
 
-    reads_edges = ()
-    recurrent_layers = ("recurrent",)
+    reads_edges: Any = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
 
     class State(NamedTuple):
         """The hidden state and the memory cell."""
@@ -94,8 +94,8 @@ class NaryTreeLSTMCell(Cell):
     def __init__(self, inputs: int, hidden: int, arity: int = 2) -> None:
         super().__init__(inputs, hidden)
         self.arity: int = as_count("arity", arity, 1)
-        self.input = nn.Linear(inputs, 4 * hidden)  # W and b of i, o, u, f
-        self.recurrent = nn.Linear(
+        self.input: nn.Linear = nn.Linear(inputs, 4 * hidden)  # W and b of i, o, u, f
+        self.recurrent: nn.Linear = nn.Linear(
             arity * hidden, (3 + arity) * hidden, bias=False
         )  # U of i, o, u, f_1 … f_arity
 

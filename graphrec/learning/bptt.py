@@ -57,7 +57,7 @@ class BPTT(Rule):
     """
 
     def __init__(self, recompute: int | None = None) -> None:
-        self.recompute = None if recompute is None else as_count("recompute", recompute, 1)
+        self.recompute: int | None = None if recompute is None else as_count("recompute", recompute, 1)
 
     def __repr__(self) -> str:
         return "BPTT()" if self.recompute is None else f"BPTT(recompute={self.recompute})"

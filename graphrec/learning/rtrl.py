@@ -57,7 +57,7 @@ class RTRL(ForwardRule):
 class Sensitivities(Trace):
     """dstate/dtheta, `[F, U, Q]` for each node."""
 
-    names = ("sensitivity",)
+    names: tuple[str, ...] = ("sensitivity",)
 
     def begin(self) -> tuple[Tensor, ...]:
         """The sensitivities of the initial state to itself."""

@@ -68,6 +68,9 @@ class Stream:
         TypeError, ValueError: a model that has no state to continue from, or runs backward in time or in rounds.
     """
 
+    model: Model
+    rule: BPTT | Rule
+
     def __init__(
         self,
         model: Model,

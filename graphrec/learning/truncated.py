@@ -49,14 +49,14 @@ class TruncatedBPTT(Rule):
     """
 
     def __init__(self, depth: int, every: int = 1) -> None:
-        self.depth = as_count("depth", depth, 1)
-        self.every = as_count("every", every, 1)
+        self.depth: int = as_count("depth", depth, 1)
+        self.every: int = as_count("every", every, 1)
         if self.every > self.depth:
             raise ValueError(
                 f"every must be at most depth: each time errors go back through depth levels only, and some "
                 f"would never be sent, got every={self.every}, depth={self.depth}."
             )
-        self.lookback = self.every * (-(-self.depth // self.every) - 1)
+        self.lookback: int = self.every * (-(-self.depth // self.every) - 1)
 
     def __repr__(self) -> str:
         return f"TruncatedBPTT(depth={self.depth}, every={self.every})"

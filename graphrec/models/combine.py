@@ -34,12 +34,12 @@ class Reversed(Model):
         model: called as `model(x, s)`.
     """
 
-    runs = ("model",)
+    runs: tuple[str, ...] = ("model",)
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = check_model(model)
-        self.num_states = count_states(model)
+        self.model: Any = check_model(model)
+        self.num_states: int = count_states(model)
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
@@ -68,7 +68,7 @@ class Bidirectional(Model):
         ValueError: an unknown merge.
     """
 
-    runs = ("along", "against")
+    runs: tuple[str, ...] = ("along", "against")
 
     def __init__(self, along: nn.Module, against: nn.Module, merge: str | nn.Module = "cat") -> None:
         super().__init__()
@@ -79,9 +79,9 @@ class Bidirectional(Model):
         if along is against:
             raise ValueError("the two directions must be two models; the same one was given twice.")
         self.along = along
-        self.against = Reversed(against)
-        self.merge = _MERGES[merge] if isinstance(merge, str) else merge
-        self.num_states = count_states(along) + count_states(against)
+        self.against: Reversed = Reversed(against)
+        self.merge: Any = _MERGES[merge] if isinstance(merge, str) else merge
+        self.num_states: int = count_states(along) + count_states(against)
 
     @property
     def merges_by_concatenation(self) -> bool:
@@ -117,15 +117,15 @@ class UpDown(Model):
         down: called as `down([x, up], s.reverse())`: its inputs are as wide as x and up's rows together.
     """
 
-    runs = ("up", "down")
+    runs: tuple[str, ...] = ("up", "down")
 
     def __init__(self, up: nn.Module, down: nn.Module) -> None:
         super().__init__()
         for model in (up, down):
             check_model(model)
         self.up = up
-        self.down = Reversed(down)
-        self.num_states = count_states(up) + count_states(down)
+        self.down: Reversed = Reversed(down)
+        self.num_states: int = count_states(up) + count_states(down)
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
@@ -160,7 +160,7 @@ class Stacked(Model):
         ValueError: no layers, or a dropout that is not between 0 and 1.
     """
 
-    runs = ("layers",)
+    runs: tuple[str, ...] = ("layers",)
 
     def __init__(self, layers: Sequence[nn.Module], dropout: float = 0.0) -> None:
         super().__init__()
@@ -176,9 +176,9 @@ class Stacked(Model):
             raise ValueError("expected at least one layer, got none.")
         for layer in layers:
             check_model(layer)
-        self.layers = nn.ModuleList(layers)
-        self.dropout = check_share("dropout", dropout)
-        self.num_states = sum(map(count_states, layers))
+        self.layers: nn.ModuleList = nn.ModuleList(layers)
+        self.dropout: float = check_share("dropout", dropout)
+        self.num_states: int = sum(map(count_states, layers))
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool

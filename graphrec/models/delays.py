@@ -40,13 +40,13 @@ class TDNN(Model, Passing):
         ValueError: a window below 2.
     """
 
-    runs = ("cell",)
+    runs: tuple[str, ...] = ("cell",)
 
     def __init__(self, inputs: int, hidden: int, window: int, activation: str | Activation = "tanh") -> None:
         super().__init__()
         if as_count("window", window) < 2:
             raise ValueError(f"window must be 2 or more (a window of one is torch.nn.Linear), got {window}.")
-        self.cell = TDNNCell(inputs, hidden, window - 1, activation)
+        self.cell: TDNNCell = TDNNCell(inputs, hidden, window - 1, activation)
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
@@ -91,7 +91,7 @@ class NARX(Resettable):
         activation: str | Activation = "tanh",
     ) -> None:
         super().__init__()
-        self.cell = NARXCell(inputs, hidden, outputs, input_lags, output_lags, activation)
+        self.cell: NARXCell = NARXCell(inputs, hidden, outputs, input_lags, output_lags, activation)
 
     def forward(
         self,
@@ -146,7 +146,7 @@ class AR(Resettable):
 
     def __init__(self, outputs: int, lags: int) -> None:
         super().__init__()
-        self.cell = ARCell(outputs, lags)
+        self.cell: ARCell = ARCell(outputs, lags)
 
     def forward(self, y: Tensor, s: StructureLike, known: Tensor | None = None) -> Tensor:
         """The computed outputs, `[N, Y]`.
@@ -210,12 +210,12 @@ class StateSpace(Model):
     """
 
     num_states = 1
-    runs = ("dynamics",)
+    runs: tuple[str, ...] = ("dynamics",)
 
     def __init__(self, inputs: int, hidden: int, outputs: int, activation: str | Activation = "tanh") -> None:
         super().__init__()
-        self.dynamics = Recursive(SRNCell(inputs, hidden, activation))
-        self.output = nn.Linear(hidden, as_count("outputs", outputs, 1), bias=False)  # B
+        self.dynamics: Recursive = Recursive(SRNCell(inputs, hidden, activation))
+        self.output: nn.Linear = nn.Linear(hidden, as_count("outputs", outputs, 1), bias=False)  # B
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool

@@ -41,8 +41,8 @@ class VariationalDropout(Recursive):
         super().__init__(cell)
         # In a tuple, so that it is not registered as a submodule: its weights are the cell's.
         self._masked = (_Masked(cell),)
-        self.dropout = check_share("dropout", dropout)
-        self.recurrent_dropout = check_share("recurrent_dropout", recurrent_dropout)
+        self.dropout: float = check_share("dropout", dropout)
+        self.recurrent_dropout: float = check_share("recurrent_dropout", recurrent_dropout)
 
     def _task(self, x: Tensor, s: Structure) -> tuple[Cell, Schedule, Tensor]:
         cell, plan, x = super()._task(x, s)

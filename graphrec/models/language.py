@@ -56,8 +56,8 @@ class LanguageModel(Resettable):
         _check_widths(_step_cell(model), embedding, hidden)
         self.end = end
         self.model = model
-        self.embed = nn.Embedding(tokens, embedding)
-        self.output = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, tokens))
+        self.embed: nn.Embedding = nn.Embedding(tokens, embedding)
+        self.output: nn.Sequential = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, tokens))
 
     def forward(self, token: Tensor, s: StructureLike) -> Tensor:
         """`[N, V]`: the logits of each node's token, computed from the preceding tokens only.
@@ -131,6 +131,13 @@ class Seq2Seq(Resettable):
         TypeError: an encoder that is not a graphrec model.
     """
 
+    bridge: nn.Module | None
+
+    start: int
+    end: int
+    encoder: Model
+    decoder: Cell
+
     def __init__(
         self,
         encoder: Model,
@@ -153,9 +160,9 @@ class Seq2Seq(Resettable):
             raise ValueError(f"start must be one of the target tokens 0 to {target_tokens - 1}, got {start}.")
         self.start, self.end = start, end
         self.encoder, self.decoder, self.bridge = encoder, decoder, bridge
-        self.embed_source = nn.Embedding(source_tokens, embedding)
-        self.embed_target = nn.Embedding(target_tokens, embedding)
-        self.output = nn.Linear(decoder.shapes()[0][-1], target_tokens)
+        self.embed_source: nn.Embedding = nn.Embedding(source_tokens, embedding)
+        self.embed_target: nn.Embedding = nn.Embedding(target_tokens, embedding)
+        self.output: nn.Linear = nn.Linear(decoder.shapes()[0][-1], target_tokens)
 
     def forward(
         self, source: Tensor, s: StructureLike, target: Tensor, t: StructureLike, teacher: float = 1.0

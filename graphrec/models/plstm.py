@@ -61,7 +61,16 @@ class PLSTM(Model):
     Shapes: x `[N, D]`, result `[N, H]`. The run is over E edges with states of `heads * keys * (H / heads)` numbers.
     """
 
-    runs = ("cell",)
+    query: nn.Linear
+    key: nn.Linear
+    source: nn.Linear
+    mark: nn.Linear
+
+    hidden: int
+    heads: int
+    edges: Widths | None
+
+    runs: tuple[str, ...] = ("cell",)
     relations = None
 
     def __init__(
@@ -85,20 +94,20 @@ class PLSTM(Model):
         if mode not in _MODES:
             raise ValueError(f"mode must be 'P' (propagation) or 'D' (distribution), got {mode!r}.")
         self.mode, self.edges = mode, edges
-        self.arity = None if arity is None else as_count("arity", arity, 1)
+        self.arity: int | None = None if arity is None else as_count("arity", arity, 1)
         values = self.hidden // self.heads
-        self.keys = values if keys is None else as_count("keys", keys, 1)
+        self.keys: int = values if keys is None else as_count("keys", keys, 1)
         slots = self.arity or 1
-        self.cell = PLSTMCell(self.heads, self.keys, values, self.arity if mode == "D" else None)
+        self.cell: PLSTMCell = PLSTMCell(self.heads, self.keys, values, self.arity if mode == "D" else None)
         if edges is not None:
             self.cell.reads_edges = ("edge_attr",)  # which this model reads for it
         self.query, self.key = (nn.Linear(inputs, self.heads * self.keys) for _ in range(2))
-        self.value = nn.Linear(inputs, hidden)
+        self.value: nn.Linear = nn.Linear(inputs, hidden)
         self.source, self.mark = (nn.Linear(inputs, slots * self.heads) for _ in range(2))
-        self.direct = nn.Linear(inputs, self.heads)
-        self.transition = nn.Linear(inputs, self.heads * (1 if mode == "P" else slots**2))
+        self.direct: nn.Linear = nn.Linear(inputs, self.heads)
+        self.transition: nn.Linear = nn.Linear(inputs, self.heads * (1 if mode == "P" else slots**2))
         self.angle = nn.Linear(inputs, slots * self.heads) if mode == "P" and slots > 1 else None
-        self.edge = None if edges is None else edge_layer(edges, 3 * self.heads, bias=False)
+        self.edge: nn.Module | None = None if edges is None else edge_layer(edges, 3 * self.heads, bias=False)
         self.init_parameters()
 
     def init_parameters(self) -> None:

@@ -37,7 +37,7 @@ class Recursive(Model, Passing):
     """
 
     num_states = 1
-    runs = ("cell",)
+    runs: tuple[str, ...] = ("cell",)
 
     def __init__(
         self,

@@ -823,7 +823,7 @@ def test_a_final_state_needs_an_end(structure):
     model = gr.Recursive(gr.ChildSumTreeLSTMCell(3, 4), "sync", 2)
     x = torch.zeros(structure.num_nodes, 3)
     model(x, structure)  # nobody asked for it
-    with pytest.raises(ValueError, match="graph 0 has none or several"):
+    with pytest.raises(ValueError, match="graph 0 has 2 of them: give each part a graph of its own"):
         model.with_states(x, structure)
 
 

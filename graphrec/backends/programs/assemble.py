@@ -36,9 +36,9 @@ class Assembler(Operations):
         super().__init__(placement, direction)
         self.part, self.buffers = placement.part, placement.buffers
         self.weights = weights
-        self.values = [v for v in placement.values(direction) if v.number not in placement.alias]
-        self.mine = {v.number for v in self.values}
-        self.uses = self._uses()
+        self.values: list[Value] = [v for v in placement.values(direction) if v.number not in placement.alias]
+        self.mine: set[int] = {v.number for v in self.values}
+        self.uses: dict[int, int] = self._uses()
 
     def assemble(self) -> tuple[np.ndarray, np.ndarray]:
         """Instructions and micro-operations."""

@@ -26,6 +26,12 @@ class Emission:
         wanted: the values that are copied or added to memory in the end.
     """
 
+    p: Placement
+    direction: str
+    weights: Weights
+    units: list[Unit]
+    makers: dict[Any, list[Unit]]
+
     def __init__(
         self,
         placement: Placement,

@@ -53,6 +53,10 @@ class Programs(Runner):
         prepared: what the executor has made of its program.
     """
 
+    recording: Recording
+    wanted: Wanted
+    prepared: Any
+
     def __init__(
         self,
         run: Context,
@@ -64,7 +68,7 @@ class Programs(Runner):
     ) -> None:
         super().__init__(run, x, initial)
         self.recording, self.wanted, self.prepared = recording, wanted, prepared
-        self.inputs = [x, *initial, *run.of_edges.values(), *recording.captured]
+        self.inputs: list[Tensor] = [x, *initial, *run.of_edges.values(), *recording.captured]
         self.handed_out = tuple(run.fields)  # the caller is given these, the first fields of the state
 
     @classmethod

@@ -44,6 +44,11 @@ class TorchExecution:
         like: a tensor of the rows' type.
     """
 
+    prepared: TorchProgram
+    plan: Schedule
+    captured: list[Tensor]
+    like: Tensor
+
     def __init__(
         self,
         prepared: TorchProgram,
@@ -54,10 +59,10 @@ class TorchExecution:
     ) -> None:
         self.prepared, self.program, self.plan = prepared, prepared.program, plan
         self.captured, self.like = captured, like
-        self.rows = dict(inputs)
-        self.is_sync = self.program.is_sync
-        self.rounds = plan.rounds or 1
-        self.offset = 0 if self.is_sync else plan.boundary.shape[0]
+        self.rows: dict[str, Tensor] = dict(inputs)
+        self.is_sync: bool = self.program.is_sync
+        self.rounds: int = plan.rounds or 1
+        self.offset: int = 0 if self.is_sync else plan.boundary.shape[0]
         self.layout: Levels = (levels_by_kind if self.program.has_kinds else levels)(plan)
         self.blocks: dict[tuple[str, int], Tensor] = {}  # the memory of rounds
         self.gradients: dict[int, Tensor] = {}
@@ -82,10 +87,10 @@ class TorchExecution:
         prepared, layout = self.prepared, self.layout
         self.project = self.boundary = None
         if prepared.project is not None:
-            self.project = self._alone(prepared.project, layout.everything)
+            self.project: PartRun = self._alone(prepared.project, layout.everything)
             Bound(self.project, FORWARD).run_all()
         if layout.boundary.num_nodes:
-            self.boundary = self._alone(prepared.boundary, layout.boundary, initial)
+            self.boundary: PartRun = self._alone(prepared.boundary, layout.boundary, initial)
             Bound(self.boundary, FORWARD).run_all()
         for part in self.parts.values():
             Bound(part, BEFORE).run_all()

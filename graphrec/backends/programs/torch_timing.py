@@ -39,6 +39,9 @@ class Timing:
         uses: by which values, or stores, the columns of a value are read, and when.
     """
 
+    part: Part
+    last: int
+
     def __init__(self, part: Part, pulls: dict[str, list[Pull]], is_sync: bool) -> None:
         self.part, self.b, self.last = part, part.b, REVERSE if is_sync else AFTER
         self.stores: list[dict[str, Codes]] = [{}, dict(part.stores), {}, {}]
@@ -124,7 +127,7 @@ class Timing:
                 ):
                     self.folded[number] = (product, other)
                     break
-        self.inside = {product.number: number for number, (product, _) in self.folded.items()}
+        self.inside: dict[int, int] = {product.number: number for number, (product, _) in self.folded.items()}
         self._find_bags(readers, direct)
 
     def _find_bags(self, readers: dict[int, list[Value]], direct: set[int]) -> None:

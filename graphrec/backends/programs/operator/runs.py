@@ -29,7 +29,7 @@ from .checks import check_plan
 # The parts of a structure that operators take, in their order.
 PARTS = ("edge_index", "slot", "relation", "kind", "graph", "past")
 
-read_once = lru_cache(256)(read)
+read_once: Any = lru_cache(256)(read)
 
 
 @lru_cache(256)
@@ -52,6 +52,9 @@ class WrittenCell(ReplayedCell):
         captured: the tensors of the cell's own.
         initial: the state that it makes of x, if it does.
     """
+
+    arity: Any
+    relations: Any
 
     def __init__(self, written: Written, key: str, captured: list[Tensor], initial: list[Tensor]) -> None:
         self.recording = written.recording(captured, key)
