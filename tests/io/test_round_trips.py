@@ -181,5 +181,7 @@ def test_labels_of_another_kind_are_left_alone(labels):
 def test_names_that_are_none_are_refused(text):
     data = gr.to_pyg(gr.chain(2))
     data.node_type, data.kind_names = torch.zeros(2, dtype=torch.long), text
-    with pytest.raises(ValueError, match=r"^the data's kind_names must be a list of names as json.dumps writes it, got"):
+    with pytest.raises(
+        ValueError, match=r"^the data's kind_names must be a list of names as json.dumps writes it, got"
+    ):
         gr.from_pyg(data)
