@@ -18,6 +18,8 @@ import graphrec
 DOCS = Path(__file__).parents[2] / "docs"
 DIRECTIVE = re.compile(r"^::: (\S+)\n(?:    .*\n?)*", re.MULTILINE)
 
+INCLUDED = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
+
 
 def named(path: str) -> Any:
     """The object of this dotted name; a function that has a module's name goes before the module."""
@@ -50,14 +52,19 @@ def described(path: str) -> str:
     return "\n\n".join([*lines, (inspect.getdoc(value) or "") if callable(value) else repr(value)])
 
 
+def text_of(page: str) -> str:
+    """A page in Markdown, with the file of the repository that it includes."""
+    return INCLUDED.sub(lambda found: (DOCS.parent / found[1]).read_text(), (DOCS / page).read_text())
+
+
 def source(page: str) -> str:
     """A page in Markdown, with the docstrings that it shows."""
-    return DIRECTIVE.sub(lambda found: described(found[1]) + "\n", (DOCS / page).read_text())
+    return DIRECTIVE.sub(lambda found: described(found[1]) + "\n", text_of(page))
 
 
 def summary(page: str) -> tuple[str, str]:
     """A page's title, and what its text begins with: sentences until they say something."""
-    text = (DOCS / page).read_text()
+    text = text_of(page)
     title = re.search(r"^# (.+)$", text, re.MULTILINE)
     prose = re.search(r"^(?![#\n!<|`:>-]).+(?:\n.+)*", text.split("\n", 1)[1], re.MULTILINE)
     beginning = re.match(r".{50,}?\.(?= |$)|.*", " ".join(prose[0].split()))[0] if prose else ""
