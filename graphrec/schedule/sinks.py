@@ -18,13 +18,13 @@ class Sinks(NamedTuple):
         node: `[G]`, the sink of each graph (of several, the one with the highest number), or -1.
         everywhere: whether every graph has one.
         odd: a graph with nodes but not exactly one sink, or -1.
-        count: how many it has.
+        odd_sinks: how many it has.
     """
 
     node: Tensor
     everywhere: bool
     odd: int
-    count: int = 0
+    odd_sinks: int = 0
 
     def checked(self) -> Sinks:
         """Itself.
@@ -34,7 +34,7 @@ class Sinks(NamedTuple):
         """
         if self.odd >= 0:
             raise ValueError(
-                f"a final state is that of the one node that no edge leaves, but graph {self.odd} has {self.count} of "
+                f"a final state is that of the one node that no edge leaves, but graph {self.odd} has {self.odd_sinks} of "
                 f"them: give each part a graph of its own (as graphrec.episodes does for rollouts with resets), use a "
                 f"readout of all nodes (or of all such nodes, graphrec.readout.ends), or run without asking for states."
             )

@@ -63,7 +63,7 @@ def test_a_first_run_imports_what_it_needs():
 
 def test_names_are_those_of_the_stub():
     stub = (Path(gr.__file__).with_name("__init__.pyi")).read_text(encoding="utf-8")
-    assert sorted(dir(gr)) == sorted(gr.__all__)
+    assert {*dir(gr)} - {*gr.__all__} <= {"train"}  # (which needs an extra)
     for name in gr.__all__:
         assert getattr(gr, name) is not None
         assert f"{name} as {name}" in stub
