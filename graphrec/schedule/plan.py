@@ -330,7 +330,9 @@ class Schedule:
     def _repr_html_(self) -> str:
         """For notebooks: the summary, the first steps, and up to 40 nodes in the order of their updates."""
         shown = [*self.steps[:8], *self.steps[max(8, len(self.steps) - 1) :]]
-        rows = [(step.number, len(self.nodes(step)), step.edges.stop - step.edges.start) for step in shown]
+        rows: list[tuple[object, ...]] = [
+            (step.number, len(self.nodes(step)), step.edges.stop - step.edges.start) for step in shown
+        ]
         left = len(self.steps) - len(shown)
         if left > 0:
             rows.insert(8, ("…", f"{left} more", ""))
@@ -340,7 +342,8 @@ class Schedule:
             return text
         level = torch.repeat_interleave(torch.arange(len(self.steps)), self.steps.nodes.diff()).tolist()
         names = [str(node) for node in self.perm.tolist()]
-        return text + arcs(*self.inv_perm[self.structure.edge_index].tolist(), names, level)
+        source, target = self.inv_perm[self.structure.edge_index].tolist()
+        return text + arcs(source, target, names, level)
 
 
 def check_schedule(plan: Any) -> None:

@@ -299,7 +299,8 @@ class Structure:
         texts = [
             str(node) if token is label is None else token or label or "" for node, token, label in pairs
         ]
-        return summary + arcs(*self.edge_index.tolist(), texts)
+        source, target = self.edge_index.tolist()
+        return summary + arcs(source, target, texts)
 
 
 _DEFAULTS = {f.name: f.default for f in fields(Structure) if f.default is not MISSING}

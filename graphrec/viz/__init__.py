@@ -8,8 +8,8 @@ Belongs here: where nodes are placed, and how they are drawn. Does not: data set
 
 from .draw import draw_schedule, draw_tree
 from .gradient_flow import draw_gradient_flow, gradient_flow
-from .html import Page, html
 from .layout import layered, place, tidy
+from .pages import Page, html
 
 __all__ = [
     "Page",

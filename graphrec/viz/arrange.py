@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..schedule import CycleError, levels
 from ..structure import Structure, dag
-from .layered import Routes, route
 from .layout import tidy
+from .routes import Routes, route
 from .spring import spring
 
 ASPECT = 1.6  # width to height of a page

@@ -11,8 +11,8 @@ from ..dynamics import GradientFlow, gradient_flow
 from ..schedule import Schedule, levels, segments
 from ..structure import Structure
 from .arrange import arrange, parts_of
-from .layered import Routes
 from .recorded import Recorded, texts_of
+from .routes import Routes
 
 EXACT = 2e7  # numbers: Jacobians up to this size are computed; larger ones are estimated
 PROBES = 16

@@ -12,9 +12,9 @@ from torch_geometric.data import Data
 from ..io import from_pyg
 from ..schedule import CycleError, Schedule, check_schedule, levels
 from ..structure import Structure
-from .layered import Routes, route
 from .layout import is_forest, place, tidy
 from .recorded import texts_of
+from .routes import Routes, route
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -172,8 +172,8 @@ def _columns(plan: Schedule) -> tuple[Routes, Tensor, Tensor, int]:
     # Trees begin in the order of their branches, in which no edges cross.
     forest = is_forest(s) and _levels(s) is not None
     found = route(column, source, target, tidy(s)[:, 0] if forest else plan.inv_perm.cpu())
-    turned = (torch.stack([points[:, 1], -points[:, 0]], dim=1) for points in (found.at, found.bends))
-    return Routes(*turned, found.edge), source, target, max(len(plan.steps), 1)
+    at, bends = (torch.stack([points[:, 1], -points[:, 0]], dim=1) for points in (found.at, found.bends))
+    return Routes(at, bends, found.edge), source, target, max(len(plan.steps), 1)
 
 
 def _looped(line: Tensor) -> Tensor:
@@ -247,7 +247,7 @@ def _draw_arrows(ax: Axes, lines: Sequence[Tensor], radii: Sequence[float], dash
         arrow = FancyArrowPatch(
             tuple(line[0].tolist()),
             tuple(line[-1].tolist()),
-            connectionstyle=_Through(ax, line[1:-1], radius),
+            connectionstyle=_Through(ax, line[1:-1], radius),  # type: ignore[arg-type]  # any callable will do
             arrowstyle="-|>",
             mutation_scale=7.0,
             color=EDGE,

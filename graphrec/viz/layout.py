@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..schedule import CycleError, levels
 from ..structure import Structure
-from .layered import route
+from .routes import route
 from .spring import spring
 
 

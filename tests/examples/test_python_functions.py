@@ -150,6 +150,41 @@ def test_a_batch_is_judged_as_its_members_alone(example, code):
     assert float(share.sum()) == pytest.approx(1)
 
 
+def test_the_temperature_fits_the_probabilities(example):
+    draw = torch.Generator().manual_seed(0)
+    honest = torch.randn(4000, 5, generator=draw)
+    y = torch.multinomial(honest.softmax(dim=1), 1, generator=draw).flatten()
+    for heat in (0.5, 3.0):
+        assert example.temperature(honest * heat, y) == pytest.approx(heat, rel=0.1)
+    certain = example.Guesses((honest * 3).softmax(dim=1), y).calibration_error
+    assert certain > 0.2 > 0.05 > example.Guesses(honest.softmax(dim=1), y).calibration_error
+
+
+def test_what_is_shown_is_chosen_by_a_rule(example):
+    first = torch.tensor([0.9, 0.8, 0.7, 0.6, 0.55])
+    y = torch.tensor([0, 1, 1, 0, 0])  # the second and the third are wrong
+    guesses = example.Guesses(torch.stack([first, 1 - first], dim=1), y)
+    assert list(example.chosen(guesses, [1, 2, 3, 4]).values()) == [3, 2, 1]
+    assert list(example.chosen(guesses, [0]).values()) == [0, 0]  # none is wrong
+    lines = example.by_certainty(guesses).splitlines()[2:]
+    assert [line.split()[-2:] for line in lines] == [["2", "50%"], ["4", "50%"], ["5", "60%"]]
+
+
+def test_nodes_are_found_in_the_code(example, code):
+    data = PythonFunctions(code, "test")
+    sample = next(s for s in data if s.name.startswith("is_red"))
+    function, lines = example.without_docstring(data, sample)
+    spans = example.function_pictures.positions(function)
+    assert len(spans) == sample.num_nodes
+    masked, moved = example.function_pictures.masked(lines, sample.name, "<name>")
+    words = []
+    for at, node_type in zip(spans, sample.node_type.tolist(), strict=True):
+        if at and example.NODE_TYPES[node_type] in ("Name", "arg", "Attribute"):
+            words.append(masked[at[0]][moved(at[0], at[1]) : moved(at[0], at[2])])
+    assert words[:4] == ["self", "other", "isinstance", "other"]
+    assert "table" in words
+
+
 def test_most_frequent_names_first(example, code):
     data = PythonFunctions(code, "train")
     logits = example.MostFrequent(list(data), data.num_classes)(Batch.from_data_list([data[0], data[1]]))
@@ -173,9 +208,15 @@ def test_killed_and_started_again_it_gives_the_same_result(code, tmp_path):
     said = run(code, whole)
     assert said.rstrip().endswith(f"All of this is in {whole}/.")
     assert "it is m" in said
-    table = (whole / "results.txt").read_text()
-    assert table in said
-    assert [line.split()[0] for line in table.splitlines()[2:]] == ["most", "bag", "tree"]
+    result = (whole / "results.txt").read_text()
+    assert result in said
+    assert [line.split()[0] for line in result.partition("───\n")[2].splitlines()[:3]] == [
+        "most",
+        "bag",
+        "tree",
+    ]
+    assert f"{whole}/attention.png" in result
+    assert "Next: " in result
     assert (whole / "attention.png").stat().st_size > 10_000
     for model in ("tree", "bag"):
         assert torch.load(whole / model / "best.ckpt", weights_only=True)["state_dict"]
@@ -185,7 +226,11 @@ def test_killed_and_started_again_it_gives_the_same_result(code, tmp_path):
     said = run(code, killed)
     assert f"Continuing the interrupted run in {killed}/" in said
     assert f"Resuming from {killed}/tree/last.ckpt" in said
-    assert (killed / "results.txt").read_text() == table
+    assert (killed / "results.txt").read_text() == result.replace(str(whole), str(killed))
+
+    said = run(code, killed)  # the finished run is shown, and nothing is trained
+    assert said.startswith("A run with these flags has finished")
+    assert said.rstrip().endswith((killed / "results.txt").read_text().rstrip())
 
 
 def command(code, folder):

@@ -219,4 +219,4 @@ def test_a_browser_shows_thousands_of_nodes(tmp_path):
     report, console = in_browser(page_of(gr.TreeGRU(2, 3), s), tmp_path)
     assert console == []
     assert report["nodes"] == report["drawn"] == 5000
-    assert report["end"] == "step 8 of 8: 1 node, 3 edges"
+    assert report["end"] == "step 9 of 9: 1 node, 3 edges"

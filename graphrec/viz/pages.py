@@ -102,7 +102,7 @@ def html(
 
 
 def _page(title: str, runs: list[dict[str, Any]]) -> str:
-    folder = files(__package__) / "page"
+    folder = files("graphrec.viz") / "page"
     style, script = (
         "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
         for names in (("page.css",), ("picture.js", "page.js"))
