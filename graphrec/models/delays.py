@@ -40,7 +40,7 @@ class TDNN(Model, Passing):
         ValueError: a window below 2.
     """
 
-    runs: tuple[str, ...] = ("cell",)
+    runs: tuple[str, ...] | None = ("cell",)
 
     def __init__(self, inputs: int, hidden: int, window: int, activation: str | Activation = "tanh") -> None:
         super().__init__()
@@ -210,7 +210,7 @@ class StateSpace(Model):
     """
 
     num_states = 1
-    runs: tuple[str, ...] = ("dynamics",)
+    runs: tuple[str, ...] | None = ("dynamics",)
 
     def __init__(self, inputs: int, hidden: int, outputs: int, activation: str | Activation = "tanh") -> None:
         super().__init__()
