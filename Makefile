@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+# FRESH=1: `make demo` trains anew, where it has a finished run to show.
+FRESH ?=
 # What `make test-torch` runs the tests on: a version of torch, and other versions than the pinned ones.
 TORCH ?= 2.14.1
 WITH ?=
@@ -12,6 +14,7 @@ COUNT ?= 20000
 SEED ?= 0
 SECONDS ?= 600
 FUZZ_ARGS ?=
+READERS ?=
 # What `make matrix` runs; nothing: all rows.
 ROWS ?=
 
@@ -21,8 +24,10 @@ PIP := $(PY) -m pip --disable-pip-version-check install -qq -c constraints.txt
 CREATED := $(VENV)/.created
 INSTALLED := $(VENV)/.installed
 BENCH_INSTALLED := $(VENV)/.installed-bench
+DOCS_INSTALLED := $(VENV)/.installed-docs
 NATIVE := $(VENV)/.native
 OTHER := $(VENV)-torch-$(TORCH)
+CHECK := build/wheel-check
 
 # pyright: the node of .venv, not the machine's; no look for newer versions.
 PYRIGHT := PYRIGHT_PYTHON_GLOBAL_NODE=0 PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright
@@ -35,15 +40,15 @@ CXXWARNINGS := -Wall -Wextra -Wno-uninitialized -Wno-maybe-uninitialized
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow test-torch matrix native-sanitize fuzz soak lint format bench clean
+.PHONY: help install demo test test-slow test-torch matrix wheel-check native-sanitize fuzz fuzz-readers soak lint format docs bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(NATIVE)  ## build .venv: graphrec (editable) and all that the examples, tests and checks need
 
-demo: $(NATIVE)  ## name Python functions from their syntax trees: a few minutes on two cores, no download
-	@$(PY) examples/python_functions.py
+demo: $(NATIVE)  ## learn to name Python functions from their syntax trees: three minutes, no download; FRESH=1 trains anew
+	@$(PY) examples/python_functions.py $(if $(FRESH),--fresh)
 
 test: $(NATIVE)  ## run the tests but the slow ones, on several cores; PYTEST_ARGS="-k chain" chooses among them
 	@$(PY) -m pytest -n auto --maxprocesses 4 -m "not slow" $(PYTEST_ARGS)
@@ -58,6 +63,14 @@ test-torch:  ## run the tests on another torch, in an environment beside .venv: 
 	@$(OTHER)/bin/python -m pip --disable-pip-version-check install -qq -c $(OTHER)/pins.txt --no-build-isolation \
 		torch==$(TORCH) $(WITH) -e '.[examples,dev]'
 	@$(OTHER)/bin/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+wheel-check: $(INSTALLED)  ## build the sdist, and from it the wheel; install that into an empty environment; run the smoke test there
+	@rm -rf $(CHECK) && mkdir -p $(CHECK)
+	@GRAPHREC_NATIVE=1 $(PY) -m build --no-isolation --outdir $(CHECK)/dist . > $(CHECK)/build.log 2>&1 || { cat $(CHECK)/build.log; exit 1; }
+	@$(PYTHON) -m venv $(CHECK)/venv
+	@$(CHECK)/venv/bin/python -m pip --disable-pip-version-check install -qq -c constraints.txt $(CHECK)/dist/*.whl
+	@$(CHECK)/venv/bin/python -I tests/packaging/smoke.py
+	@rm -rf $(CHECK)/venv
 
 matrix:  ## run tests on the lowest and the newest torch, PyG and networkx, each in its own environment: ROWS="lowest newest"
 	@$(PYTHON) .ci/matrix $(ROWS)
@@ -77,6 +90,10 @@ fuzz: $(NATIVE)  ## random cells, structures and programs, each way against each
 		$${CXX:-c++} -std=c++17 -pthread -O2 $$CXXFLAGS -Igraphrec/csrc $(STRESS) build/fuzz/*.o -o build/fuzz/stress
 	@STRESS=build/fuzz/stress $(PY) -m tests.fuzz $(FUZZ_ARGS) --count $(COUNT) --seed $(SEED) --seconds $(SECONDS)
 
+fuzz-readers: $(NATIVE)  ## search for texts and files that a reader fails on, with atheris, SECONDS for each: READERS="aiger bench"
+	@$(PIP) --no-build-isolation -e '.[examples,dev,fuzz]'
+	@$(PY) -m tests.fuzz.reader_runs $(READERS) --seconds $(SECONDS)
+
 soak: $(NATIVE)  ## train on ever new structures and judge the memory: SECONDS=3600
 	@$(PY) -m tests.fuzz.soak --seconds $(SECONDS) --seed $(SEED)
 
@@ -89,6 +106,9 @@ lint: $(INSTALLED)  ## check style and formatting (ruff) and types (pyright)
 format: $(INSTALLED)  ## apply ruff's formatting and safe fixes
 	@$(PY) -m ruff check --fix
 	@$(PY) -m ruff format
+
+docs: $(DOCS_INSTALLED) | $(NATIVE)  ## build the site of the pages and docstrings into build/site; any warning is an error
+	@$(PY) -m tests.docs.build_site
 
 bench: $(BENCH_INSTALLED) $(NATIVE)  ## install the peers and run the benchmarks against them
 	@DGLBACKEND=pytorch $(PY) -m benchmarks
@@ -115,6 +135,11 @@ $(INSTALLED): pyproject.toml constraints.txt | $(CREATED)
 $(NATIVE): $(INSTALLED) setup.py $(CSRC)
 	@if $${CXX:-c++} -dumpmachine > /dev/null 2>&1; then export GRAPHREC_NATIVE=1; fi; \
 		CXXFLAGS="$(CXXWARNINGS) $$CXXFLAGS" $(PY) setup.py -q build_ext --inplace
+	@touch $@
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	@echo "==> installing what builds the site"
+	@GRAPHREC_NATIVE=0 $(PIP) --no-build-isolation -e '.[docs]'
 	@touch $@
 
 $(BENCH_INSTALLED): $(INSTALLED) | $(NATIVE)

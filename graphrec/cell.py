@@ -624,5 +624,12 @@ class Cell(Resettable):
 
 def check_cell(cell: Any) -> None:
     """Raise unless this is a cell."""
-    if not isinstance(cell, Cell):
-        raise TypeError(f"expected a graphrec.Cell, got {type(cell).__name__}.")
+    if isinstance(cell, Cell):
+        return
+    got, remedy = type(cell).__name__, ""
+    if isinstance(cell, type):
+        got = f"the class {cell.__name__}"
+        remedy = ": make one of it" if issubclass(cell, Cell) else ""
+    elif isinstance(getattr(cell, "cell", None), Cell):
+        remedy = ", which is a model of one: call it, model(x, s), or give its cell, model.cell"
+    raise TypeError(f"expected a graphrec.Cell, got {got}{remedy}.")

@@ -4,8 +4,8 @@ Belongs here: other ways to the loop's numbers, and their choice. Does not: the 
 """
 
 from .available import Backend, Backends, backends
-from .choice import SlowPathWarning, check_loop_may_run, choose, running_on
-from .explain import Choice, Explanation, explain
+from .choice import SlowPathWarning, check_loop_may_run, choose, running_on, telling
+from .explain import Choice, Explanation, explain, untouched
 from .growth import GrowthWarning
 from .programs import OperatorRun, Programs
 from .request import Request
@@ -27,4 +27,6 @@ __all__ = [
     "choose",
     "explain",
     "running_on",
+    "telling",
+    "untouched",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -66,15 +68,23 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
     def note(run: Context, backend: str, reasons: dict[str, str]) -> None:
         choices.append(Choice(run.cell, backend, run.plan.num_nodes, len(run.plan.steps), reasons))
 
+    with telling(note), torch.no_grad(), untouched(model, x):
+        model(x, s)
+    return Explanation(choices)
+
+
+@contextmanager
+def untouched(model: Any, x: Any) -> Iterator[None]:
+    """After this context a model's buffers, if it is a module, and torch's random numbers are as they were."""
     buffers = [
         (part, name, buffer, None if is_lazy(buffer) else buffer.clone())
-        for part in model.modules()
+        for part in (model.modules() if isinstance(model, nn.Module) else ())
         for name, buffer in part.named_buffers(recurse=False)
     ]
-    devices = [x.device] if x.is_cuda else []
+    devices = [x.device] if isinstance(x, Tensor) and x.is_cuda else []
     try:
-        with telling(note), torch.no_grad(), torch.random.fork_rng(devices):
-            model(x, s)
+        with torch.random.fork_rng(devices):
+            yield
     finally:
         for part, name, buffer, before in buffers:
             if before is not None:  # (what the first run fills stays filled)
@@ -82,4 +92,3 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
                 if not torch.equal(buffer, before):
                     with torch.no_grad():
                         buffer.copy_(before)
-    return Explanation(choices)

@@ -20,7 +20,7 @@ class AffineState(NamedTuple):
 class AffineCell(Cell):
     """A cell that says what its sources' states are multiplied by, and what is added.
 
-    h_v = factor_v * sum_u h_u + term_v
+        h_v = factor_v * sum_u h_u + term_v
 
     A subclass writes `factor` and `term`, functions of the projected rows of x alone, and nothing else: the step
     follows from them, and so do faster ways to run it than step by step (see docs/linear_recurrences.md). What

@@ -77,7 +77,7 @@ class LinearConvolution(Convolution):
 class GCNCell(LinearConvolution):
     """The graph convolutional network: a sum over neighbours and the node itself, normalised by their degrees.
 
-    h_v = W h_v / d_v + sum_u a_uv W h_u / sqrt(d_u d_v) + b,   d_v = 1 + sum_u a_uv
+        h_v = W h_v / d_v + sum_u a_uv W h_u / sqrt(d_u d_v) + b,   d_v = 1 + sum_u a_uv
 
     Kipf & Welling, *Semi-supervised classification with graph convolutional networks*, ICLR 2017, equation (2),
     before the activation. a is the edge's weight, 1 where edges have none. An edge from a node to itself replaces the
@@ -237,7 +237,7 @@ def _last_loop(s: Structure) -> Tensor:
 class GINCell(LinearConvolution):
     """The graph isomorphism network: a network over the sum of a node and its neighbours.
 
-    h_v = MLP((1 + eps) h_v + sum_u h_u)                    (4.1)
+        h_v = MLP((1 + eps) h_v + sum_u h_u)                    (4.1)
 
     Xu, Hu, Leskovec & Jegelka, *How powerful are graph neural networks?*, ICLR 2019, equation (4.1). Parameters are
     named as in PyG's `GINConv`.

@@ -18,7 +18,7 @@ from .activation import Activation, activation_function
 class TDNNCell(Cell):
     """A layer of a time-delay neural network: a tapped delay line of inputs, and a neuron over it.
 
-    h_t = f(W_0 x_t + sum_k W_k x_{t - lag k} + b)
+        h_t = f(W_0 x_t + sum_k W_k x_{t - lag k} + b)
 
     Waibel, Hanazawa, Hinton, Shikano & Lang, *Phoneme recognition using time-delay neural networks*, IEEE Trans.
     Acoustics, Speech, and Signal Processing 37 (1989), section II. With lags 1 … K - 1 it is the causal
@@ -74,7 +74,7 @@ class TDNNCell(Cell):
 class ARCell(Cell):
     """The autoregressive process: an output that is a linear function of its own past.
 
-    y_t = b + sum_{k=1..K} A_k y_{t-k}
+        y_t = b + sum_{k=1..K} A_k y_{t-k}
 
     Yule, *On a method of investigating periodicities in disturbed series*, Phil. Trans. R. Soc. A 226 (1927).
 
@@ -113,8 +113,8 @@ class ARCell(Cell):
 class NARXCell(Cell):
     """Nonlinear autoregression with exogenous inputs: a neuron layer over lags of inputs and outputs.
 
-    h_t = f(W_0 x_t + sum_{k=1..K_x} W_k x_{t-k} + sum_{k=1..K_y} U_k y_{t-k} + b)
-    y_t = V h_t + c
+        h_t = f(W_0 x_t + sum_{k=1..K_x} W_k x_{t-k} + sum_{k=1..K_y} U_k y_{t-k} + b)
+        y_t = V h_t + c
 
     Lin, Horne, Tiňo & Giles, *Learning long-term dependencies in NARX recurrent neural networks*, IEEE Trans.
     Neural Networks 7 (1996), equations (1) to (4). The choice of y_{t-k}, the true output (series-parallel) or

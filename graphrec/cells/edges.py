@@ -19,7 +19,7 @@ from ..weights import Resettable
 class PerRelation(Resettable):
     """A linear layer for each relation, which maps features of different widths to rows of one width.
 
-    y_e = W_r e + b_r,  r the relation of the edge; zero where its edges have no features
+        y_e = W_r e + b_r,  r the relation of the edge; zero where its edges have no features
 
     Args:
         edges: the width of each relation's features, None where it has none: a list, or a dictionary by relation.

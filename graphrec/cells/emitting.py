@@ -16,8 +16,8 @@ from .wrapping import Wrapping, check_sends_its_state
 class EmittingCell(Wrapping):
     """A chain cell over word vectors that emits a word, which its successor may take as input: a decoder.
 
-    w_t = given_t where one is given, else emitted_{t-1}
-    s_t = cell(w_t, s_{t-1}),  logits_t = output(h_t),  emitted_t = embed(argmax logits_t)
+        w_t = given_t where one is given, else emitted_{t-1}
+        s_t = cell(w_t, s_{t-1}),  logits_t = output(h_t),  emitted_t = embed(argmax logits_t)
 
     Sutskever, Vinyals & Le, *Sequence to sequence learning with neural networks*, NIPS 2014, equation (1), reading
     its own most likely words.

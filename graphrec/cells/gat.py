@@ -55,7 +55,7 @@ class Attention(LinearConvolution):
             self.lin_edge = PerRelation(edges, heads * self.width, bias=False)
         elif edges is not None:
             self.lin_edge = self._linear(as_count("edges", edges), bias=False)
-        self.res: None = None  # W_r
+        self.res: Any = None  # W_r
         if residual:
             self.res = Linear(as_pair(inputs)[1], hidden, bias=False, weight_initializer="glorot")
         self.bias: nn.Parameter = nn.Parameter(torch.empty(hidden))
@@ -116,8 +116,8 @@ class Attention(LinearConvolution):
 class GATCell(Attention):
     """The graph attention network.
 
-    e_uv = LeakyReLU(a_1 . W h_u + a_2 . W h_v + a_3 . W_e e_uv)              (1), (3)
-    h_v  = sum_u softmax_u(e_uv) W h_u + b,  u = v and all neighbours          (2), (4)
+        e_uv = LeakyReLU(a_1 . W h_u + a_2 . W h_v + a_3 . W_e e_uv)              (1), (3)
+        h_v  = sum_u softmax_u(e_uv) W h_u + b,  u = v and all neighbours          (2), (4)
 
     for each of K heads, which are concatenated (5) or averaged (6).
 
@@ -240,8 +240,8 @@ class GATCell(Attention):
 class GATv2Cell(Attention):
     """The graph attention network whose attention depends on source and target jointly.
 
-    e_uv = a . LeakyReLU(W_1 h_u + W_2 h_v + W_e e_uv)                        (7)
-    h_v  = sum_u softmax_u(e_uv) W_1 h_u + b,  u = v and all neighbours
+        e_uv = a . LeakyReLU(W_1 h_u + W_2 h_v + W_e e_uv)                        (7)
+        h_v  = sum_u softmax_u(e_uv) W_1 h_u + b,  u = v and all neighbours
 
     Brody, Alon & Yahav, *How attentive are graph attention networks?*, ICLR 2022, equation (7), with W = [W_2, W_1].
     Otherwise like `GATCell`. Parameters are named as in PyG's `GATv2Conv`.

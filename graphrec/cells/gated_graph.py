@@ -48,8 +48,8 @@ class _Gathering(Cell):
 class GGNNCell(_Gathering):
     """The gated graph neural network, with a matrix for each relation.
 
-    m_v = sum_u a_uv W_r(u,v) h_u                            (2)
-    h_v = GRU(m_v, h_v)                                      (3) to (6)
+        m_v = sum_u a_uv W_r(u,v) h_u                            (2)
+        h_v = GRU(m_v, h_v)                                      (3) to (6)
 
     Li, Tarlow, Brockschmidt & Zemel, *Gated graph sequence neural networks*, ICLR 2016; h_0 is x, padded with zeros
     (1), and a the edge's weight, 1 where edges have none. To send along edges in both directions, add reversed edges
@@ -103,8 +103,8 @@ class GGNNCell(_Gathering):
 class MPNNCell(_Gathering):
     """The message-passing neural network with an edge network.
 
-    m_v = sum_u A(e_uv) h_u
-    h_v = GRU(m_v, h_v)
+        m_v = sum_u A(e_uv) h_u
+        h_v = GRU(m_v, h_v)
 
     Gilmer, Schoenholz, Riley, Vinyals & Dahl, *Neural message passing for quantum chemistry*, ICML 2017, section 5,
     "edge network", and the update of Li et al. (2016); h_0 is x, padded with zeros. The matrices A are computed once

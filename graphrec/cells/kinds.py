@@ -216,7 +216,7 @@ def _common_inputs(cells: list[Cell]) -> int | None:
 class GridCell(PerKind):
     """A stack of cells on a grid: layer 0 reads x, every other layer the layer below it at the same time.
 
-    h^0_t = cell_0(x_t, h^0_{t-1}),   h^l_t = cell_l(h^{l-1}_t, h^l_{t-1})
+        h^0_t = cell_0(x_t, h^0_{t-1}),   h^l_t = cell_l(h^{l-1}_t, h^l_{t-1})
 
     The recurrent multilayer perceptron of Puskorius & Feldkamp as in Haykin, *Neural Networks and Learning
     Machines* (2009), equation (15.4), if the cells are simple recurrent networks. `Stacked` computes the same

@@ -16,7 +16,7 @@ from .lstm import LSTMState, set_forget_bias
 class LayerNormSRNCell(Cell):
     """The simple recurrent network with layer normalisation.
 
-    h_t = f(LN(W x_t + U h_{t-1}; g, b)),  LN(a; g, b) = g * (a - mean(a)) / std(a) + b
+        h_t = f(LN(W x_t + U h_{t-1}; g, b)),  LN(a; g, b) = g * (a - mean(a)) / std(a) + b
 
     Ba, Kiros & Hinton, *Layer normalization* (2016), equation (4).
 
@@ -57,9 +57,9 @@ class LayerNormSRNCell(Cell):
 class LayerNormLSTMCell(Cell):
     """Long short-term memory with layer normalisation of both products and of the memory cell.
 
-    (i, f, g, o) = LN(U h_{t-1}; alpha_1, beta_1) + LN(W x_t; alpha_2, beta_2) + b         (20)
-    c_t = sigmoid(f) * c_{t-1} + sigmoid(i) * tanh(g)                                     (21)
-    h_t = sigmoid(o) * tanh(LN(c_t; alpha_3, beta_3))                                     (22)
+        (i, f, g, o) = LN(U h_{t-1}; alpha_1, beta_1) + LN(W x_t; alpha_2, beta_2) + b         (20)
+        c_t = sigmoid(f) * c_{t-1} + sigmoid(i) * tanh(g)                                     (21)
+        h_t = sigmoid(o) * tanh(LN(c_t; alpha_3, beta_3))                                     (22)
 
     Ba, Kiros & Hinton, *Layer normalization* (2016), supplementary material, equations (20) to (22).
 
@@ -104,9 +104,9 @@ class LayerNormLSTMCell(Cell):
 class LayerNormGRUCell(Cell):
     """The gated recurrent unit with layer normalisation of both products.
 
-    (r, z) = LN(U h_{t-1}; alpha_1, beta_1) + LN(W x_t; alpha_2, beta_2)                   (26)
-    n = tanh(LN(W_n x_t; alpha_3, beta_3) + sigmoid(r) * LN(U_n h_{t-1}; alpha_4, beta_4))  (27)
-    h_t = (1 - sigmoid(z)) * h_{t-1} + sigmoid(z) * n                                     (28)
+        (r, z) = LN(U h_{t-1}; alpha_1, beta_1) + LN(W x_t; alpha_2, beta_2)                   (26)
+        n = tanh(LN(W_n x_t; alpha_3, beta_3) + sigmoid(r) * LN(U_n h_{t-1}; alpha_4, beta_4))  (27)
+        h_t = (1 - sigmoid(z)) * h_{t-1} + sigmoid(z) * n                                     (28)
 
     Ba, Kiros & Hinton, *Layer normalization* (2016), supplementary material, equations (26) to (28). Note that z
     weighs the new state, not the previous one as in `GRUCell`.

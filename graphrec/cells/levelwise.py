@@ -27,7 +27,7 @@ _OF_EDGES = {"edge_attr": "edge_attr", "edge_weight": "edge_weight", "edge_type"
 class ConvCell(Convolution):
     """A `torch_geometric.nn.MessagePassing` layer whose nodes read what the layer made of their sources.
 
-    h_v = after(conv(x_v, {h_u : u → v}))
+        h_v = after(conv(x_v, {h_u : u → v}))
 
     In each step the layer runs on a small graph: the nodes of the level with their input x, a node for each message
     with the state h of its source, and the edges between them; or on a pair of sources and targets where the layer

@@ -37,12 +37,12 @@ def set_forget_bias(layer: nn.Linear | nn.LayerNorm, hidden: int, value: float |
 class LSTMCell(Cell):
     """Long short-term memory with a forget gate.
 
-    i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
-    f_t = sigmoid(W_f x_t + U_f h_{t-1} + b_f)
-    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
-    o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
-    c_t = f_t * c_{t-1} + i_t * g_t
-    h_t = o_t * tanh(c_t)
+        i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
+        f_t = sigmoid(W_f x_t + U_f h_{t-1} + b_f)
+        g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
+        o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
+        c_t = f_t * c_{t-1} + i_t * g_t
+        h_t = o_t * tanh(c_t)
 
     Hochreiter & Schmidhuber, *Long short-term memory*, Neural Computation 9 (1997), with the forget gate of Gers,
     Schmidhuber & Cummins, *Learning to forget*, Neural Computation 12 (2000), equations (2) to (6) there with
@@ -96,12 +96,12 @@ class LSTMCell(Cell):
 class ProjectedLSTMCell(Cell):
     """Long short-term memory that sends less than it keeps: a projection of the output gate's result.
 
-    i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
-    f_t = sigmoid(W_f x_t + U_f h_{t-1} + b_f)
-    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
-    o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
-    c_t = f_t * c_{t-1} + i_t * g_t
-    h_t = V (o_t * tanh(c_t))
+        i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
+        f_t = sigmoid(W_f x_t + U_f h_{t-1} + b_f)
+        g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
+        o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
+        c_t = f_t * c_{t-1} + i_t * g_t
+        h_t = V (o_t * tanh(c_t))
 
     Sak, Senior & Beaufays, *Long short-term memory recurrent neural network architectures for large scale acoustic
     modeling*, Interspeech 2014, equations (7) to (12), without peepholes: `torch.nn.LSTM` with `proj_size`.
@@ -154,11 +154,11 @@ class ProjectedLSTMCell(Cell):
 class NoForgetLSTMCell(Cell):
     """The original long short-term memory, without forget gate, so that the memory cell only adds.
 
-    i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
-    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
-    o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
-    c_t = c_{t-1} + i_t * g_t
-    h_t = o_t * tanh(c_t)
+        i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
+        g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
+        o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
+        c_t = c_{t-1} + i_t * g_t
+        h_t = o_t * tanh(c_t)
 
     Hochreiter & Schmidhuber, *Long short-term memory*, Neural Computation 9 (1997), section 4 (s_c(t) = s_c(t-1) +
     y_in g(net_c), y_c = y_out h(s_c)), with tanh for its squashing functions g and h, which are 4 sigmoid - 2 and
@@ -198,12 +198,12 @@ class NoForgetLSTMCell(Cell):
 class PeepholeLSTMCell(Cell):
     """Long short-term memory whose gates see the memory cell: i and f the previous one, o the new one.
 
-    i_t = sigmoid(W_i x_t + U_i h_{t-1} + p_i * c_{t-1} + b_i)
-    f_t = sigmoid(W_f x_t + U_f h_{t-1} + p_f * c_{t-1} + b_f)
-    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
-    c_t = f_t * c_{t-1} + i_t * g_t
-    o_t = sigmoid(W_o x_t + U_o h_{t-1} + p_o * c_t + b_o)
-    h_t = o_t * tanh(c_t)
+        i_t = sigmoid(W_i x_t + U_i h_{t-1} + p_i * c_{t-1} + b_i)
+        f_t = sigmoid(W_f x_t + U_f h_{t-1} + p_f * c_{t-1} + b_f)
+        g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
+        c_t = f_t * c_{t-1} + i_t * g_t
+        o_t = sigmoid(W_o x_t + U_o h_{t-1} + p_o * c_t + b_o)
+        h_t = o_t * tanh(c_t)
 
     Gers, Schraudolph & Schmidhuber, *Learning precise timing with LSTM recurrent networks*, Journal of Machine
     Learning Research 3 (2002), section 2.2; in the form of Greff et al., *LSTM: a search space odyssey* (2017),
@@ -253,11 +253,11 @@ class PeepholeLSTMCell(Cell):
 class CoupledLSTMCell(Cell):
     """Long short-term memory that forgets as much as it takes in: one gate for both.
 
-    i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
-    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
-    o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
-    c_t = (1 - i_t) * c_{t-1} + i_t * g_t
-    h_t = o_t * tanh(c_t)
+        i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
+        g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
+        o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
+        c_t = (1 - i_t) * c_{t-1} + i_t * g_t
+        h_t = o_t * tanh(c_t)
 
     Greff, Srivastava, Koutník, Steunebrink & Schmidhuber, *LSTM: a search space odyssey*, IEEE Trans. Neural
     Networks and Learning Systems 28 (2017), section II, variant CIFG (there with peepholes).

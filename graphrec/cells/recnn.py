@@ -14,7 +14,7 @@ from .activation import Activation, activation_function
 class RecNNCell(Cell):
     """The recursive neural network: a weight matrix for each slot.
 
-    h_v = f(W x_v + sum_k U_k h_{child k of v} + b)
+        h_v = f(W x_v + sum_k U_k h_{child k of v} + b)
 
     The generalised recursive neuron of Sperduti & Starita, *Supervised neural networks for the classification of
     structures*, IEEE Trans. Neural Networks 8 (1997), section III; with two slots and no x at inner nodes the
@@ -60,7 +60,7 @@ class RecNNCell(Cell):
 class RNTNCell(Cell):
     """The recursive neural tensor network: children also meet each other, through a tensor.
 
-    h_v = f([a; b]^T V^[1:H] [a; b] + U [a; b] + W x_v + bias),  a and b the states of the two children
+        h_v = f([a; b]^T V^[1:H] [a; b] + U [a; b] + W x_v + bias),  a and b the states of the two children
 
     Socher, Perelygin, Wu, Chuang, Manning, Ng & Potts, *Recursive deep models for semantic compositionality over
     a sentiment treebank*, EMNLP 2013, section 4.3 (there without x and bias at inner nodes: give x = 0 there).

@@ -20,7 +20,7 @@ from .convolutions import Given, LinearConvolution, NodeState, as_one, as_pair
 class SAGECell(LinearConvolution):
     """GraphSAGE: an aggregation of the neighbours, and the node itself.
 
-    h_v = W_1 aggr_u h_u + W_2 h_v + b
+        h_v = W_1 aggr_u h_u + W_2 h_v + b
 
     Hamilton, Ying & Leskovec, *Inductive representation learning on large graphs*, NIPS 2017, algorithm 1, lines 4
     and 5, before the activation. Parameters are named as in PyG's `SAGEConv`. Aggregations of sequences read

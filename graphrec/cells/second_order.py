@@ -13,8 +13,8 @@ from .activation import Activation, activation_function
 class SecondOrderCell(Cell):
     """The second-order network, whose neurons weigh products of a state and an input.
 
-    v_k(n)   = b_k + sum_ij w_kij x_i(n) u_j(n)
-    x_k(n+1) = f(v_k(n)),  f logistic
+        v_k(n)   = b_k + sum_ij w_kij x_i(n) u_j(n)
+        x_k(n+1) = f(v_k(n)),  f logistic
 
     Giles et al., *Learning and extracting finite state automata with second-order recurrent neural networks*,
     Neural Computation 4 (1992), equation (1); with the bias of Haykin, *Neural Networks and Learning Machines*

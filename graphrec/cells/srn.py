@@ -17,7 +17,7 @@ from .plain import is_plain
 class SRNCell(Cell):
     """Elman's simple recurrent network: the hidden units see the input and their own previous values.
 
-    h_t = f(W x_t + U h_{t-1} + b)
+        h_t = f(W x_t + U h_{t-1} + b)
 
     The network of Elman, *Finding structure in time*, Cognitive Science 14 (1990), figure 2, whose context units
     hold the hidden units' previous values; f is logistic there, and tanh by default here, as in `torch.nn.RNN`.
@@ -71,8 +71,8 @@ class SRNCell(Cell):
 class JordanCell(Cell):
     """Jordan's network: the hidden units see the input and the previous *output*.
 
-    h_t = f(W x_t + U y_{t-1} + b)
-    y_t = g(V h_t + c)
+        h_t = f(W x_t + U y_{t-1} + b)
+        y_t = g(V h_t + c)
 
     Jordan, *Serial order: a parallel distributed processing approach*, ICS report 8604, UC San Diego (1986), figure
     3, whose plan and state units are x and y here (without the state units' own decay).

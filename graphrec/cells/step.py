@@ -36,8 +36,8 @@ class StepCell(Cell):
     """Any step module of the form (x, state) → state as a cell: `torch.nn.RNNCell`, `LSTMCell`, `GRUCell`,
     and the cells of the package torchrecurrent.
 
-    state_t = step(x_t, state_{t-1}),  a tensor, or a tuple of several
-    y_t, state_t = step(x_t, state_{t-1}),  where the step also has an output: (tensor, (tensor, …))
+        state_t = step(x_t, state_{t-1}),  a tensor, or a tuple of several
+        y_t, state_t = step(x_t, state_{t-1}),  where the step also has an output: (tensor, (tensor, …))
 
     Args:
         step: the module.

@@ -14,11 +14,11 @@ from ..structure.checks import as_count
 class TreeGRUCell(Cell):
     """The Child-Sum Tree-GRU: any number of unordered children; a reset gate for each.
 
-    h~ = sum_k h_k
-    z  = sigmoid(W_z x + U_z h~ + b_z)
-    r_k = sigmoid(W_r x + U_r h_k + b_r)
-    n  = tanh(W_n x + U_n sum_k (r_k * h_k) + b_n)
-    h  = z * h~ + (1 - z) * n
+        h~ = sum_k h_k
+        z  = sigmoid(W_z x + U_z h~ + b_z)
+        r_k = sigmoid(W_r x + U_r h_k + b_r)
+        n  = tanh(W_n x + U_n sum_k (r_k * h_k) + b_n)
+        h  = z * h~ + (1 - z) * n
 
     The gated recurrent unit of Cho et al., *Learning phrase representations using RNN encoder-decoder*, EMNLP
     2014, equations (5) to (8), with children summed as in the Child-Sum Tree-LSTM (Tai et al. 2015, equation
@@ -62,10 +62,10 @@ class TreeGRUCell(Cell):
 class NaryTreeGRUCell(Cell):
     """The N-ary Tree-GRU: children in slots, each with its own weights; every gate sees all of them.
 
-    z  = sigmoid(W_z x + sum_l U_z^l h_l + b_z)
-    r_k = sigmoid(W_r x + sum_l U_r^{kl} h_l + b_r)
-    n  = tanh(W_n x + sum_l U_n^l (r_l * h_l) + b_n)
-    h  = z * sum_l h_l + (1 - z) * n
+        z  = sigmoid(W_z x + sum_l U_z^l h_l + b_z)
+        r_k = sigmoid(W_r x + sum_l U_r^{kl} h_l + b_r)
+        n  = tanh(W_n x + sum_l U_n^l (r_l * h_l) + b_n)
+        h  = z * sum_l h_l + (1 - z) * n
 
     The Child-Sum Tree-GRU with weights for each slot, as the N-ary Tree-LSTM has them (Tai, Socher & Manning 2015,
     equations (9) to (14)), so that it tells the order of children. Such units are used by Tsakalos & Henriques,

@@ -14,13 +14,13 @@ from ..structure.checks import as_count
 class ChildSumTreeLSTMCell(Cell):
     """The Child-Sum Tree-LSTM: any number of unordered children; a forget gate for each.
 
-    h~ = sum_k h_k                               (2)
-    i  = sigmoid(W_i x + U_i h~ + b_i)           (3)
-    f_k = sigmoid(W_f x + U_f h_k + b_f)         (4)
-    o  = sigmoid(W_o x + U_o h~ + b_o)           (5)
-    u  = tanh(W_u x + U_u h~ + b_u)              (6)
-    c  = i * u + sum_k f_k * c_k                 (7)
-    h  = o * tanh(c)                             (8)
+        h~ = sum_k h_k                               (2)
+        i  = sigmoid(W_i x + U_i h~ + b_i)           (3)
+        f_k = sigmoid(W_f x + U_f h_k + b_f)         (4)
+        o  = sigmoid(W_o x + U_o h~ + b_o)           (5)
+        u  = tanh(W_u x + U_u h~ + b_u)              (6)
+        c  = i * u + sum_k f_k * c_k                 (7)
+        h  = o * tanh(c)                             (8)
 
     Tai, Socher & Manning, *Improved semantic representations from tree-structured long short-term memory
     networks*, ACL 2015, equations (2) to (8). On a chain it is the LSTM.
@@ -63,12 +63,12 @@ class ChildSumTreeLSTMCell(Cell):
 class NaryTreeLSTMCell(Cell):
     """The N-ary Tree-LSTM: children in slots, each with its own weights; every gate sees all of them.
 
-    i  = sigmoid(W_i x + sum_l U_i^l h_l + b_i)              (9)
-    f_k = sigmoid(W_f x + sum_l U_f^{kl} h_l + b_f)          (10)
-    o  = sigmoid(W_o x + sum_l U_o^l h_l + b_o)              (11)
-    u  = tanh(W_u x + sum_l U_u^l h_l + b_u)                 (12)
-    c  = i * u + sum_l f_l * c_l                             (13)
-    h  = o * tanh(c)                                         (14)
+        i  = sigmoid(W_i x + sum_l U_i^l h_l + b_i)              (9)
+        f_k = sigmoid(W_f x + sum_l U_f^{kl} h_l + b_f)          (10)
+        o  = sigmoid(W_o x + sum_l U_o^l h_l + b_o)              (11)
+        u  = tanh(W_u x + sum_l U_u^l h_l + b_u)                 (12)
+        c  = i * u + sum_l f_l * c_l                             (13)
+        h  = o * tanh(c)                                         (14)
 
     Tai, Socher & Manning, *Improved semantic representations from tree-structured long short-term memory
     networks*, ACL 2015, equations (9) to (14), with the off-diagonal forget terms k != l. With one slot it is the

@@ -36,12 +36,17 @@ class GradientFlow:
 
     def quantile(self, q: float) -> Tensor:
         """`[D]`: this quantile of the norms at each of the `distances`; 0.5 is the median."""
-        found = torch.stack([norms.quantile(q) for norms in self._by_distance()])
-        return found.nan_to_num(torch.inf, torch.inf)  # between two infinite norms torch finds nan
+        ascending = self.norm.argsort(stable=True)
+        norm = self.norm[ascending[self.distance[ascending].argsort(stable=True)]]
+        place = torch.cumsum(self.pairs, 0) - self.pairs + q * (self.pairs - 1).double()
+        below = place.floor().long()
+        found = torch.lerp(norm[below], norm[place.ceil().long()], (place - below).to(norm))
+        return found.nan_to_num(torch.inf, torch.inf)  # between two infinite norms there is nan
 
-    def _by_distance(self) -> tuple[Tensor, ...]:
-        sizes = self.distance.unique(return_counts=True)[1]
-        return self.norm[self.distance.argsort()].split(sizes.tolist())
+    @property
+    def pairs(self) -> Tensor:
+        """`[D]` long: how many pairs there are at each of the `distances`."""
+        return self.distance.unique(return_counts=True)[1]
 
     @property
     def rate(self) -> float:
@@ -106,8 +111,8 @@ class GradientFlow:
 
     def _table(self) -> str:
         """Quantiles at distances that about double from row to row, and at the longest."""
-        hops, pairs = self.distances.tolist(), [len(norms) for norms in self._by_distance()]
-        columns = [hops, pairs, *(self.quantile(q).tolist() for q in (0.1, 0.5, 0.9))]
+        hops = self.distances.tolist()
+        columns = [hops, self.pairs.tolist(), *(self.quantile(q).tolist() for q in (0.1, 0.5, 0.9))]
         lines = [f"{'hops':>6}  {'pairs':>6}  {'10 %':>8}  {'median':>8}  {'90 %':>8}"]
         for d, count, low, median, high in zip(*columns, strict=True):
             if d.bit_count() < 2 or d == hops[-1]:

@@ -26,7 +26,7 @@ class TruncatedBPTT(Rule):
     that node the second, and so on; what lies behind counts as constant. With J = dH/dH, the derivative of each node's
     state by its sources' states,
 
-    dL/dz_k = diag(f'(z_k)) [(1 + J' + J'^2 + ... + J'^(h-1)) dL/dH]_k
+        dL/dz_k = diag(f'(z_k)) [(1 + J' + J'^2 + ... + J'^(h-1)) dL/dH]_k
 
     so h = 1 is the instantaneous rule delta_k = diag(f'(z_k)) V' L'(y_k), and h at or above the depth of the structure
     is BPTT. With `every=k` the errors of k levels (of a chain: k steps, counted from its beginning) are sent back

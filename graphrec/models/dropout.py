@@ -21,7 +21,7 @@ from .recursive import Recursive
 class VariationalDropout(Recursive):
     """A recurrent cell with variational dropout: in training one mask per sequence, the same at every node of it.
 
-    h_t = cell(m_x * x_t, m_h * h_{t-1}),  m drawn once per sequence, kept entries scaled by 1 / (1 - p)
+        h_t = cell(m_x * x_t, m_h * h_{t-1}),  m drawn once per sequence, kept entries scaled by 1 / (1 - p)
 
     Gal & Ghahramani, *A theoretically grounded application of dropout in recurrent neural networks*, NIPS 2016,
     equations (4) to (7), with tied weights. The mask applies to h as the cell's recurrent weights read it; what a

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import JumpingKnowledge, MessagePassing
 
-from .. import readout
 from ..cell import Cell, check_cell
 from ..cells import ConvCell, DAGNNCell
 from ..engine import per_node
 from ..io import StructureLike, as_pair
+from ..readout import ends
 from ..runs import run, run_between
 from ..schedule import schedule
 from ..structure import Structure
@@ -31,7 +31,7 @@ _JUMPS = ("cat", "max", "lstm")
 class GNN(Model, Passing):
     """A graph neural network: rounds, each with its own cell, or with one that is used several times.
 
-    h_t(v) = g_t(h_{t-1}(v), sum_{u → v} f_t(h_{t-1}(v), h_{t-1}(u), e_uv)),  h_0 = x
+        h_t(v) = g_t(h_{t-1}(v), sum_{u → v} f_t(h_{t-1}(v), h_{t-1}(u), e_uv)),  h_0 = x
 
     Gilmer et al., *Neural message passing for quantum chemistry*, ICML 2017, equations (1) and (2). A cell whose
     round 0 is not its input (`SRNCell`, `ChildSumTreeLSTMCell`) reads x in every round and begins with zeros.
@@ -197,7 +197,7 @@ class DAGNN(Model):
         """
         structure = structure_given(self, x, s)
         pooled = [
-            readout.ends(torch.cat([x, rows], dim=-1), direction)
+            ends(torch.cat([x, rows], dim=-1), direction)
             for rows, direction in self._directions(x, structure)
         ]
         return torch.cat(pooled, dim=-1)

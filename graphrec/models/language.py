@@ -29,7 +29,7 @@ from .recursive import Recursive
 class LanguageModel(Resettable):
     """A language model: at every node of a sequence it predicts the node's token from the preceding ones.
 
-    p(w_t | w_1 … w_{t-1}) = softmax(V h_t + c),  h_t the state after w_0 … w_{t-1},  w_0 = the end symbol
+        p(w_t | w_1 … w_{t-1}) = softmax(V h_t + c),  h_t the state after w_0 … w_{t-1},  w_0 = the end symbol
 
     Mikolov, Karafiát, Burget, Černocký & Khudanpur, *Recurrent neural network based language model*, Interspeech
     2010, equations (1) to (5). The symbol that ends sequences also precedes them.
@@ -110,8 +110,8 @@ class LanguageModel(Resettable):
 class Seq2Seq(Resettable):
     """Encoder and decoder: one sequence is read to its end, and another is emitted from the final state.
 
-    s = the encoder's final state;  p(y_k | y_1 … y_{k-1}, x) = softmax(V h_k + c),
-    h_k = decoder(y_{k-1}, h_{k-1}),  h_0 = bridge(s),  y_0 = the start symbol
+        s = the encoder's final state;  p(y_k | y_1 … y_{k-1}, x) = softmax(V h_k + c),
+        h_k = decoder(y_{k-1}, h_{k-1}),  h_0 = bridge(s),  y_0 = the start symbol
 
     Sutskever, Vinyals & Le, *Sequence to sequence learning with neural networks*, NIPS 2014, equation (1); Cho et al.,
     *Learning phrase representations using RNN encoder-decoder*, EMNLP 2014, section 2.2 (without feeding s to every

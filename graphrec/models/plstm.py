@@ -27,13 +27,13 @@ _SHARPNESS = 5.0  # of transitions: the paper's scaling factor, table 5
 class PLSTM(Model):
     """The parallelizable linear source transition mark network: a linear recurrence along the edges of a DAG.
 
-    C_e = sum_{e' into n} T^n_{e'e} C_e' + S^n_e k_n v_n^T,   n the node that e leaves                     (5)
-    h_n = sum_{e into n} M^n_e q_n C_e + D^n (q_n . k_n) v_n                                              (6)
+        C_e = sum_{e' into n} T^n_{e'e} C_e' + S^n_e k_n v_n^T,   n the node that e leaves                     (5)
+        h_n = sum_{e into n} M^n_e q_n C_e + D^n (q_n . k_n) v_n                                              (6)
 
     for each head; q, k and v are linear in x_n, and the source, mark and direct gates S, M, D sigmoids. Transitions are
 
-    P-mode: T^n_{e'e} = tanh(t_n) p^n_e,  p^n = softmax over the edges e that leave n                      (9), (10)
-    D-mode: T^n_{e'e} = tanh(t^n_{e'e}), on a line graph reduced to a multitree
+        P-mode: T^n_{e'e} = tanh(t_n) p^n_e,  p^n = softmax over the edges e that leave n                      (9), (10)
+        D-mode: T^n_{e'e} = tanh(t^n_{e'e}), on a line graph reduced to a multitree
 
     In P-mode the transitions from an edge add up to one at most (equation 9), and its state is directed: on a 2D grid
     p is (alpha, 1 - alpha), the angle of equation (10), where both edges leave n. In D-mode there is one path at most

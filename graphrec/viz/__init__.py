@@ -8,6 +8,17 @@ Belongs here: where nodes are placed, and how they are drawn. Does not: data set
 
 from .draw import draw_schedule, draw_tree
 from .gradient_flow import draw_gradient_flow, gradient_flow
+from .html import Page, html
 from .layout import layered, place, tidy
 
-__all__ = ["draw_gradient_flow", "draw_schedule", "draw_tree", "gradient_flow", "layered", "place", "tidy"]
+__all__ = [
+    "Page",
+    "html",
+    "draw_gradient_flow",
+    "draw_schedule",
+    "draw_tree",
+    "gradient_flow",
+    "layered",
+    "place",
+    "tidy",
+]

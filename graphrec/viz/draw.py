@@ -10,15 +10,19 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from ..io import from_pyg
-from ..schedule import Schedule, check_schedule
+from ..schedule import CycleError, Schedule, check_schedule, levels
 from ..structure import Structure
-from .layout import is_forest, place
+from .layered import Routes, route
+from .layout import is_forest, place, tidy
+from .recorded import texts_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
 
-EDGE, RING, PLAIN = "#B4BBC4", "#39424C", "#56B4E9"
+EDGE, RING, PLAIN = "#8F99A5", "#39424C", "#56B4E9"
+MOST_LABELS = 60  # on a structure that was given none
+AREA = 120.0  # of a node in a schedule, in square points
 
 
 def draw_tree(
@@ -35,10 +39,13 @@ def draw_tree(
 ) -> PathCollection:
     """Draw a tree with its root on top, several trees side by side, or any other DAG by levels, sources lowest.
 
+    A graph with cycles is drawn by a spring layout. Edges of DAGs and of graphs with cycles are arrows.
+
     Args:
         structure: what to draw, or PyG data.
         values: `[N]`, one number per node, shown as its colour. Give the result to `figure.colorbar` for a scale.
-        labels: one text per node, None for no text; by default the structure's tokens, or else its labels.
+        labels: one text per node, None for no text; by default the structure's tokens, or else its labels, up to 60
+            nodes, and none on larger structures.
         ax: where to draw; by default matplotlib's current axes.
         sizes: the area of the nodes in square points, `[N]` or one for all.
         cmap: a matplotlib colour map; the default goes from light to dark and is safe for colour-blind eyes.
@@ -50,7 +57,6 @@ def draw_tree(
         The nodes, a matplotlib `PathCollection`.
 
     Raises:
-        CycleError: the structure has a cycle; draw a schedule of it in sync mode instead.
         ImportError: matplotlib is not installed.
         ValueError: values, labels or sizes that are not one per node.
     """
@@ -59,23 +65,23 @@ def draw_tree(
         structure = from_pyg(structure)
     colours = _per_node("values", values, structure)
     area = sizes if isinstance(sizes, int | float) else _per_node("sizes", sizes, structure)
-    texts = _texts(labels, structure)
-    at = place(structure)
+    texts = _few(texts_of(structure, labels), labels)
+    forest = is_forest(structure) and _levels(structure) is not None
+    routes = _routes(structure)
     if sideways:
-        at = -at.flip(1)
+        routes = Routes(-routes.at.flip(1), -routes.bends.flip(1), routes.edge)
+    at = routes.at
     ax = _empty_axes(ax, at)
-    _draw_lines(
-        ax,
-        at[structure.source],
-        at[structure.target],
-        curve=(0 if sideways else 1) if is_forest(structure) else None,
-    )
+    if forest:
+        _draw_curves(ax, at[structure.source], at[structure.target], along=0 if sideways else 1)
+    else:
+        radii = _radius(area, structure)
+        lines = [_looped(line) for line in routes.lines(structure.source, structure.target)]
+        _draw_arrows(ax, lines, radii[structure.target].tolist())
     nodes = _draw_nodes(ax, at, colours, area, cmap, limits)
     is_leaf = torch.bincount(structure.target, minlength=structure.num_nodes) == 0
-    radius = (
-        torch.as_tensor(area, dtype=torch.double).expand(structure.num_nodes).div(torch.pi).sqrt().tolist()
-    )
-    for (x, y), text, leaf, r in zip(at.tolist(), texts, is_leaf.tolist(), radius, strict=True):
+    each = zip(at.tolist(), texts, is_leaf.tolist(), _radius(area, structure).tolist(), strict=True)
+    for (x, y), text, leaf, r in each:
         if not text:
             continue
         if sideways:
@@ -97,54 +103,95 @@ def draw_schedule(
 ) -> PathCollection:
     """Draw a schedule from left to right: a column for each step, in it the nodes that the step updates.
 
-    In sync mode every round has all nodes, and each edge leads from one round to the next: the time-expanded
-    DAG. Steps that are iterated are marked, and the edges of their cycles stay within them. In a given order edges to
-    nodes of a lower rank lead back. Arguments and result as in `draw_tree`; labels are the nodes' numbers by default,
-    and in sync mode stand left of the first round only.
+    Edges are arrows, from source to target. One that passes columns has a bend in each of them, so that it runs through
+    no node that it does not touch; only beyond 20,000 bends are the longest edges straight. In sync mode every round
+    has all nodes, and each edge leads from one round to the next: the time-expanded DAG. Steps that are iterated are
+    marked, and the edges of their cycles stay within them. In a given order edges to nodes of a lower rank, which read
+    the previous state, lead back and are dashed.
+
+    Arguments as in `draw_tree`; labels are the nodes' numbers by default, up to 60 nodes, and in sync mode stand left
+    of the first round only.
+
+    Returns:
+        The nodes, a matplotlib `PathCollection`, in the order of their numbers; in sync mode round after round.
     """
     check_matplotlib()
     check_schedule(plan)
-    structure = plan.structure
-    colours = _per_node("values", values, structure)
-    texts = (
-        [str(node) for node in range(structure.num_nodes)] if labels is None else _texts(labels, structure)
+    s = plan.structure
+    colours = _per_node("values", values, s)
+    texts = _few(
+        [str(node) for node in range(s.num_nodes)] if labels is None else texts_of(s, labels), labels
     )
+    routes, source, target, columns = _columns(plan)
+    at = routes.at
+    ax = _empty_axes(ax, torch.cat([at, routes.bends]))
+    back = at[source, 0] > at[target, 0]
+    lines = routes.lines(source, target)
+    for dashed in (False, True):
+        chosen = [
+            _off_itself(line, dashed) for line, b in zip(lines, back.tolist(), strict=True) if b == dashed
+        ]
+        _draw_arrows(
+            ax, chosen, [_radius(AREA, s).max().item() if s.num_nodes else 0.0] * len(chosen), dashed
+        )
+    copies = len(at) // s.num_nodes if s.num_nodes else 0
+    nodes = _draw_nodes(ax, at, None if colours is None else colours.repeat(copies), AREA, cmap, None)
     rounds = plan.mode == "sync"
-    columns = (
-        [plan.perm] * (plan.rounds or 0) + [plan.perm]
-        if rounds
-        else [plan.nodes(step) for step in plan.steps] or [plan.perm]  # no nodes, where there are no steps
-    )
-    node = torch.cat(columns)
-    step = torch.cat([torch.full_like(column, k) for k, column in enumerate(columns)])
-    height = torch.cat(
-        [(len(column) - 1) / 2 - torch.arange(len(column), dtype=torch.double) for column in columns]
-    )
-    at = torch.stack([step.double(), height], dim=1)
-    ax = _empty_axes(ax, at)
-    if rounds:
-        start = torch.arange(plan.rounds or 0).repeat_interleave(structure.num_edges) * structure.num_nodes
-        source = structure.source.repeat(plan.rounds or 0) + start
-        target = structure.target.repeat(plan.rounds or 0) + start + structure.num_nodes
-    else:
-        source, target = plan.inv_perm[structure.source], plan.inv_perm[structure.target]
-    _draw_lines(ax, at[source], at[target])
-    nodes = _draw_nodes(ax, at, None if colours is None else colours[node], 120.0, cmap, None)
-    written = len(columns[0]) if rounds else len(node)
-    for i in range(written):
-        text = texts[int(node[i])]
+    for point, text in zip(at.tolist(), texts, strict=False):
         if text:
             offset, where = ((-10, 0), ("right", "center")) if rounds else ((0, 9), ("center", "bottom"))
-            _write(ax, text, at[i].tolist(), offset, where, fontsize)
+            _write(ax, text, point, offset, where, fontsize)
     ax.set_axis_on()
-    iterated = plan.cycles.steps if plan.cycles else (False,) * len(columns)
+    iterated = plan.cycles.steps if plan.cycles else (False,) * columns
     names = [f"{k}, iterated" if again else str(k) for k, again in enumerate(iterated)]
-    ax.set_xticks(range(len(columns)), names)
+    # Names of a hundred columns would run into each other.
+    every = max(1, len(names) // 20)
+    ax.set_xticks(range(0, columns, every), names[::every])
     ax.set_yticks([])
     ax.set_xlabel("round" if rounds else "level")
     ax.spines[["left", "top", "right", "bottom"]].set_visible(False)
     ax.tick_params(length=0)
     return nodes
+
+
+def _columns(plan: Schedule) -> tuple[Routes, Tensor, Tensor, int]:
+    """Where nodes stand, by number (in sync mode once for each round), the ends of the edges, and how many columns."""
+    s, count = plan.structure, plan.num_nodes
+    source, target = s.edge_index.cpu()
+    perm = plan.perm.cpu()
+    if plan.rounds is not None:
+        columns = plan.rounds + 1
+        height = (count - 1) / 2 - plan.inv_perm.cpu().double()
+        column = torch.arange(columns).repeat_interleave(count).double()
+        at = torch.stack([column, height.repeat(columns)], dim=1)
+        start = torch.arange(plan.rounds).repeat_interleave(s.num_edges) * count
+        ends = source.repeat(plan.rounds) + start, target.repeat(plan.rounds) + start + count
+        return Routes(at, at[:0], start[:0]), *ends, columns
+    column = torch.zeros(count, dtype=torch.long)
+    column[perm] = torch.repeat_interleave(torch.arange(len(plan.steps)), plan.steps.nodes.diff())
+    # Trees begin in the order of their branches, in which no edges cross.
+    forest = is_forest(s) and _levels(s) is not None
+    found = route(column, source, target, tidy(s)[:, 0] if forest else plan.inv_perm.cpu())
+    turned = (torch.stack([points[:, 1], -points[:, 0]], dim=1) for points in (found.at, found.bends))
+    return Routes(*turned, found.edge), source, target, max(len(plan.steps), 1)
+
+
+def _looped(line: Tensor) -> Tensor:
+    """The line of an edge from a node to itself is a ring at its side."""
+    if not torch.equal(line[0], line[-1]):
+        return line
+    turn = torch.linspace(-torch.pi, torch.pi, 24)
+    return line[0] + torch.stack([0.12 + 0.12 * turn.cos(), 0.2 * turn.sin()], dim=1)
+
+
+def _off_itself(line: Tensor, back: bool) -> Tensor:
+    """Loops, lines within a column and lines back to the column before bend aside: they would lie on others."""
+    (x0, y0), (x1, y1) = line[0].tolist(), line[-1].tolist()
+    if x0 == x1 and y0 != y1:
+        return torch.tensor([[x0, y0], [x0 + 0.25, (y0 + y1) / 2], [x1, y1]])
+    if back and len(line) == 2:
+        return torch.tensor([[x0, y0], [(x0 + x1) / 2, (y0 + y1) / 2 + 0.15], [x1, y1]])
+    return _looped(line)
 
 
 def check_matplotlib() -> None:
@@ -166,16 +213,6 @@ def _per_node(name: str, given: Tensor | Sequence[float] | None, structure: Stru
     return tensor.flatten()
 
 
-def _texts(labels: Sequence[str | None] | None, structure: Structure) -> list[str | None]:
-    if labels is None:
-        none = (None,) * structure.num_nodes
-        pairs = zip(structure.tokens or none, structure.labels or none, strict=True)
-        return [label if token is None else token for token, label in pairs]
-    if len(labels) != structure.num_nodes:
-        raise ValueError(f"labels must be one per node: expected {structure.num_nodes}, got {len(labels)}.")
-    return list(labels)
-
-
 def _empty_axes(ax: Axes | None, at: Tensor) -> Axes:
     """Without a frame, and wide enough for the nodes."""
     if ax is None:
@@ -189,18 +226,86 @@ def _empty_axes(ax: Axes | None, at: Tensor) -> Axes:
     return ax
 
 
-def _draw_lines(ax: Axes, start: Tensor, end: Tensor, curve: int | None = None) -> None:
-    """A line for each edge, from `start` to `end` `[E, 2]`: straight, or leaving and arriving along an axis."""
+def _draw_curves(ax: Axes, start: Tensor, end: Tensor, along: int) -> None:
+    """A line for each edge, from `start` to `end` `[E, 2]`, that leaves and arrives along an axis."""
     from matplotlib.collections import LineCollection
 
-    way = torch.linspace(0, 1, 2 if curve is None else 24).view(1, -1, 1)
+    way = torch.linspace(0, 1, 24).view(1, -1, 1)
     line = start.unsqueeze(1) * (1 - way) + end.unsqueeze(1) * way
-    if curve is not None:
-        across = 1 - curve
-        bend = (way * way * (3 - 2 * way)).squeeze(-1)
-        line[..., across] = start[:, None, across] * (1 - bend) + end[:, None, across] * bend
+    across = 1 - along
+    bend = (way * way * (3 - 2 * way)).squeeze(-1)
+    line[..., across] = start[:, None, across] * (1 - bend) + end[:, None, across] * bend
     lines = LineCollection(list(line.numpy()), colors=EDGE, linewidths=1.2, capstyle="round", zorder=1)
     ax.add_collection(lines, autolim=False)
+
+
+def _draw_arrows(ax: Axes, lines: Sequence[Tensor], radii: Sequence[float], dashed: bool = False) -> None:
+    """Along each line an arrow, `[points, 2]`, that ends at the rim of a node whose radius is so many points."""
+    from matplotlib.patches import FancyArrowPatch
+
+    for line, radius in zip(lines, radii, strict=True):
+        arrow = FancyArrowPatch(
+            tuple(line[0].tolist()),
+            tuple(line[-1].tolist()),
+            connectionstyle=_Through(ax, line[1:-1], radius),
+            arrowstyle="-|>",
+            mutation_scale=7.0,
+            color=EDGE,
+            linewidth=1.1,
+            linestyle="--" if dashed else "-",
+            capstyle="round",
+            joinstyle="round",
+            zorder=1,
+        )
+        ax.add_patch(arrow)
+
+
+class _Through:
+    """How an arrow gets from here to there, for matplotlib: by points between, and up to the rim of its target."""
+
+    def __init__(self, ax: Axes, between: Tensor, radius: float) -> None:
+        self.ax, self.between, self.radius = ax, between.numpy(), radius
+
+    def __call__(self, start: Any, end: Any, **_: Any) -> Any:
+        import numpy as np
+        from matplotlib.path import Path
+
+        between = self.ax.transData.transform(self.between) if len(self.between) else np.zeros((0, 2))
+        points = np.concatenate([[start], between, [end]])
+        last = points[-1] - points[-2]
+        length = np.hypot(*last)
+        # (The figure's own numbers are in pixels, and radii in points.)
+        figure = self.ax.figure
+        assert figure is not None
+        short = min((self.radius + 1) * figure.dpi / 72, length / 2)
+        points[-1] -= last * (short / length if length else 0)
+        return Path(points)
+
+
+def _radius(area: Tensor | float | None, structure: Structure) -> Tensor:
+    """`[N]`: of circles with this area."""
+    return torch.as_tensor(area, dtype=torch.double).expand(structure.num_nodes).div(torch.pi).sqrt()
+
+
+def _levels(structure: Structure) -> Tensor | None:
+    """`[N]`, or None where there is a cycle."""
+    try:
+        return levels(structure)
+    except CycleError:
+        return None
+
+
+def _routes(structure: Structure) -> Routes:
+    """Where nodes stand, across and up, and where edges of a DAG bend."""
+    level = _levels(structure)
+    if level is None or is_forest(structure):
+        return Routes(place(structure), torch.zeros(0, 2), torch.zeros(0, dtype=torch.long))
+    return route(level.cpu(), *structure.edge_index.cpu())
+
+
+def _few(texts: list[str | None], given: Any) -> list[str | None]:
+    """No texts on large structures, but where they were asked for."""
+    return texts if given is not None or len(texts) <= MOST_LABELS else [None] * len(texts)
 
 
 def _draw_nodes(

@@ -7,19 +7,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..schedule import levels
+from ..schedule import CycleError, levels
 from ..structure import Structure
-
-PASSES = 8  # of the heuristic that sorts the nodes of a level
+from .layered import route
+from .spring import spring
 
 
 def place(structure: Structure) -> Tensor:
-    """`[N, 2]` float: across and up, for each node; `tidy` for trees and forests, `layered` for other DAGs.
+    """`[N, 2]` float: across and up, for each node.
 
-    Raises:
-        CycleError: the structure has a cycle.
+    `tidy` for trees and forests, `layered` for other DAGs, and `spring` for graphs with cycles.
     """
-    return tidy(structure) if is_forest(structure) else layered(structure)
+    try:
+        return tidy(structure) if is_forest(structure) else layered(structure)
+    except CycleError:
+        return spring(structure)
 
 
 def is_forest(structure: Structure) -> bool:
@@ -67,35 +69,13 @@ def tidy(structure: Structure) -> Tensor:
 
 
 def layered(structure: Structure) -> Tensor:
-    """`[N, 2]` float: up, each node's level (nodes without sources are at 0); across, within each level sorted so
-    that neighbours are close.
+    """`[N, 2]` float: up, each node's level (nodes without sources are at 0); across, within each level sorted and
+    placed so that neighbours are close and few edges cross; see `route`.
 
     Raises:
         CycleError: the structure has a cycle.
     """
-    level = levels(structure)
-    count = structure.num_nodes
-    size = torch.bincount(level, minlength=1)
-    first = torch.cumsum(size, 0) - size
-    across = torch.zeros(count, dtype=torch.double)
-    perm = torch.argsort(level, stable=True)
-    position = torch.arange(count, dtype=torch.double)
-
-    def spread(perm: Tensor) -> None:
-        # The nodes of a level stand 1 apart, the middle of each level at 0.
-        across[perm] = position - first[level[perm]] - (size[level[perm]] - 1) / 2
-
-    spread(perm)
-    for number in range(PASSES):
-        # Each node moves to the mean of its sources; in the next pass, of its targets.
-        near, far = structure.edge_index if number % 2 else structure.edge_index.flip(0)
-        links = torch.bincount(near, minlength=count)
-        wish = torch.zeros_like(across).index_add(0, near, across[far]) / links.clamp(min=1)
-        wish = torch.where(links > 0, wish, across)
-        perm = torch.argsort(wish, stable=True)
-        perm = perm[torch.argsort(level[perm], stable=True)]
-        spread(perm)
-    return torch.stack([across, level.double()], dim=1).float()
+    return route(levels(structure).cpu(), *structure.edge_index.cpu()).at
 
 
 def _children(structure: Structure) -> list[list[int]]:
