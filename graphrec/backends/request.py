@@ -122,7 +122,7 @@ class Request:
         """Why it is run step by step, whatever the cell, if so."""
         if not self.run.plan.num_nodes:
             return "there are no nodes"
-        if torch._C._len_torch_dispatch_stack() or torch.jit.is_tracing():
+        if torch._C._len_torch_dispatch_stack() or torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
             return "a dispatch mode or a tracer watches each operation"
         for tensor in (self.x, *self.initial, *self.run.of_edges.values()):
             if type(tensor) not in (Tensor, nn.Parameter) or tensor.dtype != self.x.dtype:

@@ -55,7 +55,7 @@ class Attention(LinearConvolution):
             self.lin_edge = PerRelation(edges, heads * self.width, bias=False)
         elif edges is not None:
             self.lin_edge = self._linear(as_count("edges", edges), bias=False)
-        self.res: None = None  # W_r
+        self.res: Any = None  # W_r
         if residual:
             self.res = Linear(as_pair(inputs)[1], hidden, bias=False, weight_initializer="glorot")
         self.bias: nn.Parameter = nn.Parameter(torch.empty(hidden))

@@ -91,7 +91,7 @@ def _is_another_in_company(cell: Cell) -> bool:
         return True
     return any(
         (isinstance(part, BATCH_NORMS) and (part.training or part.running_mean is None))
-        or (isinstance(part, DROPOUTS) and part.training and part.p > 0)
+        or (isinstance(part, DROPOUTS) and part.training and getattr(part, "p", 0) > 0)
         or (part.training and next(part.buffers(recurse=False), None) is not None)
         or part._forward_hooks
         or part._forward_pre_hooks

@@ -66,7 +66,7 @@ def check_modules(name: str, cell: Cell) -> None:
                 f"{name} cannot differentiate batch normalisation in training ({path}): a node's state depends on all "
                 f"nodes of its step there. Use LayerNorm, or call {path}.eval()."
             )
-        if isinstance(part, DROPOUTS) and part.training and part.p > 0:
+        if isinstance(part, DROPOUTS) and part.training and getattr(part, "p", 0) > 0:
             raise ValueError(
                 f"{name} computes a step more than once, but {path} redraws its dropout each time: put the dropout "
                 f"before or after the run, use graphrec.VariationalDropout, or call {path}.eval()."

@@ -31,7 +31,7 @@ class Reversed(Model):
         model: called as `model(x, s)`.
     """
 
-    runs: tuple[str, ...] = ("model",)
+    runs: tuple[str, ...] | None = ("model",)
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Bidirectional(Model):
         ValueError: an unknown merge.
     """
 
-    runs: tuple[str, ...] = ("along", "against")
+    runs: tuple[str, ...] | None = ("along", "against")
 
     def __init__(self, along: nn.Module, against: nn.Module, merge: str | nn.Module = "cat") -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class UpDown(Model):
         down: called as `down([x, up], s.reverse())`: its inputs are as wide as x and up's rows together.
     """
 
-    runs: tuple[str, ...] = ("up", "down")
+    runs: tuple[str, ...] | None = ("up", "down")
 
     def __init__(self, up: nn.Module, down: nn.Module) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ class Stacked(Model):
         ValueError: no layers, or a dropout that is not between 0 and 1.
     """
 
-    runs: tuple[str, ...] = ("layers",)
+    runs: tuple[str, ...] | None = ("layers",)
 
     def __init__(self, layers: Sequence[nn.Module], dropout: float = 0.0) -> None:
         super().__init__()

@@ -39,7 +39,7 @@ class TDNN(Model, Passing):
         ValueError: a window below 2.
     """
 
-    runs: tuple[str, ...] = ("cell",)
+    runs: tuple[str, ...] | None = ("cell",)
 
     def __init__(self, inputs: int, hidden: int, window: int, activation: str | Activation = "tanh") -> None:
         super().__init__()

@@ -53,7 +53,7 @@ class GNN(Model, Passing):
         ValueError: no cells, cells that do not fit each other, an unknown jump.
     """
 
-    runs: tuple[str, ...] = ("cells",)
+    runs: tuple[str, ...] | None = ("cells",)
 
     def __init__(
         self, cells: Sequence[Cell], between: nn.Module | None = None, jump: str | None = None
@@ -174,7 +174,7 @@ class DAGNN(Model):
     Shapes: x `[N, D]`; result `[N, L H]`, all layers concatenated, or `[N, 2 L H]` with both directions.
     """
 
-    runs: tuple[str, ...] = ("along", "against")
+    runs: tuple[str, ...] | None = ("along", "against")
 
     def __init__(
         self, inputs: int, hidden: int, layers: int = 2, both: bool = True, edges: Widths | None = None

@@ -70,7 +70,7 @@ class PLSTM(Model):
     heads: int
     edges: Widths | None
 
-    runs: tuple[str, ...] = ("cell",)
+    runs: tuple[str, ...] | None = ("cell",)
     relations = None
 
     def __init__(

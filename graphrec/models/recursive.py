@@ -37,7 +37,7 @@ class Recursive(Model, Passing):
     """
 
     num_states = 1
-    runs: tuple[str, ...] = ("cell",)
+    runs: tuple[str, ...] | None = ("cell",)
 
     def __init__(
         self,

@@ -166,7 +166,7 @@ def _like(
 ) -> Structure:
     """Other edges, which carry what these rows of nodes and of edges of s do."""
     rows = {"kind": node, "past": node, "graph": node, "slot": edge, "relation": edge, "edge_weight": edge}
-    fields = {
+    fields: dict[str, Any] = {
         name: value if index is None or value is None else value[index]
         for name, index in rows.items()
         for value in [getattr(s, name)]

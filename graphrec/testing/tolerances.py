@@ -32,6 +32,6 @@ def assert_all_close(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> 
         one, other = actual[name], expected[name]
         if one is None and other is None:
             continue
-        like = one if other is None else other
+        like: Any = one if other is None else other
         zero = torch.zeros_like(like)
         assert_close(zero if one is None else one, zero if other is None else other, name)

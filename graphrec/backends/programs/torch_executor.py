@@ -50,6 +50,8 @@ class TorchExecution:
     plan: Schedule
     captured: list[Tensor]
     like: Tensor
+    project: PartRun | None
+    boundary: PartRun | None
 
     def __init__(
         self,
@@ -90,10 +92,10 @@ class TorchExecution:
         prepared, layout = self.prepared, self.layout
         self.project = self.boundary = None
         if prepared.project is not None:
-            self.project: PartRun = self._alone(prepared.project, layout.everything)
+            self.project = self._alone(prepared.project, layout.everything)
             Bound(self.project, FORWARD).run_all()
         if layout.boundary.num_nodes:
-            self.boundary: PartRun = self._alone(prepared.boundary, layout.boundary, initial)
+            self.boundary = self._alone(prepared.boundary, layout.boundary, initial)
             Bound(self.boundary, FORWARD).run_all()
         for part in self.parts.values():
             Bound(part, BEFORE).run_all()
