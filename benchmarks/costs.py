@@ -12,6 +12,7 @@ import argparse
 import gc
 import time
 from collections.abc import Sequence
+from multiprocessing import get_context
 from typing import NamedTuple
 
 import numpy as np
@@ -65,14 +66,20 @@ def cost(size: Size, rounds: int) -> Cost:
     gr.schedule(s)
     x = torch.randn(s.num_nodes, size.hidden)
     seconds, held = [], []
-    for _ in range(rounds + 1):
+    for _ in range(rounds + 1):  # the first lays out its memory, which later ones use again
         model.zero_grad(set_to_none=True)
         gc.collect()
         before, begin = forget_peak(), time.process_time()
         model(x, s).sum().backward()
         seconds.append(time.process_time() - begin)
         held.append(peak_so_far() - before)
-    return Cost(min(seconds[1:]), max(held[1:]))  # the first round also lays out its memory
+    return Cost(min(seconds[1:]), max(held))
+
+
+def measured(sizes: Sequence[Size], rounds: int) -> list[Cost]:
+    """Each in a process of its own, which holds no memory of others."""
+    with get_context("fork").Pool(1, maxtasksperchild=1) as pool:
+        return [pool.apply(cost, (size, rounds)) for size in sizes]
 
 
 def features(size: Size, of: str) -> list[float]:
@@ -85,8 +92,8 @@ def features(size: Size, of: str) -> list[float]:
 
 def fit(sizes: Sequence[Size], costs: Sequence[Cost], of: str) -> np.ndarray:
     """The factors, none below zero, with the least relative errors."""
-    measured = np.array([getattr(found, of) for found in costs])
-    table = np.array([features(size, of) for size in sizes]) / measured[:, None]
+    were = np.array([getattr(found, of) for found in costs])
+    table = np.array([features(size, of) for size in sizes]) / were[:, None]
     scale = table.max(0)
     return nnls(table / scale, np.ones(len(sizes)))[0] / scale
 
@@ -94,12 +101,12 @@ def fit(sizes: Sequence[Size], costs: Sequence[Cost], of: str) -> np.ndarray:
 def run(quick: bool, rounds: int = 3) -> None:
     """Print the factors, and what they predict beside what was measured."""
     return_what_is_freed()
-    shrink = 10 if quick else 1
+    shrink = 4 if quick else 1
     fitted, checked = (
         [size._replace(nodes=size.nodes // shrink, levels=max(2, size.levels // shrink)) for size in sizes]
         for sizes in (FITTED, CHECKED)
     )
-    costs = [cost(size, rounds) for size in fitted]
+    costs = measured(fitted, rounds)
     found = {of: fit(fitted, costs, of) for of in Cost._fields}
     a, by_level, by_row, by_product, by_edge = found["seconds"]
     print(
@@ -107,8 +114,8 @@ def run(quick: bool, rounds: int = 3) -> None:
         + "bytes = {:.2g} + {:.3g} N + {:.3g} N H + {:.3g} E\n".format(*found["bytes"])
     )
     print("| | N | E | L | H | ms | predicted | MB | predicted |\n|---|---|---|---|---|---|---|---|---|")
-    measured = [*costs, *(cost(size, rounds) for size in checked)]
-    for number, (size, was) in enumerate(zip([*fitted, *checked], measured, strict=True)):
+    found_all = [*costs, *measured(checked, rounds)]
+    for number, (size, was) in enumerate(zip([*fitted, *checked], found_all, strict=True)):
         said = Cost(*(float(np.dot(features(size, of), found[of])) for of in Cost._fields))
         print(
             f"| {'fitted' if number < len(fitted) else '**checked**'} | {size.nodes:,} | "
@@ -119,7 +126,7 @@ def run(quick: bool, rounds: int = 3) -> None:
 
 if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--quick", action="store_true", help="a tenth of the sizes")
+    options.add_argument("--quick", action="store_true", help="a quarter of the sizes")
     given = options.parse_args()
     torch.set_num_threads(1)
     print(machine_facts(), end="\n\n")

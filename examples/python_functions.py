@@ -14,8 +14,8 @@ Two baselines are measured in the same run: the most frequent name, and the same
 the same nodes without edges. The difference to the latter shows what the tree is worth.
 
 The probabilities are calibrated: one number, the temperature, divides all logits, and is chosen on the validation
-functions (Guo et al., *On calibration of modern neural networks*, ICML 2017). The best epoch is chosen on them, too; the
-test functions are looked at once, at the end.
+functions (Guo et al., *On calibration of modern neural networks*, ICML 2017). The best epoch is chosen on them, too;
+the test functions are looked at once, at the end.
 
 An interrupted run resumes where it stopped when it is started again.
 """
@@ -344,8 +344,8 @@ def main(argv: list[str] | None = None) -> None:
     said.append(f"\n{by_certainty(guesses)}")
     said.append(
         f"\nIts probabilities are calibrated: temperature {heat:.2f}, chosen on the validation functions. On the test "
-        f"functions the expected\ncalibration error is {guesses.calibration_error:.3f}, and {raw.calibration_error:.3f} "
-        f"without it."
+        f"functions the expected\ncalibration error is {guesses.calibration_error:.3f}, and "
+        f"{raw.calibration_error:.3f} without it."
     )
     picture = run.folder / "attention.png"
     first = next(iter(picked.values()))

@@ -17,6 +17,12 @@ from . import (
 
 __version__ = "0.2.0"  # (the one place: the build reads it here)
 
+# What has left, and what says the same now.
+_LEFT = {
+    "RMLP": "graphrec.Stacked([graphrec.SRN(d, h) for d, h in pairwise([inputs, *widths])])",
+    "StateSpace": "torch.nn.Linear(hidden, outputs, bias=False) over the rows of graphrec.SRN(inputs, hidden)",
+}
+
 _find, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __all__.remove("train")  # `from graphrec import *` needs no Lightning; `gr.train` does
 # Threads import one after another: else one may see packages half made whose modules import each other (PyG, too).
@@ -24,6 +30,8 @@ _importing = RLock()
 
 
 def __getattr__(name: str) -> object:
+    if name in _LEFT:
+        raise AttributeError(f"graphrec.{name} has left the library: write {_LEFT[name]}.")
     with _importing:
         return _find(name)
 

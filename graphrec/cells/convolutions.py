@@ -141,7 +141,7 @@ class GCNCell(LinearConvolution):
             )
         self.weighted, self.normalize = weighted, normalize
         self.self_loops: bool = normalize if self_loops is None else self_loops
-        self.lin = Linear(as_pair(inputs)[0], hidden, bias=False, weight_initializer="glorot")  # W
+        self.lin: Any = Linear(as_pair(inputs)[0], hidden, bias=False, weight_initializer="glorot")  # W
         self.bias: nn.Parameter = nn.Parameter(torch.empty(hidden))
         self.init_parameters()
 

@@ -36,7 +36,7 @@ class DiagonalSRNCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`. A node has one predecessor at most (slot 0).
     """
 
-    State = HiddenState
+    State: Any = HiddenState
     arity = 1
     reads_edges: Any = ()
     elementwise = True
@@ -88,7 +88,7 @@ class LRUCell(AffineCell):
     radii: tuple[float, float]
     phase: float
 
-    State = HiddenState
+    State: Any = HiddenState
     arity = 1
     elementwise = True
 
@@ -160,7 +160,7 @@ class ElementwiseLSTMCell(Cell):
     Shapes: as `LSTMCell`.
     """
 
-    State = LSTMState
+    State: Any = LSTMState
     arity = 1
     reads_edges: Any = ()
     elementwise = True

@@ -176,13 +176,14 @@ class GATCell(Attention):
         super().__init__(inputs, hidden, heads, average, slope, dropout, edges, residual, self_loops)
         if isinstance(inputs, tuple):
             self.lin_src, self.lin_dst = (self._linear(width, bias=False) for width in inputs)  # W of each
-            self.input_layers = ("lin_src", "lin_dst")
+            self.input_layers: tuple[str, ...] = ("lin_src", "lin_dst")
         else:
             self.lin: Any = self._linear(inputs, bias=False)  # W
             self.input_layers = ("lin", "lin")
         self.att_src: nn.Parameter = nn.Parameter(torch.empty(1, heads, self.width))  # a_1
         self.att_dst: nn.Parameter = nn.Parameter(torch.empty(1, heads, self.width))  # a_2
-        self.att_edge = None if edges is None else nn.Parameter(torch.empty(1, heads, self.width))  # a_3
+        att_edge = None if edges is None else nn.Parameter(torch.empty(1, heads, self.width))
+        self.att_edge: nn.Parameter | None = att_edge  # a_3
         self.init_parameters()
 
     def init_parameters(self) -> None:

@@ -43,7 +43,9 @@ class RecNNCell(Cell):
         self.arity: int = as_count("arity", arity, 1)
         self.activation: Activation = activation_function(activation)
         self.input: nn.Linear = nn.Linear(inputs, hidden)  # W, b
-        self.recurrent = nn.Linear(arity * hidden, hidden, bias=False)  # U_1 … U_arity, side by side
+        self.recurrent: nn.Linear = nn.Linear(
+            arity * hidden, hidden, bias=False
+        )  # U_1 … U_arity, side by side
 
     def project(self, x: Tensor) -> Tensor:
         """W x + b."""
@@ -86,7 +88,9 @@ class RNTNCell(Cell):
         self.activation: Activation = activation_function(activation)
         self.input: nn.Linear = nn.Linear(inputs, hidden)  # W, bias
         self.recurrent: nn.Linear = nn.Linear(2 * hidden, hidden, bias=False)  # U
-        self.tensor = nn.Linear(2 * hidden, hidden * 2 * hidden, bias=False)  # V, its H slices stacked
+        self.tensor: nn.Linear = nn.Linear(
+            2 * hidden, hidden * 2 * hidden, bias=False
+        )  # V, its H slices stacked
 
     def project(self, x: Tensor) -> Tensor:
         """W x + bias."""

@@ -70,7 +70,7 @@ class SAGECell(LinearConvolution):
             width = self.aggr_module.get_out_channels(of_source)
         self.normalize = normalize
         self.lin: Any | None = Linear(of_source, of_source) if project else None  # W_3, c
-        self.lin_l = Linear(width, hidden)  # W_1, b
+        self.lin_l: Any = Linear(width, hidden)  # W_1, b
         self.lin_r: Any | None = Linear(of_target, hidden, bias=False) if root_weight else None  # W_2
         self.input_layers: tuple[str, str] = ("lin" if project else "lin_l", "lin_r")
         self.given_inputs: Any = as_one(tuple(None if of == -1 else of for of in as_pair(inputs)))

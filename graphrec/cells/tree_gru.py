@@ -91,7 +91,9 @@ class NaryTreeGRUCell(Cell):
         super().__init__(inputs, hidden)
         self.arity: int = as_count("arity", arity, 1)
         self.input: nn.Linear = nn.Linear(inputs, 3 * hidden)  # W and b of z, r, n
-        self.gates = nn.Linear(arity * hidden, (1 + arity) * hidden, bias=False)  # U of z, r_1 … r_arity
+        self.gates: nn.Linear = nn.Linear(
+            arity * hidden, (1 + arity) * hidden, bias=False
+        )  # U of z, r_1 … r_arity
         self.candidate: nn.Linear = nn.Linear(arity * hidden, hidden, bias=False)  # U_n
 
     def project(self, x: Tensor) -> Tensor:

@@ -149,9 +149,13 @@ def _text(source: str | os.PathLike[str]) -> str:
     if isinstance(source, str) and (not source.strip() or "\n" in source or "\t" in source):
         return source.removeprefix("\ufeff")
     path = Path(source).expanduser()
-    if not path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError:  # longer than a path may be
+        is_file = False
+    if not is_file:
         raise FileNotFoundError(
-            f"expected a text in the format of CoNLL-U or the path of a file, got {str(path)!r}."
+            f"expected a text in the format of CoNLL-U or the path of a file, got {str(path)[:200]!r}."
         )
     try:
         return path.read_bytes().decode("utf-8-sig")

@@ -35,7 +35,7 @@ class Layout:
     def __init__(self, function: StepFunction, units: int, with_initial: bool) -> None:
         self.units, self.fields = units, function.width // units
         weights = function.weights
-        self.shapes = {name: weight.shape for name, weight in weights.items()}
+        self.shapes: dict[str, torch.Size] = {name: weight.shape for name, weight in weights.items()}
         self._like = next(iter(weights.values()), torch.zeros(()))
         self._sizes = [weight.numel() // units for weight in weights.values()]
         self.initial_size: int = self.fields if with_initial else 0

@@ -36,7 +36,9 @@ class StepFunction:
 
     def __init__(self, cell: Cell, cut: tuple[str, ...] = ()) -> None:
         self.cell, self.cut = cell, cut
-        self.names = tuple(name for name, weight in cell.named_parameters() if weight.requires_grad)
+        self.names: tuple[str, ...] = tuple(
+            name for name, weight in cell.named_parameters() if weight.requires_grad
+        )
         self._shapes = cell.shapes()
         self._sizes = [torch.Size(shape).numel() for shape in self._shapes]
         self.width: int = sum(self._sizes)

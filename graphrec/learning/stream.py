@@ -79,7 +79,8 @@ class Stream:
         initial: Any = None,
     ) -> None:
         self._cells = cells_in_time(model, "a stream")
-        self.model, self.rule, self.optimizer = model, BPTT() if rule is None else rule, optimizer
+        self.model, self.rule = model, BPTT() if rule is None else rule
+        self.optimizer: torch.optim.Optimizer | None = optimizer
         if not isinstance(self.rule, Rule):
             raise TypeError(f"rule must be a graphrec.learning.Rule, got {type(rule).__name__}.")
         if isinstance(self.rule, ForwardRule):

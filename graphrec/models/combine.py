@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..cells.activation import Activation
 from ..structure import Structure
 from .model import Model, check_model, count_states, run_inner
-from .recursive import SRN
 
 
 def _cat(a: Tensor, b: Tensor) -> Tensor:
@@ -199,28 +196,6 @@ class Stacked(Model):
         """As in the last layer."""
         top = self.layers[-1]
         return final_of(top, states[len(states) - count_states(top) :])
-
-
-class RMLP(Stacked):
-    """The recurrent multilayer perceptron: stacked simple recurrent networks.
-
-        x_I(n+1)  = f(x_I(n), u(n))
-        x_II(n+1) = f(x_II(n), x_I(n+1)),  and so on
-
-    Puskorius & Feldkamp, *Neurocontrol of nonlinear dynamical systems with Kalman filter trained recurrent networks*,
-    IEEE Trans. Neural Networks 5 (1994); Haykin, *Neural Networks and Learning Machines* (2009), equation (15.4).
-
-    Args:
-        inputs: D.
-        widths: H of each layer, from the input up.
-        activation: as in `SRNCell`.
-    """
-
-    def __init__(self, inputs: int, widths: Sequence[int], activation: str | Activation = "tanh") -> None:
-        if not isinstance(widths, Sequence):
-            raise TypeError(f"widths must be a list, one for each layer, got {type(widths).__name__}.")
-        sizes = [inputs, *widths]
-        super().__init__([SRN(d, h, activation) for d, h in pairwise(sizes)])
 
 
 def check_share(name: str, value: float) -> float:

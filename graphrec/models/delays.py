@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..cells import ARCell, NARXCell, SRNCell, TDNNCell
+from ..cells import ARCell, NARXCell, TDNNCell
 from ..cells.activation import Activation
 from ..engine import per_graph, per_node
 from ..io import StructureLike, as_structure
@@ -18,8 +18,7 @@ from ..structure.checks import as_count
 from ..structure.outside import outside
 from ..weights import Resettable
 from .hops import Passing
-from .model import Model, run_inner
-from .recursive import Recursive
+from .model import Model
 
 
 class TDNN(Model, Passing):
@@ -191,42 +190,6 @@ class AR(Resettable):
         self.cell.past.weight.copy_(found[:-1].t())
         self.cell.past.bias.copy_(found[-1])
         return self
-
-
-class StateSpace(Model):
-    """The state-space form of the simple recurrent network: a nonlinear state, read out linearly.
-
-        x_t = a(x_{t-1}, u_t) = f(W u_t + U x_{t-1} + b)
-        y_t = B x_t
-
-    Haykin, *Neural Networks and Learning Machines* (2009), equations (15.2) and (15.3); node t holds the input that
-    leads to state x_t (there numbered one less).
-
-    Args:
-        inputs: the width of u.
-        hidden: the width of x.
-        outputs: the width of y.
-        activation: f, as in `SRNCell`.
-    """
-
-    num_states = 1
-    runs: tuple[str, ...] = ("dynamics",)
-
-    def __init__(self, inputs: int, hidden: int, outputs: int, activation: str | Activation = "tanh") -> None:
-        super().__init__()
-        self.dynamics: Recursive = Recursive(SRNCell(inputs, hidden, activation))
-        self.output: nn.Linear = nn.Linear(hidden, as_count("outputs", outputs, 1), bias=False)  # B
-
-    def compute(
-        self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
-    ) -> tuple[Tensor, list[Any]]:
-        """y `[N, Y]` from u `[N, D]`, and the final state x."""
-        states, final = run_inner(self.dynamics, x, s, initial, return_states)
-        return self.output(states), final
-
-    def final(self, states: list[Any]) -> Tensor:
-        """The last y."""
-        return self.output(self.dynamics.final(states))
 
 
 def _with_lags(structure: Structure, lags: int) -> Structure:

@@ -84,7 +84,8 @@ class PLSTM(Model):
         edges: Widths | None = None,
     ) -> None:
         super().__init__()
-        self.inputs = inputs = as_count("inputs", inputs)
+        inputs = as_count("inputs", inputs)
+        self.inputs: int = inputs
         self.hidden, self.heads = as_count("hidden", hidden, 1), as_count("heads", heads, 1)
         if self.hidden % self.heads:
             raise ValueError(
@@ -106,7 +107,8 @@ class PLSTM(Model):
         self.source, self.mark = (nn.Linear(inputs, slots * self.heads) for _ in range(2))
         self.direct: nn.Linear = nn.Linear(inputs, self.heads)
         self.transition: nn.Linear = nn.Linear(inputs, self.heads * (1 if mode == "P" else slots**2))
-        self.angle = nn.Linear(inputs, slots * self.heads) if mode == "P" and slots > 1 else None
+        angle = nn.Linear(inputs, slots * self.heads) if mode == "P" and slots > 1 else None
+        self.angle: nn.Linear | None = angle
         self.edge: nn.Module | None = None if edges is None else edge_layer(edges, 3 * self.heads, bias=False)
         self.init_parameters()
 

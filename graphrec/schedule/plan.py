@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from itertools import count
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from ..operators import FixedPoint
 from ..structure import Structure
+from ..structure.arcs import MOST, arcs, table
 from ..structure.outside import made_outside, outside
 
 
@@ -323,6 +325,22 @@ class Schedule:
         again = ", iterated" if self.cycles is not None and self.cycles.steps[step.number] else ""
         line = f"  {what} {step.number:>3}: {edges} edge{'s' * (edges != 1)} → node{'s' * (len(nodes) != 1)} {names}"
         return line + again
+
+    @made_outside
+    def _repr_html_(self) -> str:
+        """For notebooks: the summary, the first steps, and up to 40 nodes in the order of their updates."""
+        shown = [*self.steps[:8], *self.steps[max(8, len(self.steps) - 1) :]]
+        rows = [(step.number, len(self.nodes(step)), step.edges.stop - step.edges.start) for step in shown]
+        left = len(self.steps) - len(shown)
+        if left > 0:
+            rows.insert(8, ("…", f"{left} more", ""))
+        unit = "level" if self.rounds is None else "round"
+        text = f"<p><code>{escape(repr(self))}</code></p>" + table(rows, (unit, "nodes", "edges"))
+        if self.rounds is not None or not 0 < self.num_nodes <= MOST:
+            return text
+        level = torch.repeat_interleave(torch.arange(len(self.steps)), self.steps.nodes.diff()).tolist()
+        names = [str(node) for node in self.perm.tolist()]
+        return text + arcs(*self.inv_perm[self.structure.edge_index].tolist(), names, level)
 
 
 def check_schedule(plan: Any) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import MISSING, dataclass, field, fields, replace
+from html import escape
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from .arcs import MOST, arcs
 from .checks import (
     MOST_SLOTS,
     as_count,
@@ -286,6 +288,18 @@ class Structure:
             + (f", with {', '.join(carried)}" if carried else "")
             + ")"
         )
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the summary, and up to 40 nodes with their edges as arcs."""
+        summary = f"<p><code>{escape(repr(self))}</code></p>"
+        if not 0 < self.num_nodes <= MOST or self.num_edges > MOST * MOST:
+            return summary
+        none = (None,) * self.num_nodes
+        pairs = zip(range(self.num_nodes), self.tokens or none, self.labels or none, strict=True)
+        texts = [
+            str(node) if token is label is None else token or label or "" for node, token, label in pairs
+        ]
+        return summary + arcs(*self.edge_index.tolist(), texts)
 
 
 _DEFAULTS = {f.name: f.default for f in fields(Structure) if f.default is not MISSING}

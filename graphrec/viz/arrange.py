@@ -24,8 +24,8 @@ NONE = torch.zeros(0, 2), torch.zeros(0, dtype=torch.long)
 def arrange(structure: Structure) -> Routes:
     """Right and down, for each node and bend of a structure, about 1 apart.
 
-    Chains run from left to right, long ones there and back; trees read upwards have their root on top, those read downwards on the
-    left; other DAGs stand by levels from left to right (`route`); graphs with cycles by `spring`.
+    Chains run from left to right, long ones there and back; trees read upwards have their root on top, those
+    read downwards on the left; other DAGs stand by levels from left to right (`route`); graphs with cycles by `spring`.
     """
     incoming, outgoing = (
         torch.bincount(ends, minlength=structure.num_nodes) for ends in (structure.target, structure.source)

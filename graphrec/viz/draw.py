@@ -76,7 +76,7 @@ def draw_tree(
         _draw_curves(ax, at[structure.source], at[structure.target], along=0 if sideways else 1)
     else:
         radii = _radius(area, structure)
-        lines = routes.lines(structure.source, structure.target)
+        lines = [_looped(line) for line in routes.lines(structure.source, structure.target)]
         _draw_arrows(ax, lines, radii[structure.target].tolist())
     nodes = _draw_nodes(ax, at, colours, area, cmap, limits)
     is_leaf = torch.bincount(structure.target, minlength=structure.num_nodes) == 0
@@ -109,8 +109,8 @@ def draw_schedule(
     marked, and the edges of their cycles stay within them. In a given order edges to nodes of a lower rank, which read
     the previous state, lead back and are dashed.
 
-    Arguments as in `draw_tree`; labels are the nodes' numbers by default, up to 60 nodes, and in sync mode stand left of
-    the first round only.
+    Arguments as in `draw_tree`; labels are the nodes' numbers by default, up to 60 nodes, and in sync mode stand left
+    of the first round only.
 
     Returns:
         The nodes, a matplotlib `PathCollection`, in the order of their numbers; in sync mode round after round.
@@ -176,17 +176,22 @@ def _columns(plan: Schedule) -> tuple[Routes, Tensor, Tensor, int]:
     return Routes(*turned, found.edge), source, target, max(len(plan.steps), 1)
 
 
+def _looped(line: Tensor) -> Tensor:
+    """The line of an edge from a node to itself is a ring at its side."""
+    if not torch.equal(line[0], line[-1]):
+        return line
+    turn = torch.linspace(-torch.pi, torch.pi, 24)
+    return line[0] + torch.stack([0.12 + 0.12 * turn.cos(), 0.2 * turn.sin()], dim=1)
+
+
 def _off_itself(line: Tensor, back: bool) -> Tensor:
-    """Lines within a column, loops and lines back to the column before bend aside: they would lie on others."""
+    """Loops, lines within a column and lines back to the column before bend aside: they would lie on others."""
     (x0, y0), (x1, y1) = line[0].tolist(), line[-1].tolist()
-    if x0 == x1 and y0 == y1:
-        turn = torch.linspace(-torch.pi, torch.pi, 24)
-        return torch.stack([x0 + 0.12 + 0.12 * turn.cos(), y0 + 0.2 * turn.sin()], dim=1)
-    if x0 == x1:
+    if x0 == x1 and y0 != y1:
         return torch.tensor([[x0, y0], [x0 + 0.25, (y0 + y1) / 2], [x1, y1]])
     if back and len(line) == 2:
         return torch.tensor([[x0, y0], [(x0 + x1) / 2, (y0 + y1) / 2 + 0.15], [x1, y1]])
-    return line
+    return _looped(line)
 
 
 def check_matplotlib() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -88,7 +89,7 @@ class _Placing:
         self._is_bend = np.arange(len(level)) >= nodes
         order = np.lexsort((start, level))
         bounds = np.searchsorted(level[order], np.arange(level.max(initial=-1) + 2))
-        self._rows = [order[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+        self._rows = [order[a:b] for a, b in pairwise(bounds)]
         self._across = np.zeros(len(level))
         for rows in self._rows:
             self._spread(rows)
@@ -104,7 +105,7 @@ class _Placing:
         """For each level its hops to one side: their ends here and there, and their weights."""
         order = np.argsort(level[here], kind="stable")
         bounds = np.searchsorted(level[here][order], np.arange(len(self._rows) + 1))
-        parts = [order[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+        parts = [order[a:b] for a, b in pairwise(bounds)]
         return [(here[part], there[part], weight[part]) for part in parts]
 
     def place(self) -> Array:

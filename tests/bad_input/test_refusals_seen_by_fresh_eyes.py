@@ -138,6 +138,6 @@ def test_a_model_is_no_cell(given, message):
 
 def test_padded_sequences_and_their_lengths_are_no_structure():
     with pytest.raises(
-        TypeError, match=r"and lengths: graphrec.Sequences\(model\) .*graphrec.from_padded\(x, lengths\)"
+        TypeError, match=r"and lengths: graphrec.Sequences\(model\) .*from_padded\(x, lengths\) makes"
     ):
         gr.GRU(2, 3)(torch.ones(2, 4, 2), torch.tensor([4, 3]))

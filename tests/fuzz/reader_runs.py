@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -78,7 +79,11 @@ def _run(name: str, seconds: int, keep: Path) -> tuple[int, int, int, int]:
         "--keep",
         str(keep),
     ]
-    done = subprocess.run([*command, "--inside"], capture_output=True, text=True, errors="replace")
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:  # libFuzzer ends without tidying up
+        environment = {**os.environ, "TMPDIR": scratch}
+        done = subprocess.run(
+            [*command, "--inside"], capture_output=True, text=True, errors="replace", env=environment
+        )
     (keep / f"{name}.log").write_text(done.stdout + done.stderr)
     ran, reached = _RAN.findall(done.stderr), _REACHED.findall(done.stderr)
     if not ran or not reached:
@@ -118,13 +123,14 @@ def search(name: str, seconds: int, keep: Path) -> Any:
     folder = Path(tempfile.mkdtemp(prefix=f"fuzz-{name}-"))
     if (CORPORA / name).is_dir():
         shutil.copytree(CORPORA / name, folder, dirs_exist_ok=True)
-    listed = folder.with_suffix(".dict")
-    quoted = ("".join(f"\\x{byte:02x}" for byte in word.encode()) for word in words)
-    listed.write_text("".join(f'"{word}"\n' for word in quoted))
-    options = {
+    options: dict[str, Any] = {
         "max_total_time": seconds, "max_len": LONGEST, "timeout": SLOWEST, "rss_limit_mb": LARGEST,
-        "artifact_prefix": f"{keep / name}/", "dict": listed, "print_final_stats": 1, "reload": 0,
+        "artifact_prefix": f"{keep / name}/", "print_final_stats": 1, "reload": 0,
     }  # fmt: skip
+    if words:  # libFuzzer refuses an empty dictionary
+        options["dict"] = folder.with_suffix(".dict")
+        quoted = ("".join(f"\\x{byte:02x}" for byte in word.encode()) for word in words)
+        options["dict"].write_text("".join(f'"{word}"\n' for word in quoted))
     atheris.Setup([name, *(f"-{option}={value}" for option, value in options.items()), str(folder)], run)
     atheris.Fuzz()
 

@@ -79,7 +79,7 @@ def test_binary_and_ascii_are_one_circuit_and_the_oracle_s(seed: int) -> None:
 
 
 def test_differences_may_need_many_bytes() -> None:
-    inputs = 20_000
+    inputs = 9_000
     ands = [(2 * inputs + 2, 2 * inputs + 1, 3), (2 * inputs + 4, 5, 4), (2 * inputs + 6, 130, 2)]
     lines = f"aig {inputs + 3} {inputs} 0 3 3\n" + "".join(f"{literal}\n" for literal, _, _ in ands)
     data = lines.encode() + b"".join(difference(a - b) + difference(b - c) for a, b, c in ands)

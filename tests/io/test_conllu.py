@@ -204,6 +204,8 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
         FileNotFoundError, match=r"a text in the format of CoNLL-U or the path .*, got '.*none\.conllu'"
     ):
         from_conllu(tmp_path / "none.conllu")
+    with pytest.raises(FileNotFoundError, match=r"or the path of a file, got 'a{200}'"):
+        from_conllu("a" * 5000)
     with pytest.raises(FileNotFoundError, match=r"got 'Sue likes coffee'"):
         from_conllu("Sue likes coffee")
     (tmp_path / "latin").write_bytes("# é\n".encode("latin-1"))

@@ -17,7 +17,7 @@ FAMILIES = {
         [gr.dag([[0, 0, 1, 2], [1, 2, 3, 3]], 4), gr.chain(0), gr.dag([[2, 1], [0, 0]], 3), gr.chain(1)],
     ),
     "both, stacked": (
-        lambda: gr.Stacked([gr.TreeLSTM(D, H), gr.GRU(H, H)]),
+        lambda: gr.Stacked([gr.TreeLSTM(D, H), gr.TreeGRU(H, H)]),
         [gr.chain(3), gr.tree("(a b (c d e))"), gr.chain(0)],
     ),
 }
@@ -54,11 +54,8 @@ def test_a_batch_ends_as_its_graphs_do_alone(name, has_initial):
             last = fields[-len(model(x, s, return_states=True)[1][-1])]
             assert_close(last[i], h[sink])
         else:
-            began = (
-                [torch.zeros(H).double()] * len(fields)
-                if not has_initial
-                else [row[i] for st in drawn for row in st]
-            )
+            zero = torch.zeros(H, dtype=torch.float64)
+            began = [row[i] for state in drawn for row in state] if has_initial else [zero] * len(fields)
             assert_close(torch.stack([field[i] for field in fields]), torch.stack(began))
     got = torch.autograd.grad(sum(field.square().sum() for field in fields), xs)
     alone = [states_of(model, x, s, start)[1] for x, s, start in zip(xs, graphs, of_each, strict=True)]

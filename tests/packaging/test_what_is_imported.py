@@ -80,6 +80,12 @@ def test_an_unknown_name_is_an_attribute_error():
     assert (caught.value.name, caught.value.obj) == ("TreeLSTMM", gr)  # by which Python finds what was meant
 
 
+@pytest.mark.parametrize(("name", "now"), [("RMLP", "graphrec.Stacked"), ("StateSpace", "torch.nn.Linear")])
+def test_what_has_left_says_what_to_write(name, now):
+    with pytest.raises(AttributeError, match=f"graphrec.{name} has left the library: write {now}"):
+        getattr(gr, name)
+
+
 @pytest.mark.parametrize("made", [gr.GRU(2, 3), gr.chain(3), gr.schedule, gr.readout.root, gr.backends])
 def test_what_is_found_by_a_lazy_name_is_pickled(made):
     assert type(pickle.loads(pickle.dumps(made))) is type(made)

@@ -219,7 +219,7 @@ def test_torchrun(nodes, tmp_path):
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(nodes)
     ]
-    said = [agent.communicate(timeout=200) for agent in agents]
+    said = [agent.communicate(timeout=500) for agent in agents]
     assert [agent.returncode for agent in agents] == [0] * nodes, said
     assert (tmp_path / "run" / "done.json").exists()
     rows = (tmp_path / "run" / "history.csv").read_text().splitlines()

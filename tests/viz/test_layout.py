@@ -86,12 +86,12 @@ def test_neighbours_are_moved_close():
     # Two ladders with their nodes numbered crosswise: untangled, each column is one ladder.
     s = gr.dag(torch.tensor([[0, 1, 3, 2, 0, 1], [3, 2, 4, 5, 4, 5]]), 6)
     at = viz.layered(s)
-    assert at[0, 0] == at[3, 0] == at[4, 0]
-    assert at[1, 0] == at[2, 0] == at[5, 0]
+    # (An edge that passes a level bends there, and so stands between the ladders.)
+    assert (at[[0, 3, 4], 0] < at[[1, 2, 5], 0]).all() or (at[[0, 3, 4], 0] > at[[1, 2, 5], 0]).all()
 
 
 def test_refusals():
     with pytest.raises(gr.CycleError, match="there is a cycle"):
-        viz.place(gr.dag(torch.tensor([[0, 1], [1, 0]]), 2))
+        viz.layered(gr.dag(torch.tensor([[0, 1], [1, 0]]), 2))
     with pytest.raises(ValueError, match="node 0 has 2: use layered"):
         viz.tidy(gr.dag(torch.tensor([[0, 0], [1, 2]]), 3))

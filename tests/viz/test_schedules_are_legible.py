@@ -1,6 +1,7 @@
-"""In a drawn schedule no edge runs through a node that it does not touch: by geometry, on trees, DAGs and real trees."""
+"""In a drawn schedule no edge runs through a node that it does not touch: by geometry, on DAGs and real trees."""
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def nodes_on_edges(plan):
     found = 0
     for line, u, v in zip(routes.lines(source, target), source.tolist(), target.tolist(), strict=True):
         line = _off_itself(line, bool(at[u, 0] > at[v, 0])).double()
-        for a, b in zip(line[:-1], line[1:], strict=True):
+        for a, b in pairwise(line):
             along = (b - a) / max(float((b - a).norm()) ** 2, 1e-12)
             share = ((at - a) @ along).clamp(0, 1)
             distance = (a + share[:, None] * (b - a) - at).norm(dim=1)
@@ -47,7 +48,7 @@ def test_dags(s):
 
 @given(st.integers(1, 12), st.integers(1, 3))
 def test_rounds(count, rounds):
-    s = gr.dag([[v for v in range(count)], [(v * 5 + 1) % count for v in range(count)]], count)
+    s = gr.dag([list(range(count)), [(v * 5 + 1) % count for v in range(count)]], count)
     assert nodes_on_edges(gr.schedule(s, "sync", rounds)) == 0
 
 
@@ -76,12 +77,12 @@ def heads_in(path, most=None):
     return sentences[:most]
 
 
-@pytest.mark.parametrize("reversed_", [False, True])
-def test_trees_of_sentences(reversed_):
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_trees_of_sentences(is_reversed):
     files = sorted(Path(os.environ.get("GRAPHREC_DATA", "nowhere"), "conllu").rglob("*.conllu"))
     if not files:
         pytest.skip("GRAPHREC_DATA names no folder with conllu/*.conllu")
     for path in files:
         for heads in heads_in(path, 20):
             s = gr.tree(parents=heads)
-            assert nodes_on_edges(gr.schedule(s.reverse() if reversed_ else s)) == 0
+            assert nodes_on_edges(gr.schedule(s.reverse() if is_reversed else s)) == 0

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from ...cprogram import BUFFER, GLOBAL, PRODUCT, PROGRAM, SUM, WEIGHT, WEIGHT_GRADIENT
+from ...program.compile import CellProgram
 from ...program.symbols import EDGE, NODE
 from .buffers import Spec
 from .lifetimes import places
 from .lower import Lowered, NativeProgram
 from .native_layout import OF_CALLER, Layout, StructOf
+from .order import Order
 
 # What the structure says, as numbers in a column.
 OF_STRUCTURE = ("degree", "slot", "relation", "is_loop")
@@ -132,8 +134,8 @@ class Frame:
         handed_out: tuple[str, ...],
     ) -> None:
         self.native, self.layout, self.constants, self.item = native, layout, numbers, item
-        self.order = layout.order
-        self.program = native.program
+        self.order: Order = layout.order
+        self.program: CellProgram = native.program
         self.forward, self.reverse, self.result = Workspace(), Workspace(), Workspace()
         self.rounds: int = layout.rounds if self.program.is_sync else 1
         self.is_one_round: bool = self.program.is_sync and self.rounds == 1

@@ -35,7 +35,9 @@ class Out:
         self._level, self._row = level, row
         counts = level.out_counts
         self.is_one: bool = bool(len(counts)) and int(counts.max()) < 2
-        self.start = _start(row[level.cut("one", level.row_slices)]) if self.is_one and counts.min() else None
+        self.start: int | None = (
+            _start(row[level.cut("one", level.row_slices)]) if self.is_one and counts.min() else None
+        )
 
     @cached_property
     def index(self) -> Tensor:
@@ -73,7 +75,7 @@ class Level:
     def __init__(self, host: Host, nodes: list[slice], edges: list[slice], offset: int) -> None:
         self.host = host
         self.node_slices, self.edge_slices = _merged(nodes), _merged(edges)
-        self.row_slices = [slice(s.start + offset, s.stop + offset) for s in self.node_slices]
+        self.row_slices: list[slice] = [slice(s.start + offset, s.stop + offset) for s in self.node_slices]
         self.num_nodes, self.num_edges = (sum(s.stop - s.start for s in of) for of in (nodes, edges))
         self.source_start: int | None = _start(self.cut("source", self.edge_slices))
         counts = self.counts

@@ -55,7 +55,9 @@ class Layout:
         found = parts_of(plan, parts)
         self.stage: list[int] = [0] if found is None else found.stage
         if found is None:
-            self.stretches = [(0, number, sort, start, stop) for number, sort, start, stop in bounds]
+            self.stretches: list[tuple[int, int, Sort, int, int]] = [
+                (0, number, sort, start, stop) for number, sort, start, stop in bounds
+            ]
         else:
             part_of = found.of[plan.perm]
             self.perm = torch.argsort(part_of, stable=True)
@@ -170,7 +172,7 @@ class StructOf:
         }
         self.indices = indices
         none = np.zeros(1, np.int32)
-        self.pointers = np.array([indices.get(name, none).ctypes.data for name in names], np.uint64)
+        self.pointers: Any = np.array([indices.get(name, none).ctypes.data for name in names], np.uint64)
         self.none = none
         edges = layout.num_edges if key == "nodes" else 0
         self.struct: Structure = Structure(
@@ -184,7 +186,7 @@ class StructOf:
             self.pointers.ctypes.data,
             len(names),
         )
-        self.pointer = ctypes.pointer(self.struct)
+        self.pointer: Any = ctypes.pointer(self.struct)
         self.rows: int = rows
 
 

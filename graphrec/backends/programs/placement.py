@@ -44,7 +44,9 @@ class Placement:
         along: list[WeightGradient],
     ) -> None:
         self.along = along
-        self.later = [weight for weight in part.weights if not any(weight is one for one in along)]
+        self.later: list[WeightGradient] = [
+            weight for weight in part.weights if not any(weight is one for one in along)
+        ]
         self.factors = factors
         self.indices = indices
         self.program, self.sort, self.part, self.buffers, self.pulls = program, sort, part, buffers, pulls

@@ -69,7 +69,8 @@ class Programs(Runner):
         super().__init__(run, x, initial)
         self.recording, self.wanted, self.prepared = recording, wanted, prepared
         self.inputs: list[Tensor] = [x, *initial, *run.of_edges.values(), *recording.captured]
-        self.handed_out = tuple(run.fields)  # the caller is given these, the first fields of the state
+        # The caller is given these, the first fields of the state.
+        self.handed_out: tuple[str, ...] = tuple(run.fields)
 
     @classmethod
     def take(cls, request: Request) -> Programs | str:

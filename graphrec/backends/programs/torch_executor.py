@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...program.compile import CellProgram
+from ...program.recording import Sort
 from ...program.symbols import EDGE
 from ...schedule import Schedule, degree, is_loop
 from .levels import Level, Levels, levels, levels_by_kind
@@ -57,7 +59,8 @@ class TorchExecution:
         captured: list[Tensor],
         like: Tensor,
     ) -> None:
-        self.prepared, self.program, self.plan = prepared, prepared.program, plan
+        self.prepared, self.plan = prepared, plan
+        self.program: CellProgram = prepared.program
         self.captured, self.like = captured, like
         self.rows: dict[str, Tensor] = dict(inputs)
         self.is_sync: bool = self.program.is_sync
@@ -67,7 +70,7 @@ class TorchExecution:
         self.blocks: dict[tuple[str, int], Tensor] = {}  # the memory of rounds
         self.gradients: dict[int, Tensor] = {}
         self._numbers: dict[float, Tensor] = {}
-        self.parts = {sort: self._part(sort) for sort in self.layout.of_sort}
+        self.parts: dict[Sort, PartRun] = {sort: self._part(sort) for sort in self.layout.of_sort}
 
     def _part(self, sort: Any) -> PartRun:
         layout, numbers = self.layout, self.layout.of_sort[sort]

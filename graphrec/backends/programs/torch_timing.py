@@ -8,6 +8,7 @@ from typing import Any
 from ...program.codes import Codes, Ref, Value
 from ...program.compile import LOADS, VIEWS, Part
 from ...program.symbols import EDGE
+from ...program.values import Builder
 from .torch_instructions import AFTER, BEFORE, FORWARD, REVERSE
 from .torch_pulls import Pull
 
@@ -43,7 +44,8 @@ class Timing:
     last: int
 
     def __init__(self, part: Part, pulls: dict[str, list[Pull]], is_sync: bool) -> None:
-        self.part, self.b, self.last = part, part.b, REVERSE if is_sync else AFTER
+        self.part, self.last = part, REVERSE if is_sync else AFTER
+        self.b: Builder = part.b
         self.stores: list[dict[str, Codes]] = [{}, dict(part.stores), {}, {}]
         for name, codes in part.reverse_stores.items():
             if name.startswith("edge."):

@@ -16,6 +16,7 @@ from ....engine.initial import Initial
 from ....engine.validate import validate
 from ....io.coerce import remembered
 from ....program.compile import Wanted
+from ....program.recording import Recording
 from ....program.written import Written, read
 from ....schedule import Schedule, is_loop, schedule
 from ....structure import Structure
@@ -57,7 +58,7 @@ class WrittenCell(ReplayedCell):
     relations: Any
 
     def __init__(self, written: Written, key: str, captured: list[Tensor], initial: list[Tensor]) -> None:
-        self.recording = written.recording(captured, key)
+        self.recording: Recording = written.recording(captured, key)
         super().__init__(self.recording, _declared(key), captured)
         self.arity, self.relations = written.arity, written.relations
         self._initial = initial if written.initial == "x" else None
