@@ -15,7 +15,7 @@ import pytest
 
 import graphrec as gr
 from tests.docs import llms
-from tests.docs.build_site import bring_along, faults, nav_pages
+from tests.docs.build_site import ROOT, bring_along, faults, nav_pages
 from tests.docs.llms import DIRECTIVE, DOCS, named, public_names
 
 REFERENCE = sorted((DOCS / "reference").glob("*.md"))
@@ -77,6 +77,17 @@ def test_the_navigation_names_every_page_and_nothing_else():
 
 def test_the_reference_asks_for_what_there_is():
     assert [path for path in directives() if not exists(path)] == []
+
+
+def test_names_that_modules_have_too_are_those_of_the_defining_module():
+    """Reading the sources, griffe finds the module `schedule` where Python finds the function."""
+    for path in filter(exists, directives()):
+        value = named(path)
+        if not inspect.isroutine(value):
+            continue
+        file = (ROOT / path.replace(".", "/")).with_suffix(".py")
+        if file.exists() or value.__name__ in value.__module__.split("."):
+            assert path == f"{value.__module__}.{value.__name__}"
 
 
 def test_the_reference_shows_every_public_name_once():
