@@ -47,9 +47,11 @@ def described(path: str) -> str:
         return "\n\n".join(described(f"{path}.{name}") for name in public_names(value))
     name = path.rpartition(".")[2]
     lines = [f"### {f'graphrec.{name}' if getattr(graphrec, name, None) is value else path}"]
-    if callable(value) and not (inspect.isclass(value) and issubclass(value, Exception)):
+    if not inspect.isroutine(value) and not inspect.isclass(value):  # a constant, the name of a type
+        return "\n\n".join([*lines, f"`{value!r}`"])
+    if not (inspect.isclass(value) and issubclass(value, Exception)):
         lines.append(f"```\n{name}{inspect.signature(value)}\n```")
-    return "\n\n".join([*lines, (inspect.getdoc(value) or "") if callable(value) else repr(value)])
+    return "\n\n".join([*lines, inspect.getdoc(value) or ""])
 
 
 def text_of(page: str) -> str:
