@@ -146,4 +146,4 @@ class AsksForNumbers(Sums):
 
     def forward(self, x, inbox, own):
         m = inbox.sum(inbox.h)
-        return self.State(torch.tanh(x + (self.U(m) if float(m.sum()) > -9 else m)))
+        return self.State(torch.tanh(x + (self.U(m) if float(m.detach().sum()) > -9 else m)))
