@@ -15,7 +15,14 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
 # In the folder of a run.
-LAST, BEST, DONE, HISTORY = "last.ckpt", "best.ckpt", "done.json", "history.csv"
+LAST = "last.ckpt"
+"""The checkpoint from which a run goes on."""
+BEST = "best.ckpt"
+"""The checkpoint of the best epoch."""
+DONE = "done.json"
+"""Says that a run is finished."""
+HISTORY = "history.csv"
+"""A row for each epoch."""
 _PART = ".part"
 
 
