@@ -34,8 +34,8 @@ class Sinks(NamedTuple):
         """
         if self.odd >= 0:
             raise ValueError(
-                f"a final state is that of the one node that no edge leaves, but graph {self.odd} has {self.odd_sinks} of "
-                f"them: give each part a graph of its own (as graphrec.episodes does for rollouts with resets), use a "
+                f"a final state is that of the one node that no edge leaves, but graph {self.odd} has "
+                f"{self.odd_sinks} of them: give each part a graph of its own (as graphrec.episodes does for rollouts with resets), use a "
                 f"readout of all nodes (or of all such nodes, graphrec.readout.ends), or run without asking for states."
             )
         return self
