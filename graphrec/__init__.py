@@ -24,7 +24,8 @@ _LEFT = {
 }
 
 _find, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__all__.remove("train")  # `from graphrec import *` needs no Lightning; `gr.train` does
+# `from graphrec import *` needs no Lightning; `gr.train` does.
+__all__.remove("train")  # pyright: ignore[reportUnsupportedDunderAll]
 # Threads import one after another: else one may see packages half made whose modules import each other (PyG, too).
 _importing = RLock()
 
