@@ -199,7 +199,7 @@ def temperature(logits: Tensor, y: Tensor) -> float:
         return found
 
     with torch.enable_grad():
-        search.step(loss)  # type: ignore[arg-type]
+        search.step(loss)
     return float(log.detach().exp())
 
 
@@ -304,7 +304,7 @@ def main(argv: list[str] | None = None) -> None:
         splits = [split[:: 1 + len(split) // 200] for split in splits]
     samples = learning.Samples(*splits, batch_size=32)
     bags = learning.Samples(*([without_edges(s) for s in split] for split in splits), batch_size=32)
-    names, width = data.num_classes, 32 if run.args.quick else 96
+    names, width = data.num_classes, 32 if run.args.quick else 128
 
     common.say(
         f"It learns to name functions: from the syntax tree of a function, its name masked, the first word of the name "

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from ..structure import Structure
@@ -38,7 +38,7 @@ def spring(structure: Structure) -> Tensor:
     at = _refined(at, structure)
     at -= at.mean(axis=0)
     at = at @ np.linalg.svd(at.T @ at)[0]  # the longest way lies across
-    nearest = cKDTree(at).query(at, 2)[0][:, 1]
+    nearest = KDTree(at).query(at, 2)[0][:, 1]
     return torch.from_numpy((at - at.min(axis=0)) / np.quantile(nearest, 0.1)).float()
 
 
@@ -69,7 +69,7 @@ def _refined(at: np.ndarray, structure: Structure) -> np.ndarray:
         np.add.at(move, source, along)
         np.add.at(move, target, -along)
         move /= 2 * degree
-        _, near = cKDTree(at).query(at, min(NEIGHBOURS + 1, len(at)))
+        _, near = KDTree(at).query(at, min(NEIGHBOURS + 1, len(at)))
         away = at[:, None] - at[near]
         move += (away / np.maximum((away**2).sum(axis=2, keepdims=True), 0.01)).sum(axis=1) / 2
         length = np.linalg.norm(move, axis=1, keepdims=True)
