@@ -32,7 +32,8 @@ def positions(function: ast.AST) -> list[tuple[int, int, int] | None]:
 def _where(node: Any) -> tuple[int, int, int] | None:
     if not hasattr(node, "lineno"):
         return None
-    if type(node) is ast.Attribute and node.end_lineno and node.end_col_offset:  # (which parsing always sets)
+    kind = type(node)
+    if kind is ast.Attribute:
         return node.end_lineno - 1, node.end_col_offset - len(node.attr), node.end_col_offset
     if node.lineno == node.end_lineno:
         return node.lineno - 1, node.col_offset, node.end_col_offset

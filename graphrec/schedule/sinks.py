@@ -36,7 +36,8 @@ class Sinks(NamedTuple):
             raise ValueError(
                 f"a final state is that of the one node that no edge leaves, but graph {self.odd} has {self.odd_sinks} "
                 f"of them: give each part a graph of its own (as graphrec.episodes does for rollouts with resets), use "
-                "a readout of all nodes (or of all such nodes, graphrec.readout.ends), or run without asking for states."
+                "a readout of all nodes (or of all such nodes, graphrec.readout.ends), or run without asking for "
+                "states."
             )
         return self
 
