@@ -14,6 +14,9 @@ COUNT ?= 20000
 SEED ?= 0
 SECONDS ?= 600
 FUZZ_ARGS ?=
+READERS ?=
+# What `make matrix` runs; nothing: all rows.
+ROWS ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -21,8 +24,10 @@ PIP := $(PY) -m pip --disable-pip-version-check install -qq -c constraints.txt
 CREATED := $(VENV)/.created
 INSTALLED := $(VENV)/.installed
 BENCH_INSTALLED := $(VENV)/.installed-bench
+DOCS_INSTALLED := $(VENV)/.installed-docs
 NATIVE := $(VENV)/.native
 OTHER := $(VENV)-torch-$(TORCH)
+CHECK := build/wheel-check
 
 # pyright: the node of .venv, not the machine's; no look for newer versions.
 PYRIGHT := PYRIGHT_PYTHON_GLOBAL_NODE=0 PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright
@@ -35,7 +40,7 @@ CXXWARNINGS := -Wall -Wextra -Wno-uninitialized -Wno-maybe-uninitialized
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow test-torch native-sanitize fuzz lint format bench clean
+.PHONY: help install demo test test-slow test-torch matrix wheel-check native-sanitize fuzz fuzz-readers soak lint format docs bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -59,6 +64,17 @@ test-torch:  ## run the tests on another torch, in an environment beside .venv: 
 		torch==$(TORCH) $(WITH) -e '.[examples,dev]'
 	@$(OTHER)/bin/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
+wheel-check: $(INSTALLED)  ## build the sdist, and from it the wheel; install that into an empty environment; run the smoke test there
+	@rm -rf $(CHECK) && mkdir -p $(CHECK)
+	@GRAPHREC_NATIVE=1 $(PY) -m build --no-isolation --outdir $(CHECK)/dist . > $(CHECK)/build.log 2>&1 || { cat $(CHECK)/build.log; exit 1; }
+	@$(PYTHON) -m venv $(CHECK)/venv
+	@$(CHECK)/venv/bin/python -m pip --disable-pip-version-check install -qq -c constraints.txt $(CHECK)/dist/*.whl
+	@$(CHECK)/venv/bin/python -I tests/packaging/smoke.py
+	@rm -rf $(CHECK)/venv
+
+matrix:  ## run tests on the lowest and the newest torch, PyG and networkx, each in its own environment: ROWS="lowest newest"
+	@$(PYTHON) .ci/matrix $(ROWS)
+
 native-sanitize: $(INSTALLED)  ## run the native stress test under the sanitisers: addresses and undefined behaviour, then threads
 	@test -f $(STRESS) || { echo "$(STRESS) is missing: there is nothing to run"; exit 1; }
 	@for kind in address,undefined thread; do \
@@ -74,14 +90,25 @@ fuzz: $(NATIVE)  ## random cells, structures and programs, each way against each
 		$${CXX:-c++} -std=c++17 -pthread -O2 $$CXXFLAGS -Igraphrec/csrc $(STRESS) build/fuzz/*.o -o build/fuzz/stress
 	@STRESS=build/fuzz/stress $(PY) -m tests.fuzz $(FUZZ_ARGS) --count $(COUNT) --seed $(SEED) --seconds $(SECONDS)
 
+fuzz-readers: $(NATIVE)  ## search for texts and files that a reader fails on, with atheris, SECONDS for each: READERS="aiger bench"
+	@$(PIP) --no-build-isolation -e '.[examples,dev,fuzz]'
+	@$(PY) -m tests.fuzz.reader_runs $(READERS) --seconds $(SECONDS)
+
+soak: $(NATIVE)  ## train on ever new structures and judge the memory: SECONDS=3600
+	@$(PY) -m tests.fuzz.soak --seconds $(SECONDS) --seed $(SEED)
+
 lint: $(INSTALLED)  ## check style and formatting (ruff) and types (pyright)
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PYRIGHT) --warnings
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) .ci/types
 
 format: $(INSTALLED)  ## apply ruff's formatting and safe fixes
 	@$(PY) -m ruff check --fix
 	@$(PY) -m ruff format
+
+docs: $(DOCS_INSTALLED) | $(NATIVE)  ## build the site of the pages and docstrings into build/site; any warning is an error
+	@$(PY) -m tests.docs.build_site
 
 bench: $(BENCH_INSTALLED) $(NATIVE)  ## install the peers and run the benchmarks against them
 	@DGLBACKEND=pytorch $(PY) -m benchmarks
@@ -108,6 +135,11 @@ $(INSTALLED): pyproject.toml constraints.txt | $(CREATED)
 $(NATIVE): $(INSTALLED) setup.py $(CSRC)
 	@if $${CXX:-c++} -dumpmachine > /dev/null 2>&1; then export GRAPHREC_NATIVE=1; fi; \
 		CXXFLAGS="$(CXXWARNINGS) $$CXXFLAGS" $(PY) setup.py -q build_ext --inplace
+	@touch $@
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	@echo "==> installing what builds the site"
+	@GRAPHREC_NATIVE=0 $(PIP) --no-build-isolation -e '.[docs]'
 	@touch $@
 
 $(BENCH_INSTALLED): $(INSTALLED) | $(NATIVE)

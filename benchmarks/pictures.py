@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullLocator
 
 if TYPE_CHECKING:
     from .contending import Row as NetRow
@@ -50,42 +51,61 @@ def _bars(axes: Axes, rows: list[Row]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+class Ratio(NamedTuple):
+    """How many times graphrec's time another takes."""
+
+    net: str
+    shape: str
+    contender: str
+    mode: str
+    value: float
+
+
 def draw_rows(rows: list[NetRow], file: Path) -> None:
-    """The others' time over graphrec's: a panel per network and mode, a group per shape, a bar per contender."""
-    nets, modes = (
-        list(dict.fromkeys(values)) for values in zip(*((row.net, row.mode) for row in rows), strict=True)
-    )
-    names = list(dict.fromkeys(name for row in rows for name in row.timings))[1:]
-    most = max(Counter((row.net, row.mode) for row in rows).values())
-    figure = Figure(figsize=(12, 2.3 * len(nets)), layout="constrained")
-    panels = figure.subplots(len(nets), len(modes), squeeze=False, sharey="row")
-    for line, net in zip(panels, nets, strict=True):
-        for axes, mode in zip(line, modes, strict=True):
-            here = [row for row in rows if (row.net, row.mode) == (net, mode)]
-            for at, row in enumerate(here):
-                ours, *others = row.timings.items()
-                width = min(0.27, 0.9 / len(others))
-                for j, (name, timing) in enumerate(others):
-                    place = at + (j - (len(others) - 1) / 2) * width
-                    style = {"color": COLOURS[names.index(name) + 1], "edgecolor": "black", "linewidth": 0.4}
-                    ratio = timing.ratio_to(ours[1])
-                    bar = axes.bar(place, ratio - 1, width, bottom=1, label=name, **style)
-                    axes.bar_label(bar, [f"{ratio:.2f}"], fontsize=6, padding=1)
-            axes.axhline(1, color="grey", linewidth=0.8, linestyle="--", zorder=0)
-            axes.set_xticks(range(len(here)), [fill(row.shape, 12) for row in here], fontsize=7)
-            axes.set_xlim(-0.6, most - 0.4)
-            axes.set_title(f"{net}, {mode}", fontsize=9)
-            axes.spines[["top", "right"]].set_visible(False)
-            axes.set_yscale("log", base=2)
-            axes.yaxis.set_major_formatter("{x:g}")
-            axes.margins(y=0.15)
-        line[0].set_ylabel("time, graphrec = 1")
-    bars: dict[str, Any] = {}
-    for axes in panels.flat:
-        handles, labels = axes.get_legend_handles_labels()
-        bars |= dict(zip(labels, handles, strict=True))
+    """The others' time over graphrec's; see `draw_ratios`."""
+    ratios = []
+    for row in rows:
+        ours, *others = row.timings.items()
+        ratios += [
+            Ratio(row.net, row.shape, name, row.mode, timing.ratio_to(ours[1])) for name, timing in others
+        ]
+    draw_ratios(ratios, file)
+
+
+def draw_ratios(ratios: list[Ratio], file: Path) -> None:
+    """Dots on a logarithmic axis: a panel per network, a line per shape, a colour per contender; hollow: inference."""
+    nets, shapes, names = (list(dict.fromkeys(values)) for values in list(zip(*ratios, strict=True))[:3])
+    figure = Figure(figsize=(9, 1.3 + 0.42 * len(shapes)), layout="constrained")
+    panels = figure.subplots(1, len(nets), squeeze=False, sharex=True, sharey=True)[0]
+    for axes, net in zip(panels, nets, strict=True):
+        for ratio in [ratio for ratio in ratios if ratio.net == net]:
+            k = names.index(ratio.contender)
+            height = shapes.index(ratio.shape) + 0.5 * ((k + 0.5) / len(names) - 0.5)
+            trained = ratio.mode == "training"
+            face = COLOURS[2 * k % len(COLOURS)] if trained else "white"
+            style = {"markeredgecolor": COLOURS[2 * k % len(COLOURS)], "markeredgewidth": 1.3, "zorder": 3}
+            axes.plot(ratio.value, height, MARKERS[k % 4], color=face, markersize=6.5, **style)
+        axes.axvline(1, color="black", linewidth=0.9)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_title(net, fontsize=10)
+        axes.grid(axis="x", alpha=0.3)
+        axes.tick_params(axis="y", length=0)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+    panels[0].set_yticks(range(len(shapes)), [fill(shape, 26) for shape in shapes], fontsize=9)
+    panels[0].set_ylim(len(shapes) - 0.5, -0.5)
+    figure.supxlabel("the other's time divided by graphrec's; right of 1 graphrec is faster", fontsize=9)
+    handles = []
+    for k, name in enumerate(names):
+        for mode, face in (("training", COLOURS[2 * k % len(COLOURS)]), ("inference", "white")):
+            style = {"color": face, "markeredgecolor": COLOURS[2 * k % len(COLOURS)], "markeredgewidth": 1.3}
+            handles.append(
+                Line2D([], [], linestyle="", marker=MARKERS[k % 4], label=f"{name}, {mode}", **style)
+            )
     figure.legend(
-        bars.values(), bars.keys(), loc="outside lower center", frameon=False, fontsize=8, ncols=len(bars)
+        handles=handles, loc="outside upper center", frameon=False, fontsize=8.5, ncols=min(4, len(handles))
     )
     _save(figure, file)
 

@@ -7,10 +7,10 @@ from itertools import permutations
 from typing import Any
 
 import torch
+from data.automaton import Automaton
 from torch import Tensor
 
 import graphrec as gr
-from graphrec.datasets import Automaton
 
 INK, FAINT, FILL = "#39424C", "#9AA5B1", "#D6EAF5"
 

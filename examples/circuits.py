@@ -47,14 +47,15 @@ import circuit_models as models
 import common
 import learning
 import torch
+from data import circuits
+from data.circuits import NetlistBuilder, arithmetic
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import BaseTransform
 
 import graphrec as gr
-from graphrec.datasets import circuits
-from graphrec.datasets.circuits import Kind, Netlist, NetlistBuilder, arithmetic
+from graphrec.io.circuits import Kind, Netlist, read_circuit
 from graphrec.transforms import AddLevels
 
 NUMBER = {Kind.INPUT: models.INPUT, Kind.NOT: models.NOT, Kind.AND: models.AND, Kind.LATCH: models.LATCH}
@@ -305,7 +306,7 @@ def predict(run: common.Run, scale: Scale) -> str:
 
 def readable(path: Path) -> Netlist:
     """The and-inverter graph of a file."""
-    netlist = circuits.to_aig(circuits.read_circuit(path))
+    netlist = circuits.to_aig(read_circuit(path))
     if not set(netlist.kinds) <= NUMBER.keys():
         raise ValueError(f"{path}: gates or outputs read constants, which the networks do not support.")
     return netlist

@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,17 +25,12 @@ from typing import Any, TypeVar
 import lightning as L
 import torch
 from learning import Drawn, Learner, Samples
-from lightning.fabric.utilities.warnings import PossibleUserWarning
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
-from run_files import (
-    NAMES,
-    AtomicCheckpointIO,
-    finished,
-    flags_in,
-    load_best,
-    progress,
-    write_text,
-)
+
+from graphrec import train
+from graphrec.train import make_trainer as make_trainer
+from graphrec.train import write_text as write_text
+
+NAMES = (train.DONE, train.BEST, train.LAST, train.HISTORY)  # in the folder of each model
 
 Made = TypeVar("Made", bound=Learner)
 
@@ -140,58 +133,56 @@ class Run:
             monitor: higher is better, unless it ends in "loss" or "error".
             goal: stop as soon as `monitor` is better than this.
         """
-        mode = "min" if monitor.endswith(("loss", "error")) else "max"
         L.seed_everything(self.args.seed, verbose=False)
         model = build()
         model.run_seed = data.run_seed = self.args.seed
         folder = self.folder / name
-        last, best, done = folder / "last.ckpt", folder / "best.ckpt", folder / "done.json"
         weights = sum(p.numel() for p in model.parameters())
-        if done.exists():
-            say(f"\n{name}: trained already, {finished(done).epochs} epochs.")
-        else:
-            say(f"\n{name}: {weights:,} weights, {data.size}.")
-            better: dict[str, Any] = {"monitor": monitor, "mode": mode}
-            here: dict[str, Any] = {"dirpath": folder.absolute(), "enable_version_counter": False}
-            trainer = make_trainer(
-                max_epochs=self.args.epochs,
-                gradient_clip_val=1.0,
-                callbacks=[
-                    EarlyStopping(**better, patience=patience, stopping_threshold=goal),
-                    ModelCheckpoint(**here, filename="best", **better),
-                    ModelCheckpoint(**here, filename="last"),
-                ],
-            )
-            before = progress(last)
-            if before.epochs:
-                load_best(model, best)  # needed at the end only, but a damaged file should be reported first
-                say(f"Resuming from {last}, after {before.epochs} epoch{'s' * (before.epochs != 1)}.")
+        with self._whole_files():
+            was_done = (folder / train.DONE).exists()
+            if not was_done:
+                say(f"\n{name}: {weights:,} weights, {data.size}.")
+                if begun := train.read_progress(folder / train.LAST).epochs:
+                    say(f"Resuming from {folder / train.LAST}, after {begun} epoch{'s' * (begun != 1)}.")
             begin = time.perf_counter()
-            # Lightning does not remember that it stopped early: it would continue training.
-            if before.waited < patience and not is_better(before.score, goal, mode):
-                ckpt = last if before.epochs else None
-                trainer.fit(model, datamodule=data, ckpt_path=ckpt, weights_only=True)
-                if trainer.interrupted:
-                    sys.exit(130)
-            trained = progress(last)
-            seconds = time.perf_counter() - begin
-            write_text(done, json.dumps({**trained._asdict(), "seconds": round(seconds, 1)}))
-            say(f"{name}: {trained.epochs} epochs, {seconds:.0f} s.")
-        load_best(model, best)
-        model.epochs, _, model.best_score = finished(done)
-        return model.eval()
+            fitted = train.fit(
+                model,
+                data,
+                folder,
+                max_epochs=self.args.epochs,
+                monitor=monitor,
+                patience=patience,
+                goal=goal,
+                gradient_clip_val=1.0,
+                reload_dataloaders_every_n_epochs=1,  # for the order of each epoch, see Samples
+            )
+        seconds = time.perf_counter() - begin
+        if was_done:
+            say(f"\n{name}: trained already, {fitted.epochs} epochs.")
+        else:
+            say(f"{name}: {fitted.epochs} epochs, {seconds:.0f} s.")
+        model.epochs, model.best_score = fitted.epochs, fitted.score
+        return model
 
     def test(self, model: Learner, data: Samples | Drawn) -> dict[str, float]:
         """The metrics on the test set, by name."""
-        scores = make_trainer(enable_progress_bar=False).test(model, datamodule=data, verbose=False)[0]
-        model.eval()
-        return {name.removeprefix("test_"): value for name, value in scores.items()}
+        return train.test(model, data)
 
     def finish(self, results: str) -> None:
         """Print the results and keep them: the run has finished."""
         say(f"\n{results}")
         write_text(self.folder / "results.txt", f"{results}\n")
         say(f"\nAll of this is in {self.folder}/.")
+
+    @contextmanager
+    def _whole_files(self) -> Iterator[None]:
+        """A file that is cut off or missing ends the example with one line."""
+        try:
+            yield
+        except train.DamagedFileError as error:
+            sys.exit(f"{str(error).removesuffix('.')}, or start from scratch with --fresh.")
+        except KeyboardInterrupt:
+            sys.exit(130)
 
     def _say_how_to_start(self) -> None:
         results, flags = self.folder / "results.txt", self.folder / "flags.json"
@@ -209,7 +200,7 @@ class Run:
                 anew = "as asked"
             elif results.exists():
                 anew = "it has finished"
-            elif flags_in(flags) != now:
+            elif self._flags_in(flags) != now:
                 anew = "it had other flags"
             if anew is None:
                 say(f"Continuing the interrupted run in {self.folder}/ (--fresh starts from scratch).")
@@ -217,56 +208,17 @@ class Run:
             say(f"Replacing the run in {self.folder}/: {anew}.")
         results.unlink(missing_ok=True)
         for model in models:  # only what a run has written, or was writing when it was killed
-            for name in NAMES:
-                (model / name).unlink(missing_ok=True)
-                (model / f"{name}.part").unlink(missing_ok=True)
+            train.remove(model / name for name in NAMES)
         self.folder.mkdir(parents=True, exist_ok=True)
         write_text(flags, json.dumps(now, indent=1))
 
-
-def make_trainer(*, callbacks: Sequence[Callback] = (), **options: Any) -> L.Trainer:
-    """Lightning's Trainer: a progress bar on a terminal, else a line per epoch; nothing else is printed."""
-    # At this level Lightning reports devices and advertisements.
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # The samples are in memory: worker processes would only copy them.
-    warnings.filterwarnings("ignore", ".*does not have many workers", PossibleUserWarning)
-    # Runs resume from a folder with checkpoints.
-    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty", UserWarning)
-    # Lightning 2.6 asks torch's pytree about leaves the old way in every fit.
-    warnings.filterwarnings("ignore", r".*treespec, LeafSpec\)", FutureWarning)
-    bar = sys.stdout.isatty() and options.pop("enable_progress_bar", True)
-    settings: dict[str, Any] = {
-        "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
-        "devices": 1,
-        "logger": False,
-        "enable_model_summary": False,
-        "enable_progress_bar": bar,
-        "enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in callbacks),
-        "reload_dataloaders_every_n_epochs": 1,  # for the order of each epoch, see Samples
-        "num_sanity_val_steps": 0,
-        "plugins": [AtomicCheckpointIO()],
-        "callbacks": [*callbacks, TQDMProgressBar(leave=True) if bar else EpochLines()],
-    }
-    return L.Trainer(**settings | options)
-
-
-def is_better(score: float, than: float | None, mode: str) -> bool:
-    return than is not None and (score > than if mode == "max" else score < than)
-
-
-class EpochLines(Callback):
-    """A line per epoch, for logs."""
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._begin = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        shown = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in values.items())
-        seconds = time.perf_counter() - self._begin
-        if trainer.is_global_zero:
-            say(f"  epoch {trainer.current_epoch + 1:>3}  {shown}  {seconds:.1f} s")
+    def _flags_in(self, path: Path) -> Any:
+        """The flags with which the run of a folder was started."""
+        only = (
+            "Only this file tells whether the interrupted run had these flags: name another folder with --out"
+        )
+        with self._whole_files(), train.intact(path, only):
+            return json.loads(path.read_text(encoding="utf-8"))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

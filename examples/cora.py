@@ -28,13 +28,15 @@ from typing import Any, NamedTuple
 
 import common
 import torch
+from data import pyg_files
 from torch import Tensor, nn
+from torch_geometric.datasets import Planetoid
 from torch_geometric.nn import GATConv, GCNConv
 from torch_geometric.transforms import NormalizeFeatures
 
 import graphrec as gr
-from graphrec.datasets import cora, planetoid
 
+SPELT = {"cora": "Cora", "citeseer": "CiteSeer", "pubmed": "PubMed"}
 SUBJECTS = (
     "theory",
     "reinforcement learning",
@@ -49,14 +51,22 @@ SUBJECTS = (
 @common.reading()
 def load(root: Path | None) -> tuple[Any, str]:
     """The papers of Cora or of another folder, and the name of the data set."""
-    normalise = NormalizeFeatures()
-    if root is None or (root / "Cora").is_dir():
-        dataset: Any = cora(root, normalise)
-    else:
-        dataset = planetoid(root, transform=normalise)
-    if not (dataset[0].val_mask.any() and dataset[0].test_mask.any()):
-        raise ValueError(f"{dataset.name}: expected papers to choose the epoch by, and papers to test on.")
-    return dataset, dataset.name
+    if root is not None and (root / "Cora").is_dir():
+        root = root / "Cora"  # there may be others beside it
+    root = pyg_files.folder_of("Cora") if root is None else root
+    folder, name = (None, "cora") if root is None else pyg_files.find(root, "ind.", ".graph")
+    name = SPELT.get(name, name)
+    dataset: Any = pyg_files.read(
+        lambda place: Planetoid(place, name, transform=NormalizeFeatures()), name, folder, before="ind."
+    )
+    papers = dataset[0]
+    if not (papers.val_mask.any() and papers.test_mask.any()):
+        raise ValueError(f"{name}: expected papers to choose the epoch by, and papers to test on.")
+    if (papers.val_mask & papers.test_mask).any():  # PyG takes 500, however few there are
+        raise ValueError(
+            f"{name}: expected 500 papers or more between those to train on and those to test on."
+        )
+    return dataset, name
 
 
 class Network(nn.Module):

@@ -26,11 +26,10 @@ from typing import Any, NamedTuple
 import common
 import learning
 import torch
+from data.dates import FORMATS, MONTHS, Dates, write_date
 from torch import Tensor, nn
 
 import graphrec as gr
-from graphrec.datasets import Dates
-from graphrec.datasets.dates import FORMATS, MONTHS, write_date
 
 LIMIT = 12  # symbols that the decoder may write; a date has ten, and the end
 NETWORKS = {"teacher forcing": 1.0, "scheduled sampling": 0.5}

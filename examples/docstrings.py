@@ -23,12 +23,11 @@ from typing import Any
 import common
 import learning
 import torch
+from data.docstrings import NO_CHARACTERS, Docstrings
 from torch import Tensor, nn
 from torch_geometric.loader import DataLoader
 
 import graphrec as gr
-from graphrec.datasets import Docstrings
-from graphrec.datasets.docstrings import NO_CHARACTERS
 
 END = NO_CHARACTERS.index("<end>")
 SIGNS = {"<end>": "■", "<unknown>": "�", "\n": "↵"}  # how characters without a glyph are shown

@@ -31,13 +31,12 @@ from typing import Any, NamedTuple
 
 import common
 import torch
+from data.long_lags import SYMBOLS, temporal_order
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 import graphrec as gr
 from graphrec import dynamics, viz
-from graphrec.datasets import temporal_order
-from graphrec.datasets.long_lags import SYMBOLS
 
 D = len(SYMBOLS)
 CELLS: dict[str, Callable[[int], gr.Cell]] = {

@@ -31,12 +31,13 @@ from typing import Any
 import common
 import learning
 import torch
+from data.listops import DrawnListOps, ListOpsGenerator
 from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
 import graphrec as gr
-from graphrec.datasets import ListOps, ListOpsGenerator
+from graphrec.datasets import ListOps
 
 PAPER = 98.7  # per cent, its table 2: the Tree-LSTM on the given trees
 OPERATORS, DEPTH, ARGUMENTS = ("MIN", "MAX", "MED", "SM"), 20, 5  # the paper's grammar
@@ -165,7 +166,7 @@ def load(run: common.Run) -> tuple[Curriculum, list[Any], list[str]]:
         (min(args.max_depth, 3), min(args.max_args, 3)) if args.quick else (args.max_depth, args.max_args)
     )
     drawn, tested, validated = (700, 100, 100) if args.quick else (DRAWN, TESTED, VALIDATED)
-    expressions = ListOps(ListOpsGenerator(drawn, 0, args.operators, max_depth=depth, max_args=most))
+    expressions = DrawnListOps(ListOpsGenerator(drawn, 0, args.operators, max_depth=depth, max_args=most))
     vocabulary = expressions.vocabulary
     given: list[Any] = []
     if args.file:

@@ -19,12 +19,11 @@ from typing import Any, NamedTuple
 
 import common
 import learning
+from data.long_lags import SYMBOLS, adding_problem, temporal_order
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 import graphrec as gr
-from graphrec.datasets import adding_problem, temporal_order
-from graphrec.datasets.long_lags import SYMBOLS
 
 LAGS = (12, 25, 50, 100)  # the minimal lengths T
 THRESHOLD = 0.04  # the paper's: an answer to the adding problem with a smaller error is correct

@@ -24,12 +24,11 @@ from typing import Any, NamedTuple
 
 import common
 import torch
+from data.long_lags import SYMBOLS, temporal_order
 from torch import Tensor, nn
 
 import graphrec as gr
 from graphrec import dynamics
-from graphrec.datasets import temporal_order
-from graphrec.datasets.long_lags import SYMBOLS
 
 BATCH, EPOCH = 64, 100  # sequences in a step, steps in an epoch
 LEARNT = 0.98  # the share of correct answers at which training ends

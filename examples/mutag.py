@@ -30,21 +30,22 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import common
 import torch
+from data import pyg_files
 from mutag_models import GGNN, GIN, MPNN
 from mutag_pictures import ANSWERS, draw_choice, draw_graphs
+from sklearn.model_selection import StratifiedKFold
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch_geometric.data import Batch, Data
+from torch_geometric.datasets import TUDataset
 from torch_geometric.utils import degree
-
-from graphrec.datasets import mutag, stratified_folds, tudataset
 
 # GIN: Xu et al., table 1; and under model selection inside the training folds, in the literature after Errica et al.
 PUBLISHED = {"authors": "89.4 ± 5.6", "fair": "84.7 ± 6.7"}
@@ -73,13 +74,32 @@ def load(root: Path | None) -> tuple[list[Any], str]:
     """The samples of MUTAG or of another folder, with all inputs of the networks, and the name of the data set.
 
     Where nodes have neither labels nor attributes, their degree stands for them, as in GIN's paper; where edges have
-    none, they are all alike.
+    none, they are all alike. Labels are inputs one-hot, and, where there is one for each node or edge, kinds and
+    relations.
     """
-    dataset: Any = mutag(root) if root is None or (root / "MUTAG").is_dir() else tudataset(root)
-    if dataset.y.dim() != 1 or dataset.num_classes < 2:
-        raise ValueError(f"{dataset.name}: expected a class for each graph, of two or more.")
+    if root is not None and (root / "MUTAG").is_dir():
+        root = root / "MUTAG"  # there may be others beside it
+    root = pyg_files.folder_of("MUTAG") if root is None else root
+    folder, name = (None, "MUTAG") if root is None else pyg_files.find(root, "", "_graph_indicator.txt")
+    dataset: Any = pyg_files.read(
+        lambda place: TUDataset(place, name, use_node_attr=True, use_edge_attr=True), name, folder
+    )
+    if dataset.y is None or dataset.y.dim() != 1 or dataset.num_classes < 2:
+        raise ValueError(f"{name}: expected a class for each graph, of two or more.")
+    if len(dataset.y) != len(dataset):  # PyG ends with the last graph that has an edge
+        raise ValueError(
+            f"{name}: PyG reads {len(dataset)} graphs, but there are labels of {len(dataset.y)}: graphs without edges "
+            f"must not be the last ones."
+        )
     samples = list(dataset)
     for sample in samples:
+        for rows, attributes, number in (
+            (sample.x, dataset.num_node_attributes, "node_type"),
+            (sample.edge_attr, dataset.num_edge_attributes, "edge_type"),
+        ):
+            labels = None if rows is None else rows[:, attributes:]
+            if labels is not None and labels.shape[1] and bool((labels.sum(1) == 1).all()):
+                sample[number] = labels.argmax(1)
         if sample.x is None:
             neighbours = degree(sample.edge_index[0], sample.num_nodes, torch.long)
             sample.x = one_hot(neighbours.clamp(max=DEGREES), DEGREES + 1).float()
@@ -87,7 +107,7 @@ def load(root: Path | None) -> tuple[list[Any], str]:
             sample.edge_attr = torch.ones(sample.num_edges, 1)
         if "edge_type" not in sample:
             sample.edge_type = torch.zeros(sample.num_edges, dtype=torch.long)
-    return samples, dataset.name
+    return samples, name
 
 
 class Trained(NamedTuple):
@@ -154,9 +174,14 @@ def cut(samples: Sequence[Data], folds: int, seed: int) -> list[Fold]:
     def gather(numbers: Tensor) -> Any:
         return Batch.from_data_list([samples[i] for i in numbers.tolist()])
 
+    def parts(labels: Tensor, folds: int) -> Iterator[tuple[Tensor, Tensor]]:
+        cross = StratifiedKFold(folds, shuffle=True, random_state=seed)
+        for train, test in cross.split(labels, labels):
+            yield torch.from_numpy(train), torch.from_numpy(test)
+
     made = []
-    for others, tested in stratified_folds(labels, folds, seed):
-        learnt, held_out = stratified_folds(labels[others], folds - 1, seed)[0]
+    for others, tested in parts(labels, folds):
+        learnt, held_out = next(parts(labels[others], folds - 1))
         made.append(Fold(*map(gather, (others, others[learnt], others[held_out], tested))))
     return made
 

@@ -71,7 +71,7 @@ class MPNN(nn.Module):
     def forward(self, batch: Any) -> Tensor:
         """`[G, C]`."""
         h = self.rounds(self.embed(batch.x), batch)
-        return self.answer(gr.readout.set2set(h, batch, self.read))
+        return self.answer(gr.readout.aggregate(h, batch, self.read))
 
 
 class GGNN(nn.Module):

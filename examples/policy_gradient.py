@@ -33,10 +33,10 @@ from typing import NamedTuple
 
 import common
 import torch
+from data.docstrings import Docstrings
 from torch import Tensor
 
 import graphrec as gr
-from graphrec.datasets import Docstrings
 
 END = 0  # of the characters of Docstrings
 WORD = re.compile(r"[A-Za-z]{3,}")

@@ -31,6 +31,8 @@ import common
 import function_pictures
 import learning
 import torch
+from data.python_functions import PythonFunctions
+from data.syntax import NODE_TYPES
 from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
@@ -38,8 +40,6 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError, MulticlassF1Score
 
 import graphrec as gr
-from graphrec.datasets import PythonFunctions
-from graphrec.datasets._syntax import NODE_TYPES
 
 UNKNOWN = 2  # the number of the unknown word
 NEXT = (

@@ -25,12 +25,12 @@ from typing import Any, NamedTuple
 import common
 import learning
 import torch
+from data.series import mackey_glass, narma
 from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
 import graphrec as gr
-from graphrec.datasets import mackey_glass, narma
 
 LAGS = 10  # how far back NARX and the linear models see
 WARM = 20  # nodes at the beginning of a window that do not count, with known outputs; also the TDNN's window

@@ -31,12 +31,12 @@ from typing import NamedTuple
 import common
 import learning
 import torch
+from data.groups import group
+from data.state_tracking import dyck, word_problem
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 import graphrec as gr
-from graphrec.datasets import dyck, word_problem
-from graphrec.datasets._groups import group
 
 SHORT = 40  # symbols, the most in training
 TESTED = (40, 80, 160, 320, 500)

@@ -7,13 +7,12 @@ import re
 from typing import Any
 
 import common
+from data.corpus import parse_file
+from data.role_tables import FAMILIES, ROLES
+from data.roles import Token
+from data.syntax import functions
+from data.token_roles import TokenRoles
 from torch import Tensor
-
-from graphrec.datasets import TokenRoles
-from graphrec.datasets._corpus import parse_file
-from graphrec.datasets._role_tables import FAMILIES, ROLES
-from graphrec.datasets._roles import Token
-from graphrec.datasets._syntax import functions
 
 Statements = list[list[Token]]
 

@@ -32,13 +32,13 @@ import common
 import learning
 import token_pictures
 import torch
+from data.role_tables import FORMS, ROLES
+from data.token_roles import TokenRoles
 from torch import Tensor, nn
 from torch_geometric.data import Data
 from torchmetrics.functional.classification import multiclass_f1_score
 
 import graphrec as gr
-from graphrec.datasets import TokenRoles
-from graphrec.datasets._role_tables import FORMS, ROLES
 
 EMBEDDING = 32
 WINDOW = 11

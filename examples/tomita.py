@@ -29,11 +29,12 @@ import automata
 import common
 import learning
 import torch
+from data.automaton import Automaton
+from data.tomita import Tomita
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 import graphrec as gr
-from graphrec.datasets import Automaton, Tomita
 
 LANGUAGES = {
     1: "1*",

@@ -5,7 +5,7 @@
     python examples/traffic.py --series metr-la.h5 --distances distances_la_2012.csv    # or pems04.npz and its .csv
 
 Sensors measure the speed every five minutes; twelve values are read, twelve predicted. In the drawn traffic
-(`graphrec.datasets.road_traffic`) jams travel along roads against the traffic, so that the sensors downstream know what
+(`data.traffic`) jams travel along roads against the traffic, so that the sensors downstream know what
 is to come. Both networks read the same rows, over `graphrec.over_time` of the sensors' graph, or of one without edges,
 which is a chain for each sensor. A linear layer makes all twelve predictions of the last state; the authors have a
 second network for that. Missing values count neither in training nor in the errors.
@@ -23,12 +23,13 @@ from typing import Any
 import common
 import learning
 import torch
+from data.traffic import Traffic, road_traffic
+from data.traffic_files import read_traffic
 from torch import Tensor, nn
 from torch_geometric.data import Data
 from torchmetrics import MeanAbsoluteError
 
 import graphrec as gr
-from graphrec.datasets import Traffic, read_traffic, road_traffic
 
 READ = PREDICTED = 12  # steps of five minutes
 HORIZONS = {"15 min": 2, "30 min": 5, "60 min": 11}

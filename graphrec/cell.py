@@ -82,7 +82,7 @@ class _Lazy:
 class Own(_Lazy):
     """The nodes' previous state: zeros or the given initial state in async mode, the last round's in sync mode."""
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Tensor]:
         return (getattr(self, name) for name in self._fields)
 
     def __getitem__(self, index: int) -> Tensor:
@@ -125,8 +125,8 @@ class Inbox(_Lazy):
         self._first_edge = part.edges.start if part else 0
         slots = part or plan
         self._num_slots, self._distinct_slots = slots.num_slots, slots.distinct_slots
-        self.num_nodes = step.nodes.stop - step.nodes.start
-        self.num_edges = step.edges.stop - step.edges.start
+        self.num_nodes: Any = step.nodes.stop - step.nodes.start
+        self.num_edges: Any = step.edges.stop - step.edges.start
 
     @property
     def structure(self) -> Structure:
@@ -624,5 +624,12 @@ class Cell(Resettable):
 
 def check_cell(cell: Any) -> None:
     """Raise unless this is a cell."""
-    if not isinstance(cell, Cell):
-        raise TypeError(f"expected a graphrec.Cell, got {type(cell).__name__}.")
+    if isinstance(cell, Cell):
+        return
+    got, remedy = type(cell).__name__, ""
+    if isinstance(cell, type):
+        got = f"the class {cell.__name__}"
+        remedy = ": make one of it" if issubclass(cell, Cell) else ""
+    elif isinstance(getattr(cell, "cell", None), Cell):
+        remedy = ", which is a model of one: call it, model(x, s), or give its cell, model.cell"
+    raise TypeError(f"expected a graphrec.Cell, got {got}{remedy}.")

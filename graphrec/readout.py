@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn.aggr import Aggregation, Set2Set, SortAggregation
+from torch_geometric.nn.aggr import Aggregation, SortAggregation
 from torch_geometric.nn.resolver import aggregation_resolver
 
 from .cells.aggregation import Sets, aggregate_sets
@@ -107,11 +107,12 @@ def aggregate(h: Rows, s: StructureLike, aggr: Aggregation | str) -> Tensor:
     A graph's row is the aggregation of its nodes alone, by ascending number, whatever else is in
     the batch; nothing is padded, so that memory grows with N.
 
-    Modules with weights, such as `Set2Set` and `GRUAggregation`, belong to the model that they are part of.
+    Modules with weights, such as `Set2Set(H, steps)` (Vinyals, Bengio & Kudlur, *Order matters*, ICLR 2016, equations
+    (3) to (7)) and `GRUAggregation`, belong to the model that they are part of.
     """
     module = aggregation_resolver(aggr)
     if type(module) is SortAggregation:
-        return sort(h, s, module.k)
+        return _sorted(h, s, module.k)
     if isinstance(h, Tensor) and not (has_values(h) or is_exporting()):
         raise ValueError(
             f"PyG's aggregations read numbers, and h has none here (it is on the meta device, or fake), so that "
@@ -124,36 +125,10 @@ def aggregate(h: Rows, s: StructureLike, aggr: Aggregation | str) -> Tensor:
     return aggregate_sets(module, h, structure.cache["sets"])
 
 
-def set2set(h: Rows, s: StructureLike, module: Set2Set) -> Tensor:
-    """`[G, 2H]`: an LSTM that makes queries, alternating with attention to all nodes that answers them.
-
-    Vinyals, Bengio & Kudlur, *Order matters: sequence to sequence for sets*, ICLR 2016, equations (3) to (7);
-    `module = torch_geometric.nn.aggr.Set2Set(H, steps)`.
-    """
-    return aggregate(h, s, module)
-
-
-def sort(h: Rows, s: StructureLike, k: int) -> Tensor:
-    """`[G, k H]`: the k nodes of each graph whose last feature is largest, in falling order, then zeros.
-
-    Zhang, Cui, Neumann & Chen, *An end-to-end deep learning architecture for graph classification*, AAAI 2018,
-    section 3.2.
-    """
-    h, structure = _rows(h, s)
-    if h.dim() != 2 or as_count("k", k) < 1:
-        raise ValueError(f"sort takes h of shape [N, H] and a k of 1 or more, got {tuple(h.shape)} and {k}.")
-    chosen, row, graph = (seen_by(h, part) for part in _first_of_each(structure, k))
-    falling = torch.argsort(h.detach()[:, -1], descending=True, stable=True)
-    by_graph = falling[torch.argsort(graph[falling], stable=True)]
-    best = h.index_select(0, by_graph[chosen])
-    empty = h.new_zeros(structure.num_graphs * k, h.shape[1])
-    return empty.index_copy(0, row, best).view(structure.num_graphs, k * h.shape[1])
-
-
 class Gated(Resettable):
     """The gated readout: a sum over the nodes, each weighted by its own gate.
 
-    h_G = tanh(sum_v sigmoid(i([h_v, x_v])) * tanh(j([h_v, x_v])))
+        h_G = tanh(sum_v sigmoid(i([h_v, x_v])) * tanh(j([h_v, x_v])))
 
     with linear layers i and j. Li, Tarlow, Brockschmidt & Zemel, *Gated graph sequence neural networks*, ICLR 2016,
     equation (7).
@@ -166,11 +141,11 @@ class Gated(Resettable):
 
     def __init__(self, hidden: int, inputs: int = 0, outputs: int | None = None) -> None:
         super().__init__()
-        self.inputs = as_count("inputs", inputs)
+        self.inputs: int = as_count("inputs", inputs)
         hidden = as_count("hidden", hidden, 1)
         outputs = hidden if outputs is None else as_count("outputs", outputs, 1)
-        self.gate = nn.Linear(hidden + inputs, outputs)  # i
-        self.value = nn.Linear(hidden + inputs, outputs)  # j
+        self.gate: nn.Linear = nn.Linear(hidden + inputs, outputs)  # i
+        self.value: nn.Linear = nn.Linear(hidden + inputs, outputs)  # j
 
     def forward(self, h: Rows, s: StructureLike, x: Rows | None = None) -> Tensor:
         """`[N, H]`, and x `[N, D]` → `[G, outputs]`."""
@@ -193,7 +168,7 @@ class Attention(Resettable):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.score = nn.Linear(as_count("hidden", hidden, 1), 1)
+        self.score: nn.Linear = nn.Linear(as_count("hidden", hidden, 1), 1)
 
     def forward(self, h: Rows, s: StructureLike) -> Tensor:
         """`[N, H] → [G, H]`."""
@@ -263,6 +238,25 @@ def _rows(h: Rows, s: StructureLike) -> tuple[Tensor, Structure]:
             f"h must have one row per node: expected {structure.num_nodes}, got shape {tuple(h.shape)}."
         )
     return h, structure
+
+
+def _sorted(h: Rows, s: StructureLike, k: int) -> Tensor:
+    """`[G, k H]`: the k nodes of each graph whose last feature is largest, in falling order, then zeros.
+
+    PyG's `SortAggregation` (Zhang, Cui, Neumann & Chen, *An end-to-end deep learning architecture for graph
+    classification*, AAAI 2018, section 3.2), whose padding large numbers cannot be told from.
+    """
+    h, structure = _rows(h, s)
+    if h.dim() != 2 or as_count("k", k) < 1:
+        raise ValueError(
+            f"SortAggregation takes h of shape [N, H] and a k of 1 or more, got {tuple(h.shape)} and {k}."
+        )
+    chosen, row, graph = (seen_by(h, part) for part in _first_of_each(structure, k))
+    falling = torch.argsort(h.detach()[:, -1], descending=True, stable=True)
+    by_graph = falling[torch.argsort(graph[falling], stable=True)]
+    best = h.index_select(0, by_graph[chosen])
+    empty = h.new_zeros(structure.num_graphs * k, h.shape[1])
+    return empty.index_copy(0, row, best).view(structure.num_graphs, k * h.shape[1])
 
 
 def _is_input(structure: Structure) -> bool:

@@ -13,6 +13,19 @@ import torch
 from torch import nn
 
 import graphrec as gr
+from graphrec.testing.structures import (
+    caterpillar,
+    chain,
+    chains,
+    cyclic,
+    isolated_nodes,
+    one_node,
+    star,
+    tree,
+)
+from graphrec.testing.structures import diamond as dag
+from graphrec.testing.structures import lags as lagged
+from graphrec.testing.structures import layers as grid
 from tests import oracles, user_cells
 
 
@@ -105,72 +118,8 @@ USER_CELLS = [CellCase(make.__name__, make) for make in user_cells.ALL]
 ALL_CELLS = CELLS + GRAPH_CELLS + USER_CELLS
 
 
-def one_node(arity: int | None) -> gr.Structure:
-    return gr.chain(1)
-
-
-def isolated_nodes(arity: int | None) -> gr.Structure:
-    return gr.dag(torch.zeros(2, 0), 4)
-
-
-def chain(arity: int | None) -> gr.Structure:
-    return gr.chain(5)
-
-
-def chains(arity: int | None) -> gr.Structure:
-    return gr.chains([2, 5, 0, 1, 3])
-
-
-def tree(arity: int | None) -> gr.Structure:
-    """Nodes of different depths with different numbers of children, numbered in no order; some slots empty."""
-    if arity == 1:
-        return (
-            tree(None).reverse().replace(slot=torch.zeros(8, dtype=torch.long))
-        )  # top-down: one source each
-    s = gr.tree(parents=[6, 4, 6, -1, 3, 4, 3, 0, 0])
-    return s if arity is None else s.replace(slot=s.slot.where(s.target != 6, (s.slot + 1) % arity))
-
-
-def caterpillar(arity: int | None) -> gr.Structure:
-    """A long spine with a leaf at every node: as many levels as inner nodes."""
-    spine, leaves = torch.arange(5), torch.arange(5, 10)
-    edges = torch.cat([torch.stack([spine[:-1], spine[1:]]), torch.stack([leaves, spine])], dim=1)
-    return gr.dag(edges)
-
-
-def dag(arity: int | None) -> gr.Structure:
-    """A diamond with a long side, a shared node, an edge that is there twice, and a node for itself."""
-    edges = [[4, 1], [4, 3], [1, 0], [1, 0], [3, 2], [0, 5], [2, 5]]
-    if arity == 1:
-        edges = [[4, 1], [4, 3], [1, 0], [3, 2], [0, 5]]
-    return gr.dag(torch.tensor(edges).t(), 7)
-
-
-def grid(arity: int | None) -> gr.Structure:
-    return gr.grid([3, 2], layers=2)
-
-
-def lagged(arity: int | None) -> gr.Structure:
-    """Chains in which a node sees several earlier ones, some of which lie before the beginning."""
-    return gr.lagged([5, 2, 1, 4], (1, 3)[:arity])
-
-
-def star(arity: int | None) -> gr.Structure:
-    """One node with as many children as may be."""
-    leaves = torch.arange(1, 1 + (arity or 12))
-    return gr.dag(torch.stack([leaves, torch.zeros_like(leaves)]))
-
-
 def mixed_batch(arity: int | None) -> gr.Structure:
     return gr.batch([dressed(f(arity)) for f in (one_node, tree, chain, dag)])
-
-
-def cyclic(arity: int | None) -> gr.Structure:
-    """A circle, a node that is its own source, and one that nothing enters."""
-    edges = [[0, 1], [1, 2], [2, 0], [3, 3]]
-    if arity != 1:
-        edges += [[4, 0], [3, 1]]
-    return gr.dag(torch.tensor(edges).t(), 5)
 
 
 ACYCLIC = [one_node, isolated_nodes, chain, chains, tree, caterpillar, dag, grid, lagged, star, mixed_batch]

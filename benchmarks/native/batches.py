@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 import torch_geometric.nn as pyg
 from torch import Tensor, nn
 from torch_geometric.data import Data
+from torch_geometric.datasets import TUDataset
 from torch_geometric.loader import DataLoader as PyGLoader
 
 import graphrec as gr
-from graphrec.datasets import mutag
 
 from ..graphs import Layers, perceptron
 from .figures import Figure, Target
@@ -93,7 +95,10 @@ def small_graphs() -> tuple[list[Data], str]:
     folder = os.environ.get("GRAPHREC_DATA")
     if folder and (Path(folder) / "MUTAG").exists():
         kept = ("x", "edge_index", "y")  # what these networks read: nothing else is collated
-        return [Data(**{name: sample[name] for name in kept}) for sample in mutag(folder)], "graphs of MUTAG"
+        with TemporaryDirectory() as place:  # PyG writes beside the files that it reads
+            shutil.copytree(Path(folder) / "MUTAG" / "raw", Path(place) / "MUTAG" / "raw")
+            molecules = TUDataset(place, "MUTAG")
+        return [Data(**{name: sample[name] for name in kept}) for sample in molecules], "graphs of MUTAG"
     generator = torch.Generator().manual_seed(0)
     graphs = []
     for nodes in torch.randint(10, 29, (188,), generator=generator).tolist():

@@ -30,9 +30,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from data.automaton import Automaton
 from torch import Tensor
-
-from graphrec.datasets import Automaton
 
 SLACK = 1e-5  # by how much bounds are wider than necessary: more than round-off, and enough to end the search
 

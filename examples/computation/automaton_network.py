@@ -30,10 +30,11 @@ from typing import NamedTuple
 import automaton_gain
 import automaton_pictures
 import torch
+from data.automaton import Automaton
+from data.tomita import Tomita
 from torch import Tensor
 
 import graphrec as gr
-from graphrec.datasets import Automaton, Tomita
 
 PARITY = Automaton(((0, 1), (1, 0)), frozenset({1}))  # is the number of ones odd?
 FUNNELS = (3, 6, 12, 24, 48)

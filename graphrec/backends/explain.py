@@ -79,8 +79,7 @@ def untouched(model: Any, x: Any) -> Iterator[None]:
     buffers = [
         (part, name, buffer, None if is_lazy(buffer) else buffer.clone())
         for part in (model.modules() if isinstance(model, nn.Module) else ())
-        for name, buffer in part._buffers.items()
-        if buffer is not None
+        for name, buffer in part.named_buffers(recurse=False)
     ]
     devices = [x.device] if isinstance(x, Tensor) and x.is_cuda else []
     try:
@@ -89,7 +88,7 @@ def untouched(model: Any, x: Any) -> Iterator[None]:
     finally:
         for part, name, buffer, before in buffers:
             if before is not None:  # (what the first run fills stays filled)
-                part._buffers[name] = buffer
+                setattr(part, name, buffer)
                 if not torch.equal(buffer, before):
                     with torch.no_grad():
                         buffer.copy_(before)

@@ -20,6 +20,9 @@ class Lowered(Runner):
             nothing.
     """
 
+    chains: Chains | Segments
+    fused: Fused
+
     def __init__(
         self, run: Context, x: Tensor, initial: list[Tensor], chains: Chains | Segments, fused: Fused
     ) -> None:
@@ -35,7 +38,7 @@ class Lowered(Runner):
             run.boundary_row
         ):  # (each head has one inbox edge, the first ones)
             row = run.boundary_row[run.plan.source[run.plan.inv_perm[chains.heads]]]
-        self.initial_state = [field.index_select(0, row) for field in initial]
+        self.initial_state: list[Tensor] = [field.index_select(0, row) for field in initial]
 
     def _initial_of_segments(self, segments: Segments, initial_row: Tensor) -> list[Tensor]:
         """Of the boundary row that each segment of the first level reads, zero for those that read none."""

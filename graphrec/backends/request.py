@@ -32,6 +32,11 @@ class Request:
             operators.
     """
 
+    run: Context
+    x: Tensor
+    initial: list[Tensor]
+    like: Request | None
+
     def __init__(self, run: Context, x: Tensor, initial: list[Tensor], like: Request | None = None) -> None:
         self.run, self.x, self.initial, self.like = run, x, initial, like
         self.overridden: type[Cell] | None = None
@@ -117,7 +122,7 @@ class Request:
         """Why it is run step by step, whatever the cell, if so."""
         if not self.run.plan.num_nodes:
             return "there are no nodes"
-        if torch._C._len_torch_dispatch_stack() or torch._C._is_tracing():
+        if torch._C._len_torch_dispatch_stack() or torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
             return "a dispatch mode or a tracer watches each operation"
         for tensor in (self.x, *self.initial, *self.run.of_edges.values()):
             if type(tensor) not in (Tensor, nn.Parameter) or tensor.dtype != self.x.dtype:

@@ -17,7 +17,7 @@ from ..engine.loop import loop
 from ..engine.messages import messages_for
 from ..engine.validate import Context
 from ..operators import is_plain_only, rows_or_zero
-from ..schedule import Sinks, schedule, sinks
+from ..schedule import Schedule, Sinks, schedule, sinks
 from .request import Request
 
 # The backend that was asked for by name; see `running_on`.
@@ -45,11 +45,16 @@ class Runner:
         about: what the backend runs, and with what, in a few words.
     """
 
+    run: Context
+    x: Tensor
+    initial: list[Tensor]
+
     name: ClassVar[str]
     about: ClassVar[str]
 
     def __init__(self, run: Context, x: Tensor, initial: list[Tensor]) -> None:
-        self.run, self.plan, self.x, self.initial = run, run.plan, x, initial
+        self.run, self.x, self.initial = run, x, initial
+        self.plan: Schedule = run.plan
 
     @staticmethod
     def missing() -> str | None:
@@ -100,8 +105,8 @@ class Loop(Runner):
         """In sync mode the state of the last round; in a given order that of the last sweep."""
         if not self.plan.num_nodes:
             # In every mode the same: a round over no nodes, which has shapes and gradients.
-            self.plan = schedule(self.plan.structure, mode="sync", rounds=1)
-            self.run = replace(self.run, plan=self.plan)
+            self.plan: Schedule = schedule(self.plan.structure, mode="sync", rounds=1)
+            self.run: Context = replace(self.run, plan=self.plan)
         if self.plan.mode == "sync":
             last = deque(loop(self.run, self.x, self.initial), maxlen=1)[0]
             return tuple(as_numbered(self.plan, field) for field in last.state)

@@ -20,7 +20,7 @@ class AffineState(NamedTuple):
 class AffineCell(Cell):
     """A cell that says what its sources' states are multiplied by, and what is added.
 
-    h_v = factor_v * sum_u h_u + term_v
+        h_v = factor_v * sum_u h_u + term_v
 
     A subclass writes `factor` and `term`, functions of the projected rows of x alone, and nothing else: the step
     follows from them, and so do faster ways to run it than step by step (see docs/linear_recurrences.md). What
@@ -31,7 +31,7 @@ class AffineCell(Cell):
     """
 
     State = AffineState
-    reads_edges = ()
+    reads_edges: Any = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -77,7 +77,7 @@ class LinearConvolution(Convolution):
 class GCNCell(LinearConvolution):
     """The graph convolutional network: a sum over neighbours and the node itself, normalised by their degrees.
 
-    h_v = W h_v / d_v + sum_u a_uv W h_u / sqrt(d_u d_v) + b,   d_v = 1 + sum_u a_uv
+        h_v = W h_v / d_v + sum_u a_uv W h_u / sqrt(d_u d_v) + b,   d_v = 1 + sum_u a_uv
 
     Kipf & Welling, *Semi-supervised classification with graph convolutional networks*, ICLR 2017, equation (2),
     before the activation. a is the edge's weight, 1 where edges have none. An edge from a node to itself replaces the
@@ -100,8 +100,11 @@ class GCNCell(LinearConvolution):
     the weight of the edge to itself that each node is given.
     """
 
-    reads_edges = ("edge_weight",)
-    input_layers = ("lin", "lin")
+    weighted: bool
+    normalize: bool
+
+    reads_edges: Any = ("edge_weight",)
+    input_layers: tuple[str, ...] = ("lin", "lin")
 
     class State(NamedTuple):
         """The hidden state, and the node's degree."""
@@ -110,7 +113,7 @@ class GCNCell(LinearConvolution):
         scale: Tensor
         loop: Tensor
 
-    constants = ("scale", "loop")
+    constants: tuple[str, ...] = ("scale", "loop")
 
     class Message(NamedTuple):
         """W h / sqrt(d)."""
@@ -137,9 +140,9 @@ class GCNCell(LinearConvolution):
                 "normalize=False."
             )
         self.weighted, self.normalize = weighted, normalize
-        self.self_loops = normalize if self_loops is None else self_loops
-        self.lin = Linear(as_pair(inputs)[0], hidden, bias=False, weight_initializer="glorot")  # W
-        self.bias = nn.Parameter(torch.empty(hidden))
+        self.self_loops: bool = normalize if self_loops is None else self_loops
+        self.lin: Any = Linear(as_pair(inputs)[0], hidden, bias=False, weight_initializer="glorot")  # W
+        self.bias: nn.Parameter = nn.Parameter(torch.empty(hidden))
         self.init_parameters()
 
     def init_parameters(self) -> None:
@@ -234,7 +237,7 @@ def _last_loop(s: Structure) -> Tensor:
 class GINCell(LinearConvolution):
     """The graph isomorphism network: a network over the sum of a node and its neighbours.
 
-    h_v = MLP((1 + eps) h_v + sum_u h_u)                    (4.1)
+        h_v = MLP((1 + eps) h_v + sum_u h_u)                    (4.1)
 
     Xu, Hu, Leskovec & Jegelka, *How powerful are graph neural networks?*, ICLR 2019, equation (4.1). Parameters are
     named as in PyG's `GINConv`.
@@ -249,7 +252,7 @@ class GINCell(LinearConvolution):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     def __init__(
         self,
@@ -260,15 +263,15 @@ class GINCell(LinearConvolution):
         train_eps: bool = False,
     ) -> None:
         super().__init__(hidden=hidden)
-        self.input_layers = ("nn.0", "nn.0") if network is None else ()
+        self.input_layers: Any = ("nn.0", "nn.0") if network is None else ()
         inputs = as_pair(inputs)[0]
-        self.given_inputs = None if inputs == -1 else inputs
+        self.given_inputs: int | None = None if inputs == -1 else inputs
         if network is None:
             network = nn.Sequential(Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden))
         self.nn = network
         self.initial_eps = eps
         if train_eps:
-            self.eps = nn.Parameter(torch.empty(1))
+            self.eps: nn.Parameter = nn.Parameter(torch.empty(1))
         else:
             self.register_buffer("eps", torch.empty(1))
         self.init_parameters()

@@ -18,7 +18,7 @@ from .gru import gated
 class DAGRNNCell(Cell):
     """The recurrent network over DAGs.
 
-    h_v = f(U x_v + W sum_u h_u + b)
+        h_v = f(U x_v + W sum_u h_u + b)
 
     Shuai, Zuo, Wang & Wang, *DAG-recurrent neural networks for scene labeling*, CVPR 2016, equation (3). On a chain it
     is the simple recurrent network.
@@ -32,13 +32,13 @@ class DAGRNNCell(Cell):
     """
 
     State = NodeState
-    reads_edges = ()
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "relu") -> None:
         super().__init__(inputs, hidden)
-        self.activation = activation_function(activation)
-        self.input = nn.Linear(inputs, hidden)  # U, b
-        self.recurrent = nn.Linear(hidden, hidden, bias=False)  # W
+        self.activation: Activation = activation_function(activation)
+        self.input: nn.Linear = nn.Linear(inputs, hidden)  # U, b
+        self.recurrent: nn.Linear = nn.Linear(hidden, hidden, bias=False)  # W
 
     def project(self, x: Tensor) -> Tensor:
         """U x + b."""
@@ -52,8 +52,8 @@ class DAGRNNCell(Cell):
 class DAGNNCell(Cell):
     """One layer of the directed acyclic graph network: attention to the sources, and a gated recurrent unit.
 
-    m_v = sum_u softmax_u(w_1 . x_v + w_2 . h_u + w_3 . e_uv) h_u     (5)
-    h_v = GRU(x_v, m_v)                                               (6)
+        m_v = sum_u softmax_u(w_1 . x_v + w_2 . h_u + w_3 . e_uv) h_u     (5)
+        h_v = GRU(x_v, m_v)                                               (6)
 
     where x_v is the node's state in the layer below, and m_v the GRU's previous state. Thost & Chen, *Directed acyclic
     graph neural networks*, ICLR 2021, equations (5) and (6). w_1 . x_v is the same in all scores of a node and so
@@ -69,7 +69,7 @@ class DAGNNCell(Cell):
     """
 
     State = NodeState
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class Message(NamedTuple):
         """The state, and its contribution to the scores, `[N, 1]`."""
@@ -80,10 +80,10 @@ class DAGNNCell(Cell):
     def __init__(self, inputs: int, hidden: int, edges: Widths | None = None) -> None:
         super().__init__(inputs, hidden)
         self.edges = edges
-        self.input = nn.Linear(inputs, 3 * hidden)  # of r, z, n
-        self.recurrent = nn.Linear(hidden, 3 * hidden)
-        self.score = nn.Linear(hidden, 1, bias=False)  # w_2
-        self.edge_score = None if edges is None else edge_layer(edges, 1, bias=False)  # w_3
+        self.input: nn.Linear = nn.Linear(inputs, 3 * hidden)  # of r, z, n
+        self.recurrent: nn.Linear = nn.Linear(hidden, 3 * hidden)
+        self.score: nn.Linear = nn.Linear(hidden, 1, bias=False)  # w_2
+        self.edge_score: nn.Module | None = None if edges is None else edge_layer(edges, 1, bias=False)  # w_3
 
     def project(self, x: Tensor) -> Tensor:
         """The GRU's products with x."""
@@ -107,8 +107,8 @@ class DAGNNCell(Cell):
 class DVAECell(Cell):
     """The encoder of the variational autoencoder for DAGs: a gated sum over the sources, and a gated recurrent unit.
 
-    m_v = sum_u g([h_u, e_uv]) * m([h_u, e_uv]),  g a linear layer under a sigmoid, m one without a bias
-    h_v = GRU(x_v, m_v)
+        m_v = sum_u g([h_u, e_uv]) * m([h_u, e_uv]),  g a linear layer under a sigmoid, m one without a bias
+        h_v = GRU(x_v, m_v)
 
     Zhang, Jiang, Cui, Garnett & Chen, *D-VAE: a variational autoencoder for directed acyclic graphs*, NeurIPS 2019,
     equations (2) to (4). For architectures the authors let e be the source's layer number (one-hot),
@@ -124,17 +124,17 @@ class DVAECell(Cell):
     """
 
     State = NodeState
-    reads_edges = ()
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, edges: Widths | None = None) -> None:
         super().__init__(inputs, hidden)
         self.edges = edges
-        self.input = nn.Linear(inputs, 3 * hidden)  # of r, z, n
-        self.recurrent = nn.Linear(hidden, 3 * hidden)
-        self.gate = nn.Linear(hidden, hidden)  # g
-        self.map = nn.Linear(hidden, hidden, bias=False)  # m
+        self.input: nn.Linear = nn.Linear(inputs, 3 * hidden)  # of r, z, n
+        self.recurrent: nn.Linear = nn.Linear(hidden, 3 * hidden)
+        self.gate: nn.Linear = nn.Linear(hidden, hidden)  # g
+        self.map: nn.Linear = nn.Linear(hidden, hidden, bias=False)  # m
         # The parts of g and m that read e, concatenated.
-        self.edge = None if edges is None else edge_layer(edges, 2 * hidden, bias=False)
+        self.edge: nn.Module | None = None if edges is None else edge_layer(edges, 2 * hidden, bias=False)
 
     def project(self, x: Tensor) -> Tensor:
         """The GRU's products with x."""

@@ -18,7 +18,7 @@ from .activation import Activation, activation_function
 class TDNNCell(Cell):
     """A layer of a time-delay neural network: a tapped delay line of inputs, and a neuron over it.
 
-    h_t = f(W_0 x_t + sum_k W_k x_{t - lag k} + b)
+        h_t = f(W_0 x_t + sum_k W_k x_{t - lag k} + b)
 
     Waibel, Hanazawa, Hinton, Shikano & Lang, *Phoneme recognition using time-delay neural networks*, IEEE Trans.
     Acoustics, Speech, and Signal Processing 37 (1989), section II. With lags 1 … K - 1 it is the causal
@@ -39,7 +39,7 @@ class TDNNCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`, `u` `[N, D]`, the input, for later nodes to read.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The layer's output, and its input."""
@@ -52,9 +52,9 @@ class TDNNCell(Cell):
         as_count("lags", lags, 1)
         self.seen = inputs
         self.arity: int = lags
-        self.activation = activation_function(activation)
-        self.input = nn.Linear(inputs, hidden)  # W_0, b
-        self.past = nn.Linear(lags * inputs, hidden, bias=False)  # W_1 … W_lags, side by side
+        self.activation: Activation = activation_function(activation)
+        self.input: nn.Linear = nn.Linear(inputs, hidden)  # W_0, b
+        self.past: nn.Linear = nn.Linear(lags * inputs, hidden, bias=False)  # W_1 … W_lags, side by side
 
     def shapes(self) -> list[tuple[int, ...]]:
         """h and u."""
@@ -74,7 +74,7 @@ class TDNNCell(Cell):
 class ARCell(Cell):
     """The autoregressive process: an output that is a linear function of its own past.
 
-    y_t = b + sum_{k=1..K} A_k y_{t-k}
+        y_t = b + sum_{k=1..K} A_k y_{t-k}
 
     Yule, *On a method of investigating periodicities in disturbed series*, Phil. Trans. R. Soc. A 226 (1927).
 
@@ -89,7 +89,7 @@ class ARCell(Cell):
     computed one; State `y` `[N, Y]`, computed, and `seen` `[N, Y]`, what later nodes read.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The computed output, and the one that later nodes read."""
@@ -101,7 +101,7 @@ class ARCell(Cell):
         super().__init__(as_count("outputs", outputs, 1) + 1, outputs)
         as_count("lags", lags, 1)
         self.arity: int = lags
-        self.past = nn.Linear(lags * outputs, outputs)  # A_1 … A_K side by side, b
+        self.past: nn.Linear = nn.Linear(lags * outputs, outputs)  # A_1 … A_K side by side, b
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> State:
         """One step."""
@@ -113,8 +113,8 @@ class ARCell(Cell):
 class NARXCell(Cell):
     """Nonlinear autoregression with exogenous inputs: a neuron layer over lags of inputs and outputs.
 
-    h_t = f(W_0 x_t + sum_{k=1..K_x} W_k x_{t-k} + sum_{k=1..K_y} U_k y_{t-k} + b)
-    y_t = V h_t + c
+        h_t = f(W_0 x_t + sum_{k=1..K_x} W_k x_{t-k} + sum_{k=1..K_y} U_k y_{t-k} + b)
+        y_t = V h_t + c
 
     Lin, Horne, Tiňo & Giles, *Learning long-term dependencies in NARX recurrent neural networks*, IEEE Trans.
     Neural Networks 7 (1996), equations (1) to (4). The choice of y_{t-k}, the true output (series-parallel) or
@@ -135,7 +135,12 @@ class NARXCell(Cell):
     read the computed one; State `y` `[N, Y]`, computed, `seen` `[N, Y]`, what later nodes read, `u` `[N, D]`, x_t.
     """
 
-    reads_edges = ()
+    exogenous: int
+    outputs: int
+    input_lags: int
+    output_lags: int
+
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The computed output, the output that later nodes read, and the exogenous input."""
@@ -159,11 +164,11 @@ class NARXCell(Cell):
         self.exogenous, self.outputs = inputs, outputs
         self.input_lags, self.output_lags = input_lags, output_lags
         self.arity: int = max(input_lags, output_lags)
-        self.activation = activation_function(activation)
-        self.input = nn.Linear(inputs, hidden)  # W_0, b
+        self.activation: Activation = activation_function(activation)
+        self.input: nn.Linear = nn.Linear(inputs, hidden)  # W_0, b
         width = input_lags * inputs + output_lags * outputs
-        self.past = nn.Linear(width, hidden, bias=False)  # W_1 … W_Kx, U_1 … U_Ky, side by side
-        self.output = nn.Linear(hidden, outputs)  # V, c
+        self.past: nn.Linear = nn.Linear(width, hidden, bias=False)  # W_1 … W_Kx, U_1 … U_Ky, side by side
+        self.output: nn.Linear = nn.Linear(hidden, outputs)  # V, c
 
     def shapes(self) -> list[tuple[int, ...]]:
         """y, seen and u."""

@@ -19,7 +19,7 @@ from ..weights import Resettable
 class PerRelation(Resettable):
     """A linear layer for each relation, which maps features of different widths to rows of one width.
 
-    y_e = W_r e + b_r,  r the relation of the edge; zero where its edges have no features
+        y_e = W_r e + b_r,  r the relation of the edge; zero where its edges have no features
 
     Args:
         edges: the width of each relation's features, None where it has none: a list, or a dictionary by relation.
@@ -31,11 +31,11 @@ class PerRelation(Resettable):
 
     def __init__(self, edges: Widths, outputs: int, bias: bool = True) -> None:
         super().__init__()
-        self.edges = relation_widths(edges)
-        self.outputs = as_count("outputs", outputs, 1)
+        self.edges: tuple[int | None, ...] | None = relation_widths(edges)
+        self.outputs: int = as_count("outputs", outputs, 1)
         if self.edges is None:
             raise TypeError(f"edges must be a list of widths, one for each relation, got {edges!r}.")
-        self.layers = nn.ModuleDict(
+        self.layers: nn.ModuleDict = nn.ModuleDict(
             {
                 str(relation): nn.Linear(width, outputs, bias)
                 for relation, width in enumerate(self.edges)

@@ -23,7 +23,7 @@ class HiddenState(NamedTuple):
 class DiagonalSRNCell(Cell):
     """A simple recurrent network whose units see the input and themselves, and no other unit.
 
-    h_t = f(W x_t + u * h_{t-1} + b)
+        h_t = f(W x_t + u * h_{t-1} + b)
 
     Mozer, *A focused backpropagation algorithm for temporal pattern recognition*, Complex Systems 3 (1989); as IndRNN
     in Li, Li, Cook, Zhu & Gao, *Independently recurrent neural network*, CVPR 2018, equation (2).
@@ -36,16 +36,16 @@ class DiagonalSRNCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`. A node has one predecessor at most (slot 0).
     """
 
-    State = HiddenState
+    State: Any = HiddenState
     arity = 1
-    reads_edges = ()
+    reads_edges: Any = ()
     elementwise = True
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
         super().__init__(inputs, hidden)
-        self.activation = activation_function(activation)
-        self.input = nn.Linear(inputs, hidden)  # W, b
-        self.recurrent = nn.Parameter(torch.empty(hidden))  # u
+        self.activation: Activation = activation_function(activation)
+        self.input: nn.Linear = nn.Linear(inputs, hidden)  # W, b
+        self.recurrent: nn.Parameter = nn.Parameter(torch.empty(hidden))  # u
         self.init_parameters()
 
     def init_parameters(self) -> None:
@@ -64,8 +64,8 @@ class DiagonalSRNCell(Cell):
 class LRUCell(AffineCell):
     """The linear recurrent unit: independent complex units that rotate and decay.
 
-    h_t = lambda * h_{t-1} + gamma * (B x_t)
-    lambda = exp(-exp(nu) + i exp(theta)),  |lambda| < 1
+        h_t = lambda * h_{t-1} + gamma * (B x_t)
+        lambda = exp(-exp(nu) + i exp(theta)),  |lambda| < 1
 
     Orvieto, Smith, Gu, Fernando, Gulcehre, Pascanu & De, *Resurrecting recurrent neural networks for long sequences*,
     ICML 2023, equations (5) to (8), without the skip connection; Re(C h_t) is here a linear layer on h, which has
@@ -81,7 +81,14 @@ class LRUCell(AffineCell):
     (slot 0).
     """
 
-    State = HiddenState
+    nu: nn.Parameter
+    theta: nn.Parameter
+    log_gamma: nn.Parameter
+
+    radii: tuple[float, float]
+    phase: float
+
+    State: Any = HiddenState
     arity = 1
     elementwise = True
 
@@ -98,7 +105,7 @@ class LRUCell(AffineCell):
         if not phase >= 0:
             raise ValueError(f"phase must be an angle from 0 on, got {phase}.")
         self.radii, self.phase = radii, phase
-        self.input = nn.Linear(inputs, 2 * hidden, bias=False)  # B, real and imaginary parts
+        self.input: nn.Linear = nn.Linear(inputs, 2 * hidden, bias=False)  # B, real and imaginary parts
         self.nu, self.theta, self.log_gamma = (nn.Parameter(torch.empty(hidden)) for _ in range(3))
         self.init_parameters()
 
@@ -134,12 +141,12 @@ class LRUCell(AffineCell):
 class ElementwiseLSTMCell(Cell):
     """Long short-term memory whose gates read only their own hidden unit: U is a vector for each gate.
 
-    i_t = sigmoid(W_i x_t + u_i * h_{t-1} + b_i)
-    f_t = sigmoid(W_f x_t + u_f * h_{t-1} + b_f)
-    g_t = tanh(W_g x_t + u_g * h_{t-1} + b_g)
-    o_t = sigmoid(W_o x_t + u_o * h_{t-1} + b_o)
-    c_t = f_t * c_{t-1} + i_t * g_t
-    h_t = o_t * tanh(c_t)
+        i_t = sigmoid(W_i x_t + u_i * h_{t-1} + b_i)
+        f_t = sigmoid(W_f x_t + u_f * h_{t-1} + b_f)
+        g_t = tanh(W_g x_t + u_g * h_{t-1} + b_g)
+        o_t = sigmoid(W_o x_t + u_o * h_{t-1} + b_o)
+        c_t = f_t * c_{t-1} + i_t * g_t
+        h_t = o_t * tanh(c_t)
 
     After Irie, Gopalakrishnan & Schmidhuber, *Exploring the promise and limits of real-time recurrent learning*, ICLR
     2024, section 3, who make the recurrence elementwise so that RTRL scales (with fewer gates). With a diagonal U it
@@ -153,15 +160,15 @@ class ElementwiseLSTMCell(Cell):
     Shapes: as `LSTMCell`.
     """
 
-    State = LSTMState
+    State: Any = LSTMState
     arity = 1
-    reads_edges = ()
+    reads_edges: Any = ()
     elementwise = True
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None) -> None:
         super().__init__(inputs, hidden)
-        self.input = nn.Linear(inputs, 4 * hidden)  # W and b of i, f, g, o
-        self.recurrent = nn.Parameter(torch.empty(4 * hidden))  # u of i, f, g, o
+        self.input: nn.Linear = nn.Linear(inputs, 4 * hidden)  # W and b of i, f, g, o
+        self.recurrent: nn.Parameter = nn.Parameter(torch.empty(4 * hidden))  # u of i, f, g, o
         self.forget_bias = forget_bias
         self.init_parameters()
 

@@ -16,8 +16,8 @@ from .wrapping import Wrapping, check_sends_its_state
 class EmittingCell(Wrapping):
     """A chain cell over word vectors that emits a word, which its successor may take as input: a decoder.
 
-    w_t = given_t where one is given, else emitted_{t-1}
-    s_t = cell(w_t, s_{t-1}),  logits_t = output(h_t),  emitted_t = embed(argmax logits_t)
+        w_t = given_t where one is given, else emitted_{t-1}
+        s_t = cell(w_t, s_{t-1}),  logits_t = output(h_t),  emitted_t = embed(argmax logits_t)
 
     Sutskever, Vinyals & Le, *Sequence to sequence learning with neural networks*, NIPS 2014, equation (1), reading
     its own most likely words.
@@ -31,10 +31,13 @@ class EmittingCell(Wrapping):
     cell's, and `emitted` `[N, E]`, `logits` `[N, V]`.
     """
 
+    embed: nn.Embedding
+    output: nn.Module
+
     def __init__(self, cell: Cell, embed: nn.Embedding, output: nn.Module) -> None:
         super().__init__(cell)
         check_sends_its_state(cell)
-        self.inputs = embed.embedding_dim + 1
+        self.inputs: Any = embed.embedding_dim + 1
         self.embed, self.output = embed, output
 
     @property

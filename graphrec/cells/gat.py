@@ -19,7 +19,14 @@ from .edges import PerRelation
 class Attention(LinearConvolution):
     """K heads, concatenated or averaged: what `GATCell` and `GATv2Cell` have in common."""
 
-    reads_edges = ()
+    heads: int
+    average: bool
+    slope: float
+    dropout: float
+    edges: Any
+    self_loops: bool
+
+    reads_edges: Any = ()
 
     def __init__(
         self,
@@ -42,16 +49,16 @@ class Attention(LinearConvolution):
             )
         self.heads, self.average, self.slope, self.dropout = heads, average, slope, dropout
         self.edges, self.self_loops = edges, self_loops
-        self.width = hidden if average else hidden // heads
-        self.lin_edge = None  # W_e
+        self.width: int = hidden if average else hidden // heads
+        self.lin_edge: Any = None  # W_e
         if relation_widths(edges) is not None:
             self.lin_edge = PerRelation(edges, heads * self.width, bias=False)
         elif edges is not None:
             self.lin_edge = self._linear(as_count("edges", edges), bias=False)
-        self.res = None  # W_r
+        self.res: Any = None  # W_r
         if residual:
             self.res = Linear(as_pair(inputs)[1], hidden, bias=False, weight_initializer="glorot")
-        self.bias = nn.Parameter(torch.empty(hidden))
+        self.bias: nn.Parameter = nn.Parameter(torch.empty(hidden))
 
     def _linear(self, inputs: int, bias: bool) -> Linear:
         return Linear(inputs, self.heads * self.width, bias=bias, weight_initializer="glorot")
@@ -109,8 +116,8 @@ class Attention(LinearConvolution):
 class GATCell(Attention):
     """The graph attention network.
 
-    e_uv = LeakyReLU(a_1 . W h_u + a_2 . W h_v + a_3 . W_e e_uv)              (1), (3)
-    h_v  = sum_u softmax_u(e_uv) W h_u + b,  u = v and all neighbours          (2), (4)
+        e_uv = LeakyReLU(a_1 . W h_u + a_2 . W h_v + a_3 . W_e e_uv)              (1), (3)
+        h_v  = sum_u softmax_u(e_uv) W h_u + b,  u = v and all neighbours          (2), (4)
 
     for each of K heads, which are concatenated (5) or averaged (6).
 
@@ -136,6 +143,9 @@ class GATCell(Attention):
 
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
+
+    lin_src: Any
+    lin_dst: Any
 
     class Message(NamedTuple):
         """W h by heads `[N, K, H / K]`, and the two parts of scores `[N, K]`."""
@@ -166,13 +176,14 @@ class GATCell(Attention):
         super().__init__(inputs, hidden, heads, average, slope, dropout, edges, residual, self_loops)
         if isinstance(inputs, tuple):
             self.lin_src, self.lin_dst = (self._linear(width, bias=False) for width in inputs)  # W of each
-            self.input_layers = ("lin_src", "lin_dst")
+            self.input_layers: tuple[str, ...] = ("lin_src", "lin_dst")
         else:
-            self.lin = self._linear(inputs, bias=False)  # W
+            self.lin: Any = self._linear(inputs, bias=False)  # W
             self.input_layers = ("lin", "lin")
-        self.att_src = nn.Parameter(torch.empty(1, heads, self.width))  # a_1
-        self.att_dst = nn.Parameter(torch.empty(1, heads, self.width))  # a_2
-        self.att_edge = None if edges is None else nn.Parameter(torch.empty(1, heads, self.width))  # a_3
+        self.att_src: nn.Parameter = nn.Parameter(torch.empty(1, heads, self.width))  # a_1
+        self.att_dst: nn.Parameter = nn.Parameter(torch.empty(1, heads, self.width))  # a_2
+        att_edge = None if edges is None else nn.Parameter(torch.empty(1, heads, self.width))
+        self.att_edge: nn.Parameter | None = att_edge  # a_3
         self.init_parameters()
 
     def init_parameters(self) -> None:
@@ -229,8 +240,8 @@ class GATCell(Attention):
 class GATv2Cell(Attention):
     """The graph attention network whose attention depends on source and target jointly.
 
-    e_uv = a . LeakyReLU(W_1 h_u + W_2 h_v + W_e e_uv)                        (7)
-    h_v  = sum_u softmax_u(e_uv) W_1 h_u + b,  u = v and all neighbours
+        e_uv = a . LeakyReLU(W_1 h_u + W_2 h_v + W_e e_uv)                        (7)
+        h_v  = sum_u softmax_u(e_uv) W_1 h_u + b,  u = v and all neighbours
 
     Brody, Alon & Yahav, *How attentive are graph attention networks?*, ICLR 2022, equation (7), with W = [W_2, W_1].
     Otherwise like `GATCell`. Parameters are named as in PyG's `GATv2Conv`.
@@ -241,7 +252,10 @@ class GATv2Cell(Attention):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    input_layers = ("lin_l", "lin_r")
+    lin_l: Any
+    lin_r: Any
+
+    input_layers: tuple[str, ...] = ("lin_l", "lin_r")
 
     class Message(NamedTuple):
         """W_1 h and W_2 h by heads, `[N, K, H / K]`."""
@@ -270,7 +284,7 @@ class GATv2Cell(Attention):
     ) -> None:
         super().__init__(inputs, hidden, heads, average, slope, dropout, edges, residual, self_loops)
         self.lin_l, self.lin_r = (self._linear(width, bias=True) for width in as_pair(inputs))  # W_1, W_2
-        self.att = nn.Parameter(torch.empty(1, heads, self.width))  # a
+        self.att: nn.Parameter = nn.Parameter(torch.empty(1, heads, self.width))  # a
         self.init_parameters()
 
     def init_parameters(self) -> None:

@@ -29,7 +29,7 @@ class _Gathering(Cell):
                 f"the state of round 0 is x padded with zeros, so that hidden must be {inputs} or more, got {hidden}: "
                 f"raise it, or put a linear layer before the cell."
             )
-        self.rnn = nn.GRUCell(hidden, hidden)
+        self.rnn: nn.GRUCell = nn.GRUCell(hidden, hidden)
 
     def initial_from_x(self, x: Tensor, s: Structure) -> NodeState:
         """h_0 = [x, 0]."""
@@ -48,8 +48,8 @@ class _Gathering(Cell):
 class GGNNCell(_Gathering):
     """The gated graph neural network, with a matrix for each relation.
 
-    m_v = sum_u a_uv W_r(u,v) h_u                            (2)
-    h_v = GRU(m_v, h_v)                                      (3) to (6)
+        m_v = sum_u a_uv W_r(u,v) h_u                            (2)
+        h_v = GRU(m_v, h_v)                                      (3) to (6)
 
     Li, Tarlow, Brockschmidt & Zemel, *Gated graph sequence neural networks*, ICLR 2016; h_0 is x, padded with zeros
     (1), and a the edge's weight, 1 where edges have none. To send along edges in both directions, add reversed edges
@@ -67,7 +67,7 @@ class GGNNCell(_Gathering):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    reads_edges = ("edge_weight",)
+    reads_edges: Any = ("edge_weight",)
 
     class Message(NamedTuple):
         """W h where there is one relation; h, where there are several."""
@@ -77,7 +77,7 @@ class GGNNCell(_Gathering):
     def __init__(self, inputs: int, hidden: int, relations: int = 1) -> None:
         super().__init__(inputs, hidden)
         self.relations: int = as_count("relations", relations, 1)
-        self.weight = nn.Parameter(torch.empty(relations, hidden, hidden))  # W_r, transposed
+        self.weight: nn.Parameter = nn.Parameter(torch.empty(relations, hidden, hidden))  # W_r, transposed
         self.init_parameters()
 
     def init_parameters(self) -> None:
@@ -103,8 +103,8 @@ class GGNNCell(_Gathering):
 class MPNNCell(_Gathering):
     """The message-passing neural network with an edge network.
 
-    m_v = sum_u A(e_uv) h_u
-    h_v = GRU(m_v, h_v)
+        m_v = sum_u A(e_uv) h_u
+        h_v = GRU(m_v, h_v)
 
     Gilmer, Schoenholz, Riley, Vinyals & Dahl, *Neural message passing for quantum chemistry*, ICML 2017, section 5,
     "edge network", and the update of Li et al. (2016); h_0 is x, padded with zeros. The matrices A are computed once
@@ -122,7 +122,7 @@ class MPNNCell(_Gathering):
     Shapes: x `[N, D]`, edge_attr `[E, edges]`; State `h` `[N, H]`.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, edges: Widths, network: nn.Module | None = None) -> None:
         super().__init__(inputs, hidden)

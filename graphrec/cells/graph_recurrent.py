@@ -155,6 +155,8 @@ class StagedCell(PerKind):
         Carried: the type of what goes from step to step, fields of the state.
     """
 
+    hidden: int
+
     stages: ClassVar[Mapping[str, Sequence[tuple[str, bool]]]]
     Carried: Any
 
@@ -201,10 +203,10 @@ class _GraphGRUCell(StagedCell):
 class GConvGRUCell(_GraphGRUCell):
     """The gated recurrent unit whose products are Chebyshev convolutions over a graph.
 
-    r_t = sigmoid(W_xr * x_t + W_hr * h_{t-1} + b_r)
-    z_t = sigmoid(W_xz * x_t + W_hz * h_{t-1} + b_z)
-    n_t = tanh(W_xn * x_t + W_hn * (r_t h_{t-1}) + b_n)
-    h_t = z_t h_{t-1} + (1 - z_t) n_t,      W * y = sum_{k < K} T_k(L~) y W_k
+        r_t = sigmoid(W_xr * x_t + W_hr * h_{t-1} + b_r)
+        z_t = sigmoid(W_xz * x_t + W_hz * h_{t-1} + b_z)
+        n_t = tanh(W_xn * x_t + W_hn * (r_t h_{t-1}) + b_n)
+        h_t = z_t h_{t-1} + (1 - z_t) n_t,      W * y = sum_{k < K} T_k(L~) y W_k
 
     Seo, Defferrard, Vandergheynst & Bresson, *Structured sequence modeling with graph convolutional recurrent
     networks*, ICONIP 2018 (2016), model 2, with the unit of Cho et al. (2014). n needs r of a node's neighbours, so
@@ -229,10 +231,11 @@ class GConvGRUCell(_GraphGRUCell):
 class DCRNNCell(_GraphGRUCell):
     """The diffusion convolutional gated recurrent unit: a GRU whose products are walks along edges and against them.
 
-    r_t = sigmoid(W_r * [x_t, h_{t-1}] + b_r)
-    u_t = sigmoid(W_u * [x_t, h_{t-1}] + b_u)
-    C_t = tanh(W_C * [x_t, r_t h_{t-1}] + b_C)
-    h_t = u_t h_{t-1} + (1 - u_t) C_t,      W * y = sum_{k < K} ((D_O^{-1} W)^k y W_{k,1} + (D_I^{-1} W^T)^k y W_{k,2})
+        r_t = sigmoid(W_r * [x_t, h_{t-1}] + b_r)
+        u_t = sigmoid(W_u * [x_t, h_{t-1}] + b_u)
+        C_t = tanh(W_C * [x_t, r_t h_{t-1}] + b_C)
+        h_t = u_t h_{t-1} + (1 - u_t) C_t
+        W * y = sum_{k < K} ((D_O^{-1} W)^k y W_{k,1} + (D_I^{-1} W^T)^k y W_{k,2})
 
     Li, Yu, Shahabi & Liu, *Diffusion convolutional recurrent neural network: data-driven traffic forecasting*, ICLR
     2018, equations (2) and (3) and section 2.3. Both walks of no steps are the node itself, and have one weight
@@ -257,11 +260,11 @@ class DCRNNCell(_GraphGRUCell):
 class GConvLSTMCell(StagedCell):
     """Long short-term memory whose products are Chebyshev convolutions over a graph, with peepholes.
 
-    i_t = sigmoid(W_xi * x_t + W_hi * h_{t-1} + w_ci c_{t-1} + b_i)
-    f_t = sigmoid(W_xf * x_t + W_hf * h_{t-1} + w_cf c_{t-1} + b_f)
-    c_t = f_t c_{t-1} + i_t tanh(W_xc * x_t + W_hc * h_{t-1} + b_c)
-    o_t = sigmoid(W_xo * x_t + W_ho * h_{t-1} + w_co c_t + b_o)
-    h_t = o_t tanh(c_t),      W * y = sum_{k < K} T_k(L~) y W_k
+        i_t = sigmoid(W_xi * x_t + W_hi * h_{t-1} + w_ci c_{t-1} + b_i)
+        f_t = sigmoid(W_xf * x_t + W_hf * h_{t-1} + w_cf c_{t-1} + b_f)
+        c_t = f_t c_{t-1} + i_t tanh(W_xc * x_t + W_hc * h_{t-1} + b_c)
+        o_t = sigmoid(W_xo * x_t + W_ho * h_{t-1} + w_co c_t + b_o)
+        h_t = o_t tanh(c_t),      W * y = sum_{k < K} T_k(L~) y W_k
 
     Seo, Defferrard, Vandergheynst & Bresson, *Structured sequence modeling with graph convolutional recurrent
     networks*, ICONIP 2018 (2016), model 2. `graphrec.GConvLSTM` makes the nodes for it.

@@ -30,10 +30,10 @@ def gated(x: Tensor, u: Tensor, previous: Tensor) -> Tensor:
 class GRUCell(Cell):
     """The gated recurrent unit that resets after the matrix product, as `torch.nn.GRU` does.
 
-    r_t = sigmoid(W_r x_t + U_r h_{t-1} + b_r)
-    z_t = sigmoid(W_z x_t + U_z h_{t-1} + b_z)
-    n_t = tanh(W_n x_t + b_n + r_t * (U_n h_{t-1} + d_n))
-    h_t = (1 - z_t) * n_t + z_t * h_{t-1}
+        r_t = sigmoid(W_r x_t + U_r h_{t-1} + b_r)
+        z_t = sigmoid(W_z x_t + U_z h_{t-1} + b_z)
+        n_t = tanh(W_n x_t + b_n + r_t * (U_n h_{t-1} + d_n))
+        h_t = (1 - z_t) * n_t + z_t * h_{t-1}
 
     Cho et al., *Learning phrase representations using RNN encoder-decoder*, EMNLP 2014, equations (5) to (8), with
     the reset after the product, as cuDNN and torch compute it. `TextbookGRUCell` resets first.
@@ -46,10 +46,13 @@ class GRUCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`. A node has one predecessor at most (slot 0).
     """
 
+    input: nn.Linear
+    recurrent: nn.Linear
+
     State = GRUState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, biases: int = 2) -> None:
         super().__init__(inputs, hidden)
@@ -72,12 +75,12 @@ class GRUCell(Cell):
 
 
 class TextbookGRUCell(Cell):
-    """The gated recurrent unit as published: the state is reset previous the matrix product.
+    """The gated recurrent unit as published: the state is reset before the matrix product.
 
-    r_t = sigmoid(W_r x_t + U_r h_{t-1} + b_r)               (5)
-    z_t = sigmoid(W_z x_t + U_z h_{t-1} + b_z)               (6)
-    n_t = tanh(W_n x_t + U_n (r_t * h_{t-1}) + b_n)          (8)
-    h_t = z_t * h_{t-1} + (1 - z_t) * n_t                    (7)
+        r_t = sigmoid(W_r x_t + U_r h_{t-1} + b_r)               (5)
+        z_t = sigmoid(W_z x_t + U_z h_{t-1} + b_z)               (6)
+        n_t = tanh(W_n x_t + U_n (r_t * h_{t-1}) + b_n)          (8)
+        h_t = z_t * h_{t-1} + (1 - z_t) * n_t                    (7)
 
     Cho et al., *Learning phrase representations using RNN encoder-decoder*, EMNLP 2014, equations (5) to (8). With
     r = 1 and z = 0 it is the simple recurrent network; on trees it is `TreeGRUCell`.
@@ -91,14 +94,14 @@ class TextbookGRUCell(Cell):
 
     State = GRUState
     arity = 1
-    recurrent_layers = ("gates", "candidate")
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("gates", "candidate")
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden)
-        self.input = nn.Linear(inputs, 3 * hidden)  # W and b of r, z, n
-        self.gates = nn.Linear(hidden, 2 * hidden, bias=False)  # U_r, U_z
-        self.candidate = nn.Linear(hidden, hidden, bias=False)  # U_n
+        self.input: nn.Linear = nn.Linear(inputs, 3 * hidden)  # W and b of r, z, n
+        self.gates: nn.Linear = nn.Linear(hidden, 2 * hidden, bias=False)  # U_r, U_z
+        self.candidate: nn.Linear = nn.Linear(hidden, hidden, bias=False)  # U_n
 
     def project(self, x: Tensor) -> Tensor:
         """W x + b of both gates and of the candidate."""

@@ -29,6 +29,10 @@ class PerKind(Cell):
         ValueError: no cells, or states or inputs that differ.
     """
 
+    cells: nn.ModuleList
+
+    kinds: Any
+
     def __init__(self, cells: Sequence[Cell]) -> None:
         if isinstance(cells, Cell):
             raise TypeError(f"expected a list of cells, one for each kind, got one {type(cells).__name__}.")
@@ -38,12 +42,12 @@ class PerKind(Cell):
         for cell in cells:
             check_cell(cell)
         super().__init__()
-        self.inputs = _common_inputs(cells)
+        self.inputs: Any = _common_inputs(cells)
         self.cells, self.kinds = nn.ModuleList(cells), len(cells)
-        self.reads_edges = edges_read(cells)
+        self.reads_edges: Any = edges_read(cells)
         self._by_relation = any(relation_widths(cell.edges) is not None for cell in cells)
-        self.begins_with_x = any(cell.begins_with_x for cell in cells)
-        self.constants = tuple(
+        self.begins_with_x: bool = any(cell.begins_with_x for cell in cells)
+        self.constants: tuple[str, ...] = tuple(
             name for name in cells[0].constants if all(name in cell.constants for cell in cells)
         )
         if any(isinstance(cell, PerKind) for cell in cells):
@@ -212,7 +216,7 @@ def _common_inputs(cells: list[Cell]) -> int | None:
 class GridCell(PerKind):
     """A stack of cells on a grid: layer 0 reads x, every other layer the layer below it at the same time.
 
-    h^0_t = cell_0(x_t, h^0_{t-1}),   h^l_t = cell_l(h^{l-1}_t, h^l_{t-1})
+        h^0_t = cell_0(x_t, h^0_{t-1}),   h^l_t = cell_l(h^{l-1}_t, h^l_{t-1})
 
     The recurrent multilayer perceptron of Puskorius & Feldkamp as in Haykin, *Neural Networks and Learning
     Machines* (2009), equation (15.4), if the cells are simple recurrent networks. `Stacked` computes the same

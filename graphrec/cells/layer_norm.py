@@ -16,7 +16,7 @@ from .lstm import LSTMState, set_forget_bias
 class LayerNormSRNCell(Cell):
     """The simple recurrent network with layer normalisation.
 
-    h_t = f(LN(W x_t + U h_{t-1}; g, b)),  LN(a; g, b) = g * (a - mean(a)) / std(a) + b
+        h_t = f(LN(W x_t + U h_{t-1}; g, b)),  LN(a; g, b) = g * (a - mean(a)) / std(a) + b
 
     Ba, Kiros & Hinton, *Layer normalization* (2016), equation (4).
 
@@ -28,7 +28,7 @@ class LayerNormSRNCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`. A node has one predecessor at most (slot 0).
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The hidden units."""
@@ -36,14 +36,14 @@ class LayerNormSRNCell(Cell):
         h: Tensor
 
     arity = 1
-    recurrent_layers = ("recurrent",)
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
         super().__init__(inputs, hidden)
-        self.activation = activation_function(activation)
-        self.input = nn.Linear(inputs, hidden, bias=False)  # W
-        self.recurrent = nn.Linear(hidden, hidden, bias=False)  # U
-        self.norm = nn.LayerNorm(self.hidden)  # g, b
+        self.activation: Activation = activation_function(activation)
+        self.input: nn.Linear = nn.Linear(inputs, hidden, bias=False)  # W
+        self.recurrent: nn.Linear = nn.Linear(hidden, hidden, bias=False)  # U
+        self.norm: nn.LayerNorm = nn.LayerNorm(self.hidden)  # g, b
 
     def project(self, x: Tensor) -> Tensor:
         """W x."""
@@ -57,9 +57,9 @@ class LayerNormSRNCell(Cell):
 class LayerNormLSTMCell(Cell):
     """Long short-term memory with layer normalisation of both products and of the memory cell.
 
-    (i, f, g, o) = LN(U h_{t-1}; alpha_1, beta_1) + LN(W x_t; alpha_2, beta_2) + b         (20)
-    c_t = sigmoid(f) * c_{t-1} + sigmoid(i) * tanh(g)                                     (21)
-    h_t = sigmoid(o) * tanh(LN(c_t; alpha_3, beta_3))                                     (22)
+        (i, f, g, o) = LN(U h_{t-1}; alpha_1, beta_1) + LN(W x_t; alpha_2, beta_2) + b         (20)
+        c_t = sigmoid(f) * c_{t-1} + sigmoid(i) * tanh(g)                                     (21)
+        h_t = sigmoid(o) * tanh(LN(c_t; alpha_3, beta_3))                                     (22)
 
     Ba, Kiros & Hinton, *Layer normalization* (2016), supplementary material, equations (20) to (22).
 
@@ -73,16 +73,16 @@ class LayerNormLSTMCell(Cell):
 
     State = LSTMState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None) -> None:
         super().__init__(inputs, hidden)
-        self.input = nn.Linear(inputs, 4 * hidden, bias=False)  # W of i, f, g, o
-        self.recurrent = nn.Linear(hidden, 4 * hidden, bias=False)  # U of i, f, g, o
-        self.norm_recurrent = nn.LayerNorm(4 * self.hidden)  # alpha_1, beta_1
-        self.norm_input = nn.LayerNorm(4 * self.hidden)  # alpha_2, beta_2 + b
-        self.norm_memory = nn.LayerNorm(self.hidden)  # alpha_3, beta_3
+        self.input: nn.Linear = nn.Linear(inputs, 4 * hidden, bias=False)  # W of i, f, g, o
+        self.recurrent: nn.Linear = nn.Linear(hidden, 4 * hidden, bias=False)  # U of i, f, g, o
+        self.norm_recurrent: nn.LayerNorm = nn.LayerNorm(4 * self.hidden)  # alpha_1, beta_1
+        self.norm_input: nn.LayerNorm = nn.LayerNorm(4 * self.hidden)  # alpha_2, beta_2 + b
+        self.norm_memory: nn.LayerNorm = nn.LayerNorm(self.hidden)  # alpha_3, beta_3
         self.forget_bias = forget_bias
         self.init_parameters()
 
@@ -104,9 +104,9 @@ class LayerNormLSTMCell(Cell):
 class LayerNormGRUCell(Cell):
     """The gated recurrent unit with layer normalisation of both products.
 
-    (r, z) = LN(U h_{t-1}; alpha_1, beta_1) + LN(W x_t; alpha_2, beta_2)                   (26)
-    n = tanh(LN(W_n x_t; alpha_3, beta_3) + sigmoid(r) * LN(U_n h_{t-1}; alpha_4, beta_4))  (27)
-    h_t = (1 - sigmoid(z)) * h_{t-1} + sigmoid(z) * n                                     (28)
+        (r, z) = LN(U h_{t-1}; alpha_1, beta_1) + LN(W x_t; alpha_2, beta_2)                   (26)
+        n = tanh(LN(W_n x_t; alpha_3, beta_3) + sigmoid(r) * LN(U_n h_{t-1}; alpha_4, beta_4))  (27)
+        h_t = (1 - sigmoid(z)) * h_{t-1} + sigmoid(z) * n                                     (28)
 
     Ba, Kiros & Hinton, *Layer normalization* (2016), supplementary material, equations (26) to (28). Note that z
     weighs the new state, not the previous one as in `GRUCell`.
@@ -120,17 +120,17 @@ class LayerNormGRUCell(Cell):
 
     State = GRUState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden)
-        self.input = nn.Linear(inputs, 3 * hidden, bias=False)  # W of r, z, n
-        self.recurrent = nn.Linear(hidden, 3 * hidden, bias=False)  # U of r, z, n
-        self.norm_recurrent = nn.LayerNorm(2 * self.hidden)  # alpha_1, beta_1
-        self.norm_input = nn.LayerNorm(2 * self.hidden)  # alpha_2, beta_2
-        self.norm_candidate = nn.LayerNorm(self.hidden)  # alpha_3, beta_3
-        self.norm_reset = nn.LayerNorm(self.hidden)  # alpha_4, beta_4
+        self.input: nn.Linear = nn.Linear(inputs, 3 * hidden, bias=False)  # W of r, z, n
+        self.recurrent: nn.Linear = nn.Linear(hidden, 3 * hidden, bias=False)  # U of r, z, n
+        self.norm_recurrent: nn.LayerNorm = nn.LayerNorm(2 * self.hidden)  # alpha_1, beta_1
+        self.norm_input: nn.LayerNorm = nn.LayerNorm(2 * self.hidden)  # alpha_2, beta_2
+        self.norm_candidate: nn.LayerNorm = nn.LayerNorm(self.hidden)  # alpha_3, beta_3
+        self.norm_reset: nn.LayerNorm = nn.LayerNorm(self.hidden)  # alpha_4, beta_4
 
     def project(self, x: Tensor) -> Tensor:
         """LN(W x) of both gates and LN(W_n x)."""

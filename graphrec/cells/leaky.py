@@ -14,7 +14,7 @@ from .srn import SRNCell
 class LeakySRNCell(SRNCell):
     """A simple recurrent network whose units move part of the way to their new value: leaky integrators.
 
-    h_t = (1 - alpha) h_{t-1} + alpha f(W x_t + U h_{t-1} + b)
+        h_t = (1 - alpha) h_{t-1} + alpha f(W x_t + U h_{t-1} + b)
 
     Jaeger, Lukosevicius, Popovici & Siewert, *Optimization and applications of echo state networks with
     leaky-integrator neurons*, Neural Networks 20 (2007); Murray (2019), equation (1), with alpha = 1 / tau. With
@@ -32,7 +32,7 @@ class LeakySRNCell(SRNCell):
     Shapes: as `SRNCell`.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ _OF_EDGES = {"edge_attr": "edge_attr", "edge_weight": "edge_weight", "edge_type"
 class ConvCell(Convolution):
     """A `torch_geometric.nn.MessagePassing` layer whose nodes read what the layer made of their sources.
 
-    h_v = after(conv(x_v, {h_u : u → v}))
+        h_v = after(conv(x_v, {h_u : u → v}))
 
     In each step the layer runs on a small graph: the nodes of the level with their input x, a node for each message
     with the state h of its source, and the edges between them; or on a pair of sources and targets where the layer
@@ -56,15 +56,15 @@ class ConvCell(Convolution):
         super().__init__()
         self.conv = conv
         self.after = after
-        self.takes = _check_conv(conv)
-        self.reads_edges = tuple(name for name in self.takes if name != "edge_type")
-        self.takes_pairs = _takes_pairs(conv)
+        self.takes: dict[str, bool] = _check_conv(conv)
+        self.reads_edges: Any = tuple(name for name in self.takes if name != "edge_type")
+        self.takes_pairs: bool = _takes_pairs(conv)
 
     def initialize(self, x: Tensor, s: Structure) -> None:
         """The state has the width of x."""
         if x.dim() != 2:
             raise ValueError(f"x must have shape [{s.num_nodes}, H] for a convolution, got {tuple(x.shape)}.")
-        self.hidden = x.shape[1]
+        self.hidden: int = x.shape[1]
         if any(isinstance(parameter, UninitializedParameter) for parameter in self.conv.parameters()):
             with torch.no_grad():  # a lazy layer infers its widths from a node without edges
                 given = self._of_edges(lambda name: None if (rows := getattr(s, name)) is None else rows[:0])

@@ -37,12 +37,12 @@ def set_forget_bias(layer: nn.Linear | nn.LayerNorm, hidden: int, value: float |
 class LSTMCell(Cell):
     """Long short-term memory with a forget gate.
 
-    i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
-    f_t = sigmoid(W_f x_t + U_f h_{t-1} + b_f)
-    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
-    o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
-    c_t = f_t * c_{t-1} + i_t * g_t
-    h_t = o_t * tanh(c_t)
+        i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
+        f_t = sigmoid(W_f x_t + U_f h_{t-1} + b_f)
+        g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
+        o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
+        c_t = f_t * c_{t-1} + i_t * g_t
+        h_t = o_t * tanh(c_t)
 
     Hochreiter & Schmidhuber, *Long short-term memory*, Neural Computation 9 (1997), with the forget gate of Gers,
     Schmidhuber & Cummins, *Learning to forget*, Neural Computation 12 (2000), equations (2) to (6) there with
@@ -58,10 +58,13 @@ class LSTMCell(Cell):
     Shapes: x `[N, D]`; State `h`, `c` `[N, H]` each. A node has one predecessor at most (slot 0).
     """
 
+    input: nn.Linear
+    recurrent: nn.Linear
+
     State = LSTMState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
@@ -93,12 +96,12 @@ class LSTMCell(Cell):
 class ProjectedLSTMCell(Cell):
     """Long short-term memory that sends less than it keeps: a projection of the output gate's result.
 
-    i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
-    f_t = sigmoid(W_f x_t + U_f h_{t-1} + b_f)
-    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
-    o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
-    c_t = f_t * c_{t-1} + i_t * g_t
-    h_t = V (o_t * tanh(c_t))
+        i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
+        f_t = sigmoid(W_f x_t + U_f h_{t-1} + b_f)
+        g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
+        o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
+        c_t = f_t * c_{t-1} + i_t * g_t
+        h_t = V (o_t * tanh(c_t))
 
     Sak, Senior & Beaufays, *Long short-term memory recurrent neural network architectures for large scale acoustic
     modeling*, Interspeech 2014, equations (7) to (12), without peepholes: `torch.nn.LSTM` with `proj_size`.
@@ -115,10 +118,13 @@ class ProjectedLSTMCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, P]`, `c` `[N, H]`. A node has one predecessor at most (slot 0).
     """
 
+    input: nn.Linear
+    recurrent: nn.Linear
+
     State = LSTMState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, projection: int, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
@@ -128,7 +134,7 @@ class ProjectedLSTMCell(Cell):
             )
         self.width = projection
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 4, biases, projection)  # of i, f, g, o
-        self.projection = nn.Linear(hidden, projection, bias=False)  # V
+        self.projection: nn.Linear = nn.Linear(hidden, projection, bias=False)  # V
 
     def shapes(self) -> list[tuple[int, ...]]:
         """h and c."""
@@ -148,11 +154,11 @@ class ProjectedLSTMCell(Cell):
 class NoForgetLSTMCell(Cell):
     """The original long short-term memory, without forget gate, so that the memory cell only adds.
 
-    i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
-    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
-    o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
-    c_t = c_{t-1} + i_t * g_t
-    h_t = o_t * tanh(c_t)
+        i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
+        g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
+        o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
+        c_t = c_{t-1} + i_t * g_t
+        h_t = o_t * tanh(c_t)
 
     Hochreiter & Schmidhuber, *Long short-term memory*, Neural Computation 9 (1997), section 4 (s_c(t) = s_c(t-1) +
     y_in g(net_c), y_c = y_out h(s_c)), with tanh for its squashing functions g and h, which are 4 sigmoid - 2 and
@@ -166,10 +172,13 @@ class NoForgetLSTMCell(Cell):
     Shapes: as `LSTMCell`.
     """
 
+    input: nn.Linear
+    recurrent: nn.Linear
+
     State = LSTMState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
@@ -189,12 +198,12 @@ class NoForgetLSTMCell(Cell):
 class PeepholeLSTMCell(Cell):
     """Long short-term memory whose gates see the memory cell: i and f the previous one, o the new one.
 
-    i_t = sigmoid(W_i x_t + U_i h_{t-1} + p_i * c_{t-1} + b_i)
-    f_t = sigmoid(W_f x_t + U_f h_{t-1} + p_f * c_{t-1} + b_f)
-    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
-    c_t = f_t * c_{t-1} + i_t * g_t
-    o_t = sigmoid(W_o x_t + U_o h_{t-1} + p_o * c_t + b_o)
-    h_t = o_t * tanh(c_t)
+        i_t = sigmoid(W_i x_t + U_i h_{t-1} + p_i * c_{t-1} + b_i)
+        f_t = sigmoid(W_f x_t + U_f h_{t-1} + p_f * c_{t-1} + b_f)
+        g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
+        c_t = f_t * c_{t-1} + i_t * g_t
+        o_t = sigmoid(W_o x_t + U_o h_{t-1} + p_o * c_t + b_o)
+        h_t = o_t * tanh(c_t)
 
     Gers, Schraudolph & Schmidhuber, *Learning precise timing with LSTM recurrent networks*, Journal of Machine
     Learning Research 3 (2002), section 2.2; in the form of Greff et al., *LSTM: a search space odyssey* (2017),
@@ -208,15 +217,18 @@ class PeepholeLSTMCell(Cell):
     Shapes: as `LSTMCell`.
     """
 
+    input: nn.Linear
+    recurrent: nn.Linear
+
     State = LSTMState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 4, biases)  # W and U of i, f, g, o
-        self.peephole = nn.Parameter(torch.empty(3, hidden))  # p_i, p_f, p_o
+        self.peephole: nn.Parameter = nn.Parameter(torch.empty(3, hidden))  # p_i, p_f, p_o
         self.forget_bias = forget_bias
         self.init_parameters()
 
@@ -241,11 +253,11 @@ class PeepholeLSTMCell(Cell):
 class CoupledLSTMCell(Cell):
     """Long short-term memory that forgets as much as it takes in: one gate for both.
 
-    i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
-    g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
-    o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
-    c_t = (1 - i_t) * c_{t-1} + i_t * g_t
-    h_t = o_t * tanh(c_t)
+        i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
+        g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
+        o_t = sigmoid(W_o x_t + U_o h_{t-1} + b_o)
+        c_t = (1 - i_t) * c_{t-1} + i_t * g_t
+        h_t = o_t * tanh(c_t)
 
     Greff, Srivastava, Koutník, Steunebrink & Schmidhuber, *LSTM: a search space odyssey*, IEEE Trans. Neural
     Networks and Learning Systems 28 (2017), section II, variant CIFG (there with peepholes).
@@ -259,10 +271,13 @@ class CoupledLSTMCell(Cell):
     Shapes: as `LSTMCell`.
     """
 
+    input: nn.Linear
+    recurrent: nn.Linear
+
     State = LSTMState
     arity = 1
-    recurrent_layers = ("recurrent",)
-    reads_edges = ()
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
+    reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
         super().__init__(inputs, hidden)

@@ -17,8 +17,8 @@ class Minimal(AffineCell):
 
     def __init__(self, inputs: int, hidden: int, gates: int, activation: str | Activation) -> None:
         super().__init__(inputs, hidden)
-        self.activation = activation_function(activation)
-        self.input = nn.Linear(inputs, (gates + 1) * hidden)  # W and b of the gates and of h~
+        self.activation: Activation = activation_function(activation)
+        self.input: nn.Linear = nn.Linear(inputs, (gates + 1) * hidden)  # W and b of the gates and of h~
 
     def factor(self, x: Tensor) -> Tensor:
         """How much of h_{t-1} is kept."""
@@ -32,9 +32,9 @@ class Minimal(AffineCell):
 class MinGRUCell(Minimal):
     """The minimal gated recurrent unit.
 
-    z_t  = sigmoid(W_z x_t + b_z)
-    h~_t = g(W_h x_t + b_h)
-    h_t  = (1 - z_t) * h_{t-1} + z_t * h~_t
+        z_t  = sigmoid(W_z x_t + b_z)
+        h~_t = g(W_h x_t + b_h)
+        h_t  = (1 - z_t) * h_{t-1} + z_t * h~_t
 
     Feng, Tung, Ahmed, Bengio & Hajimirsadeghi, *Were RNNs all we needed?*, arXiv 2410.01201 (2024), algorithms 1
     (g linear) and 5 (g positive). Where several edges enter a node, h_{t-1} is the sum of its sources' states.
@@ -62,10 +62,10 @@ class MinGRUCell(Minimal):
 class MinLSTMCell(Minimal):
     """The minimal LSTM, with gates that add up to one.
 
-    f_t  = sigmoid(W_f x_t + b_f)
-    i_t  = sigmoid(W_i x_t + b_i)
-    h~_t = g(W_h x_t + b_h)
-    h_t  = f_t / (f_t + i_t) * h_{t-1} + i_t / (f_t + i_t) * h~_t
+        f_t  = sigmoid(W_f x_t + b_f)
+        i_t  = sigmoid(W_i x_t + b_i)
+        h~_t = g(W_h x_t + b_h)
+        h_t  = f_t / (f_t + i_t) * h_{t-1} + i_t / (f_t + i_t) * h~_t
 
     Feng, Tung, Ahmed, Bengio & Hajimirsadeghi, *Were RNNs all we needed?*, arXiv 2410.01201 (2024), algorithms 3
     (g linear) and 7 (g positive), "length independence scaling". Where several edges enter a node, h_{t-1} is the sum

@@ -12,7 +12,7 @@ def is_plain(cell: Cell, kind: type[Cell]) -> bool:
     """Whether a cell computes what its class says: it is not a subclass, its parts are linear layers, without hooks."""
     if type(cell) is not kind or is_changed(cell):
         return False
-    for part in cell._modules.values():
+    for part in cell.children():
         if type(part) is not nn.Linear or is_changed(part):
             return False
     return not (torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,7 @@ from .affine import AffineCell
 class PLSTMCell(AffineCell):
     """The recurrence of pLSTM, for the nodes of a line graph, which are the edges of a DAG.
 
-    C_e = sum_{e'} T_{e'e} C_e' + k v^T                                                                  (5)
+        C_e = sum_{e'} T_{e'e} C_e' + k v^T                                                                  (5)
 
     for each head, over all edges e' that end where e begins. T, k and v (which the source gate S_e has multiplied)
     are what x holds: they are functions of the node that e leaves, and of e, which `graphrec.PLSTM` computes.
@@ -31,7 +33,12 @@ class PLSTMCell(AffineCell):
     arity of None; State `h` `[N, heads keys values]`, by head.
     """
 
-    reads_edges = ()
+    heads: int
+    keys: int
+    values: int
+    arity: Any
+
+    reads_edges: Any = ()
 
     def __init__(self, heads: int, keys: int, values: int, arity: int | None = None) -> None:
         heads, keys, values = (

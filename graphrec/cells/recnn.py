@@ -14,7 +14,7 @@ from .activation import Activation, activation_function
 class RecNNCell(Cell):
     """The recursive neural network: a weight matrix for each slot.
 
-    h_v = f(W x_v + sum_k U_k h_{child k of v} + b)
+        h_v = f(W x_v + sum_k U_k h_{child k of v} + b)
 
     The generalised recursive neuron of Sperduti & Starita, *Supervised neural networks for the classification of
     structures*, IEEE Trans. Neural Networks 8 (1997), section III; with two slots and no x at inner nodes the
@@ -29,7 +29,7 @@ class RecNNCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The node's vector."""
@@ -41,9 +41,11 @@ class RecNNCell(Cell):
     ) -> None:
         super().__init__(inputs, hidden)
         self.arity: int = as_count("arity", arity, 1)
-        self.activation = activation_function(activation)
-        self.input = nn.Linear(inputs, hidden)  # W, b
-        self.recurrent = nn.Linear(arity * hidden, hidden, bias=False)  # U_1 … U_arity, side by side
+        self.activation: Activation = activation_function(activation)
+        self.input: nn.Linear = nn.Linear(inputs, hidden)  # W, b
+        self.recurrent: nn.Linear = nn.Linear(
+            arity * hidden, hidden, bias=False
+        )  # U_1 … U_arity, side by side
 
     def project(self, x: Tensor) -> Tensor:
         """W x + b."""
@@ -58,7 +60,7 @@ class RecNNCell(Cell):
 class RNTNCell(Cell):
     """The recursive neural tensor network: children also meet each other, through a tensor.
 
-    h_v = f([a; b]^T V^[1:H] [a; b] + U [a; b] + W x_v + bias),  a and b the states of the two children
+        h_v = f([a; b]^T V^[1:H] [a; b] + U [a; b] + W x_v + bias),  a and b the states of the two children
 
     Socher, Perelygin, Wu, Chuang, Manning, Ng & Potts, *Recursive deep models for semantic compositionality over
     a sentiment treebank*, EMNLP 2013, section 4.3 (there without x and bias at inner nodes: give x = 0 there).
@@ -72,7 +74,7 @@ class RNTNCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`. A node has two slots.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The node's vector."""
@@ -83,10 +85,12 @@ class RNTNCell(Cell):
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
         super().__init__(inputs, hidden)
-        self.activation = activation_function(activation)
-        self.input = nn.Linear(inputs, hidden)  # W, bias
-        self.recurrent = nn.Linear(2 * hidden, hidden, bias=False)  # U
-        self.tensor = nn.Linear(2 * hidden, hidden * 2 * hidden, bias=False)  # V, its H slices stacked
+        self.activation: Activation = activation_function(activation)
+        self.input: nn.Linear = nn.Linear(inputs, hidden)  # W, bias
+        self.recurrent: nn.Linear = nn.Linear(2 * hidden, hidden, bias=False)  # U
+        self.tensor: nn.Linear = nn.Linear(
+            2 * hidden, hidden * 2 * hidden, bias=False
+        )  # V, its H slices stacked
 
     def project(self, x: Tensor) -> Tensor:
         """W x + bias."""

@@ -13,7 +13,7 @@ from .wrapping import Wrapping
 class ResidualCell(Wrapping):
     """Residual recurrence: a cell computes what is added to the state.
 
-    h_t = h_{t-1} + g(x_t, h_{t-1})
+        h_t = h_{t-1} + g(x_t, h_{t-1})
 
     He, Zhang, Ren & Sun, *Deep residual learning for image recognition*, CVPR 2016, equation (1), unrolled in time
     with shared weights (Liao & Poggio, *Bridging the gaps between residual learning, recurrent neural networks and

@@ -20,7 +20,7 @@ from .convolutions import Given, LinearConvolution, NodeState, as_one, as_pair
 class SAGECell(LinearConvolution):
     """GraphSAGE: an aggregation of the neighbours, and the node itself.
 
-    h_v = W_1 aggr_u h_u + W_2 h_v + b
+        h_v = W_1 aggr_u h_u + W_2 h_v + b
 
     Hamilton, Ying & Leskovec, *Inductive representation learning on large graphs*, NIPS 2017, algorithm 1, lines 4
     and 5, before the activation. Parameters are named as in PyG's `SAGEConv`. Aggregations of sequences read
@@ -41,7 +41,7 @@ class SAGECell(LinearConvolution):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class Message(NamedTuple):
         """h, or its projection."""
@@ -65,15 +65,15 @@ class SAGECell(LinearConvolution):
                 f"the width of x must be known with project and with aggregations that have weights or several parts, "
                 f"got inputs={inputs}: say it."
             )
-        self.aggr_module = _aggregation(aggr, of_source)
+        self.aggr_module: Any = _aggregation(aggr, of_source)
         if isinstance(self.aggr_module, aggregations.MultiAggregation):
             width = self.aggr_module.get_out_channels(of_source)
         self.normalize = normalize
-        self.lin = Linear(of_source, of_source) if project else None  # W_3, c
-        self.lin_l = Linear(width, hidden)  # W_1, b
-        self.lin_r = Linear(of_target, hidden, bias=False) if root_weight else None  # W_2
-        self.input_layers = ("lin" if project else "lin_l", "lin_r")
-        self.given_inputs = as_one(tuple(None if of == -1 else of for of in as_pair(inputs)))
+        self.lin: Any | None = Linear(of_source, of_source) if project else None  # W_3, c
+        self.lin_l: Any = Linear(width, hidden)  # W_1, b
+        self.lin_r: Any | None = Linear(of_target, hidden, bias=False) if root_weight else None  # W_2
+        self.input_layers: tuple[str, str] = ("lin" if project else "lin_l", "lin_r")
+        self.given_inputs: Any = as_one(tuple(None if of == -1 else of for of in as_pair(inputs)))
 
     @property
     def inputs(self) -> Any:

@@ -13,8 +13,8 @@ from .activation import Activation, activation_function
 class SecondOrderCell(Cell):
     """The second-order network, whose neurons weigh products of a state and an input.
 
-    v_k(n)   = b_k + sum_ij w_kij x_i(n) u_j(n)
-    x_k(n+1) = f(v_k(n)),  f logistic
+        v_k(n)   = b_k + sum_ij w_kij x_i(n) u_j(n)
+        x_k(n+1) = f(v_k(n)),  f logistic
 
     Giles et al., *Learning and extracting finite state automata with second-order recurrent neural networks*,
     Neural Computation 4 (1992), equation (1); with the bias of Haykin, *Neural Networks and Learning Machines*
@@ -34,7 +34,7 @@ class SecondOrderCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`. A node has one predecessor at most (slot 0).
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The state neurons."""
@@ -45,8 +45,8 @@ class SecondOrderCell(Cell):
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "logistic") -> None:
         super().__init__(inputs, hidden)
-        self.activation = activation_function(activation)
-        self.pairs = nn.Linear(hidden * inputs, hidden)  # w[k, i * D + j], b
+        self.activation: Activation = activation_function(activation)
+        self.pairs: nn.Linear = nn.Linear(hidden * inputs, hidden)  # w[k, i * D + j], b
 
     @property
     def weight(self) -> Tensor:

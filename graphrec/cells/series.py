@@ -18,7 +18,7 @@ from .wrapping import check_sends_its_state, edges_read
 class SeriesCell(Cell):
     """A stack of cells within one node: each reads the state of the cell below in the same node.
 
-    h^1_t = cell_1(x_t, h^1_{t-1}),  h^l_t = cell_l(h^{l-1}_t, h^l_{t-1})
+        h^1_t = cell_1(x_t, h^1_{t-1}),  h^l_t = cell_l(h^{l-1}_t, h^l_{t-1})
 
     The same as `Stacked` layer by layer and `GridCell` on a grid, but node by node: for those who need the top state
     of one node to feed the next, as decoders do.
@@ -49,10 +49,10 @@ class SeriesCell(Cell):
                     f"width {width}: make one of them fit."
                 )
         super().__init__()
-        self.inputs = cells[0].inputs
-        self.cells = nn.ModuleList(cells)
-        self.reads_edges = edges_read(cells)
-        self.arity = min((cell.arity for cell in cells if cell.arity is not None), default=None)
+        self.inputs: Any = cells[0].inputs
+        self.cells: nn.ModuleList = nn.ModuleList(cells)
+        self.reads_edges: Any = edges_read(cells)
+        self.arity: Any = min((cell.arity for cell in cells if cell.arity is not None), default=None)
 
     @property
     def State(self) -> Any:

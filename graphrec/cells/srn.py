@@ -17,7 +17,7 @@ from .plain import is_plain
 class SRNCell(Cell):
     """Elman's simple recurrent network: the hidden units see the input and their own previous values.
 
-    h_t = f(W x_t + U h_{t-1} + b)
+        h_t = f(W x_t + U h_{t-1} + b)
 
     The network of Elman, *Finding structure in time*, Cognitive Science 14 (1990), figure 2, whose context units
     hold the hidden units' previous values; f is logistic there, and tanh by default here, as in `torch.nn.RNN`.
@@ -31,7 +31,10 @@ class SRNCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`. A node has one predecessor at most (slot 0).
     """
 
-    reads_edges = ()
+    input: nn.Linear
+    recurrent: nn.Linear
+
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The hidden units."""
@@ -39,13 +42,13 @@ class SRNCell(Cell):
         h: Tensor
 
     arity = 1
-    recurrent_layers = ("recurrent",)
+    recurrent_layers: tuple[str, ...] = ("recurrent",)
 
     def __init__(
         self, inputs: int, hidden: int, activation: str | Activation = "tanh", biases: int = 1
     ) -> None:
         super().__init__(inputs, hidden)
-        self.activation = activation_function(activation)
+        self.activation: Activation = activation_function(activation)
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 1, biases)  # W and b, U
 
     def project(self, x: Tensor) -> Tensor:
@@ -68,8 +71,8 @@ class SRNCell(Cell):
 class JordanCell(Cell):
     """Jordan's network: the hidden units see the input and the previous *output*.
 
-    h_t = f(W x_t + U y_{t-1} + b)
-    y_t = g(V h_t + c)
+        h_t = f(W x_t + U y_{t-1} + b)
+        y_t = g(V h_t + c)
 
     Jordan, *Serial order: a parallel distributed processing approach*, ICS report 8604, UC San Diego (1986), figure
     3, whose plan and state units are x and y here (without the state units' own decay).
@@ -84,7 +87,10 @@ class JordanCell(Cell):
     state has both, of which only y matters.
     """
 
-    reads_edges = ()
+    activation: Activation
+    output_activation: Activation
+
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The hidden units and the output."""
@@ -103,11 +109,11 @@ class JordanCell(Cell):
         output: str | Activation = "linear",
     ) -> None:
         super().__init__(inputs, hidden)
-        self.outputs = as_count("outputs", outputs, 1)
+        self.outputs: int = as_count("outputs", outputs, 1)
         self.activation, self.output_activation = activation_function(activation), activation_function(output)
-        self.input = nn.Linear(inputs, hidden)  # W, b
-        self.feedback = nn.Linear(outputs, hidden, bias=False)  # U
-        self.output = nn.Linear(hidden, outputs)  # V, c
+        self.input: nn.Linear = nn.Linear(inputs, hidden)  # W, b
+        self.feedback: nn.Linear = nn.Linear(outputs, hidden, bias=False)  # U
+        self.output: nn.Linear = nn.Linear(hidden, outputs)  # V, c
 
     def shapes(self) -> list[tuple[int, ...]]:
         """h and y."""

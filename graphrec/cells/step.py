@@ -36,8 +36,8 @@ class StepCell(Cell):
     """Any step module of the form (x, state) → state as a cell: `torch.nn.RNNCell`, `LSTMCell`, `GRUCell`,
     and the cells of the package torchrecurrent.
 
-    state_t = step(x_t, state_{t-1}),  a tensor, or a tuple of several
-    y_t, state_t = step(x_t, state_{t-1}),  where the step also has an output: (tensor, (tensor, …))
+        state_t = step(x_t, state_{t-1}),  a tensor, or a tuple of several
+        y_t, state_t = step(x_t, state_{t-1}),  where the step also has an output: (tensor, (tensor, …))
 
     Args:
         step: the module.
@@ -56,7 +56,7 @@ class StepCell(Cell):
     """
 
     arity = 1
-    reads_edges = ()
+    reads_edges: Any = ()
 
     def __init__(self, step: nn.Module, inputs: int | None = None, hidden: Any = None) -> None:
         if not isinstance(step, nn.Module):
@@ -77,7 +77,7 @@ class StepCell(Cell):
                 f"a step must return one to three tensors, nested as H, (H, H) or (Y, (H, H)), got widths {widths!r}."
             )
         self._widths = [as_count("hidden", width, 1) for width in self._widths]
-        self.State = (One, Two, Three)[len(self._widths) - 1]
+        self.State: Any = (One, Two, Three)[len(self._widths) - 1]
 
     def shapes(self) -> list[tuple[int, ...]]:
         """The widths of the state's tensors."""

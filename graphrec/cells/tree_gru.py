@@ -14,11 +14,11 @@ from ..structure.checks import as_count
 class TreeGRUCell(Cell):
     """The Child-Sum Tree-GRU: any number of unordered children; a reset gate for each.
 
-    h~ = sum_k h_k
-    z  = sigmoid(W_z x + U_z h~ + b_z)
-    r_k = sigmoid(W_r x + U_r h_k + b_r)
-    n  = tanh(W_n x + U_n sum_k (r_k * h_k) + b_n)
-    h  = z * h~ + (1 - z) * n
+        h~ = sum_k h_k
+        z  = sigmoid(W_z x + U_z h~ + b_z)
+        r_k = sigmoid(W_r x + U_r h_k + b_r)
+        n  = tanh(W_n x + U_n sum_k (r_k * h_k) + b_n)
+        h  = z * h~ + (1 - z) * n
 
     The gated recurrent unit of Cho et al., *Learning phrase representations using RNN encoder-decoder*, EMNLP
     2014, equations (5) to (8), with children summed as in the Child-Sum Tree-LSTM (Tai et al. 2015, equation
@@ -31,7 +31,7 @@ class TreeGRUCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The hidden state."""
@@ -40,10 +40,10 @@ class TreeGRUCell(Cell):
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden)
-        self.input = nn.Linear(inputs, 3 * hidden)  # W and b of z, r, n
-        self.update = nn.Linear(hidden, hidden, bias=False)  # U_z
-        self.reset = nn.Linear(hidden, hidden, bias=False)  # U_r
-        self.candidate = nn.Linear(hidden, hidden, bias=False)  # U_n
+        self.input: nn.Linear = nn.Linear(inputs, 3 * hidden)  # W and b of z, r, n
+        self.update: nn.Linear = nn.Linear(hidden, hidden, bias=False)  # U_z
+        self.reset: nn.Linear = nn.Linear(hidden, hidden, bias=False)  # U_r
+        self.candidate: nn.Linear = nn.Linear(hidden, hidden, bias=False)  # U_n
 
     def project(self, x: Tensor) -> Tensor:
         """W x + b of all gates and of the candidate."""
@@ -62,10 +62,10 @@ class TreeGRUCell(Cell):
 class NaryTreeGRUCell(Cell):
     """The N-ary Tree-GRU: children in slots, each with its own weights; every gate sees all of them.
 
-    z  = sigmoid(W_z x + sum_l U_z^l h_l + b_z)
-    r_k = sigmoid(W_r x + sum_l U_r^{kl} h_l + b_r)
-    n  = tanh(W_n x + sum_l U_n^l (r_l * h_l) + b_n)
-    h  = z * sum_l h_l + (1 - z) * n
+        z  = sigmoid(W_z x + sum_l U_z^l h_l + b_z)
+        r_k = sigmoid(W_r x + sum_l U_r^{kl} h_l + b_r)
+        n  = tanh(W_n x + sum_l U_n^l (r_l * h_l) + b_n)
+        h  = z * sum_l h_l + (1 - z) * n
 
     The Child-Sum Tree-GRU with weights for each slot, as the N-ary Tree-LSTM has them (Tai, Socher & Manning 2015,
     equations (9) to (14)), so that it tells the order of children. Such units are used by Tsakalos & Henriques,
@@ -80,7 +80,7 @@ class NaryTreeGRUCell(Cell):
     Shapes: x `[N, D]`; State `h` `[N, H]`.
     """
 
-    reads_edges = ()
+    reads_edges: Any = ()
 
     class State(NamedTuple):
         """The hidden state."""
@@ -90,9 +90,11 @@ class NaryTreeGRUCell(Cell):
     def __init__(self, inputs: int, hidden: int, arity: int = 2) -> None:
         super().__init__(inputs, hidden)
         self.arity: int = as_count("arity", arity, 1)
-        self.input = nn.Linear(inputs, 3 * hidden)  # W and b of z, r, n
-        self.gates = nn.Linear(arity * hidden, (1 + arity) * hidden, bias=False)  # U of z, r_1 … r_arity
-        self.candidate = nn.Linear(arity * hidden, hidden, bias=False)  # U_n
+        self.input: nn.Linear = nn.Linear(inputs, 3 * hidden)  # W and b of z, r, n
+        self.gates: nn.Linear = nn.Linear(
+            arity * hidden, (1 + arity) * hidden, bias=False
+        )  # U of z, r_1 … r_arity
+        self.candidate: nn.Linear = nn.Linear(arity * hidden, hidden, bias=False)  # U_n
 
     def project(self, x: Tensor) -> Tensor:
         """W x + b of all gates and of the candidate."""

@@ -19,11 +19,20 @@ class Wrapping(Cell):
         cell: the other.
     """
 
+    inputs: Any
+    cell: Cell
+    arity: Any
+    edges: Any
+    relations: Any
+    kinds: Any
+    begins_with_x: bool
+    constants: tuple[str, ...]
+
     def __init__(self, cell: Cell) -> None:
         check_cell(cell)
         super().__init__()
         self.inputs, self.cell = cell.inputs, cell
-        self.reads_edges = cell.reads_edges
+        self.reads_edges: Any = cell.reads_edges
         self.arity, self.edges, self.relations, self.kinds = (
             cell.arity,
             cell.edges,

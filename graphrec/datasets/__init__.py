@@ -1,60 +1,33 @@
-"""Sequences, trees and graphs with labels, each an `InMemoryDataset` of PyG whose trees and DAGs know their levels.
+"""Trees and DAGs with labels, each an `InMemoryDataset` of PyG whose samples know their levels.
 
-MUTAG, Cora and other folders in the forms of TUDataset and Planetoid are PyG's own data sets, found and checked.
+`TreeDataset` is what a data set of one's own is made from; the others read published corpora. Nothing here is loaded
+until it is asked for: `import graphrec.datasets`, or `graphrec.datasets` as an attribute.
 
-Problems over sequences that can be drawn at any size are functions, which return inputs, structure and targets; series
-are functions, too.
-
-Belongs here: finding, checking, drawing and caching samples. Does not: data files; they lie in `/datasets`.
+Belongs here: finding, checking and caching samples of corpora. Does not: data files (they lie in `/datasets`), what
+examples draw or generate (`/examples/data`), formats of single structures (io).
 """
 
-from ._automaton import Automaton
-from ._listops_grammar import ListOpsGenerator
-from .circuits import CircuitFiles, Circuits
-from .dates import Dates
-from .docstrings import Docstrings
-from .folds import stratified_folds
-from .graphs import cora, mutag, planetoid, tudataset
+from ._base import Samples, TreeDataset, store
+from ._files import cache_folder, checksum, fault, fetch, raw_file, raw_folder, read_lines, read_text
 from .listops import ListOps
 from .logic import Logic
-from .long_lags import adding_problem, temporal_order
 from .nas import ENAS
-from .python_functions import PythonFunctions
-from .series import mackey_glass, narma
 from .sst import SST
-from .state_tracking import dyck, word_problem
-from .token_roles import TokenRoles
-from .tomita import Tomita
-from .traffic import Traffic, road_graph, road_traffic
-from .traffic_files import read_traffic
 
 __all__ = [
     "ENAS",
     "SST",
-    "Automaton",
-    "CircuitFiles",
-    "Circuits",
-    "Dates",
-    "Docstrings",
     "ListOps",
-    "ListOpsGenerator",
     "Logic",
-    "PythonFunctions",
-    "TokenRoles",
-    "Tomita",
-    "Traffic",
-    "adding_problem",
-    "cora",
-    "dyck",
-    "mackey_glass",
-    "mutag",
-    "narma",
-    "planetoid",
-    "read_traffic",
-    "road_graph",
-    "road_traffic",
-    "stratified_folds",
-    "temporal_order",
-    "tudataset",
-    "word_problem",
+    "Samples",
+    "TreeDataset",
+    "cache_folder",
+    "checksum",
+    "fault",
+    "fetch",
+    "raw_file",
+    "raw_folder",
+    "read_lines",
+    "read_text",
+    "store",
 ]

@@ -5,13 +5,11 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-import shutil
 import tempfile
-import urllib.error
-import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 try:
     import fcntl
@@ -174,35 +172,35 @@ def _lock(handle: int, *, wait: bool) -> bool:
     return True
 
 
-def download(url: str, path: Path, sha256: str) -> None:
-    """Fetch a file whose SHA-256 is known.
+def fetch(url: str, sha256: str, path: Path) -> Path:
+    """A file whose SHA-256 is known: the one that lies at `path`, or else what pooch downloads to there.
 
     Raises:
         ConnectionError: no network, or the server did not answer.
-        ValueError: what came is not what was expected.
+        ImportError: pooch is not installed.
+        ValueError: what came is not what was expected. It is not kept.
     """
-    with written_at_once(path) as temporary:
-        try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, temporary.open("wb") as file:
-                shutil.copyfileobj(answer, file)
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            raise ConnectionError(
-                f"could not download {url} ({error}). Check the network, or place its files yourself and "
-                f"name their folder with root=... or the environment variable GRAPHREC_DATA."
-            ) from error
-        found = hashlib.sha256(temporary.read_bytes()).hexdigest()
-        if found != sha256:
-            raise ValueError(
-                f"expected a file with SHA-256 {sha256} from {url}, got one with {found}. Try again; if it "
-                f"stays so, the file has been replaced at its source."
-            )
-
-
-def source_files(folder: Path, skip: Iterable[str]) -> list[Path]:
-    """The Python files below a folder, sorted; folders named in `skip` or not like a package are left out."""
-    skip = set(skip)
-    found = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name not in skip and name.isidentifier()]
-        found += [Path(place, name) for name in files if name.endswith(".py")]
-    return sorted(found)
+    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
+        return path
+    by_hand = f"place it at {path} yourself, or name its folder with root=... or the environment variable GRAPHREC_DATA"
+    try:
+        import pooch
+    except ImportError as error:
+        raise ImportError(
+            f"{path.name} is downloaded from {url} by pooch, which is not installed: pip install 'graphrec[datasets]'. "
+            f"Or {by_hand}."
+        ) from error
+    make_folder(path.parent)
+    try:
+        by_http: Any = pooch.HTTPDownloader(timeout=TIMEOUT)  # (pooch types its argument as another one)
+        pooch.retrieve(url, sha256, path.name, path.parent, downloader=by_http)
+    except OSError as error:  # what requests raises are all of this type
+        raise ConnectionError(
+            f"could not download {path.name} from {url} ({error}). Check the network, or {by_hand}."
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"expected a file with SHA-256 {sha256} from {url} ({error}). Try again; if it stays so, the file has been "
+            f"replaced at its source."
+        ) from error
+    return path

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import torch
 from torch_geometric.data import Data
 
-from ..transforms import AddLevels
-from ._base import Samples, TreeDataset
-from ._files import cache_folder, checksum, download, fault, raw_file, raw_folder, read_lines
+from ..structure import dag
+from ._base import Samples, TreeDataset, store
+from ._files import cache_folder, checksum, fault, fetch, raw_file, raw_folder, read_lines
 
 FILE = "final_structures6.txt"
 URL = f"https://raw.githubusercontent.com/muhanzhang/D-VAE/master/data/{FILE}"
@@ -37,7 +37,8 @@ class ENAS(TreeDataset):
     File: `final_structures6.txt`, one architecture per line, such as `[[1], [4, 0], [5, 0, 1]], 0.7302`: of each
     layer the operation, 0 to 5, and a bit for each vertex but the last one, the input first, that says whether a
     skip connection comes from there; then the accuracy. Looked for in `root/nas`, `root`, or without root in
-    `$GRAPHREC_DATA/nas`. With neither, it is downloaded into the user's cache. A file of this form under another name
+    `$GRAPHREC_DATA/nas`. With neither, it is downloaded by pooch into the
+    user's cache, and checked. A file of this form under another name
     is named by `file`, or is the only file there.
 
     From D-VAE's loader come the meaning of the bits, the edges, the numbers of the kinds, and the split: the first
@@ -84,8 +85,8 @@ class ENAS(TreeDataset):
             raise ValueError(f"burn_in must be a whole number, 0 or more, got {burn_in!r}.")
         if file is None:
             folder = raw_folder("nas", root)
-            if folder == cache_folder() / "nas" and not (folder / FILE).is_file():
-                download(URL, folder / FILE, SHA256)
+            if folder == cache_folder() / "nas":
+                fetch(URL, SHA256, folder / FILE)
             neither = "or give neither root nor GRAPHREC_DATA to download it"
             mend = f"Place {URL} there, name another with file=..., {neither}."
             self._file = raw_file(folder, _only_file(folder), mend)
@@ -165,29 +166,8 @@ def _shortened(value: object) -> str:
 
 
 def _store(architectures: Sequence[_Architecture]) -> Samples:
-    """The levels of all are computed in one go: they are the same in a disjoint union as alone."""
-    count = len(architectures)
-    sizes = torch.tensor([len(one.kinds) for one in architectures])
-    edges = torch.tensor([len(one.source) for one in architectures])
-    node_start = torch.cat([torch.zeros(1, dtype=torch.long), sizes.cumsum(0)])
-    edge_start = torch.cat([torch.zeros(1, dtype=torch.long), edges.cumsum(0)])
-    first = node_start[:-1].repeat_interleave(edges)
-    ends = [
-        [v for one in architectures for v in one.source],
-        [v for one in architectures for v in one.target],
-    ]
-    data = AddLevels()(Data(edge_index=torch.tensor(ends) + first, num_nodes=int(sizes.sum())))
-    data.edge_index = data.edge_index - first
-    data.node_type = torch.tensor([kind for one in architectures for kind in one.kinds])
-    data.y = torch.tensor([one.accuracy for one in architectures])
-    slices = {
-        "edge_index": edge_start,
-        "slot": edge_start,
-        "level": node_start,
-        "level_reversed": node_start,
-        "node_type": node_start,
-        "y": torch.arange(count + 1),
-    }
-    if count > 1:  # PyG hands out the storage itself as the one sample
-        data._num_nodes = sizes.tolist()
-    return Samples(data, slices, {"vocabulary": [], "classes": [], "kinds": list(KINDS)})
+    structures = [dag([one.source, one.target], len(one.kinds)) for one in architectures]
+    kinds = torch.tensor([kind for one in architectures for kind in one.kinds])
+    accuracy = torch.tensor([one.accuracy for one in architectures])
+    info = {"vocabulary": [], "classes": [], "kinds": list(KINDS)}
+    return store(structures, {"node_type": kinds}, {"y": accuracy}, info)

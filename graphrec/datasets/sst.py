@@ -15,7 +15,7 @@ from torch_geometric.data import Data
 from ..io import parse_brackets
 from ..structure import TreeRows
 from ._base import Samples, TreeDataset, store
-from ._files import cache_folder, checksum, download, fault, raw_file, raw_folder, read_lines, written_at_once
+from ._files import cache_folder, checksum, fault, fetch, raw_file, raw_folder, read_lines, written_at_once
 
 URL = "https://nlp.stanford.edu/sentiment/trainDevTestTrees_PTB.zip"
 SHA256 = "5c613a4f673fc74097d523a2c83f38e0cc462984d847b82c7aaf36b01cbbbfcc"
@@ -38,7 +38,7 @@ class SST(TreeDataset):
 
     Files: `train.txt`, `dev.txt`, `test.txt`, one tree per line, such as `(3 (2 It) (4 (2 's) (4 good)))`,
     looked for in `root/sst`, `root`, or without root in `$GRAPHREC_DATA/sst`. With neither, the official
-    archive is downloaded into the user's cache.
+    archive is downloaded by pooch into the user's cache, and checked.
 
     Each sample is a `torch_geometric.data.Data` with
 
@@ -95,7 +95,7 @@ class SST(TreeDataset):
             "token": torch.tensor([number.get(token, 1) for tree in trees for token in tree.token]),
             "y": torch.tensor([_LABELS[str(label)] for tree in trees for label in tree.label]),
         }
-        return {self.split: store(trees, per_node, {}, {"vocabulary": vocabulary, "classes": list(CLASSES)})}
+        return {self.split: store(trees, per_node, info={"vocabulary": vocabulary, "classes": list(CLASSES)})}
 
 
 def _read(path: Path) -> list[TreeRows]:
@@ -130,8 +130,7 @@ def _fetch(folder: Path) -> None:
     paths = {folder / f"{split}.txt": f"trees/{split}.txt" for split in SPLITS}
     if all(path.is_file() for path in paths):
         return
-    archive = folder / Path(URL).name
-    download(URL, archive, SHA256)
+    archive = fetch(URL, SHA256, folder / Path(URL).name)
     with zipfile.ZipFile(archive) as content:
         for path, member in paths.items():
             with written_at_once(path) as temporary:

@@ -6,8 +6,6 @@ from collections import defaultdict
 
 import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components, dijkstra
 from torch import Tensor
 
 from ..structure import Structure
@@ -17,6 +15,9 @@ class Ancestors:
     """Looks up the ancestors of nodes in a structure without cycles, by scipy."""
 
     def __init__(self, s: Structure) -> None:
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
         source, target = s.edge_index.cpu().numpy()
         size = (s.num_nodes, s.num_nodes)
         self._against = coo_array((np.ones(len(source)), (target, source)), shape=size).tocsr()
@@ -40,6 +41,8 @@ class Ancestors:
 
         Hops are the edges of the shortest path. All `[P]` long.
         """
+        from scipy.sparse.csgraph import dijkstra
+
         hops = dijkstra(self._against, indices=group.numpy(), unweighted=True, min_only=True)
         ancestor = np.isfinite(hops).nonzero()[0]
         target_in = np.zeros(self._component.max() + 1, dtype=np.int64)

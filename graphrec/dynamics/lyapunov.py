@@ -27,7 +27,7 @@ def lyapunov_spectrum(
 ) -> Tensor:
     """The Lyapunov exponents of a cell along its run over a chain, largest first, as natural logarithms per step.
 
-    Q_t R_t = J_t Q_{t-1},  J_t = ds_t/ds_{t-1},  λ_i = mean over t of log |R_t|_ii
+        Q_t R_t = J_t Q_{t-1},  J_t = ds_t/ds_{t-1},  λ_i = mean over t of log |R_t|_ii
 
     s is the whole state, all fields concatenated, S numbers. Small differences between states grow or shrink like
     exp(λ_1 t), and so does the norm of ds_t/ds_k over t - k: where λ_1 < 0 gradients vanish in the long run, and

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,9 +17,11 @@ from ..structure.traced import TracedStructure
 from .matrix import edges_of, is_matrix
 from .pyg import OF_EDGES_AND_NODES, count_graphs, from_pyg, structure_of, with_edges
 
-StructureLike = (
-    Structure | Data | HeteroData | Tensor
-)  # what models run over; a tensor is an `edge_index` `[2, E]`
+# What models run over; a tensor is an `edge_index` `[2, E]`. (PyG says no types: to checkers its classes are anything.)
+if TYPE_CHECKING:
+    StructureLike: TypeAlias = Structure | Tensor | Any
+else:
+    StructureLike = Structure | Data | HeteroData | Tensor
 
 _TEXTS = {"tokens", "labels", "relation_names", "kind_names"}
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import networkx as nx
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,6 +16,10 @@ from ..structure.checks import as_texts
 from ..structure.features import check_one_width
 from ..structure.outside import made_outside
 from ..structure.written import shown, written
+from .names import read_names
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 @made_outside
@@ -43,6 +46,8 @@ def from_networkx(
             the node or edge.
         TypeError: not a networkx graph.
     """
+    import networkx as nx
+
     if not isinstance(graph, nx.Graph):
         raise TypeError(f"expected a networkx graph, got {type(graph).__name__}.")
     directed = graph if graph.is_directed() else graph.to_directed()
@@ -83,6 +88,8 @@ def to_networkx(structure: Structure) -> nx.DiGraph:
 
     Relations and kinds that have names are written as names; the lists of all names are kept with the graph.
     """
+    import networkx as nx
+
     check_one_width(structure.edge_attr)
     pairs = structure.edge_index.t().tolist()
     parallel = len({tuple(pair) for pair in pairs}) < len(pairs)
@@ -163,7 +170,7 @@ def _kinds(
     if names is not None and values is None and rows.names:
         raise ValueError(f"{name}s are named, but no {rows.what} has a {name}: give it on every {rows.what}.")
     if names is None and f"{name}_names" in of_graph:
-        names = _noted_names(f"{name}_names", of_graph[f"{name}_names"])
+        names = read_names(f"the graph's {name}_names", of_graph[f"{name}_names"])
     given = None if names is None else as_texts(f"{name}s", names)
     if values is None:
         empty = given is not None and not rows.names
@@ -179,19 +186,6 @@ def _kinds(
         if value not in number:
             raise rows.fault(name, i, f"one of {name}s={shown(list(found))}, or of the graph's {name}_names")
     return torch.tensor([number[value] for value in values]), found
-
-
-def _noted_names(name: str, noted: Any) -> Any:
-    try:
-        names = json.loads(noted)
-    except (TypeError, ValueError):
-        names = None
-    if not isinstance(names, list) or not all(isinstance(text, str) for text in names):
-        raise ValueError(
-            f"the graph's {name} must be a list of names as json.dumps writes it, got {shown(noted)}: mend it, "
-            f"or leave it out."
-        )
-    return names
 
 
 def _features(rows: _Rows, name: str, of_graph: dict[str, Any]) -> Tensor | None:

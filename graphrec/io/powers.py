@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 
 from ..structure import Structure
 from ..structure.checks import as_count
 from ..structure.outside import made_outside
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 
 def chebyshev_names(k: int) -> tuple[str, ...]:
@@ -29,8 +31,8 @@ def diffusion_names(k: int) -> tuple[str, ...]:
 def chebyshev(graph: Structure, k: int, largest: float = 2.0) -> Structure:
     """The Chebyshev polynomials T_0, …, T_{k-1} of a graph's scaled Laplacian: k relations with weights.
 
-    T_0 = 1,  T_1 = L~,  T_n = 2 L~ T_{n-1} - T_{n-2}
-    L~ = 2 L / largest - 1,  L = 1 - D^{-1/2} W D^{-1/2}
+        T_0 = 1,  T_1 = L~,  T_n = 2 L~ T_{n-1} - T_{n-2}
+        L~ = 2 L / largest - 1,  L = 1 - D^{-1/2} W D^{-1/2}
 
     Defferrard, Bresson & Vandergheynst, *Convolutional neural networks on graphs with fast localized spectral
     filtering*, NIPS 2016, section 2.1. W are the weights, 1 where edges have none; edges from a node to itself do not
@@ -45,6 +47,8 @@ def chebyshev(graph: Structure, k: int, largest: float = 2.0) -> Structure:
         ValueError: k below 1, a graph whose edges are not the same both ways, negative weights, or edges that carry
             what the polynomials cannot.
     """
+    import scipy.sparse as sp
+
     k = as_count("k", k, 1)
     if not (isinstance(largest, int | float) and 0 < largest < float("inf")):
         raise ValueError(f"largest must be a number above 0, the largest eigenvalue, got {largest!r}.")
@@ -86,6 +90,8 @@ def diffusion(graph: Structure, k: int) -> Structure:
     Raises:
         ValueError: k below 1, negative weights, or edges that carry what the powers cannot.
     """
+    import scipy.sparse as sp
+
     k = as_count("k", k, 1)
     weights = _weights(graph)
     found = [sp.eye_array(graph.num_nodes, format="csr")]
@@ -101,6 +107,8 @@ def diffusion(graph: Structure, k: int) -> Structure:
 
 def _weights(graph: Structure) -> sp.csr_array:
     """W `[N, N]`: W_ij is the weight of i → j."""
+    import scipy.sparse as sp
+
     if not isinstance(graph, Structure):
         raise TypeError(
             f"expected a Structure, got {type(graph).__name__}: make one with graphrec.dag(edge_index, num_nodes) or "
@@ -126,6 +134,8 @@ def _weights(graph: Structure) -> sp.csr_array:
 
 def _as_relations(graph: Structure, matrices: Sequence[Any], names: tuple[str, ...]) -> Structure:
     """A relation for each matrix M, with an edge j → i where M_ij is not zero."""
+    import scipy.sparse as sp
+
     parts = []
     for matrix in matrices:
         entries = sp.coo_array(matrix)

@@ -16,6 +16,7 @@ from ..structure.features import check_one_width
 from ..structure.outside import outside, unwrapped
 from .hetero import from_hetero
 from .matrix import edges_of
+from .names import read_names
 
 # The names of a structure's fields on PyG's Data.
 PYG_NAMES = {
@@ -170,4 +171,4 @@ def _read_names(name: str, written: str | list[str]) -> tuple[str, ...]:
         raise ValueError(
             f"{name} must be the same in all samples of a batch, got {', '.join(sorted(texts)):.200}."
         )
-    return tuple(json.loads(texts.pop()))
+    return tuple(read_names(f"the data's {name}", texts.pop()))

@@ -13,8 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.modules import module as torch_module
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.dropout import _DropoutNd
 
 from ..backends import check_loop_may_run
 from ..cell import Cell
@@ -24,6 +22,7 @@ from ..engine.validate import validate
 from ..operators import leaves_behind
 from ..runs import run
 from ..schedule import Schedule, as_one_step
+from .layers import BATCH_NORMS, DROPOUTS
 from .second_run import random_state, set_random_state
 
 StatesAndLeaves = tuple[list[list[Tensor]], list[list[Tensor]]]
@@ -91,9 +90,9 @@ def _is_another_in_company(cell: Cell) -> bool:
     if torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:
         return True
     return any(
-        (isinstance(part, _BatchNorm) and (part.training or part.running_mean is None))
-        or (isinstance(part, _DropoutNd) and part.training and part.p > 0)
-        or (part.training and any(buffer is not None for buffer in part._buffers.values()))
+        (isinstance(part, BATCH_NORMS) and (part.training or part.running_mean is None))
+        or (isinstance(part, DROPOUTS) and part.training and getattr(part, "p", 0) > 0)
+        or (part.training and next(part.buffers(recurse=False), None) is not None)
         or part._forward_hooks
         or part._forward_pre_hooks
         or part._backward_hooks

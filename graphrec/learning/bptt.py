@@ -20,7 +20,7 @@ from .walk import check_is_walk
 class BPTT(Rule):
     """Backpropagation through time: the gradient of the whole run, by autograd, as without a rule.
 
-    delta_k = diag(f'(z_k)) (V' L'(y_k) + sum of U' delta_m over the targets m of k)
+        delta_k = diag(f'(z_k)) (V' L'(y_k) + sum of U' delta_m over the targets m of k)
 
     for h_k = f(z_k), z_k = W x_k + U (sum of h over the sources of k) + b, y_k = V h_k, primes of matrices being
     transposes: on a chain k has one target, k + 1, on a tree its parent, on a DAG any number of them. The gradients
@@ -57,7 +57,7 @@ class BPTT(Rule):
     """
 
     def __init__(self, recompute: int | None = None) -> None:
-        self.recompute = None if recompute is None else as_count("recompute", recompute, 1)
+        self.recompute: int | None = None if recompute is None else as_count("recompute", recompute, 1)
 
     def __repr__(self) -> str:
         return "BPTT()" if self.recompute is None else f"BPTT(recompute={self.recompute})"

@@ -14,8 +14,9 @@ from .traced import Trace
 class EProp(ForwardRule):
     """e-prop: an eligibility trace for each weight, along what a unit keeps itself, not along recurrent weights.
 
-    e_v = sum_(u in inbox of v) (dstate_v/dstate_u without the recurrent layers) e_u + (the step's own) dstate_v/dtheta
-    dL/dtheta ~ sum_v dL/dstate_v e_v
+        e_v = sum_(u in inbox of v) (dstate_v/dstate_u without the recurrent layers) e_u
+              + (the step's own) dstate_v/dtheta
+        dL/dtheta ~ sum_v dL/dstate_v e_v
 
     What the recurrent layers read of the sources counts as a constant: traces pass through the memory cell c of an
     LSTM by its forget gate, through a GRU's update gate, through the leak of a leaky network, and stop at each step of

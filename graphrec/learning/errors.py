@@ -25,6 +25,10 @@ SendBack = Callable[[Sequence[Tensor], Errors], Errors]
 class ErrorsSentBack(WayBack):
     """How errors are sent back, the leaves that they reach, and in words what is wrong with the gradients."""
 
+    send_back: SendBack
+    read: Sequence[Tensor]
+    verdict: str
+
     def __init__(self, send_back: SendBack, read: Sequence[Tensor], verdict: str) -> None:
         self.send_back, self.read, self.verdict = send_back, read, verdict
 

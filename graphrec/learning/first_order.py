@@ -14,7 +14,8 @@ _PROXIES = torch._C._TorchDispatchModeKey.PROXY  # of the mode in which make_fx 
 
 def check_untransformed(name: str, x: Tensor) -> None:
     """Raise ValueError where a run is transformed: by torch.func, in forward mode, or in tracing."""
-    if is_plain_only(x) or torch._C._is_tracing() or torch._C._get_dispatch_mode(_PROXIES) is not None:
+    is_traced = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+    if is_plain_only(x) or is_traced or torch._C._get_dispatch_mode(_PROXIES) is not None:
         raise ValueError(
             f"{name} goes back in its own way, through which torch.func, forward-mode derivatives and tracing cannot "
             f"look: call loss.backward() or torch.autograd.grad outside of them, or leave out the rule."

@@ -91,6 +91,13 @@ _INITIAL = "biased: behind the initial state of a run, of which the rule follows
 class ForwardRun(WayBack):
     """A run to be differentiated, with the cell and its trace."""
 
+    rule: ForwardRule
+    traced: Traced
+    plan: Schedule
+    initial: Any
+    num_fields: int
+    num_weights: int
+
     def __init__(self, rule: ForwardRule, traced: Traced, plan: Schedule, initial: Any, num_fields: int):
         self.rule, self.traced, self.plan, self.initial = rule, traced, plan, initial
         self.num_fields, self.num_weights = num_fields, len(traced.trace.function.weights)

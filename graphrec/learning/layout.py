@@ -29,14 +29,17 @@ class Layout:
         shapes: of each weight, by name.
     """
 
+    units: int
+    fields: int
+
     def __init__(self, function: StepFunction, units: int, with_initial: bool) -> None:
         self.units, self.fields = units, function.width // units
         weights = function.weights
-        self.shapes = {name: weight.shape for name, weight in weights.items()}
+        self.shapes: dict[str, torch.Size] = {name: weight.shape for name, weight in weights.items()}
         self._like = next(iter(weights.values()), torch.zeros(()))
         self._sizes = [weight.numel() // units for weight in weights.values()]
-        self.initial_size = self.fields if with_initial else 0
-        self.size = sum(self._sizes) + self.initial_size
+        self.initial_size: int = self.fields if with_initial else 0
+        self.size: int = sum(self._sizes) + self.initial_size
 
     def table(self, by_name: Weights) -> Tensor:
         """`[U, Q]`, from a tensor for each weight (without the initial state's part)."""

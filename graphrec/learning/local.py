@@ -37,7 +37,7 @@ class LocalRun:
 
     def __init__(self, plan: Schedule, tensors: dict[str, list[Tensor]]) -> None:
         self._plan, self._tensors = plan, tensors
-        self.names = tuple(tensors)
+        self.names: tuple[str, ...] = tuple(tensors)
 
     def of(self, loss: Tensor) -> dict[str, Tensor]:
         """By name, the derivatives of one loss by each node's h, c, z, ..., `[N, ·]` in the caller's numbering.

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..backends import Programs, Request, choose
 from ..cell import Cell
@@ -22,6 +21,7 @@ from ..program.purity import Watched
 from ..program.recording import sorts_within
 from ..schedule import Block, Schedule, blocks_of
 from .first_order import check_first_order, check_untransformed
+from .layers import BATCH_NORMS
 from .second_run import Reads, ReadsAgain, Surroundings, drawn_again, random_state
 
 Gradients = Sequence[Tensor | None]
@@ -40,7 +40,7 @@ def run_by_blocks(name: str, cell: Cell, plan: Schedule, x: Tensor, initial: Any
         raise ValueError(
             f"{name} runs blocks of a schedule, which have no masks of edges: leave out the rule, model(x, s)."
         )
-    if any(isinstance(part, _BatchNorm) and _is_of_batch(part) for part in cell.modules()):
+    if any(isinstance(part, BATCH_NORMS) and _is_of_batch(part) for part in cell.modules()):
         raise ValueError(
             f"{name} runs {type(cell).__name__} block by block, twice, and batch normalisation in training would see "
             f"the rows of a block and count them twice: use layer normalisation, cell.eval(), or BPTT()."
@@ -51,7 +51,7 @@ def run_by_blocks(name: str, cell: Cell, plan: Schedule, x: Tensor, initial: Any
     return cell.State(*by_blocks.state([x, *(fields or by_blocks.zero(x)), *of_edges]))
 
 
-def _is_of_batch(part: _BatchNorm) -> bool:
+def _is_of_batch(part: Any) -> bool:
     return part.training or part.running_mean is None
 
 

@@ -6,14 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.dropout import _DropoutNd
 
 from ..cell import Cell
 from ..engine.initial import Initial, initial_fields
 from ..runs import steps
 from ..schedule import Schedule
 from ..structure.outside import is_autocast
+from .layers import BATCH_NORMS, DROPOUTS
 from .layout import Layout, has_rows_for_units
 from .step_function import LocalStep, StepFunction
 from .traced import Traced
@@ -62,12 +61,12 @@ def check_run(rule: Any, cell: Cell, plan: Schedule, x: Tensor, initial: Any) ->
 def check_modules(name: str, cell: Cell) -> None:
     """Raise ValueError for parts whose derivative at a node depends on other nodes, or differs between two calls."""
     for path, part in cell.named_modules():
-        if isinstance(part, _BatchNorm) and (part.training or part.running_mean is None):
+        if isinstance(part, BATCH_NORMS) and (part.training or part.running_mean is None):
             raise ValueError(
                 f"{name} cannot differentiate batch normalisation in training ({path}): a node's state depends on all "
                 f"nodes of its step there. Use LayerNorm, or call {path}.eval()."
             )
-        if isinstance(part, _DropoutNd) and part.training and part.p > 0:
+        if isinstance(part, DROPOUTS) and part.training and getattr(part, "p", 0) > 0:
             raise ValueError(
                 f"{name} computes a step more than once, but {path} redraws its dropout each time: put the dropout "
                 f"before or after the run, use graphrec.VariationalDropout, or call {path}.eval()."

@@ -16,8 +16,8 @@ from .traced import Trace
 class RFLO(EProp):
     """Random-feedback local online learning: for the leaky SRN, one trace for each weight that decays as the unit does.
 
-    p_t = (1 - alpha) p_{t-1} + alpha f'(z_t) (input of the weight)_t
-    dL/dtheta ~ sum_t (learning signal)_t p_t
+        p_t = (1 - alpha) p_{t-1} + alpha f'(z_t) (input of the weight)_t
+        dL/dtheta ~ sum_t (learning signal)_t p_t
 
     Murray, *Local online learning in recurrent networks with random feedback*, eLife 8 (2019), equations (3) and (4).
     The learning signal comes through the readout, by its own weights, or by random ones where the readout is a
@@ -40,7 +40,7 @@ class RFLO(EProp):
 class FeedbackLinear(nn.Linear):
     """A linear layer whose input gets its gradient through fixed random weights instead of the layer's own.
 
-    y = W h + b,   "dL/dh" = B' dL/dy
+        y = W h + b,   "dL/dh" = B' dL/dy
 
     Lillicrap, Cownden, Tweed & Akerman, *Random synaptic feedback weights support error backpropagation for deep
     learning*, Nature Communications 7 (2016). The gradients of W and b are the true ones.

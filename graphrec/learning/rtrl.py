@@ -21,8 +21,8 @@ LIMIT = 10_000_000  # sensitivities of a node: 80 MB in float64
 class RTRL(ForwardRule):
     """Real-time recurrent learning: the sensitivities S_v = dstate_v/dtheta travel along with the states.
 
-    S_v = sum_(u in inbox of v) (dstate_v/dstate_u) S_u + (the step's own) dstate_v/dtheta
-    dL/dtheta = sum_v dL/dstate_v S_v
+        S_v = sum_(u in inbox of v) (dstate_v/dstate_u) S_u + (the step's own) dstate_v/dtheta
+        dL/dtheta = sum_v dL/dstate_v S_v
 
     Williams & Zipser, *A learning algorithm for continually running fully recurrent neural networks*, Neural
     Computation 1 (1989), equations (1) to (8), for any cell, on chains, trees and DAGs; for the plain SRN, LSTM and
@@ -57,7 +57,7 @@ class RTRL(ForwardRule):
 class Sensitivities(Trace):
     """dstate/dtheta, `[F, U, Q]` for each node."""
 
-    names = ("sensitivity",)
+    names: tuple[str, ...] = ("sensitivity",)
 
     def begin(self) -> tuple[Tensor, ...]:
         """The sensitivities of the initial state to itself."""

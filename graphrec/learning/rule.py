@@ -47,15 +47,11 @@ class Rule:
                 the model or x; a model without a run that could be handed to the rule.
         """
         check_is_function(loss)
-        _check_has_cells(self, model)
-        counted = _Counted(self)
+        check_has_cells(self, model)
+        counted = CountedRule(self)
         with differentiated_by(counted):
             output = model(x, s)
-        if not counted.runs:
-            raise ValueError(
-                f"no run of {type(model).__name__} was handed to {type(self).__name__}: modules that are not graphrec "
-                f"models are differentiated by autograd alone. Leave out the rule, model(x, s)."
-            )
+        counted.check(model)
         return backward(loss, output, model, x)
 
     def reach(self, model: nn.Module, s: Any, x: Tensor, **given: Any) -> Reach:
@@ -68,11 +64,11 @@ class Rule:
             model: called as `model(x, s, **given)`, with its readout, so that the readout's parameters are included.
             s, x, given: the arguments of the call.
         """
-        _check_has_cells(self, model)
+        check_has_cells(self, model)
         return reach(self, model, s, x, **given)
 
 
-class _Counted(Rule):
+class CountedRule(Rule):
     """A rule, and how many runs were handed to it."""
 
     def __init__(self, rule: Rule) -> None:
@@ -85,8 +81,17 @@ class _Counted(Rule):
         self.runs += 1
         return self.rule.run(cell, plan, x, initial)
 
+    def check(self, model: nn.Module) -> None:
+        """Raise ValueError if a call of the model has handed no run to the rule."""
+        if not self.runs:
+            raise ValueError(
+                f"no run of {type(model).__name__} was handed to {type(self.rule).__name__}: modules that are not "
+                f"graphrec models are differentiated by autograd alone. Leave out the rule, model(x, s)."
+            )
 
-def _check_has_cells(rule: Rule, model: nn.Module) -> None:
+
+def check_has_cells(rule: Rule, model: nn.Module) -> None:
+    """Raise unless a model has cells, whose runs a rule could differentiate."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"expected a model (torch.nn.Module), got {type(model).__name__}.")
     if not any(isinstance(part, Cell) for part in model.modules()):

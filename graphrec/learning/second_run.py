@@ -51,7 +51,7 @@ class Surroundings:
     """
 
     def __init__(self, cell: nn.Module, device: torch.device) -> None:
-        self.is_autocast = is_autocast(device)
+        self.is_autocast: bool = is_autocast(device)
         self._autocast: dict[str, Any] = {"device_type": device.type, "enabled": self.is_autocast}
         if self.is_autocast:
             self._autocast["dtype"] = torch.get_autocast_dtype(device.type)
@@ -88,7 +88,7 @@ class Reads(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.noted: dict[int, Tensor] = {}
-        self.has_generator = False
+        self.has_generator: bool = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.has_generator |= bool(kwargs) and isinstance(kwargs.get("generator"), torch.Generator)

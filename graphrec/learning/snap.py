@@ -19,7 +19,7 @@ from .traced import Trace
 class SnAp1(ForwardRule):
     """Sparse n-step approximation with n = 1: of RTRL's sensitivities only those that are non-zero after one step.
 
-    S_v = sum_(u in inbox of v) D_u S_u + (the step's own) dstate_v/dtheta
+        S_v = sum_(u in inbox of v) D_u S_u + (the step's own) dstate_v/dtheta
 
     D_u is dstate_v/dstate_u without the effect of units on *other* units: a weight is followed in its own unit,
     over all fields of the state (h and c of an LSTM).

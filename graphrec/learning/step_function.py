@@ -31,12 +31,17 @@ class StepFunction:
         width: K.
     """
 
+    cell: Cell
+    cut: tuple[str, ...]
+
     def __init__(self, cell: Cell, cut: tuple[str, ...] = ()) -> None:
         self.cell, self.cut = cell, cut
-        self.names = tuple(name for name, weight in cell.named_parameters() if weight.requires_grad)
+        self.names: tuple[str, ...] = tuple(
+            name for name, weight in cell.named_parameters() if weight.requires_grad
+        )
         self._shapes = cell.shapes()
         self._sizes = [torch.Size(shape).numel() for shape in self._shapes]
-        self.width = sum(self._sizes)
+        self.width: int = sum(self._sizes)
         self._step = _Step(_twin(cell))
         self._paths = _paths(cell)
 
@@ -80,7 +85,7 @@ def _twin(cell: Cell) -> Cell:
     """Copies of the modules with the same tensors: replacing weights here does not affect other users."""
     kept = {}
     for part in cell.modules():
-        for value in (*vars(part).values(), *part._parameters.values(), *part._buffers.values()):
+        for value in (*vars(part).values(), *part.parameters(recurse=False), *part.buffers(recurse=False)):
             if isinstance(value, Tensor):
                 kept[id(value)] = value
     return copy.deepcopy(cell, kept)
@@ -118,11 +123,15 @@ class LocalStep:
         x, inbox, own: as the engine gives them to a cell; the inbox and `own` may have more fields than the cell's.
     """
 
+    function: StepFunction
+    x: Tensor
+    inbox: Any
+
     def __init__(self, function: StepFunction, x: Tensor, inbox: Any, own: Any) -> None:
         self.function, self.x, self.inbox = function, x, inbox
-        self.weights = {name: weight.detach() for name, weight in function.weights.items()}
-        self.sources = function.sources(inbox)
-        self.own = function.flat([getattr(own, name) for name in function.cell.State._fields])
+        self.weights: dict[str, Tensor] = {name: weight.detach() for name, weight in function.weights.items()}
+        self.sources: Tensor = function.sources(inbox)
+        self.own: Tensor = function.flat([getattr(own, name) for name in function.cell.State._fields])
 
     def value(self) -> Tensor:
         """`[n, K]`: the new states."""

@@ -68,6 +68,9 @@ class Stream:
         TypeError, ValueError: a model that has no state to continue from, or runs backward in time or in rounds.
     """
 
+    model: Model
+    rule: BPTT | Rule
+
     def __init__(
         self,
         model: Model,
@@ -76,7 +79,8 @@ class Stream:
         initial: Any = None,
     ) -> None:
         self._cells = cells_in_time(model, "a stream")
-        self.model, self.rule, self.optimizer = model, BPTT() if rule is None else rule, optimizer
+        self.model, self.rule = model, BPTT() if rule is None else rule
+        self.optimizer: torch.optim.Optimizer | None = optimizer
         if not isinstance(self.rule, Rule):
             raise TypeError(f"rule must be a graphrec.learning.Rule, got {type(rule).__name__}.")
         if isinstance(self.rule, ForwardRule):

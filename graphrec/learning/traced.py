@@ -30,6 +30,9 @@ class Trace:
         otherwise: what to do about a cell whose units are not independent as they should be.
     """
 
+    function: StepFunction
+    layout: Layout
+
     names: tuple[str, ...]
     with_sources: bool = True
     otherwise: str = "set elementwise to False."

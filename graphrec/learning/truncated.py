@@ -26,7 +26,7 @@ class TruncatedBPTT(Rule):
     that node the second, and so on; what lies behind counts as constant. With J = dH/dH, the derivative of each node's
     state by its sources' states,
 
-    dL/dz_k = diag(f'(z_k)) [(1 + J' + J'^2 + ... + J'^(h-1)) dL/dH]_k
+        dL/dz_k = diag(f'(z_k)) [(1 + J' + J'^2 + ... + J'^(h-1)) dL/dH]_k
 
     so h = 1 is the instantaneous rule delta_k = diag(f'(z_k)) V' L'(y_k), and h at or above the depth of the structure
     is BPTT. With `every=k` the errors of k levels (of a chain: k steps, counted from its beginning) are sent back
@@ -49,14 +49,14 @@ class TruncatedBPTT(Rule):
     """
 
     def __init__(self, depth: int, every: int = 1) -> None:
-        self.depth = as_count("depth", depth, 1)
-        self.every = as_count("every", every, 1)
+        self.depth: int = as_count("depth", depth, 1)
+        self.every: int = as_count("every", every, 1)
         if self.every > self.depth:
             raise ValueError(
                 f"every must be at most depth: each time errors go back through depth levels only, and some "
                 f"would never be sent, got every={self.every}, depth={self.depth}."
             )
-        self.lookback = self.every * (-(-self.depth // self.every) - 1)
+        self.lookback: int = self.every * (-(-self.depth // self.every) - 1)
 
     def __repr__(self) -> str:
         return f"TruncatedBPTT(depth={self.depth}, every={self.every})"

@@ -17,8 +17,8 @@ from .traced import Trace
 class UORO(ForwardRule):
     """Unbiased online recurrent optimisation: for each node two vectors whose outer product is S_v on average.
 
-    s_v = r_0 J s + r_1 nu,   t_v = t / r_0 + (nu' dstate_v/dtheta) / r_1,   E[s_v t_v'] = S_v
-    dL/dtheta = sum_v (dL/dstate_v s_v) t_v'
+        s_v = r_0 J s + r_1 nu,   t_v = t / r_0 + (nu' dstate_v/dtheta) / r_1,   E[s_v t_v'] = S_v
+        dL/dtheta = sum_v (dL/dstate_v s_v) t_v'
 
     nu are random signs, r_0 and r_1 make the two factors of each product equally long. Where a node has several
     sources, each has a random sign that multiplies both its vectors, and J s and t are sums.

@@ -4,8 +4,8 @@ Belongs here: modules called as `model(x, s)`. Does not: equations (cells), loop
 """
 
 from .attention import attention_weights
-from .combine import RMLP, Bidirectional, Reversed, Stacked, UpDown
-from .delays import AR, NARX, TDNN, StateSpace
+from .combine import Bidirectional, Reversed, Stacked, UpDown
+from .delays import AR, NARX, TDNN
 from .dropout import VariationalDropout
 from .graphs import DAGNN, GNN, Levelwise
 from .heads import SequenceToClass, SequenceToLabels
@@ -32,7 +32,6 @@ __all__ = [
     "Model",
     "NARX",
     "PLSTM",
-    "RMLP",
     "RNTN",
     "RecNN",
     "Recursive",
@@ -44,7 +43,6 @@ __all__ = [
     "Sequences",
     "Stacked",
     "UpDown",
-    "StateSpace",
     "TDNN",
     "TreeGRU",
     "TreeLSTM",

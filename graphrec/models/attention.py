@@ -54,7 +54,7 @@ def attention_weights(
 class _Watched(Wrapping):
     """An attention whose weights are read out."""
 
-    cell: Attention
+    cell: Any
     seen: tuple[Tensor, Tensor | None]
 
     def forward(self, x: Tensor, inbox: Any, own: Any) -> Any:

@@ -36,13 +36,15 @@ def structure_of_call(model: nn.Module, x: Any, s: Any, edge_index: Any) -> Any:
             f"rows come first, and then what they belong to, model(x, s): {name} got {type(x).__name__} and "
             f"{type(over).__name__}, the other way round."
         )
-    if over is not None:
+    is_padded = isinstance(x, Tensor) and x.dim() == 3
+    if over is not None and not (is_padded and isinstance(over, Tensor) and over.dim() == 1):
         return over
-    if isinstance(x, PackedSequence | list) or (isinstance(x, Tensor) and x.dim() == 3):
+    if isinstance(x, PackedSequence | list) or is_padded:
         got = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(
-            f"{name} runs over rows [N, D] and a structure, model(x, s), got {got} alone: graphrec.Sequences(model) is "
-            f"called as torch's layers are, with padded, packed or listed sequences."
+            f"{name} runs over rows [N, D] and a structure, model(x, s), got {got} "
+            f"{'alone' if over is None else 'and lengths'}: graphrec.Sequences(model) is called as torch's layers are, "
+            f"with padded, packed or listed sequences; graphrec.from_padded(x, lengths) makes rows and their structure."
         )
     raise TypeError(
         f"{name} was called without a structure: model(x, s), where s is a Structure (graphrec.chain(len(x)), "

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..cells.activation import Activation
 from ..structure import Structure
 from .model import Model, check_model, count_states, run_inner
-from .recursive import SRN
 
 
 def _cat(a: Tensor, b: Tensor) -> Tensor:
@@ -34,12 +31,12 @@ class Reversed(Model):
         model: called as `model(x, s)`.
     """
 
-    runs = ("model",)
+    runs: tuple[str, ...] | None = ("model",)
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = check_model(model)
-        self.num_states = count_states(model)
+        self.model: Any = check_model(model)
+        self.num_states: int = count_states(model)
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
@@ -55,7 +52,7 @@ class Reversed(Model):
 class Bidirectional(Model):
     """Two models, one along the edges and one against them, side by side on the same inputs.
 
-    h_t = merge(along_t, against_t)
+        h_t = merge(along_t, against_t)
 
     Schuster & Paliwal, *Bidirectional recurrent neural networks*, IEEE Trans. Signal Processing 45 (1997), section
     II, figure 3.
@@ -68,7 +65,7 @@ class Bidirectional(Model):
         ValueError: an unknown merge.
     """
 
-    runs = ("along", "against")
+    runs: tuple[str, ...] | None = ("along", "against")
 
     def __init__(self, along: nn.Module, against: nn.Module, merge: str | nn.Module = "cat") -> None:
         super().__init__()
@@ -79,9 +76,9 @@ class Bidirectional(Model):
         if along is against:
             raise ValueError("the two directions must be two models; the same one was given twice.")
         self.along = along
-        self.against = Reversed(against)
-        self.merge = _MERGES[merge] if isinstance(merge, str) else merge
-        self.num_states = count_states(along) + count_states(against)
+        self.against: Reversed = Reversed(against)
+        self.merge: Any = _MERGES[merge] if isinstance(merge, str) else merge
+        self.num_states: int = count_states(along) + count_states(against)
 
     @property
     def merges_by_concatenation(self) -> bool:
@@ -106,7 +103,7 @@ class Bidirectional(Model):
 class UpDown(Model):
     """Two passes over a DAG, the second against the edges and with the first one's states as inputs.
 
-    up_v = up(x)_v,  h_v = down([x_v, up_v])_v
+        up_v = up(x)_v,  h_v = down([x_v, up_v])_v
 
     So a node reads all that it depends on and, in the second pass, all that depends on it, together with what these
     nodes depend on. On a tree this is the inside-outside recursion of Le & Zuidema, *The inside-outside recursive
@@ -117,15 +114,15 @@ class UpDown(Model):
         down: called as `down([x, up], s.reverse())`: its inputs are as wide as x and up's rows together.
     """
 
-    runs = ("up", "down")
+    runs: tuple[str, ...] | None = ("up", "down")
 
     def __init__(self, up: nn.Module, down: nn.Module) -> None:
         super().__init__()
         for model in (up, down):
             check_model(model)
         self.up = up
-        self.down = Reversed(down)
-        self.num_states = count_states(up) + count_states(down)
+        self.down: Reversed = Reversed(down)
+        self.num_states: int = count_states(up) + count_states(down)
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
@@ -144,7 +141,7 @@ class UpDown(Model):
 class Stacked(Model):
     """Models in series: each reads the rows that its predecessor returns.
 
-    h^1 = layer_1(x),  h^l = layer_l(h^{l-1})
+        h^1 = layer_1(x),  h^l = layer_l(h^{l-1})
 
     El Hihi & Bengio, *Hierarchical recurrent neural networks for long-term dependencies*, NIPS 1995; Graves,
     *Generating sequences with recurrent neural networks* (2013), equations (1) and (2) without skips. Each layer runs
@@ -160,7 +157,7 @@ class Stacked(Model):
         ValueError: no layers, or a dropout that is not between 0 and 1.
     """
 
-    runs = ("layers",)
+    runs: tuple[str, ...] | None = ("layers",)
 
     def __init__(self, layers: Sequence[nn.Module], dropout: float = 0.0) -> None:
         super().__init__()
@@ -176,9 +173,9 @@ class Stacked(Model):
             raise ValueError("expected at least one layer, got none.")
         for layer in layers:
             check_model(layer)
-        self.layers = nn.ModuleList(layers)
-        self.dropout = check_share("dropout", dropout)
-        self.num_states = sum(map(count_states, layers))
+        self.layers: nn.ModuleList = nn.ModuleList(layers)
+        self.dropout: float = check_share("dropout", dropout)
+        self.num_states: int = sum(map(count_states, layers))
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
@@ -199,28 +196,6 @@ class Stacked(Model):
         """As in the last layer."""
         top = self.layers[-1]
         return final_of(top, states[len(states) - count_states(top) :])
-
-
-class RMLP(Stacked):
-    """The recurrent multilayer perceptron: stacked simple recurrent networks.
-
-    x_I(n+1)  = f(x_I(n), u(n))
-    x_II(n+1) = f(x_II(n), x_I(n+1)),  and so on
-
-    Puskorius & Feldkamp, *Neurocontrol of nonlinear dynamical systems with Kalman filter trained recurrent networks*,
-    IEEE Trans. Neural Networks 5 (1994); Haykin, *Neural Networks and Learning Machines* (2009), equation (15.4).
-
-    Args:
-        inputs: D.
-        widths: H of each layer, from the input up.
-        activation: as in `SRNCell`.
-    """
-
-    def __init__(self, inputs: int, widths: Sequence[int], activation: str | Activation = "tanh") -> None:
-        if not isinstance(widths, Sequence):
-            raise TypeError(f"widths must be a list, one for each layer, got {type(widths).__name__}.")
-        sizes = [inputs, *widths]
-        super().__init__([SRN(d, h, activation) for d, h in pairwise(sizes)])
 
 
 def check_share(name: str, value: float) -> float:

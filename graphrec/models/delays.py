@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..cells import ARCell, NARXCell, SRNCell, TDNNCell
+from ..cells import ARCell, NARXCell, TDNNCell
 from ..cells.activation import Activation
 from ..engine import per_graph, per_node
 from ..io import StructureLike, as_structure
@@ -18,14 +18,13 @@ from ..structure.checks import as_count
 from ..structure.outside import outside
 from ..weights import Resettable
 from .hops import Passing
-from .model import Model, run_inner
-from .recursive import Recursive
+from .model import Model
 
 
 class TDNN(Model, Passing):
     """A layer of a time-delay neural network over chains: each node sees the last inputs; see `TDNNCell`.
 
-    h_t = f(W_0 x_t + W_1 x_{t-1} + … + W_{K-1} x_{t-K+1} + b)
+        h_t = f(W_0 x_t + W_1 x_{t-1} + … + W_{K-1} x_{t-K+1} + b)
 
     Inputs before the first are zero: a causal `torch.nn.Conv1d`. Put several into `Stacked`, and into
     `Bidirectional` for windows that see both sides. All nodes are computed at once, in one sync round.
@@ -40,13 +39,13 @@ class TDNN(Model, Passing):
         ValueError: a window below 2.
     """
 
-    runs = ("cell",)
+    runs: tuple[str, ...] | None = ("cell",)
 
     def __init__(self, inputs: int, hidden: int, window: int, activation: str | Activation = "tanh") -> None:
         super().__init__()
         if as_count("window", window) < 2:
             raise ValueError(f"window must be 2 or more (a window of one is torch.nn.Linear), got {window}.")
-        self.cell = TDNNCell(inputs, hidden, window - 1, activation)
+        self.cell: TDNNCell = TDNNCell(inputs, hidden, window - 1, activation)
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
@@ -91,7 +90,7 @@ class NARX(Resettable):
         activation: str | Activation = "tanh",
     ) -> None:
         super().__init__()
-        self.cell = NARXCell(inputs, hidden, outputs, input_lags, output_lags, activation)
+        self.cell: NARXCell = NARXCell(inputs, hidden, outputs, input_lags, output_lags, activation)
 
     def forward(
         self,
@@ -134,7 +133,7 @@ class NARX(Resettable):
 class AR(Resettable):
     """The autoregressive process of order K over chains; see `ARCell`.
 
-    y_t = b + A_1 y_{t-1} + … + A_K y_{t-K}
+        y_t = b + A_1 y_{t-1} + … + A_K y_{t-K}
 
     Args:
         outputs: the width Y of the series.
@@ -146,7 +145,7 @@ class AR(Resettable):
 
     def __init__(self, outputs: int, lags: int) -> None:
         super().__init__()
-        self.cell = ARCell(outputs, lags)
+        self.cell: ARCell = ARCell(outputs, lags)
 
     def forward(self, y: Tensor, s: StructureLike, known: Tensor | None = None) -> Tensor:
         """The computed outputs, `[N, Y]`.
@@ -191,42 +190,6 @@ class AR(Resettable):
         self.cell.past.weight.copy_(found[:-1].t())
         self.cell.past.bias.copy_(found[-1])
         return self
-
-
-class StateSpace(Model):
-    """The state-space form of the simple recurrent network: a nonlinear state, read out linearly.
-
-    x_t = a(x_{t-1}, u_t) = f(W u_t + U x_{t-1} + b)
-    y_t = B x_t
-
-    Haykin, *Neural Networks and Learning Machines* (2009), equations (15.2) and (15.3); node t holds the input that
-    leads to state x_t (there numbered one less).
-
-    Args:
-        inputs: the width of u.
-        hidden: the width of x.
-        outputs: the width of y.
-        activation: f, as in `SRNCell`.
-    """
-
-    num_states = 1
-    runs = ("dynamics",)
-
-    def __init__(self, inputs: int, hidden: int, outputs: int, activation: str | Activation = "tanh") -> None:
-        super().__init__()
-        self.dynamics = Recursive(SRNCell(inputs, hidden, activation))
-        self.output = nn.Linear(hidden, as_count("outputs", outputs, 1), bias=False)  # B
-
-    def compute(
-        self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
-    ) -> tuple[Tensor, list[Any]]:
-        """y `[N, Y]` from u `[N, D]`, and the final state x."""
-        states, final = run_inner(self.dynamics, x, s, initial, return_states)
-        return self.output(states), final
-
-    def final(self, states: list[Any]) -> Tensor:
-        """The last y."""
-        return self.output(self.dynamics.final(states))
 
 
 def _with_lags(structure: Structure, lags: int) -> Structure:

@@ -21,7 +21,7 @@ from .recursive import Recursive
 class VariationalDropout(Recursive):
     """A recurrent cell with variational dropout: in training one mask per sequence, the same at every node of it.
 
-    h_t = cell(m_x * x_t, m_h * h_{t-1}),  m drawn once per sequence, kept entries scaled by 1 / (1 - p)
+        h_t = cell(m_x * x_t, m_h * h_{t-1}),  m drawn once per sequence, kept entries scaled by 1 / (1 - p)
 
     Gal & Ghahramani, *A theoretically grounded application of dropout in recurrent neural networks*, NIPS 2016,
     equations (4) to (7), with tied weights. The mask applies to h as the cell's recurrent weights read it; what a
@@ -41,8 +41,8 @@ class VariationalDropout(Recursive):
         super().__init__(cell)
         # In a tuple, so that it is not registered as a submodule: its weights are the cell's.
         self._masked = (_Masked(cell),)
-        self.dropout = check_share("dropout", dropout)
-        self.recurrent_dropout = check_share("recurrent_dropout", recurrent_dropout)
+        self.dropout: float = check_share("dropout", dropout)
+        self.recurrent_dropout: float = check_share("recurrent_dropout", recurrent_dropout)
 
     def _task(self, x: Tensor, s: Structure) -> tuple[Cell, Schedule, Tensor]:
         cell, plan, x = super()._task(x, s)

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import JumpingKnowledge, MessagePassing
 
-from .. import readout
 from ..cell import Cell, check_cell
 from ..cells import ConvCell, DAGNNCell
 from ..engine import per_node
 from ..io import StructureLike, as_pair
+from ..readout import ends
 from ..runs import run, run_between
 from ..schedule import schedule
 from ..structure import Structure
@@ -31,7 +31,7 @@ _JUMPS = ("cat", "max", "lstm")
 class GNN(Model, Passing):
     """A graph neural network: rounds, each with its own cell, or with one that is used several times.
 
-    h_t(v) = g_t(h_{t-1}(v), sum_{u → v} f_t(h_{t-1}(v), h_{t-1}(u), e_uv)),  h_0 = x
+        h_t(v) = g_t(h_{t-1}(v), sum_{u → v} f_t(h_{t-1}(v), h_{t-1}(u), e_uv)),  h_0 = x
 
     Gilmer et al., *Neural message passing for quantum chemistry*, ICML 2017, equations (1) and (2). A cell whose
     round 0 is not its input (`SRNCell`, `ChildSumTreeLSTMCell`) reads x in every round and begins with zeros.
@@ -53,7 +53,7 @@ class GNN(Model, Passing):
         ValueError: no cells, cells that do not fit each other, an unknown jump.
     """
 
-    runs = ("cells",)
+    runs: tuple[str, ...] | None = ("cells",)
 
     def __init__(
         self, cells: Sequence[Cell], between: nn.Module | None = None, jump: str | None = None
@@ -81,10 +81,10 @@ class GNN(Model, Passing):
                 )
         if jump is not None and jump not in _JUMPS:
             raise ValueError(f"jump must be None or one of {', '.join(_JUMPS)}, got {jump!r}.")
-        self.cells = nn.ModuleList(cells)
-        self.hops = nn.ModuleList(Hop() for _ in cells[1:])  # the last hop is this model
+        self.cells: nn.ModuleList = nn.ModuleList(cells)
+        self.hops: nn.ModuleList = nn.ModuleList(Hop() for _ in cells[1:])  # the last hop is this model
         self.between = between
-        self.jump = None if jump is None else _jump(jump, cells)
+        self.jump: nn.Module | None = None if jump is None else _jump(jump, cells)
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
@@ -174,15 +174,15 @@ class DAGNN(Model):
     Shapes: x `[N, D]`; result `[N, L H]`, all layers concatenated, or `[N, 2 L H]` with both directions.
     """
 
-    runs = ("along", "against")
+    runs: tuple[str, ...] | None = ("along", "against")
 
     def __init__(
         self, inputs: int, hidden: int, layers: int = 2, both: bool = True, edges: Widths | None = None
     ) -> None:
         super().__init__()
         layers = as_count("layers", layers, 1)
-        self.along = _layers(inputs, hidden, layers, edges)
-        self.against = _layers(inputs, hidden, layers, edges) if both else None
+        self.along: nn.ModuleList = _layers(inputs, hidden, layers, edges)
+        self.against: nn.ModuleList | None = _layers(inputs, hidden, layers, edges) if both else None
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool
@@ -197,7 +197,7 @@ class DAGNN(Model):
         """
         structure = structure_given(self, x, s)
         pooled = [
-            readout.ends(torch.cat([x, rows], dim=-1), direction)
+            ends(torch.cat([x, rows], dim=-1), direction)
             for rows, direction in self._directions(x, structure)
         ]
         return torch.cat(pooled, dim=-1)

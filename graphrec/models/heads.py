@@ -6,20 +6,20 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .. import readout as readouts
 from ..io import StructureLike
+from ..readout import mean, root
 from ..structure.checks import as_count
 from ..weights import Resettable
 from .calls import structure_given
 from .model import check_model, count_states
 
-_READOUTS: dict[str, Any] = {"mean": readouts.mean, "root": readouts.root}
+_READOUTS: dict[str, Any] = {"mean": mean, "root": root}
 
 
 class SequenceToClass(Resettable):
     """Sequence to class: a readout of the states, and a linear layer over it.
 
-    y = V r + c,  r the last state or the mean state of the sequence
+        y = V r + c,  r the last state or the mean state of the sequence
 
     Graves, *Supervised Sequence Labelling with Recurrent Neural Networks* (2012), section 2.3.1.
 
@@ -45,8 +45,8 @@ class SequenceToClass(Resettable):
                 f"{type(model).__name__} has no final state: read out the mean, or something else."
             )
         self.model: Any = model
-        self.readout = readout if callable(readout) else _READOUTS.get(readout)
-        self.output = nn.Linear(as_count("hidden", hidden, 1), as_count("classes", classes, 1))
+        self.readout: Any = readout if callable(readout) else _READOUTS.get(readout)
+        self.output: nn.Linear = nn.Linear(as_count("hidden", hidden, 1), as_count("classes", classes, 1))
 
     def forward(self, x: Tensor, s: StructureLike) -> Tensor:
         """`[N, D] → [G, C]`: logits."""
@@ -60,7 +60,7 @@ class SequenceToClass(Resettable):
 class SequenceToLabels(Resettable):
     """Synchronous sequence to sequence: a label for every node.
 
-    y_t = V h_t + c
+        y_t = V h_t + c
 
     Graves, *Supervised Sequence Labelling with Recurrent Neural Networks* (2012), section 2.3.2.
 
@@ -72,8 +72,8 @@ class SequenceToLabels(Resettable):
 
     def __init__(self, model: nn.Module, hidden: int, labels: int) -> None:
         super().__init__()
-        self.model = check_model(model)
-        self.output = nn.Linear(as_count("hidden", hidden, 1), as_count("labels", labels, 1))
+        self.model: Any = check_model(model)
+        self.output: nn.Linear = nn.Linear(as_count("hidden", hidden, 1), as_count("labels", labels, 1))
 
     def forward(self, x: Tensor, s: StructureLike) -> Tensor:
         """`[N, D] → [N, L]`: logits."""

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
 
 from ..schedule import Schedule, masked
+
+if TYPE_CHECKING:  # PyG says no types: what is used of its class is written down here
+
+    class MessagePassing(nn.Module):
+        """PyG's."""
+
+        explain: bool | None
+        _edge_mask: Tensor | None
+        _apply_sigmoid: bool
+
+        def __init__(self, aggr: None) -> None: ...
+
+else:
+    from torch_geometric.nn import MessagePassing
 
 
 class Passing(MessagePassing):
@@ -20,7 +33,8 @@ class Passing(MessagePassing):
         """Refused: the engine passes messages."""
         raise NotImplementedError("graphrec's models pass messages by their engine: call the model.")
 
-    __repr__ = nn.Module.__repr__
+    def __repr__(self) -> str:
+        return nn.Module.__repr__(self)
 
     def weighed(self, plan: Schedule) -> Schedule:
         """The schedule, with messages multiplied by the mask of an explainer if there is one.

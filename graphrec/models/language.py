@@ -29,7 +29,7 @@ from .recursive import Recursive
 class LanguageModel(Resettable):
     """A language model: at every node of a sequence it predicts the node's token from the preceding ones.
 
-    p(w_t | w_1 … w_{t-1}) = softmax(V h_t + c),  h_t the state after w_0 … w_{t-1},  w_0 = the end symbol
+        p(w_t | w_1 … w_{t-1}) = softmax(V h_t + c),  h_t the state after w_0 … w_{t-1},  w_0 = the end symbol
 
     Mikolov, Karafiát, Burget, Černocký & Khudanpur, *Recurrent neural network based language model*, Interspeech
     2010, equations (1) to (5). The symbol that ends sequences also precedes them.
@@ -56,8 +56,8 @@ class LanguageModel(Resettable):
         _check_widths(_step_cell(model), embedding, hidden)
         self.end = end
         self.model = model
-        self.embed = nn.Embedding(tokens, embedding)
-        self.output = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, tokens))
+        self.embed: nn.Embedding = nn.Embedding(tokens, embedding)
+        self.output: nn.Sequential = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, tokens))
 
     def forward(self, token: Tensor, s: StructureLike) -> Tensor:
         """`[N, V]`: the logits of each node's token, computed from the preceding tokens only.
@@ -110,8 +110,8 @@ class LanguageModel(Resettable):
 class Seq2Seq(Resettable):
     """Encoder and decoder: one sequence is read to its end, and another is emitted from the final state.
 
-    s = the encoder's final state;  p(y_k | y_1 … y_{k-1}, x) = softmax(V h_k + c),
-    h_k = decoder(y_{k-1}, h_{k-1}),  h_0 = bridge(s),  y_0 = the start symbol
+        s = the encoder's final state;  p(y_k | y_1 … y_{k-1}, x) = softmax(V h_k + c),
+        h_k = decoder(y_{k-1}, h_{k-1}),  h_0 = bridge(s),  y_0 = the start symbol
 
     Sutskever, Vinyals & Le, *Sequence to sequence learning with neural networks*, NIPS 2014, equation (1); Cho et al.,
     *Learning phrase representations using RNN encoder-decoder*, EMNLP 2014, section 2.2 (without feeding s to every
@@ -130,6 +130,13 @@ class Seq2Seq(Resettable):
         ValueError: start or end are not target tokens; an encoder and a decoder that do not fit together.
         TypeError: an encoder that is not a graphrec model.
     """
+
+    bridge: nn.Module | None
+
+    start: int
+    end: int
+    encoder: Model
+    decoder: Cell
 
     def __init__(
         self,
@@ -153,9 +160,9 @@ class Seq2Seq(Resettable):
             raise ValueError(f"start must be one of the target tokens 0 to {target_tokens - 1}, got {start}.")
         self.start, self.end = start, end
         self.encoder, self.decoder, self.bridge = encoder, decoder, bridge
-        self.embed_source = nn.Embedding(source_tokens, embedding)
-        self.embed_target = nn.Embedding(target_tokens, embedding)
-        self.output = nn.Linear(decoder.shapes()[0][-1], target_tokens)
+        self.embed_source: nn.Embedding = nn.Embedding(source_tokens, embedding)
+        self.embed_target: nn.Embedding = nn.Embedding(target_tokens, embedding)
+        self.output: nn.Linear = nn.Linear(decoder.shapes()[0][-1], target_tokens)
 
     def forward(
         self, source: Tensor, s: StructureLike, target: Tensor, t: StructureLike, teacher: float = 1.0

@@ -67,7 +67,8 @@ class Model(Resettable):
                 weights and no features, `[E]` or `[E, 1]` are the weights, as the third argument of PyG's `GCNConv`.
             initial: a list of initial states, one per layer and direction, each as in `graphrec.run`; if there is
                 only one, also that alone; None: there are none.
-            return_states: whether final states are wanted.
+            return_states: whether final states are wanted: for each layer and direction the state, such as `(h, c)`,
+                that each graph's one sink has, `[G, H]`: the last node of a chain, the root of a tree.
             edge_weight: `[E]`, likewise.
             edge_index: another name for s, as in PyG's layers.
             rule: how the runs of this call are differentiated, see `graphrec.learning`; None: by autograd, or by the
@@ -100,7 +101,7 @@ class Model(Resettable):
             h, final = self.compute(x, structure, check_initial(self, initial), return_states)
         return (h, final) if return_states else h
 
-    @torch._dynamo.assume_constant_result
+    @torch.compiler.assume_constant_result
     def tried_for_programs(self, *call: Any) -> str:
         """Whether torch.compile can trace a call, and how; see `try_call`."""
         return try_call(self, *call)
@@ -134,8 +135,9 @@ class Model(Resettable):
     def with_states(self, x: Tensor, s: StructureLike, initial: Any = None) -> tuple[Tensor, list[Any]]:
         """The rows `[N, H]`, and the final state of each layer and direction, a State of `[G, H]` tensors.
 
-        A graph's final state is that of its one sink; for a graph without nodes the initial state is also the
-        final one. Arguments as in `forward`.
+        A graph's final state is that of its one sink: the last node of a chain, the root of a tree, the one output
+        of a DAG. For a graph without nodes the initial state is also the final one. A State is the cell's named tuple,
+        such as `(h, c)`; what it is handed to begins with it, `initial=`. Arguments as in `forward`.
 
         Raises:
             ValueError: a graph with several sinks, or with nodes and no sink.

@@ -33,7 +33,7 @@ class OverTime(Model):
     """
 
     num_states = 1
-    runs = ("cell",)
+    runs: tuple[str, ...] | None = ("cell",)
 
     def __init__(self, cell: StagedCell) -> None:
         super().__init__()

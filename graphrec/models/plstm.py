@@ -27,13 +27,13 @@ _SHARPNESS = 5.0  # of transitions: the paper's scaling factor, table 5
 class PLSTM(Model):
     """The parallelizable linear source transition mark network: a linear recurrence along the edges of a DAG.
 
-    C_e = sum_{e' into n} T^n_{e'e} C_e' + S^n_e k_n v_n^T,   n the node that e leaves                     (5)
-    h_n = sum_{e into n} M^n_e q_n C_e + D^n (q_n . k_n) v_n                                              (6)
+        C_e = sum_{e' into n} T^n_{e'e} C_e' + S^n_e k_n v_n^T,   n the node that e leaves                     (5)
+        h_n = sum_{e into n} M^n_e q_n C_e + D^n (q_n . k_n) v_n                                              (6)
 
     for each head; q, k and v are linear in x_n, and the source, mark and direct gates S, M, D sigmoids. Transitions are
 
-    P-mode: T^n_{e'e} = tanh(t_n) p^n_e,  p^n = softmax over the edges e that leave n                      (9), (10)
-    D-mode: T^n_{e'e} = tanh(t^n_{e'e}), on a line graph reduced to a multitree
+        P-mode: T^n_{e'e} = tanh(t_n) p^n_e,  p^n = softmax over the edges e that leave n                      (9), (10)
+        D-mode: T^n_{e'e} = tanh(t^n_{e'e}), on a line graph reduced to a multitree
 
     In P-mode the transitions from an edge add up to one at most (equation 9), and its state is directed: on a 2D grid
     p is (alpha, 1 - alpha), the angle of equation (10), where both edges leave n. In D-mode there is one path at most
@@ -61,7 +61,16 @@ class PLSTM(Model):
     Shapes: x `[N, D]`, result `[N, H]`. The run is over E edges with states of `heads * keys * (H / heads)` numbers.
     """
 
-    runs = ("cell",)
+    query: nn.Linear
+    key: nn.Linear
+    source: nn.Linear
+    mark: nn.Linear
+
+    hidden: int
+    heads: int
+    edges: Widths | None
+
+    runs: tuple[str, ...] | None = ("cell",)
     relations = None
 
     def __init__(
@@ -75,7 +84,8 @@ class PLSTM(Model):
         edges: Widths | None = None,
     ) -> None:
         super().__init__()
-        self.inputs = inputs = as_count("inputs", inputs)
+        inputs = as_count("inputs", inputs)
+        self.inputs: int = inputs
         self.hidden, self.heads = as_count("hidden", hidden, 1), as_count("heads", heads, 1)
         if self.hidden % self.heads:
             raise ValueError(
@@ -85,20 +95,21 @@ class PLSTM(Model):
         if mode not in _MODES:
             raise ValueError(f"mode must be 'P' (propagation) or 'D' (distribution), got {mode!r}.")
         self.mode, self.edges = mode, edges
-        self.arity = None if arity is None else as_count("arity", arity, 1)
+        self.arity: int | None = None if arity is None else as_count("arity", arity, 1)
         values = self.hidden // self.heads
-        self.keys = values if keys is None else as_count("keys", keys, 1)
+        self.keys: int = values if keys is None else as_count("keys", keys, 1)
         slots = self.arity or 1
-        self.cell = PLSTMCell(self.heads, self.keys, values, self.arity if mode == "D" else None)
+        self.cell: PLSTMCell = PLSTMCell(self.heads, self.keys, values, self.arity if mode == "D" else None)
         if edges is not None:
             self.cell.reads_edges = ("edge_attr",)  # which this model reads for it
         self.query, self.key = (nn.Linear(inputs, self.heads * self.keys) for _ in range(2))
-        self.value = nn.Linear(inputs, hidden)
+        self.value: nn.Linear = nn.Linear(inputs, hidden)
         self.source, self.mark = (nn.Linear(inputs, slots * self.heads) for _ in range(2))
-        self.direct = nn.Linear(inputs, self.heads)
-        self.transition = nn.Linear(inputs, self.heads * (1 if mode == "P" else slots**2))
-        self.angle = nn.Linear(inputs, slots * self.heads) if mode == "P" and slots > 1 else None
-        self.edge = None if edges is None else edge_layer(edges, 3 * self.heads, bias=False)
+        self.direct: nn.Linear = nn.Linear(inputs, self.heads)
+        self.transition: nn.Linear = nn.Linear(inputs, self.heads * (1 if mode == "P" else slots**2))
+        angle = nn.Linear(inputs, slots * self.heads) if mode == "P" and slots > 1 else None
+        self.angle: nn.Linear | None = angle
+        self.edge: nn.Module | None = None if edges is None else edge_layer(edges, 3 * self.heads, bias=False)
         self.init_parameters()
 
     def init_parameters(self) -> None:

@@ -37,7 +37,7 @@ class Recursive(Model, Passing):
     """
 
     num_states = 1
-    runs = ("cell",)
+    runs: tuple[str, ...] | None = ("cell",)
 
     def __init__(
         self,
@@ -55,7 +55,8 @@ class Recursive(Model, Passing):
         self.rounds = rounds
         self.cycles = cycles
         self.order = order
-        self.hops = nn.ModuleList(Hop() for _ in range(1, rounds)) if isinstance(rounds, int) else None
+        hops = nn.ModuleList(Hop() for _ in range(1, rounds)) if isinstance(rounds, int) else None
+        self.hops: nn.ModuleList | None = hops
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool

@@ -186,6 +186,10 @@ def from_torch(module: nn.RNNBase) -> Sequences:
     Layers, directions, biases, projections, dropout and `batch_first` are kept; `to_torch` returns the same weights
     exactly. The model's `load_state_dict` also accepts `module.state_dict()`.
 
+    What it is made of: `net.model.layers[l].cell` is the cell of layer l, where there are two directions
+    `net.model.layers[l].along.cell` and `net.model.layers[l].against.model.cell`. So `net.model` runs over any
+    structure, `net.model(x, s)`, over `graphrec.episodes` for instance.
+
     Raises:
         TypeError: another module.
     """

@@ -47,7 +47,8 @@ def library_for(*tensors: Tensor | None) -> Any:
 
     Not where a dispatch mode or a tracer wants to see each operation, nor for many gradients at once.
     """
-    if torch._C._len_torch_dispatch_stack() or torch._C._is_tracing() or is_batched(tensors):
+    is_watched = torch._C._len_torch_dispatch_stack() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+    if is_watched or is_batched(tensors):
         return None
     for tensor in tensors:
         if tensor is not None and not (

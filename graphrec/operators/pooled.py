@@ -24,6 +24,8 @@ class Pooled:
         num_graphs: G.
     """
 
+    h: Tensor
+
     def __init__(self, h: Tensor, graph: Tensor, num_graphs: int) -> None:
         self.h, self._graph, self._count = h, graph, num_graphs
 

@@ -34,6 +34,12 @@ class Value:
         a, weight, bias: the codes of a product's operands.
     """
 
+    args: list[Ref]
+    number: int
+    op: str
+    rows: str | None
+    width: int
+
     __slots__ = ("a", "args", "bias", "count", "field", "imm", "number", "op", "rows", "weight", "width")
 
     def __init__(

@@ -25,6 +25,9 @@ class RecordedInbox(Inbox):
         kind: of the nodes.
     """
 
+    num_nodes: Any
+    num_edges: Any
+
     def __init__(
         self, record: Record, plan: Schedule, fields: tuple[str, ...], fetch: Any, like: Symbol, kind: int
     ):

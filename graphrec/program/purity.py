@@ -49,7 +49,7 @@ class Traces:
         self._cell, self._modules = cell, modules
         with untraced():
             self._random = torch.get_rng_state()
-        self.is_first = cell.training not in _pure.get(cell, ())
+        self.is_first: bool = cell.training not in _pure.get(cell, ())
         self._others = _other_random() if self.is_first else None
         self._attributes = [(module, _attributes(module)) for module in modules]
         self._copies = [

@@ -99,6 +99,11 @@ class Record:
         reads_kinds: whether it asks for the nodes of each kind.
     """
 
+    dtype: torch.dtype
+    device: torch.device
+
+    captured: Captured
+
     def __init__(self, captured: Captured, dtype: torch.dtype, device: torch.device, has_edges: bool = True):
         self.captured, self.dtype, self.device = captured, dtype, device
         self.entries: list[tuple[Any, ...]] = []
@@ -107,7 +112,7 @@ class Record:
         self.refusal: Exception | None = None
         self.asked: set[str] = set()
         self.reads_kinds = False
-        self.rows = {
+        self.rows: dict[str, Rows] = {
             NODE: Rows(NODE, self.asked),
             EDGE: Rows(EDGE, self.asked, are_none=not has_edges),
         }

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
 
 from ..cell import OF_EDGES, Own
 from ..engine.validate import Context
@@ -130,9 +131,8 @@ def _check_modules(modules: list[nn.Module]) -> None:
             raise NotRecordable(f"a hook on {type(module).__name__}")
         if isinstance(module, torch.jit.ScriptModule):
             raise NotRecordable(f"{type(module).__name__} is compiled already")
-    every = nn.modules.module
-    hooks = (every._global_forward_hooks, every._global_forward_pre_hooks)
-    if any((*hooks, every._global_backward_hooks, every._global_backward_pre_hooks)):
+    hooks = (torch_module._global_forward_hooks, torch_module._global_forward_pre_hooks)
+    if any((*hooks, torch_module._global_backward_hooks, torch_module._global_backward_pre_hooks)):
         raise NotRecordable("a hook on all modules")
 
 

@@ -49,6 +49,8 @@ class Reverse:
         wanted: whether a load, or a captured tensor, needs a gradient.
     """
 
+    b: Builder
+
     def __init__(self, b: Builder, wanted: Callable[[Value], bool]) -> None:
         self.b, self._wanted = b, wanted
         self._gradient: dict[int, Codes] = {}

@@ -17,7 +17,7 @@ class NotRecordable(Exception):
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
-        self.line = _line_of_the_cell()
+        self.line: str | None = _line_of_the_cell()
 
 
 def _line_of_the_cell() -> str | None:
@@ -44,6 +44,10 @@ class Rows:
         asked: takes down of what kind of rows the cell asks whether there are any; None: nobody does.
         are_none: whether there are no such rows, which is all that the cell may learn of their number.
     """
+
+    are_none: bool
+    asked: set[str] | None
+    kind: str
 
     __slots__ = ("are_none", "asked", "kind")
 
@@ -90,6 +94,11 @@ ROWS = {NODE: Rows(NODE), EDGE: Rows(EDGE)}
 class Columns:
     """A tensor as a program sees it: rows of a kind (None: a tensor without such rows) and an array of its columns."""
 
+    dtype: torch.dtype
+
+    array: Any
+    rows: str | None
+
     __slots__ = ("array", "dtype", "rows")
 
     def __init__(self, rows: str | None, array: np.ndarray, dtype: torch.dtype) -> None:
@@ -117,6 +126,9 @@ class Columns:
 
 class Symbol:
     """A tensor of the cell while it is recorded."""
+
+    columns: Columns
+    number: int
 
     __slots__ = ("_record", "columns", "number")
 

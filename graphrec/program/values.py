@@ -134,6 +134,12 @@ class Builder:
         captured: the shapes of the captured tensors.
     """
 
+    dtype: torch.dtype
+
+    grain: int | None
+    has_edges: bool
+    pushing: Pushing | None
+
     def __init__(
         self,
         dtype: torch.dtype,
@@ -145,7 +151,7 @@ class Builder:
         self.dtype, self.grain, self.has_edges, self.pushing = dtype, grain, has_edges, pushing
         self.values: list[Value] = []
         self._known: dict[Any, Value] = {}
-        self.captured = [
+        self.captured: list[Value] = [
             self._new(None, math.prod(shape), "captured", count=i) for i, shape in enumerate(captured)
         ]
 

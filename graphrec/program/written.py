@@ -84,24 +84,29 @@ def read(text: str) -> Written:
     """What was written.
 
     Raises:
-        ValueError: by another version.
+        ValueError: by another version, or it is damaged.
     """
-    said = json.loads(text)
-    version = said.pop("version")
-    if version != VERSION:
+    try:
+        said = json.loads(text)
+        version = said.pop("version")
+        if version == VERSION:
+            return Written(**{name: _field(name, value) for name, value in said.items()})
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
-            f"this program was written by another version of graphrec (format {version}, not {VERSION}): trace, "
-            f"compile or export it again."
-        )
-    found: dict[str, Any] = {}
-    for name, value in said.items():
-        if name == "steps":
-            found[name] = {_meant(sort): _record(record) for sort, record in value}
-        elif name in _RECORDS:
-            found[name] = None if value is None else _record(value)
-        else:
-            found[name] = _meant(value)
-    return Written(**found)
+            f"the text of a program is damaged ({type(error).__name__}): trace, compile or export it again."
+        ) from error
+    raise ValueError(
+        f"this program was written by another version of graphrec (format {version!s:.20}, not {VERSION}): trace, "
+        f"compile or export it again."
+    )
+
+
+def _field(name: str, said: Any) -> Any:
+    if name == "steps":
+        return {_meant(sort): _record(record) for sort, record in said}
+    if name in _RECORDS:
+        return None if said is None else _record(said)
+    return _meant(said)
 
 
 def _of_record(record: Record) -> Any:
@@ -128,10 +133,17 @@ def _said(value: Any) -> Any:
     raise NotRecordable(f"an argument of type {type(value).__name__} cannot be written down")
 
 
+def _dtype(name: str) -> torch.dtype:
+    found = getattr(torch, name)
+    if not isinstance(found, torch.dtype):
+        raise TypeError(f"torch has no dtype {name}")
+    return found
+
+
 def _meant(said: Any) -> Any:
     if isinstance(said, list):
         return tuple(map(_meant, said))
     if isinstance(said, dict):
         ((kind, value),) = said.items()
-        return ROWS[value] if kind == "rows" else getattr(torch, value) if kind == "dtype" else Ellipsis
+        return {"rows": ROWS.__getitem__, "dtype": _dtype, "rest": lambda _: Ellipsis}[kind](value)
     return said

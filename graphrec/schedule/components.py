@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from ..structure import Structure
 from ..structure.outside import outside
 from .levels import longest_paths
+
+if TYPE_CHECKING:
+    from scipy.sparse import coo_matrix
 
 
 class Components(NamedTuple):
@@ -45,12 +46,16 @@ def components(structure: Structure) -> Components:
 
 def adjacency(structure: Structure) -> coo_matrix:
     """The edges as a scipy matrix, `[N, N]`: from the row's node to the column's."""
+    from scipy.sparse import coo_matrix
+
     source, target = structure.edge_index.cpu().numpy()
     size = structure.num_nodes
     return coo_matrix((np.ones(len(source), dtype=bool), (source, target)), shape=(size, size))
 
 
 def _components(structure: Structure) -> Components:
+    from scipy.sparse.csgraph import connected_components
+
     source, target = structure.edge_index.cpu().numpy()
     count, component = connected_components(adjacency(structure), directed=True, connection="strong")
     component = component.astype(np.int64)

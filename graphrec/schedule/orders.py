@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
 from ..structure import Structure, own_past
@@ -61,6 +60,8 @@ def breadth_first(structure: Structure, roots: Sequence[int] | Tensor) -> Tensor
     Raises:
         ValueError: no roots, one that is not a node, or a node that no root reaches.
     """
+    from scipy.sparse.csgraph import dijkstra
+
     given = as_whole_numbers(roots, "roots must be nodes").flatten().to(structure.device)
     if not structure.num_nodes and not len(given):
         return given

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -120,7 +120,7 @@ class Steps(Sequence[Step]):
         numbers = (self._bounds_of_nodes, self._bounds_of_edges, self._fewest, self._most)
         return *(each.as_list for each in numbers), self._boundary, self._rounds
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     @property
     def row_bounds(self) -> list[int]:
@@ -285,7 +285,7 @@ class Schedule:
             )
         )
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "cache": Cache()}  # what is derived is derived again where it is wanted

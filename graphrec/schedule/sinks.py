@@ -18,11 +18,13 @@ class Sinks(NamedTuple):
         node: `[G]`, the sink of each graph (of several, the one with the highest number), or -1.
         everywhere: whether every graph has one.
         odd: a graph with nodes but not exactly one sink, or -1.
+        odd_sinks: how many it has.
     """
 
     node: Tensor
     everywhere: bool
     odd: int
+    odd_sinks: int = 0
 
     def checked(self) -> Sinks:
         """Itself.
@@ -32,8 +34,10 @@ class Sinks(NamedTuple):
         """
         if self.odd >= 0:
             raise ValueError(
-                f"a final state is that of the one node that no edge leaves, but graph {self.odd} has none or several "
-                f"of them: use a readout of all nodes, or run without asking for states."
+                f"a final state is that of the one node that no edge leaves, but graph {self.odd} has {self.odd_sinks} "
+                f"of them: give each part a graph of its own (as graphrec.episodes does for rollouts with resets), use "
+                "a readout of all nodes (or of all such nodes, graphrec.readout.ends), or run without asking for "
+                "states."
             )
         return self
 
@@ -49,4 +53,5 @@ def sinks(plan: Schedule) -> Sinks:
     count = torch.bincount(structure.graph[found], minlength=structure.num_graphs)
     wanted = torch.bincount(structure.graph, minlength=structure.num_graphs).clamp(max=1)
     odd = (count != wanted).nonzero().flatten()
-    return Sinks(node, bool((node >= 0).all()), int(odd[0]) if len(odd) else -1)
+    first, of_first = (int(odd[0]), int(count[odd[0]])) if len(odd) else (-1, 0)
+    return Sinks(node, bool((node >= 0).all()), first, of_first)

@@ -55,7 +55,7 @@ def chains(lengths: Sequence[int] | Tensor, batch_first: bool = True) -> Structu
 def lagged(lengths: Sequence[int] | Tensor | Structure, lags: int | Sequence[int]) -> Structure:
     """Sequences in which a node sees several earlier ones: the structure of delay networks.
 
-    Node t has an edge from node t - lags[j] in slot j. Where that lies predecessor the sequence (a lag may exceed its
+    Node t has an edge from node t - lags[j] in slot j. Where that lies before the sequence (a lag may exceed its
     length) the slot stays empty; the initial state replaces the missing past, zero unless one is given to the
     run.
 

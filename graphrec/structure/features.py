@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -84,7 +84,7 @@ class EdgeFeatures:
             )
         )
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     def _there(self) -> dict[int, RelationFeatures]:
         return {r: part for r, part in enumerate(self.relations) if part is not None and len(part.edges)}

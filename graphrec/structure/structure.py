@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from dataclasses import MISSING, dataclass, field, fields, replace
 from html import escape
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -274,7 +274,7 @@ class Structure:
             if f.name not in ("cache", "level", "level_reversed")
         )
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         graphs = "" if self.num_graphs == 1 else f", graphs={self.num_graphs}"

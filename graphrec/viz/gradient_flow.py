@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from .. import dynamics
 from ..dynamics import GradientFlow
+from ..dynamics import gradient_flow as measure
 from ..structure import Structure
 from .draw import check_matplotlib
 
@@ -42,10 +42,10 @@ def gradient_flow(
     """
     check_matplotlib()
     if not isinstance(models, Mapping):
-        flow = dynamics.gradient_flow(models, x, s, **options)
+        flow = measure(models, x, s, **options)
         draw_gradient_flow(flow, ax)
         return flow
-    flows = {name: dynamics.gradient_flow(model, x, s, **options) for name, model in models.items()}
+    flows = {name: measure(model, x, s, **options) for name, model in models.items()}
     draw_gradient_flow(flows, ax)
     return flows
 

@@ -38,7 +38,6 @@ MADE = {
     "TDNNCell": {"inputs": 3, "hidden": 4, "lags": 2},
     "TDNN": {"inputs": 3, "hidden": 4, "window": 2},
     "DAGNN": {"inputs": 3, "hidden": 4, "layers": 2},
-    "StateSpace": {"inputs": 3, "hidden": 4, "outputs": 2},
     "PerRelation": {"edges": [2, None, 3], "outputs": 4},
     "SequenceToClass": {"model": LSTM, "hidden": 4, "classes": 2},
     "SequenceToLabels": {"model": LSTM, "hidden": 4, "labels": 2},

@@ -116,3 +116,28 @@ def test_a_residual_is_left_out_where_targets_have_no_rows():
     cell = gr.GATCell((4, 4), 4, residual=True, self_loops=False)
     cell.load_state_dict(conv.state_dict())
     assert_close(gr.GNN([cell])((X, None), EDGES), conv((X, None), EDGES))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            gr.GRU(2, 3),
+            r"got GRU, which is a model of one: call it, model\(x, s\), or give its cell, model.cell",
+        ),
+        (gr.GRUCell, "got the class GRUCell: make one of it"),
+        (torch.nn.GRU, "got the class GRU\\."),
+        (torch.nn.GRUCell(2, 3), "got GRUCell\\."),
+    ],
+)
+def test_a_model_is_no_cell(given, message):
+    for call in (gr.Recursive, lambda cell: gr.run(cell, gr.schedule(gr.chain(2)), torch.ones(2, 2))):
+        with pytest.raises(TypeError, match=f"expected a graphrec.Cell, {message}"):
+            call(given)
+
+
+def test_padded_sequences_and_their_lengths_are_no_structure():
+    with pytest.raises(
+        TypeError, match=r"and lengths: graphrec.Sequences\(model\) .*from_padded\(x, lengths\) makes"
+    ):
+        gr.GRU(2, 3)(torch.ones(2, 4, 2), torch.tensor([4, 3]))

@@ -1,12 +1,10 @@
 """Where files are looked for, what is said when they are not there, and that nothing is left half-written."""
 
 import hashlib
-import http.server
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,13 +12,12 @@ import pytest
 
 from graphrec.datasets import _files
 from graphrec.datasets._files import (
-    download,
     fault,
+    fetch,
     raw_file,
     raw_folder,
     read_lines,
     remove_leftovers,
-    source_files,
     written_at_once,
 )
 
@@ -209,53 +206,69 @@ def test_an_unwritable_cache_is_explained(tmp_path: Path) -> None:
         pass
 
 
-def test_python_files_are_found_in_packages_only(tmp_path: Path) -> None:
-    for name in ("b.py", "a/c.py", "a/tests/d.py", "not-a-package/e.py", "a/f.txt"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    found = [path.relative_to(tmp_path).as_posix() for path in source_files(tmp_path, ["tests"])]
-    assert found == ["a/c.py", "b.py"]
+SHA256 = hashlib.sha256(b"content").hexdigest()
 
 
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    """A server on this machine that hands out the files of a folder."""
+def address(serve: Callable[[Path], str], tmp_path: Path) -> str:
+    """Where a file named archive can be downloaded."""
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / "archive").write_bytes(b"content")
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args: object) -> None:
-            super().__init__(*args, directory=str(tmp_path / "served"))  # type: ignore[arg-type]
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    return serve(tmp_path / "served")
 
 
 def test_a_download_is_checked(tmp_path: Path, address: str) -> None:
     path = tmp_path / "got" / "archive"
-    download(f"{address}/archive", path, hashlib.sha256(b"content").hexdigest())
+    assert fetch(f"{address}/archive", SHA256, path) == path
     assert path.read_bytes() == b"content"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_is_there_is_not_downloaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pooch", None)  # as if it were not installed
+    (tmp_path / "archive").write_bytes(b"content")
+    assert fetch("http://nowhere.invalid/archive", SHA256, tmp_path / "archive").read_bytes() == b"content"
+
+
+def test_without_pooch_the_error_says_what_to_install(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    path = tmp_path / "archive"
+    message = (
+        rf"archive is downloaded from {address}/archive by pooch, .*graphrec\[datasets\].* place it at {path}"
+    )
+    with pytest.raises(ImportError, match=message):
+        fetch(f"{address}/archive", SHA256, path)
+
+
+def test_a_file_that_is_another_one_by_now_is_fetched_again(tmp_path: Path, address: str) -> None:
+    (tmp_path / "archive").write_bytes(b"half of the cont")
+    assert fetch(f"{address}/archive", SHA256, tmp_path / "archive").read_bytes() == b"content"
 
 
 def test_a_download_of_something_else_is_refused_and_not_kept(tmp_path: Path, address: str) -> None:
     path = tmp_path / "got" / "archive"
     with pytest.raises(
-        ValueError, match=r"expected a file with SHA-256 00ff from http.*, got one with ed7002b4"
+        ValueError, match=r"expected a file with SHA-256 0{60}00ff from http.* but got ed7002b4"
     ):
-        download(f"{address}/archive", path, "00ff")
+        fetch(f"{address}/archive", "00ff".zfill(64), path)
     assert list(path.parent.iterdir()) == []
 
 
 def test_a_download_that_fails_says_what_to_do(tmp_path: Path, address: str) -> None:
     path = tmp_path / "got" / "archive"
-    with pytest.raises(ConnectionError, match=r"could not download http.*404.*GRAPHREC_DATA"):
-        download(f"{address}/missing", path, "00ff")
+    with pytest.raises(
+        ConnectionError,
+        match=rf"could not download archive from http.*404.* place it at {path} .*GRAPHREC_DATA",
+    ):
+        fetch(f"{address}/missing", SHA256, path)
+    with pytest.raises(ConnectionError, match=r"could not download archive from http://127\.0\.0\.1:9/"):
+        fetch("http://127.0.0.1:9/archive", SHA256, path)  # where nobody listens
     assert list(path.parent.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_into_is_said(tmp_path: Path, address: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"cannot write into .*file/got .*Set XDG_CACHE_HOME"):
+        fetch(f"{address}/archive", SHA256, tmp_path / "file" / "got" / "archive")

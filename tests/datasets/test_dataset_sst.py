@@ -133,13 +133,15 @@ def test_a_split_whose_file_is_missing_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def archive(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def archive(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Callable[[Path], str]
+) -> Path:
     """An archive such as the official one, at the address that SST downloads."""
     path = tmp_path / "trees.zip"
     with zipfile.ZipFile(path, "w") as content:
         for split in ("train", "dev", "test"):
             content.write(samples / "sst" / f"{split}.txt", f"trees/{split}.txt")
-    monkeypatch.setattr(sst, "URL", path.as_uri())
+    monkeypatch.setattr(sst, "URL", f"{serve(tmp_path)}/trees.zip")
     monkeypatch.setattr(sst, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
     return path
 
@@ -155,7 +157,7 @@ def test_without_files_the_archive_is_fetched_once(archive: Path, samples: Path,
 def test_without_files_and_network_the_error_says_what_to_do(archive: Path, cache: Path) -> None:
     archive.unlink()
     with pytest.raises(
-        ConnectionError, match=r"could not download file:.*name their folder with root=\.\.\."
+        ConnectionError, match=r"could not download trees\.zip from http:.*name its folder with root=\.\.\."
     ):
         SST()
     shutil.rmtree(cache)

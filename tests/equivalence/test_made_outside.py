@@ -16,6 +16,7 @@ from torch._subclasses import FakeTensorMode
 from torch.autograd import forward_ad
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, vmap
 from torch_geometric.data import Data, HeteroData
+from torch_geometric.nn.aggr import SortAggregation
 
 import graphrec as gr
 from tests.tolerances import assert_all_close, assert_close
@@ -225,7 +226,7 @@ def test_structures_without_values_are_refused():
 READOUTS = {
     **{name: getattr(gr.readout, name) for name in ("root", "last", "sum", "mean", "max", "ends")},
     "attention": lambda h, s: gr.readout.attention(h, s, lambda rows: rows.sum(-1, keepdim=True)),
-    "sort": lambda h, s: gr.readout.sort(h, s, 2),
+    "sort": lambda h, s: gr.readout.aggregate(h, s, SortAggregation(2)),
 }
 each_readout = pytest.mark.parametrize("read", READOUTS.values(), ids=READOUTS.keys())
 

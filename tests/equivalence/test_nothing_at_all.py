@@ -187,7 +187,6 @@ MODELS = {
     "GAT in order": lambda: gr.Levelwise(GATConv(3, 3)),
     "TDNN": lambda: gr.TDNN(3, 4, 3),
     "variational dropout": lambda: gr.VariationalDropout(gr.LSTMCell(3, 4), 0.5, 0.5),
-    "state space": lambda: gr.StateSpace(3, 4, 2),
     "NARX": lambda: gr.NARX(3, 5, 4, 1, 2),
     "kinds": lambda: gr.Recursive(gr.PerKind([gr.TreeGRUCell(3, 4), gr.TreeGRUCell(3, 4)])),
     "grid": lambda: gr.Recursive(gr.GridCell([gr.LSTMCell(3, 4), gr.LSTMCell(4, 4)])),

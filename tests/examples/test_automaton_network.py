@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from data.automaton import Automaton
+from data.tomita import Tomita
 from scipy.optimize import brentq
 
-from graphrec.datasets import Automaton, Tomita
 from tests.tolerances import assert_close
 
 LENGTH = 10_000

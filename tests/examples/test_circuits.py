@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from data import circuits
+from data.circuits import drawn, simulation
 from torch_geometric.data import Batch
 
 import graphrec as gr
-from graphrec.datasets import circuits
-from graphrec.datasets.circuits import Kind
+from graphrec.io.circuits import Kind, parse_bench
 
 # n4 = a AND b; n5 = NOT n4; n6 = n4 AND n5, which is always 0; n7 = b AND a.
 BENCH = "INPUT(a)\nINPUT(b)\nOUTPUT(n6)\nOUTPUT(n7)\nn4 = AND(a, b)\nn5 = NOT(n4)\nn6 = AND(n4, n5)\nn7 = AND(b, a)\n"
@@ -24,7 +25,7 @@ def models(example):
 @pytest.fixture
 def small(example):
     """The circuit above, and pairs of its gates: n4 and n7 are equal, n4 and n5 are not."""
-    data = example.sample(circuits.parse_bench(BENCH), example.Prepare(), pairs=0)
+    data = example.sample(parse_bench(BENCH), example.Prepare(), pairs=0)
     data.pair_index, data.pair_y = torch.tensor([[2, 2], [5, 3]]), torch.tensor([1, 0])
     return data
 
@@ -33,14 +34,14 @@ def small(example):
 def batch(example):
     """Three random circuits of different depths."""
     prepare = example.Prepare()
-    drawn = [circuits.random_aig(6, gates, seed=gates) for gates in (10, 20, 30)]
-    return Batch.from_data_list([example.sample(netlist, prepare) for netlist in drawn])
+    netlists = [drawn.random_aig(6, gates, seed=gates) for gates in (10, 20, 30)]
+    return Batch.from_data_list([example.sample(netlist, prepare) for netlist in netlists])
 
 
 @pytest.fixture
 def machine(example):
     """A random circuit with latches."""
-    netlist = circuits.to_aig(circuits.random_sequential(3, 4, 30, seed=1))
+    netlist = circuits.to_aig(drawn.random_sequential(3, 4, 30, seed=1))
     return Batch.from_data_list([example.sample(netlist, example.Prepare(), pairs=0)])
 
 
@@ -89,17 +90,17 @@ def test_products_of_bits_are_a_simulation(models, batch):
 
 
 def test_a_latch_that_reads_its_own_complement_settles(example, models):
-    netlist = circuits.parse_bench("INPUT(a)\nq = DFF(n)\nn = NOT(q)\ny = AND(a, q)\n")
+    netlist = parse_bench("INPUT(a)\nq = DFF(n)\nn = NOT(q)\ny = AND(a, q)\n")
     said = models.independent(one_batch(example.sample(netlist, example.Prepare(), pairs=0)))
     assert said.one.tolist() == pytest.approx([0.5, 0.5, 0.5, 0.25], abs=1e-3)
 
 
 def test_calculations_are_right_in_both_ways(example):
-    patterns = circuits.all_patterns(6)
+    patterns = simulation.all_patterns(6)
     made = example.calculations(3)
     shown = {
         name: np.unpackbits(
-            circuits.simulate(one, patterns)[list(one.outputs)].view(np.uint8), axis=1, bitorder="little"
+            simulation.simulate(one, patterns)[list(one.outputs)].view(np.uint8), axis=1, bitorder="little"
         )
         for name, one in made.items()
     }  # [outputs, 64]

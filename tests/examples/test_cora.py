@@ -3,14 +3,15 @@
 import os
 import pickle
 import random
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Data
-from torch_geometric.transforms import NormalizeFeatures
 
-from graphrec.datasets import cora
+import graphrec as gr
 
 REAL_DATA = Path(os.environ.get("GRAPHREC_DATA", "")) / "Cora"
 TRAIN, VAL, TEST = 140, 500, 100
@@ -50,8 +51,8 @@ def invent(folder: Path) -> Path:
 
 
 @pytest.fixture
-def papers(tmp_path):
-    return cora(invent(tmp_path), transform=NormalizeFeatures())[0]
+def papers(example, tmp_path):
+    return example.load(invent(tmp_path))[0][0]
 
 
 def draws_one_by_one():
@@ -170,9 +171,60 @@ def test_means_by_hand(example):
     assert example.spread(torch.tensor([80.0, 82.0, 84.0])) == "82.0 ± 2.0"
 
 
-@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="needs Cora in the folder that GRAPHREC_DATA names")
+needs_cora = pytest.mark.skipif(
+    not REAL_DATA.is_dir(), reason="needs Cora in the folder that GRAPHREC_DATA names"
+)
+
+
+@needs_cora
+def test_the_published_papers_are_what_the_files_say(example):
+    """Read by pickle and numpy alone."""
+
+    def read(part):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*scipy.sparse.*", DeprecationWarning)
+            rows = pickle.loads((REAL_DATA / "raw" / f"ind.cora.{part}").read_bytes(), encoding="latin1")
+        return rows.toarray() if hasattr(rows, "toarray") else rows
+
+    (papers,), name = example.load(REAL_DATA)
+    assert name == "Cora"
+    tested = np.loadtxt(REAL_DATA / "raw" / "ind.cora.test.index", dtype=int)
+    x, y = np.concatenate([read("allx"), read("tx")]), np.concatenate([read("ally"), read("ty")])
+    order = np.arange(len(x))
+    order[tested] = np.arange(len(x) - len(tested), len(x))
+    x, y = x[order], y[order].argmax(1)
+    assert papers.y.tolist() == y.tolist()
+    torch.testing.assert_close(papers.x, torch.from_numpy(x / np.maximum(x.sum(1, keepdims=True), 1)).float())
+    pairs = {(a, b) for a, others in read("graph").items() for b in others if a != b}
+    assert {*zip(*papers.edge_index.tolist(), strict=True)} == pairs
+    assert papers.edge_index.shape == (2, len(pairs)) == (2, 10556)
+    masks = (papers.train_mask, papers.val_mask, papers.test_mask)
+    assert [mask.nonzero().flatten().tolist() for mask in masks] == [
+        list(range(140)),
+        list(range(140, 640)),
+        sorted(tested),
+    ]
+    assert np.bincount(y[:140]).tolist() == [20] * 7
+    assert gr.from_pyg(papers).num_edges == 10556
+
+
+def test_too_few_papers_are_said(example, tmp_path):
+    folder = invent(tmp_path)
+    (folder / "ind.cora.test.index").write_text("".join(f"{i}\n" for i in range(TRAIN + 300, TRAIN + 400)))
+    with pytest.raises(SystemExit, match=r"Cora: expected 500 papers or more between those to train on"):
+        example.load(folder)
+
+
+def test_pickles_that_are_none_are_refused(example, tmp_path):
+    path = invent(tmp_path) / "ind.cora.x"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(SystemExit, match=r"PyG cannot read the files of Cora in .*mend them"):
+        example.load(tmp_path)
+
+
+@needs_cora
 def test_the_published_papers_are_learnt(example):
-    dataset = cora(REAL_DATA, transform=NormalizeFeatures())
+    dataset = example.load(REAL_DATA)[0]
     trained = example.train_pair(example.NETWORKS["GCN"], dataset[0], 16, 7, 15, seed=0)
     assert all(network.tested > 60 for network in trained)
 

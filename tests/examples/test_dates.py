@@ -4,9 +4,9 @@ import random
 
 import pytest
 import torch
+from data.dates import Dates
 
 import graphrec as gr
-from graphrec.datasets import Dates
 
 
 @pytest.fixture

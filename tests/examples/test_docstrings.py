@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from data.corpus import SPLITS, split_of
 from torch_geometric.data import Data
 
 import graphrec as gr
-from graphrec.datasets._corpus import SPLITS, split_of
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def test_what_is_held_out_is_not_drawn_either(small, tmp_path):
 
 
 def test_what_is_tested_is_not_learnt_from(small, tmp_path):
-    from graphrec.datasets import ListOpsGenerator
+    from data.listops import ListOpsGenerator
 
     lines = ListOpsGenerator(300, seed=0, operators=("MAX", "PM"), max_depth=3, max_args=3).lines()
     (tmp_path / "mine.tsv").write_text("\n".join(lines))

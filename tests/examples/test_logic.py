@@ -37,7 +37,7 @@ def test_finds_the_sizes_that_there_are_files_of(example):
 
 
 def test_the_papers_figures_stand_beside_ours_at_every_size(example, tmp_path, capsys):
-    from graphrec.datasets._propositions import draw_pairs
+    from data.propositions import draw_pairs
 
     folder = tmp_path / "logic"
     folder.mkdir()

@@ -5,11 +5,12 @@ import os
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Batch
 
-from graphrec.datasets import mutag
+import graphrec as gr
 
 REAL_DATA = Path(os.environ.get("GRAPHREC_DATA", "")) / "MUTAG"
 
@@ -34,8 +35,8 @@ def invent(folder: Path, count: int = 24) -> Path:
 
 
 @pytest.fixture
-def samples(tmp_path):
-    return list(mutag(invent(tmp_path)))
+def samples(example, tmp_path):
+    return example.load(invent(tmp_path))[0]
 
 
 @pytest.fixture
@@ -70,9 +71,119 @@ def test_folds_do_not_leak(example, samples, folds):
     check_folds(example, samples, folds)
 
 
-@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="needs MUTAG in the folder that GRAPHREC_DATA names")
+def test_folds_are_those_of_the_seed(example, samples):
+    for number, sample in enumerate(samples):
+        sample.number = torch.tensor([number])
+    one, again, other = (
+        [fold.tested.number.tolist() for fold in example.cut(samples, 4, s)] for s in (0, 0, 1)
+    )
+    assert one == again != other
+
+
+needs_mutag = pytest.mark.skipif(
+    not REAL_DATA.is_dir(), reason="needs MUTAG in the folder that GRAPHREC_DATA names"
+)
+
+
+@needs_mutag
 def test_folds_of_the_published_molecules_do_not_leak(example):
-    check_folds(example, list(mutag(REAL_DATA)), 10)
+    samples = example.load(REAL_DATA)[0]
+    check_folds(example, samples, 10)
+    for fold in example.cut(samples, 10, 0):
+        assert int(fold.tested.y.sum()) in (12, 13)
+
+
+@needs_mutag
+@pytest.mark.parametrize("place", ["", "raw", ".."])
+def test_the_published_molecules_are_what_the_files_say(example, place):
+    """Read by numpy alone."""
+
+    def read(part):
+        return np.loadtxt(REAL_DATA / "raw" / f"MUTAG_{part}.txt", dtype=int, delimiter=",", ndmin=2)
+
+    graph = read("graph_indicator")[:, 0]
+    samples, name = example.load(REAL_DATA / place)
+    assert (name, len(samples)) == ("MUTAG", 188)
+    edges, bonds, atoms = read("A") - 1, read("edge_labels")[:, 0], read("node_labels")[:, 0]
+    for number, (sample, label) in enumerate(zip(samples, read("graph_labels")[:, 0], strict=True), start=1):
+        (nodes,) = (graph == number).nonzero()
+        inside = graph[edges[:, 0]] == number
+        assert sample.node_type.tolist() == atoms[nodes].tolist()
+        assert int(sample.y) == (label + 1) // 2
+        expected = {
+            (a - nodes[0], b - nodes[0], bond)
+            for (a, b), bond in zip(edges[inside], bonds[inside], strict=True)
+        }
+        assert {*zip(*sample.edge_index.tolist(), sample.edge_type.tolist(), strict=True)} == expected
+        assert sample.num_edges == inside.sum()
+        structure = gr.from_pyg(sample)
+        assert structure.kind is not None
+        assert structure.relation is not None
+        assert torch.equal(structure.kind, sample.x.argmax(1))
+        assert torch.equal(structure.relation, sample.edge_attr.argmax(1))
+    assert torch.cat([sample.y for sample in samples]).bincount().tolist() == [63, 125]
+
+
+@pytest.mark.parametrize("place", ["", "raw", "MUTAG", "MUTAG/raw"])
+def test_folders_given_are_found_and_not_written_to(example, tmp_path, place):
+    folder = tmp_path / "given" / place
+    folder.mkdir(parents=True)
+    before = sorted(invent(folder).parent.rglob("*"))
+    folder.chmod(0o555)
+    assert len(example.load(tmp_path / "given")[0]) == 24
+    folder.chmod(0o755)
+    assert sorted(folder.parent.rglob("*")) == before
+
+
+def test_the_environment_names_a_folder_too(example, tmp_path, monkeypatch):
+    (tmp_path / "MUTAG" / "raw").mkdir(parents=True)
+    invent(tmp_path / "MUTAG" / "raw")
+    monkeypatch.setenv("GRAPHREC_DATA", str(tmp_path))
+    assert len(example.load(None)[0]) == 24
+
+
+def test_a_last_line_without_a_line_feed_is_read_too(example, tmp_path):
+    folder = invent(tmp_path)
+    expected = example.load(folder)[0]
+    for path in folder.glob("*.txt"):
+        path.write_text(path.read_text().rstrip())
+    for one, other in zip(example.load(folder)[0], expected, strict=True):
+        assert one.edge_index.tolist() == other.edge_index.tolist()
+        assert one.node_type.tolist() == other.node_type.tolist()
+        assert (int(one.y), one.edge_type.tolist()) == (int(other.y), other.edge_type.tolist())
+
+
+def test_graphs_that_pyg_would_lose_are_said(example, tmp_path):
+    folder = other_graphs(tmp_path / "data", described=False)
+    for name, line in (("graph_indicator", "25"), ("graph_labels", "0")):
+        path = folder / f"RINGS_{name}.txt"
+        path.write_text(path.read_text() + f"{line}\n")
+    with pytest.raises(
+        SystemExit, match=r"RINGS: PyG reads 24 graphs, but there are labels of 25: graphs without"
+    ):
+        example.load(folder)
+
+
+def test_what_is_not_there_or_cannot_be_read_is_said(example, tmp_path):
+    with pytest.raises(
+        SystemExit, match=r"expected the files of a data set, NAME_graph_indicator\.txt and others, in"
+    ):
+        example.load(tmp_path)
+    folder = invent(tmp_path)
+    (folder / "MUTAG_A.txt").write_text("1, x\n")
+    with pytest.raises(SystemExit, match=r"PyG cannot read the files of MUTAG in .*mend them"):
+        example.load(folder)
+    (folder / "other").mkdir()
+    (folder / "other" / "RINGS_graph_indicator.txt").touch()
+    with pytest.raises(SystemExit, match=r"holds several data sets, MUTAG, RINGS: name the folder of one"):
+        example.load(folder)
+
+
+def test_without_files_and_network_the_error_says_what_to_do(example, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(example.TUDataset, "url", str(tmp_path / "nowhere"))
+    with pytest.raises(SystemExit, match=r"PyG could not download MUTAG \(.*with --data or the environment"):
+        example.load(None)
 
 
 def test_the_tested_fold_chooses_nothing(example, fold):

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from data.corpus import SPLITS, split_of
+from data.python_functions import PythonFunctions
 from torch_geometric.data import Batch
-
-from graphrec.datasets import PythonFunctions
-from graphrec.datasets._corpus import SPLITS, split_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FUNCTIONS = '''

@@ -4,10 +4,9 @@ import textwrap
 
 import pytest
 import torch
+from data.corpus import SPLITS, split_of
+from data.token_roles import TokenRoles
 from torch_geometric.data import Batch
-
-from graphrec.datasets import TokenRoles
-from graphrec.datasets._corpus import SPLITS, split_of
 
 
 @pytest.fixture

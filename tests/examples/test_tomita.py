@@ -4,9 +4,9 @@ from itertools import product
 
 import pytest
 import torch
+from data.automaton import Automaton
+from data.tomita import Tomita
 from torch import Tensor
-
-from graphrec.datasets import Automaton, Tomita
 
 
 @pytest.fixture

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from data.traffic import road_traffic
 from torch_geometric.loader import DataLoader
-
-from graphrec.datasets import road_traffic
 
 
 @pytest.fixture

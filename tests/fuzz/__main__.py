@@ -5,7 +5,7 @@
 Kinds, and what counts as one case of each:
     cells        a random cell (or one of the zoo's) on a random structure, by each executor: values and all gradients
                  against the loop, several numbers of threads, sometimes twice, sometimes the second derivatives
-    structures   a random structure, in a run of 1 to 8 of them by the native executor: values and the gradients of all
+    structures   a random structure, in a run of 1 to 8 of them by one executor: values and the gradients of all
                  that is the structure's own against the loop, and the sum of the parameters' gradients, 240 at a time
     programs     a random native program on a random structure, each instruction set: forwards or backwards, and
                  gradients of weights, against `tests/native/interpreter.py`
@@ -43,7 +43,8 @@ def main() -> int:
         total = run(kind, given.seed, given.count, given.seconds, min(given.workers, given.count))
         took = time.time() - began
         print(
-            f"{kind}: {total['cases']} cases in {took:.0f} s, {total['WRONG']} wrong, {total['CRASHED']} crashed"
+            f"{kind}: {total['cases']} cases in {took:.0f} s ({total['cases'] / took:.0f} a second), "
+            f"{total['WRONG']} wrong, {total['CRASHED']} crashed"
         )
         for what, number in sorted(total.items(), key=lambda item: -item[1]):
             if what not in ("cases", "WRONG", "CRASHED"):

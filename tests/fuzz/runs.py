@@ -341,13 +341,14 @@ def check_structures(seed: int) -> Counter[str]:
         rows_of["graph"] = slice(first, first + len(some))
         part = _part_of(whole, s, rows_of)
         part.threads = random.choice([1, 1, 2, 3, 4])
+        backend = random.choice(BACKENDS)
         try:
             with threads(part.threads):
-                found = part.run(BACKENDS[0])
+                found = part.run(backend)
         except ValueError as refusal:
             if "does not run" not in str(refusal):
                 raise Wrong(f"{refusal!r}\n{shown(part)}") from refusal
-            return tally + Counter({f"{BACKENDS[0]} refuses: {_reason(refusal)}": 1})
+            return tally + Counter({f"{backend} refuses: {_reason(refusal)}": 1})
         wanted = {
             name: _rows(name, value, rows_of) for name, value in expected.items() if name not in of_cell
         }
@@ -356,6 +357,7 @@ def check_structures(seed: int) -> Counter[str]:
             total[name] += [one for one in [found.get(name)] if one is not None]
         first, node, edge = first + len(some), rows_of["node"].stop, rows_of["edge"].stop
         tally["cases"] += len(some)
+        tally[f"by {backend}"] += len(some)
     summed: Found = {name: sum(parts) if parts else None for name, parts in total.items()}  # type: ignore[misc]
     compare(whole, summed, {name: expected[name] for name in of_cell}, "all structures together")
     return tally

@@ -175,3 +175,13 @@ def test_labels_of_another_kind_are_left_alone(labels):
     data = Data(edge_index=torch.tensor([[0], [1]]), num_nodes=2, labels=labels)
     assert gr.from_pyg(data).labels is None
     assert gr.from_pyg(Batch.from_data_list([data, data])).labels is None
+
+
+@pytest.mark.parametrize("text", ["null", "5", '{"a": 1}', '["a", 1]', "[" * 9999, ""])
+def test_names_that_are_none_are_refused(text):
+    data = gr.to_pyg(gr.chain(2))
+    data.node_type, data.kind_names = torch.zeros(2, dtype=torch.long), text
+    with pytest.raises(
+        ValueError, match=r"^the data's kind_names must be a list of names as json.dumps writes it, got"
+    ):
+        gr.from_pyg(data)

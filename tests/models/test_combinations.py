@@ -117,27 +117,6 @@ def test_dropout_between_layers_and_nowhere_else():
     assert torch.equal(model(x, s), x)
 
 
-def test_the_recurrent_multilayer_perceptron():
-    model = gr.RMLP(3, [4, 2]).double()
-    x = torch.randn(5, 3, dtype=torch.float64)
-    one, two = (layer.cell for layer in model.layers)
-    h1 = h2 = torch.zeros(1, dtype=torch.float64)
-    expected = []
-    for u in x:
-        h1 = torch.tanh(one.input(u) + (one.recurrent(h1) if h1.numel() > 1 else 0))
-        h2 = torch.tanh(two.input(h1) + (two.recurrent(h2) if h2.numel() > 1 else 0))
-        expected.append(h2)
-    assert_all_close({"h": model(x, gr.chain(5))}, {"h": torch.stack(expected)})
-
-
-def test_the_state_space_form():
-    model = gr.StateSpace(3, 4, 2).double()
-    x = torch.randn(5, 3, dtype=torch.float64)
-    y, (final,) = model.with_states(x, gr.chains([3, 2]))
-    h = model.dynamics(x, gr.chains([3, 2]))
-    assert_all_close({"y": y, "final": final.h}, {"y": h @ model.output.weight.t(), "final": h[[2, 4]]})
-
-
 REFUSED = {
     "no layers": (lambda: gr.Stacked([]), ValueError, "at least one layer"),
     "a number as a layer": (lambda: gr.Stacked([3]), TypeError, "expected a model .* got int"),
@@ -194,7 +173,7 @@ def test_sequence_to_class_and_to_labels(readout):
 def test_the_last_state_is_that_of_each_directions_end():
     along, against = gr.GRU(3, 4), gr.GRU(3, 4)
     s, x = gr.chains([2, 3]), torch.randn(5, 3)
-    both = gr.SequenceToClass(gr.Stacked([gr.RMLP(3, [3]), gr.Bidirectional(along, against)]), 8, 6)
+    both = gr.SequenceToClass(gr.Stacked([gr.SRN(3, 3), gr.Bidirectional(along, against)]), 8, 6)
     inner = both.model.layers[0](x, s)
     h = torch.cat([along(inner, s)[[1, 4]], gr.Reversed(against)(inner, s)[[0, 2]]], dim=1)
     assert_all_close({"class": both(x, s)}, {"class": both.output(h)})
@@ -239,7 +218,7 @@ class OwnState(gr.Cell):
         lambda: gr.Recursive(gr.ResidualCell(OwnState(2, 2))),
         lambda: gr.Recursive(gr.SeriesCell([OwnState(2, 2), gr.LSTMCell(2, 2)])),
         lambda: gr.VariationalDropout(gr.LSTMCell(2, 2), 0.5, 0.5),
-        lambda: gr.Sequences(gr.Stacked([gr.Bidirectional(gr.GRU(2, 2), gr.GRU(2, 2)), gr.RMLP(4, [2])])),
+        lambda: gr.Sequences(gr.Stacked([gr.Bidirectional(gr.GRU(2, 2), gr.GRU(2, 2)), gr.SRN(4, 2)])),
         lambda: gr.PerKind([OwnState(2, 2), gr.ResidualCell(OwnState(2, 2))]),
         lambda: gr.GridCell([gr.LSTMCell(2, 2), gr.LSTMCell(2, 2)]),
         lambda: gr.Seq2Seq(gr.GRU(2, 2), gr.GRUCell(2, 2), 3, 3, 2, 1, 0),

@@ -618,6 +618,16 @@ def test_programs_of_other_versions_are_refused():
         read(text.replace('"version":1', '"version":0'))
 
 
+@pytest.mark.parametrize(
+    "text", ["", "[", "[1]", "{}", '{"version":1}', '{"version":1,"arity":{"dtype":"nn"}}', "[" * 9999]
+)
+def test_programs_that_are_damaged_are_refused(text):
+    with pytest.raises(
+        ValueError, match=r"^the text of a program is damaged \(\w+\): trace, compile or export"
+    ):
+        read(text)
+
+
 def test_nothing_at_all():
     model = gr.TreeLSTM(D, H).double()
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")

@@ -200,7 +200,7 @@ def test_sort_is_the_nodes_whose_last_number_is_largest(s):
             found.append(torch.cat([best, h.new_zeros(2 - len(best), H)]).flatten())
         return torch.stack(found)
 
-    assert_same_function(lambda h: gr.readout.sort(h, s, 2), definition, states(s))
+    assert_same_function(lambda h: gr.readout.aggregate(h, s, aggr.SortAggregation(2)), definition, states(s))
 
 
 @every_batch
@@ -223,7 +223,7 @@ def test_set2set_asks_and_all_nodes_answer(s):
         return torch.stack([of_graph(rows) for rows in rows_of(h, s)])
 
     assert_same_function(
-        lambda h: gr.readout.set2set(h, s, module), definition, states(s), module.named_parameters()
+        lambda h: gr.readout.aggregate(h, s, module), definition, states(s), module.named_parameters()
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch_geometric.data import Batch, HeteroData
-from torch_geometric.nn.aggr import Set2Set
+from torch_geometric.nn.aggr import Set2Set, SortAggregation
 
 import graphrec as gr
 from graphrec import readout
@@ -37,8 +37,8 @@ READOUTS = {
     "ends": readout.ends,
     "attention": lambda h, s: readout.attention(h, s, SCORE),
     "aggregate": lambda h, s: readout.aggregate(h, s, "std"),
-    "set2set": lambda h, s: readout.set2set(h, s, SET2SET),
-    "sort": lambda h, s: readout.sort(h, s, 2),
+    "set2set": lambda h, s: readout.aggregate(h, s, SET2SET),
+    "sort": lambda h, s: readout.aggregate(h, s, SortAggregation(2)),
     "attentive": readout.Attention(H),
     "gated": readout.Gated(H),
 }

@@ -10,10 +10,10 @@ import numpy as np
 
 from ...cprogram import SUM
 from ...program.codes import ZERO, Codes, Ref, Value
-from ...program.compile import LOADS, VIEWS
+from ...program.compile import LOADS, VIEWS, Part
 from ...program.reverse import WeightGradient
 from ...program.symbols import EDGE, NODE, NotRecordable
-from .buffers import Home
+from .buffers import Buffers, Home
 from .emission import Emission
 from .operations import Operations
 from .ordering import grouped
@@ -34,11 +34,12 @@ class Assembler(Operations):
 
     def __init__(self, placement: Placement, direction: str, weights: Weights) -> None:
         super().__init__(placement, direction)
-        self.part, self.buffers = placement.part, placement.buffers
+        self.part: Part = placement.part
+        self.buffers: Buffers = placement.buffers
         self.weights = weights
-        self.values = [v for v in placement.values(direction) if v.number not in placement.alias]
-        self.mine = {v.number for v in self.values}
-        self.uses = self._uses()
+        self.values: list[Value] = [v for v in placement.values(direction) if v.number not in placement.alias]
+        self.mine: set[int] = {v.number for v in self.values}
+        self.uses: dict[int, int] = self._uses()
 
     def assemble(self) -> tuple[np.ndarray, np.ndarray]:
         """Instructions and micro-operations."""

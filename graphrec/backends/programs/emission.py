@@ -8,8 +8,9 @@ import numpy as np
 
 from ...cprogram import CHAIN, INSTRUCTION, MICRO_OP, NONE, OUTER, PRODUCT, TILE_IN_EDGES, TILE_NODES, Op
 from ...program.codes import Value
+from ...program.compile import Part
 from ...program.symbols import EDGE, NODE, NotRecordable
-from .buffers import Home
+from .buffers import Buffers, Home
 from .placement import Placement
 from .units import NO_INDEX, OUT, ROWS, Operand, Unit, Weights, block_of
 
@@ -26,6 +27,12 @@ class Emission:
         wanted: the values that are copied or added to memory in the end.
     """
 
+    p: Placement
+    direction: str
+    weights: Weights
+    units: list[Unit]
+    makers: dict[Any, list[Unit]]
+
     def __init__(
         self,
         placement: Placement,
@@ -35,7 +42,9 @@ class Emission:
         makers: dict[Any, list[Unit]],
         wanted: set[int],
     ) -> None:
-        self.p, self.part, self.buffers = placement, placement.part, placement.buffers
+        self.p: Placement = placement
+        self.part: Part = placement.part
+        self.buffers: Buffers = placement.buffers
         self.direction, self.weights = direction, weights
         self.units, self.makers, self._wanted = units, makers, wanted
 

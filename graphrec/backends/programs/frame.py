@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from ...cprogram import BUFFER, GLOBAL, PRODUCT, PROGRAM, SUM, WEIGHT, WEIGHT_GRADIENT
+from ...program.compile import CellProgram
 from ...program.symbols import EDGE, NODE
 from .buffers import Spec
 from .lifetimes import places
 from .lower import Lowered, NativeProgram
 from .native_layout import OF_CALLER, Layout, StructOf
+from .order import Order
 
 # What the structure says, as numbers in a column.
 OF_STRUCTURE = ("degree", "slot", "relation", "is_loop")
@@ -43,7 +45,7 @@ class Workspace:
 
     def __init__(self) -> None:
         self.areas: dict[Any, Area] = {}
-        self.size = 0
+        self.size: int = 0
         self.zero: list[tuple[int, int]] = []  # what must be zero in the beginning: from and to
 
     def area(self, name: Any, rows: int, width: int, slots: int = 1) -> Area:
@@ -67,9 +69,12 @@ class Workspace:
 class Code:
     """The programs of some rows as the executor takes them."""
 
+    address: int
+    count: int
+
     def __init__(self, codes: list[tuple[np.ndarray, np.ndarray]]) -> None:
         self.codes = codes
-        self.table = np.zeros(len(codes), PROGRAM)
+        self.table: Any = np.zeros(len(codes), PROGRAM)
         for number, (instructions, operations) in enumerate(codes):
             self.table[number] = (instructions.ctypes.data, operations.ctypes.data, len(instructions))
         self.address, self.count = self.table.ctypes.data, len(codes)
@@ -112,6 +117,14 @@ class Frame:
         ordered: the names of what programs read and write in the caller's order.
     """
 
+    native: NativeProgram
+    layout: Layout
+    constants: dict[str, Tensor]
+    item: int
+    forward: Workspace
+    reverse: Workspace
+    result: Workspace
+
     def __init__(
         self,
         native: NativeProgram,
@@ -121,17 +134,17 @@ class Frame:
         handed_out: tuple[str, ...],
     ) -> None:
         self.native, self.layout, self.constants, self.item = native, layout, numbers, item
-        self.order = layout.order
-        self.program = native.program
+        self.order: Order = layout.order
+        self.program: CellProgram = native.program
         self.forward, self.reverse, self.result = Workspace(), Workspace(), Workspace()
-        self.rounds = layout.rounds if self.program.is_sync else 1
-        self.is_one_round = self.program.is_sync and self.rounds == 1
+        self.rounds: int = layout.rounds if self.program.is_sync else 1
+        self.is_one_round: bool = self.program.is_sync and self.rounds == 1
         self.sums: dict[Any, tuple[int, int]] = {}
         self.lowered: dict[str, Lowered] = {"nodes": native.nodes, "boundary": native.boundary}
         if native.project is not None:
             self.lowered["project"] = native.project
         self._order = None if self.order.nodes is None else self.order.nodes.to(torch.int32).contiguous()
-        self.of_caller = self._find_of_caller(handed_out)
+        self.of_caller: frozenset[str] = self._find_of_caller(handed_out)
         self.shared: dict[Any, tuple[Workspace, Area]] = {}
         if not self.program.is_sync:
             self._share()
@@ -140,10 +153,10 @@ class Frame:
             specs = native.buffers.specs
             self.ordered = {specs[n].name for n in native.row_by_row if _is_of_caller(specs[n])}
             self.ordered |= self.of_caller
-        self.sizes = {key: self._place_sums(lowered) for key, lowered in self.lowered.items()}
-        self.tables = {key: self._table(key) for key in self.lowered}
+        self.sizes: dict[str, int] = {key: self._place_sums(lowered) for key, lowered in self.lowered.items()}
+        self.tables: dict[str, Table] = {key: self._table(key) for key in self.lowered}
         self._names = list(native.indices.names)  # of indices
-        self.codes = {
+        self.codes: dict[tuple[str, bool], Code] = {
             (key, reverse): self._code(lowered.reverse if reverse else lowered.forward)
             for key, lowered in self.lowered.items()
             for reverse in (False, True)
@@ -156,7 +169,7 @@ class Frame:
             self.structs["late"] = layout.structure("late", native.nodes.sorts, self._names)
         self._place_gradients()
         blocks = native.weights.blocks
-        self.captured_of_weight = np.array([block[0] for block in blocks], np.int64)
+        self.captured_of_weight: Any = np.array([block[0] for block in blocks], np.int64)
         weights = np.zeros(len(blocks), WEIGHT)
         for number, (_, offset, down, across, k, n) in enumerate(blocks):
             weights[number] = (offset * item, down, across, k, n)
@@ -224,7 +237,7 @@ class Frame:
     def _place_gradients(self) -> None:
         """The gradients of all captured tensors lie one behind the other."""
         captured, wanted = self.program.boundary.b.captured, self.program.wanted.captured
-        self.gradient_size = 0
+        self.gradient_size: int = 0
         self.gradients: dict[int, tuple[int, int]] = {}
         for number, value in enumerate(captured):
             if wanted[number]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,8 +34,10 @@ class Out:
     def __init__(self, level: Level, row: np.ndarray) -> None:
         self._level, self._row = level, row
         counts = level.out_counts
-        self.is_one = bool(len(counts)) and int(counts.max()) < 2
-        self.start = _start(row[level.cut("one", level.row_slices)]) if self.is_one and counts.min() else None
+        self.is_one: bool = bool(len(counts)) and int(counts.max()) < 2
+        self.start: int | None = (
+            _start(row[level.cut("one", level.row_slices)]) if self.is_one and counts.min() else None
+        )
 
     @cached_property
     def index(self) -> Tensor:
@@ -64,17 +67,22 @@ class Level:
         has_out: whether any edge leaves the nodes.
     """
 
+    node_slices: list[slice[Any, Any, Any]]
+    edge_slices: list[slice[Any, Any, Any]]
+    num_nodes: int
+    num_edges: int
+
     def __init__(self, host: Host, nodes: list[slice], edges: list[slice], offset: int) -> None:
         self.host = host
         self.node_slices, self.edge_slices = _merged(nodes), _merged(edges)
-        self.row_slices = [slice(s.start + offset, s.stop + offset) for s in self.node_slices]
+        self.row_slices: list[slice] = [slice(s.start + offset, s.stop + offset) for s in self.node_slices]
         self.num_nodes, self.num_edges = (sum(s.stop - s.start for s in of) for of in (nodes, edges))
-        self.source_start = _start(self.cut("source", self.edge_slices))
+        self.source_start: int | None = _start(self.cut("source", self.edge_slices))
         counts = self.counts
         is_even = len(counts) and counts[0] * len(counts) == self.num_edges and (counts == counts[0]).all()
-        self.degree = int(counts[0]) if is_even else None
-        self.out_counts = self.cut("out_degree", self.row_slices)
-        self.has_out = bool(self.out_counts.any())
+        self.degree: int | None = int(counts[0]) if is_even else None
+        self.out_counts: Any = self.cut("out_degree", self.row_slices)
+        self.has_out: bool = bool(self.out_counts.any())
 
     def cut(self, name: str, slices: Sequence[slice]) -> np.ndarray:
         """The rows of one of the host's arrays."""
@@ -201,21 +209,25 @@ class Host:
         one: of each row an edge that leaves it, or -1.
     """
 
+    plan: Schedule
+    source: Any
+    slot: Any
+
     def __init__(self, plan: Schedule) -> None:
         self.plan, count = plan, plan.boundary.shape[0]
         # In rounds the nodes are the boundary rows of the next one; else they stand behind those.
-        self.offset = 0 if plan.mode == "sync" else count
+        self.offset: int = 0 if plan.mode == "sync" else count
         rows = max(count, self.offset + plan.num_nodes)
         self.source, self.slot = plan.source.cpu().numpy(), plan.slot.cpu().numpy()
-        self.target = np.append(target_position(plan).cpu().numpy(), plan.num_nodes)
-        self.every_edge = np.arange(plan.num_edges + 1)
-        self.degree = degree(plan).cpu().numpy()
+        self.target: Any = np.append(target_position(plan).cpu().numpy(), plan.num_nodes)
+        self.every_edge: Any = np.arange(plan.num_edges + 1)
+        self.degree: Any = degree(plan).cpu().numpy()
         before = np.cumsum(self.degree) - self.degree
-        self.place = self.every_edge[:-1] - np.repeat(before, self.degree)
-        self.out_degree = np.bincount(self.source, minlength=rows)
-        self.out = np.argsort(self.source, kind="stable")
-        self.out_bounds = np.append(0, np.cumsum(self.out_degree))
-        self.one = np.full(rows, -1)
+        self.place: Any = self.every_edge[:-1] - np.repeat(before, self.degree)
+        self.out_degree: Any = np.bincount(self.source, minlength=rows)
+        self.out: Any = np.argsort(self.source, kind="stable")
+        self.out_bounds: Any = np.append(0, np.cumsum(self.out_degree))
+        self.one: Any = np.full(rows, -1)
         self.one[self.source] = self.every_edge[:-1]
 
     def there(self, array: np.ndarray) -> Tensor:

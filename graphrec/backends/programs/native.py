@@ -60,9 +60,13 @@ class NativeExecution:
         threads: how many at most.
     """
 
+    frame: Frame
+    threads: int
+    captured: list[Tensor]
+
     def __init__(self, frame: Frame, inputs: dict[str, Tensor], captured: list[Tensor], threads: int) -> None:
         self.frame, self.threads, self.captured = frame, threads, captured
-        self.like = inputs["x"]
+        self.like: Tensor = inputs["x"]
         self._inputs = {
             name: rows.contiguous() for name, rows in inputs.items() if not name.startswith("boundary.")
         }

@@ -29,6 +29,13 @@ class Layout:
         order: from the structure's nodes and edges to the rows and edges here.
     """
 
+    num_nodes: int
+    num_edges: int
+    is_sync: bool
+    rounds: int
+    source: Tensor
+    target: Tensor
+
     def __init__(self, plan: Schedule, parts: int, has_kinds: bool) -> None:
         self.num_nodes, self.num_edges = plan.num_nodes, plan.num_edges
         self.is_sync, self.rounds = plan.mode == "sync", plan.rounds or 1
@@ -46,9 +53,11 @@ class Layout:
             for sort, nodes, _ in level
         ]
         found = parts_of(plan, parts)
-        self.stage = [0] if found is None else found.stage
+        self.stage: list[int] = [0] if found is None else found.stage
         if found is None:
-            self.stretches = [(0, number, sort, start, stop) for number, sort, start, stop in bounds]
+            self.stretches: list[tuple[int, int, Sort, int, int]] = [
+                (0, number, sort, start, stop) for number, sort, start, stop in bounds
+            ]
         else:
             part_of = found.of[plan.perm]
             self.perm = torch.argsort(part_of, stable=True)
@@ -61,16 +70,16 @@ class Layout:
             self.stretches = self._stretches(bounds, part_of, len(found.stage))
         self.source, self.target = source, target
         counts = torch.bincount(target, minlength=self.num_nodes)
-        self.in_first = _firsts(counts)
+        self.in_first: Tensor = _firsts(counts)
         leaving = source if plan.mode == "sync" else source + boundary
         rows = self.num_nodes if plan.mode == "sync" else boundary + self.num_nodes
-        self.out_edge = torch.argsort(leaving, stable=True)
+        self.out_edge: Tensor = torch.argsort(leaving, stable=True)
         out_first = _firsts(torch.bincount(leaving, minlength=rows))
-        self.out_node = leaving[self.out_edge] - (0 if plan.mode == "sync" else boundary)
-        self.out_first = out_first if plan.mode == "sync" else out_first[boundary:]
-        self.boundary_first = out_first[: boundary + 1]
+        self.out_node: Tensor = leaving[self.out_edge] - (0 if plan.mode == "sync" else boundary)
+        self.out_first: Tensor = out_first if plan.mode == "sync" else out_first[boundary:]
+        self.boundary_first: Tensor = out_first[: boundary + 1]
         self._slots = {"slot": plan.slot, "relation": plan.relation}
-        self.order = order_of(plan)
+        self.order: Order = order_of(plan)
         if self.perm is not None and self.inv_perm is not None and self.edge is not None:
             self.order = Order(plan.perm[self.perm], self.inv_perm[plan.inv_perm], plan.edge[self.edge])
         self._made: dict[Any, Any] = {}
@@ -151,7 +160,7 @@ class StructOf:
         starts = [0] * (len(stage) + 1)
         for part, *_ in stretches:
             starts[part + 1] += 1
-        self.arrays = {
+        self.arrays: dict[str, Any] = {
             "part": longs(np.cumsum(starts)),
             "stage": ints(stage),
             "first": longs([start for *_, start, _ in stretches]),
@@ -163,10 +172,10 @@ class StructOf:
         }
         self.indices = indices
         none = np.zeros(1, np.int32)
-        self.pointers = np.array([indices.get(name, none).ctypes.data for name in names], np.uint64)
+        self.pointers: Any = np.array([indices.get(name, none).ctypes.data for name in names], np.uint64)
         self.none = none
         edges = layout.num_edges if key == "nodes" else 0
-        self.struct = Structure(
+        self.struct: Structure = Structure(
             rows,
             edges,
             int(out_first[-1]) if len(out_first) else 0,
@@ -177,8 +186,8 @@ class StructOf:
             self.pointers.ctypes.data,
             len(names),
         )
-        self.pointer = ctypes.pointer(self.struct)
-        self.rows = rows
+        self.pointer: Any = ctypes.pointer(self.struct)
+        self.rows: int = rows
 
 
 def _neighbours_joined(

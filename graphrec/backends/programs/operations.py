@@ -20,6 +20,9 @@ class Operations:
         makers: those that make each value, and codes that lie side by side.
     """
 
+    p: Placement
+    direction: str
+
     def __init__(self, placement: Placement, direction: str) -> None:
         self.p, self.direction = placement, direction
         self.units: list[Unit] = []

@@ -19,6 +19,10 @@ class Order:
         edge: `[E]`, the structure's edge at each edge, -1 where there is none.
     """
 
+    nodes: Tensor | None
+    back: Tensor | None
+    edge: Tensor
+
     def __init__(self, nodes: Tensor | None, back: Tensor | None, edge: Tensor) -> None:
         self.nodes, self.back, self.edge = nodes, back, edge
 

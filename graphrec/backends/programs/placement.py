@@ -26,6 +26,12 @@ class Placement:
         along: the gradients of weights that the reverse sums up, those of others being summed up after it.
     """
 
+    program: CellProgram
+    sort: Any
+    part: Part
+    buffers: Buffers
+    pulls: dict[str, list[Piece]]
+
     def __init__(
         self,
         program: CellProgram,
@@ -38,7 +44,9 @@ class Placement:
         along: list[WeightGradient],
     ) -> None:
         self.along = along
-        self.later = [weight for weight in part.weights if not any(weight is one for one in along)]
+        self.later: list[WeightGradient] = [
+            weight for weight in part.weights if not any(weight is one for one in along)
+        ]
         self.factors = factors
         self.indices = indices
         self.program, self.sort, self.part, self.buffers, self.pulls = program, sort, part, buffers, pulls
@@ -184,11 +192,11 @@ class Placement:
         part = self.part
         forward, reverse = self.values("forward"), self.values("reverse")
         kept = {v.number for v in part.kept}
-        self.kept = {
+        self.kept: set[int] = {
             ref.value.number for v in part.kept for _, _, ref in self.runs(v.codes) if ref is not None
         } | kept
         # What gradients of weights sum up, after the sweep: it must not lie in a tile.
-        self.summed = {
+        self.summed: set[int] = {
             ref.value.number
             for weight in self.later
             for codes in (weight.a, weight.g)

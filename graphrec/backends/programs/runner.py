@@ -53,6 +53,10 @@ class Programs(Runner):
         prepared: what the executor has made of its program.
     """
 
+    recording: Recording
+    wanted: Wanted
+    prepared: Any
+
     def __init__(
         self,
         run: Context,
@@ -64,8 +68,9 @@ class Programs(Runner):
     ) -> None:
         super().__init__(run, x, initial)
         self.recording, self.wanted, self.prepared = recording, wanted, prepared
-        self.inputs = [x, *initial, *run.of_edges.values(), *recording.captured]
-        self.handed_out = tuple(run.fields)  # the caller is given these, the first fields of the state
+        self.inputs: list[Tensor] = [x, *initial, *run.of_edges.values(), *recording.captured]
+        # The caller is given these, the first fields of the state.
+        self.handed_out: tuple[str, ...] = tuple(run.fields)
 
     @classmethod
     def take(cls, request: Request) -> Programs | str:

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...program.compile import CellProgram
+from ...program.recording import Sort
 from ...program.symbols import EDGE
 from ...schedule import Schedule, degree, is_loop
 from .levels import Level, Levels, levels, levels_by_kind
@@ -44,6 +46,13 @@ class TorchExecution:
         like: a tensor of the rows' type.
     """
 
+    prepared: TorchProgram
+    plan: Schedule
+    captured: list[Tensor]
+    like: Tensor
+    project: PartRun | None
+    boundary: PartRun | None
+
     def __init__(
         self,
         prepared: TorchProgram,
@@ -52,17 +61,18 @@ class TorchExecution:
         captured: list[Tensor],
         like: Tensor,
     ) -> None:
-        self.prepared, self.program, self.plan = prepared, prepared.program, plan
+        self.prepared, self.plan = prepared, plan
+        self.program: CellProgram = prepared.program
         self.captured, self.like = captured, like
-        self.rows = dict(inputs)
-        self.is_sync = self.program.is_sync
-        self.rounds = plan.rounds or 1
-        self.offset = 0 if self.is_sync else plan.boundary.shape[0]
+        self.rows: dict[str, Tensor] = dict(inputs)
+        self.is_sync: bool = self.program.is_sync
+        self.rounds: int = plan.rounds or 1
+        self.offset: int = 0 if self.is_sync else plan.boundary.shape[0]
         self.layout: Levels = (levels_by_kind if self.program.has_kinds else levels)(plan)
         self.blocks: dict[tuple[str, int], Tensor] = {}  # the memory of rounds
         self.gradients: dict[int, Tensor] = {}
         self._numbers: dict[float, Tensor] = {}
-        self.parts = {sort: self._part(sort) for sort in self.layout.of_sort}
+        self.parts: dict[Sort, PartRun] = {sort: self._part(sort) for sort in self.layout.of_sort}
 
     def _part(self, sort: Any) -> PartRun:
         layout, numbers = self.layout, self.layout.of_sort[sort]

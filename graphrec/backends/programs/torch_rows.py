@@ -25,6 +25,13 @@ class PartRun:
         given: memory that this part alone reads.
     """
 
+    run: Any
+    code: TorchPart
+    given: dict[str, Tensor] | None
+    levels: list[Level]
+    numbers: list[int] | None
+    whole: Level
+
     def __init__(
         self,
         run: Any,
@@ -37,7 +44,7 @@ class PartRun:
         self.run, self.code, self.given = run, code, given
         self.levels, self.numbers, self.whole = levels, numbers, whole
         self.kept: dict[int, Tensor] = {}
-        self.is_repeated = run.program.is_sync and numbers is not None
+        self.is_repeated: Any | bool = run.program.is_sync and numbers is not None
 
     def keep(self, number: int) -> Tensor:
         """The rows of all levels of a buffer."""
@@ -63,12 +70,16 @@ class LevelRows:
         moves: memory by name, the numbers of its rows, and what is to be put there.
     """
 
+    part: PartRun
+    run: Any
+    phase: int
+
     def __init__(self, part: PartRun, phase: int) -> None:
         self.part, self.run, self.phase = part, part.run, phase
-        self.is_whole = phase in (BEFORE, AFTER)
-        self.levels = [part.whole] if self.is_whole else part.levels
-        self.count = len(self.levels)
-        self.is_grouped = any(level.degree not in (None, 1) for level in self.levels)
+        self.is_whole: bool = phase in (BEFORE, AFTER)
+        self.levels: list[Level] = [part.whole] if self.is_whole else part.levels
+        self.count: int = len(self.levels)
+        self.is_grouped: bool = any(level.degree not in (None, 1) for level in self.levels)
         self.reads: dict[Any, Tensors] = {}
         self.moves: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
         self._spans: dict[Span, Tensors] = {}

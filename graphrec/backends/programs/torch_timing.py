@@ -8,6 +8,7 @@ from typing import Any
 from ...program.codes import Codes, Ref, Value
 from ...program.compile import LOADS, VIEWS, Part
 from ...program.symbols import EDGE
+from ...program.values import Builder
 from .torch_instructions import AFTER, BEFORE, FORWARD, REVERSE
 from .torch_pulls import Pull
 
@@ -39,8 +40,12 @@ class Timing:
         uses: by which values, or stores, the columns of a value are read, and when.
     """
 
+    part: Part
+    last: int
+
     def __init__(self, part: Part, pulls: dict[str, list[Pull]], is_sync: bool) -> None:
-        self.part, self.b, self.last = part, part.b, REVERSE if is_sync else AFTER
+        self.part, self.last = part, REVERSE if is_sync else AFTER
+        self.b: Builder = part.b
         self.stores: list[dict[str, Codes]] = [{}, dict(part.stores), {}, {}]
         for name, codes in part.reverse_stores.items():
             if name.startswith("edge."):
@@ -124,7 +129,7 @@ class Timing:
                 ):
                     self.folded[number] = (product, other)
                     break
-        self.inside = {product.number: number for number, (product, _) in self.folded.items()}
+        self.inside: dict[int, int] = {product.number: number for number, (product, _) in self.folded.items()}
         self._find_bags(readers, direct)
 
     def _find_bags(self, readers: dict[int, list[Value]], direct: set[int]) -> None:

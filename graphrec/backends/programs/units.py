@@ -36,6 +36,11 @@ class Weights:
 class Operand:
     """What a unit reads or writes: memory by an index, or a register."""
 
+    column: int
+    home: Home | None
+    index: Index
+    value: Value | None
+
     __slots__ = ("column", "home", "index", "value")
 
     def __init__(self, value: Value | None, column: int, home: Home | None, index: Index = NO_INDEX) -> None:
@@ -44,6 +49,14 @@ class Operand:
 
 class Unit:
     """One operation of a program: of a chain, or a product."""
+
+    imm: float
+    k: int
+    op: str
+    reads: list[Operand]
+    rows: str
+    to: Operand
+    width: int
 
     __slots__ = (
         "after",

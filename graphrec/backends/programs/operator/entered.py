@@ -19,12 +19,14 @@ from ....structure.outside import is_autocast, is_exporting, may_need_grad
 from ....structure.traced import TracedStructure
 from ...request import Request
 from ...runner import Runner
-from .operators import run, sinks
 from .runs import PARTS, programs, wanted_of
 
 
 class OperatorRun(Runner):
     """A run over a structure that is an input of the program."""
+
+    program: str
+    rows: list[Tensor]
 
     name: ClassVar[str] = "operator"
     about = "recorded cells in programs that torch compiles or exports"
@@ -95,14 +97,14 @@ class OperatorRun(Runner):
     def sinks(self) -> Sinks:
         """Which there are is found when the program runs, and so is whether each graph has one."""
         s = self._structure
-        node = sinks(s.given.edge_index, s.graph, s.num_nodes, s.num_graphs, s.backward)
+        node = torch.ops.graphrec.sinks(s.given.edge_index, s.graph, s.num_nodes, s.num_graphs, s.backward)
         return Sinks(node, False, -1)
 
     def state(self) -> tuple[Tensor, ...]:
         """All fields."""
         s, shapes = self._structure, self.run.shapes
         parts = [getattr(s.given, name) for name in PARTS]
-        state, _ = run(self.program, self.rows, *parts, s.num_graphs, s.backward)
+        state, _ = torch.ops.graphrec.run(self.program, self.rows, *parts, s.num_graphs, s.backward)
         fields = state.split([prod(shape) for shape in shapes], 1)
         return tuple(
             field.reshape(field.shape[0], *shape) for field, shape in zip(fields, shapes, strict=True)

@@ -1,4 +1,4 @@
-"""The operators: `graphrec::run`, its reverse, and `graphrec::sinks`, with what torch must know of them.
+"""What the operators do: `graphrec::run`, its reverse, and `graphrec::sinks`; `graphrec.registered` declares them.
 
 What differs from run to run is a tensor: the rows, and who depends on whom. All else is in the program, a text (see
 `graphrec.program.written`), so that a graph which contains the operator is complete. It can be saved (`torch.export`,
@@ -25,17 +25,7 @@ from ..runner import Programs, plain_gradients
 from .kept import keep, kept
 from .runs import read_once, runner_of, structure_of
 
-_STRUCTURE = (
-    "Tensor edge_index, Tensor? slot, Tensor? relation, Tensor? kind, Tensor? graph, Tensor? past, "
-    "SymInt num_graphs, bool backward"
-)
 
-
-def _operator(name: str, schema: str) -> Any:
-    return torch.library.custom_op(f"graphrec::{name}", mutates_args=(), schema=schema)
-
-
-@_operator("run", f"(str program, Tensor[] rows, {_STRUCTURE}) -> (Tensor, Tensor)")
 def run(program: str, rows: list[Tensor], *given: Any) -> tuple[Tensor, Tensor]:
     """The state of all nodes after a run.
 
@@ -74,15 +64,12 @@ def run(program: str, rows: list[Tensor], *given: Any) -> tuple[Tensor, Tensor]:
     return state, keep((runner, done)) if written.keeps else _nothing(x)
 
 
-@run.register_fake
-def _(program: str, rows: list[Tensor], edge_index: Tensor, *structure: Any) -> tuple[Tensor, Tensor]:
+def run_fake(program: str, rows: list[Tensor], edge_index: Tensor, *structure: Any) -> tuple[Tensor, Tensor]:
+    """What `run` returns, without values."""
     x, keeps = rows[0], read_once(program).keeps
     return x.new_empty(x.shape[0], _width(program)), _nothing(x, int(keeps))
 
 
-@_operator(
-    "run_backward", f"(str program, Tensor[] rows, {_STRUCTURE}, Tensor grad, Tensor memory) -> Tensor[]"
-)
 def run_backward(program: str, rows: list[Tensor], *given: Any) -> list[Tensor]:
     """The gradients of the rows of which they are wanted; see `run`.
 
@@ -108,20 +95,22 @@ def run_backward(program: str, rows: list[Tensor], *given: Any) -> list[Tensor]:
     return made
 
 
-@run_backward.register_fake
-def _(program: str, rows: list[Tensor], *others: Any) -> list[Tensor]:
+def run_backward_fake(program: str, rows: list[Tensor], *others: Any) -> list[Tensor]:
+    """What `run_backward` returns, without values."""
     wanted = read_once(program).wanted
     return [row.new_empty(row.shape) for row, is_wanted in zip(rows, wanted, strict=True) if is_wanted]
 
 
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    """What `differentiate` needs of a run."""
     program, rows, *structure, num_graphs, backward = inputs
     ctx.program, ctx.num_graphs, ctx.backward = program, num_graphs, backward
     ctx.count = len(rows)
     ctx.save_for_backward(*rows, *structure, output[1])
 
 
-def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
+def differentiate(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
+    """The gradients of the inputs of `run`."""
     *saved, memory = ctx.saved_tensors
     rows, structure = saved[: ctx.count], saved[ctx.count :]
     wanted = read_once(ctx.program).wanted
@@ -142,11 +131,7 @@ def _backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
     return None, gradients, *[None] * (len(structure) + 2)
 
 
-run.register_autograd(_backward, setup_context=_setup_context)
-
-
-@run.register_vmap
-def _(info: Any, in_dims: Any, program: str, rows: list[Tensor], *structure: Any) -> Any:
+def run_vmap(info: Any, in_dims: Any, program: str, rows: list[Tensor], *structure: Any) -> Any:
     """One after another, all over one structure."""
     _check_is_one(in_dims[2:8])
     made = [
@@ -157,8 +142,8 @@ def _(info: Any, in_dims: Any, program: str, rows: list[Tensor], *structure: Any
     return (torch.stack(states), torch.stack(memories)), (0, 0)
 
 
-@run_backward.register_vmap
-def _(info: Any, in_dims: Any, program: str, rows: list[Tensor], *others: Any) -> Any:
+def run_backward_vmap(info: Any, in_dims: Any, program: str, rows: list[Tensor], *others: Any) -> Any:
+    """One after another, all over one structure."""
     *structure, grad, _ = others
     _check_is_one(in_dims[2:8])
     samples = []
@@ -174,10 +159,6 @@ def _(info: Any, in_dims: Any, program: str, rows: list[Tensor], *others: Any) -
     return made, [0] * len(made)
 
 
-@_operator(
-    "sinks",
-    "(Tensor edge_index, Tensor? graph, SymInt num_nodes, SymInt num_graphs, bool backward) -> Tensor",
-)
 def sinks(
     edge_index: Tensor, graph: Tensor | None, num_nodes: int, num_graphs: int, backward: bool
 ) -> Tensor:
@@ -190,8 +171,8 @@ def sinks(
     return sinks_of_plan(schedule(structure, "sync", 1)).checked().node.clone()
 
 
-@sinks.register_fake
-def _(edge_index: Tensor, graph: Any, num_nodes: int, num_graphs: int, backward: bool) -> Tensor:
+def sinks_fake(edge_index: Tensor, graph: Any, num_nodes: int, num_graphs: int, backward: bool) -> Tensor:
+    """What `sinks` returns, without values."""
     return edge_index.new_empty(num_graphs)
 
 

@@ -16,6 +16,7 @@ from ....engine.initial import Initial
 from ....engine.validate import validate
 from ....io.coerce import remembered
 from ....program.compile import Wanted
+from ....program.recording import Recording
 from ....program.written import Written, read
 from ....schedule import Schedule, is_loop, schedule
 from ....structure import Structure
@@ -29,7 +30,7 @@ from .checks import check_plan
 # The parts of a structure that operators take, in their order.
 PARTS = ("edge_index", "slot", "relation", "kind", "graph", "past")
 
-read_once = lru_cache(256)(read)
+read_once: Any = lru_cache(256)(read)
 
 
 @lru_cache(256)
@@ -53,8 +54,11 @@ class WrittenCell(ReplayedCell):
         initial: the state that it makes of x, if it does.
     """
 
+    arity: Any
+    relations: Any
+
     def __init__(self, written: Written, key: str, captured: list[Tensor], initial: list[Tensor]) -> None:
-        self.recording = written.recording(captured, key)
+        self.recording: Recording = written.recording(captured, key)
         super().__init__(self.recording, _declared(key), captured)
         self.arity, self.relations = written.arity, written.relations
         self._initial = initial if written.initial == "x" else None

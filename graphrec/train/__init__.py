@@ -1,0 +1,67 @@
+"""Training with Lightning: tasks around any model, data that resume, runs that go on where they were killed.
+
+Belongs here: what is the same in every training. Does not: models, learning rules, which samples make a batch (loader).
+Imported when asked for: it needs Lightning and torchmetrics, `pip install 'graphrec[train]'`.
+"""
+
+try:
+    import lightning  # noqa: F401
+    import torchmetrics  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        f"graphrec.train needs {error.name}, which is not installed: pip install 'graphrec[train]'."
+    ) from error
+
+from .callbacks import EpochLines, History
+from .data import Samples, SequenceBatch, join_sequences
+from .files import (
+    BEST,
+    DONE,
+    HISTORY,
+    LAST,
+    AtomicCheckpointIO,
+    DamagedFileError,
+    Progress,
+    intact,
+    load_weights,
+    read_progress,
+    remove,
+    write_text,
+)
+from .fitting import Fitted, fit, make_trainer, test
+from .objectives import Objective, classification, regression
+from .stream import StreamTask
+from .task import Task
+from .tasks import GraphTask, NodeTask, SequenceTask
+
+__all__ = [
+    "BEST",
+    "DONE",
+    "HISTORY",
+    "LAST",
+    "AtomicCheckpointIO",
+    "DamagedFileError",
+    "EpochLines",
+    "Fitted",
+    "GraphTask",
+    "History",
+    "NodeTask",
+    "Objective",
+    "Progress",
+    "Samples",
+    "SequenceBatch",
+    "SequenceTask",
+    "StreamTask",
+    "Task",
+    "classification",
+    "fit",
+    "intact",
+    "join_sequences",
+    "load_weights",
+    "make_trainer",
+    "read_progress",
+    "regression",
+    "remove",
+    "test",
+    "write_text",
+]

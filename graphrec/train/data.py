@@ -1,0 +1,125 @@
+"""Samples as batches, for training that resumes and is dealt to processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from ..loader import DataLoader, InOrderSampler, Sampler, ShuffledSampler
+from ..structure import Structure, chains
+
+
+class SequenceBatch(NamedTuple):
+    """Sequences of different lengths side by side; nothing is padded.
+
+    Attributes:
+        x: `[N, ·]`, the rows of all steps, sequence after sequence.
+        structure: a chain for each sequence.
+        y: a target for each sequence, `[B, ·]`, or for each step, `[N, ·]`.
+    """
+
+    x: Tensor
+    structure: Structure
+    y: Tensor
+
+    @property
+    def num_graphs(self) -> int:
+        """B."""
+        return self.structure.num_graphs
+
+
+def join_sequences(samples: Sequence[tuple[Any, Any]]) -> SequenceBatch:
+    """A batch of pairs (x, y): x `[T, ·]` or `[T]`, y a target, or `[T, ·]`, one for each step.
+
+    For the `collate_fn` of a loader; arrays of numpy are taken, too. Whether there is one target for each sequence
+    or for each step is for the task to know: targets of as many dimensions as their sequence's steps are joined.
+
+    Raises:
+        ValueError: targets for the steps of some sequences, and not of all.
+    """
+    rows = [torch.as_tensor(x) for x, _ in samples]
+    targets = [torch.as_tensor(y) for _, y in samples]
+    structure = chains([len(x) for x in rows])
+    if all(y.dim() and len(y) == len(x) for x, y in zip(rows, targets, strict=True)):
+        y = torch.cat(targets)
+    elif len({y.shape for y in targets}) == 1:
+        y = torch.stack(targets)
+    else:
+        shapes = sorted({tuple(y.shape) for y in targets})[:3]
+        raise ValueError(
+            f"targets are one for each sequence, all of one shape, or one for each of its steps, got shapes {shapes} "
+            f"for sequences of {[len(x) for x in rows[:3]]} steps."
+        )
+    return SequenceBatch(torch.cat(rows), structure, y)
+
+
+class Samples(L.LightningDataModule):
+    """Data sets for training, validation and testing, as batches.
+
+    Training samples come in a new order in each epoch, drawn by seed and epoch; each process gets its own. Validation
+    and test samples come as they stand. In one process and in several, no sample is seen twice.
+
+    Args:
+        train, val, test: data sets, or lists: of PyG's `Data`, of structures with rows of their own, or, with
+            `collate_fn=join_sequences`, of pairs.
+        batches: samples per batch, or a sampler for training, such as `graphrec.loader.BalancedSampler`.
+        seed: of the order, where `batches` is a number.
+        options: of torch's `DataLoader`, such as `num_workers` and `collate_fn`.
+    """
+
+    def __init__(
+        self,
+        train: Any,
+        val: Any = (),
+        test: Any = (),
+        *,
+        batches: int | Sampler,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        self.train, self.val, self.test = train, val, test
+        self.seed, self.options = seed, options
+        self.batches = (
+            batches if isinstance(batches, Sampler) else ShuffledSampler(len(train), batches, seed=seed)
+        )
+        size = getattr(self.batches, "batch_size", None)
+        self._held_out_size = 2 * size if size else max(1, 2 * len(train) // max(1, len(self.batches)))
+        self._loader: DataLoader | None = None
+
+    def setup(self, stage: str) -> None:
+        """Begin with the first epoch in each training."""
+        if stage == "fit":
+            self._loader = None
+
+    def train_dataloader(self) -> DataLoader:
+        """The same one in all epochs: it counts them."""
+        if self._loader is None:
+            self._loader = self._made(self.train, self.batches)
+        return self._loader
+
+    def val_dataloader(self) -> Any:
+        """In order."""
+        return self._held_out(self.val)
+
+    def test_dataloader(self) -> Any:
+        """In order."""
+        return self._held_out(self.test)
+
+    def _held_out(self, samples: Any) -> Any:
+        if not len(samples):
+            return []
+        return self._made(samples, InOrderSampler(len(samples), self._held_out_size))
+
+    def _made(self, samples: Any, sampler: Sampler) -> DataLoader:
+        collate = self.options.get("collate_fn")
+        made = DataLoader(
+            samples, batch_sampler=sampler, **{k: v for k, v in self.options.items() if k != "collate_fn"}
+        )
+        if collate is not None:  # which PyG's loader does not take
+            made.collate_fn = collate
+        return made
