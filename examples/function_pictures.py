@@ -32,8 +32,7 @@ def positions(function: ast.AST) -> list[tuple[int, int, int] | None]:
 def _where(node: Any) -> tuple[int, int, int] | None:
     if not hasattr(node, "lineno"):
         return None
-    kind = type(node)
-    if kind is ast.Attribute:
+    if hasattr(node, "attr"):  # an ast.Attribute
         return node.end_lineno - 1, node.end_col_offset - len(node.attr), node.end_col_offset
     if node.lineno == node.end_lineno:
         return node.lineno - 1, node.col_offset, node.end_col_offset
@@ -96,13 +95,16 @@ def draw(
     x = wide + gap + texts + step * level.double()
     y = 0.65 + (at + 0.5) * min(0.42, room / leaves)
     top = set(share.topk(min(MOST, len(share))).indices.tolist())
+    spans_of_top = [(span, node) for node, span in enumerate(spans) if span and node in top]
+    for (line, first, last), node in sorted(spans_of_top, key=lambda each: each[0][1] - each[0][2]):
+        colour = colours(0.1 + 0.35 * strength[node])  # what is within another comes later, on top of it
+        ax.barh(
+            line_at(line), 0.085 * (last - first), 0.21, left=0.05 + 0.085 * first, color=colour, zorder=0
+        )
     for node, span in enumerate(spans):
         if span is None:
             continue
-        line, first, last = span
-        if node in top:
-            ax.barh(line_at(line), 0.085 * (last - first), 0.21, left=0.05 + 0.085 * first,
-                    color=colours(0.1 + 0.35 * strength[node]), zorder=0)  # fmt: skip
+        line = span[0]
         if level[node] == 0:
             start, end = (
                 0.05 + 0.085 * len(code[line]) + 0.06,

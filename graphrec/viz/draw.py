@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 from ..io import from_pyg
 from ..schedule import CycleError, Schedule, check_schedule, levels
 from ..structure import Structure
+from .arrows import EDGE, draw_arrows, looped
 from .layout import is_forest, place, tidy
 from .recorded import texts_of
 from .routes import Routes, route
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
 
-EDGE, RING, PLAIN = "#8F99A5", "#39424C", "#56B4E9"
+RING, PLAIN = "#39424C", "#56B4E9"
 MOST_LABELS = 60  # on a structure that was given none
 AREA = 120.0  # of a node in a schedule, in square points
 
@@ -76,8 +77,8 @@ def draw_tree(
         _draw_curves(ax, at[structure.source], at[structure.target], along=0 if sideways else 1)
     else:
         radii = _radius(area, structure)
-        lines = [_looped(line) for line in routes.lines(structure.source, structure.target)]
-        _draw_arrows(ax, lines, radii[structure.target].tolist())
+        lines = [looped(line) for line in routes.lines(structure.source, structure.target)]
+        draw_arrows(ax, lines, radii[structure.target].tolist())
     nodes = _draw_nodes(ax, at, colours, area, cmap, limits)
     is_leaf = torch.bincount(structure.target, minlength=structure.num_nodes) == 0
     each = zip(at.tolist(), texts, is_leaf.tolist(), _radius(area, structure).tolist(), strict=True)
@@ -131,9 +132,7 @@ def draw_schedule(
         chosen = [
             _off_itself(line, dashed) for line, b in zip(lines, back.tolist(), strict=True) if b == dashed
         ]
-        _draw_arrows(
-            ax, chosen, [_radius(AREA, s).max().item() if s.num_nodes else 0.0] * len(chosen), dashed
-        )
+        draw_arrows(ax, chosen, [_radius(AREA, s).max().item() if s.num_nodes else 0.0] * len(chosen), dashed)
     copies = len(at) // s.num_nodes if s.num_nodes else 0
     nodes = _draw_nodes(ax, at, None if colours is None else colours.repeat(copies), AREA, cmap, None)
     rounds = plan.mode == "sync"
@@ -176,14 +175,6 @@ def _columns(plan: Schedule) -> tuple[Routes, Tensor, Tensor, int]:
     return Routes(at, bends, found.edge), source, target, max(len(plan.steps), 1)
 
 
-def _looped(line: Tensor) -> Tensor:
-    """The line of an edge from a node to itself is a ring at its side."""
-    if not torch.equal(line[0], line[-1]):
-        return line
-    turn = torch.linspace(-torch.pi, torch.pi, 24)
-    return line[0] + torch.stack([0.12 + 0.12 * turn.cos(), 0.2 * turn.sin()], dim=1)
-
-
 def _off_itself(line: Tensor, back: bool) -> Tensor:
     """Loops, lines within a column and lines back to the column before bend aside: they would lie on others."""
     (x0, y0), (x1, y1) = line[0].tolist(), line[-1].tolist()
@@ -191,7 +182,7 @@ def _off_itself(line: Tensor, back: bool) -> Tensor:
         return torch.tensor([[x0, y0], [x0 + 0.25, (y0 + y1) / 2], [x1, y1]])
     if back and len(line) == 2:
         return torch.tensor([[x0, y0], [(x0 + x1) / 2, (y0 + y1) / 2 + 0.15], [x1, y1]])
-    return _looped(line)
+    return looped(line)
 
 
 def check_matplotlib() -> None:
@@ -237,49 +228,6 @@ def _draw_curves(ax: Axes, start: Tensor, end: Tensor, along: int) -> None:
     line[..., across] = start[:, None, across] * (1 - bend) + end[:, None, across] * bend
     lines = LineCollection(list(line.numpy()), colors=EDGE, linewidths=1.2, capstyle="round", zorder=1)
     ax.add_collection(lines, autolim=False)
-
-
-def _draw_arrows(ax: Axes, lines: Sequence[Tensor], radii: Sequence[float], dashed: bool = False) -> None:
-    """Along each line an arrow, `[points, 2]`, that ends at the rim of a node whose radius is so many points."""
-    from matplotlib.patches import FancyArrowPatch
-
-    for line, radius in zip(lines, radii, strict=True):
-        arrow = FancyArrowPatch(
-            tuple(line[0].tolist()),
-            tuple(line[-1].tolist()),
-            connectionstyle=_Through(ax, line[1:-1], radius),  # type: ignore[arg-type]  # any callable will do
-            arrowstyle="-|>",
-            mutation_scale=7.0,
-            color=EDGE,
-            linewidth=1.1,
-            linestyle="--" if dashed else "-",
-            capstyle="round",
-            joinstyle="round",
-            zorder=1,
-        )
-        ax.add_patch(arrow)
-
-
-class _Through:
-    """How an arrow gets from here to there, for matplotlib: by points between, and up to the rim of its target."""
-
-    def __init__(self, ax: Axes, between: Tensor, radius: float) -> None:
-        self.ax, self.between, self.radius = ax, between.numpy(), radius
-
-    def __call__(self, start: Any, end: Any, **_: Any) -> Any:
-        import numpy as np
-        from matplotlib.path import Path
-
-        between = self.ax.transData.transform(self.between) if len(self.between) else np.zeros((0, 2))
-        points = np.concatenate([[start], between, [end]])
-        last = points[-1] - points[-2]
-        length = np.hypot(*last)
-        # (The figure's own numbers are in pixels, and radii in points.)
-        figure = self.ax.figure
-        assert figure is not None
-        short = min((self.radius + 1) * figure.dpi / 72, length / 2)
-        points[-1] -= last * (short / length if length else 0)
-        return Path(points)
 
 
 def _radius(area: Tensor | float | None, structure: Structure) -> Tensor:

@@ -42,6 +42,9 @@ class Recorder(Rule):
     def __init__(self) -> None:
         self.runs: list[Recorded] = []
 
+    def __repr__(self) -> str:
+        return "graphrec.viz.html"  # so that a refusal of rules names who asked
+
     def run(self, cell: Cell, plan: Schedule, x: Tensor, initial: Any = None) -> Any:
         """The state that `graphrec.run` returns."""
         told: list[tuple[str, dict[str, str]]] = []

@@ -38,6 +38,7 @@ def spring(structure: Structure) -> Tensor:
     at = _refined(at, structure)
     at -= at.mean(axis=0)
     at = at @ np.linalg.svd(at.T @ at)[0]  # the longest way lies across
+    at *= np.where(at[0] > 0, -1, 1)  # from the first node on
     nearest = KDTree(at).query(at, 2)[0][:, 1]
     return torch.from_numpy((at - at.min(axis=0)) / np.quantile(nearest, 0.1)).float()
 

@@ -168,12 +168,12 @@ picture().circle = function (...args) { report.drawn += 1; return circle.apply(t
 press("End"); press("Escape");
 document.getElementById("find").value = "";
 document.getElementById("find").dispatchEvent(new Event("input"));
-setTimeout(() => {
-  const made = document.createElement("pre");
-  made.id = "report";
-  made.textContent = JSON.stringify(report);
-  document.body.append(made);
-}, 300);
+report.drawn = 0;
+paint();
+const made = document.createElement("pre");
+made.id = "report";
+made.textContent = JSON.stringify(report);
+document.body.append(made);
 </script>
 </body>"""
 

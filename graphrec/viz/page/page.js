@@ -51,19 +51,19 @@ function values() {
   return {shown, low, high};
 }
 
-function redraw() {
-  if (asked) return;
-  asked = true;
-  requestAnimationFrame(() => {
-    asked = false;
-    const {shown, low, high} = values();
-    picture().draw({
-      shade: v => shown[v] === null ? null : high > low ? (shown[v] - low) / (high - low) : 0.5,
-      done: view.colour.startsWith("state") ? done : () => true,
-      now: v => !inRounds() && updatedNow(v), carries: edgesNow(),
-      chosen: view.chosen, hits: view.hits, segments: by("segments").checked,
-    });
+function paint() {
+  asked = false;
+  const {shown, low, high} = values();
+  picture().draw({
+    shade: v => shown[v] === null ? null : high > low ? (shown[v] - low) / (high - low) : 0.5,
+    done: view.colour.startsWith("state") ? done : () => true,
+    now: v => !inRounds() && updatedNow(v), carries: edgesNow(),
+    chosen: view.chosen, hits: view.hits, segments: by("segments").checked,
   });
+}
+function redraw() {  // with the next frame, however often it is asked for until then
+  if (!asked) requestAnimationFrame(paint);
+  asked = true;
 }
 
 function sayNow() {
@@ -276,7 +276,7 @@ function listen() {
   by("find").oninput = event => find(event.target.value);
   by("find").onkeydown = event => { if (event.key === "Enter") next(); if (event.key === "Escape") canvas.focus(); };
   by("run").onchange = event => pick(Number(event.target.value));
-  new ResizeObserver(() => { if (!picture().moved) picture().fit(); redraw(); }).observe(canvas);
+  new ResizeObserver(() => { if (!picture().moved) picture().fit(); paint(); }).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 }
 

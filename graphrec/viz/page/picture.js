@@ -203,8 +203,8 @@ class Picture {
       for (const v of nodes) this.circle(v, now ? Math.max(radius, 2) : radius);
       c.fill();
       c.strokeStyle = ink(now ? "now" : "ring");
-      c.lineWidth = now ? Math.max(radius / 3, 1) : Math.min(1, radius / 4);
-      if (radius > 2 || now) c.stroke();
+      c.lineWidth = now ? Math.max(radius / 3, 1) : Math.min(1, radius / 3);
+      if (radius > 2 || now || fill === "empty") c.stroke();
     }
     for (const [nodes, colour, wider] of [[look.hits, "into", 5], [look.chosen === null ? [] : [look.chosen], "text", 4]]) {
       c.strokeStyle = ink(colour);
