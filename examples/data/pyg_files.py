@@ -45,7 +45,7 @@ def find(root: Path, before: str, after: str) -> tuple[Path, str]:
         return folder, name
     raise FileNotFoundError(
         f"expected the files of a data set, {before}NAME{after} and others, in {root}, its folder raw or one of its "
-        f"folders."
+        f"folders: name another folder with --data."
     )
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 from torch_geometric.data import Batch, Data
-from torch_geometric.nn import MessagePassing
+from torch_geometric.nn import GCNConv
 
 import graphrec as gr
 
@@ -172,7 +172,8 @@ def _is_private(name: str) -> bool:
 
 def _attributes() -> set[str]:
     """The private attributes of modules, tensors, and PyG's classes, but for those that named tuples have as well."""
-    objects = (nn.Linear(1, 1), torch.zeros(1), MessagePassing(), Data(), Batch())
+    # (A plain MessagePassing would, when it is made, replace the methods that all layers inherit.)
+    objects = (nn.Linear(1, 1), torch.zeros(1), GCNConv(1, 1), Data(), Batch())
     names = {name for one in objects for name in (*dir(one), *vars(one)) if _is_private(name)}
     stores = {"_num_nodes", "_num_graphs", "_slice_dict", "_inc_dict"}
     ours = {"_collect", "_store"}  # methods of the library's own, which Data happens to have, too

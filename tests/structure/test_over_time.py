@@ -1,6 +1,7 @@
 """Graphs over time: which edges there are, what they carry, and that a run is a plain loop over snapshots."""
 
 from collections import namedtuple
+from dataclasses import fields
 
 import pytest
 import torch
@@ -105,7 +106,7 @@ def test_edges_are_those_of_each_snapshot(graph, steps, carried):
         assert torch.equal(gr.levels(computed), time)
         assert torch.equal(gr.levels(computed.reverse()), s.level_reversed)
     assert torch.equal(gr.by_time(s), torch.arange(steps).repeat_interleave(size))
-    same = gr.Structure(**{name: getattr(s, name) for name in s.__dataclass_fields__ if name != "cache"})
+    same = gr.Structure(**{field.name: getattr(s, field.name) for field in fields(s) if field.init})
     assert same == s  # what was not checked when it was made would have been found right
     distinct = s.target * (int(s.slot.max()) + 1 if len(s.slot) else 1) + s.slot
     assert len(distinct.unique()) == len(distinct)
