@@ -101,7 +101,7 @@ lint: $(INSTALLED)  ## check style and formatting (ruff) and types (pyright)
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PYRIGHT) --warnings
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) .ci/types
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH="$(CURDIR)" $(PY) .ci/types  # (pyright does not find editable packages)
 
 format: $(INSTALLED)  ## apply ruff's formatting and safe fixes
 	@$(PY) -m ruff check --fix
