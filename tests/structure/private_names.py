@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -170,6 +171,7 @@ def _is_private(name: str) -> bool:
     return any(part.startswith("_") and not part.startswith("__") for part in name.split("."))
 
 
+@cache
 def _attributes() -> set[str]:
     """The private attributes of modules, tensors, and PyG's classes, but for those that named tuples have as well."""
     # (A plain MessagePassing would, when it is made, replace the methods that all layers inherit.)
