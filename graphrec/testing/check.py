@@ -177,9 +177,10 @@ def _smallest(found: Subject, claim: Claim, s: Structure, error: Exception) -> t
                 claim.check(found, other)
             except NotApplicable:
                 continue
-            except Exception as same:
-                if type(same) is type(error):
-                    s, error = other, same
+            except Exception as found_here:
+                # (Another kind of error is another failure, not a smaller case of the one that is reported.)
+                if type(found_here) is type(error):
+                    s, error = other, found_here
                     break
         else:
             return s, _message(error)

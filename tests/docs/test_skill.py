@@ -92,6 +92,7 @@ def test_names_in_it_exist():
             value = gr
             for part in name.split("."):
                 if part != "NAME":
+                    assert hasattr(value, part), f"{path.name} names gr.{name}, which is not there"
                     value = getattr(value, part)
 
 

@@ -188,7 +188,7 @@ def found(name: str) -> bool:
     for cut in range(len(parts), 0, -1):
         try:
             value = importlib.import_module(".".join(parts[:cut]))
-        except ImportError:
+        except ImportError:  # the last parts are names in a module, not modules
             continue
         for part in parts[cut:]:
             if not hasattr(value, part):
