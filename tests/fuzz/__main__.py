@@ -5,7 +5,7 @@
 Kinds, and what counts as one case of each:
     cells        a random cell (or one of the zoo's) on a random structure, by each executor: values and all gradients
                  against the loop, several numbers of threads, sometimes twice, sometimes the second derivatives
-    structures   a random structure, in a run of 1 to 8 of them by one executor: values and the gradients of all
+    structures   a random structure, in a run of 1 to 40 of them by every backend: values and the gradients of all
                  that is the structure's own against the loop, and the sum of the parameters' gradients, 240 at a time
     programs     a random native program on a random structure, each instruction set: forwards or backwards, and
                  gradients of weights, against `tests/native/interpreter.py`

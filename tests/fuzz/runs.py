@@ -16,7 +16,16 @@ from torch import Tensor
 import graphrec as gr
 from graphrec import clib
 from tests.fuzz.author import Manner, write_cell
-from tests.fuzz.structures import ACYCLIC, ALONE, ANY, Carried, cyclic, random_structure
+from tests.fuzz.structures import (
+    ACYCLIC,
+    ALONE,
+    ANY,
+    Carried,
+    chain,
+    cyclic,
+    isolated,
+    random_structure,
+)
 from tests.tolerances import RELATIVE_AND_ABSOLUTE
 from tests.zoo import CELLS, GRAPH_CELLS
 
@@ -197,25 +206,41 @@ def written(random: Random, manner: Manner) -> tuple[gr.Cell, str]:
 
 
 def _of_zoo(random: Random, how: dict[str, Any]) -> Case:
-    of = random.choice([*CELLS, *GRAPH_CELLS] if how else CELLS)
-    cell = of.make(3, 3).double()
-    for parameter in cell.parameters():  # (gains and peepholes begin alike)
-        parameter.data = rows(random, *parameter.shape) * 0.5
-    carried = Carried(
-        of.arity, (2,) if cell.edges is not None else None, False, cell.relations is not None, False
-    )
+    cell, name = _cell_of_zoo(random, how)
+    carried = _carried_of(cell)
     families = (*ACYCLIC, cyclic) if how else ACYCLIC
-    if of.arity == 1:
+    if cell.arity == 1:
         families = tuple(
             family for family in families if family.__name__ in ("chain", "chains", "isolated", "dag")
         )
     s = carrying(random, random_structure(random, carried, families), carried, torch.float64)
-    width = cell.inputs if isinstance(cell.inputs, int) else 3
-    x = random_x(random, s.num_nodes, (width,), torch.float64)
+    x = random_x(random, s.num_nodes, (_width(cell),), torch.float64)
     initial, given = (
         random_initial(random, cell, s, torch.float64) if not cell.begins_with_x else (None, None)
     )
-    return Case(cell, of.name, s, x, initial, given, how)
+    return Case(cell, name, s, x, initial, given, how)
+
+
+def _cell_of_zoo(
+    random: Random, how: dict[str, Any], names: tuple[str, ...] | None = None
+) -> tuple[gr.Cell, str]:
+    of = random.choice(
+        [of for of in ([*CELLS, *GRAPH_CELLS] if how else CELLS) if names is None or of.name in names]
+    )
+    cell = of.make(3, 3).double()
+    for parameter in cell.parameters():  # (gains and peepholes begin alike)
+        parameter.data = rows(random, *parameter.shape) * 0.5
+    return cell, of.name
+
+
+def _carried_of(cell: gr.Cell) -> Carried:
+    return Carried(
+        cell.arity, (2,) if cell.edges is not None else None, False, cell.relations is not None, False
+    )
+
+
+def _width(cell: gr.Cell) -> int:
+    return cell.inputs if isinstance(cell.inputs, int) else 3
 
 
 # ---------------------------------------------------------------------------------------------- comparing
@@ -300,30 +325,26 @@ def _reason(refusal: Exception) -> str:
 
 # ---------------------------------------------------------------------------- one cell, many structures
 
-MEMBERS, MOST_TOGETHER = 240, 8
+MEMBERS, MOST_TOGETHER = 240, 40
+EVERY_BACKEND = (*BACKENDS, "torch", "scans")
+OF_SOME_BACKENDS = (
+    "SRN",
+    "LSTM",
+    "GRU",
+    "LRU",
+    "MinGRU",
+)  # cells of the zoo that the last two run, on some structures
 
 
 def check_structures(seed: int) -> Counter[str]:
-    """As many cases as there are structures: one cell on some at a time by the native executor, on all by the loop.
+    """As many cases as there are structures: one cell on some at a time by every backend, on all by the loop.
 
     Compared are values and the gradients of x, edges and initial state of each structure, and the sum of the
     parameters' gradients.
     """
     random = Random(seed)
     torch.manual_seed(seed)
-    how = {"mode": "sync", "rounds": random.choice([2, 3])} if random.random() < 0.35 else {}
-    manner = Manner.drawn(random)
-    carried = manner.carried._replace(kind=random.random() < 0.03)  # (each set of kinds is another program)
-    manner.dtype, manner.lines, manner.carried, manner.asks = (
-        torch.float64,
-        min(manner.lines, 10),
-        carried,
-        not how,
-    )
-    cell, source = written(random, manner)
-    families = (*ALONE, cyclic) if how else ALONE
-    members = [random_structure(random, carried, families) for _ in range(MEMBERS)]
-    whole = _case_of(random, gr.batch(members), cell, source, manner, how)
+    whole, members = _cell_and_members(random)
     with threads(1):
         try:
             expected = whole.run("loop")
@@ -331,8 +352,10 @@ def check_structures(seed: int) -> Counter[str]:
             return Counter({f"not a cell: {type(error).__name__} {str(error)[:30]}": 1})
     if any(value is not None and not bool(value.isfinite().all()) for value in expected.values()):
         return Counter({"overflows": 1})
-    of_cell = {f"gradient of {name}" for name, _ in cell.named_parameters()} & expected.keys()
-    total: dict[str, list[Tensor]] = {name: [] for name in of_cell}
+    of_cell = {f"gradient of {name}" for name, _ in whole.cell.named_parameters()} & expected.keys()
+    total: dict[str, dict[str, list[Tensor]]] = {
+        backend: {name: [] for name in of_cell} for backend in EVERY_BACKEND
+    }
     tally, first, node, edge = Counter[str](), 0, 0, 0
     while first < len(members):
         some = members[first : first + random.randint(1, MOST_TOGETHER)]
@@ -341,26 +364,52 @@ def check_structures(seed: int) -> Counter[str]:
         rows_of["graph"] = slice(first, first + len(some))
         part = _part_of(whole, s, rows_of)
         part.threads = random.choice([1, 1, 2, 3, 4])
-        backend = random.choice(BACKENDS)
-        try:
-            with threads(part.threads):
-                found = part.run(backend)
-        except ValueError as refusal:
-            if "does not run" not in str(refusal):
-                raise Wrong(f"{refusal!r}\n{shown(part)}") from refusal
-            return tally + Counter({f"{backend} refuses: {_reason(refusal)}": 1})
         wanted = {
             name: _rows(name, value, rows_of) for name, value in expected.items() if name not in of_cell
         }
-        compare(part, found, wanted, f"structures {first} to {first + len(some) - 1}")
-        for name in of_cell:
-            total[name] += [one for one in [found.get(name)] if one is not None]
+        for backend in EVERY_BACKEND:
+            try:
+                with threads(part.threads):
+                    found = part.run(backend)
+            except ValueError as refusal:
+                if "does not run" not in str(refusal):
+                    raise Wrong(f"{backend}: {refusal!r}\n{shown(part)}") from refusal
+                if backend in BACKENDS:
+                    return tally + Counter({f"{backend} refuses: {_reason(refusal)}": 1})
+                total[backend].clear()
+                continue
+            compare(part, found, wanted, f"{backend}, structures {first} to {first + len(some) - 1}")
+            for name, parts in total[backend].items():
+                parts += [one for one in [found.get(name)] if one is not None]
+            tally[f"by {backend}"] += len(some)
         first, node, edge = first + len(some), rows_of["node"].stop, rows_of["edge"].stop
         tally["cases"] += len(some)
-        tally[f"by {backend}"] += len(some)
-    summed: Found = {name: sum(parts) if parts else None for name, parts in total.items()}  # type: ignore[misc]
-    compare(whole, summed, {name: expected[name] for name in of_cell}, "all structures together")
+    for backend, of_parts in total.items():
+        summed: Found = {name: sum(parts) if parts else None for name, parts in of_parts.items()}  # type: ignore[misc]
+        compare(
+            whole, summed, {name: expected[name] for name in summed}, f"{backend}, all structures together"
+        )
     return tally
+
+
+def _cell_and_members(random: Random) -> tuple[Case, list[gr.Structure]]:
+    """A written cell, or one of the zoo's, and a case of all structures together."""
+    how = {"mode": "sync", "rounds": random.choice([2, 3])} if random.random() < 0.35 else {}
+    families = (*ALONE, cyclic) if how else ALONE
+    manner = Manner.drawn(random)
+    manner.dtype, manner.lines, manner.asks = torch.float64, min(manner.lines, 10), not how
+    # (Each set of kinds is another program.)
+    manner.carried = manner.carried._replace(kind=random.random() < 0.03)
+    if random.random() < 0.35:
+        cell, source = _cell_of_zoo(random, how, OF_SOME_BACKENDS if random.random() < 0.5 else None)
+        manner.carried, manner.begins_with_x = _carried_of(cell), cell.begins_with_x
+        manner.x_shape = (_width(cell),)
+        if cell.arity == 1 or random.random() < 0.3:
+            families = chain, isolated
+    else:
+        cell, source = written(random, manner)
+    members = [random_structure(random, manner.carried, families) for _ in range(MEMBERS)]
+    return _case_of(random, gr.batch(members), cell, source, manner, how), members
 
 
 def _case_of(
