@@ -4,21 +4,22 @@ Belongs here: adapters, and what models accept instead of a structure. Does not:
 sequences with their rows (sequences), batches (loader), files of data sets (datasets).
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 from .brackets import parse_brackets
-from .coerce import StructureLike, as_pair, as_structure
 from .conllu import from_conllu
-from .hetero import rows_by_type
 from .networkx import from_networkx, to_networkx
-from .powers import chebyshev, diffusion
-from .pyg import from_pyg, to_pyg
 from .syntax import SYNTAX_FIELDS
 from .tree import tree
 
 if TYPE_CHECKING:
     from . import circuits
+    from .coerce import StructureLike, as_pair, as_structure
+    from .hetero import rows_by_type
+    from .powers import chebyshev, diffusion
+    from .pyg import from_pyg, to_pyg
 
 __all__ = [
     "chebyshev",
@@ -38,8 +39,18 @@ __all__ = [
     "tree",
 ]
 
+# Imported when asked for: few read circuits, and a tree of brackets needs no PyG, which takes a second.
+__getattr__, _, _ = lazy_loader.attach(
+    __name__,
+    ["circuits"],
+    {
+        "coerce": ["StructureLike", "as_pair", "as_structure"],
+        "hetero": ["rows_by_type"],
+        "powers": ["chebyshev", "diffusion"],
+        "pyg": ["from_pyg", "to_pyg"],
+    },
+)
 
-def __getattr__(name: str) -> Any:
-    if name == "circuits":  # imported when asked for: few read circuits
-        return import_module(".circuits", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return __all__

@@ -42,6 +42,21 @@ def test_little_is_imported_with_graphrec():
     )
 
 
+def test_trees_need_no_pyg():
+    run(
+        """
+        import sys
+        import graphrec as gr
+
+        assert gr.tree([["a"], "b"]).num_nodes == 4
+        assert "torch_geometric" not in sys.modules
+        import graphrec.io
+        assert {*dir(graphrec.io)} >= {"as_structure", "circuits", "tree"}
+        assert graphrec.io.to_pyg(gr.chain(2)).num_nodes == 2
+        """
+    )
+
+
 @slow
 def test_a_first_run_imports_what_it_needs():
     run(
