@@ -8,10 +8,12 @@ written down; or it refuses with an error that its documentation names, and a me
 from __future__ import annotations
 
 import ast
+import io
 import json
 import tempfile
 import warnings
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,17 +22,21 @@ import networkx as nx
 import torch
 from data import traffic_files
 from data.traffic import road_graph
+from torch import nn
 from torch_geometric.data import Data
 
 import graphrec as gr
 from graphrec.datasets import _base, listops, logic, nas, read_lines, sst
 from graphrec.io.circuits import Netlist, parse_aiger, parse_bench
+from graphrec.loader import ShuffledSampler
 from graphrec.program import written
 from graphrec.structure import TreeRows, tree_from_rows
+from graphrec.train import DamagedFileError, Progress, files, load_weights, read_progress
 from tests.fuzz import bracket_texts
 from tests.io.circuit_texts import format_aiger, format_bench
 
 MOST_SAID = 2000  # characters of an error
+PART = b"\n---\n"  # between the parts of an input that stand for members of an archive
 
 
 class Reader(NamedTuple):
@@ -176,13 +182,54 @@ def distances_file(data: bytes) -> None:
 
 
 def series_file(data: bytes) -> None:
-    values = _read_file(lambda path: traffic_files._read_array(path, 0), data, ".npz")
-    assert values is None or (values.dim() == 2 and values.dtype == torch.float32)
+    for archive in (data, _archive({"data.npy": data})):
+        values = _read_file(lambda path: traffic_files._read_array(path, 0), archive, ".npz")
+        assert values is None or (values.dim() == 2 and values.dtype == torch.float32)
 
 
 def cached_file(data: bytes) -> None:
-    samples = _read_file(_base._load, data, ".pt")
-    assert samples is None or isinstance(samples.data, Data)
+    for archive in (data, _saved_by_torch(data)):
+        samples = _read_file(_base._load, archive, ".pt")
+        if samples is not None:
+            assert isinstance(samples.data, Data) and isinstance(samples.info, dict)
+            assert isinstance(samples.slices, dict)
+
+
+def checkpoint(data: bytes) -> None:
+    for archive in (data, _saved_by_torch(data)):
+        progress = _read_file(read_progress, archive, ".ckpt", errors=(DamagedFileError,))
+        assert progress is None or _is_progress(progress)
+        module = nn.Linear(2, 1)
+        _read_file(lambda path: load_weights(module, path), archive, ".ckpt", errors=(DamagedFileError,))
+        assert [(*p.shape, p.dtype) for p in module.parameters()] == [(1, 2, torch.float), (1, torch.float)]
+
+
+def finished(data: bytes) -> None:
+    """What a run says of itself at its end."""
+    progress = _read_file(files.read_done, data, ".json", errors=(DamagedFileError,))
+    if progress is not None:
+        assert _is_progress(progress)
+        again = _read_file(files.read_done, json.dumps(progress._asdict()).encode(), ".json")
+        assert repr(again) == repr(progress)  # the score may be NaN
+
+
+def position(data: bytes) -> None:
+    """Where a loader has stopped, as a checkpoint has it."""
+    try:
+        state = json.loads(_text(data))
+    except (ValueError, RecursionError):
+        return
+    sampler = ShuffledSampler(5, 2)
+    loader = gr.DataLoader([Data(x=torch.tensor([i])) for i in range(5)], batch_sampler=sampler)
+    try:
+        loader.load_state_dict(state)
+    except ValueError as error:
+        assert len(str(error)) <= MOST_SAID
+        return
+    epoch, taken = state["epoch"], state["taken"]
+    is_over = epoch < 0 or taken >= len(sampler)
+    rest = sampler.all_batches(epoch + 1) if is_over else sampler.all_batches(epoch)[taken:]
+    assert [batch.x.tolist() for batch in loader] == rest
 
 
 def program(data: bytes) -> None:
@@ -191,6 +238,16 @@ def program(data: bytes) -> None:
         text = written.write(found)
         assert written.write(written.read(text)) == text
 
+
+# How torch's pickles name what they are made of.
+SAVED = (
+    "ctorch._utils\n_rebuild_tensor_v2\n",
+    "ccollections\nOrderedDict\n",
+    "FloatStorage",
+    "Q",
+    "R",
+    "X\1\0\0\0",
+)
 
 READERS = {
     "brackets": Reader(brackets, ("(", ")", "\\(", "\\", "-LRB-", " ", "\ufeff")),
@@ -224,7 +281,19 @@ READERS = {
     "nas": Reader(nas_file, ("[[1], [4, 0]], 0.7\n", "[", "]", ", ", "true", "NaN", "1e9")),
     "distances": Reader(distances_file, ("a,b,1\n", "773869,", "from,to,cost\n", "inf", "nan", ",", "1e-9")),
     "series": Reader(series_file, ("data.npy", "\x93NUMPY", "'descr'", "'shape': (", "<f8")),
-    "cache": Reader(cached_file),
+    "cache": Reader(cached_file, SAVED),
+    "checkpoint": Reader(
+        checkpoint,
+        (*SAVED, "callbacks", "wait_count", "fit_loop", "global_step", "state_dict", "EarlyStopping"),
+    ),
+    "finished": Reader(
+        finished,
+        ('{"epochs": 3', ', "waited": 0', ', "score": 0.5', ', "steps": 12', "NaN", "null", "-1", "["),
+    ),
+    "position": Reader(
+        position,
+        ('{"epoch": 1', ', "taken": 2', ', "sampler": {"kind": "ShuffledSampler"', "true", "-1", "null"),
+    ),
     "program": Reader(
         program, ('{"rows":"n"}', '{"dtype":"float32"}', '{"rest":0}', '"version":1', "[", "null")
     ),
@@ -247,11 +316,37 @@ def _accepted(
     return None
 
 
-def _read_file(read: Callable[[Path], Any], data: bytes, ending: str) -> Any:
+def _read_file(
+    read: Callable[[Path], Any],
+    data: bytes,
+    ending: str,
+    errors: tuple[type[Exception], ...] = (ValueError,),
+) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"file{ending}"
         path.write_bytes(data)
-        return _accepted(read, path)
+        return _accepted(read, path, errors=errors)
+
+
+def _archive(members: Mapping[str, bytes]) -> bytes:
+    """A zip file: no change of its bytes would get past its checksums, so what is inside is changed instead."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def _saved_by_torch(data: bytes) -> bytes:
+    """A file of `torch.save`: a pickle, and the numbers of its tensors."""
+    pickled, *numbers = data.split(PART)
+    stored = {f"file/data/{i}": content for i, content in enumerate(numbers)}
+    return _archive({"file/data.pkl": pickled, **stored, "file/version": b"3\n", "file/byteorder": b"little"})
+
+
+def _is_progress(found: Progress) -> bool:
+    counts = (found.epochs, found.waited, found.steps)
+    return all(type(count) is int and count >= 0 for count in counts) and type(found.score) is float
 
 
 def _check_tree(s: gr.Structure, gaps: bool = False) -> None:
