@@ -14,7 +14,6 @@ PRODUCT, CHAIN, OUTER = range(3)  # kinds of instructions
 FLOATS, DOUBLES, FLOATS_BY_BF16 = range(3)  # what numbers are
 NO_OPERAND = -(2**31)
 NONE = (NO_OPERAND, 0, 0, 0)  # the operand that is none
-TILE = 48  # rows at most
 
 
 class Op(IntEnum):

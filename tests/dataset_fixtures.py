@@ -2,6 +2,8 @@
 
 import http.server
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,11 +11,29 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from torch_geometric.data import Data, InMemoryDataset
 
 import graphrec as gr
 
 DATA = Path(__file__).parents[1] / "datasets"
+
+
+def made_twice(folder: Path, script: str) -> list[list[tuple[Path, str]]]:
+    """What two processes write that run a script, each with hashes and a cache of its own: paths and contents."""
+    made = []
+    for seed in ("1", "2"):
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(sys.path),  # `data` is there, too
+            "PYTHONHASHSEED": seed,
+            "XDG_CACHE_HOME": str(folder / seed),
+        }
+        subprocess.run([sys.executable, "-c", script], check=True, env=environment, timeout=300)
+        files = sorted((folder / seed).rglob("*.pt"))
+        made.append(
+            [(file.relative_to(folder / seed), str(torch.load(file, weights_only=True))) for file in files]
+        )
+    return made
 
 
 @pytest.fixture(autouse=True)

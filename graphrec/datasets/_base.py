@@ -244,6 +244,8 @@ class TreeDataset(InMemoryDataset):
 def _load(path: Path) -> Samples:
     try:
         data, slices, info = torch.load(path, weights_only=True)
+        if not (isinstance(slices, dict) and isinstance(info, dict)):
+            raise TypeError("no samples of TreeDataset")
         return Samples(Data.from_dict(data), slices, info)
     except Exception as error:  # torch raises many types, depending on where the damage is
         raise ValueError(

@@ -43,7 +43,8 @@ class DataLoader(PyGLoader):
             self._is_resuming = False
             yield from super().__iter__()
             return
-        if not self._is_resuming or self._taken >= len(sampler):
+        has_begun = self._epoch >= 0
+        if not (self._is_resuming and has_begun) or self._taken >= len(sampler):
             self._epoch, self._taken = self._epoch + 1, 0
         self._is_resuming = False
         epoch = self._epoch
@@ -67,7 +68,7 @@ class DataLoader(PyGLoader):
         """Let the next iteration begin where that of the stored state has stopped.
 
         Raises:
-            ValueError: a state of another order of samples, or one that this loader cannot take up.
+            ValueError: no such state, one of another order of samples, or one that this loader cannot take up.
         """
         if not isinstance(self.batch_sampler, Sampler) and not state:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -155,10 +156,21 @@ class InOrderSampler(ShuffledSampler):
 
 def check_position(state: dict[str, Any], sampler: Sampler) -> None:
     """Raise ValueError unless a stored position is one in the batches of a sampler."""
-    stored, here = state["sampler"], sampler.settings()
+    match state:
+        case {"epoch": int(epoch), "taken": int(taken), "sampler": dict(stored)} if (
+            epoch >= -1 and taken >= 0
+        ):
+            pass
+        case _:
+            raise ValueError(
+                f"expected what state_dict() of a graphrec.DataLoader gives, got {reprlib.repr(state)}."
+            )
+    here = sampler.settings()
     odd = [name for name in {**stored, **here} if stored.get(name) != here.get(name)]
     if odd:
-        told = ", ".join(f"{name}={stored.get(name)!r} (here {here.get(name)!r})" for name in odd)
+        told = ", ".join(
+            f"{name}={reprlib.repr(stored.get(name))} (here {here.get(name)!r})" for name in odd[:9]
+        )
         raise ValueError(
             f"the stored position is in batches of another order: {told}. Make the sampler as it was, or begin anew."
         )

@@ -105,7 +105,7 @@ def read_progress(last: Path) -> Progress:
         kept = [s["best_model_score"] for name, s in states if name.startswith("ModelCheckpoint")]
         score = next((float(score) for score in kept if score is not None), math.nan)
         epochs = saved["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-        return Progress(epochs, waited, score, saved["global_step"])
+        return _checked(Progress(epochs, waited, score, saved["global_step"]))
 
 
 def read_done(done: Path) -> Progress:
@@ -116,7 +116,15 @@ def read_done(done: Path) -> Progress:
     """
     with intact(done, "Delete it to go on after the last epoch"):
         told = json.loads(done.read_text(encoding="utf-8"))
-        return Progress(*(told[name] for name in Progress._fields))
+        return _checked(Progress(*(told[name] for name in Progress._fields)))
+
+
+def _checked(found: Progress) -> Progress:
+    """Raise ValueError unless these are counts, and a score."""
+    counts = (found.epochs, found.waited, found.steps)
+    if any(type(count) is not int or count < 0 for count in counts) or type(found.score) not in (int, float):
+        raise ValueError(f"no progress: {found}")
+    return found._replace(score=float(found.score))
 
 
 def load_weights(module: nn.Module, path: str | os.PathLike[str]) -> None:

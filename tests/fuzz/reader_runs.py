@@ -97,7 +97,7 @@ def search(name: str, seconds: int, keep: Path) -> Any:
     import atheris
 
     with atheris.instrument_imports(
-        include=["graphrec.io", "graphrec.datasets", "graphrec.program", "data", "conllu"]
+        include=["graphrec.io", "graphrec.datasets", "graphrec.program", "graphrec.train", "data", "conllu"]
     ):
         import tests.fuzz.readers as readers
     check, words = readers.READERS[name]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import json
-import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,14 +22,13 @@ from data.traffic import road_graph
 from torch_geometric.data import Data
 
 import graphrec as gr
-from graphrec.datasets import _base, listops, logic, nas, read_lines, sst
+from graphrec.datasets import listops, logic, nas, read_lines, sst
 from graphrec.io.circuits import Netlist, parse_aiger, parse_bench
 from graphrec.program import written
 from graphrec.structure import TreeRows, tree_from_rows
-from tests.fuzz import bracket_texts
+from tests.fuzz import bracket_texts, stored
+from tests.fuzz.reading import accepted, read_file, text_of
 from tests.io.circuit_texts import format_aiger, format_bench
-
-MOST_SAID = 2000  # characters of an error
 
 
 class Reader(NamedTuple):
@@ -41,9 +39,9 @@ class Reader(NamedTuple):
 
 
 def brackets(data: bytes) -> None:
-    text = _text(data)
+    text = text_of(data)
     for labels in (True, False):
-        s = _accepted(gr.tree, text, labels=labels)
+        s = accepted(gr.tree, text, labels=labels)
         if s is not None:
             _check_tree(s)
             assert gr.tree(bracket_texts.write(s, labels), labels=labels) == s
@@ -69,7 +67,7 @@ def nested(data: bytes) -> None:
             case 9 | 10:
                 last = "abc"[byte % 3] * (byte // 64)
         lists[-1].append(last)
-    s = _accepted(gr.tree, lists[0], errors=(ValueError, TypeError))
+    s = accepted(gr.tree, lists[0], errors=(ValueError, TypeError))
     if s is not None:
         _check_tree(s)
 
@@ -78,7 +76,7 @@ def python(data: bytes) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            parsed = ast.parse(_text(data))
+            parsed = ast.parse(text_of(data))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     s = gr.tree(parsed)
@@ -87,9 +85,9 @@ def python(data: bytes) -> None:
 
 
 def conllu(data: bytes) -> None:
-    text = _text(data) + "\n"
+    text = text_of(data) + "\n"
     for enhanced in (False, True):
-        for s in _accepted(gr.io.from_conllu, text, enhanced=enhanced) or []:
+        for s in accepted(gr.io.from_conllu, text, enhanced=enhanced) or []:
             if not enhanced:
                 gr.levels(s)
                 assert s.num_edges == s.num_nodes - 1
@@ -98,18 +96,18 @@ def conllu(data: bytes) -> None:
 
 def names(data: bytes) -> None:
     """Names of kinds, as PyG's `Data` and graphs of networkx carry them in a text."""
-    text = _text(data)
+    text = text_of(data)
     sample = Data(edge_index=torch.tensor([[0], [1]]), node_type=torch.tensor([0, 1]), kind_names=text)
     graph = nx.DiGraph([(0, 1)], kind_names=text)
     graph.nodes[0]["kind"], graph.nodes[1]["kind"] = "a", "b"
     for read, source in ((gr.from_pyg, sample), (gr.from_networkx, graph)):
-        s = _accepted(read, source)
+        s = accepted(read, source)
         if s is not None and s.kind_names is not None:
             assert list(s.kind_names) == json.loads(text)
 
 
 def aiger(data: bytes) -> None:
-    netlist = _accepted(parse_aiger, data, "file")
+    netlist = accepted(parse_aiger, data, "file")
     if netlist is not None:
         _check_netlist(netlist)
         again = parse_aiger(format_aiger(netlist))
@@ -124,7 +122,7 @@ def aiger(data: bytes) -> None:
 
 
 def bench(data: bytes) -> None:
-    netlist = _accepted(parse_bench, _text(data), "file", None)
+    netlist = accepted(parse_bench, text_of(data), "file", None)
     if netlist is not None:
         _check_netlist(netlist)
         plain = replace(netlist, resets=(0,) * len(netlist.latches))
@@ -132,14 +130,14 @@ def bench(data: bytes) -> None:
 
 
 def sst_file(data: bytes) -> None:
-    for tree in _read_file(sst._read, data, ".txt") or []:
+    for tree in read_file(sst._read, data, ".txt") or []:
         _check_rows(tree)
         assert set(tree.label) <= set("01234")
         assert all((token is None) == bool(node in tree.parent) for node, token in enumerate(tree.token))
 
 
 def listops_file(data: bytes) -> None:
-    for value, words in _read_file(listops.read_expressions, data, ".tsv") or []:
+    for value, words in read_file(listops.read_expressions, data, ".tsv") or []:
         assert listops.evaluate(words) == value
         assert listops.words_of(listops.binarise(words)) == words
         for tree in (listops.binary_tree(words), listops.operator_tree(words)):
@@ -150,7 +148,7 @@ def logic_file(data: bytes) -> None:
     def read(path: Path) -> Any:
         return logic._read(path, ["", *logic._variables([path]), *logic.CONNECTIVES])
 
-    for label, *formulas in _read_file(read, data, "") or []:
+    for label, *formulas in read_file(read, data, "") or []:
         assert 0 <= label < len(logic.RELATIONS)
         for tree in formulas:
             _check_rows(tree)
@@ -160,7 +158,7 @@ def nas_file(data: bytes) -> None:
     def read(path: Path) -> Any:
         return [nas._parse(path, *line) for line in read_lines(path)]
 
-    for architecture in _read_file(read, data, ".txt") or []:
+    for architecture in read_file(read, data, ".txt") or []:
         s = gr.dag([architecture.source, architecture.target], len(architecture.kinds))
         assert gr.levels(s).tolist() == list(range(s.num_nodes))
         assert 0 <= architecture.accuracy <= 1
@@ -168,25 +166,15 @@ def nas_file(data: bytes) -> None:
 
 def distances_file(data: bytes) -> None:
     number = {"a": 0, "b": 1, "773869": 2}
-    read = _read_file(lambda path: traffic_files._read_distances(path, number), data, ".csv")
+    read = read_file(lambda path: traffic_files._read_distances(path, number), data, ".csv")
     if read is not None:
         ends, lengths = read
-        s = _accepted(road_graph, ends, lengths, len(number))
+        s = accepted(road_graph, ends, lengths, len(number))
         assert s is None or s.num_nodes == len(number)
 
 
-def series_file(data: bytes) -> None:
-    values = _read_file(lambda path: traffic_files._read_array(path, 0), data, ".npz")
-    assert values is None or (values.dim() == 2 and values.dtype == torch.float32)
-
-
-def cached_file(data: bytes) -> None:
-    samples = _read_file(_base._load, data, ".pt")
-    assert samples is None or isinstance(samples.data, Data)
-
-
 def program(data: bytes) -> None:
-    found = _accepted(written.read, _text(data))
+    found = accepted(written.read, text_of(data))
     if found is not None:
         text = written.write(found)
         assert written.write(written.read(text)) == text
@@ -223,35 +211,24 @@ READERS = {
     "logic": Reader(logic_file, ("=\t", "<\t", "( not a )", "( a ( and b ) )", "or", "\t", "v", "#")),
     "nas": Reader(nas_file, ("[[1], [4, 0]], 0.7\n", "[", "]", ", ", "true", "NaN", "1e9")),
     "distances": Reader(distances_file, ("a,b,1\n", "773869,", "from,to,cost\n", "inf", "nan", ",", "1e-9")),
-    "series": Reader(series_file, ("data.npy", "\x93NUMPY", "'descr'", "'shape': (", "<f8")),
-    "cache": Reader(cached_file),
+    "series": Reader(stored.series_file, ("data.npy", "\x93NUMPY", "'descr'", "'shape': (", "<f8")),
+    "cache": Reader(stored.cached_file, stored.SAVED),
+    "checkpoint": Reader(
+        stored.checkpoint,
+        (*stored.SAVED, "callbacks", "wait_count", "fit_loop", "global_step", "state_dict", "EarlyStopping"),
+    ),
+    "finished": Reader(
+        stored.finished,
+        ('{"epochs": 3', ', "waited": 0', ', "score": 0.5', ', "steps": 12', "NaN", "null", "-1", "["),
+    ),
+    "position": Reader(
+        stored.position,
+        ('{"epoch": 1', ', "taken": 2', ', "sampler": {"kind": "ShuffledSampler"', "true", "-1", "null"),
+    ),
     "program": Reader(
         program, ('{"rows":"n"}', '{"dtype":"float32"}', '{"rest":0}', '"version":1', "[", "null")
     ),
 }
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")
-
-
-def _accepted(
-    read: Any, *given: Any, errors: tuple[type[Exception], ...] = (ValueError,), **options: Any
-) -> Any:
-    """What a reader gives, or None where it refuses as it says."""
-    try:
-        return read(*given, **options)
-    except errors as error:
-        said = len(str(error))
-    assert said <= MOST_SAID, f"an error of {said} characters"
-    return None
-
-
-def _read_file(read: Callable[[Path], Any], data: bytes, ending: str) -> Any:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"file{ending}"
-        path.write_bytes(data)
-        return _accepted(read, path)
 
 
 def _check_tree(s: gr.Structure, gaps: bool = False) -> None:

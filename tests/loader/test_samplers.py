@@ -146,6 +146,22 @@ def test_the_loader_goes_on_where_it_has_stopped():
         assert torch.equal(torch.get_rng_state(), random)
 
 
+def test_before_the_first_epoch_nothing_is_taken_up():
+    def loader() -> gr.DataLoader:
+        return gr.DataLoader([gr.to_pyg(gr.chain(i)) for i in range(200)], batch_sampler=samplers()[0])
+
+    begun_anew = loader()
+    begun_anew.load_state_dict(loader().state_dict())
+    assert [batch.num_nodes for batch in begun_anew] == [batch.num_nodes for batch in loader()]
+
+
+@pytest.mark.parametrize("changed", [{"epoch": -2}, {"taken": "2"}, {"sampler": None}])
+def test_what_is_no_position_is_refused(changed):
+    loader = gr.DataLoader([gr.to_pyg(gr.chain(2))] * 200, batch_sampler=samplers()[0])
+    with pytest.raises(ValueError, match=r"expected what state_dict\(\) of a graphrec.DataLoader gives, got"):
+        loader.load_state_dict(loader.state_dict() | changed)
+
+
 def test_positions_in_other_orders_are_refused():
     data = [gr.to_pyg(gr.chain(2))] * 200
     state = gr.DataLoader(data, batch_sampler=samplers()[0]).state_dict()

@@ -2,15 +2,11 @@
 
 import ast
 import itertools
-import os
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from data.corpus import SPLITS, split_of
 from data.python_functions import PythonFunctions
 from data.syntax import FIELDS, MASK, NODE_TYPES, split_name
@@ -18,6 +14,7 @@ from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.loader import DataLoader
 
 import graphrec as gr
+from tests.dataset_fixtures import made_twice
 
 
 def module_names(split: str) -> list[str]:
@@ -224,21 +221,10 @@ def test_another_process_makes_the_same_data_set(tmp_path: Path) -> None:
     code = code_in(
         tmp_path / "code", **{module_names("train")[1]: "def set_a_b(c_d): 'e'; return f, 'g h', c_d"}
     )
-    outputs = []
-    for seed in ("1", "2"):
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(sys.path),  # `data` is there, too
-            "PYTHONHASHSEED": seed,
-            "XDG_CACHE_HOME": str(tmp_path / seed),
-        }
-        script = f"from data.python_functions import PythonFunctions as P; P({str(code)!r}, min_count=1)"
-        subprocess.run([sys.executable, "-c", script], check=True, env=environment, timeout=300)
-        files = sorted((tmp_path / seed).rglob("*.pt"))
-        outputs.append(
-            [(f.relative_to(tmp_path / seed), str(torch.load(f, weights_only=True))) for f in files]
-        )
-    assert outputs[0] == outputs[1]
-    assert len(outputs[0]) == 3
+    script = f"from data.python_functions import PythonFunctions as P; P({str(code)!r}, min_count=1)"
+    made, again = made_twice(tmp_path, script)
+    assert made == again
+    assert len(made) == 3
 
 
 @pytest.fixture(scope="module")

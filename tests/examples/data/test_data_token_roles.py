@@ -1,9 +1,6 @@
 """Statements as chains of tokens: splits, no repetitions, and that their forms decide their roles."""
 
 import itertools
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +12,8 @@ from data.corpus import SPLITS, split_of
 from data.role_tables import FORMS, ROLES
 from data.token_roles import TokenRoles
 from torch_geometric.data import InMemoryDataset
+
+from tests.dataset_fixtures import made_twice
 
 
 def module_names(split: str) -> list[str]:
@@ -119,21 +118,9 @@ def test_bad_code_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_another_process_makes_the_same_data_set(tmp_path: Path) -> None:
     code = code_in(tmp_path / "code", **{module_names("train")[1]: "f(a, *b)\nlambda: {1, 2}"})
-    outputs = []
-    for seed in ("1", "2"):
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(sys.path),  # `data` is there, too
-            "PYTHONHASHSEED": seed,
-            "XDG_CACHE_HOME": str(tmp_path / seed),
-        }
-        script = f"from data.token_roles import TokenRoles as T; T({str(code)!r})"
-        subprocess.run([sys.executable, "-c", script], check=True, env=environment, timeout=300)
-        files = sorted((tmp_path / seed).rglob("*.pt"))
-        outputs.append(
-            [(f.relative_to(tmp_path / seed), str(torch.load(f, weights_only=True))) for f in files]
-        )
-    assert outputs[0] == outputs[1]
-    assert len(outputs[0]) == 3
+    made, again = made_twice(tmp_path, f"from data.token_roles import TokenRoles as T; T({str(code)!r})")
+    assert made == again
+    assert len(made) == 3
 
 
 @pytest.mark.slow
