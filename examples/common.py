@@ -28,7 +28,8 @@ from learning import Drawn, Learner, Samples
 
 from graphrec import train
 from graphrec.train import make_trainer as make_trainer
-from graphrec.train import write_text as write_text
+from graphrec.train.files import intact, remove
+from graphrec.train.files import write_text as write_text
 
 NAMES = (train.DONE, train.BEST, train.LAST, train.HISTORY)  # in the folder of each model
 
@@ -208,7 +209,7 @@ class Run:
             say(f"Replacing the run in {self.folder}/: {anew}.")
         results.unlink(missing_ok=True)
         for model in models:  # only what a run has written, or was writing when it was killed
-            train.remove(model / name for name in NAMES)
+            remove(model / name for name in NAMES)
         self.folder.mkdir(parents=True, exist_ok=True)
         write_text(flags, json.dumps(now, indent=1))
 
@@ -217,7 +218,7 @@ class Run:
         only = (
             "Only this file tells whether the interrupted run had these flags: name another folder with --out"
         )
-        with self._whole_files(), train.intact(path, only):
+        with self._whole_files(), intact(path, only):
             return json.loads(path.read_text(encoding="utf-8"))
 
 

@@ -166,7 +166,7 @@ class TreeDataset(InMemoryDataset):
     """Trees or DAGs that are made once, kept in the user's cache, and read from there the next time.
 
     A subclass says what its samples depend on (`key`) and how they are made (`make`); its samples are PyG's `Data`,
-    whose levels are known, so that no schedule of a batch walks a tree again::
+    whose levels are known, so that no schedule of a batch walks a tree again:
 
         class Expressions(gr.datasets.TreeDataset):
             def __init__(self, file, split="train", transform=None):

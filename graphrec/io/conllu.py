@@ -36,7 +36,7 @@ def from_conllu(
     Multiword tokens (lines such as `1-2`) are no nodes: the words that they stand for have lines of their own. Empty
     nodes (`8.1`) are in no basic tree, but in the enhanced graph.
 
-    Comments stay with the sentences. Where they matter, parse first::
+    Comments stay with the sentences. Where they matter, parse first:
 
         sentences = conllu.parse(text)
         trees = gr.io.from_conllu(sentences)

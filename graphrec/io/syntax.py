@@ -17,8 +17,6 @@ def listed(names: str) -> tuple[str, ...]:
     return tuple(names.split())
 
 
-# Every field of Python's grammar (3.11 to 3.14) that holds nodes, so that a number means the same in every version
-# of Python: fields of later versions are appended. 0 is for what is not in the list.
 SYNTAX_FIELDS = listed(
     """
     ? annotation args argtypes bases body bound cases cause cls comparators context_expr ctx decorator_list
@@ -28,6 +26,11 @@ SYNTAX_FIELDS = listed(
     type type_ignores type_params upper value values vararg
     """
 )
+"""The names of the relations in trees of Python's syntax: every field of its grammar (3.11 to 3.14) that holds nodes.
+
+A number means the same in every version of Python: fields of later versions are appended. 0 is for what is not in the
+list.
+"""
 FIELD_NUMBER = {name: number for number, name in enumerate(SYNTAX_FIELDS)}
 
 

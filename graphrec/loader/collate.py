@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Any
 
@@ -12,6 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
+
+from ..structure import Structure
+from ..structure import batch as batch_structures
 
 # What tells PyG the number of nodes, the first that it finds; of these only x is looked at here.
 _COUNTS_NODES = {"feat", "pos", "node_type", "n_id", "tf"}
@@ -34,6 +37,9 @@ class Collater:
         self._by_pyg, self._is_special = by_pyg, is_special
 
     def __call__(self, samples: Sequence[Any]) -> Any:
+        if all(isinstance(sample, Structure) for sample in samples):
+            return batch_structures(samples)
+        _refuse_structures_within(samples[0])
         parts = None if self._is_special else _as_columns(samples)
         if parts is None:
             return self._by_pyg(samples)
@@ -41,6 +47,19 @@ class Collater:
             return _joined(samples, parts)
         except _DOES_NOT_FIT:  # PyG refuses it in its own words
             return self._by_pyg(samples)
+
+
+def _refuse_structures_within(sample: Any) -> None:
+    """PyG would stack what is beside a structure, whose rows are one per node."""
+    parts = (
+        sample.values() if isinstance(sample, Mapping) else sample if isinstance(sample, tuple | list) else ()
+    )
+    if any(isinstance(part, Structure) for part in parts):
+        raise TypeError(
+            f"expected structures alone, or PyG's Data with all that belongs to a structure, got a "
+            f"{type(sample).__name__} of {', '.join(type(part).__name__ for part in parts)}: write "
+            f"data = graphrec.to_pyg(s), data.x = x, data.y = y for each sample; rows of nodes are then joined."
+        )
 
 
 def _as_columns(samples: Sequence[Any]) -> dict[str, list[Any]] | None:

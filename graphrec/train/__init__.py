@@ -22,11 +22,8 @@ from .files import (
     AtomicCheckpointIO,
     DamagedFileError,
     Progress,
-    intact,
     load_weights,
     read_progress,
-    remove,
-    write_text,
 )
 from .fitting import Fitted, fit, make_trainer, test
 from .objectives import Objective, classification, regression
@@ -55,13 +52,10 @@ __all__ = [
     "Task",
     "classification",
     "fit",
-    "intact",
     "join_sequences",
     "load_weights",
     "make_trainer",
     "read_progress",
     "regression",
-    "remove",
     "test",
-    "write_text",
 ]

@@ -104,9 +104,13 @@ def _states(recorded: Recorded) -> dict[str, Any]:
     """The norm of each node's state, by field: of the last state, or of each round's."""
     fields = recorded.cell.State._fields
     return {
-        name: [_short(state[index].flatten(1).norm(dim=1)) for state in recorded.states]
-        for index, name in enumerate(fields)
+        name: [_short(_norms(state[index])) for state in recorded.states] for index, name in enumerate(fields)
     }
+
+
+def _norms(field: Tensor) -> Tensor:
+    """The norm of each row, which may be a single number."""
+    return field.unsqueeze(-1).flatten(1).norm(dim=1)
 
 
 def _short(values: Tensor) -> list[float | None]:

@@ -77,6 +77,7 @@ def html(
         The page: `.save("run.html")` writes it.
 
     Raises:
+        TypeError: a model that holds no cell.
         ValueError: more than 20,000 nodes, a number of labels that is not the number of nodes of any run; a call that
             runs no cell, or runs all rounds at once (`graphrec.rounds`), of which no page can be made.
     """

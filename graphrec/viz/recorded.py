@@ -64,9 +64,17 @@ def record(model: Callable[..., Any], s: Any, x: Any, initial: Any = None) -> li
     """All runs that a call does, one or more; the model is afterwards as it was, and so are torch's random numbers.
 
     Raises:
-        TypeError: a schedule, and not a cell to run over it.
+        TypeError: what holds no cell, a class; a schedule, and not a cell to run over it.
         ValueError: a call that runs no cell.
     """
+    module = isinstance(model, nn.Module)
+    if isinstance(model, type) or (module and not any(isinstance(part, Cell) for part in model.modules())):
+        what = (
+            f"the class {model.__name__}"
+            if isinstance(model, type)
+            else f"{_name(model)}, which holds no cell"
+        )
+        raise TypeError(f"expected a model, a cell or a function that calls one, got {what}.")
     recorder = Recorder()
     with untouched(model, x), torch.no_grad():
         if isinstance(model, Cell):

@@ -1,8 +1,9 @@
 """Build the site, strictly: `python -m tests.docs.build_site`, which is `make docs`.
 
 Zensical renders the pages and checks the links between them. This adds what it has not: a warning of any part is an
-error; files of the repository that pages link to come along; nothing is loaded from elsewhere; every link of the
-finished pages, those between docstrings among them, leads somewhere; and what assistants read (`llms.txt`).
+error; formulas become MathML; files of the repository that pages link to come along; nothing is loaded from elsewhere;
+every link of the finished pages, those between docstrings among them, leads somewhere; and what assistants read
+(`llms.txt`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from urllib.parse import unquote
 
 import yaml
 
-from tests.docs import llms
+from tests.docs import formulas, llms
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "build" / "site"
@@ -28,7 +29,8 @@ SHIM, OWN_SHIM = "https://unpkg.com/iframe-worker/shim", "assets/offline.js"
 
 def nav_pages(config: Path = ROOT / "mkdocs.yml") -> list[tuple[str, str]]:
     """The pages of the navigation, each with its section."""
-    nav = yaml.safe_load(config.read_text())["nav"]
+    # safe_load refuses the names of functions that some extensions are given.
+    nav = yaml.safe_load(config.read_text().replace("!!python/name:", ""))["nav"]
     return [(section, page) for part in nav for section, pages in part.items() for page in pages]
 
 
@@ -72,10 +74,11 @@ def is_elsewhere(address: str) -> bool:
 
 
 def bring_along(site: Path = SITE, repository: Path = ROOT) -> None:
-    """Copy the files of the repository outside of docs/ that pages link to, and let the links lead to the copies."""
+    """Convert formulas; copy the files of the repository that pages link to, and let the links lead to the copies."""
     for path in sorted(site.rglob("*.html")):
         up = "../" * len(path.relative_to(site).parent.parts)
         text = path.read_text().replace(SHIM, up + OWN_SHIM)
+        text = formulas.convert(text)
         for link in sorted(set(re.findall(rf'href="{up}\.\./([^"#?]+)"', text))):
             if (repository / link).is_file():
                 copy = site / "repository" / link

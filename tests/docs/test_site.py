@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import graphrec as gr
-from tests.docs import llms
+from tests.docs import formulas, llms
 from tests.docs.build_site import ROOT, bring_along, faults, nav_pages
 from tests.docs.llms import DIRECTIVE, DOCS, named, public_names
 
@@ -218,3 +218,14 @@ def test_pages_need_no_foreign_script_for_their_search(site):
     (site / "assets" / "offline.js").write_text(Path(DOCS / "assets" / "offline.js").read_text())
     bring_along(site)
     assert faults(site) == []
+
+
+def test_formulas_become_mathml():
+    pytest.importorskip("latex2mathml")
+    page = r'<p><span class="arithmatex">\(x_1 &lt; y\)</span></p><div class="formula">\frac{a}{b}</div>'
+    found = formulas.convert(page)
+    assert "arithmatex" not in found
+    assert "<msub><mi>x</mi><mn>1</mn></msub><mo>&#x0003C;</mo><mi>y</mi>" in found
+    assert '<div class="formula"><math xmlns="http://www.w3.org/1998/Math/MathML" display="block">' in found
+    with pytest.raises(ValueError, match=r"\\nonsense is not converted to MathML"):
+        formulas.to_mathml(r"a \nonsense b")

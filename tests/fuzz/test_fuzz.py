@@ -76,6 +76,22 @@ def test_a_wrong_value_is_told_and_made_small(monkeypatch):
     assert " + " not in source
 
 
+class SignOfWhatCancels(gr.Cell):
+    """The sum is zero or a rounding, by the order in which it is taken; what its sign is says nothing."""
+
+    State = gr.SRNCell.State
+
+    def forward(self, x, inbox, own):
+        return self.State(torch.sign(x * 0.1 + x * 0.2 - x * 0.3) + inbox.sum(inbox.h))
+
+
+def test_what_a_rounding_changes_is_not_called_wrong():
+    s, x = gr.chain(5), torch.linspace(1, 2, 10, dtype=torch.float64).reshape(5, 2)
+    case = runs.Case(SignOfWhatCancels(2, 2), "", s, x, None, None, {}, trains=False)
+    right = case.run("loop")
+    assert runs.compare(case, {"h": -right["h"]}, right, "native").total() == 1
+
+
 @pytest.mark.parametrize(("value", "is_far"), [(float("nan"), True), (1 + 1e-13, False), (1 + 1e-7, True)])
 def test_how_far_is_too_far(value, is_far):
     other = torch.ones(2, dtype=torch.float64)

@@ -112,3 +112,35 @@ def test_the_input_is_not_written_into():
     h.zero_()
     assert torch.equal(x, before)
     assert_close(gr.run(cell, plan, x, backend="native").h, gr.run(cell, plan, x, backend="loop").h)
+
+
+class Matrices(gr.Cell):
+    """A row and a matrix, which an edge multiplies: by one number, by one for each row, or by one for each entry."""
+
+    State = gr.LSTMCell.State
+
+    def __init__(self, numbers: tuple[int, int]) -> None:
+        super().__init__(4, 4)
+        self.numbers = numbers
+
+    def shapes(self):
+        return [(4,), (2, 2)]
+
+    def forward(self, x, inbox, own):
+        weighted = inbox.c * inbox.edge_attr.view(-1, *self.numbers)
+        return self.State(x.tanh(), torch.tanh(inbox.sum(weighted)) + x.view(-1, 2, 2))
+
+
+@pytest.mark.parametrize("numbers", [(1, 1), (2, 1), (1, 2), (2, 2)])
+def test_edges_multiply_matrices(numbers):
+    attr = rows(5 * N, numbers[0] * numbers[1])
+    plan = gr.schedule(graph().replace(edge_attr=attr), "sync", rounds=2)
+    x = rows(N, 4).requires_grad_()
+    cell = Matrices(numbers)
+    found = {
+        backend: gr.run(cell, plan, x, backend=backend).c for backend in ("loop", "native", "torch_programs")
+    }
+    of_x = {backend: torch.autograd.grad(c.square().sum(), x)[0] for backend, c in found.items()}
+    for backend in ("native", "torch_programs"):
+        assert_close(found[backend], found["loop"])
+        assert_close(of_x[backend], of_x["loop"])

@@ -220,3 +220,18 @@ def test_a_browser_shows_thousands_of_nodes(tmp_path):
     assert console == []
     assert report["nodes"] == report["drawn"] == 5000
     assert report["end"] == "step 9 of 9: 1 node, 3 edges"
+
+
+def test_fields_that_are_one_number_have_norms():
+    s, model = gr.dag([[0, 1, 2], [1, 2, 0]], 3), gr.GNN([gr.GCNCell(2, 4)])
+    x = torch.randn(3, 2)
+    (run,) = data_in(viz.html(model, s, x))["runs"]
+    torch.testing.assert_close(
+        torch.tensor(run["states"]["h"][1]), model(x, s).norm(dim=1), rtol=1e-3, atol=0
+    )
+
+
+@pytest.mark.parametrize("model", [torch.nn.Linear(2, 2), torch.nn.LSTM(2, 2), gr.LSTM])
+def test_what_is_no_model_is_refused_before_it_runs(model):
+    with pytest.raises(TypeError, match="expected a model, a cell or a function that calls one, got"):
+        viz.html(model, gr.chain(3), torch.randn(3, 2))

@@ -143,16 +143,14 @@ def _factor(part: Part, ref: Ref) -> tuple[Ref, int] | None:
     """What each edge multiplies by, if it is there in the reverse, and for how many columns each number is."""
     if ref.value.op == "repeat_each" and ref.step == 1:
         (of,), count = ref.value.args, ref.value.count
-        first, inside = divmod(ref.column, count)
         if not _is_kept(part, of.value):
             return None
-        if not inside and ref.width % count == 0:
-            return Ref(of.value, of.column + first * of.step, of.step, ref.width // count), count
-        return (
-            (Ref(of.value, of.column + first * of.step, 1, 1), ref.width)
-            if inside + ref.width <= count
-            else None
-        )
+        first, inside = divmod(ref.column, count)
+        if of.step == 0 or inside + ref.width <= count:  # one number for all columns
+            return Ref(of.value, of.column + first * of.step, 1, 1), ref.width
+        if of.step == 1 and not inside and ref.width % count == 0:
+            return Ref(of.value, of.column + first, 1, ref.width // count), count
+        return None
     if not _is_kept(part, ref.value):
         return None
     if ref.step == 0 and ref.width > 1:
