@@ -71,6 +71,8 @@ def _run(name: str, seconds: int, keep: Path) -> tuple[int, int, int, int]:
     known = set(folder.iterdir())
     command = [
         sys.executable,
+        "-W",
+        "ignore",  # what torch says of a pickle's version
         "-m",
         "tests.fuzz.reader_runs",
         name,
@@ -96,9 +98,15 @@ def search(name: str, seconds: int, keep: Path) -> Any:
     """Run atheris on one reader; does not return."""
     import atheris
 
-    with atheris.instrument_imports(
-        include=["graphrec.io", "graphrec.datasets", "graphrec.program", "graphrec.train", "data", "conllu"]
-    ):
+    ours = [
+        "graphrec.io",
+        "graphrec.datasets",
+        "graphrec.program",
+        "graphrec.train",
+        "graphrec.loader",
+        "data",
+    ]
+    with atheris.instrument_imports(include=[*ours, "conllu", "torch._weights_only_unpickler"]):
         import tests.fuzz.readers as readers
     check, words = readers.READERS[name]
     seen: set[tuple[object, ...]] = set()
