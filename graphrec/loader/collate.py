@@ -11,7 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 from torch_geometric.data import Batch, Data
+
+from ..structure import Structure
+from ..tries import Trie
 
 # What tells PyG the number of nodes, the first that it finds; of these only x is looked at here.
 _COUNTS_NODES = {"feat", "pos", "node_type", "n_id", "tf"}
@@ -34,6 +38,8 @@ class Collater:
         self._by_pyg, self._is_special = by_pyg, is_special
 
     def __call__(self, samples: Sequence[Any]) -> Any:
+        if _holds_structures(samples[0]):
+            return default_collate(list(samples))  # which knows them, as PyG does not
         parts = None if self._is_special else _as_columns(samples)
         if parts is None:
             return self._by_pyg(samples)
@@ -41,6 +47,15 @@ class Collater:
             return _joined(samples, parts)
         except _DOES_NOT_FIT:  # PyG refuses it in its own words
             return self._by_pyg(samples)
+
+
+def _holds_structures(sample: Any) -> bool:
+    """Whether a sample is a structure or a trie, or has one among its parts."""
+    if isinstance(sample, dict):
+        sample = tuple(sample.values())
+    if isinstance(sample, list | tuple):
+        return any(map(_holds_structures, sample))
+    return isinstance(sample, Structure | Trie)
 
 
 def _as_columns(samples: Sequence[Any]) -> dict[str, list[Any]] | None:

@@ -163,3 +163,15 @@ def _are_equal(made: Any, wanted: Any) -> bool:
     if isinstance(wanted, list):
         return len(made) == len(wanted) and all(map(_are_equal, made, wanted))
     return made == wanted
+
+
+def test_structures_and_tries_are_batched_as_by_torch():
+    chains, trie = [gr.chain(3), gr.chain(2)], gr.trie([[1, 2], [1, 3]])
+    (s,) = gr.DataLoader(chains, batch_size=2)
+    assert s == gr.batch(chains)
+    ((s, y),) = gr.DataLoader(
+        [(chain, {"y": i, "trie": trie}) for i, chain in enumerate(chains)], batch_size=2
+    )
+    assert s == gr.batch(chains)
+    assert y["y"].tolist() == [0, 1]
+    assert y["trie"].num_nodes == 2 * trie.num_nodes
