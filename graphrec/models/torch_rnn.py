@@ -195,7 +195,7 @@ def from_torch(module: nn.RNNBase) -> Sequences:
     """
     kind = type(module).__name__
     if not isinstance(module, nn.RNN | nn.LSTM | nn.GRU):
-        raise TypeError(f"expected torch.nn.RNN, LSTM or GRU, got {kind}.")
+        raise TypeError(f"expected torch.nn.RNN, LSTM or GRU, got {type(module).__module__}.{kind}.")
     biases = 2 if module.bias else 0
     directions = 2 if module.bidirectional else 1
 
