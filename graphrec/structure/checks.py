@@ -77,14 +77,16 @@ def as_number(name: str, value: Any) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {shown(value)} of type {type(value).__name__}.")
-    if not -sys.float_info.max <= value <= sys.float_info.max:
+    number: Any = value  # (to checkers a Real cannot be compared)
+    if not -sys.float_info.max <= number <= sys.float_info.max:
         raise ValueError(f"{name} must be a finite number, got {shown(value)}.")
     return float(value)
 
 
 def as_share(name: str, value: Any) -> float:
     """A number from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
+    number: Any = value
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= number <= 1:
         raise ValueError(f"{name} must be a share, from 0 to 1, got {shown(value)}.")
     return float(value)
 
