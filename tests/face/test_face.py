@@ -35,7 +35,7 @@ NOT_CALLED = {
 WORK = {"rounds", "limit", "steps", "layers", "k"}
 checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 quick = settings(max_examples=2, phases=[Phase.generate], suppress_health_check=checks)
-thorough = settings(max_examples=300, derandomize=False, print_blob=True, suppress_health_check=checks)
+thorough = settings(derandomize=False, print_blob=True, suppress_health_check=checks)
 
 
 def test_every_public_callable_is_in_the_table():
@@ -95,7 +95,7 @@ def test_refusals(name, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
-@thorough
+@settings(thorough, max_examples=50)
 @given(data=st.data())
 def test_promises_many_times(name, data):
     keeps_its_promises(name, data)
@@ -104,7 +104,7 @@ def test_promises_many_times(name, data):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::RuntimeWarning")
 @pytest.mark.parametrize("name", ALL)
-@thorough
+@settings(thorough, max_examples=200)
 @given(data=st.data())
 def test_refusals_many_times(name, data):
     answers_properly(name, data)

@@ -20,7 +20,7 @@ import graphrec as gr
 from tests.parallel.runs import MODELS, Chains, Trees, made, results, results_of, run_plan, with_schedule
 from tests.tolerances import assert_close
 
-SECONDS = 120  # after which a test that waits for others fails
+SECONDS = 300  # after which a test that waits for others fails
 METHODS = ["fork", pytest.param("spawn", marks=pytest.mark.slow)]
 pytestmark = pytest.mark.filterwarnings(
     "ignore:This process .* is multi-threaded, use of fork:DeprecationWarning"
