@@ -87,16 +87,14 @@ def attention(h: Rows, s: StructureLike, score: nn.Module) -> Tensor:
 
     r = sum_v a_v h_v,  a_v = exp(score(h_v)) / sum_{u in the graph of v} exp(score(h_u))
     """
-    _check_score(score)
     inbox = _inbox(h, s)
-    return inbox.sum(inbox.softmax(score(inbox.h)) * inbox.h)
+    return inbox.sum(inbox.softmax(_scores(score, inbox.h)) * inbox.h)
 
 
 def attention_weights(h: Rows, s: StructureLike, score: nn.Module) -> Any:
     """`[N, 1]`: the weights a_v of `attention`, by node types where h is."""
-    _check_score(score)
     inbox = _inbox(h, s)
-    weight = inbox.softmax(score(inbox.h))
+    weight = inbox.softmax(_scores(score, inbox.h))
     if not isinstance(h, Mapping):
         return weight
     types, sizes, _ = rows_by_type(h, s)
@@ -232,9 +230,16 @@ def with_readout(s: Structure) -> Structure:
     )
 
 
-def _check_score(score: Any) -> None:
-    if not callable(score):
-        raise TypeError(f"score must be a module from h [N, H] to [N, 1], got {type(score).__name__}.")
+def _scores(score: Any, h: Tensor) -> Tensor:
+    found = score(h) if callable(score) else None
+    if not isinstance(found, Tensor) or found.dim() < 1 or found.shape[0] != h.shape[0]:
+        got = (
+            type(score).__name__
+            if found is None
+            else f"one that gives {getattr(found, 'shape', type(found))}"
+        )
+        raise TypeError(f"score must be a module from h [N, H] to [N, 1], got {got}.")
+    return found
 
 
 def _rows(h: Rows, s: StructureLike) -> tuple[Tensor, Structure]:

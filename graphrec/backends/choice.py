@@ -41,7 +41,7 @@ def running_on(backend: str | None) -> Iterator[None]:
     Raises:
         ValueError: no such backend.
     """
-    if backend is not None and backend not in NAMES:
+    if backend is not None and (not isinstance(backend, str) or backend not in NAMES):
         raise ValueError(f"there is no backend {backend!r}: choose among {', '.join(map(repr, NAMES))}.")
     token = forced.set(backend)
     try:

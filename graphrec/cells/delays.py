@@ -99,7 +99,8 @@ class ARCell(Cell):
         seen: Tensor
 
     def __init__(self, outputs: int, lags: int) -> None:
-        super().__init__(as_count("outputs", outputs, 1) + 1, outputs)
+        outputs = as_count("outputs", outputs, 1)
+        super().__init__(outputs + 1, outputs)
         as_count("lags", lags, 1)
         self.arity: int = lags
         self.past: nn.Linear = nn.Linear(lags * outputs, outputs)  # A_1 … A_K side by side, b
@@ -159,7 +160,8 @@ class NARXCell(Cell):
         output_lags: int,
         activation: str | Activation = "tanh",
     ) -> None:
-        super().__init__(as_count("inputs", inputs) + as_count("outputs", outputs, 1) + 1, hidden)
+        inputs, hidden = as_widths(inputs, hidden)
+        super().__init__(inputs + as_count("outputs", outputs, 1) + 1, hidden)
         as_count("input_lags", input_lags, 0)
         as_count("output_lags", output_lags, 1)
         self.exogenous, self.outputs = inputs, outputs

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..io import StructureLike
 from ..readout import mean, root
-from ..structure.checks import as_count
+from ..structure.checks import as_count, check_one_of
 from ..weights import Resettable
 from .calls import structure_given
 from .model import check_model, count_states
@@ -37,9 +37,8 @@ class SequenceToClass(Resettable):
     def __init__(self, model: nn.Module, hidden: int, classes: int, readout: Any = "last") -> None:
         super().__init__()
         check_model(model)
-        if not callable(readout) and readout not in ["last", *_READOUTS]:
-            names = ", ".join(["last", *_READOUTS])
-            raise ValueError(f"readout must be one of {names}, or a function, got {readout!r}.")
+        if not callable(readout):
+            check_one_of("readout", readout, ["last", *_READOUTS], otherwise=", or a function")
         if readout == "last" and not count_states(model):
             raise ValueError(
                 f"{type(model).__name__} has no final state: read out the mean, or something else."

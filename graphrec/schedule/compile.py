@@ -76,9 +76,9 @@ def _compiled(structure: Structure, mode: str, rounds: Any, cycles: str, order: 
 
 def check_mode(mode: str, rounds: Any, cycles: str = "error", order: Any = None) -> None:
     """Raise unless these arguments fit together."""
-    if mode not in ("async", "sync"):
+    if not isinstance(mode, str) or mode not in ("async", "sync"):
         raise ValueError(f"mode must be 'async' or 'sync', got {mode!r}.")
-    if cycles not in ("error", "iterate"):
+    if not isinstance(cycles, str) or cycles not in ("error", "iterate"):
         raise ValueError(f"cycles must be 'error' or 'iterate', got {cycles!r}.")
     if mode == "sync" and (cycles == "iterate" or order is not None):
         raise ValueError(

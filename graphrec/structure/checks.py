@@ -26,6 +26,7 @@ def check_edge_index(edge_index: Tensor) -> None:
     if not isinstance(edge_index, Tensor) or edge_index.dim() != 2 or edge_index.shape[0] != 2:
         got = tuple(edge_index.shape) if isinstance(edge_index, Tensor) else type(edge_index).__name__
         raise ValueError(f"edge_index must be a long tensor of shape [2, E] (sources, targets), got {got}.")
+    check_layout("edge_index", edge_index)
     check_whole_numbers("edge_index", edge_index)
 
 
@@ -154,7 +155,8 @@ def check_no_batch(x: Tensor, num_nodes: int, expected: str) -> None:
 
 def as_texts(name: str, values: Any) -> tuple[Any, ...]:
     """A list of texts as a tuple; None stands for no text."""
-    texts = None if isinstance(values, str) or not hasattr(values, "__iter__") else tuple(values)
+    is_list = hasattr(values, "__iter__") and not isinstance(values, str | Tensor)
+    texts = tuple(values) if is_list and getattr(values, "ndim", 1) else None
     if texts is None or not all(text is None or isinstance(text, str) for text in texts):
         raise TypeError(f"{name} must be a list of texts, got {shown(values)}.")
     return texts

@@ -234,6 +234,7 @@ def _checked(is_first: Any) -> Tensor:
         )
     if is_first.dtype != torch.bool:
         raise TypeError(f"{expected}, got {is_first.dtype}: convert it with is_first.bool().")
+    check_layout("is_first", is_first)
     if is_first.dim() != 2:
         raise ValueError(f"{expected}, got shape {tuple(is_first.shape)}.")
     return unwrapped(is_first, "is_first")

@@ -78,7 +78,9 @@ class Trie(SharedNodes):
         heads = prefixes.as_sequences(prompts, "prompts")
         if isinstance(branches, Tensor) and branches.is_nested:
             branches = branches.unbind()
-        members = list(branches) if hasattr(branches, "__iter__") else [branches]
+        members = (
+            list(branches) if getattr(branches, "ndim", 1) and hasattr(branches, "__iter__") else [branches]
+        )
         if len(members) != len(heads[0]):
             raise ValueError(
                 f"branches must hold a list of continuations for each prompt: expected {len(heads[0])}, got "
@@ -179,7 +181,8 @@ class Trie(SharedNodes):
         Raises:
             ValueError: tokens in some of them, and none in others. TypeError: anything else than tries.
         """
-        members: list[Any] = list(tries) if hasattr(tries, "__iter__") else [None]
+        is_list = hasattr(tries, "__iter__") and not isinstance(tries, Tensor | np.ndarray)
+        members: list[Any] = list(tries) if is_list else [None]
         if not all(isinstance(member, Trie) for member in members):
             raise TypeError(f"batch takes a list of tries, got {shown(tries)}.")
         tokens = [member.token for member in members if member.token is not None]

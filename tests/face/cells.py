@@ -35,6 +35,7 @@ PLAIN = {
 
 
 def layered(arity: int | None) -> st.SearchStrategy[gr.Structure]:
+    """Upper layers have a slot for the one below: only grids, whose kinds are layers."""
     return st.builds(gr.grid, st.lists(st.integers(0, 3), max_size=3), st.just(2))
 
 

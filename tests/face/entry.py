@@ -98,7 +98,9 @@ def is_sound(result: Any, _: Arguments | None = None) -> None:
 
 def runs(cell: gr.Cell, s: gr.Structure) -> None:
     """In dependency order and in rounds: a state for each node of the shapes that the cell says, twice the same."""
+    kind = s.kind
     s = dressed(cell, s)
+    s = s if kind is None else s.replace(kind=kind)  # (those of a grid are its layers)
     x = torch.randn(s.num_nodes, cell.inputs or 2)
     cell.eval()
     if isinstance(s.edge_attr, torch.Tensor):

@@ -19,13 +19,15 @@ from typing import Any
 import networkx as nx
 import numpy as np
 import torch
+import torch_geometric
 from hypothesis import strategies as st
 from torch import nn
 from torch_geometric.data import Data
 
 import graphrec as gr
 
-LIBRARY = str(Path(gr.__file__).parent)
+# (PyG names the aggregations that it has.)
+RAISING = (str(Path(gr.__file__).parent), str(Path(torch_geometric.__file__).parent / "resolver.py"))
 # More than an address space holds, and more than any test may have: nothing that is drawn lies between them and 100,
 # for a structure of a hundred million nodes is no junk, but much work.
 HUGE = (2**45, 2**62, 2**63, 2**70)
@@ -49,6 +51,8 @@ NO_ROOM = (
         "cannot fit 'int'",
     ),
 )
+# What torch says of numbers, complex ones for instance, that it has no kernel for.
+NO_KERNEL = ("not implemented for", "not supported for complex types")
 NUMBERS = [
     *(0, 1, -1, -2, 3, True, False, *HUGE, *(-huge for huge in HUGE)),
     *(0.0, 0.5, -1.5, 1e300, float("nan"), float("inf"), -float("inf"), 1j),
@@ -152,17 +156,19 @@ def is_refusal(error: BaseException) -> bool:
     """Whether it is an error of a kind for wrong arguments, raised by a line of graphrec, and says something."""
     if isinstance(error, MemoryError) or any(text in str(error).lower() for text in NO_ROOM):
         return True  # (what is asked for makes sense, but there is no room for it)
+    if isinstance(error, NotImplementedError) and any(text in str(error) for text in NO_KERNEL):
+        return True
     if not isinstance(error, ValueError | TypeError | ImportError | NotImplementedError):
         return False
-    return len(str(error)) > 10 and (_is_of_the_call(error) or raised_by(error, LIBRARY))
+    return len(str(error)) > 10 and (_is_of_the_call(error) or raised_by(error, *RAISING))
 
 
-def raised_by(error: BaseException, folder: str) -> bool:
-    """Whether a `raise` statement in this folder raised it, and not something that was called there."""
+def raised_by(error: BaseException, *folders: str) -> bool:
+    """Whether a `raise` statement in one of these folders raised it, and not something that was called there."""
     last = error.__traceback__
     while isinstance(last, TracebackType) and last.tb_next is not None:
         last = last.tb_next
-    if last is None or not last.tb_frame.f_code.co_filename.startswith(folder):
+    if last is None or not last.tb_frame.f_code.co_filename.startswith(folders):
         return False
     operation = dis.opname[last.tb_frame.f_code.co_code[last.tb_lasti]]
     return operation in ("RAISE_VARARGS", "RERAISE")

@@ -81,7 +81,7 @@ RUNS: dict[str, Entry] = {
     "per_graph": Entry(given(state=torch.zeros(2, 3)), is_sound),
     "per_node": Entry(given(state=torch.zeros(2, 3)), is_sound),
     "rounds": Entry(in_rounds(), lambda found, a: same(len(found), a["plan"].rounds + 1)),
-    "run": Entry(run_arguments(backend=st.sampled_from([None, "loop", "torch"])), states),
+    "run": Entry(run_arguments(backend=st.sampled_from([None, "loop"])), states),
     "running_on": Entry(given(backend=st.sampled_from([None, "loop", "native"])), is_sound, used),
     "steps": Entry(run_arguments(), steps, lambda **arguments: list(gr.steps(**arguments))),
 }
@@ -121,9 +121,7 @@ CALLS: dict[str, Entry] = {
         gr.readout.aggregate,
     ),
     "readout.attention": Entry(
-        given(s=gr.chain(3), score=nn.Linear(2, 1)),
-        a_row,
-        lambda s, score: gr.readout.attention(torch.ones(3, 2), s, score),
+        given(s=gr.chain(3)), a_row, lambda s: gr.readout.attention(torch.ones(3, 2), s, nn.Linear(2, 1))
     ),
     "readout.with_readout": Entry(given(s=ANY), is_sound, gr.readout.with_readout),
     "Structure.replace": Entry(
