@@ -72,7 +72,7 @@ def aggregate_sets(module: Any, x: Tensor, sets: Sets) -> Tensor:
     """`[E, ...] → [count, ...]`: the module applied to each set alone; zero (or its fill value) for empty sets."""
     if not len(sets.number):
         # The width is that of the module's result for one row; no row of it is used, so that all gradients are zero.
-        one = x.new_zeros(1, *x.shape[1:]) + x.sum(0)
+        one = x.new_zeros(1, *x.shape[1:]) + x.sum(0, dtype=x.dtype)
         found = module(one, index=sets.index.new_zeros(1), dim_size=1, dim=0)[:0]
     else:
         rows = x.index_select(0, sets.row)
@@ -81,7 +81,7 @@ def aggregate_sets(module: Any, x: Tensor, sets: Sets) -> Tensor:
         )
     empty = found.new_full((sets.count, *found.shape[1:]), getattr(module, "fill_value", 0.0)) + found[
         :0
-    ].sum(0)
+    ].sum(0, dtype=found.dtype)
     return empty.index_copy(0, sets.number, found)
 
 

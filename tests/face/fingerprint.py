@@ -23,7 +23,7 @@ def fingerprint(value: Any) -> Any:
     if isinstance(value, nn.Module):
         return (type(value), value.training, fingerprint(dict(value.state_dict())))
     if isinstance(value, gr.Structure | gr.Trie | gr.Episodes | gr.EdgeFeatures):
-        held = {k: v for k, v in vars(value).items() if k not in ("cache", "level", "level_reversed")}
+        held = {k: v for k, v in sorted(vars(value).items()) if k not in ("cache", "level", "level_reversed")}
         return (type(value), fingerprint({k: v for k, v in held.items() if not k.startswith("_")}))
     if isinstance(value, gr.Schedule):
         return (repr(value), _of_tensor(value.perm), _of_tensor(value.source), _of_tensor(value.target))
