@@ -96,7 +96,9 @@ class Position(Callback):
         if kept is None:
             return
         self._batches = kept["batches"]
-        ours = loader if isinstance(loader, DataLoader) and isinstance(loader.batch_sampler, Sampler) else None
+        ours = (
+            loader if isinstance(loader, DataLoader) and isinstance(loader.batch_sampler, Sampler) else None
+        )
         if ours is not None and kept["loader"]:
             ours.load_state_dict(kept["loader"])
         elif ours is not None or kept["loader"]:

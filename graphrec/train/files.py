@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -11,6 +12,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+
+try:
+    import fcntl
+except ImportError:  # where there are no such locks
+    fcntl = None
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -70,6 +76,29 @@ def check_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(f"{folder} cannot be written to: name another folder for the run.")
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """For a block in which no other process may train there; the lock of a process that is killed is gone with it.
+
+    Raises:
+        RuntimeError: another one does.
+    """
+    if fcntl is None:
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                raise
+            raise RuntimeError(
+                f"another process trains in {folder}: wait for it or end it (processes that torchrun has started may "
+                f"outlive it), or name another folder."
+            ) from error
+        yield
 
 
 def check_is_read(path: Path) -> None:

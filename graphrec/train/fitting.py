@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from .files import (
     LAST,
     DamagedFileError,
     Progress,
+    alone_in,
     check_folder,
     give_weights,
     progress_of,
@@ -108,6 +110,7 @@ def fit(
     Raises:
         DamagedFileError: a file of the folder that cannot be read.
         OSError: a folder that cannot be written to.
+        RuntimeError: another process trains in the folder.
         TypeError: data that are neither a data module nor a pair of loaders.
         ValueError: an option of the trainer that `fit` has to set; a checkpoint of another training; no batch to train
             on; a `monitor` that nothing logs.
@@ -177,21 +180,22 @@ def fit(
     options.setdefault("num_sanity_val_steps", 1)
     begin = time.perf_counter()
     trainer = make_trainer(max_epochs=max_epochs, callbacks=[*callbacks, *made], **options)
-    if trainer.is_global_zero:
-        remove_parts(folder)
-        done.unlink(missing_ok=True)
-    if not (has_stopped(before) or before.epochs == max_epochs):
-        trainer.fit(task, **given, ckpt_path=None if saved is None else last, weights_only=True)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
-        if not last.exists():
-            raise ValueError(
-                "there is no batch to train on: give a data set, or a loader, that is not empty."
-            )
-    trained = read_progress(last)
-    if trainer.is_global_zero:
-        told = {**trained._asdict(), "seconds": round(time.perf_counter() - begin, 1)}
-        write_text(done, json.dumps(told))
+    with alone_in(folder) if trainer.is_global_zero else nullcontext():
+        if trainer.is_global_zero:
+            remove_parts(folder)
+            done.unlink(missing_ok=True)
+        if not (has_stopped(before) or before.epochs == max_epochs):
+            trainer.fit(task, **given, ckpt_path=None if saved is None else last, weights_only=True)
+            if trainer.interrupted:
+                raise KeyboardInterrupt
+            if not last.exists():
+                raise ValueError(
+                    "there is no batch to train on: give a data set, or a loader, that is not empty."
+                )
+        trained = read_progress(last)
+        if trainer.is_global_zero:
+            told = {**trained._asdict(), "seconds": round(time.perf_counter() - begin, 1)}
+            write_text(done, json.dumps(told))
     give_weights(task, read_weights(best, once_more), best)
     task.eval()
     return Fitted(trained.epochs, trained.score, best)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -81,9 +82,10 @@ class Task(L.LightningModule):
         self.row_losses, self.smoothed = objective.loss, objective.smoothed
         self.rule, self.rule_told, self.seed = rule, repr(rule), as_count("seed", seed)
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
-        # (By default NaN would not count, and a run that has come to nothing would show a mean of the rest.)
-        self.train_loss, self._is_between_epochs = MeanMetric(nan_strategy="disable"), True
-        means = {"loss": MeanMetric(nan_strategy="disable")}
+        # (By default NaN would not count, and a run that has come to nothing would show a mean of the rest; with
+        # "disable" torchmetrics 1.9 drops the weights.)
+        self.train_loss, self._is_between_epochs = MeanMetric(nan_strategy=math.nan), True
+        means = {"loss": MeanMetric(nan_strategy=math.nan)}
         every = MetricCollection({**means, **objective.metrics}, compute_groups=False)
         self.val_metrics, self.test_metrics = every.clone(prefix="val_"), every.clone(prefix="test_")
 
