@@ -36,8 +36,8 @@ def check_rule(rule: Any, network: nn.Module) -> None:
 
 
 def check_function(name: str, value: Any) -> None:
-    """Raise TypeError unless something is called, such as what makes an optimizer, or None."""
-    if value is not None and not callable(value):
+    """Raise TypeError unless something can be called, such as what makes an optimizer."""
+    if not callable(value):
         how = {
             "optimizer": "a function of the parameters, such as functools.partial(torch.optim.AdamW, lr=1e-3)",
             "scheduler": "a function of an optimizer and the number of steps, that makes a schedule of the rate",

@@ -53,6 +53,8 @@ _OURS = {
     "plugins": "checkpoints are written by AtomicCheckpointIO: use make_trainer(...).fit(task, data)",
 }
 
+_NEVER = 2**31  # (not max_epochs: Lightning goes on with the patience of the checkpoint)
+
 
 class Fitted(NamedTuple):
     """How a training went.
@@ -166,7 +168,7 @@ def fit(
         Watch(monitor),
         EarlyStopping(
             **better,
-            patience=max_epochs if patience is None else patience,
+            patience=_NEVER if patience is None else patience,
             stopping_threshold=goal,
             check_on_train_epoch_end=True,
         ),

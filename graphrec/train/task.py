@@ -70,8 +70,10 @@ class Task(L.LightningModule):
                 f"expected a graphrec.train.Objective, such as classification(5) or Objective(loss, metrics), got "
                 f"{type(objective).__name__}."
             )
-        for name, value in (("loss", objective.loss), ("optimizer", optimizer), ("scheduler", scheduler)):
-            check_function(name, value)
+        check_function("loss", objective.loss)
+        check_function("optimizer", optimizer)
+        if scheduler is not None:
+            check_function("scheduler", scheduler)
         if "loss" in objective.metrics:
             raise ValueError(
                 "no metric may be named loss, which is what the loss is logged as: name it otherwise."

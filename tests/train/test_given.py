@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 from functools import partial
@@ -48,6 +46,11 @@ def epochs(folder: Path) -> int:
     """How many have been trained."""
     rows = folder / "history.csv"
     return len(rows.read_text().splitlines()) - 1 if rows.exists() else 0
+
+
+def shown(given: train.Task) -> str:
+    """What a task says of a tree."""
+    return str(given.network.eval()(trees(1)[0]).tolist())
 
 
 def falling(optimizer: Any, steps: int) -> Any:
@@ -201,7 +204,7 @@ def test_which_value_of_a_metric_is_better():
             "optimizer must be",
         ),
         (lambda: task(scheduler="cosine"), TypeError, "scheduler must be a function"),
-        (lambda: task(objective=train.Objective(None, {})), TypeError, "expected a loss"),
+        (lambda: task(objective=train.Objective(None, {})), TypeError, "loss must be a function"),
         (lambda: task(objective=train.Objective("mse", {})), TypeError, "loss must be a function"),
         (
             lambda: task(objective=train.classification(2, metrics={"loss": MeanSquaredError()})),
@@ -337,7 +340,7 @@ def test_a_checkpoint_that_could_not_be_read_is_noticed_when_it_is_written(tmp_p
 
 def test_weights_of_another_model_are_not_called_damaged(tmp_path):
     fit(tmp_path)
-    with pytest.raises(ValueError, match=r"best\.ckpt has the weights of another model.*size mismatch"):
+    with pytest.raises(ValueError, match=r"best\.ckpt has the weights of another model(.|\n)*size mismatch"):
         train.load_weights(task(width=5), tmp_path / "best.ckpt")
     torch.save({"weights": torch.ones(2)}, tmp_path / "other.pt")
     for name in ("other.pt", "nothing.ckpt"):
@@ -375,16 +378,18 @@ def test_as_many_devices_as_torchrun_has_started(monkeypatch):
         train.make_trainer(devices=1)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_loaded_in_a_new_process(tmp_path):
     fit(tmp_path)
-    code = (
-        "import torch; from tests.train import test_given as t; from graphrec import train; g = t.task(seed=3); "
-        f"train.load_weights(g, {str(tmp_path / 'best.ckpt')!r}); print(float(g.network.eval()(t.trees(1)[0]).sum()))"
-    )
-    said = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, env=os.environ
-    )
+    code = f"""
+from graphrec import train
+from tests.train import test_given
+given = test_given.task(seed=3)
+train.load_weights(given, {str(tmp_path / "best.ckpt")!r})
+print(test_given.shown(given))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    said = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     given = task()
     train.load_weights(given, tmp_path / "best.ckpt")
-    assert float(said.stdout.split()[-1]) == float(given.network.eval()(trees(1)[0]).sum()), said.stderr
-    assert json.loads((tmp_path / "done.json").read_text())["epochs"] == 1
+    assert said.stdout.strip() == shown(given), said.stderr
