@@ -98,7 +98,10 @@ def alone_in(folder: Path) -> Iterator[None]:
                 f"another process trains in {folder}: wait for it or end it (processes that torchrun has started may "
                 f"outlive it), or name another folder."
             ) from error
-        yield
+        try:
+            yield
+        finally:
+            Path(file.name).unlink(missing_ok=True)
 
 
 def check_is_read(path: Path) -> None:
