@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # torchmetrics 1.9.0 (torch 2.13.0): a weighted mean that does not look for NaN is not weighted.
 #
-# Guess: `MeanMetric(nan_strategy="disable")` computes what `MeanMetric()` does for numbers, and leaves out the search for
-#   NaN, which is what its documentation says ("disable": removes the check, for speed or for compiled code).
+# Guess: `MeanMetric(nan_strategy="disable")` computes what `MeanMetric()` does for numbers, and looks for no NaN: its
+#   documentation says "disable all `nan` checks", and no more.
 # Seen: it replaces the weights by ones. The mean of 1 (weight 3) and 5 (weight 1) is 3 instead of 2.
 # Why it matters: means over batches of different sizes are wrong without a word, by as much as the sizes differ.
 set -euo pipefail
