@@ -20,7 +20,7 @@ from .cells.aggregation import Sets, aggregate_sets
 from .io import StructureLike, as_structure, rows_by_type
 from .operators import Groups, Pooled, PooledByGroups, rows_or_zero
 from .schedule.sorting import order_of
-from .structure import EdgeFeatures, Structure, default_slots
+from .structure import EdgeFeatures, Structure, check_structure, default_slots
 from .structure.checks import as_count
 from .structure.outside import has_values, is_exporting, made_outside, outside, seen_by
 from .structure.traced import TracedStructure
@@ -87,12 +87,14 @@ def attention(h: Rows, s: StructureLike, score: nn.Module) -> Tensor:
 
     r = sum_v a_v h_v,  a_v = exp(score(h_v)) / sum_{u in the graph of v} exp(score(h_u))
     """
+    _check_score(score)
     inbox = _inbox(h, s)
     return inbox.sum(inbox.softmax(score(inbox.h)) * inbox.h)
 
 
 def attention_weights(h: Rows, s: StructureLike, score: nn.Module) -> Any:
     """`[N, 1]`: the weights a_v of `attention`, by node types where h is."""
+    _check_score(score)
     inbox = _inbox(h, s)
     weight = inbox.softmax(score(inbox.h))
     if not isinstance(h, Mapping):
@@ -110,6 +112,8 @@ def aggregate(h: Rows, s: StructureLike, aggr: Aggregation | str) -> Tensor:
     Modules with weights, such as `Set2Set(H, steps)` (Vinyals, Bengio & Kudlur, *Order matters*, ICLR 2016, equations
     (3) to (7)) and `GRUAggregation`, belong to the model that they are part of.
     """
+    if not isinstance(aggr, Aggregation | str):
+        raise TypeError(f"aggr must be an aggregation of PyG or its name, got {type(aggr).__name__}.")
     module = aggregation_resolver(aggr)
     if type(module) is SortAggregation:
         return _sorted(h, s, module.k)
@@ -186,6 +190,7 @@ def with_readout(s: Structure) -> Structure:
     relation where there are relations, and carry zeros where there are edge attributes, and weights of one where there
     are weights; give it a row of x.
     """
+    check_structure(s)
     with outside():
         nodes = torch.arange(s.num_nodes, device=s.device)
         graphs = torch.arange(s.num_graphs, device=s.device)
@@ -225,6 +230,11 @@ def with_readout(s: Structure) -> Structure:
         relation_names=None if s.relation_names is None else (*s.relation_names, "readout"),
         kind_names=None if s.kind_names is None else (*s.kind_names, "readout"),
     )
+
+
+def _check_score(score: Any) -> None:
+    if not callable(score):
+        raise TypeError(f"score must be a module from h [N, H] to [N, 1], got {type(score).__name__}.")
 
 
 def _rows(h: Rows, s: StructureLike) -> tuple[Tensor, Structure]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch_geometric.data import Data
 from .io import as_structure
 from .schedule import levels
 from .structure import Episodes, Structure, chains, episodes
-from .structure.checks import as_whole_numbers, from_array
+from .structure.checks import as_count, as_flag, as_list, as_whole_numbers, check_layout, from_array
 from .structure.outside import made_outside, outside, seen_by
 
 
@@ -46,6 +47,7 @@ def from_padded(x: Tensor, lengths: Sequence[int] | Tensor | None = None, batch_
     Raises:
         ValueError, TypeError: x with fewer than two dimensions; lengths that do not match it.
     """
+    batch_first = as_flag("batch_first", batch_first)
     if not isinstance(x, Tensor) or x.is_nested or x.dim() < 2:
         got = (
             type(x).__name__
@@ -58,6 +60,7 @@ def from_padded(x: Tensor, lengths: Sequence[int] | Tensor | None = None, batch_
         raise ValueError(
             f"expected a padded tensor {layout}, got {got}: for a list or a nested tensor use from_list."
         )
+    check_layout("x", x)
     by_sequence = x if batch_first else x.transpose(0, 1)
     batch, time = by_sequence.shape[:2]
     sizes = [time] * batch if lengths is None else _check_lengths(lengths, batch, time)
@@ -90,7 +93,7 @@ def from_list(sequences: Sequence[Tensor | np.ndarray] | Tensor) -> Rows:
                 f"it into a list."
             )
         sequences = sequences.unbind()
-    members = [_as_tensor(member, i) for i, member in enumerate(sequences)]
+    members = [_as_tensor(member, i) for i, member in enumerate(as_list("sequences", sequences))]
     if not members:
         raise ValueError(
             "expected at least one sequence, got an empty list, which does not say how wide rows are: use from_padded "
@@ -116,6 +119,7 @@ def _as_tensor(member: Any, i: int) -> Tensor:
             f"expected a list of tensors or arrays of numbers [T, ...], got {got} at {i}: convert it with "
             f"torch.tensor(...)."
         )
+    check_layout(f"sequence {i}", member)
     return member
 
 
@@ -162,10 +166,12 @@ def to_padded(
     Raises:
         ValueError: s is not a batch of chains, h does not fit it, or T is too small.
     """
-    s = as_structure(s, h)
+    s, batch_first = as_structure(s, h), as_flag("batch_first", batch_first)
+    if not isinstance(padding_value, Real):
+        raise TypeError(f"padding_value must be a number, got {type(padding_value).__name__}.")
     size, position = _layout(h, s)
     longest = _longest(size)
-    time = longest if time is None else time
+    time = longest if time is None else as_count("time", time)
     if time < longest:
         raise ValueError(f"the longest sequence has {longest} nodes and does not fit into time={time}.")
     full = h.new_full((len(size) * time, *h.shape[1:]), padding_value)

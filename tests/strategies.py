@@ -101,3 +101,28 @@ def _structures(draw, count, edges, arity):
     free = [draw(st.permutations(range(arity))) for _ in range(count)]
     slot = torch.tensor([free[target].pop() for target in edge_index[1].tolist()], dtype=torch.long)
     return gr.dag(edge_index, count, slot=slot)
+
+
+def nothing():
+    """No graphs, graphs without nodes, nodes without edges."""
+    return st.sampled_from(
+        [gr.chains([]), gr.chains([0, 0]), gr.dag(torch.zeros(2, 0), 0), gr.dag(torch.zeros(2, 0), 3)]
+    )
+
+
+def structures(arity=None, cyclic=True):
+    """Of every family, also none and batches; some carry all that structures may carry."""
+    one = nothing() | acyclic(arity) | (graphs(arity) if cyclic else st.nothing())
+    return one | batches(one, max_members=3).map(lambda drawn: drawn[1]) | carrying_all(acyclic(arity))
+
+
+def rows(count, *shape):
+    """Numbers for so many nodes, or edges."""
+    return st.builds(torch.randn, st.just((count, *shape)))
+
+
+@st.composite
+def with_rows(draw, of, width=2):
+    """A structure, and a row for each of its nodes."""
+    s = draw(of)
+    return s, draw(rows(s.num_nodes, width))

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..structure.checks import check_one_of
+
 Activation = Callable[[Tensor], Tensor]
 
 
@@ -35,8 +37,5 @@ def activation_function(activation: str | Activation) -> Activation:
     """
     if callable(activation):
         return activation
-    if activation not in _BY_NAME:
-        raise ValueError(
-            f"activation must be one of {', '.join(_BY_NAME)}, or a function, got {activation!r}."
-        )
+    check_one_of("activation", activation, _BY_NAME, otherwise=", or a function")
     return _BY_NAME[activation]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from ..structure.written import shown
+
 
 def recurrent_layers(
     inputs: int, hidden: int, gates: int, biases: int, fed_back: int | None = None
@@ -20,8 +22,8 @@ def recurrent_layers(
     Raises:
         ValueError: another number of biases.
     """
-    if biases not in (0, 1, 2):
-        raise ValueError(f"biases must be 0, 1, or 2 as in torch.nn, got {biases!r}.")
+    if type(biases) is not int or biases not in (0, 1, 2):
+        raise ValueError(f"biases must be 0, 1, or 2 as in torch.nn, got {shown(biases)}.")
     return (
         nn.Linear(inputs, gates * hidden, bias=biases > 0),
         nn.Linear(hidden if fed_back is None else fed_back, gates * hidden, bias=biases > 1),

@@ -11,7 +11,7 @@ from torch_geometric.nn import Linear
 
 from ..cell import Cell, Inbox
 from ..structure import Structure
-from ..structure.checks import as_count
+from ..structure.checks import as_count, as_flag, as_number
 from ..structure.outside import has_values, is_stand_in, outside
 
 
@@ -128,18 +128,21 @@ class GCNCell(LinearConvolution):
         normalize: bool = True,
         self_loops: bool | None = None,
     ) -> None:
+        hidden = as_count("hidden", hidden, 1)
         super().__init__(hidden=hidden)
         if isinstance(inputs, tuple):
             raise TypeError(
                 "degrees are those of one set of nodes, so that inputs must be one width, or -1: take SAGECell or "
                 "GATCell from one set of nodes to another."
             )
+        normalize = as_flag("normalize", normalize)
+        self_loops = self_loops if self_loops is None else as_flag("self_loops", self_loops)
         if self_loops and not normalize:
             raise ValueError(
                 "edges from nodes to themselves are added where degrees normalise sums: leave out self_loops, or "
                 "normalize=False."
             )
-        self.weighted, self.normalize = weighted, normalize
+        self.weighted, self.normalize = as_flag("weighted", weighted), normalize
         self.self_loops: bool = normalize if self_loops is None else self_loops
         self.lin: Any = Linear(as_pair(inputs)[0], hidden, bias=False, weight_initializer="glorot")  # W
         self.bias: nn.Parameter = nn.Parameter(torch.empty(hidden))
@@ -262,15 +265,20 @@ class GINCell(LinearConvolution):
         eps: float = 0.0,
         train_eps: bool = False,
     ) -> None:
+        hidden = as_count("hidden", hidden, 1)
         super().__init__(hidden=hidden)
         self.input_layers: Any = ("nn.0", "nn.0") if network is None else ()
         inputs = as_pair(inputs)[0]
         self.given_inputs: int | None = None if inputs == -1 else inputs
+        if network is not None and not isinstance(network, nn.Module):
+            raise TypeError(
+                f"network must be a module, or None for the usual one, got {type(network).__name__}."
+            )
         if network is None:
             network = nn.Sequential(Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden))
         self.nn = network
-        self.initial_eps = eps
-        if train_eps:
+        self.initial_eps = as_number("eps", eps)
+        if as_flag("train_eps", train_eps):
             self.eps: nn.Parameter = nn.Parameter(torch.empty(1))
         else:
             self.register_buffer("eps", torch.empty(1))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..cell import Cell, Inbox
+from ..structure.checks import as_widths
 from ..structure.edge_widths import Widths
 from .activation import Activation, activation_function
 from .convolutions import NodeState
@@ -35,6 +36,7 @@ class DAGRNNCell(Cell):
     reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "relu") -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.activation: Activation = activation_function(activation)
         self.input: nn.Linear = nn.Linear(inputs, hidden)  # U, b
@@ -78,6 +80,7 @@ class DAGNNCell(Cell):
         score: Tensor
 
     def __init__(self, inputs: int, hidden: int, edges: Widths | None = None) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.edges = edges
         self.input: nn.Linear = nn.Linear(inputs, 3 * hidden)  # of r, z, n
@@ -127,6 +130,7 @@ class DVAECell(Cell):
     reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, edges: Widths | None = None) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.edges = edges
         self.input: nn.Linear = nn.Linear(inputs, 3 * hidden)  # of r, z, n

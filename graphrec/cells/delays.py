@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..cell import Cell, Inbox
-from ..structure.checks import as_count
+from ..structure.checks import as_count, as_widths
 from .activation import Activation, activation_function
 
 
@@ -48,6 +48,7 @@ class TDNNCell(Cell):
         u: Tensor
 
     def __init__(self, inputs: int, hidden: int, lags: int, activation: str | Activation = "tanh") -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         as_count("lags", lags, 1)
         self.seen = inputs

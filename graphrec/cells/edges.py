@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..cell import Cell
 from ..structure import Structure
-from ..structure.checks import as_count
+from ..structure.checks import as_count, as_flag
 from ..structure.edge_widths import Widths, relation_widths
 from ..structure.features import EdgeFeatures
 from ..structure.outside import is_autocast
@@ -32,6 +32,7 @@ class PerRelation(Resettable):
     def __init__(self, edges: Widths, outputs: int, bias: bool = True) -> None:
         super().__init__()
         self.edges: tuple[int | None, ...] | None = relation_widths(edges)
+        bias = as_flag("bias", bias)
         self.outputs: int = as_count("outputs", outputs, 1)
         if self.edges is None:
             raise TypeError(f"edges must be a list of widths, one for each relation, got {edges!r}.")

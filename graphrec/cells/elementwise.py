@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..cell import Cell, Inbox
+from ..structure.checks import as_list, as_number, as_widths
 from .activation import Activation, activation_function
 from .affine import AffineCell
 from .lstm import LSTMState, set_forget_bias
@@ -42,6 +43,7 @@ class DiagonalSRNCell(Cell):
     elementwise = True
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.activation: Activation = activation_function(activation)
         self.input: nn.Linear = nn.Linear(inputs, hidden)  # W, b
@@ -99,12 +101,14 @@ class LRUCell(AffineCell):
         radii: tuple[float, float] = (0.0, 1.0),
         phase: float = 2 * math.pi,
     ) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
-        if not 0 <= radii[0] < radii[1] <= 1:
+        ring = [as_number("radii", radius) for radius in as_list("radii", radii)]
+        if len(ring) != 2 or not 0 <= ring[0] < ring[1] <= 1:
             raise ValueError(f"radii must be two numbers, 0 <= low < high <= 1, got {radii}.")
-        if not phase >= 0:
+        if not as_number("phase", phase) >= 0:
             raise ValueError(f"phase must be an angle from 0 on, got {phase}.")
-        self.radii, self.phase = radii, phase
+        self.radii, self.phase = (ring[0], ring[1]), phase
         self.input: nn.Linear = nn.Linear(inputs, 2 * hidden, bias=False)  # B, real and imaginary parts
         self.nu, self.theta, self.log_gamma = (nn.Parameter(torch.empty(hidden)) for _ in range(3))
         self.init_parameters()
@@ -166,6 +170,7 @@ class ElementwiseLSTMCell(Cell):
     elementwise = True
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.input: nn.Linear = nn.Linear(inputs, 4 * hidden)  # W and b of i, f, g, o
         self.recurrent: nn.Parameter = nn.Parameter(torch.empty(4 * hidden))  # u of i, f, g, o

@@ -37,6 +37,9 @@ class EmittingCell(Wrapping):
     def __init__(self, cell: Cell, embed: nn.Embedding, output: nn.Module) -> None:
         super().__init__(cell)
         check_sends_its_state(cell)
+        if not isinstance(embed, nn.Embedding) or not isinstance(output, nn.Module):
+            got = f"{type(embed).__name__} and {type(output).__name__}"
+            raise TypeError(f"expected embed, a torch.nn.Embedding, and output, a module, got {got}.")
         self.inputs: Any = embed.embedding_dim + 1
         self.embed, self.output = embed, output
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import Linear
 
 from ..cell import Inbox
-from ..structure.checks import as_count
+from ..structure.checks import as_count, as_flag, as_number, as_share
 from ..structure.edge_widths import relation_widths
 from .convolutions import LinearConvolution, NodeState, as_pair
 from .edges import PerRelation
@@ -40,15 +40,18 @@ class Attention(LinearConvolution):
         residual: bool,
         self_loops: bool,
     ) -> None:
+        hidden, heads = as_count("hidden", hidden, 1), as_count("heads", heads, 1)
         super().__init__(hidden=hidden)
         as_pair(inputs)
-        if as_count("heads", heads, 1) and not average and hidden % heads:
+        average, residual = as_flag("average", average), as_flag("residual", residual)
+        if not average and hidden % heads:
             raise ValueError(
                 f"heads stand side by side in the state, so that hidden must be a multiple of their number: got "
                 f"hidden={hidden}, heads={heads}."
             )
-        self.heads, self.average, self.slope, self.dropout = heads, average, slope, dropout
-        self.edges, self.self_loops = edges, self_loops
+        self.heads, self.average = heads, average
+        self.slope, self.dropout = as_number("slope", slope), as_share("dropout", dropout)
+        self.edges, self.self_loops = edges, as_flag("self_loops", self_loops)
         self.width: int = hidden if average else hidden // heads
         self.lin_edge: Any = None  # W_e
         if relation_widths(edges) is not None:

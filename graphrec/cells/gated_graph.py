@@ -23,6 +23,8 @@ class _Gathering(Cell):
     begins_with_x = True
 
     def __init__(self, inputs: int, hidden: int) -> None:
+        hidden = as_count("hidden", hidden, 1)
+        inputs = as_count("inputs", inputs, -1)
         super().__init__(None if inputs == -1 else inputs, hidden)
         if inputs > hidden:
             raise ValueError(
@@ -77,7 +79,9 @@ class GGNNCell(_Gathering):
     def __init__(self, inputs: int, hidden: int, relations: int = 1) -> None:
         super().__init__(inputs, hidden)
         self.relations: int = as_count("relations", relations, 1)
-        self.weight: nn.Parameter = nn.Parameter(torch.empty(relations, hidden, hidden))  # W_r, transposed
+        self.weight: nn.Parameter = nn.Parameter(
+            torch.empty(self.relations, self.hidden, self.hidden)
+        )  # W_r, transposed
         self.init_parameters()
 
     def init_parameters(self) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..cell import Cell, Inbox
 from ..io.powers import chebyshev_names, diffusion_names
 from ..structure import Structure
-from ..structure.checks import as_count
+from ..structure.checks import as_count, as_widths
 from ..structure.over_time import OWN_PAST
 from .kinds import PerKind
 
@@ -58,6 +58,7 @@ class _Convolving(Cell):
     reads_edges = ("edge_weight",)
 
     def __init__(self, inputs: int, hidden: int, matrices: int, columns: int) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.relations = 1 + matrices
         self.convolution = nn.Linear(matrices * (inputs + hidden), columns)  # W_x and W_h for each matrix, b
@@ -106,6 +107,7 @@ class _LSTMUpdate(_Convolving):
     State = GraphLSTMState
 
     def __init__(self, inputs: int, hidden: int, matrices: int) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden, matrices, 4 * hidden)  # of i, f, c, o
         self.peepholes = nn.Parameter(torch.empty(3, hidden))  # w_ci, w_cf, w_co
         self.init_parameters()
@@ -192,6 +194,7 @@ class _GraphGRUCell(StagedCell):
     Carried = Hidden
 
     def __init__(self, inputs: int, hidden: int, matrices: tuple[str, ...]) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         count = len(matrices)
         gates, candidate = (
             _Gates(inputs, hidden, count, 2 * hidden),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..cell import Cell, Fused, Inbox
+from ..structure.checks import as_widths
 from .biases import recurrent_layers
 from .plain import is_plain
 
@@ -55,6 +56,7 @@ class GRUCell(Cell):
     reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, biases: int = 2) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 3, biases)  # W and U of r, z, n
 
@@ -98,6 +100,7 @@ class TextbookGRUCell(Cell):
     reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.input: nn.Linear = nn.Linear(inputs, 3 * hidden)  # W and b of r, z, n
         self.gates: nn.Linear = nn.Linear(hidden, 2 * hidden, bias=False)  # U_r, U_z

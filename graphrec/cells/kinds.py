@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..cell import Cell, Inbox, check_cell
 from ..structure import EdgeFeatures, Structure
+from ..structure.checks import as_list
 from ..structure.edge_widths import relation_widths
 from .edges import check_edges
 from .wrapping import Wrapping, check_sends_its_state, edges_read, with_message
@@ -36,7 +37,7 @@ class PerKind(Cell):
     def __init__(self, cells: Sequence[Cell]) -> None:
         if isinstance(cells, Cell):
             raise TypeError(f"expected a list of cells, one for each kind, got one {type(cells).__name__}.")
-        cells = list(cells)
+        cells = as_list("cells", cells)
         if not cells:
             raise ValueError("expected a cell for each kind of node, got none.")
         for cell in cells:
@@ -231,7 +232,7 @@ class GridCell(PerKind):
     """
 
     def __init__(self, cells: Sequence[Cell]) -> None:
-        cells = list(cells)
+        cells = as_list("cells", cells)
         for cell in cells:
             check_sends_its_state(cell)
         super().__init__([*cells[:1], *map(_Above, cells[1:])])

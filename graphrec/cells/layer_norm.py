@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..cell import Cell, Inbox
+from ..structure.checks import as_widths
 from .activation import Activation, activation_function
 from .gru import GRUState
 from .lstm import LSTMState, set_forget_bias
@@ -39,6 +40,7 @@ class LayerNormSRNCell(Cell):
     recurrent_layers: tuple[str, ...] = ("recurrent",)
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.activation: Activation = activation_function(activation)
         self.input: nn.Linear = nn.Linear(inputs, hidden, bias=False)  # W
@@ -77,6 +79,7 @@ class LayerNormLSTMCell(Cell):
     reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.input: nn.Linear = nn.Linear(inputs, 4 * hidden, bias=False)  # W of i, f, g, o
         self.recurrent: nn.Linear = nn.Linear(hidden, 4 * hidden, bias=False)  # U of i, f, g, o
@@ -124,6 +127,7 @@ class LayerNormGRUCell(Cell):
     reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.input: nn.Linear = nn.Linear(inputs, 3 * hidden, bias=False)  # W of r, z, n
         self.recurrent: nn.Linear = nn.Linear(hidden, 3 * hidden, bias=False)  # U of r, z, n

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ..cell import Inbox
+from ..structure.checks import as_number
 from .activation import Activation
 from .srn import SRNCell
 
@@ -43,9 +44,9 @@ class LeakySRNCell(SRNCell):
         biases: int = 1,
     ) -> None:
         super().__init__(inputs, hidden, activation, biases)
-        if not 0 < alpha <= 1:
+        self.alpha = as_number("alpha", alpha)
+        if not 0 < self.alpha <= 1:
             raise ValueError(f"alpha must lie in (0, 1], the part of the way that units move, got {alpha}.")
-        self.alpha = alpha
 
     def forward(self, x: Tensor, inbox: Inbox, own: Any) -> Any:
         """One step."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..cell import Cell, Fused, Inbox
-from ..structure.checks import as_count
+from ..structure.checks import as_count, as_number, as_widths
 from .biases import recurrent_layers
 from .plain import is_plain
 
@@ -31,7 +31,7 @@ def set_forget_bias(layer: nn.Linear | nn.LayerNorm, hidden: int, value: float |
     if layer.bias is None:
         raise ValueError("forget_bias needs a bias to set: make the cell with biases=1 or 2.")
     with torch.no_grad():
-        layer.bias[gate * hidden : (gate + 1) * hidden] = value
+        layer.bias[gate * hidden : (gate + 1) * hidden] = as_number("forget_bias", value)
 
 
 class LSTMCell(Cell):
@@ -67,6 +67,7 @@ class LSTMCell(Cell):
     reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 4, biases)  # W and U of i, f, g, o
         self.forget_bias = forget_bias
@@ -127,6 +128,7 @@ class ProjectedLSTMCell(Cell):
     reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, projection: int, biases: int = 1) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         if not 0 < as_count("projection", projection, 1) < hidden:
             raise ValueError(
@@ -181,6 +183,7 @@ class NoForgetLSTMCell(Cell):
     reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, biases: int = 1) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 3, biases)  # W and U of i, g, o
 
@@ -226,6 +229,7 @@ class PeepholeLSTMCell(Cell):
     reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 4, biases)  # W and U of i, f, g, o
         self.peephole: nn.Parameter = nn.Parameter(torch.empty(3, hidden))  # p_i, p_f, p_o
@@ -280,6 +284,7 @@ class CoupledLSTMCell(Cell):
     reads_edges: Any = ()
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 3, biases)  # W and U of i, g, o
         self.forget_bias = forget_bias
@@ -287,7 +292,7 @@ class CoupledLSTMCell(Cell):
 
     def init_parameters(self) -> None:
         """b_i."""
-        begin = None if self.forget_bias is None else -self.forget_bias
+        begin = None if self.forget_bias is None else -as_number("forget_bias", self.forget_bias)
         set_forget_bias(self.input, self.hidden, begin, gate=0)
 
     def project(self, x: Tensor) -> Tensor:

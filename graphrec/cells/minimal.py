@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..structure.checks import as_widths
 from .activation import Activation, activation_function
 from .affine import AffineCell
 
@@ -16,6 +17,7 @@ class Minimal(AffineCell):
     elementwise = True
 
     def __init__(self, inputs: int, hidden: int, gates: int, activation: str | Activation) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.activation: Activation = activation_function(activation)
         self.input: nn.Linear = nn.Linear(inputs, (gates + 1) * hidden)  # W and b of the gates and of h~

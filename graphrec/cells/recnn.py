@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from ..cell import Cell, Inbox
-from ..structure.checks import as_count
+from ..structure.checks import as_count, as_widths
 from .activation import Activation, activation_function
 
 
@@ -39,6 +39,7 @@ class RecNNCell(Cell):
     def __init__(
         self, inputs: int, hidden: int, arity: int = 2, activation: str | Activation = "tanh"
     ) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.arity: int = as_count("arity", arity, 1)
         self.activation: Activation = activation_function(activation)
@@ -84,6 +85,7 @@ class RNTNCell(Cell):
     arity = 2
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.activation: Activation = activation_function(activation)
         self.input: nn.Linear = nn.Linear(inputs, hidden)  # W, bias

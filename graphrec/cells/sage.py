@@ -13,6 +13,7 @@ from torch_geometric.nn import aggr as aggregations
 from torch_geometric.nn.resolver import aggregation_resolver
 
 from ..cell import Inbox
+from ..structure.checks import as_count, as_flag
 from .aggregation import Sets, aggregate_sets
 from .convolutions import Given, LinearConvolution, NodeState, as_one, as_pair
 
@@ -57,7 +58,9 @@ class SAGECell(LinearConvolution):
         normalize: bool = False,
         root_weight: bool = True,
     ) -> None:
+        hidden = as_count("hidden", hidden, 1)
         super().__init__(hidden=hidden)
+        project, root_weight = as_flag("project", project), as_flag("root_weight", root_weight)
         of_source, of_target = as_pair(inputs)
         width = of_source
         if of_source == -1 and (project or aggr == "lstm" or not isinstance(aggr, str)):
@@ -68,7 +71,7 @@ class SAGECell(LinearConvolution):
         self.aggr_module: Any = _aggregation(aggr, of_source)
         if isinstance(self.aggr_module, aggregations.MultiAggregation):
             width = self.aggr_module.get_out_channels(of_source)
-        self.normalize = normalize
+        self.normalize: bool = as_flag("normalize", normalize)
         self.lin: Any | None = Linear(of_source, of_source) if project else None  # W_3, c
         self.lin_l: Any = Linear(width, hidden)  # W_1, b
         self.lin_r: Any | None = Linear(of_target, hidden, bias=False) if root_weight else None  # W_2

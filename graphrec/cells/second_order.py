@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from ..cell import Cell, Inbox
+from ..structure.checks import as_widths
 from .activation import Activation, activation_function
 
 
@@ -44,6 +45,7 @@ class SecondOrderCell(Cell):
     arity = 1
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "logistic") -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.activation: Activation = activation_function(activation)
         self.pairs: nn.Linear = nn.Linear(hidden * inputs, hidden)  # w[k, i * D + j], b

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..cell import Cell, Inbox
 from ..structure import Structure
+from ..structure.checks import as_list
 from .wrapping import check_sends_its_state, edges_read
 
 
@@ -34,7 +35,7 @@ class SeriesCell(Cell):
     """
 
     def __init__(self, cells: Sequence[Cell]) -> None:
-        cells = list(cells)
+        cells = as_list("cells", cells)
         if not cells:
             raise ValueError("expected at least one cell, got none.")
         for cell in cells:

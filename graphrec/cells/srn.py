@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..cell import Cell, Fused, Inbox
-from ..structure.checks import as_count
+from ..structure.checks import as_count, as_widths
 from .activation import Activation, activation_function
 from .biases import recurrent_layers
 from .plain import is_plain
@@ -47,6 +47,7 @@ class SRNCell(Cell):
     def __init__(
         self, inputs: int, hidden: int, activation: str | Activation = "tanh", biases: int = 1
     ) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.activation: Activation = activation_function(activation)
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 1, biases)  # W and b, U
@@ -108,6 +109,7 @@ class JordanCell(Cell):
         activation: str | Activation = "tanh",
         output: str | Activation = "linear",
     ) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.outputs: int = as_count("outputs", outputs, 1)
         self.activation, self.output_activation = activation_function(activation), activation_function(output)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..cell import Cell, Inbox
-from ..structure.checks import as_count
+from ..structure.checks import as_count, as_widths
 
 
 class TreeGRUCell(Cell):
@@ -39,6 +39,7 @@ class TreeGRUCell(Cell):
         h: Tensor
 
     def __init__(self, inputs: int, hidden: int) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.input: nn.Linear = nn.Linear(inputs, 3 * hidden)  # W and b of z, r, n
         self.update: nn.Linear = nn.Linear(hidden, hidden, bias=False)  # U_z
@@ -88,6 +89,7 @@ class NaryTreeGRUCell(Cell):
         h: Tensor
 
     def __init__(self, inputs: int, hidden: int, arity: int = 2) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.arity: int = as_count("arity", arity, 1)
         self.input: nn.Linear = nn.Linear(inputs, 3 * hidden)  # W and b of z, r, n

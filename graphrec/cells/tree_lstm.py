@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..cell import Cell, Inbox
-from ..structure.checks import as_count
+from ..structure.checks import as_count, as_widths
 
 
 class ChildSumTreeLSTMCell(Cell):
@@ -42,6 +42,7 @@ class ChildSumTreeLSTMCell(Cell):
         c: Tensor
 
     def __init__(self, inputs: int, hidden: int) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.input: nn.Linear = nn.Linear(inputs, 4 * hidden)  # W and b of i, o, u, f
         self.iou: nn.Linear = nn.Linear(hidden, 3 * hidden, bias=False)  # U of i, o, u
@@ -92,6 +93,7 @@ class NaryTreeLSTMCell(Cell):
         c: Tensor
 
     def __init__(self, inputs: int, hidden: int, arity: int = 2) -> None:
+        inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.arity: int = as_count("arity", arity, 1)
         self.input: nn.Linear = nn.Linear(inputs, 4 * hidden)  # W and b of i, o, u, f

@@ -141,7 +141,8 @@ def _starts(sizes: Sequence[int]) -> Tensor:
 
 
 def _tensors(data: Data) -> list[str]:
-    return [name for name in data.keys() if isinstance(data[name], Tensor)]  # noqa: SIM118 (no mapping)
+    # (In the order of data.keys(), which is that of a set, no two processes would write the same.)
+    return [name for name, value in data.to_dict().items() if isinstance(value, Tensor)]
 
 
 def _rows(name: str, value: Tensor, count: int, what: str) -> Tensor:

@@ -104,6 +104,10 @@ def _fields(cell: Cell, initial: Any) -> list[Tensor]:
         raise ValueError(
             f"the initial state must have the fields of the cell's State ({', '.join(names)}), got {len(given)}."
         )
+    for name, value in zip(names, given, strict=True):
+        check_layout(f"initial {name}", value)
+        if value.dim() < 1:
+            raise ValueError(f"initial {name} must have rows, [·, H], got a single number.")
     return given
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..structure import Structure, default_slots
+from ..structure import Structure, check_structure, default_slots
 from ..structure.checks import as_texts
 from ..structure.features import check_one_width
 from ..structure.outside import made_outside
@@ -90,6 +90,7 @@ def to_networkx(structure: Structure) -> nx.DiGraph:
     """
     import networkx as nx
 
+    check_structure(structure)
     check_one_width(structure.edge_attr)
     pairs = structure.edge_index.t().tolist()
     parallel = len({tuple(pair) for pair in pairs}) < len(pairs)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data, HeteroData
 
-from ..structure import Structure
+from ..structure import Structure, check_structure
 from ..structure.features import check_one_width
 from ..structure.outside import outside, unwrapped
 from .hetero import from_hetero
@@ -123,6 +123,7 @@ def to_pyg(structure: Structure) -> Data:
         ValueError: nodes of a graph that are not contiguous, and no nodes in the last graph; features of edges
             whose width differs from relation to relation.
     """
+    check_structure(structure)
     check_one_width(structure.edge_attr)
     graph, are_side_by_side = structure.graph, bool((structure.graph.diff() >= 0).all())
     if not are_side_by_side and int(graph.max()) + 1 < structure.num_graphs:

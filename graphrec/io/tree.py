@@ -68,5 +68,6 @@ def tree(
         return from_nested(source)
     raise TypeError(
         f"a tree can be brackets, nested lists, nltk.Tree, ast.AST, an edge_index tensor or parents=[...], "
-        f"got {type(source).__name__}."
+        f"got {type(source).__name__}: of anything else that nests give the parent of each node, "
+        f"graphrec.tree(parents=[...], tokens=[...])."
     )

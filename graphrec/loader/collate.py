@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import NoneType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 from torch_geometric.data import Batch, Data
 
 from ..structure import Structure
-from ..structure import batch as batch_structures
+from ..tries import Trie
 
 # What tells PyG the number of nodes, the first that it finds; of these only x is looked at here.
 _COUNTS_NODES = {"feat", "pos", "node_type", "n_id", "tf"}
@@ -37,9 +38,8 @@ class Collater:
         self._by_pyg, self._is_special = by_pyg, is_special
 
     def __call__(self, samples: Sequence[Any]) -> Any:
-        if all(isinstance(sample, Structure) for sample in samples):
-            return batch_structures(samples)
-        _refuse_structures_within(samples[0])
+        if _holds_structures(samples[0]):
+            return default_collate(list(samples))  # which knows them, as PyG does not
         parts = None if self._is_special else _as_columns(samples)
         if parts is None:
             return self._joined_by_pyg(samples)
@@ -60,17 +60,13 @@ class Collater:
             ) from error
 
 
-def _refuse_structures_within(sample: Any) -> None:
-    """PyG would stack what is beside a structure, whose rows are one per node."""
-    parts = (
-        sample.values() if isinstance(sample, Mapping) else sample if isinstance(sample, tuple | list) else ()
-    )
-    if any(isinstance(part, Structure) for part in parts):
-        raise TypeError(
-            f"expected structures alone, or PyG's Data with all that belongs to a structure, got a "
-            f"{type(sample).__name__} of {', '.join(type(part).__name__ for part in parts)}: write "
-            f"data = graphrec.to_pyg(s), data.x = x, data.y = y for each sample; rows of nodes are then joined."
-        )
+def _holds_structures(sample: Any) -> bool:
+    """Whether a sample is a structure or a trie, or has one among its parts."""
+    if isinstance(sample, dict):
+        sample = tuple(sample.values())
+    if isinstance(sample, list | tuple):
+        return any(map(_holds_structures, sample))
+    return isinstance(sample, Structure | Trie)
 
 
 def _as_columns(samples: Sequence[Any]) -> dict[str, list[Any]] | None:

@@ -19,7 +19,7 @@ class DataLoader(PyGLoader):
     sample by itself; here samples that are plain `Data` of tensors, numbers and texts, all with the same
     attributes, are joined by one operation for each attribute. Whatever else there is (`HeteroData`, sparse
     matrices, subclasses with rules of their own, tensors on a device, `follow_batch`, `exclude_keys`) is left to
-    PyG. Samples that are structures, without rows of nodes, become one structure, as by `graphrec.batch`. A
+    PyG. Structures and tries, also as parts of tuples and dictionaries, become one, as in torch's own `DataLoader`. A
     `collate_fn` joins whatever it can, in place of all this. (PyG's own loader drops it.)
 
     With a `batch_sampler` of `graphrec.loader` it can be resumed: `state_dict()` says which batch of which epoch comes

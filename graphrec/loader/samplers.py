@@ -12,6 +12,8 @@ from torch.utils.data import Sampler as TorchSampler
 
 from ..structure.checks import as_count
 
+_LARGEST = 2**62  # of what is counted
+
 
 class Sampler(TorchSampler[list[int]]):
     """The batches of an epoch, as lists of the numbers of samples, for the `batch_sampler` of a loader.
@@ -167,7 +169,7 @@ def check_position(state: dict[str, Any], sampler: Sampler) -> None:
     """Raise ValueError unless a stored position is one in the batches of a sampler."""
     match state:
         case {"epoch": int(epoch), "taken": int(taken), "sampler": dict(stored)} if (
-            epoch >= -1 and taken >= 0
+            -1 <= epoch < _LARGEST and 0 <= taken < _LARGEST
         ):
             pass
         case _:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..structure import Structure
+from ..structure.checks import as_list, as_share, check_one_of
 from .model import Model, check_model, count_states, run_inner
 
 
@@ -69,15 +70,15 @@ class Bidirectional(Model):
 
     def __init__(self, along: nn.Module, against: nn.Module, merge: str | nn.Module = "cat") -> None:
         super().__init__()
-        if not callable(merge) and merge not in _MERGES:
-            raise ValueError(f"merge must be one of {', '.join(_MERGES)}, or a module, got {merge!r}.")
+        if not callable(merge):
+            check_one_of("merge", merge, _MERGES, otherwise=", or a module")
         for model in (along, against):
             check_model(model)
         if along is against:
             raise ValueError("the two directions must be two models; the same one was given twice.")
         self.along = along
         self.against: Reversed = Reversed(against)
-        self.merge: Any = _MERGES[merge] if isinstance(merge, str) else merge
+        self.merge: Any = merge if callable(merge) else _MERGES[merge]
         self.num_states: int = count_states(along) + count_states(against)
 
     @property
@@ -166,15 +167,13 @@ class Stacked(Model):
             raise TypeError(
                 f"expected a list of layers, got one {type(layers).__name__}: put it into a list."
             )
-        if not hasattr(layers, "__iter__"):
-            raise TypeError(f"expected a list of layers, got {type(layers).__name__}.")
-        layers = list(layers)
+        layers = as_list("layers", layers)
         if not layers:
             raise ValueError("expected at least one layer, got none.")
         for layer in layers:
             check_model(layer)
         self.layers: nn.ModuleList = nn.ModuleList(layers)
-        self.dropout: float = check_share("dropout", dropout)
+        self.dropout: float = as_share("dropout", dropout)
         self.num_states: int = sum(map(count_states, layers))
 
     def compute(
@@ -196,13 +195,6 @@ class Stacked(Model):
         """As in the last layer."""
         top = self.layers[-1]
         return final_of(top, states[len(states) - count_states(top) :])
-
-
-def check_share(name: str, value: float) -> float:
-    """A number from 0 to 1."""
-    if not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{name} must be a share, from 0 to 1, got {value!r}.")
-    return float(value)
 
 
 def final_of(model: nn.Module, states: list[Any]) -> Tensor:

@@ -13,7 +13,7 @@ from ..cells.hooks import inputs_changed
 from ..cells.wrapping import Wrapping
 from ..schedule import Schedule
 from ..structure import Structure
-from .combine import check_share
+from ..structure.checks import as_share
 from .delays import check_width
 from .recursive import Recursive
 
@@ -41,8 +41,8 @@ class VariationalDropout(Recursive):
         super().__init__(cell)
         # In a tuple, so that it is not registered as a submodule: its weights are the cell's.
         self._masked = (_Masked(cell),)
-        self.dropout: float = check_share("dropout", dropout)
-        self.recurrent_dropout: float = check_share("recurrent_dropout", recurrent_dropout)
+        self.dropout: float = as_share("dropout", dropout)
+        self.recurrent_dropout: float = as_share("recurrent_dropout", recurrent_dropout)
 
     def _task(self, x: Tensor, s: Structure) -> tuple[Cell, Schedule, Tensor]:
         cell, plan, x = super()._task(x, s)

@@ -18,7 +18,7 @@ from ..readout import ends
 from ..runs import run, run_between
 from ..schedule import schedule
 from ..structure import Structure
-from ..structure.checks import as_count
+from ..structure.checks import as_count, as_flag, as_list, check_one_of
 from ..structure.edge_widths import Widths
 from .calls import structure_given
 from .hops import Hop, Passing
@@ -63,7 +63,7 @@ class GNN(Model, Passing):
             raise TypeError(
                 "expected a list of cells, one for each round: [cell] * 3 for three with shared weights."
             )
-        cells = list(cells)
+        cells = as_list("cells", cells)
         if not cells:
             raise ValueError("expected a cell for each round, got none.")
         for cell in cells:
@@ -79,8 +79,8 @@ class GNN(Model, Passing):
                     f"the cell of round {number + 2} goes on from the state of round {number + 1}, so that their "
                     f"states must be alike: got {other.shapes()} and {one.shapes()}."
                 )
-        if jump is not None and jump not in _JUMPS:
-            raise ValueError(f"jump must be None or one of {', '.join(_JUMPS)}, got {jump!r}.")
+        if jump is not None:
+            check_one_of("jump", jump, _JUMPS, otherwise=", or None")
         self.cells: nn.ModuleList = nn.ModuleList(cells)
         self.hops: nn.ModuleList = nn.ModuleList(Hop() for _ in cells[1:])  # the last hop is this model
         self.between = between
@@ -182,7 +182,9 @@ class DAGNN(Model):
         super().__init__()
         layers = as_count("layers", layers, 1)
         self.along: nn.ModuleList = _layers(inputs, hidden, layers, edges)
-        self.against: nn.ModuleList | None = _layers(inputs, hidden, layers, edges) if both else None
+        self.against: nn.ModuleList | None = (
+            _layers(inputs, hidden, layers, edges) if as_flag("both", both) else None
+        )
 
     def compute(
         self, x: Tensor, s: Structure, initial: list[Any], return_states: bool

@@ -18,7 +18,7 @@ from ..io import StructureLike, as_structure
 from ..runs import run, run_first
 from ..schedule import schedule
 from ..structure import Structure, chains
-from ..structure.checks import as_count
+from ..structure.checks import as_count, as_share, check_layout
 from ..weights import Resettable
 from .combine import Bidirectional, Stacked
 from .decode import Pick, check_decoding, choose, greedy, sampler, search
@@ -53,6 +53,7 @@ class LanguageModel(Resettable):
         tokens, embedding = as_count("tokens", tokens, 1), as_count("embedding", embedding, 1)
         hidden = as_count("hidden", hidden, 1)
         check_decoding(tokens, end, limit=1)
+        dropout = as_share("dropout", dropout)
         _check_widths(_step_cell(model), embedding, hidden)
         self.end = end
         self.model = model
@@ -314,6 +315,8 @@ def _check_parts(encoder: Any, decoder: Cell, embedding: int, bridge: nn.Module 
 
 
 def _check_tokens(token: Tensor, s: StructureLike, tokens: int) -> Structure:
+    if isinstance(token, Tensor):
+        check_layout("token", token)
     if not isinstance(token, Tensor) or token.dtype != torch.long or token.dim() != 1:
         got = f"{token.dtype} {tuple(token.shape)}" if isinstance(token, Tensor) else type(token).__name__
         raise TypeError(f"tokens must be a long tensor with one number per node, got {got}.")

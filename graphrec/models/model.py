@@ -14,6 +14,7 @@ from ..cell import Cell
 from ..engine.rules import differentiated_by, rule_in_force
 from ..io import StructureLike, as_structure, rows_by_type
 from ..structure import Structure
+from ..structure.checks import as_flag
 from ..structure.outside import structures_traced
 from ..structure.traced import TracedStructure
 from ..weights import Resettable
@@ -84,6 +85,7 @@ class Model(Resettable):
                 around.enter_context(differentiated_by(rule_in_force() if rule is None else rule))
                 around.enter_context(running_on(backend))
                 return self(x, s, edge_attr, initial, return_states, edge_weight, edge_index)
+        return_states = as_flag("return_states", return_states)
         over = structure_of_call(self, x, s, edge_index)
         if isinstance(x, Mapping):
             types, sizes, x = rows_by_type(x, over)

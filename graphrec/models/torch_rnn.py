@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ..cells import GRUCell, LSTMCell, ProjectedLSTMCell, SRNCell
 from ..engine import per_graph
 from ..sequences import from_list, from_packed, from_padded, from_resets, to_list, to_packed, to_padded
+from ..structure.checks import as_flag
 from ..structure.outside import has_values, is_exporting, uncompiled
 from ..weights import Resettable
 from .combine import Bidirectional, Stacked
@@ -35,7 +36,7 @@ class Sequences(Resettable):
         if not isinstance(check_model(model), Model):
             raise TypeError(f"expected a graphrec model with states, got {type(model).__name__}.")
         self.model = model
-        self.batch_first = batch_first
+        self.batch_first: bool = as_flag("batch_first", batch_first)
 
     def forward(
         self,
@@ -195,7 +196,7 @@ def from_torch(module: nn.RNNBase) -> Sequences:
     """
     kind = type(module).__name__
     if not isinstance(module, nn.RNN | nn.LSTM | nn.GRU):
-        raise TypeError(f"expected torch.nn.RNN, LSTM or GRU, got {kind}.")
+        raise TypeError(f"expected torch.nn.RNN, LSTM or GRU, got {type(module).__module__}.{kind}.")
     biases = 2 if module.bias else 0
     directions = 2 if module.bidirectional else 1
 

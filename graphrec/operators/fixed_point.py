@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..structure.checks import as_number, check_one_of
+
 Fields = Sequence[Tensor]
 _OTHERWISE = ("error", "warn")
 
@@ -36,12 +38,11 @@ class FixedPoint:
     otherwise: str = "error"
 
     def __post_init__(self) -> None:
-        if not self.tolerance > 0:
+        if not as_number("tolerance", self.tolerance) > 0:
             raise ValueError(f"the tolerance must be a number above 0, got {self.tolerance!r}.")
         if not isinstance(self.limit, int) or isinstance(self.limit, bool) or self.limit < 1:
             raise ValueError(f"limit must be a number of rounds, 1 or more, got {self.limit!r}.")
-        if self.otherwise not in _OTHERWISE:
-            raise ValueError(f"otherwise must be one of {', '.join(_OTHERWISE)}, got {self.otherwise!r}.")
+        check_one_of("otherwise", self.otherwise, _OTHERWISE)
 
 
 class NoFixedPointError(RuntimeError):

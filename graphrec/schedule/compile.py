@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..operators import FixedPoint
-from ..structure import Structure
+from ..structure import Structure, check_structure
 from ..structure.outside import outside, uncompiled
 from ..structure.traced import TracedStructure
 from .components import components
@@ -50,10 +50,7 @@ def schedule(
         ValueError: an unknown mode, or rounds that do not fit it.
         TypeError: not a structure.
     """
-    if not isinstance(structure, Structure):
-        raise TypeError(
-            f"expected a Structure, got {type(structure).__name__}: make one with graphrec.from_pyg or graphrec.dag."
-        )
+    check_structure(structure)
     check_mode(mode, rounds, cycles, order)
     if isinstance(structure, TracedStructure):
         return DeferredSchedule.of(structure, mode, rounds, cycles, order)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..structure import Structure, native
+from ..structure import Structure, check_structure, native
 from ..structure.cycles import name_cycle, walk_to_cycle
 from ..structure.outside import made_outside
 
@@ -36,6 +36,7 @@ def levels(structure: Structure) -> Tensor:
         CycleError: there is a cycle; names one.
         ValueError: the structure came with levels that do not fit its edges.
     """
+    check_structure(structure)
     if "levels" not in structure.cache:
         if structure.level is not None:
             _check_fit(structure, structure.level)

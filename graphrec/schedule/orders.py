@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..structure import Structure, own_past
-from ..structure.checks import as_whole_numbers
+from ..structure import Structure, check_structure, own_past
+from ..structure.checks import as_count, as_whole_numbers
 from ..structure.outside import made_outside
 from .components import adjacency
 from .levels import longest_paths
@@ -32,6 +32,8 @@ def colouring(structure: Structure, seed: int = 0) -> Tensor:
         structure: the graph; its edges count in both directions.
         seed: of the random ranks.
     """
+    check_structure(structure)
+    seed = as_count("seed", seed)
     a, b = _both_ways(structure)
     size = structure.num_nodes
     rank = torch.randperm(size, generator=torch.Generator().manual_seed(seed)).to(structure.device)
@@ -62,6 +64,7 @@ def breadth_first(structure: Structure, roots: Sequence[int] | Tensor) -> Tensor
     """
     from scipy.sparse.csgraph import dijkstra
 
+    check_structure(structure)
     given = as_whole_numbers(roots, "roots must be nodes").flatten().to(structure.device)
     if not structure.num_nodes and not len(given):
         return given
@@ -86,6 +89,7 @@ def by_time(structure: Structure) -> Tensor:
     Raises:
         ValueError: another structure, or one that runs backwards in time.
     """
+    check_structure(structure)
     source, target = own_past(structure)
     onward = source < target
     return longest_paths(source[onward], target[onward], structure.num_nodes)

@@ -11,7 +11,7 @@ from .episodes import Episodes, episodes
 from .features import EdgeFeatures
 from .line_graph import line_graph
 from .over_time import Stages, in_stages, over_time, own_past
-from .structure import Structure, default_slots
+from .structure import Structure, check_structure, default_slots
 from .tree_rows import TreeRows, tree_from_edges, tree_from_parents, tree_from_rows
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "balanced",
     "batch",
     "chain",
+    "check_structure",
     "chains",
     "dag",
     "default_slots",

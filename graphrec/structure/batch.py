@@ -26,7 +26,7 @@ def batch(structures: Sequence[Structure]) -> Structure:
     Raises:
         ValueError: a value that some members carry and others do not.
     """
-    if isinstance(structures, Structure) or not hasattr(structures, "__iter__"):
+    if isinstance(structures, Structure | Tensor | np.ndarray) or not hasattr(structures, "__iter__"):
         raise TypeError(f"batch takes a list of structures, got {type(structures).__name__}.")
     members = list(structures)
     if not members:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checks import as_count, as_whole_numbers
+from .checks import as_count, as_flag, as_whole_numbers
 from .outside import made_outside
 from .structure import Structure
 
@@ -35,6 +35,7 @@ def chains(lengths: Sequence[int] | Tensor, batch_first: bool = True) -> Structu
     Raises:
         ValueError: a negative length.
     """
+    batch_first = as_flag("batch_first", batch_first)
     size, graph, time = lay_out(lengths)
     later = time.nonzero()[0]
     edge_index = np.array([later - 1, later])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Collection
+from numbers import Real
 from operator import index
 from typing import Any
 
@@ -47,7 +50,7 @@ def as_count(name: str, value: Any, least: int = 0) -> int:
         TypeError, ValueError: not a whole number, or one below the least.
     """
     try:
-        if isinstance(value, bool):
+        if isinstance(value, bool) or (isinstance(value, Tensor) and value.dtype == torch.bool):
             raise TypeError("True and False are not numbers.")
         count = index(value)
     except TypeError as error:
@@ -61,8 +64,67 @@ def as_count(name: str, value: Any, least: int = 0) -> int:
     return count
 
 
+def as_widths(inputs: Any, hidden: Any) -> tuple[int, int]:
+    """The widths of a cell's input and of its state, as ints."""
+    return as_count("inputs", inputs), as_count("hidden", hidden, 1)
+
+
+def as_number(name: str, value: Any) -> float:
+    """A finite number as a float.
+
+    Raises:
+        TypeError, ValueError: anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {shown(value)} of type {type(value).__name__}.")
+    number: Any = value  # (to checkers a Real cannot be compared)
+    if not -sys.float_info.max <= number <= sys.float_info.max:
+        raise ValueError(f"{name} must be a finite number, got {shown(value)}.")
+    return float(value)
+
+
+def as_share(name: str, value: Any) -> float:
+    """A number from 0 to 1."""
+    number: Any = value
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= number <= 1:
+        raise ValueError(f"{name} must be a share, from 0 to 1, got {shown(value)}.")
+    return float(value)
+
+
+def as_flag(name: str, value: Any) -> bool:
+    """True or False; 1 and 0 are accepted, too, and texts are not, of which "no" would be true.
+
+    Raises:
+        TypeError: anything else.
+    """
+    if isinstance(value, np.bool_) or (isinstance(value, int) and value in (0, 1)):
+        return bool(value)
+    raise TypeError(f"{name} must be True or False, got {shown(value)} of type {type(value).__name__}.")
+
+
+def as_list(name: str, values: Any) -> list[Any]:
+    """What can be iterated over, as a list.
+
+    Raises:
+        TypeError: anything else, or a text.
+    """
+    if isinstance(values, str | bytes | Tensor | np.ndarray) or not hasattr(values, "__iter__"):
+        raise TypeError(f"{name} must be a list, got {shown(values)} of type {type(values).__name__}.")
+    return list(values)
+
+
+def check_one_of(name: str, value: Any, allowed: Collection[Any], otherwise: str = "") -> None:
+    """Raise ValueError unless it is one of these; true and false are no numbers, and a list is no text."""
+    if not any(type(value) is type(one) and value == one for one in allowed):
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(str, allowed))}{otherwise}, got {shown(value)}."
+        )
+
+
 def check_layout(name: str, rows: Tensor) -> None:
-    """Raise TypeError unless a tensor is dense and has rows."""
+    """Raise TypeError unless it is a dense tensor that has rows."""
+    if not isinstance(rows, Tensor):
+        raise TypeError(f"{name} must be a tensor with a row for each, got {type(rows).__name__}.")
     if rows.is_nested:
         raise TypeError(
             f"{name} is a nested tensor: graphrec.from_list({name}.unbind()) makes rows and chains of its sequences."
@@ -102,9 +164,13 @@ def as_whole_numbers(values: Any, expected: str) -> Tensor:
     """A long tensor of what can be converted without loss; the error begins with `expected`."""
     if isinstance(values, Tensor):
         values = unwrapped(values, expected.partition(" must")[0])
+    if isinstance(values, Tensor):
+        check_layout(expected.partition(" must")[0], values)
     try:
         numbers = from_array(values) if isinstance(values, np.ndarray) else torch.as_tensor(values)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (
+        Exception
+    ) as error:  # torch reads whatever has a length and numbered items, which may raise anything
         raise TypeError(f"{expected} of 64 bits, got {shown(values)}: {error}") from error
     lossy = numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool
     if numbers.numel() and lossy:
@@ -128,6 +194,7 @@ def check_tensor(name: str, value: Any, device: torch.device) -> None:
         raise TypeError(
             f"{name} must be a tensor, got {type(value).__name__}: convert it with torch.tensor(...)."
         )
+    check_layout(name, value)
     if value.device != device:
         raise ValueError(
             f"{name} is on {value.device}, but edge_index is on {device}: move one of them with .to(...)."
@@ -149,6 +216,8 @@ def check_tensor(name: str, value: Any, device: torch.device) -> None:
 
 def check_rows(name: str, value: Any, count: int, what: str) -> None:
     """Raise unless there is one row for each node, or edge."""
+    if isinstance(value, Tensor) and not value.dim():
+        raise ValueError(f"{name} must have one row per {what}, got a single number.")
     if len(value) != count:
         raise ValueError(f"{name} must have one row per {what}: expected {count}, got {len(value)}.")
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from .build import chains
+from .checks import as_flag, check_layout
 from .outside import made_outside, seen_by, unwrapped
 from .structure import Structure
 
@@ -109,6 +110,7 @@ class Episodes:
             raise TypeError(
                 f"{name} states must be a tensor, a State of tensors, or a list of these, got {type(state).__name__}."
             )
+        check_layout(f"{name} states", state)
         if state.dim() < 1 or len(state) not in allowed:
             rows = " or ".join(f"{count} ({what})" for count, what in allowed.items())
             raise ValueError(f"{name} states must have {rows} rows, got shape {tuple(state.shape)}.")
@@ -153,7 +155,7 @@ def episodes(is_first: Tensor, batch_first: bool = False) -> Episodes:
         TypeError: not a bool tensor.
         ValueError: other dimensions.
     """
-    given = _checked(is_first)
+    given, batch_first = _checked(is_first), as_flag("batch_first", batch_first)
     at = given.cpu().numpy()
     if not (at[:, 1:] if batch_first else at[1:]).any():
         return _without_resets(at, batch_first, given.device)

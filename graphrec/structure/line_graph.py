@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .checks import as_flag
 from .features import EdgeFeatures, RelationFeatures
 from .outside import made_outside
 from .structure import Structure
@@ -39,7 +40,7 @@ def line_graph(s: Structure, multitree: bool = False) -> Structure:
         raise TypeError(
             f"line_graph takes a structure, got {type(s).__name__}: build one with graphrec.dag, graphrec.from_pyg, …"
         )
-    line = wired(s, bool(multitree))
+    line = wired(s, as_flag("multitree", multitree))
     if s.edge_attr is None and s.edge_weight is None:
         return line
     weight = None if s.edge_weight is None else s.edge_weight[line.source]

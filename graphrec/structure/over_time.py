@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .batch import batch
-from .checks import as_count
+from .checks import as_count, as_flag
 from .features import EdgeFeatures, RelationFeatures
 from .outside import is_ordinary, outside
 from .structure import Structure
@@ -48,7 +48,7 @@ def over_time(
             snapshots carry and others do not.
         TypeError: anything but structures.
     """
-    snapshots = _snapshots(graph, steps)
+    snapshots, carried = _snapshots(graph, steps), as_flag("carried", carried)
     first, count = graph if isinstance(graph, Structure) else batch(snapshots[:1]), len(snapshots)
     joined = batch(snapshots or [first])
     size, total = first.num_nodes, first.num_nodes * count

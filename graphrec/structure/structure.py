@@ -117,7 +117,10 @@ class Structure:
                 value = getattr(self, name)
                 if value is None:
                     continue
-                if name not in ("tokens", "labels"):
+                if name in ("tokens", "labels"):
+                    value = as_texts(name, value)
+                    object.__setattr__(self, name, value)
+                else:
                     check_tensor(name, value, device)
                 check_rows(name, value, rows, what)
         if isinstance(self.edge_attr, EdgeFeatures):
@@ -301,6 +304,14 @@ class Structure:
         ]
         source, target = self.edge_index.tolist()
         return summary + arcs(source, target, texts)
+
+
+def check_structure(value: Any) -> None:
+    """Raise TypeError unless it is a structure."""
+    if not isinstance(value, Structure):
+        raise TypeError(
+            f"expected a Structure, got {type(value).__name__}: make one with graphrec.from_pyg or graphrec.dag."
+        )
 
 
 _DEFAULTS = {f.name: f.default for f in fields(Structure) if f.default is not MISSING}

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..operators import CSR, is_plain_only, rows_or_zero, send, send_and_sum
 from ..schedule import levels
 from ..structure import Structure, chains
+from ..structure.checks import check_layout
 from ..structure.outside import outside, seen_by
 from ..structure.written import shown
 
@@ -192,6 +193,7 @@ class SharedNodes:
     def _check(self, name: str, rows: Any, count: int, what: str) -> None:
         if not isinstance(rows, Tensor):
             raise TypeError(f"{name} must be a tensor, got {type(rows).__name__}.")
+        check_layout(name, rows)
         if rows.dim() < 1 or len(rows) != count:
             raise ValueError(
                 f"{name} must have one row per {what}: expected {count}, got shape {list(rows.shape)}."

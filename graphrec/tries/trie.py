@@ -76,6 +76,8 @@ class Trie(SharedNodes):
             ValueError: not one list of continuations for each prompt. TypeError: as in `graphrec.trie`.
         """
         heads = prefixes.as_sequences(prompts, "prompts")
+        if isinstance(branches, Tensor) and branches.is_nested:
+            branches = branches.unbind()
         members = list(branches) if hasattr(branches, "__iter__") else [branches]
         if len(members) != len(heads[0]):
             raise ValueError(

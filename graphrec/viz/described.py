@@ -129,7 +129,9 @@ def _reasons(reasons: dict[str, str]) -> list[list[str]]:
 def _gradients(recorded: Recorded) -> dict[str, Any] | str:
     """How the last node of each connected part depends on the others, or why that was not measured."""
     plan, s = recorded.plan, recorded.plan.structure
-    if plan.mode != "async" or plan.cycles or plan.sweeps or not s.num_nodes:
+    if not s.num_nodes:
+        return "there are no nodes"
+    if plan.mode != "async" or plan.cycles or plan.sweeps:
         return "measured in async mode only, where each state is computed once"
     targets = _last_nodes(s)
     width = sum(field[0].numel() for field in recorded.states[0])

@@ -68,7 +68,7 @@ def summary(page: str) -> tuple[str, str]:
     """A page's title, and what its text begins with: sentences until they say something."""
     text = text_of(page)
     title = re.search(r"^# (.+)$", text, re.MULTILINE)
-    prose = re.search(r"^(?![#\n!<|`:>-]).+(?:\n.+)*", text.split("\n", 1)[1], re.MULTILINE)
+    prose = re.search(r"^(?!```|[#\n!<|:>-]).+(?:\n.+)*", text.split("\n", 1)[1], re.MULTILINE)
     beginning = re.match(r".{50,}?\.(?= |$)|.*", " ".join(prose[0].split()))[0] if prose else ""
     return title[1] if title else page, re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", beginning)
 

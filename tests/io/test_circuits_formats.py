@@ -392,5 +392,5 @@ def test_inputs_of_a_binary_file_are_in_proportion_to_it() -> None:
 def test_readers_are_imported_when_asked_for() -> None:
     code = "import sys, graphrec as gr; assert 'graphrec.io.circuits' not in sys.modules; gr.io.circuits.read_aiger"
     subprocess.run([sys.executable, "-c", code], check=True)
-    with pytest.raises(AttributeError, match=r"module 'graphrec.io' has no attribute 'circuit'"):
+    with pytest.raises(AttributeError, match=r"graphrec\.io attribute circuit"):
         _ = gr.io.circuit  # pyright: ignore[reportAttributeAccessIssue]

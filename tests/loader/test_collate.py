@@ -132,25 +132,6 @@ def test_features_that_require_grad():
         sample.x.requires_grad_(False)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_structures_become_one(workers):
-    structures = [
-        gr.chain(3),
-        gr.tree([["a"], "b"]).replace(tokens=None, labels=None),
-        gr.dag(torch.zeros(2, 0), 0),
-    ]
-    made = list(gr.DataLoader(structures, 2, num_workers=workers))
-    assert made == [gr.batch(structures[:2]), gr.batch(structures[2:])]
-
-
-@pytest.mark.parametrize("sample", [(gr.chain(2), torch.zeros(2, 3)), {"s": gr.chain(2), "y": 1}])
-def test_what_lies_beside_a_structure_is_refused(sample):
-    with pytest.raises(
-        TypeError, match=r"got a (tuple|dict) of Structure, (Tensor|int): write\s+data = graphrec.to_pyg"
-    ):
-        next(iter(gr.DataLoader([sample, sample], 2)))
-
-
 def test_workers():
     samples = _with()
     for made, wanted in zip(gr.DataLoader(samples, 2, num_workers=1), PyGLoader(samples, 2), strict=True):
@@ -182,3 +163,15 @@ def _are_equal(made: Any, wanted: Any) -> bool:
     if isinstance(wanted, list):
         return len(made) == len(wanted) and all(map(_are_equal, made, wanted))
     return made == wanted
+
+
+def test_structures_and_tries_are_batched_as_by_torch():
+    chains, trie = [gr.chain(3), gr.chain(2)], gr.trie([[1, 2], [1, 3]])
+    (s,) = gr.DataLoader(chains, batch_size=2)
+    assert s == gr.batch(chains)
+    ((s, y),) = gr.DataLoader(
+        [(chain, {"y": i, "trie": trie}) for i, chain in enumerate(chains)], batch_size=2
+    )
+    assert s == gr.batch(chains)
+    assert y["y"].tolist() == [0, 1]
+    assert y["trie"].num_nodes == 2 * trie.num_nodes

@@ -190,7 +190,7 @@ def test_rounds_that_do_not_fit(cells, message):
 def test_a_cell_in_place_of_a_list_and_a_jump_to_nowhere():
     with pytest.raises(TypeError, match=r"\[cell\] \* 3"):
         gr.GNN(gr.GCNCell(D, H))
-    with pytest.raises(ValueError, match="jump must be None or one of cat, max, lstm, got 'mean'"):
+    with pytest.raises(ValueError, match="jump must be one of cat, max, lstm, or None, got 'mean'"):
         gr.GNN([gr.GCNCell(D, H)], jump="mean")
     with pytest.raises(ValueError, match=r"rounds of one width, got \[4, 2\]: use 'cat'"):
         gr.GNN([gr.GCNCell(D, 4), gr.GCNCell(4, H)], jump="max")

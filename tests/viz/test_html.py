@@ -130,6 +130,7 @@ def test_no_nodes_and_one_node():
     for count in (0, 1):
         (run,) = data_in(page_of(gr.GRU(2, 3), gr.chain(count)))["runs"]
         assert len(run["x"]) == len(run["states"]["h"][0]) == count
+        assert (run["gradients"] == "there are no nodes") == (count == 0)
 
 
 def test_refusals():
