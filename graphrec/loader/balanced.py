@@ -94,6 +94,7 @@ class BalancedSampler(Sampler):
         super().__init__(seed, rank, world_size)
         self.sizes = samples if isinstance(samples, Sizes) else measure(samples)
         self._nodes, self._levels = (part.numpy(force=True) for part in self.sizes)
+        self.num_samples = len(self._nodes)
         if self._nodes.shape != self._levels.shape or self._nodes.ndim != 1:
             raise ValueError(
                 f"Sizes are two tensors of shape [n], got {self._nodes.shape} nodes and {self._levels.shape} levels."

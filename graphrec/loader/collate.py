@@ -42,11 +42,22 @@ class Collater:
             return default_collate(list(samples))  # which knows them, as PyG does not
         parts = None if self._is_special else _as_columns(samples)
         if parts is None:
-            return self._by_pyg(samples)
+            return self._joined_by_pyg(samples)
         try:
             return _joined(samples, parts)
         except _DOES_NOT_FIT:  # PyG refuses it in its own words
             return self._by_pyg(samples)
+
+    def _joined_by_pyg(self, samples: Sequence[Any]) -> Any:
+        try:
+            return self._by_pyg(samples)
+        except TypeError as error:
+            if "found invalid type" not in str(error):
+                raise
+            raise TypeError(
+                f"{error}, in samples of type {type(samples[0]).__name__}: give tensors, PyG's Data or structures, or "
+                f"a collate_fn that joins samples, as graphrec.train.join_sequences does pairs (x, y)."
+            ) from error
 
 
 def _holds_structures(sample: Any) -> bool:

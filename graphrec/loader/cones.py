@@ -131,9 +131,7 @@ class Cones(Dataset[Any]):
         """
         kind = ShuffledSampler if shuffle else InOrderSampler
         batches = kind(len(self), batch_size, seed=seed)
-        made = DataLoader(_Shared(self), batch_sampler=batches, **options)
-        made.collate_fn = _as_it_is
-        return made
+        return DataLoader(_Shared(self), batch_sampler=batches, collate_fn=_as_it_is, **options)
 
     def _reached(self, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The nodes of a cone, ascending, its edges, ascending, and the distance of each node."""

@@ -9,7 +9,7 @@ import torch
 from torch_geometric.loader import DataLoader as PyGLoader
 
 from .collate import Collater
-from .samplers import Sampler, check_position
+from .samplers import Sampler, check_position, check_samples
 
 
 class DataLoader(PyGLoader):
@@ -19,7 +19,8 @@ class DataLoader(PyGLoader):
     sample by itself; here samples that are plain `Data` of tensors, numbers and texts, all with the same
     attributes, are joined by one operation for each attribute. Whatever else there is (`HeteroData`, sparse
     matrices, subclasses with rules of their own, tensors on a device, `follow_batch`, `exclude_keys`) is left to
-    PyG. Structures and tries, also as parts of tuples and dictionaries, become one, as in torch's own `DataLoader`.
+    PyG. Structures and tries, also as parts of tuples and dictionaries, become one, as in torch's own `DataLoader`. A
+    `collate_fn` joins whatever it can, in place of all this. (PyG's own loader drops it.)
 
     With a `batch_sampler` of `graphrec.loader` it can be resumed: `state_dict()` says which batch of which epoch comes
     next, and after `load_state_dict` the next iteration begins there, without loading what has gone before. Each
@@ -31,8 +32,17 @@ class DataLoader(PyGLoader):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if isinstance(kwargs.get("batch_sampler"), Sampler) and kwargs.get("generator") is None:
             kwargs["generator"] = torch.Generator()
+        collate = kwargs.get("collate_fn")
         super().__init__(*args, **kwargs)
-        self.collate_fn: Any = Collater(self.collate_fn, bool(self.follow_batch or self.exclude_keys))
+        if isinstance(kwargs.get("batch_sampler"), Sampler):
+            check_samples(kwargs["batch_sampler"], self.dataset)
+        if collate is not None and (self.follow_batch or self.exclude_keys):
+            raise ValueError(
+                "follow_batch and exclude_keys are for PyG's batches: leave them out, or the collate_fn."
+            )
+        self.collate_fn: Any = collate or Collater(
+            self.collate_fn, bool(self.follow_batch or self.exclude_keys)
+        )
         self._epoch, self._taken = -1, 0
         self._is_resuming = False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ class Sampler(TorchSampler[list[int]]):
 
     Batches are a function of the seed and the epoch, so that nothing else has to be kept to go on in the middle of one.
     Where several processes train together, each gets its own batches, as many as the others, no sample twice. A
-    subclass writes `all_batches` and `settings`.
+    subclass writes `all_batches` and `settings`; one that knows of how many samples it is says so by `num_samples`.
 
     Args:
         seed: of the order of the samples.
@@ -156,6 +156,15 @@ class InOrderSampler(ShuffledSampler):
         return -(-len(range(rank, self.num_samples, world_size)) // self.batch_size)
 
 
+def check_samples(sampler: Sampler, samples: Any) -> None:
+    """Raise ValueError if a sampler is one of another number of samples, some of which would never be drawn."""
+    count = getattr(sampler, "num_samples", None)
+    if count is not None and hasattr(samples, "__len__") and len(samples) != count:
+        raise ValueError(
+            f"{type(sampler).__name__} is of {count:,} samples, and there are {len(samples):,}: make it of these."
+        )
+
+
 def check_position(state: dict[str, Any], sampler: Sampler) -> None:
     """Raise ValueError unless a stored position is one in the batches of a sampler."""
     match state:
@@ -167,8 +176,13 @@ def check_position(state: dict[str, Any], sampler: Sampler) -> None:
             raise ValueError(
                 f"expected what state_dict() of a graphrec.DataLoader gives, got {reprlib.repr(state)}."
             )
+    check_settings(stored, sampler)
+
+
+def check_settings(stored: dict[str, Any], sampler: Sampler, but_for: Sequence[str] = ()) -> None:
+    """Raise ValueError unless stored settings are those of a sampler, but for some of them."""
     here = sampler.settings()
-    odd = [name for name in {**stored, **here} if stored.get(name) != here.get(name)]
+    odd = [n for n in {**stored, **here} if n not in but_for and stored.get(n) != here.get(n)]
     if odd:
         told = ", ".join(
             f"{name}={reprlib.repr(stored.get(name))} (here {here.get(name)!r})" for name in odd[:9]

@@ -25,11 +25,12 @@ from .files import (
     load_weights,
     read_progress,
 )
-from .fitting import Fitted, fit, make_trainer, test
+from .fitting import Fitted, fit, test
 from .objectives import Objective, classification, regression
 from .stream import StreamTask
 from .task import Task
 from .tasks import GraphTask, NodeTask, SequenceTask
+from .trainer import make_trainer
 
 __all__ = [
     "BEST",

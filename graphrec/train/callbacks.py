@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import time
 import warnings
 from pathlib import Path
@@ -13,7 +14,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch.utils.data import RandomSampler
 
-from ..loader import DataLoader
+from ..loader import DataLoader, Sampler
 from .files import write_text
 
 
@@ -95,8 +96,17 @@ class Position(Callback):
         if kept is None:
             return
         self._batches = kept["batches"]
-        if isinstance(loader, DataLoader) and kept["loader"]:
-            loader.load_state_dict(kept["loader"])
+        ours = (
+            loader if isinstance(loader, DataLoader) and isinstance(loader.batch_sampler, Sampler) else None
+        )
+        if ours is not None and kept["loader"]:
+            ours.load_state_dict(kept["loader"])
+        elif ours is not None or kept["loader"]:
+            there, here = ("with", "without") if kept["loader"] else ("without", "with")
+            raise ValueError(
+                f"the checkpoint is of a training {there} a sampler of graphrec.loader, and this one is {here}: give "
+                f"the same loader to go on, or train in another folder."
+            )
         elif kept["batches"]:
             raise ValueError(
                 f"the checkpoint was written after {kept['batches']} batches of an epoch, and this loader cannot begin "
@@ -119,6 +129,107 @@ class Position(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The next batch is that of another epoch."""
         self._batches = 0
+
+
+class Asked(Callback):
+    """What `fit` was asked, kept in checkpoints, so that a run that goes on is known to be asked the same.
+
+    Args:
+        max_epochs: how long; it may be raised where nothing else depends on it.
+        same: what must be the same, by name.
+    """
+
+    def __init__(self, max_epochs: int, **same: Any) -> None:
+        self.max_epochs, self.same = max_epochs, same
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it."""
+        return {"max_epochs": self.max_epochs, "same": self.same}
+
+    def check(self, saved: dict[str, Any], epochs: int, folder: Path) -> None:
+        """Raise unless the training of a checkpoint, which has so many epochs, was asked the same.
+
+        Raises:
+            ValueError: it was not.
+        """
+        kept = saved["callbacks"][self.state_key]
+        odd = [name for name, here in self.same.items() if kept["same"][name] != here]
+        if odd:
+            told = ", ".join(f"{name}={kept['same'][name]!r} (here {self.same[name]!r})" for name in odd)
+            raise ValueError(
+                f"{folder} has a training with {told}: give the same, or train in another folder."
+            )
+        if self.max_epochs < epochs:
+            raise ValueError(
+                f"{folder} has a training of {epochs} epochs, and max_epochs is {self.max_epochs}: give as many, or "
+                f"train in another folder."
+            )
+        if self.max_epochs != kept["max_epochs"] and saved["lr_schedulers"]:
+            raise ValueError(
+                f"{folder} has a training with max_epochs={kept['max_epochs']} (here {self.max_epochs}), for which "
+                f"its schedule of the rate was made: give as many, or train in another folder."
+            )
+
+
+class Watch(Callback):
+    """Stops a training that has nothing to choose its best epoch by, or has come to no numbers.
+
+    Args:
+        monitor: what chooses the best epoch.
+    """
+
+    def __init__(self, monitor: str) -> None:
+        self.monitor = monitor
+
+    def on_sanity_check_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Look for the monitored among what a batch of validation has logged.
+
+        Raises:
+            ValueError: it is not there.
+        """
+        self._check_validates(trainer)
+        if self.monitor.startswith("val_"):
+            self._find(trainer)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """See that there are samples for validation, where they are needed.
+
+        Raises:
+            ValueError: there are none.
+        """
+        self._check_validates(trainer)
+
+    def _check_validates(self, trainer: L.Trainer) -> None:
+        batches: Any = trainer.num_val_batches
+        if self.monitor.startswith("val_") and not sum(batches if isinstance(batches, list) else [batches]):
+            raise ValueError(
+                f"monitor={self.monitor!r} is of validation, and there is no sample to validate with: give some, or "
+                f"monitor='train_loss'."
+            )
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Look at the numbers, before a checkpoint is written.
+
+        Raises:
+            FloatingPointError: NaN or infinite.
+            ValueError: the monitored is not there.
+        """
+        self._find(trainer)
+        for name in ("train_loss", self.monitor):
+            value = float(trainer.callback_metrics.get(name, 0.0))
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"{name} is {value} in epoch {trainer.current_epoch + 1}: inputs or targets with NaN, a rate that "
+                    f"is too high, or no row that counts (an empty mask). The checkpoints are those of the epochs "
+                    f"before; detect_anomaly=True finds the operation."
+                )
+
+    def _find(self, trainer: L.Trainer) -> None:
+        if self.monitor not in trainer.callback_metrics:
+            there = sorted({*by_epoch(trainer), "train_loss"})
+            raise ValueError(
+                f"monitor must be one of what is logged, {', '.join(there)}; got {self.monitor!r}."
+            )
 
 
 class WithinEpochs(ModelCheckpoint):

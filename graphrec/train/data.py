@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..loader import DataLoader, InOrderSampler, Sampler, ShuffledSampler
+from ..loader.samplers import check_samples
 from ..structure import Structure, chains
 
 
@@ -39,10 +40,19 @@ def join_sequences(samples: Sequence[tuple[Any, Any]]) -> SequenceBatch:
     or for each step is for the task to know: targets of as many dimensions as their sequence's steps are joined.
 
     Raises:
-        ValueError: targets for the steps of some sequences, and not of all.
+        TypeError: other samples than pairs.
+        ValueError: targets for the steps of some sequences, and not of all; rows of several widths.
     """
+    for sample in samples:
+        if not isinstance(sample, tuple | list) or len(sample) != 2:
+            told = f"{len(sample)} parts" if isinstance(sample, tuple | list) else type(sample).__name__
+            raise TypeError(f"expected samples that are pairs (x, y), got {told}.")
     rows = [torch.as_tensor(x) for x, _ in samples]
     targets = [torch.as_tensor(y) for _, y in samples]
+    if len({x.shape[1:] for x in rows}) > 1:
+        raise ValueError(
+            f"steps are of one width, got sequences of shapes {sorted({tuple(x.shape) for x in rows})[:3]}."
+        )
     structure = chains([len(x) for x in rows])
     if all(y.dim() and len(y) == len(x) for x, y in zip(rows, targets, strict=True)):
         y = torch.cat(targets)
@@ -67,8 +77,11 @@ class Samples(L.LightningDataModule):
         train, val, test: data sets, or lists: of PyG's `Data`, of structures with rows of their own, or, with
             `collate_fn=join_sequences`, of pairs.
         batches: samples per batch, or a sampler for training, such as `graphrec.loader.BalancedSampler`.
-        seed: of the order, where `batches` is a number.
+        seed: of the order, where `batches` is a number; None: 0. (A sampler has one of its own.)
         options: of torch's `DataLoader`, such as `num_workers` and `collate_fn`.
+
+    Raises:
+        ValueError: a sampler of another number of samples; a sampler and a seed.
     """
 
     def __init__(
@@ -78,17 +91,23 @@ class Samples(L.LightningDataModule):
         test: Any = (),
         *,
         batches: int | Sampler,
-        seed: int = 0,
+        seed: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
         self.train, self.val, self.test = train, val, test
-        self.seed, self.options = seed, options
-        self.batches = (
-            batches if isinstance(batches, Sampler) else ShuffledSampler(len(train), batches, seed=seed)
-        )
+        self.options = options
+        if isinstance(batches, Sampler):
+            if seed is not None:
+                raise ValueError(
+                    f"the seed of the order is that of the sampler: {type(batches).__name__}(..., seed={seed})."
+                )
+            check_samples(batches, train)
+            self.batches = batches
+        else:
+            self.batches = ShuffledSampler(len(train), batches, seed=0 if seed is None else seed)
         size = getattr(self.batches, "batch_size", None)
-        self._held_out_size = 2 * size if size else max(1, 2 * len(train) // max(1, len(self.batches)))
+        self._held_out_size = size or max(1, len(train) // max(1, len(self.batches)))
         self._loader: DataLoader | None = None
 
     def setup(self, stage: str) -> None:
@@ -116,10 +135,4 @@ class Samples(L.LightningDataModule):
         return self._made(samples, InOrderSampler(len(samples), self._held_out_size))
 
     def _made(self, samples: Any, sampler: Sampler) -> DataLoader:
-        collate = self.options.get("collate_fn")
-        made = DataLoader(
-            samples, batch_sampler=sampler, **{k: v for k, v in self.options.items() if k != "collate_fn"}
-        )
-        if collate is not None:  # which PyG's loader does not take
-            made.collate_fn = collate
-        return made
+        return DataLoader(samples, batch_sampler=sampler, **self.options)

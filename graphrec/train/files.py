@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import pickle
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+
+try:
+    import fcntl
+except ImportError:  # where there are no such locks
+    fcntl = None
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -24,6 +32,7 @@ DONE = "done.json"
 HISTORY = "history.csv"
 """A row for each epoch."""
 _PART = ".part"
+_ANEW = "Delete it to train from the first epoch"
 
 
 class DamagedFileError(RuntimeError):
@@ -39,7 +48,12 @@ class DamagedFileError(RuntimeError):
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoints are written whole or not at all; Lightning's own may be cut off if /tmp is another file system."""
+    """Checkpoints are written whole or not at all; Lightning's own may be cut off if /tmp is another file system.
+
+    The first one is read as it will be when a run goes on, so that what could not be is noticed while it trains.
+    """
+
+    _was_read = False
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write it beside its place, and move it there when all of it is on disk."""
@@ -49,7 +63,58 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
+        if not self._was_read:
+            check_is_read(Path(file.name))
+            self._was_read = True
         os.replace(file.name, path)
+
+
+def check_folder(folder: Path) -> None:
+    """Make a folder, where there is none, and raise OSError unless files can be written there."""
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file: name a folder for the run.")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"{folder} cannot be written to: name another folder for the run.")
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """For a block in which no other process may train there; the lock of a process that is killed is gone with it.
+
+    Raises:
+        RuntimeError: another one does.
+    """
+    if fcntl is None:
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                raise
+            raise RuntimeError(
+                f"another process trains in {folder}: wait for it or end it (processes that torchrun has started may "
+                f"outlive it), or name another folder."
+            ) from error
+        try:
+            yield
+        finally:
+            Path(file.name).unlink(missing_ok=True)
+
+
+def check_is_read(path: Path) -> None:
+    """Raise TypeError if a checkpoint holds what `weights_only=True` does not read."""
+    try:
+        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"(?:GLOBAL|Unsupported \w+|type) ([\w.]+)", str(error))
+        raise TypeError(
+            f"the checkpoint holds {found[1] if found else 'something'}, which is not read with weights_only=True: "
+            f"keep tensors and Python's own numbers, texts, lists and dictionaries alone, float(lr) for a rate of "
+            f"numpy for instance."
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -95,10 +160,26 @@ def read_progress(last: Path) -> Progress:
     Raises:
         DamagedFileError: it cannot be read.
     """
-    if not last.exists():
-        return Progress(0, 0, math.nan, 0)
-    with intact(last, "Delete it to train from the first epoch"):
-        saved = torch.load(last, map_location="cpu", weights_only=True)
+    saved = read_last(last)
+    return Progress(0, 0, math.nan, 0) if saved is None else progress_of(saved, last)
+
+
+def read_last(last: Path) -> dict[str, Any] | None:
+    """The last checkpoint of a training; None where there is none.
+
+    Raises:
+        DamagedFileError: it cannot be read.
+    """
+    return _read(last, _ANEW) if last.exists() else None
+
+
+def progress_of(saved: dict[str, Any], last: Path) -> Progress:
+    """The progress of a training, from what its last checkpoint holds.
+
+    Raises:
+        DamagedFileError: it is none.
+    """
+    with intact(last, _ANEW):
         states = saved["callbacks"].items()
         waited = max((s["wait_count"] for name, s in states if name.startswith("EarlyStopping")), default=0)
         # Only the checkpoints know the score with which a goal was reached.
@@ -131,11 +212,45 @@ def load_weights(module: nn.Module, path: str | os.PathLike[str]) -> None:
     """Give a task the weights of a checkpoint, which is read with `weights_only=True`: it runs no code.
 
     Raises:
-        DamagedFileError: a file that cannot be read, or holds other weights.
+        DamagedFileError: a file that cannot be read, or is no checkpoint.
+        ValueError: the weights of another model.
     """
-    path = Path(path)
-    with intact(path, f"Delete the folder {path.parent} to train once more"):
-        module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+    give_weights(module, read_weights(path, "Give the path of another checkpoint"), path)
+
+
+def read_weights(path: str | os.PathLike[str], mend: str) -> dict[str, Any]:
+    """A checkpoint with weights.
+
+    Raises:
+        DamagedFileError: a file that cannot be read, or is no checkpoint.
+    """
+    saved = _read(Path(path), mend)
+    with intact(Path(path), mend):
+        dict(saved["state_dict"])
+    return saved
+
+
+def give_weights(module: nn.Module, saved: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Load weights into a module that has such ones.
+
+    Raises:
+        ValueError: the weights of another model.
+    """
+    try:
+        module.load_state_dict(saved["state_dict"])
+    except RuntimeError as error:  # (nothing is damaged, and so nothing is to be deleted)
+        raise ValueError(
+            f"{path} has the weights of another model: make this one as it was, or train in another folder. {error}"
+        ) from error
+    except Exception as error:  # what torch raises where it is no dictionary of tensors
+        raise DamagedFileError(
+            Path(path), f"damaged ({type(error).__name__})", "Give another file"
+        ) from error
+
+
+def _read(path: Path, mend: str) -> dict[str, Any]:
+    with intact(path, mend):
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 @contextmanager

@@ -3,41 +3,57 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
-import sys
 import time
-import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning as L
-import torch
-from lightning.fabric.utilities.warnings import PossibleUserWarning
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch import nn
+from torchmetrics import MetricCollection
 
-from .callbacks import EpochLines, History, Position, WithinEpochs
+from ..loader import Sampler
+from ..loader.samplers import check_settings
+from ..structure.checks import as_count
+from .callbacks import Asked, History, Position, Watch, WithinEpochs
+from .data import Samples
 from .files import (
     BEST,
     DONE,
     HISTORY,
     LAST,
-    AtomicCheckpointIO,
-    load_weights,
+    DamagedFileError,
+    Progress,
+    alone_in,
+    check_folder,
+    give_weights,
+    progress_of,
     read_done,
+    read_last,
     read_progress,
+    read_weights,
     remove_parts,
     write_text,
 )
+from .task import Task
+from .trainer import make_trainer
 
 # What `fit` sets itself, and the reasons.
 _OURS = {
     "limit_train_batches": "a resumed run could not tell whether an epoch has ended: give the sampler fewer samples",
+    "overfit_batches": "a resumed run could not tell whether an epoch has ended: give fewer samples",
+    "max_steps": "a run is as many epochs as max_epochs says: give fewer of these, or fewer samples",
+    "max_time": "a run that has not come to its end is not finished: end it from outside, and start it again",
+    "fast_dev_run": "it leaves no checkpoints: use make_trainer(fast_dev_run=True).fit(task, data)",
+    "check_val_every_n_epoch": "each epoch is compared with the best one: let epochs have more samples",
     "enable_checkpointing": "a run is resumed from its checkpoints: use make_trainer(...).fit(task, data)",
     "plugins": "checkpoints are written by AtomicCheckpointIO: use make_trainer(...).fit(task, data)",
 }
+
+_NEVER = 2**31  # (not max_epochs: Lightning goes on with the patience of the checkpoint)
 
 
 class Fitted(NamedTuple):
@@ -74,7 +90,9 @@ def fit(
     A training that was interrupted, even by `kill -9`, resumes from its last checkpoint when it is started again in
     the same way, and ends with the same weights and history, bit for bit, as without the interruption. That takes data
     whose position is known (`Samples`, or a `graphrec.DataLoader` with a sampler of `graphrec.loader`) and as many
-    processes. What was given otherwise than at first is refused where it shows: rule, seed, optimizer, sampler.
+    processes. What was given otherwise than at first is refused where it shows, also of a finished training: model,
+    rule, seed, optimizer, sampler, `monitor`, `mode`, `patience`, `goal`. A higher `max_epochs` goes on from there,
+    unless a schedule of the rate was made for so many.
 
     In the folder: `best.ckpt` (by `monitor`), `last.ckpt`, `history.csv` and, once it is finished, `done.json`.
 
@@ -82,10 +100,10 @@ def fit(
         task: a `Task`, or any Lightning module.
         data: `Samples` or another data module; or a pair of loaders, for training and validation.
         folder: of this training alone.
-        max_epochs: at most so many.
+        max_epochs: at most so many, 1 or more.
         monitor: what is logged by epoch and chooses the best one, and what early stopping looks at.
-        mode: `"min"` or `"max"`; None: lower is better where `monitor` ends in loss, error, rmse or mae.
-        patience: stop after so many epochs without a better one; None: never.
+        mode: `"min"` or `"max"`; None: as the metric says (`higher_is_better`), and of losses the lower one.
+        patience: stop after so many epochs without a better one, 1 or more; None: never.
         goal: stop as soon as `monitor` is better than this.
         save_every: also write `last.ckpt` after each so many steps, so that less is lost; None: after each epoch.
         tensorboard: also write logs for TensorBoard, into the folder.
@@ -93,32 +111,64 @@ def fit(
 
     Raises:
         DamagedFileError: a file of the folder that cannot be read.
-        ValueError: an option of the trainer that `fit` has to set; a checkpoint of another training.
+        OSError: a folder that cannot be written to.
+        RuntimeError: another process trains in the folder.
+        TypeError: data that are neither a data module nor a pair of loaders.
+        ValueError: an option of the trainer that `fit` has to set; a checkpoint of another training; no batch to train
+            on; a `monitor` that nothing logs.
+        FloatingPointError: an epoch whose loss, or whose `monitor`, is no number.
     """
     for name, why in _OURS.items():
         if name in options:
             raise ValueError(f"fit takes no {name}: {why}.")
-    if mode is None:
-        mode = "min" if monitor.endswith(("loss", "error", "rmse", "mae")) else "max"
+    max_epochs = as_count("max_epochs", max_epochs, 1)
+    patience = None if patience is None else as_count("patience", patience, 1)
+    save_every = None if save_every is None else as_count("save_every", save_every, 1)
+    mode = _lower_or_higher(task, monitor) if mode is None else mode
+    if mode not in ("min", "max"):
+        raise ValueError(f"mode must be 'min' or 'max', got {mode!r}.")
+    given = _given(data)
     folder = Path(folder).absolute()
+    check_folder(folder)
     last, best, done = folder / LAST, folder / BEST, folder / DONE
+    once_more = f"Delete the folder {folder} to train once more"
+    asked = Asked(max_epochs, monitor=monitor, mode=mode, patience=patience, goal=goal)
+
+    def has_stopped(progress: Progress) -> bool:
+        """Lightning does not remember that it has stopped early: it would go on."""
+        has_waited = patience is not None and progress.waited >= patience
+        return has_waited or _is_better(progress.score, goal, mode)
+
     if done.exists():
-        found = read_done(done)
-        load_weights(task, best)
-        task.eval()
-        return Fitted(found.epochs, found.score, best)
-    before = read_progress(last)
+        found, saved = read_done(done), read_weights(best, once_more)
+        asked.check(saved, found.epochs, folder)
+        _check_trained_so(task, data, saved)
+        if has_stopped(found) or found.epochs == max_epochs:
+            give_weights(task, saved, best)
+            task.eval()
+            return Fitted(found.epochs, found.score, best)
+        if not last.exists():
+            raise DamagedFileError(
+                last, "missing", "Without it there is no going on: train in another folder"
+            )
+    saved = read_last(last)
+    before = Progress(0, 0, math.nan, 0) if saved is None else progress_of(saved, last)
+    if saved is not None:
+        asked.check(saved, before.epochs, folder)
     if before.epochs:
-        load_weights(task, best)  # needed at the end only, but a damaged file should be reported first
+        # (Needed at the end only, but what is wrong with it should be reported first.)
+        give_weights(task, read_weights(best, once_more), best)
     better: dict[str, Any] = {"monitor": monitor, "mode": mode}
     here: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False}
     by_epoch: dict[str, Any] = {**here, "save_on_train_epoch_end": True}
     made: list[Callback] = [
         Position(),
+        asked,
         History(folder / HISTORY),
+        Watch(monitor),
         EarlyStopping(
             **better,
-            patience=max_epochs if patience is None else patience,
+            patience=_NEVER if patience is None else patience,
             stopping_threshold=goal,
             check_on_train_epoch_end=True,
         ),
@@ -128,26 +178,27 @@ def fit(
     ]
     if tensorboard:
         options["logger"] = _tensorboard(folder, before.steps)
+    # (What is wrong with validation shows before an epoch of training.)
+    options.setdefault("num_sanity_val_steps", 1)
     begin = time.perf_counter()
     trainer = make_trainer(max_epochs=max_epochs, callbacks=[*callbacks, *made], **options)
-    if trainer.is_global_zero:
-        remove_parts(folder)
-    # Lightning does not remember that it has stopped early: it would go on.
-    has_stopped = patience is not None and before.waited >= patience
-    if not (has_stopped or _is_better(before.score, goal, mode) or before.epochs >= max_epochs):
-        given = (
-            {"datamodule": data}
-            if isinstance(data, L.LightningDataModule)
-            else dict(zip(("train_dataloaders", "val_dataloaders"), data, strict=True))
-        )
-        trainer.fit(task, **given, ckpt_path=last if last.exists() else None, weights_only=True)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
-    trained = read_progress(last)
-    if trainer.is_global_zero:
-        told = {**trained._asdict(), "seconds": round(time.perf_counter() - begin, 1)}
-        write_text(done, json.dumps(told))
-    load_weights(task, best)
+    with alone_in(folder) if trainer.is_global_zero else nullcontext():
+        if trainer.is_global_zero:
+            remove_parts(folder)
+            done.unlink(missing_ok=True)
+        if not (has_stopped(before) or before.epochs == max_epochs):
+            trainer.fit(task, **given, ckpt_path=None if saved is None else last, weights_only=True)
+            if trainer.interrupted:
+                raise KeyboardInterrupt
+            if not last.exists():
+                raise ValueError(
+                    "there is no batch to train on: give a data set, or a loader, that is not empty."
+                )
+        trained = read_progress(last)
+        if trainer.is_global_zero:
+            told = {**trained._asdict(), "seconds": round(time.perf_counter() - begin, 1)}
+            write_text(done, json.dumps(told))
+    give_weights(task, read_weights(best, once_more), best)
     task.eval()
     return Fitted(trained.epochs, trained.score, best)
 
@@ -159,56 +210,76 @@ def test(task: L.LightningModule, data: Any, **options: Any) -> dict[str, float]
         task: as `fit` leaves it.
         data: a data module, or a loader.
         options: of Lightning's `Trainer`.
+
+    Raises:
+        TypeError: something else.
+        ValueError: no sample.
     """
+    _check_loader("data", data, "a data module, or a loader")
     given: dict[str, Any] = (
         {"datamodule": data} if isinstance(data, L.LightningDataModule) else {"dataloaders": data}
     )
     trainer = make_trainer(**{"enable_progress_bar": False, **options})
-    scores = trainer.test(task, **given, verbose=False)[0]
+    scores = trainer.test(task, **given, verbose=False)
     task.eval()
-    return {name.removeprefix("test_"): value for name, value in scores.items()}
+    if not scores:
+        raise ValueError(
+            "there is no sample to test with: give some, Samples(train, val, test, batches=...)."
+        )
+    return {name.removeprefix("test_"): value for name, value in scores[0].items()}
 
 
-def make_trainer(*, callbacks: Sequence[Callback] = (), **options: Any) -> L.Trainer:
-    """Lightning's Trainer, with a progress bar on a terminal and else a line per epoch, checkpoints that are written
-    whole or not at all, and samples that `graphrec.loader` deals to processes.
-
-    Args:
-        callbacks, options: of Lightning's `Trainer`. Its own defaults hold but for one device, no logger and no summary
-            of the model.
-    """
-    # At this level Lightning reports devices and advertisements.
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # The samples are in memory: worker processes would only copy them.
-    warnings.filterwarnings("ignore", ".*does not have many workers", PossibleUserWarning)
-    # Runs resume from a folder with checkpoints.
-    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty", UserWarning)
-    # Lightning 2.6 asks torch's pytree about leaves the old way in every fit.
-    warnings.filterwarnings("ignore", r".*treespec, LeafSpec\)", FutureWarning)
-    bar = sys.stdout.isatty() and options.pop("enable_progress_bar", True)
-    settings: dict[str, Any] = {
-        "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
-        "devices": 1,
-        "logger": False,
-        "enable_model_summary": False,
-        "enable_progress_bar": bar,
-        "enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in callbacks),
-        "num_sanity_val_steps": 0,
-        "use_distributed_sampler": False,
-        "plugins": [AtomicCheckpointIO()],
-        "callbacks": [*callbacks, TQDMProgressBar(leave=True) if bar else EpochLines()],
-    } | options
-    if settings["devices"] != 1 or settings.get("num_nodes", 1) != 1:
-        settings.setdefault("strategy", _ddp(settings["accelerator"]))
-    return L.Trainer(**settings)
+def _lower_or_higher(task: nn.Module, monitor: str) -> str:
+    """Which value of a metric is better, as it says itself."""
+    if monitor.endswith("loss"):
+        return "min"
+    parts = (part for part in task.modules() if isinstance(part, MetricCollection))
+    metrics: dict[str, Any] = {name: metric for part in parts for name, metric in part.items()}
+    is_higher = getattr(metrics.get(monitor), "higher_is_better", None)
+    if is_higher is None:
+        known = ", ".join(
+            sorted(n for n, m in metrics.items() if n.startswith("val_") and m.higher_is_better is not None)
+        )
+        raise ValueError(
+            f"whether a higher {monitor} is better or a lower one is not known: give mode='max' or mode='min'"
+            + (f", or monitor one of {known}." if known else ".")
+        )
+    return "max" if is_higher else "min"
 
 
-def _ddp(accelerator: str) -> DDPStrategy:
-    """A batch of leaves alone reaches no weights of edges, which DDP must not wait for."""
-    return DDPStrategy(
-        find_unused_parameters=True, process_group_backend="gloo" if accelerator == "cpu" else None
-    )
+def _given(data: Any) -> dict[str, Any]:
+    """What a trainer is given to fit."""
+    if isinstance(data, L.LightningDataModule):
+        return {"datamodule": data}
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise TypeError(
+            f"expected a data module, such as Samples(train, val, batches=...), or a pair of loaders, for training and "
+            f"validation, got {type(data).__name__}."
+        )
+    for name, loader in zip(("training", "validation"), data, strict=True):
+        if loader is not None and not (isinstance(loader, Sequence) and not len(loader)):
+            _check_loader(f"what is for {name}", loader, "a loader")
+    return {"train_dataloaders": data[0], "val_dataloaders": data[1]}
+
+
+def _check_loader(name: str, loader: Any, what: str) -> None:
+    """Lightning takes a list for several loaders."""
+    if isinstance(loader, list | tuple):
+        raise TypeError(
+            f"{name} must be {what}, got a {type(loader).__name__}: graphrec.DataLoader(samples, batch_size=...) makes "
+            f"a loader of samples, torch.utils.data.DataLoader(batches, batch_size=None) one of batches."
+        )
+
+
+def _check_trained_so(task: L.LightningModule, data: Any, saved: dict[str, Any]) -> None:
+    """Raise ValueError unless a finished training, of this checkpoint, was of such a task, with such a sampler."""
+    if isinstance(task, Task):
+        task.check_trained_so(saved)
+    loader = data[0] if isinstance(data, tuple | list) else None
+    sampler = data.batches if isinstance(data, Samples) else getattr(loader, "batch_sampler", None)
+    kept = saved["callbacks"]["Position"]["loader"]
+    if isinstance(sampler, Sampler) and kept:
+        check_settings(kept["sampler"], sampler, but_for=["world_size"])
 
 
 def _tensorboard(folder: Path, steps: int) -> Any:

@@ -12,6 +12,8 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from ..structure.checks import as_count
 
+_NO_CLASS = -(2**62)  # torch's own, -100, would count as a row without a loss
+
 
 class Objective(NamedTuple):
     """A loss and metrics, of outputs and targets with a row for each node, graph, step or sequence.
@@ -70,7 +72,8 @@ def squared_error(outputs: Tensor, y: Tensor) -> Tensor:
     """
     if outputs.shape != y.shape:
         raise ValueError(
-            f"expected outputs of the shape of the targets, {tuple(y.shape)}, got {tuple(outputs.shape)}."
+            f"expected outputs of the shape of the targets, {tuple(y.shape)}, got {tuple(outputs.shape)}: a head of as "
+            f"many outputs as there are numbers in a target, whose shape is [M, 1] where it is one (y[:, None])."
         )
     return nn.functional.mse_loss(outputs, y, reduction="none")
 
@@ -80,10 +83,17 @@ class _CrossEntropy(nn.Module):
 
     def __init__(self, num_classes: int, weight: Tensor | None, smoothing: float) -> None:
         super().__init__()
+        if weight is not None and not (isinstance(weight, Tensor) and weight.is_floating_point()):
+            told = weight.dtype if isinstance(weight, Tensor) else type(weight).__name__
+            raise TypeError(
+                f"weight is a tensor [C] of floats, got {told}: torch.tensor(weight, dtype=torch.float)."
+            )
         if weight is not None and weight.shape != (num_classes,):
             raise ValueError(
                 f"weight has a number for each of {num_classes} classes, got {tuple(weight.shape)}."
             )
+        if not 0 <= smoothing <= 1:
+            raise ValueError(f"label_smoothing is a share, from 0 to 1, got {smoothing}.")
         self.num_classes, self.smoothing = num_classes, smoothing
         self.register_buffer("weight", weight, persistent=False)
 
@@ -97,7 +107,13 @@ class _CrossEntropy(nn.Module):
             raise TypeError(
                 f"classes are whole numbers, torch.long, got {y.dtype}: y.long(), or a regression."
             )
+        # (On a device, whose numbers are not looked at here, torch refuses what is no class.)
+        if y.is_cpu and len(y) and (int(y.min()) < 0 or int(y.max()) >= self.num_classes):
+            raise ValueError(
+                f"classes are 0 to {self.num_classes - 1}, got {int(y.min())} to {int(y.max())}: rows that do not "
+                f"count are left out by a mask of a NodeTask, or by a subclass with rows(batch, stage)."
+            )
         weight: Any = self.weight
         return nn.functional.cross_entropy(
-            outputs, y, weight, label_smoothing=self.smoothing, reduction="none"
+            outputs, y, weight, ignore_index=_NO_CLASS, label_smoothing=self.smoothing, reduction="none"
         )

@@ -8,11 +8,14 @@ from typing import Any
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import AdamW
+from torch.utils.data import RandomSampler
 
 from ..learning import Rule, Stream
+from ..loader import InOrderSampler, Sampler
 from ..models import Model
 from .objectives import Objective
-from .task import MakeOptimizer, MakeScheduler, Task, is_distributed
+from .processes import is_distributed
+from .task import MakeOptimizer, MakeScheduler, Task
 
 
 class StreamTask(Task):
@@ -56,8 +59,17 @@ class StreamTask(Task):
                 f"a StreamTask takes batches (x, y) or (x, y, begins), got {type(batch).__name__}."
             )
         x, y, *begins = batch
+        if y.shape[:2] != x.shape[:2]:
+            raise ValueError(
+                f"a StreamTask takes a target for each step, y [B, T, ·], got y of shape {tuple(y.shape)} and x of "
+                f"{tuple(x.shape)}."
+            )
         rows = self.streams[stage](x, *begins).flatten(0, 1)
-        return (self.network["head"](rows) if "head" in self.network else rows), y.flatten(0, 1)
+        return (self.network["head"](rows) if "head" in self.network else rows), self.targets(batch)
+
+    def targets(self, batch: Any) -> Tensor:
+        """Those of all steps."""
+        return batch[1].flatten(0, 1)
 
     def on_fit_start(self) -> None:
         """Refuse several processes."""
@@ -65,6 +77,25 @@ class StreamTask(Task):
             raise ValueError(
                 f"the streams of {dist.get_world_size()} processes would be other ones in each, and a checkpoint holds "
                 f"those of one: train a StreamTask in one process, with more streams."
+            )
+
+    def on_train_start(self) -> None:
+        """Refuse chunks that are shuffled, besides what a `Task` refuses.
+
+        Raises:
+            ValueError: they come in another order than their streams.
+        """
+        super().on_train_start()
+        loader: Any = self.trainer.train_dataloader
+        order = getattr(loader, "batch_sampler", None)
+        order = order if isinstance(order, Sampler) else getattr(loader, "sampler", None)
+        if isinstance(order, RandomSampler) or (
+            isinstance(order, Sampler) and not isinstance(order, InOrderSampler)
+        ):
+            raise ValueError(
+                f"batches of a StreamTask are the next steps of the same streams, and {type(order).__name__} draws "
+                f"another order: give batches=graphrec.loader.InOrderSampler(len(chunks), 1) to Samples, or a loader "
+                f"that does not shuffle."
             )
 
     def on_train_epoch_start(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -19,8 +20,9 @@ from torchmetrics import MeanMetric, MetricCollection
 from ..engine.rules import differentiated_by
 from ..learning.rule import CountedRule, Rule
 from ..structure.checks import as_count
-from .checks import check_rule
+from .checks import check_function, check_loss_rows, check_rule
 from .objectives import Objective
+from .processes import is_distributed, mean_over_processes
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 MakeScheduler = Callable[[Optimizer, int], Any]
@@ -68,14 +70,25 @@ class Task(L.LightningModule):
                 f"expected a graphrec.train.Objective, such as classification(5) or Objective(loss, metrics), got "
                 f"{type(objective).__name__}."
             )
+        check_function("loss", objective.loss)
+        check_function("optimizer", optimizer)
+        if scheduler is not None:
+            check_function("scheduler", scheduler)
+        if "loss" in objective.metrics:
+            raise ValueError(
+                "no metric may be named loss, which is what the loss is logged as: name it otherwise."
+            )
         check_rule(rule, network)
         self.network: Any = network
         # (Losses that are modules are registered, so that their weights are trained and move with the task.)
         self.row_losses, self.smoothed = objective.loss, objective.smoothed
         self.rule, self.rule_told, self.seed = rule, repr(rule), as_count("seed", seed)
         self._make_optimizer, self._make_scheduler = optimizer, scheduler
-        self.train_loss, self._is_between_epochs = MeanMetric(), True
-        every = MetricCollection({"loss": MeanMetric(), **objective.metrics}, compute_groups=False)
+        # (By default NaN would not count, and a run that has come to nothing would show a mean of the rest; with
+        # "disable" torchmetrics 1.9 drops the weights.)
+        self.train_loss, self._is_between_epochs = MeanMetric(nan_strategy=math.nan), True
+        means = {"loss": MeanMetric(nan_strategy=math.nan)}
+        every = MetricCollection({**means, **objective.metrics}, compute_groups=False)
         self.val_metrics, self.test_metrics = every.clone(prefix="val_"), every.clone(prefix="test_")
 
     def forward(self, batch: Any) -> Tensor:
@@ -83,8 +96,18 @@ class Task(L.LightningModule):
         return self.network(batch)
 
     def targets(self, batch: Any) -> Tensor:
-        """The targets of its rows."""
-        return batch.y
+        """The targets of its rows.
+
+        Raises:
+            ValueError: the batch has none.
+        """
+        y = getattr(batch, "y", None)
+        if y is None:
+            raise ValueError(
+                f"the batch has no targets y, got {type(batch).__name__}: set data.y = ... for each sample, or write a "
+                f"subclass with targets(batch)."
+            )
+        return y
 
     def rows(self, batch: Any, stage: str) -> tuple[Tensor, Tensor]:
         """The outputs and targets that count in a stage, `"train"`, `"val"` or `"test"`: all."""
@@ -96,8 +119,10 @@ class Task(L.LightningModule):
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """A loss for each row, or one number; in training (`self.training`) it may differ from evaluation."""
-        losses = self.smoothed if self.training and self.smoothed is not None else self.row_losses
-        return losses(outputs, y)
+        function = self.smoothed if self.training and self.smoothed is not None else self.row_losses
+        losses = function(outputs, y)
+        check_loss_rows(losses, outputs, y)
+        return losses
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """The loss of a batch."""
@@ -128,6 +153,8 @@ class Task(L.LightningModule):
         if self._make_scheduler is None:
             return optimizer
         made = self._make_scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        if made is None:
+            raise TypeError("scheduler must return a scheduler, or Lightning's dictionary of one, got None.")
         return {
             "optimizer": optimizer,
             "lr_scheduler": made if isinstance(made, dict) else {"scheduler": made, "interval": "step"},
@@ -154,7 +181,7 @@ class Task(L.LightningModule):
             "train_loss": [share * self.train_loss.mean_value, share * self.train_loss.weight],
             "rule": self.rule_told,
             "seed": self.seed,
-            "optimizer": self._plain_defaults(),
+            "optimizer": _plain_defaults(self._optimizers_now()),
         }
         if is_distributed():
             self.train_loss.unsync()
@@ -168,12 +195,7 @@ class Task(L.LightningModule):
         kept = checkpoint.get("task")
         if kept is None:
             return
-        for name, here in (("rule", self.rule_told), ("seed", self.seed)):
-            if kept[name] != here:
-                raise ValueError(
-                    f"the checkpoint is of a training with {name} {kept[name]}, this task has {here}: give the same "
-                    f"one to go on, or train in another folder."
-                )
+        self._check_same(kept)
         self._kept_defaults = kept["optimizer"]
         if not dist.is_initialized() or dist.get_rank() == 0:  # the sum over all processes is kept
             value, weight = kept["train_loss"]
@@ -183,25 +205,31 @@ class Task(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Refuse to go on with another optimizer, whose settings the checkpoint's would replace without a word."""
-        kept, here = getattr(self, "_kept_defaults", None), self._plain_defaults()
-        if kept is not None and kept != here:
-            odd = ", ".join(n for n in {**kept, **here} if kept.get(n) != here.get(n))
-            raise ValueError(
-                f"the checkpoint is of a training whose optimizer had {kept}, this task's has {here} ({odd} differ): "
-                f"give the same ones to go on, or train in another folder."
-            )
-        self._kept_defaults = None
+        kept, self._kept_defaults = getattr(self, "_kept_defaults", None), None
+        if kept is not None:
+            _check_defaults(kept, _plain_defaults(self._optimizers_now()))
 
-    def _plain_defaults(self) -> dict[str, Any]:
-        optimizers = [self.optimizers()] if self.trainer.optimizers else []
-        plain = (bool, int, float, str, type(None))
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for optimizer in optimizers
-            for name, value in getattr(optimizer, "defaults", {}).items()
-            if isinstance(value, plain)
-            or (isinstance(value, tuple) and all(isinstance(v, plain) for v in value))
-        }
+    def check_trained_so(self, checkpoint: dict[str, Any]) -> None:
+        """Raise unless a finished training, whose checkpoint this is, was one of such a task.
+
+        Raises:
+            ValueError: another rule, seed or optimizer.
+        """
+        kept = checkpoint["task"]
+        self._check_same(kept)
+        if type(self).configure_optimizers is Task.configure_optimizers:
+            _check_defaults(kept["optimizer"], _plain_defaults([self._make_optimizer(self.parameters())]))
+
+    def _check_same(self, kept: dict[str, Any]) -> None:
+        for name, here in (("rule", self.rule_told), ("seed", self.seed)):
+            if kept[name] != here:
+                raise ValueError(
+                    f"the checkpoint is of a training with {name} {kept[name]}, this task has {here}: give the same "
+                    f"one to go on, or train in another folder."
+                )
+
+    def _optimizers_now(self) -> list[Any]:
+        return [self.optimizers()] if self.trainer.optimizers else []
 
     def _by_rule(self) -> AbstractContextManager[CountedRule | None]:
         return nullcontext() if self.rule is None else _Differentiated(self.rule)
@@ -214,8 +242,35 @@ class Task(L.LightningModule):
             shown, right = self.judged(batch, outputs, y)
             for name, metric in metrics.items(keep_base=True):
                 if name != "loss" and len(right):
-                    metric.update(shown, right)
+                    try:
+                        metric.update(shown, right)
+                    except Exception as error:
+                        error.add_note(
+                            f"(The metric {name!r} was given outputs of shape {tuple(shown.shape)} and targets of "
+                            f"shape {tuple(right.shape)}.)"
+                        )
+                        raise
         self.log_dict(dict(metrics.items()), prog_bar=True, batch_size=max(len(y), 1))
+
+
+def _plain_defaults(optimizers: Iterable[Any]) -> dict[str, Any]:
+    """The settings of optimizers that are numbers, texts or tuples of these."""
+    plain = (bool, int, float, str, type(None))
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for optimizer in optimizers
+        for name, value in getattr(optimizer, "defaults", {}).items()
+        if isinstance(value, plain) or (isinstance(value, tuple) and all(isinstance(v, plain) for v in value))
+    }
+
+
+def _check_defaults(kept: dict[str, Any], here: dict[str, Any]) -> None:
+    if kept != here:
+        odd = ", ".join(n for n in {**kept, **here} if kept.get(n) != here.get(n))
+        raise ValueError(
+            f"the checkpoint is of a training whose optimizer had {kept}, this task's has {here} ({odd} differ): "
+            f"give the same ones to go on, or train in another folder."
+        )
 
 
 class _Differentiated(AbstractContextManager[CountedRule]):
@@ -231,40 +286,3 @@ class _Differentiated(AbstractContextManager[CountedRule]):
 
     def __exit__(self, *raised: Any) -> None:
         self._around.__exit__(*raised)
-
-
-def mean_over_processes(losses: Tensor, rows: int) -> tuple[Tensor, int]:
-    """The loss of a process whose gradients, averaged over processes as DDP does, are those of the mean over all rows.
-
-    sum over processes (1 / W) d[ (W / M) L_p ] = d[ (1 / M) sum of all rows ],  M the rows of all processes
-
-    Args:
-        losses: one for each row, of any shape; or one number.
-        rows: how many there are, where it is one number.
-
-    Returns:
-        the loss, `[]`, and how many losses this process has.
-
-    Raises:
-        ValueError: one number, in several processes: what it is a mean of is unknown.
-    """
-    if losses.dim() == 0:
-        if is_distributed():
-            raise ValueError(
-                "the loss is one number, and in several processes it must be known what it is a mean of, or gradients "
-                "would be those of another loss wherever processes have unequal numbers of rows: return a loss for "
-                "each row (reduction='none')."
-            )
-        return losses, rows
-    count = losses.numel()
-    if not is_distributed():
-        return losses.sum() / max(count, 1), count
-    total = torch.tensor(float(count), dtype=torch.float64, device=losses.device)
-    dist.all_reduce(total)
-    share = dist.get_world_size() / total.clamp(min=1)
-    return losses.sum() * share.to(losses.dtype), count
-
-
-def is_distributed() -> bool:
-    """Whether several processes train together."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

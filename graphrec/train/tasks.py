@@ -6,11 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
 from ..learning.rule import Rule
 from ..models.model import check_model
+from ..structure import chains
 from .data import SequenceBatch
 from .objectives import Objective
 from .task import MakeOptimizer, MakeScheduler, Task
@@ -49,8 +51,13 @@ class Network(nn.Module):
     def forward(self, batch: Any) -> Tensor:
         x = getattr(batch, self.inputs, None)
         if x is None:
+            mend = (
+                "pairs (x, y) are joined by Samples(..., collate_fn=graphrec.train.join_sequences)"
+                if isinstance(batch, tuple | list)
+                else "name another by inputs=..."
+            )
             raise ValueError(
-                f"the batch has no {self.inputs!r}, which the model reads: name another by inputs=...."
+                f"the batch, a {type(batch).__name__}, has no {self.inputs!r}, which the model reads: {mend}."
             )
         s = batch.structure if isinstance(batch, SequenceBatch) else batch
         rows = self.model(x if self.encoder is None else self.encoder(x), s)
@@ -62,7 +69,8 @@ class NodeTask(Task):
     """A target for each node, `batch.y` `[N]` or `[N, ·]`.
 
     Which nodes count: of batches of `graphrec.loader.Cones` the targets (`target_index`); else those of the stage's
-    mask, as PyG's data sets have it (`train_mask`, `val_mask`, `test_mask`, each `[N]` bool); without one, all.
+    mask, as PyG's data sets have it (`train_mask`, `val_mask`, `test_mask`, each `[N]` bool); without any of these,
+    all.
 
     Args:
         model: called as `model(x, s)`; returns `[N, H]`.
@@ -97,8 +105,28 @@ class NodeTask(Task):
                 f"target for each graph is for GraphTask."
             )
         chosen = getattr(batch, "target_index", None)
-        chosen = getattr(batch, f"{stage}_mask", None) if chosen is None else chosen
+        chosen = _mask(batch, stage, len(outputs)) if chosen is None else chosen
         return (outputs, y) if chosen is None else (outputs[chosen], y[chosen])
+
+
+def _mask(batch: Any, stage: str, nodes: int) -> Tensor | None:
+    """The mask of a stage; None where a batch has none of any stage."""
+    masks = {name: getattr(batch, f"{name}_mask", None) for name in ("train", "val", "test")}
+    mask, others = masks[stage], [f"{name}_mask" for name, found in masks.items() if found is not None]
+    if mask is None:
+        if others:
+            raise ValueError(
+                f"the batch has {', '.join(others)} and no {stage}_mask, without which the nodes of the others would "
+                f"count, too: set data.{stage}_mask, [N] bool (torch.ones(N, dtype=torch.bool): all)."
+            )
+        return None
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != (nodes,):
+        told = f"{mask.dtype} {tuple(mask.shape)}" if isinstance(mask, Tensor) else type(mask).__name__
+        raise ValueError(
+            f"{stage}_mask says of each of {nodes} nodes whether it counts, [N] bool, got {told}: mask.bool(), or a "
+            f"column of it, mask[:, 0]."
+        )
+    return mask
 
 
 class GraphTask(Task):
@@ -151,3 +179,17 @@ class SequenceTask(GraphTask):
     Args:
         model, readout, head, objective, encoder, inputs, rule, optimizer, scheduler, seed: see `GraphTask`.
     """
+
+    def targets(self, batch: Any) -> Tensor:
+        """Those of its sequences, or of their steps."""
+        y = super().targets(batch)
+        if (
+            self.network.readout is not None
+            and isinstance(batch, SequenceBatch)
+            and len(y) != batch.num_graphs
+        ):
+            # Targets of as many numbers as each sequence of this batch has steps, which `join_sequences` took for such.
+            steps = len(batch.x) // max(batch.num_graphs, 1)
+            if len(y) == batch.num_graphs * steps and batch.structure == chains([steps] * batch.num_graphs):
+                y = y.unflatten(0, (batch.num_graphs, steps))
+        return y

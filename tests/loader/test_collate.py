@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Batch, Data, HeteroData
@@ -175,3 +176,13 @@ def test_structures_and_tries_are_batched_as_by_torch():
     assert s == gr.batch(chains)
     assert y["y"].tolist() == [0, 1]
     assert y["trie"].num_nodes == 2 * trie.num_nodes
+
+
+def test_what_pyg_does_not_join_is_refused_with_what_does():
+    pairs = [(np.ones((3, 2)), 1)] * 2
+    with pytest.raises(
+        TypeError, match=r"found invalid type.* in samples of type tuple: .*train\.join_sequences"
+    ):
+        next(iter(gr.DataLoader(pairs, batch_size=2)))
+    (joined,) = gr.DataLoader(pairs, batch_size=2, collate_fn=len)
+    assert joined == 2

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import networkx as nx
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 from torch_geometric.data import Batch, Data, HeteroData
 
 import graphrec as gr
@@ -120,6 +122,70 @@ def test_all_ancestors_give_the_same_values_and_gradients(model, batched):
     shallow = gr.loader.Cones(s, targets, 1)[range(4)]
     rows, _ = run_at(net, shallow.structure, x[shallow.node], shallow.target)
     assert not torch.allclose(rows, expected)
+
+
+class Telling(gr.Cell):
+    """Reads all that an edge and a node may carry."""
+
+    State = gr.GRUCell.State
+    reads_edges = ("edge_attr", "edge_weight")
+
+    def __init__(self) -> None:
+        super().__init__(3, 4)
+        self.edges, self.relations = 2, 3
+        self.by_relation, self.by_edge = nn.Linear(4, 12), nn.Linear(2, 4)
+        self.input = nn.Linear(3, 4)
+
+    def project(self, x: torch.Tensor) -> torch.Tensor:
+        return self.input(x)
+
+    def forward(self, x: torch.Tensor, inbox: Any, own: Any) -> Any:
+        sent = self.by_relation(inbox.h).unflatten(-1, (3, 4))[
+            torch.arange(len(inbox.relation)), inbox.relation
+        ]
+        told = sent * self.by_edge(inbox.edge_attr) * inbox.edge_weight[:, None]
+        return self.State(torch.tanh(x + own.h + inbox.sum(told)))
+
+
+@pytest.mark.parametrize("per", ["node", "graph", None])
+@pytest.mark.parametrize("turn", [False, True], ids=["forward", "reversed"])
+def test_kinds_relations_features_and_initial_states_count_the_same(turn, per):
+    s = whole(11, graph=torch.arange(40) // 20, num_graphs=2)
+    twice = torch.cat(
+        [torch.arange(s.num_edges), torch.arange(0, s.num_edges, 3)]
+    )  # some edges are there twice
+    s = gr.Structure(
+        40,
+        s.edge_index[:, twice],
+        kind=s.kind,
+        graph=s.graph,
+        num_graphs=2,
+        **{name: getattr(s, name)[twice] for name in ("relation", "edge_attr", "edge_weight")},
+    )
+    s = s.reverse() if turn else s
+    torch.manual_seed(1)
+    cell = gr.PerKind([Telling(), Telling()]).double()
+    x = torch.randn(40, 3, dtype=torch.float64)
+    rows = {"node": 40, "graph": 2, None: 0}[per]
+    first = torch.randn(rows, 4, dtype=torch.float64, requires_grad=True)
+    targets = torch.tensor([0, 39, 7, 20, 7])
+
+    def found(part: gr.Structure, node: torch.Tensor, at: torch.Tensor) -> list[torch.Tensor]:
+        begun = {
+            "node": lambda: gr.per_node(cell.State(first[node])),
+            "graph": lambda: gr.per_graph(cell.State(first)),
+            None: lambda: None,
+        }[per]()
+        given = x.clone().requires_grad_()
+        h = gr.run(cell, gr.schedule(part), given[node], begun).h[at]
+        grads = torch.autograd.grad(h.sin().sum(), [given, first, *cell.parameters()], materialize_grads=True)
+        return [h, *grads]
+
+    expected = found(s, torch.arange(40), targets)
+    cone = gr.loader.Cones(s, targets)[range(5)]
+    assert 0 < cone.structure.num_nodes < 40
+    for got, want in zip(found(cone.structure, cone.node, cone.target), expected, strict=True):
+        assert_close(got, want)
 
 
 @pytest.mark.parametrize(

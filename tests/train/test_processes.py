@@ -20,7 +20,7 @@ from torch_geometric.data import Batch, Data
 import graphrec as gr
 from graphrec import train
 from graphrec.learning import RTRL, TruncatedBPTT
-from graphrec.train.task import mean_over_processes
+from graphrec.train.processes import mean_over_processes
 from tests.tolerances import assert_close
 from tests.train.runs import trees
 
@@ -87,6 +87,7 @@ def node_data() -> list[Data]:
     for i, tree in enumerate(data):
         tree.y = torch.randint(3, (tree.num_nodes,), generator=torch.Generator().manual_seed(i))
         tree.train_mask = torch.arange(tree.num_nodes) % (2 + i % 3) == 0
+        tree.val_mask = ~tree.train_mask
     return data
 
 

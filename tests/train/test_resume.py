@@ -9,14 +9,17 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch_geometric.loader import DataLoader as PyGLoader
 
 import graphrec as gr
 from graphrec import train
+from graphrec.train.callbacks import Position
 from tests.train import runs
 
 
@@ -86,7 +89,8 @@ def test_killed_at_every_event_and_resumed(whole, tmp_path):
 
 def test_a_finished_run_is_not_trained_again(whole):
     folder, _ = whole
-    task = runs.task(seed=5)
+    task = runs.task()
+    nn.init.zeros_(task.network.head[1].weight)
     found = train.fit(task, runs.samples(), folder, max_epochs=2)
     assert found.epochs == 2
     best = torch.load(folder / "best.ckpt", weights_only=True)["state_dict"]
@@ -122,8 +126,17 @@ def test_going_on_otherwise_is_refused(interrupted, given, said):
 
 def test_going_on_in_mid_epoch_with_a_loader_that_cannot_is_refused(interrupted):
     loaders = PyGLoader(runs.trees(20), 3), PyGLoader(runs.trees(5), 5)
-    with pytest.raises(ValueError, match="this loader cannot begin"):
+    with pytest.raises(ValueError, match=r"with a sampler of graphrec\.loader, and this one is without"):
         train.fit(runs.task(), loaders, interrupted, max_epochs=2)
+    position = Position()
+    position.load_state_dict({"loader": {}, "batches": 3})
+    with pytest.raises(ValueError, match="after 3 batches of an epoch, and this loader cannot begin"):
+        position.on_train_start(SimpleNamespace(train_dataloader=loaders[0]), runs.task())
+    position.load_state_dict({"loader": {}, "batches": 0})
+    with pytest.raises(ValueError, match=r"without a sampler of graphrec\.loader, and this one is with"):
+        position.on_train_start(
+            SimpleNamespace(train_dataloader=runs.samples().train_dataloader()), runs.task()
+        )
 
 
 @pytest.mark.parametrize("how", ["cut", "empty"])

@@ -150,7 +150,7 @@ def test_refusals_of_tasks(given, error, said):
     [
         ({}, {"y": torch.zeros(9, dtype=torch.long)}, "got 3 rows of outputs and targets y of shape"),
         ({"readout": None}, {}, "a target for each graph goes with a readout"),
-        ({"inputs": "token"}, {}, "the batch has no 'token'"),
+        ({"inputs": "token"}, {}, "the batch, a DataBatch, has no 'token'"),
         ({}, {"y": torch.zeros(3, 1)}, r"expected logits \[M, 2\] and classes \[M\]"),
         (
             {"objective": train.regression()},
