@@ -56,6 +56,8 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
         s: what it runs over.
         x: its input; by default zeros, of the width that the model (its `inputs`) or its first cell takes.
     """
+    if not callable(model):
+        raise TypeError(f"model must be a model, called as model(x, s), got {type(model).__name__}.")
     if x is None:
         cell = next((part for part in model.modules() if isinstance(part, Cell)), None)
         width = getattr(model, "inputs", getattr(cell, "inputs", None))
@@ -63,8 +65,6 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
             raise ValueError("model and s do not say what shape the input has: give x, explain(model, s, x).")
         like = next(iter(model.parameters()), torch.zeros(()))
         x = like.new_zeros(s.num_nodes, width)
-    if not callable(model):
-        raise TypeError(f"model must be a model, called as model(x, s), got {type(model).__name__}.")
     choices: list[Choice] = []
 
     def note(run: Context, backend: str, reasons: dict[str, str]) -> None:

@@ -92,7 +92,7 @@ class PLSTM(Model):
                 f"heads stand side by side in the result, so that hidden must be a multiple of their number: got "
                 f"hidden={hidden}, heads={heads}."
             )
-        if mode not in _MODES:
+        if not isinstance(mode, str) or mode not in _MODES:
             raise ValueError(f"mode must be 'P' (propagation) or 'D' (distribution), got {mode!r}.")
         self.mode, self.edges = mode, edges
         self.arity: int | None = None if arity is None else as_count("arity", arity, 1)

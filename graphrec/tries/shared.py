@@ -104,7 +104,7 @@ class SharedNodes:
         Raises:
             ValueError: not a value per row; another `reduce`. TypeError: not a tensor; the mean of whole numbers.
         """
-        if reduce not in ("sum", "mean"):
+        if not isinstance(reduce, str) or reduce not in ("sum", "mean"):
             raise ValueError(f'reduce must be "sum" or "mean", got {shown(reduce)}.')
         self._check("values", values, self.num_rows, "row of the sequences")
         width = values.shape[1:].numel()

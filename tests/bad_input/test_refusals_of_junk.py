@@ -150,6 +150,13 @@ REFUSED = {
         "aggr must be an aggregation",
     ),
     "explained rows": (lambda: gr.explain(X, gr.chain(3), X), TypeError, "model must be a model"),
+    "explained without x": (lambda: gr.explain(X, gr.chain(3)), TypeError, "model must be a model"),
+    "an array for a way of folding": (
+        lambda: gr.trie([[1]]).fold(torch.ones(1), NO_TRUTH),
+        ValueError,
+        'reduce must be "sum" or "mean"',
+    ),
+    "an array for a mode of pLSTM": (lambda: gr.PLSTM(2, 4, mode=NO_TRUTH), ValueError, "mode must be 'P'"),
     "tries in a tensor": (lambda: gr.Trie.batch(torch.tensor(1)), TypeError, "batch takes a list of tries"),
 }
 
