@@ -114,6 +114,8 @@ class Teacher(learning.Learner):
 class GateError(MeanMetric):
     """The mean absolute error of the probabilities."""
 
+    higher_is_better = False
+
     def update(self, value: Any, weight: Any = None) -> None:
         """What `Gates` returns, and the targets."""
         gates = weight[:, 1] == 0
@@ -122,6 +124,8 @@ class GateError(MeanMetric):
 
 class PairAccuracy(MeanMetric):
     """The share of pairs that are judged correctly."""
+
+    higher_is_better = True
 
     def update(self, value: Any, weight: Any = None) -> None:
         """What `Gates` returns, and the targets."""

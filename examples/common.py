@@ -131,7 +131,7 @@ class Run:
                 the same whatever was done before.
             data: what to train on.
             patience: stop after this many epochs without a better `monitor`.
-            monitor: higher is better, unless it ends in "loss" or "error".
+            monitor: what chooses the best epoch; its metric says which value is better, and of losses the lower one is.
             goal: stop as soon as `monitor` is better than this.
         """
         L.seed_everything(self.args.seed, verbose=False)

@@ -56,6 +56,8 @@ class Sequences(NamedTuple):
 class Near(MeanMetric):
     """The share of answers whose error is below the threshold."""
 
+    higher_is_better = True
+
     def update(self, value: Any, weight: Any = None) -> None:
         """The answers, and what they should be."""
         super().update(((value - weight).abs() < THRESHOLD).float())
