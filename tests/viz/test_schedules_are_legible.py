@@ -13,6 +13,8 @@ import graphrec as gr
 from graphrec.viz.draw import _columns, _off_itself
 from tests.strategies import dags
 
+TREEBANKS = Path(os.environ.get("GRAPHREC_DATA", "nowhere"), "conllu")  # (tests of examples hide it later)
+
 NEAR = 0.05  # where neighbours in a column are 1 apart, or half as much beside a bend
 
 
@@ -80,7 +82,7 @@ def heads_in(path, most=None):
 
 @pytest.mark.parametrize("is_reversed", [False, True])
 def test_trees_of_sentences(is_reversed):
-    files = sorted(Path(os.environ.get("GRAPHREC_DATA", "nowhere"), "conllu").rglob("*.conllu"))
+    files = sorted(TREEBANKS.rglob("*.conllu"))
     if not files:
         pytest.skip("GRAPHREC_DATA names no folder with conllu/*.conllu")
     for path in files:
