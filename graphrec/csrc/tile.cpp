@@ -21,7 +21,7 @@ template <class T> struct Preparation {
   typedef typename Scratch<T>::Step Step;
 
   // `columns`: what the operation reads or writes of each row; `row`: the length of a register's rows.
-  void place(const Operand& operand, int kind, int64_t columns, int64_t row, Rows<T>& rows,
+  void place(const Operand& operand, [[maybe_unused]] int kind, int64_t columns, int64_t row, Rows<T>& rows,
              typename Step::Place& found) const {
     rows = {};
     found = {};

@@ -14,7 +14,7 @@ from ..operators import Pooled
 from ..runs import run_first
 from ..schedule import schedule, slot_fault
 from ..structure import Structure
-from ..structure.checks import as_count
+from ..structure.checks import as_count, check_one_of
 from ..structure.edge_widths import Widths, read_features
 from ..structure.line_graph import wired
 from ..structure.outside import seen_by
@@ -92,8 +92,7 @@ class PLSTM(Model):
                 f"heads stand side by side in the result, so that hidden must be a multiple of their number: got "
                 f"hidden={hidden}, heads={heads}."
             )
-        if not isinstance(mode, str) or mode not in _MODES:
-            raise ValueError(f"mode must be 'P' (propagation) or 'D' (distribution), got {mode!r}.")
+        check_one_of("mode", mode, _MODES)
         self.mode, self.edges = mode, edges
         self.arity: int | None = None if arity is None else as_count("arity", arity, 1)
         values = self.hidden // self.heads

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..operators import FixedPoint
 from ..structure import Structure, check_structure
+from ..structure.checks import check_one_of
 from ..structure.outside import outside, uncompiled
 from ..structure.traced import TracedStructure
 from .components import components
@@ -76,10 +77,8 @@ def _compiled(structure: Structure, mode: str, rounds: Any, cycles: str, order: 
 
 def check_mode(mode: str, rounds: Any, cycles: str = "error", order: Any = None) -> None:
     """Raise unless these arguments fit together."""
-    if not isinstance(mode, str) or mode not in ("async", "sync"):
-        raise ValueError(f"mode must be 'async' or 'sync', got {mode!r}.")
-    if not isinstance(cycles, str) or cycles not in ("error", "iterate"):
-        raise ValueError(f"cycles must be 'error' or 'iterate', got {cycles!r}.")
+    check_one_of("mode", mode, ("async", "sync"))
+    check_one_of("cycles", cycles, ("error", "iterate"))
     if mode == "sync" and (cycles == "iterate" or order is not None):
         raise ValueError(
             "sync mode updates all nodes in every round: cycles='iterate' and order=... are for async mode."

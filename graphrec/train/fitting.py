@@ -158,30 +158,13 @@ def fit(
     if before.epochs:
         # (Needed at the end only, but what is wrong with it should be reported first.)
         give_weights(task, read_weights(best, once_more), best)
-    better: dict[str, Any] = {"monitor": monitor, "mode": mode}
-    here: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False}
-    by_epoch: dict[str, Any] = {**here, "save_on_train_epoch_end": True}
-    made: list[Callback] = [
-        Position(),
-        asked,
-        History(folder / HISTORY),
-        Watch(monitor),
-        EarlyStopping(
-            **better,
-            patience=_NEVER if patience is None else patience,
-            stopping_threshold=goal,
-            check_on_train_epoch_end=True,
-        ),
-        ModelCheckpoint(**by_epoch, filename="best", **better),
-        ModelCheckpoint(**by_epoch, filename="last"),
-        WithinEpochs(**here, filename="last", every_n_train_steps=0 if save_every is None else save_every),
-    ]
+    made = [*callbacks, asked, *_callbacks(folder, asked, save_every)]
     if tensorboard:
         options["logger"] = _tensorboard(folder, before.steps)
     # (What is wrong with validation shows before an epoch of training.)
     options.setdefault("num_sanity_val_steps", 1)
     begin = time.perf_counter()
-    trainer = make_trainer(max_epochs=max_epochs, callbacks=[*callbacks, *made], **options)
+    trainer = make_trainer(max_epochs=max_epochs, callbacks=made, **options)
     with alone_in(folder) if trainer.is_global_zero else nullcontext():
         if trainer.is_global_zero:
             remove_parts(folder)
@@ -201,6 +184,28 @@ def fit(
     give_weights(task, read_weights(best, once_more), best)
     task.eval()
     return Fitted(trained.epochs, trained.score, best)
+
+
+def _callbacks(folder: Path, asked: Asked, save_every: int | None) -> list[Callback]:
+    """What keeps the place in the data, writes the files of the folder, and stops early."""
+    monitor, mode, patience = (asked.same[name] for name in ("monitor", "mode", "patience"))
+    better: dict[str, Any] = {"monitor": monitor, "mode": mode}
+    here: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False}
+    by_epoch: dict[str, Any] = {**here, "save_on_train_epoch_end": True}
+    return [
+        Position(),
+        History(folder / HISTORY),
+        Watch(monitor),
+        EarlyStopping(
+            **better,
+            patience=_NEVER if patience is None else patience,
+            stopping_threshold=asked.same["goal"],
+            check_on_train_epoch_end=True,
+        ),
+        ModelCheckpoint(**by_epoch, filename="best", **better),
+        ModelCheckpoint(**by_epoch, filename="last"),
+        WithinEpochs(**here, filename="last", every_n_train_steps=0 if save_every is None else save_every),
+    ]
 
 
 def test(task: L.LightningModule, data: Any, **options: Any) -> dict[str, float]:

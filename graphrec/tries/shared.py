@@ -12,7 +12,7 @@ from torch import Tensor
 from ..operators import CSR, is_plain_only, rows_or_zero, send, send_and_sum
 from ..schedule import levels
 from ..structure import Structure, chains
-from ..structure.checks import check_layout
+from ..structure.checks import check_layout, check_one_of
 from ..structure.outside import outside, seen_by
 from ..structure.written import shown
 
@@ -104,8 +104,7 @@ class SharedNodes:
         Raises:
             ValueError: not a value per row; another `reduce`. TypeError: not a tensor; the mean of whole numbers.
         """
-        if not isinstance(reduce, str) or reduce not in ("sum", "mean"):
-            raise ValueError(f'reduce must be "sum" or "mean", got {shown(reduce)}.')
+        check_one_of("reduce", reduce, ("sum", "mean"))
         self._check("values", values, self.num_rows, "row of the sequences")
         width = values.shape[1:].numel()
         if reduce == "mean" and not (values.is_floating_point() or values.is_complex()):

@@ -67,14 +67,7 @@ def record(model: Callable[..., Any], s: Any, x: Any, initial: Any = None) -> li
         TypeError: what holds no cell, a class; a schedule, and not a cell to run over it.
         ValueError: a call that runs no cell.
     """
-    module = isinstance(model, nn.Module)
-    if isinstance(model, type) or (module and not any(isinstance(part, Cell) for part in model.modules())):
-        what = (
-            f"the class {model.__name__}"
-            if isinstance(model, type)
-            else f"{_name(model)}, which holds no cell"
-        )
-        raise TypeError(f"expected a model, a cell or a function that calls one, got {what}.")
+    _check_runs_cells(model)
     recorder = Recorder()
     with untouched(model, x), torch.no_grad():
         if isinstance(model, Cell):
@@ -90,6 +83,15 @@ def record(model: Callable[..., Any], s: Any, x: Any, initial: Any = None) -> li
     if not recorder.runs:
         raise ValueError(f"{_name(model)}(x, s) ran no cell, so that there is nothing to show.")
     return recorder.runs
+
+
+def _check_runs_cells(model: Any) -> None:
+    """Raise TypeError for a class, and for a module that holds no cell. (What a function calls is seen later.)"""
+    expected = "expected a model, a cell or a function that calls one, got"
+    if isinstance(model, type):
+        raise TypeError(f"{expected} the class {model.__name__}.")
+    if isinstance(model, nn.Module) and not any(isinstance(part, Cell) for part in model.modules()):
+        raise TypeError(f"{expected} {_name(model)}, which holds no cell.")
 
 
 def _name(model: Any) -> str:

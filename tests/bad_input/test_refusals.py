@@ -307,7 +307,7 @@ BRACKETS = {
 }
 
 SCHEDULES = {
-    "unknown mode": (lambda: gr.schedule(gr.chain(3), mode="parallel"), ["'async' or 'sync'", "'parallel'"]),
+    "unknown mode": (lambda: gr.schedule(gr.chain(3), mode="parallel"), ["one of async, sync", "'parallel'"]),
     "no rounds": (lambda: gr.schedule(gr.chain(3), mode="sync"), ["number of rounds", "None"]),
     "rounds below one": (lambda: gr.schedule(gr.chain(3), mode="sync", rounds=0), ["1 or more", "rounds=0"]),
     "rounds that are no whole number": (lambda: gr.schedule(gr.chain(3), mode="sync", rounds=1.5), ["1.5"]),

@@ -63,7 +63,7 @@ REFUSED = {
     "an array for a mode": (
         lambda: gr.schedule(gr.chain(2), NO_TRUTH),
         ValueError,
-        "mode must be 'async' or 'sync'",
+        "mode must be one of async, sync",
     ),
     "an array for a backend": (
         lambda: gr.GRU(2, 3)(X, gr.chain(3), backend=NO_TRUTH),
@@ -154,9 +154,9 @@ REFUSED = {
     "an array for a way of folding": (
         lambda: gr.trie([[1]]).fold(torch.ones(1), NO_TRUTH),
         ValueError,
-        'reduce must be "sum" or "mean"',
+        "reduce must be one of sum, mean",
     ),
-    "an array for a mode of pLSTM": (lambda: gr.PLSTM(2, 4, mode=NO_TRUTH), ValueError, "mode must be 'P'"),
+    "an array for a mode of pLSTM": (lambda: gr.PLSTM(2, 4, mode=NO_TRUTH), ValueError, "mode must be one of P, D"),
     "tries in a tensor": (lambda: gr.Trie.batch(torch.tensor(1)), TypeError, "batch takes a list of tries"),
 }
 

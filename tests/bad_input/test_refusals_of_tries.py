@@ -146,7 +146,7 @@ def test_segments(lengths, parents, given, error, says):
             "one row per row of the sequences: expected 7, got shape [5]",
         ),
         (lambda: TRIE.fold([1.0] * 7), TypeError, "values must be a tensor, got list"),
-        (lambda: TRIE.fold(FOLDED, "max"), ValueError, 'reduce must be "sum" or "mean", got \'max\''),
+        (lambda: TRIE.fold(FOLDED, "max"), ValueError, "reduce must be one of sum, mean, got 'max'"),
         (lambda: TRIE.fold(FOLDED, None), ValueError, "got None"),
         (
             lambda: TRIE.fold(FOLDED.long(), "mean"),

@@ -366,7 +366,7 @@ def test_by_default_a_cycle_is_an_error_that_names_it():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"cycles": "ignore"}, "cycles must be 'error' or 'iterate'"),
+        ({"cycles": "ignore"}, "cycles must be one of error, iterate"),
         (
             {"cycles": "iterate"},
             "needs a number of rounds, 1 or more, or a graphrec.FixedPoint, got rounds=None",

@@ -28,6 +28,17 @@ from tests.face.entry import (
 WIDTHS: dict[str, Any] = {"inputs": width, "hidden": width}
 CHAINS = strategies.chains()
 EDGES = st.none() | st.integers(1, 3) | st.just([2, None])
+ATTENTION: dict[str, Any] = {
+    "inputs": width,
+    "hidden": st.sampled_from([2, 4]),
+    "heads": st.sampled_from([1, 2]),
+    "average": truth,
+    "slope": share,
+    "dropout": share,
+    "edges": st.none() | small,
+    "residual": truth,
+    "self_loops": truth,
+}
 PLAIN = {
     name: cell(**WIDTHS)
     for name in ("ChildSumTreeLSTMCell", "DVAECell", "LayerNormGRUCell", "TextbookGRUCell", "TreeGRUCell")
@@ -67,28 +78,8 @@ CELLS: dict[str, Entry] = {
         embed=st.builds(nn.Embedding, st.just(4), st.just(3)),
         output=st.builds(nn.Linear, st.just(2), st.just(4)),
     ),
-    "GATCell": cell(
-        inputs=width,
-        hidden=st.sampled_from([2, 4]),
-        heads=st.sampled_from([1, 2]),
-        average=truth,
-        slope=share,
-        dropout=share,
-        edges=st.none() | small,
-        residual=truth,
-        self_loops=truth,
-    ),
-    "GATv2Cell": cell(
-        inputs=width,
-        hidden=st.sampled_from([2, 4]),
-        heads=st.sampled_from([1, 2]),
-        average=truth,
-        slope=share,
-        dropout=share,
-        edges=st.none() | small,
-        residual=truth,
-        self_loops=truth,
-    ),
+    "GATCell": cell(**ATTENTION),
+    "GATv2Cell": cell(**ATTENTION),
     "GCNCell": cell(**WIDTHS, weighted=truth, normalize=truth),
     "GConvGRUCell": _made(**WIDTHS, k=small),
     "GConvLSTMCell": _made(**WIDTHS, k=small),

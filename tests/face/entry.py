@@ -32,12 +32,13 @@ class Entry(NamedTuple):
 
     Attributes:
         arguments: draws arguments by name, which go together.
-        promise: `promise(result, arguments)` raises unless the result is what was promised.
+        promise: `promise(result, arguments)`, or `promise(result, arguments, draw)` where it draws what the result is
+            tried on, raises unless the result is what was promised.
         call: what is called with them; by default the public name itself.
     """
 
     arguments: st.SearchStrategy[Arguments]
-    promise: Callable[[Any, Arguments], None]
+    promise: Callable[..., None]
     call: Callable[..., Any] | None = None
 
 

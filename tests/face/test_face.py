@@ -50,7 +50,7 @@ def call_of(name: str) -> Callable[..., Any]:
     return ALL[name].call or getattr(gr, name)
 
 
-def keeps_its_promises(name: str, data: st.DataObject) -> None:
+def assert_keeps_its_promises(name: str, data: st.DataObject) -> None:
     entry = ALL[name]
     arguments = data.draw(entry.arguments)
     before = fingerprint(arguments)
@@ -61,7 +61,7 @@ def keeps_its_promises(name: str, data: st.DataObject) -> None:
         entry.promise(result, arguments, *more)
 
 
-def answers_properly(name: str, data: st.DataObject) -> None:
+def assert_answers_properly(name: str, data: st.DataObject) -> None:
     arguments = data.draw(ALL[name].arguments)
     if not arguments:
         return
@@ -82,7 +82,7 @@ def answers_properly(name: str, data: st.DataObject) -> None:
 @quick
 @given(data=st.data())
 def test_promises(name, data):
-    keeps_its_promises(name, data)
+    assert_keeps_its_promises(name, data)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::RuntimeWarning")
@@ -90,7 +90,7 @@ def test_promises(name, data):
 @quick
 @given(data=st.data())
 def test_refusals(name, data):
-    answers_properly(name, data)
+    assert_answers_properly(name, data)
 
 
 @pytest.mark.slow
@@ -98,7 +98,7 @@ def test_refusals(name, data):
 @settings(thorough, max_examples=50)
 @given(data=st.data())
 def test_promises_many_times(name, data):
-    keeps_its_promises(name, data)
+    assert_keeps_its_promises(name, data)
 
 
 @pytest.mark.slow
@@ -107,4 +107,4 @@ def test_promises_many_times(name, data):
 @settings(thorough, max_examples=200)
 @given(data=st.data())
 def test_refusals_many_times(name, data):
-    answers_properly(name, data)
+    assert_answers_properly(name, data)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -29,6 +27,7 @@ from tests.fuzz.structures import (
     random_structure,
 )
 from tests.tolerances import RELATIVE_AND_ABSOLUTE
+from tests.torch_threads import on_threads
 from tests.zoo import CELLS, GRAPH_CELLS
 
 BACKENDS = ("native", "torch_programs") if clib.library() is not None else ("torch_programs",)
@@ -97,16 +96,6 @@ class Case:
             grads = torch.autograd.grad(2 * loss, list(inputs.values()), allow_unused=True)
             found |= {f"gradient again of {name}": grad for name, grad in zip(inputs, grads, strict=True)}
         return found
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def rows(random: Random, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -303,7 +292,7 @@ class _OffByARounding(TorchDispatchMode):
 def _jumps(case: Case, expected: Found, name: str, margin: float) -> bool:
     """Whether the loop itself is as far off when it rounds otherwise: a sign of what cancels, say, is any sign."""
     for _ in range(5):
-        with threads(1), _OffByARounding():
+        with on_threads(1), _OffByARounding():
             again = case.run("loop")
         if far(again.get(name), expected[name], True, margin) is not None:
             return True
@@ -326,14 +315,14 @@ def shown(case: Case) -> str:
 def check_cells(seed: int) -> Counter[str]:
     """One case: a random run by each executor."""
     case = random_case(seed)
-    with threads(1):
+    with on_threads(1):
         try:
             expected = case.run("loop")
         except (RuntimeError, ValueError, IndexError) as error:
             return Counter({f"not a cell: {type(error).__name__} {str(error)[:30]}": 1})
     tally = Counter(cases=1)
     for backend in BACKENDS:
-        with threads(case.threads):
+        with on_threads(case.threads):
             try:
                 found = case.run(backend)
             except ValueError as refusal:
@@ -377,7 +366,7 @@ def check_structures(seed: int) -> Counter[str]:
     random = Random(seed)
     torch.manual_seed(seed)
     whole, members = _cell_and_members(random)
-    with threads(1):
+    with on_threads(1):
         try:
             expected = whole.run("loop")
         except (RuntimeError, ValueError, IndexError) as error:
@@ -401,7 +390,7 @@ def check_structures(seed: int) -> Counter[str]:
         }
         for backend in EVERY_BACKEND:
             try:
-                with threads(part.threads):
+                with on_threads(part.threads):
                     found = part.run(backend)
             except ValueError as refusal:
                 if "does not run" not in str(refusal):

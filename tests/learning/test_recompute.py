@@ -22,6 +22,7 @@ from graphrec.schedule import masked
 from tests import strategies, zoo
 from tests.learning.networks import STRUCTURES, SumCell, gradients_of
 from tests.tolerances import GRADCHECK, assert_all_close, assert_close
+from tests.torch_threads import on_threads
 from tests.trials import Trial, trial
 from tests.zoo import cases
 
@@ -113,13 +114,9 @@ def test_torchs_operators(kind, initial, size):
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_parts_of_a_forest_side_by_side(threads):
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with on_threads(threads):
         s = gr.batch([zoo.tree(None), gr.chain(9), zoo.caterpillar(None)] * 5)
         assert_is_bptt(trial(gr.ChildSumTreeLSTMCell, s, "per graph"), 2)
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_gradcheck():

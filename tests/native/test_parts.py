@@ -7,6 +7,7 @@ import graphrec as gr
 from graphrec.backends.programs import native_parts
 from graphrec.backends.programs.native_parts import parts
 from tests.tolerances import assert_close
+from tests.torch_threads import on_threads
 
 
 def trie(prefix: int, branches: int, length: int) -> gr.Structure:
@@ -63,15 +64,11 @@ def test_stages_compute_what_the_loop_does(downwards, initial, monkeypatch):
     cell = gr.ChildSumTreeLSTMCell(3, 4).double()
     x, up = torch.randn(s.num_nodes, 3).double().requires_grad_(), torch.randn(s.num_nodes, 4).double()
     state = [torch.randn(1, 4).double().requires_grad_() for _ in range(2)] if initial else []
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
+    with on_threads(2):
         found = {}
         for backend in ("native", "loop"):
             with gr.running_on(backend):
                 h = gr.run(cell, gr.schedule(s), x, cell.State(*state) if initial else None).h
             found[backend] = [h, *torch.autograd.grad((h * up).sum(), [x, *state, *cell.parameters()])]
-    finally:
-        torch.set_num_threads(threads)
     for one, other in zip(found["native"], found["loop"], strict=True):
         assert_close(one, other)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 slow = pytest.mark.slow
 
 
-def run(script: str, *options: str) -> str:
+def assert_runs(script: str, *options: str) -> str:
     """What a script prints in a process of its own, with warnings as errors where they are of graphrec's making."""
     command = [sys.executable, *options, "-c", textwrap.dedent(script)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -23,7 +23,7 @@ def run(script: str, *options: str) -> str:
 
 
 def test_little_is_imported_with_graphrec():
-    run(
+    assert_runs(
         """
         import sys
         import torch
@@ -43,7 +43,7 @@ def test_little_is_imported_with_graphrec():
 
 
 def test_trees_need_no_pyg():
-    run(
+    assert_runs(
         """
         import sys
         import graphrec as gr
@@ -59,7 +59,7 @@ def test_trees_need_no_pyg():
 
 @slow
 def test_a_first_run_imports_what_it_needs():
-    run(
+    assert_runs(
         """
         import sys
         import torch, torch_geometric
@@ -151,7 +151,7 @@ FIRST_USES = {
 @slow
 @pytest.mark.parametrize("name", FIRST_USES)
 def test_first_use_may_be_anywhere(name):
-    run("import torch\n" + textwrap.dedent(FIRST_USES[name]))
+    assert_runs("import torch\n" + textwrap.dedent(FIRST_USES[name]))
 
 
 @slow

@@ -9,7 +9,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from torch.utils.data import DataLoader
 import graphrec as gr
 from tests.parallel.runs import MODELS, Chains, Trees, made, results, results_of, run_plan, with_schedule
 from tests.tolerances import assert_close
+from tests.torch_threads import on_threads
 
 SECONDS = 300  # after which a test that waits for others fails
 METHODS = ["fork", pytest.param("spawn", marks=pytest.mark.slow)]
@@ -37,16 +37,6 @@ def in_time() -> Iterator[None]:
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
-
-
-@contextmanager
-def threads_of_torch(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def at_once(calls: int, call: Callable[[], Any]) -> list[Any]:
@@ -118,7 +108,7 @@ def test_a_child_of_fork_goes_on_with_what_the_parent_has_used(name):
     """The parent has run and differentiated the model on several threads; the child does the same with the same."""
     model, s, x = made(name)
     big = gr.batch([s] * 200)
-    with threads_of_torch(2):
+    with on_threads(2):
         expected = results(model, s, x)
         results(model, big, x.repeat(200, 1))  # (large enough for threads)
         child = os.fork()
@@ -140,7 +130,7 @@ def test_a_child_of_fork_goes_on_with_what_the_parent_has_used(name):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_other_processes_compute_the_same(method):
-    with threads_of_torch(2):
+    with on_threads(2):
         expected = {name: results_of(name) for name in MODELS}
         context = multiprocessing.get_context(method)
         with ProcessPoolExecutor(2, context, torch.set_num_threads, (1,)) as pool:

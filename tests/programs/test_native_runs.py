@@ -14,6 +14,7 @@ import graphrec as gr
 from graphrec import clib
 from graphrec.backends.programs import pool
 from tests.tolerances import assert_all_close, assert_close
+from tests.torch_threads import on_threads
 
 pytestmark = pytest.mark.skipif(clib.library() is None, reason=f"no native library: {clib.why_not()}")
 
@@ -50,17 +51,13 @@ def assert_is_the_loop(cell, s, x, **how):
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("s", [FOREST, FORKS, gr.chains([4, 2, 7])], ids=["forest", "dag", "chains"])
 def test_any_number_of_threads(s, threads):
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with on_threads(threads):
         assert_is_the_loop(made(), s, rows(s))
         many = gr.batch([s] * 40)
         first = all_of(made(), many, rows(many), "native")
         second = all_of(made(), many, rows(many), "native")
         assert all(torch.equal(first[name], second[name]) for name in first)
         assert_all_close(first, all_of(made(), many, rows(many), "loop"))
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_a_second_run_before_the_first_is_differentiated():
@@ -188,9 +185,7 @@ def in_child(queue):
 
 
 def test_after_a_fork():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
+    with on_threads(2):
         many = gr.batch([FOREST] * 50)
         expected = gr.run(made(), gr.schedule(FOREST), rows()).h.detach()
         gr.run(made(), gr.schedule(many), rows(many))  # the pool has threads now
@@ -200,8 +195,6 @@ def test_after_a_fork():
         child.start()
         found = torch.from_numpy(queue.get(timeout=60))
         child.join(timeout=60)
-    finally:
-        torch.set_num_threads(before)
     assert child.exitcode == 0
     assert_close(found, expected)
 

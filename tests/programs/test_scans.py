@@ -22,6 +22,7 @@ from graphrec.operators import recurrence_passes, recurrences
 from graphrec.schedule import recurrence_edges, with_initial
 from tests.strategies import acyclic, batches, chains
 from tests.tolerances import GRADCHECK, assert_close
+from tests.torch_threads import on_threads
 
 D, H = 16, 4
 WAYS = ["native", "torch"]
@@ -321,13 +322,10 @@ def test_the_number_of_threads_changes_nothing():
         x = torch.rand(s.num_nodes, 2 * width, requires_grad=True)
         initial = torch.rand(s.num_graphs, width)
         results = []
-        try:
-            for threads in (1, 3):
-                torch.set_num_threads(threads)
+        for threads in (1, 3):
+            with on_threads(threads):
                 h = run(cell, s, x, initial)
                 results.append((h, *torch.autograd.grad(h.sum(), x)))
-        finally:
-            torch.set_num_threads(1)
         assert all(map(torch.equal, *results))
 
 
