@@ -156,7 +156,11 @@ REFUSED = {
         ValueError,
         "reduce must be one of sum, mean",
     ),
-    "an array for a mode of pLSTM": (lambda: gr.PLSTM(2, 4, mode=NO_TRUTH), ValueError, "mode must be one of P, D"),
+    "an array for a mode of pLSTM": (
+        lambda: gr.PLSTM(2, 4, mode=NO_TRUTH),
+        ValueError,
+        "mode must be one of P, D",
+    ),
     "tries in a tensor": (lambda: gr.Trie.batch(torch.tensor(1)), TypeError, "batch takes a list of tries"),
 }
 
