@@ -50,6 +50,9 @@ install: $(NATIVE)  ## build .venv: graphrec (editable) and all that the example
 demo: $(NATIVE)  ## learn to name Python functions from their syntax trees: three minutes, no download; FRESH=1 trains anew
 	@$(PY) examples/python_functions.py $(if $(FRESH),--fresh)
 
+# Bytecode is kept where the environment says no: tests start many processes, which would compile the library anew.
+test test-slow: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(NATIVE)  ## run the tests but the slow ones, on several cores; PYTEST_ARGS="-k chain" chooses among them
 	@$(PY) -m pytest -n auto --maxprocesses 4 -m "not slow" $(PYTEST_ARGS)
 

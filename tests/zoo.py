@@ -5,7 +5,8 @@ A new cell joins all of these tests by one line in `CELLS`, with its oracle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import pytest
@@ -44,7 +45,12 @@ class CellCase(NamedTuple):
 
     @property
     def arity(self) -> int | None:
-        return self.make(1, 1).arity
+        return _arity(self.make)
+
+
+@cache
+def _arity(make: Callable[[int, int], gr.Cell]) -> int | None:
+    return make(1, 1).arity
 
 
 CELLS = [
@@ -129,8 +135,9 @@ FAMILIES = [*ACYCLIC, cyclic]
 CHAINS_IF_ARITY_IS_ONE = {caterpillar, grid, star}
 
 
+@cache
 def family(build: Callable[[int | None], gr.Structure], arity: int | None) -> gr.Structure:
-    """A structure of a family for cells of this arity, with relations and edge attributes."""
+    """A structure of a family for cells of this arity, with relations and edge attributes; tests share it."""
     return dressed(build(arity))
 
 
@@ -141,6 +148,24 @@ def cases(cells: Iterable[CellCase], families: Iterable[Callable]) -> list:
         for case in cells
         for build in families
         if case.arity != 1 or build not in CHAINS_IF_ARITY_IS_ONE
+    ]
+
+
+def by_turns(cells: Iterable[CellCase], families: Iterable[Callable], forms: Sequence[object]) -> list:
+    """Parameters `case, structure, form` for every cell on every family in every form.
+
+    `make test` tries one form of each pair, another one from family to family and from cell to cell; the rest is slow.
+    """
+    return [
+        pytest.param(
+            *pair.values,
+            form,
+            id=f"{pair.id}-{form}",
+            marks=() if (turn + place) % len(forms) == number else pytest.mark.slow,
+        )
+        for turn, case in enumerate(cells)
+        for place, pair in enumerate(cases([case], families))
+        for number, form in enumerate(forms)
     ]
 
 

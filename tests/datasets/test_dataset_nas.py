@@ -187,6 +187,7 @@ def test_without_a_file_it_is_fetched_once(
         ENAS(burn_in=0)
 
 
+@pytest.mark.slow
 def test_the_published_architectures_are_read_in_full(real_data: Callable[[str], Path]) -> None:
     root = real_data("nas/final_structures6.txt")
     train, test = ENAS(root), ENAS(root, "test")

@@ -163,6 +163,7 @@ def test_without_files_and_network_the_error_says_what_to_do(archive: Path, cach
     shutil.rmtree(cache)
 
 
+@pytest.mark.slow
 def test_the_real_treebank_is_read_in_full(real_data: Callable[[str], Path]) -> None:
     root = real_data("sst/train.txt")
     train = SST(root)

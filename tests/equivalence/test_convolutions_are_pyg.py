@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -138,11 +139,14 @@ def attention(
     )
 
 
+PAIRS = {pair.name: pair for pair in pairs()}  # made once: PyG writes code for each layer
+
+
 @pytest.mark.parametrize("graph", GRAPHS, ids=[graph.name for graph in GRAPHS])
-@pytest.mark.parametrize("name", [pair.name for pair in pairs()])
+@pytest.mark.parametrize("name", PAIRS)
 def test_a_round_is_the_layer(name: str, graph: Graph) -> None:
     torch.manual_seed(0)
-    pair = next(pair for pair in pairs() if pair.name == name)
+    pair = deepcopy(PAIRS[name])
     cell, conv = pair.cell.double(), pair.conv.double()
     for parameter in conv.parameters():
         nn.init.normal_(parameter)
@@ -168,10 +172,10 @@ def test_a_round_is_the_layer(name: str, graph: Graph) -> None:
 
 
 @pytest.mark.parametrize("graph", GRAPHS[1::2], ids=[graph.name for graph in GRAPHS[1::2]])
-@pytest.mark.parametrize("name", [pair.name for pair in pairs() if "GAT" in pair.name])
+@pytest.mark.parametrize("name", [name for name in PAIRS if "GAT" in name])
 def test_attention_weights_are_the_layers(name: str, graph: Graph) -> None:
     torch.manual_seed(0)
-    pair = next(pair for pair in pairs() if pair.name == name)
+    pair = deepcopy(PAIRS[name])
     cell, conv = pair.cell.double(), pair.conv.double()
     cell.load_state_dict(conv.state_dict())
     x = torch.randn(graph.num_nodes, D, dtype=torch.float64)

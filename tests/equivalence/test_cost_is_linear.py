@@ -72,12 +72,21 @@ def takes(cell, structure):
     return cell.arity is None or gr.schedule(structure).num_slots <= cell.arity
 
 
-CELLS_ON_STRUCTURES = [
-    pytest.param(case, build, id=f"{case.name}-{build.__name__}")
-    for case in CELLS
-    for build in STRUCTURES
-    if takes(case.make(1, 1), build(SIZES[0]))
-]
+def on_structures(case, turn):
+    """A cell on the structures that it takes; all but the first and, by turns, every other one are slow."""
+    taken = [build for build in STRUCTURES if takes(case.make(1, 1), build(SIZES[0]))]
+    return [
+        pytest.param(
+            case,
+            build,
+            id=f"{case.name}-{build.__name__}",
+            marks=pytest.mark.slow if place and (turn + place) % 2 else (),
+        )
+        for place, build in enumerate(taken)
+    ]
+
+
+CELLS_ON_STRUCTURES = [param for turn, case in enumerate(CELLS) for param in on_structures(case, turn)]
 
 
 @pytest.mark.parametrize(("case", "build"), CELLS_ON_STRUCTURES)

@@ -16,7 +16,7 @@ from tests.zoo import (
     ACYCLIC,
     ALL_CELLS,
     CELLS,
-    cases,
+    by_turns,
     chain,
     cyclic,
     dag,
@@ -27,14 +27,13 @@ from tests.zoo import (
     tree,
 )
 
-MODES = [("async", None), ("sync", 3)]
+MODES = {"async": None, "sync": 3}  # and the rounds
 
 
 @pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
-@pytest.mark.parametrize(("mode", "rounds"), MODES)
-@pytest.mark.parametrize(("case", "structure"), cases(ALL_CELLS, [mixed_batch]))
-def test_without_grad(case, structure, mode, rounds, without):
-    run = trial(case.make, structure, "per graph", mode, rounds)
+@pytest.mark.parametrize(("case", "structure", "mode"), by_turns(ALL_CELLS, [mixed_batch], list(MODES)))
+def test_without_grad(case, structure, mode, without):
+    run = trial(case.make, structure, "per graph", mode, MODES[mode])
     expected = run.run()
     with without():
         actual = run.run()
@@ -42,11 +41,10 @@ def test_without_grad(case, structure, mode, rounds, without):
     assert_all_close(actual._asdict(), expected._asdict())
 
 
-@pytest.mark.parametrize(("mode", "rounds"), MODES)
 @pytest.mark.parametrize("initial", [None, "per graph"])
-@pytest.mark.parametrize(("case", "structure"), cases(ALL_CELLS, [tree, mixed_batch]))
-def test_steps(case, structure, initial, mode, rounds):
-    run = trial(case.make, structure, initial, mode, rounds)
+@pytest.mark.parametrize(("case", "structure", "mode"), by_turns(ALL_CELLS, [tree, mixed_batch], list(MODES)))
+def test_steps(case, structure, initial, mode):
+    run = trial(case.make, structure, initial, mode, MODES[mode])
 
     def step_by_step():
         fields = [torch.zeros_like(field) for field in run.run()]

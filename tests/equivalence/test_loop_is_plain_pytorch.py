@@ -19,7 +19,7 @@ from tests.zoo import (
     ALL_CELLS,
     CELLS,
     FAMILIES,
-    cases,
+    by_turns,
     chains,
     cyclic,
     dag,
@@ -36,20 +36,19 @@ def assert_ways_agree(run: Trial) -> None:
     assert_all_close(actual, expected)
 
 
-@pytest.mark.parametrize("initial", [None, "per graph"])
-@pytest.mark.parametrize(("case", "structure"), cases(ALL_CELLS, ACYCLIC))
+@pytest.mark.parametrize(("case", "structure", "initial"), by_turns(ALL_CELLS, ACYCLIC, [None, "per graph"]))
 def test_async(case, structure, initial):
     assert_ways_agree(trial(case.make, structure, initial))
 
 
-@pytest.mark.parametrize("initial", ["per node", "for all"])
-@pytest.mark.parametrize(("case", "structure"), cases(ALL_CELLS, [tree, mixed_batch]))
+@pytest.mark.parametrize(
+    ("case", "structure", "initial"), by_turns(ALL_CELLS, [tree, mixed_batch], ["per node", "for all"])
+)
 def test_async_with_other_forms_of_initial_state(case, structure, initial):
     assert_ways_agree(trial(case.make, structure, initial))
 
 
-@pytest.mark.parametrize("initial", [None, "per graph"])
-@pytest.mark.parametrize(("case", "structure"), cases(ALL_CELLS, ACYCLIC))
+@pytest.mark.parametrize(("case", "structure", "initial"), by_turns(ALL_CELLS, ACYCLIC, [None, "per graph"]))
 def test_without_gradients_states_are_read_from_rows(case, structure, initial):
     run = trial(case.make, structure, initial)
     expected = run.run()
@@ -58,20 +57,23 @@ def test_without_gradients_states_are_read_from_rows(case, structure, initial):
     assert_all_close(found._asdict(), {name: value.detach() for name, value in expected._asdict().items()})
 
 
-@pytest.mark.parametrize("initial", [None, "per node"])
-@pytest.mark.parametrize(("case", "structure"), cases(ALL_CELLS, [chains, dag, mixed_batch, cyclic]))
+@pytest.mark.parametrize(
+    ("case", "structure", "initial"),
+    by_turns(ALL_CELLS, [chains, dag, mixed_batch, cyclic], [None, "per node"]),
+)
 def test_sync(case, structure, initial):
     assert_ways_agree(trial(case.make, structure, initial, mode="sync", rounds=3))
 
 
-@pytest.mark.parametrize("initial", ["per graph", "for all"])
-@pytest.mark.parametrize(("case", "structure"), cases(CELLS, FAMILIES))
+@pytest.mark.parametrize(
+    ("case", "structure", "initial"), by_turns(CELLS, FAMILIES, ["per graph", "for all"])
+)
 def test_one_round(case, structure, initial):
     assert_ways_agree(trial(case.make, structure, initial, mode="sync", rounds=1))
 
 
 @pytest.mark.parametrize("case", ALL_CELLS, ids=lambda case: case.name)
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(data=st.data(), inputs=strategies.sizes, hidden=strategies.sizes)
 def test_random_structures(case, data, inputs, hidden):
     structure = dressed(data.draw(strategies.acyclic(case.arity)))

@@ -7,6 +7,7 @@ schedules and all that is remembered of them outlive these, and so are made outs
 import gc
 import weakref
 from contextlib import ExitStack, contextmanager
+from itertools import product
 
 import networkx as nx
 import pytest
@@ -26,6 +27,15 @@ needs_export = pytest.mark.skipif(
     not hasattr(torch.compiler, "is_exporting"), reason="this torch does not say when it exports"
 )
 BRACKETS = "(4 (2 a) (3 (1 b) (2 c)))"
+
+
+def combinations(*choices, quick):
+    """Parameters: each choice with each; all but those named are slow."""
+    return [
+        pytest.param(*taken, marks=() if taken in quick else pytest.mark.slow) for taken in product(*choices)
+    ]
+
+
 EDGES = [[0, 1, 2, 3], [2, 2, 4, 4]]
 
 
@@ -279,9 +289,13 @@ class Whole(nn.Module):
 # Dynamo looks at the gradients of tensors that have none.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @pytest.mark.parametrize(
-    "read", [gr.readout.root, gr.readout.mean, gr.readout.max], ids=["root", "mean", "max"]
+    ("kind", "read"),
+    combinations(
+        ["Tree-LSTM", "DAGNN", "GAT", "from torch"],
+        ["root", "mean", "max"],
+        quick=[("Tree-LSTM", "root"), ("DAGNN", "max"), ("GAT", "mean"), ("from torch", "root")],
+    ),
 )
-@pytest.mark.parametrize("kind", ["Tree-LSTM", "DAGNN", "GAT", "from torch"])
 def test_compiled_in_training(kind, read):
     torch._dynamo.reset()
     inner, hidden = {
@@ -291,7 +305,7 @@ def test_compiled_in_training(kind, read):
         "from torch": (gr.Recursive(gr.LSTMCell(3, 4)), 4),
     }[kind]
     s = gr.chain(5) if kind == "from torch" else gr.tree(BRACKETS)
-    model = Whole(inner, hidden, read)
+    model = Whole(inner, hidden, getattr(gr.readout, read))
     compiled = torch.compile(model, backend="aot_eager")
     for _ in range(2):
         x = torch.randn(5, 3)
@@ -302,8 +316,9 @@ def test_compiled_in_training(kind, read):
 
 
 @needs_export
-@pytest.mark.parametrize("strict", [False, True])
-@pytest.mark.parametrize("is_dynamic", [False, True])
+@pytest.mark.parametrize(
+    ("strict", "is_dynamic"), combinations([False, True], [False, True], quick=[(False, True)])
+)
 @pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
 @pytest.mark.filterwarnings(
     "ignore:LSTM with symbolic sizes and strides is not supported with oneDNN:UserWarning"

@@ -11,23 +11,23 @@ from hypothesis import strategies as st
 
 from tests import strategies
 from tests.trials import assert_agrees_with_oracle, trial
-from tests.zoo import ACYCLIC, CELLS, FAMILIES, cases
+from tests.zoo import ACYCLIC, CELLS, FAMILIES, by_turns
 
 
-@pytest.mark.parametrize(("case", "structure"), cases(CELLS, ACYCLIC))
-@pytest.mark.parametrize("initial", [None, "per node", "per graph", "for all"])
+@pytest.mark.parametrize(
+    ("case", "structure", "initial"), by_turns(CELLS, ACYCLIC, [None, "per node", "per graph", "for all"])
+)
 def test_async_sweep_agrees_with_the_papers_equations(case, structure, initial):
     assert_agrees_with_oracle(trial(case.make, structure, initial), case.oracle)
 
 
-@pytest.mark.parametrize(("case", "structure"), cases(CELLS, FAMILIES))
-@pytest.mark.parametrize("initial", [None, "per node"])
+@pytest.mark.parametrize(("case", "structure", "initial"), by_turns(CELLS, FAMILIES, [None, "per node"]))
 def test_sync_rounds_agree_with_the_papers_equations(case, structure, initial):
     assert_agrees_with_oracle(trial(case.make, structure, initial, mode="sync", rounds=3), case.oracle)
 
 
 @pytest.mark.parametrize("case", CELLS, ids=lambda case: case.name)
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(data=st.data(), inputs=strategies.sizes, hidden=strategies.sizes)
 def test_random_structures_agree_with_the_papers_equations(case, data, inputs, hidden):
     structure = data.draw(strategies.acyclic(case.arity))

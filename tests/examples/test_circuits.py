@@ -286,6 +286,7 @@ def test_a_file_is_predicted_and_that_repeats_itself(example, tmp_path, sequenti
     assert rows[0].split()[-2:] == ["0.188", "0.000"]
 
 
+@pytest.mark.slow
 def test_the_whole_of_it(tmp_path, run_quick):
     errors, pairs, latches = run_quick("circuits.py", tmp_path).split("\n\n")[:3]
     assert [len(part.splitlines()) for part in (errors, pairs, latches)] == [2 + 12, 2 + 12, 2 + 7]

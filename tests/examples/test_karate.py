@@ -86,13 +86,20 @@ def test_only_the_leaders_sides_are_learnt(example, club):
     assert not torch.allclose(said[-1], example.train(other_leaders, 2, True, 20, seed=3)[1][-1])
 
 
-def test_finds_the_sides_and_repeats_itself(example, tmp_path):
-    said = []
-    for name in ("a", "b"):
-        example.main(["--quick", "--runs", "1", "--out", str(tmp_path / name)])
-        said.append((tmp_path / name / "results.txt").read_text())
-    assert said[0] == said[1]
-    rows = [line.rsplit(maxsplit=2) for line in said[0].split("\n\n")[0].splitlines()[2:]]
+def results(example, folder):
+    """What a quick run prints."""
+    example.main(["--quick", "--runs", "1", "--out", str(folder)])
+    return (folder / "results.txt").read_text()
+
+
+@pytest.mark.slow
+def test_repeats_itself(example, tmp_path):
+    assert results(example, tmp_path / "a") == results(example, tmp_path / "b")
+
+
+def test_finds_the_sides(example, tmp_path):
+    said = results(example, tmp_path / "a")
+    rows = [line.rsplit(maxsplit=2) for line in said.split("\n\n")[0].splitlines()[2:]]
     assert [row[0] for row in rows[:2]] == ["the nearer leader", "Zachary's cut"]
     assert len(rows) == 2 + len(example.ROUNDS)
     assert all(float(cell) >= 28 for row in rows[2:] for cell in row[1:])

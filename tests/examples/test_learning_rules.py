@@ -38,7 +38,8 @@ def test_smooth_by_hand(example):
     assert example.smooth([0.0] * 20 + [20.0]).tolist() == [0.0, 1.0]
 
 
-def test_quick(example, tmp_path, capsys):
+def test_quick(example, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(example, "EPOCH", 6)
     example.main(["--quick", "--out", str(tmp_path / "out")])
     printed = capsys.readouterr().out
     assert "RTRL                     1.000" in printed

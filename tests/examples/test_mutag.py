@@ -279,14 +279,21 @@ def test_two_folds_are_refused(example, tmp_path):
         example.main(["--folds", "2", "--data", str(tmp_path), "--out", str(tmp_path / "run")])
 
 
-def test_learns_and_repeats_itself(example, tmp_path):
-    folder, said = invent(tmp_path), []
-    for name in ("a", "b"):
-        flags = ["--quick", "--epochs", "4", "--data", str(folder), "--out", str(tmp_path / name)]
-        example.main(flags)
-        said.append((tmp_path / name / "results.txt").read_text())
-    assert said[0] == said[1]
-    rows = {line[:20].strip(): line[20:].split() for line in said[0].split("\n\n")[0].splitlines()[2:]}
+def results(example, data, folder):
+    """What a quick run on these data prints."""
+    example.main(["--quick", "--epochs", "4", "--data", str(data), "--out", str(folder)])
+    return (folder / "results.txt").read_text()
+
+
+@pytest.mark.slow
+def test_repeats_itself(example, tmp_path):
+    data = invent(tmp_path)
+    assert results(example, data, tmp_path / "a") == results(example, data, tmp_path / "b")
+
+
+def test_learns(example, tmp_path):
+    said = results(example, invent(tmp_path), tmp_path / "a")
+    rows = {line[:20].strip(): line[20:].split() for line in said.split("\n\n")[0].splitlines()[2:]}
     assert list(rows) == [
         "most common label",
         *(f"{name} (this run)" for name in example.NETWORKS),

@@ -193,13 +193,13 @@ def test_most_frequent_names_first(example, code):
     assert logits[0].sum() == len(data)
 
 
-def test_help():
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / "python_functions.py", "--help"], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+def test_help(example, capsys):
+    with pytest.raises(SystemExit) as ended:
+        example.main(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
     for flag in ("--seed", "--epochs", "--out", "--quick", "--fresh", "--data"):
-        assert flag in done.stdout
+        assert flag in said
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@
 
 Each reader runs in a process of its own, from its files in `corpora/`. What fails is kept in `FOLDER/READER/` under a
 name that tells of the failure: once it is mended, it goes to `corpora/`, where `test_readers.py` replays it. A run also
-ends where an input takes longer than 10 seconds or more than 2 GB.
+ends where an input takes longer than a minute or more than 2 GB.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 CORPORA = Path(__file__).parent / "corpora"
 EXAMPLES = Path(__file__).parents[2] / "examples"  # where their data is imported from
 LONGEST = 4096  # bytes
-SLOWEST = 10  # seconds for one input
+SLOWEST = 60  # seconds for one input, by the clock: beside other work an instant may last ten
 LARGEST = 2048  # MB
 _RAN = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 _REACHED = re.compile(r"cov: (\d+) ft: (\d+)")

@@ -80,7 +80,7 @@ def narrow_dag(levels: int, width: int = 4) -> gr.Structure:
     return gr.dag(torch.stack([torch.cat([near, far]), torch.cat([node, node])]), levels * width)
 
 
-STRUCTURES = {"chain": gr.chain(900), "dag": narrow_dag(300), "chains": gr.chains([900, 300, 50])}
+STRUCTURES = {"chain": gr.chain(500), "dag": narrow_dag(300), "chains": gr.chains([600, 200, 50])}
 structures = pytest.mark.parametrize("s", STRUCTURES.values(), ids=STRUCTURES)
 
 

@@ -27,7 +27,7 @@ def stack(make, layers):
 
 
 @pytest.mark.parametrize("make", CELLS.values(), ids=CELLS.keys())
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(sizes=lengths, layers=st.integers(1, 3), begins=st.booleans())
 def test_a_stack_is_a_grid_is_a_series_within_a_node(make, sizes, layers, begins):
     cells = [cell.double() for cell in stack(make, layers)]

@@ -10,6 +10,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from unittest import TestCase
 
 import pytest
 
@@ -102,20 +103,21 @@ def test_a_library_of_others_is_refused(monkeypatch):
 
 
 @pytest.mark.usefixtures("fresh_loader")
-def test_a_missing_library_is_told_in_one_line(monkeypatch, tmp_path, caplog):
+def test_a_missing_library_is_told_in_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr(clib, "FILE", tmp_path / "_native.so")
-    clib.say_if_missing()
-    (record,) = caplog.records
+    with TestCase().assertLogs("graphrec") as told:
+        clib.say_if_missing()
+    (record,) = told.records
     assert (record.name, record.levelno) == ("graphrec", logging.WARNING)
-    assert "it was not built" in record.message
-    assert "\n" not in record.message
+    assert "it was not built" in record.getMessage()
+    assert "\n" not in record.getMessage()
 
 
 @pytest.mark.usefixtures("fresh_loader")
-def test_a_library_turned_off_is_not_told(monkeypatch, caplog):
+def test_a_library_turned_off_is_not_told(monkeypatch):
     monkeypatch.setenv("GRAPHREC_NATIVE", "0")
-    clib.say_if_missing()
-    assert not caplog.records
+    with TestCase().assertNoLogs("graphrec"):
+        clib.say_if_missing()
     assert clib.why_not() == "GRAPHREC_NATIVE=0 turns it off"
 
 

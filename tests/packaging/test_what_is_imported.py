@@ -42,7 +42,7 @@ def test_little_is_imported_with_graphrec():
     )
 
 
-def test_trees_need_no_pyg():
+def test_more_is_imported_when_it_is_asked_for():
     assert_runs(
         """
         import sys
@@ -53,7 +53,14 @@ def test_trees_need_no_pyg():
         import graphrec.io
         assert {*dir(graphrec.io)} >= {"as_structure", "circuits", "tree"}
         assert graphrec.io.to_pyg(gr.chain(2)).num_nodes == 2
-        """
+
+        assert "graphrec.io.circuits" not in sys.modules
+        gr.io.circuits.read_aiger
+
+        import graphrec.viz
+        assert "matplotlib" not in sys.modules
+        """,
+        *("-W", "ignore"),
     )
 
 
