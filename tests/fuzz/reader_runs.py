@@ -129,7 +129,8 @@ def search(name: str, seconds: int, keep: Path) -> Any:
     if (CORPORA / name).is_dir():
         shutil.copytree(CORPORA / name, folder, dirs_exist_ok=True)
     options: dict[str, Any] = {
-        "max_total_time": seconds, "max_len": LONGEST, "timeout": SLOWEST, "rss_limit_mb": LARGEST,
+        "max_total_time": seconds, "max_len": LONGEST, "rss_limit_mb": LARGEST,
+        "timeout": SLOWEST, "report_slow_units": SLOWEST,
         "artifact_prefix": f"{keep / name}/", "print_final_stats": 1, "reload": 0,
     }  # fmt: skip
     if words:  # libFuzzer refuses an empty dictionary
