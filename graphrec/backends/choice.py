@@ -74,15 +74,18 @@ def choose(run: Context, x: Tensor, initial: list[Tensor], like: Request | None 
     Raises:
         ValueError: the backend that was asked for does not accept it.
     """
-    asked_for, reasons = forced.get(), {}
+    asked_for, listener, reasons = forced.get(), _listener.get(), {}
     request, found = Request(run, x, initial, like), None
     for backend in BACKENDS:
         if backend.name != asked_for and not backend.is_for(run.cell):
             continue
         if asked_for == Loop.name:
             taken = "the loop was asked for"
+        elif (idle := None if asked_for else backend.gains_nothing(request)) is not None:
+            refused = None if listener is None else backend.take(request)
+            taken = f"{idle}, nor would it run there: {refused}" if isinstance(refused, str) else idle
         else:
-            taken = (None if asked_for else backend.gains_nothing(request)) or backend.take(request)
+            taken = backend.take(request)
         if isinstance(taken, str):
             reasons[backend.name] = taken
         elif asked_for in (None, backend.name):
@@ -96,7 +99,7 @@ def choose(run: Context, x: Tensor, initial: list[Tensor], like: Request | None 
         )
     if found.name == Loop.name and asked_for is None and request.overridden is not None:
         _warn_of_subclass(run, request.overridden)
-    if (listener := _listener.get()) is not None:
+    if listener is not None:
         listener(run, found.name, reasons)
     return found
 

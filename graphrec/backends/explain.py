@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -51,28 +52,49 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
     The model is run once, without gradients and in the mode it is in: with dropout, say, a cell may be recorded after
     `model.eval()` alone. Its buffers and torch's random numbers are afterwards as they were.
 
+    What a backend cannot run is said, too, where the structure is too small for it to gain anything.
+
     Args:
-        model: called as `model(x, s)`.
+        model: called as `model(x, s)`; one whose `forward` takes a batch alone as `model(s)`.
         s: what it runs over.
         x: its input; by default zeros, of the width that the model (its `inputs`) or its first cell takes.
     """
     if not callable(model):
         raise TypeError(f"model must be a model, called as model(x, s), got {type(model).__name__}.")
-    if x is None:
-        cell = next((part for part in model.modules() if isinstance(part, Cell)), None)
-        width = getattr(model, "inputs", getattr(cell, "inputs", None))
-        if not isinstance(width, int) or not hasattr(s, "num_nodes"):
-            raise ValueError("model and s do not say what shape the input has: give x, explain(model, s, x).")
-        like = next(iter(model.parameters()), torch.zeros(()))
-        x = like.new_zeros(s.num_nodes, width)
+    given = (s,) if _takes_one(model) else (_zeros_for(model, s) if x is None else x, s)
+    if len(given) == 1 and x is not None:
+        raise ValueError(
+            f"{type(model).__name__} takes a batch alone: give explain(model, batch), without x."
+        )
     choices: list[Choice] = []
 
     def note(run: Context, backend: str, reasons: dict[str, str]) -> None:
         choices.append(Choice(run.cell, backend, run.plan.num_nodes, len(run.plan.steps), reasons))
 
-    with telling(note), torch.no_grad(), untouched(model, x):
-        model(x, s)
+    like = given[0] if len(given) == 2 else next(iter(model.parameters()), None)
+    with telling(note), torch.no_grad(), untouched(model, like):
+        model(*given)
     return Explanation(choices)
+
+
+def _takes_one(model: Any) -> bool:
+    """Whether a model is called with a batch alone, as networks on PyG's batches often are."""
+    try:
+        parameters = inspect.signature(getattr(model, "forward", model)).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    by_place = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len(by_place) == 1 and not any(p.kind is p.VAR_POSITIONAL for p in parameters)
+
+
+def _zeros_for(model: Any, s: Any) -> Tensor:
+    """An input for a model that says how wide it is."""
+    cell = next((part for part in model.modules() if isinstance(part, Cell)), None)
+    width = getattr(model, "inputs", getattr(cell, "inputs", None))
+    if not isinstance(width, int) or not hasattr(s, "num_nodes"):
+        raise ValueError("model and s do not say what shape the input has: give x, explain(model, s, x).")
+    like = next(iter(model.parameters()), torch.zeros(()))
+    return like.new_zeros(s.num_nodes, width)
 
 
 @contextmanager

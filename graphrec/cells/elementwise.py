@@ -169,7 +169,7 @@ class ElementwiseLSTMCell(Cell):
     reads_edges: Any = ()
     elementwise = True
 
-    def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None) -> None:
+    def __init__(self, inputs: int, hidden: int, *, forget_bias: float | None = None) -> None:
         inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.input: nn.Linear = nn.Linear(inputs, 4 * hidden)  # W and b of i, f, g, o

@@ -78,7 +78,7 @@ class LayerNormLSTMCell(Cell):
     recurrent_layers: tuple[str, ...] = ("recurrent",)
     reads_edges: Any = ()
 
-    def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None) -> None:
+    def __init__(self, inputs: int, hidden: int, *, forget_bias: float | None = None) -> None:
         inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.input: nn.Linear = nn.Linear(inputs, 4 * hidden, bias=False)  # W of i, f, g, o

@@ -66,7 +66,9 @@ class LSTMCell(Cell):
     recurrent_layers: tuple[str, ...] = ("recurrent",)
     reads_edges: Any = ()
 
-    def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
+    def __init__(
+        self, inputs: int, hidden: int, *, forget_bias: float | None = None, biases: int = 1
+    ) -> None:
         inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 4, biases)  # W and U of i, f, g, o
@@ -228,7 +230,9 @@ class PeepholeLSTMCell(Cell):
     recurrent_layers: tuple[str, ...] = ("recurrent",)
     reads_edges: Any = ()
 
-    def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
+    def __init__(
+        self, inputs: int, hidden: int, *, forget_bias: float | None = None, biases: int = 1
+    ) -> None:
         inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 4, biases)  # W and U of i, f, g, o
@@ -283,7 +287,9 @@ class CoupledLSTMCell(Cell):
     recurrent_layers: tuple[str, ...] = ("recurrent",)
     reads_edges: Any = ()
 
-    def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None, biases: int = 1) -> None:
+    def __init__(
+        self, inputs: int, hidden: int, *, forget_bias: float | None = None, biases: int = 1
+    ) -> None:
         inputs, hidden = as_widths(inputs, hidden)
         super().__init__(inputs, hidden)
         self.input, self.recurrent = recurrent_layers(inputs, hidden, 3, biases)  # W and U of i, g, o

@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
 from ..io import from_pyg
 from ..schedule import levels
-from ..structure import Structure, batch
+from ..structure import Structure, batch, chain
 from ..structure.checks import as_count
 from .samplers import Sampler
 
@@ -32,8 +31,11 @@ class Sizes(NamedTuple):
     levels: Tensor
 
 
-def measure(samples: Sequence[Data] | Sequence[Structure]) -> Sizes:
+def measure(samples: Sequence[Any]) -> Sizes:
     """The numbers of nodes and levels of samples; those that know their levels (`AddLevels`) are only looked at.
+
+    Args:
+        samples: PyG's `Data`, structures, or pairs (x, y) of sequences.
 
     Raises:
         CycleError: a sample has a cycle, and so no levels: give `Sizes(nodes, levels)` with the rounds it takes.
@@ -52,6 +54,8 @@ def measure(samples: Sequence[Data] | Sequence[Structure]) -> Sizes:
 
 def _bare(sample: Any) -> Structure:
     """The nodes, the edges and, where known, the levels of a sample: one graph, whatever it is made of."""
+    if isinstance(sample, tuple | list) and len(sample) == 2:  # of a sequence: its rows and its target
+        return chain(len(sample[0]))
     s = sample if isinstance(sample, Structure) else from_pyg(sample)
     return Structure(s.num_nodes, s.edge_index, slot=s.slot, level=s.known_level)
 
@@ -71,7 +75,7 @@ class BalancedSampler(Sampler):
     batches more: see `pool`, and docs/training.md.
 
     Args:
-        samples: PyG's `Data` or structures, which are measured, or their `Sizes`.
+        samples: PyG's `Data`, structures, or pairs (x, y) of sequences, which are measured; or their `Sizes`.
         max_nodes: of a batch.
         pool: how many shuffled samples are sorted together; None: all. The fewer, the more various the batches.
         seed, rank, world_size: see `Sampler`.
@@ -83,7 +87,7 @@ class BalancedSampler(Sampler):
 
     def __init__(
         self,
-        samples: Sequence[Data] | Sequence[Structure] | Sizes,
+        samples: Sequence[Any] | Sizes,
         max_nodes: int,
         *,
         pool: int | None = None,

@@ -99,8 +99,8 @@ class SRN(Recursive):
 class LSTM(Recursive):
     """Long short-term memory over chains; see `LSTMCell`."""
 
-    def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None) -> None:
-        super().__init__(LSTMCell(inputs, hidden, forget_bias))
+    def __init__(self, inputs: int, hidden: int, *, forget_bias: float | None = None) -> None:
+        super().__init__(LSTMCell(inputs, hidden, forget_bias=forget_bias))
 
 
 class GRU(Recursive):

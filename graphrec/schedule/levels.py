@@ -19,9 +19,9 @@ class CycleError(ValueError):
     def __init__(self, cycle: list[int]) -> None:
         super().__init__(
             f"async mode visits every node after its sources, but there is a cycle: {name_cycle(cycle)}. "
-            f"Remove one of its edges, iterate it with schedule(s, cycles='iterate', rounds=T), or run all nodes in "
-            f"rounds with schedule(s, mode='sync', rounds=T), or in a given order with schedule(s, order=...), for "
-            f"graphs over time graphrec.by_time."
+            f"Remove one of its edges; or give the model, or schedule(s, ...), cycles='iterate' and rounds=T to "
+            f"iterate it, mode='sync' and rounds=T for rounds of all nodes, or schedule an order=... (of graphs over "
+            f"time: graphrec.by_time)."
         )
         self.cycle = cycle
 

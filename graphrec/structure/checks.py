@@ -26,7 +26,14 @@ def check_edge_index(edge_index: Tensor) -> None:
     """Raise unless there are two rows of whole numbers."""
     if not isinstance(edge_index, Tensor) or edge_index.dim() != 2 or edge_index.shape[0] != 2:
         got = tuple(edge_index.shape) if isinstance(edge_index, Tensor) else type(edge_index).__name__
-        raise ValueError(f"edge_index must be a long tensor of shape [2, E] (sources, targets), got {got}.")
+        is_batch = isinstance(edge_index, Tensor) and edge_index.dim() == 1
+        hint = (
+            " A vector with the graph of each node? Give PyG's Batch, or the structure, in its place."
+            * is_batch
+        )
+        raise ValueError(
+            f"edge_index must be a long tensor of shape [2, E] (sources, targets), got {got}.{hint}"
+        )
     check_layout("edge_index", edge_index)
     check_whole_numbers("edge_index", edge_index)
 
@@ -41,7 +48,7 @@ def check_ends(edge_index: Tensor, num_nodes: int) -> None:
         source, target = edge_index[:, int(bad)].tolist()
         raise ValueError(
             f"edge {bad} goes from node {source} to node {target}, but the nodes are 0 to {num_nodes - 1}: "
-            f"correct the edge or raise num_nodes."
+            f"correct the edge, give x a row for each node, or raise num_nodes."
         )
 
 

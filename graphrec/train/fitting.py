@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import threading
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 from torchmetrics import MetricCollection
 
@@ -117,6 +120,7 @@ def fit(
         ValueError: an option of the trainer that `fit` has to set; a checkpoint of another training; no batch to train
             on; a `monitor` that nothing logs.
         FloatingPointError: an epoch whose loss, or whose `monitor`, is no number.
+        KeyboardInterrupt: Ctrl-C; it says what the same call would go on from.
     """
     for name, why in _OURS.items():
         if name in options:
@@ -146,6 +150,8 @@ def fit(
         if has_stopped(found) or found.epochs == max_epochs:
             give_weights(task, saved, best)
             task.eval()
+            if rank_zero_only.rank == 0:
+                print(f"  trained already, {found.epochs} epochs. {once_more}.", flush=True)
             return Fitted(found.epochs, found.score, best)
         if not last.exists():
             raise DamagedFileError(
@@ -170,9 +176,8 @@ def fit(
             remove_parts(folder)
             done.unlink(missing_ok=True)
         if not (has_stopped(before) or before.epochs == max_epochs):
-            trainer.fit(task, **given, ckpt_path=None if saved is None else last, weights_only=True)
-            if trainer.interrupted:
-                raise KeyboardInterrupt
+            with _interruptible(trainer, last):
+                trainer.fit(task, **given, ckpt_path=None if saved is None else last, weights_only=True)
             if not last.exists():
                 raise ValueError(
                     "there is no batch to train on: give a data set, or a loader, that is not empty."
@@ -184,6 +189,22 @@ def fit(
     give_weights(task, read_weights(best, once_more), best)
     task.eval()
     return Fitted(trained.epochs, trained.score, best)
+
+
+@contextmanager
+def _interruptible(trainer: L.Trainer, last: Path) -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt here, too. Lightning ends the process, and lets it ignore Ctrl-C from then on."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+    if trainer.interrupted:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
+        kept = f"goes on from {last}" if last.exists() else "begins anew, for nothing is saved yet"
+        raise KeyboardInterrupt(f"training was interrupted: the same call {kept}.")
 
 
 def _callbacks(folder: Path, asked: Asked, save_every: int | None) -> list[Callback]:
@@ -242,12 +263,13 @@ def _lower_or_higher(task: nn.Module, monitor: str) -> str:
     metrics: dict[str, Any] = {name: metric for part in parts for name, metric in part.items()}
     is_higher = getattr(metrics.get(monitor), "higher_is_better", None)
     if is_higher is None:
-        known = ", ".join(
-            sorted(n for n, m in metrics.items() if n.startswith("val_") and m.higher_is_better is not None)
+        of_metrics = (
+            n for n, m in metrics.items() if n.startswith("val_") and m.higher_is_better is not None
         )
+        known = ", ".join(["val_loss", *sorted(of_metrics)])
         raise ValueError(
-            f"whether a higher {monitor} is better or a lower one is not known: give mode='max' or mode='min'"
-            + (f", or monitor one of {known}." if known else ".")
+            f"whether a higher {monitor} is better or a lower one is not known: monitor one of {known}, or, if "
+            f"{monitor} is what you log, give mode='max' or mode='min'."
         )
     return "max" if is_higher else "min"
 

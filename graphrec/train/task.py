@@ -266,10 +266,11 @@ def _plain_defaults(optimizers: Iterable[Any]) -> dict[str, Any]:
 
 def _check_defaults(kept: dict[str, Any], here: dict[str, Any]) -> None:
     if kept != here:
-        odd = ", ".join(n for n in {**kept, **here} if kept.get(n) != here.get(n))
+        odd = [name for name in {**kept, **here} if kept.get(name) != here.get(name)]
+        told = ", ".join(f"{name}={kept.get(name)!r} (here {here.get(name)!r})" for name in odd)
         raise ValueError(
-            f"the checkpoint is of a training whose optimizer had {kept}, this task's has {here} ({odd} differ): "
-            f"give the same ones to go on, or train in another folder."
+            f"the checkpoint is of a training whose optimizer had {told}: give the same to go on, or train in another "
+            f"folder."
         )
 
 

@@ -26,9 +26,13 @@ REFUSED = {
         "activation must be one of tanh",
     ),
     "a truth for biases": (lambda: gr.GRUCell(3, 4, True), ValueError, "biases must be 0, 1, or 2"),
-    "a text for a bias": (lambda: gr.LSTM(3, 4, "1"), TypeError, "forget_bias must be a number, got '1'"),
+    "a text for a bias": (
+        lambda: gr.LSTM(3, 4, forget_bias="1"),
+        TypeError,
+        "forget_bias must be a number, got '1'",
+    ),
     "no number": (
-        lambda: gr.LSTM(3, 4, float("nan")),
+        lambda: gr.LSTM(3, 4, forget_bias=float("nan")),
         ValueError,
         "forget_bias must be a finite number, got nan",
     ),

@@ -93,7 +93,7 @@ def test_lstm_gates_that_look_at_x_alone():
 @pytest.mark.parametrize(("bias", "said"), [(0, "7.9e-31"), (2, "3.1e-06"), (5, "0.51")])
 def test_lstm_after_a_hundred_steps(bias, said):
     """(4.11)"""
-    cell = gr.LSTMCell(1, H, bias).double()
+    cell = gr.LSTMCell(1, H, forget_bias=bias).double()
     nn.init.zeros_(cell.recurrent.weight)
     left = memory_left(cell, "c", torch.zeros(100, 1).double())
     assert_close(left, torch.eye(H).double() * (1 / (1 + math.exp(-bias))) ** 100)

@@ -1,7 +1,11 @@
 """Backends have names: which runs is said, one can be forced, and none is taken for what it does not run."""
 
+from collections import namedtuple
+
 import pytest
 import torch
+from torch import nn
+from torch_geometric.data import Batch
 
 import graphrec as gr
 from graphrec import clib
@@ -79,6 +83,45 @@ def test_explain_over_edges_alone_needs_an_input():
     with pytest.raises(ValueError, match=r"give x, explain\(model, s, x\)"):
         gr.explain(model, edges)
     assert [choice.backend for choice in gr.explain(model, edges, torch.randn(2, 3))] == [PROGRAMS]
+
+
+class LooksUp(gr.Cell):
+    """With a table, which is no arithmetic."""
+
+    State = namedtuple("State", "h")
+
+    def __init__(self, hidden):
+        super().__init__(hidden, hidden)
+        self.table = nn.Embedding(2, hidden)
+
+    def forward(self, x, inbox):
+        return self.State(torch.tanh(x + inbox.sum(inbox.h + self.table(inbox.slot))))
+
+
+class OfABatch(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.model = gr.Recursive(LooksUp(3))
+
+    def forward(self, batch):
+        return gr.readout.mean(self.model(batch.x, batch), batch)
+
+
+def test_explain_takes_models_of_a_batch_alone():
+    batch = Batch.from_data_list([gr.to_pyg(gr.chain(3)), gr.to_pyg(gr.chain(2))])
+    batch.x = torch.randn(5, 3)
+    assert [choice.backend for choice in gr.explain(OfABatch(), batch)] == ["loop"]
+    with pytest.raises(ValueError, match=r"takes a batch alone: give explain\(model, batch\)"):
+        gr.explain(OfABatch(), batch, batch.x)
+
+
+@pytest.mark.chooses
+def test_explain_says_on_few_nodes_what_cannot_be_recorded_on_many():
+    (said,) = gr.explain(gr.Recursive(LooksUp(3)), CHAINS)
+    few, why = said.reasons[PROGRAMS].split(", nor would it run there: ")
+    assert few == "4 steps are no faster there"
+    assert "embedding is no arithmetic on rows" in why
+    assert str(gr.explain(gr.TreeLSTM(3, 4), CHAINS)).endswith(": 4 steps are no faster there")
 
 
 def test_explain_says_that_rounds_are_rounds():

@@ -64,7 +64,11 @@ def falling(optimizer: Any, steps: int) -> Any:
         ({"patience": 0}, ValueError, "patience must be 1 or more"),
         ({"save_every": 0}, ValueError, "save_every must be 1 or more"),
         ({"mode": "maximum"}, ValueError, "mode must be 'min' or 'max'"),
-        ({"monitor": "val_acc"}, ValueError, "or monitor one of val_accuracy"),
+        (
+            {"monitor": "val_acc"},
+            ValueError,
+            "monitor one of val_loss, val_accuracy, or, if val_acc is what you log",
+        ),
         (
             {"monitor": "val_acc", "mode": "max"},
             ValueError,
@@ -118,7 +122,10 @@ def test_no_sample_to_train_validate_or_test_with(tmp_path):
         ),
         ({"given": partial(task, seed=7)}, "with seed 0, this task has 7"),
         ({"given": partial(task, rule=gr.learning.BPTT())}, "with rule None, this task has BPTT"),
-        ({"given": partial(task, optimizer=partial(torch.optim.AdamW, lr=1.0))}, r"\(lr differ\)"),
+        (
+            {"given": partial(task, optimizer=partial(torch.optim.AdamW, lr=1.0))},
+            r"had lr=[\d.]+ \(here 1\.0\)",
+        ),
         ({"given": partial(task, width=5)}, "has the weights of another model"),
         ({"data": partial(samples, 7)}, r"num_samples=8 \(here 7\)"),
     ],

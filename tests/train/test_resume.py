@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torch_geometric.loader import DataLoader as PyGLoader
 
@@ -87,12 +88,28 @@ def test_killed_at_every_event_and_resumed(whole, tmp_path):
         shutil.rmtree(tmp_path / "run")
 
 
-def test_a_finished_run_is_not_trained_again(whole):
+@pytest.mark.parametrize(("at", "said"), [(1, "begins anew"), (10, r"goes on from .*last\.ckpt")])
+def test_interrupted_it_says_what_is_kept_and_may_be_interrupted_again(whole, tmp_path, at, said):
+    class Interrupt(Callback):
+        def on_train_batch_start(self, trainer, *_):
+            if trainer.global_step == at:
+                signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt, match=said):
+        train.fit(runs.task(), runs.samples(), tmp_path, max_epochs=2, callbacks=[Interrupt()])
+    assert signal.getsignal(signal.SIGINT) is before
+    found = train.fit(runs.task(), runs.samples(), tmp_path, max_epochs=2)
+    assert found.score == json.loads((whole[0] / "done.json").read_text())["score"]
+
+
+def test_a_finished_run_is_not_trained_again(whole, capsys):
     folder, _ = whole
     task = runs.task()
     nn.init.zeros_(task.network.head[1].weight)
     found = train.fit(task, runs.samples(), folder, max_epochs=2)
     assert found.epochs == 2
+    assert "trained already, 2 epochs. Delete the folder" in capsys.readouterr().out
     best = torch.load(folder / "best.ckpt", weights_only=True)["state_dict"]
     assert all(torch.equal(value, best[name]) for name, value in task.state_dict().items())
     assert not task.training
@@ -114,7 +131,7 @@ def interrupted(whole, tmp_path) -> Path:
     [
         ({"task": lambda: runs.task(seed=1)}, "with seed 0, this task has 1"),
         ({"task": lambda: runs.task(rule=gr.learning.BPTT())}, "with rule TruncatedBPTT"),
-        ({"task": lambda: runs.task(lr=0.1)}, r"\(lr differ\)"),
+        ({"task": lambda: runs.task(lr=0.1)}, r"had lr=0\.\d+ \(here 0\.1\): give the same"),
         ({"data": lambda: runs.samples(max_nodes=60)}, r"max_nodes=40 \(here 60\)"),
     ],
 )
