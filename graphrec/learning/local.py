@@ -48,6 +48,9 @@ class LocalRun:
         Raises:
             ValueError: nothing in the run, or in the loss, requires a gradient.
         """
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            got = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise TypeError(f"loss must be a tensor of one number, got {got}: take its sum or mean.")
         flat = [tensor for rows in self._tensors.values() for tensor in rows]
         asked = [tensor for tensor in flat if tensor.requires_grad]
         if not asked or not loss.requires_grad:

@@ -81,6 +81,11 @@ class Stream:
         self._cells = cells_in_time(model, "a stream")
         self.model, self.rule = model, BPTT() if rule is None else rule
         self.optimizer: torch.optim.Optimizer | None = optimizer
+        if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
+            raise TypeError(
+                f"optimizer must be one of torch, such as torch.optim.AdamW(model.parameters()), got "
+                f"{type(optimizer).__name__}."
+            )
         if not isinstance(self.rule, Rule):
             raise TypeError(f"rule must be a graphrec.learning.Rule, got {type(rule).__name__}.")
         if isinstance(self.rule, ForwardRule):
