@@ -13,6 +13,7 @@ from ..models import Model
 from ..models.in_time import cells_in_time
 from ..models.model import check_initial
 from ..structure import episodes
+from ..structure.checks import check_layout
 from .bptt import BPTT
 from .forward import ForwardRule
 from .losses import backward, check_is_function
@@ -242,6 +243,8 @@ class Stream:
         return states
 
     def _check_x(self, x: Any) -> None:
+        if isinstance(x, Tensor):
+            check_layout("x", x)
         if not isinstance(x, Tensor) or x.dim() != 3 or not x.shape[1]:
             got = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
             raise ValueError(
