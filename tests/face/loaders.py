@@ -37,7 +37,7 @@ def balanced_arguments(draw: Any) -> Arguments:
     )
 
 
-def deals(sampler: gr.loader.Sampler, arguments: Arguments) -> None:
+def deals(sampler: gr.loader.ShuffledSampler | gr.loader.BalancedSampler, arguments: Arguments) -> None:
     """As many batches as it says, in every epoch; each process has samples of its own, the same again when asked."""
     for epoch in range(2):
         sampler.set_epoch(epoch)

@@ -70,9 +70,10 @@ def placed(found: torch.Tensor, arguments: Arguments) -> None:
 
 
 def a_dot_for_each_node(found: Any, arguments: Arguments) -> None:
-    plan = arguments.get("plan")
-    copies = 1 if plan is None or plan.rounds is None else plan.rounds + 1
-    assert len(found.get_offsets()) == copies * (arguments.get("structure") or plan).num_nodes
+    one = arguments.get("structure", arguments.get("plan"))
+    assert one is not None
+    copies = (getattr(one, "rounds", None) or 0) + 1  # (in sync mode every round has all nodes)
+    assert len(found.get_offsets()) == copies * one.num_nodes
 
 
 def a_page(page: viz.Page, arguments: Arguments) -> None:
