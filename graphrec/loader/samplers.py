@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch.distributed
+from torch import Tensor
 from torch.utils.data import Sampler as TorchSampler
 from torch_geometric.data.data import BaseData
 
 from ..structure import Structure
-from ..structure.checks import as_count
+from ..structure.checks import as_count, check_layout
 from ..structure.written import shown
 
 _LARGEST = 2**62  # of what is counted
@@ -169,6 +170,8 @@ def check_can_be_drawn(name: str, samples: Any) -> None:
             f"{name} must be a list or a data set of samples, with len({name}) and {name}[0], got {shown(samples)} of "
             f"type {type(samples).__name__}."
         )
+    if isinstance(samples, Tensor):
+        check_layout(name, samples)
     if not getattr(samples, "ndim", 1):
         raise TypeError(f"{name} must be a list or a data set of samples, got a single number.")
 

@@ -45,7 +45,11 @@ def join_sequences(samples: Sequence[tuple[Any, Any]]) -> SequenceBatch:
         TypeError: other samples than pairs.
         ValueError: targets for the steps of some sequences, and not of all; rows of several widths.
     """
-    if isinstance(samples, str | bytes | Tensor) or not hasattr(samples, "__iter__"):
+    if (
+        isinstance(samples, str | bytes | Tensor)
+        or not hasattr(samples, "__iter__")
+        or not getattr(samples, "ndim", 1)
+    ):
         raise TypeError(f"expected a list of pairs (x, y), got {shown(samples)}.")
     samples = list(samples)
     if not samples:

@@ -48,7 +48,7 @@ def classification(
         metrics: more of them, by name.
     """
     num_classes, label_smoothing = (
-        as_count("num_classes", num_classes, 1),
+        as_count("num_classes", num_classes, 2),
         as_share("label_smoothing", label_smoothing),
     )
     accuracy = MulticlassAccuracy(num_classes, average="micro")
@@ -105,6 +105,8 @@ class _CrossEntropy(nn.Module):
             raise TypeError(
                 f"weight is a tensor [C] of floats, got {told}: torch.tensor(weight, dtype=torch.float)."
             )
+        if weight is not None:
+            check_layout("weight", weight)
         if weight is not None and weight.shape != (num_classes,):
             raise ValueError(
                 f"weight has a number for each of {num_classes} classes, got {tuple(weight.shape)}."

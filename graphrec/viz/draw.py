@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 RING, PLAIN = "#39424C", "#56B4E9"
 MOST_LABELS = 60  # on a structure that was given none
+LARGEST_LETTERS = 1000  # in points; of much larger ones FreeType has none
 AREA = 120.0  # of a node in a schedule, in square points
 
 
@@ -218,8 +219,10 @@ def check_look(ax: Any, cmap: Any, limits: Any, fontsize: Any) -> None:
         raise ValueError(
             f"cmap must be a colour map of matplotlib, or the name of one, such as 'viridis', got {shown(cmap)}."
         )
-    if as_number("fontsize", fontsize) <= 0:
-        raise ValueError(f"fontsize must be more than 0, got {shown(fontsize)}.")
+    if not 0 < as_number("fontsize", fontsize) <= LARGEST_LETTERS:
+        raise ValueError(
+            f"fontsize must be in points, more than 0 and up to {LARGEST_LETTERS}, got {shown(fontsize)}."
+        )
     if limits is None:
         return
     both = as_list("limits", limits)

@@ -77,6 +77,16 @@ def netlists(draw: Any) -> Arguments:
     }
 
 
+def sentences(**arguments: Any) -> Any:
+    """The structures of sentences, or what is said of a text that could be the path of a file, and is not."""
+    try:
+        return gr.io.from_conllu(**arguments)
+    except FileNotFoundError as error:
+        said = str(error)
+    assert said.startswith("expected a text")
+    return said
+
+
 def is_netlist(found: circuits.Netlist, _: Arguments | None = None) -> None:
     """Its structure is whole, and without what latches read a DAG."""
     assert repr(found)
@@ -107,6 +117,7 @@ FORMATS: dict[str, Entry] = {
             enhanced=False,
         ),
         lambda found, a: same([s.num_nodes for s in found], [2]),
+        sentences,
     ),
     "io.parse_brackets": Entry(given(text=BRACKETS, labels=truth), is_sound),
     "io.rows_by_type": Entry(

@@ -20,6 +20,7 @@ from tests.face.junk import damaged, is_refusal, junk, within_limits
 from tests.face.learning import CALLS_OF_LEARNING, CALLS_OF_MEASURED, LEARNING, MEASURED
 from tests.face.loaders import CALLS_OF_LOADERS, LOADERS
 from tests.face.models import MODELS
+from tests.face.not_called import NOT_CALLED
 from tests.face.pictures import PICTURES
 from tests.face.runs import CALLS, RUNS
 from tests.face.structures import STRUCTURES
@@ -32,51 +33,6 @@ MORE_CALLS = {**CALLS_OF_LOADERS, **CALLS_OF_LEARNING, **CALLS_OF_MEASURED, **CA
 ALL = {**TABLE, **CALLS, **MORE_CALLS, **CALLS_OF_TRAINING}
 # Modules with a public face of their own, of which entries are called as `loader.measure`.
 MODULES = ["dynamics", "io", "io.circuits", "learning", "loader", "testing", "train", "viz"]
-# What nobody calls, with the reason.
-NOT_CALLED = {
-    **dict.fromkeys(
-        ["CycleError", "NoFixedPointError", "NoFixedPointWarning", "GrowthWarning", "SlowPathWarning"],
-        "is raised",
-    ),
-    **dict.fromkeys(["Inbox", "Schedule", "Episodes", "Trie"], "is made by graphrec"),
-    **dict.fromkeys(["Cell", "AffineCell", "Model"], "is to be subclassed"),
-    "DataLoader": "is PyG's, see tests/loader and tests/parallel",
-    **dict.fromkeys(
-        ["loader.Cone", "learning.LocalGradients", "learning.LocalRun", "learning.Reach", "viz.Page"],
-        "is made by graphrec",
-    ),
-    "dynamics.GradientFlow": "is made by graphrec",
-    **dict.fromkeys(
-        ["loader.Sampler", "learning.ForwardRule", "learning.Rule"],
-        "is to be subclassed",
-    ),
-    **dict.fromkeys(
-        ["io.circuits.CombinationalCycleError", "testing.CellError", "train.DamagedFileError"], "is raised"
-    ),
-    **dict.fromkeys(
-        ["testing.Report", "testing.Result", "train.Fitted", "train.Progress"], "is made by graphrec"
-    ),
-    **dict.fromkeys(
-        ["loader.Sizes", "testing.Claim", "train.Objective", "train.SequenceBatch"],
-        "is a record, which is judged where it is given",
-    ),
-    "io.circuits.AndInverterGraph": "is a record that readers fill, which is judged as the Netlist made of it",
-    "io.circuits.Kind": "is an enumeration",
-    **dict.fromkeys(
-        ["io.circuits.read_aiger", "io.circuits.read_bench", "io.circuits.read_circuit"],
-        "reads a file, see tests/fuzz",
-    ),
-    "testing.Equations": "is a type",
-    **dict.fromkeys(
-        ["testing.evaluate", "testing.evaluate_rounds"],
-        "is plain recursion, which every cell is held to and which checks nothing",
-    ),
-    **dict.fromkeys(
-        ["train.fit", "train.test", "train.make_trainer", "train.History", "train.AtomicCheckpointIO"],
-        "trains, or is given to Lightning's trainer, see tests/train",
-    ),
-    **dict.fromkeys(["train.load_weights", "train.read_progress"], "reads a file of a run, see tests/train"),
-}
 # A huge number of these is much work, but no mistake.
 WORK = {"rounds", "limit", "steps", "layers", "k"}
 checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]

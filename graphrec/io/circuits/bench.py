@@ -81,7 +81,7 @@ def parse_bench(text: str, source: str = "", reset: int | None = 0) -> Netlist:
         ValueError: a malformed line, an unknown gate, a wrong number of fan-ins, a flip-flop whose reset, set or enable
             is used, a name that is defined twice or not at all, a cycle without DFF, or no gates: with the line.
     """
-    check_one_of("reset", reset, (0, 1, None))
+    check_one_of("reset", reset, (0, 1, None), " for either")
     if not isinstance(text, str):
         raise TypeError(f"expected a circuit as a text, got {type(text).__name__}: read_bench takes a path.")
     return _Reader(text, source, reset).netlist()
