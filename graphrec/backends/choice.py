@@ -83,7 +83,9 @@ def choose(run: Context, x: Tensor, initial: list[Tensor], like: Request | None 
             taken = "the loop was asked for"
         elif (idle := None if asked_for else backend.gains_nothing(request)) is not None:
             refused = None if listener is None else backend.take(request)
-            taken = f"{idle}, nor would it run there: {refused}" if isinstance(refused, str) else idle
+            taken = (
+                refused if isinstance(refused, str) else idle
+            )  # (what holds on larger structures, too, is told)
         else:
             taken = backend.take(request)
         if isinstance(taken, str):

@@ -52,7 +52,7 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
     The model is run once, without gradients and in the mode it is in: with dropout, say, a cell may be recorded after
     `model.eval()` alone. Its buffers and torch's random numbers are afterwards as they were.
 
-    What a backend cannot run is said, too, where the structure is too small for it to gain anything.
+    What a backend could not run on any structure is said of one that is too small to gain anything, too.
 
     Args:
         model: called as `model(x, s)`; one whose `forward` takes a batch alone as `model(s)`.

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..structure.checks import as_share
+
 VANISHED = 1e-3  # the remaining share of a gradient whose distance the report names
 
 
@@ -36,6 +38,7 @@ class GradientFlow:
 
     def quantile(self, q: float) -> Tensor:
         """`[D]`: this quantile of the norms at each of the `distances`; 0.5 is the median."""
+        q = as_share("q", q)
         ascending = self.norm.argsort(stable=True)
         norm = self.norm[ascending[self.distance[ascending].argsort(stable=True)]]
         place = torch.cumsum(self.pairs, 0) - self.pairs + q * (self.pairs - 1).double()

@@ -13,7 +13,7 @@ from ..cell import Cell
 from ..io import from_pyg
 from ..schedule import schedule
 from ..structure import Structure
-from ..structure.checks import as_count, as_whole_numbers
+from ..structure.checks import as_count, as_whole_numbers, check_layout, check_one_of
 from .ancestors import Ancestors
 from .flow import GradientFlow
 from .states import cell_of, flatten, jacobians, run_with_offsets
@@ -67,10 +67,13 @@ def gradient_flow(
     """
     cell = cell_of(model)
     s = s if isinstance(s, Structure) else from_pyg(s)
+    check_layout("x", x)
     chosen = _as_targets(targets, s)
     _check_norm(norm, probes)
+    if loss is not None and not callable(loss):
+        raise TypeError(f"loss must be a function of states and their nodes, got {type(loss).__name__}.")
     plan = schedule(s)
-    signs = torch.Generator(x.device).manual_seed(seed)
+    signs = torch.Generator(x.device).manual_seed(as_count("seed", seed))
     ancestors, pairs = Ancestors(s), []
     with torch.enable_grad():
         run = run_with_offsets(cell, plan, x, initial)
@@ -125,8 +128,7 @@ def _as_targets(targets: Any, s: Structure) -> Tensor:
 
 
 def _check_norm(norm: str, probes: int | None) -> None:
-    if norm not in NORMS:
-        raise ValueError(f"norm must be one of {', '.join(NORMS)}, got {norm!r}.")
+    check_one_of("norm", norm, NORMS)
     if probes is None:
         return
     as_count("probes", probes, 1)

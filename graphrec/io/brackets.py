@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from ..structure import TreeRows
+from ..structure.checks import as_flag
 
 # A token is a parenthesis, or a run of anything but ASCII blanks (treebanks have words with a
 # no-break space inside); a backslash also takes the next character.
@@ -38,6 +39,9 @@ def parse_brackets(text: str, labels: bool = True) -> TreeRows:
     Raises:
         ValueError: malformed brackets, with the position of the first fault.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"expected a tree in brackets as a text, got {type(text).__name__}.")
+    labels = as_flag("labels", labels)
     rows = TreeRows([], [], [], [])
     stack: list[_Open] = []
     done = False

@@ -11,7 +11,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from torch_geometric.data import Data, HeteroData
 
 from ..structure import Structure, dag
-from ..structure.checks import as_whole_numbers, check_layout, check_no_batch
+from ..structure.checks import as_count, as_whole_numbers, check_layout, check_no_batch
 from ..structure.outside import is_ordinary, is_stand_in, made_outside, outside
 from ..structure.traced import TracedStructure
 from .matrix import edges_of, is_matrix
@@ -117,6 +117,7 @@ def as_pair(
             f"rows of two sets of nodes, (x_source, x_target), go with an edge_index tensor, got "
             f"{type(edge_index).__name__}."
         )
+    num_sources, num_targets = as_count("num_sources", num_sources), as_count("num_targets", num_targets)
     _check_of_edges(edge_attr=edge_attr, edge_weight=edge_weight)
     parts = {"edge_index": edge_index, "edge_attr": edge_attr, "edge_weight": edge_weight}
 

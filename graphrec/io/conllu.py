@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from ..structure import Structure
-from ..structure.checks import as_texts
+from ..structure.checks import as_flag, as_texts
 from ..structure.cycles import name_cycle, walk_to_cycle
+from ..structure.written import shown
 
 if TYPE_CHECKING:
     from conllu import TokenList
@@ -62,6 +63,10 @@ def from_conllu(
             the words, no root or several, a cycle, a relation that is not in `relations`; with the sentence and, where
             it is known, the line.
     """
+    enhanced = as_flag("enhanced", enhanced)
+    for name, field in (("tokens", tokens), ("labels", labels)):
+        if not isinstance(field, str) and not (name == "labels" and field is None):
+            raise TypeError(f"{name} must be the name of a field, such as 'form', got {shown(field)}.")
     sentences = list(_sentences(source))
     graphs = [_read(sentence, enhanced) for sentence in sentences]
     given = None if relations is None else as_texts("relations", relations)
@@ -135,7 +140,7 @@ def _sentences(source: Any) -> Iterator[_Sentence]:
     if isinstance(source, str | os.PathLike):
         yield from _parsed(_text(source))
         return
-    if not isinstance(source, Iterable):
+    if not isinstance(source, Iterable) or not getattr(source, "ndim", 1):
         raise TypeError(f"expected a path, a text or sentences of conllu, got {type(source).__name__}.")
     for place, sentence in enumerate(source, start=1):
         if not isinstance(sentence, conllu.TokenList):

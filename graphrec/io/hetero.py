@@ -179,9 +179,11 @@ def rows_by_type(x: Mapping[str, Tensor], s: Any) -> tuple[list[str], list[int],
     """
     if not isinstance(s, HeteroData):
         raise TypeError(f"a dictionary of rows goes with PyG's HeteroData, got {type(s).__name__}.")
+    if not isinstance(x, Mapping):
+        raise TypeError(f"x must be a dictionary with rows for each node type, got {type(x).__name__}.")
     if set(x) != set(s.node_types):
         raise ValueError(
-            f"x must have rows for the node types {', '.join(s.node_types)}, got {', '.join(x) or 'none'}."
+            f"x must have rows for the node types {', '.join(s.node_types)}, got {', '.join(map(str, x)) or 'none'}."
         )
     types, sizes = list(s.node_types), [s[name].num_nodes for name in s.node_types]
     if not types:

@@ -15,6 +15,7 @@ from ..cell import Cell
 from ..engine.rules import differentiated_by
 from ..runs import run
 from ..schedule import Schedule
+from ..structure.checks import check_layout
 from .rule import Rule
 from .walk import by_node, check_is_walk, walk
 
@@ -48,6 +49,11 @@ class LocalRun:
         Raises:
             ValueError: nothing in the run, or in the loss, requires a gradient.
         """
+        if not isinstance(loss, Tensor):
+            raise TypeError(f"loss must be a tensor of one number, got {type(loss).__name__}.")
+        check_layout("loss", loss)
+        if loss.numel() != 1:
+            raise ValueError(f"loss must be one number, got shape {list(loss.shape)}: take its sum or mean.")
         flat = [tensor for rows in self._tensors.values() for tensor in rows]
         asked = [tensor for tensor in flat if tensor.requires_grad]
         if not asked or not loss.requires_grad:

@@ -57,8 +57,12 @@ class Online:
     """
 
     def __init__(self, rule: Any, model: nn.Module) -> None:
+        if not hasattr(rule, "traced"):
+            raise TypeError(
+                f"rule must be one that learns forwards, such as RTRL() or UORO(), got {type(rule).__name__}."
+            )
         made = model if isinstance(model, Cell) else getattr(model, "step_cell", None)
-        if made is None:
+        if made is None or not isinstance(model, nn.Module):
             raise TypeError(
                 f"online learning is of one cell, or of a model that is one run of it (graphrec.Recursive), got "
                 f"{type(model).__name__}: for models of several runs use rule.gradients(model, s, x, loss)."

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..cell import Cell
 from ..cells import LeakySRNCell
+from ..structure.checks import as_count, as_flag
 from .eprop import EProp
 from .reach import say_wrong
 from .traced import Trace
@@ -51,7 +52,8 @@ class FeedbackLinear(nn.Linear):
     feedback: Tensor
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
-        super().__init__(inputs, outputs, bias)
+        inputs, outputs = as_count("inputs", inputs, 1), as_count("outputs", outputs, 1)
+        super().__init__(inputs, outputs, as_flag("bias", bias))
         self.register_buffer("feedback", torch.empty_like(self.weight).uniform_(-1, 1) / inputs**0.5)
 
     def forward(self, input: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..cell import Cell
+from ..structure.checks import as_count
 from .by_hand import derived, push
 from .forward import ForwardRule
 from .layout import Layout
@@ -40,7 +41,7 @@ class RTRL(ForwardRule):
 
     def __init__(self, limit: int = LIMIT) -> None:
         super().__init__()
-        self.limit = limit
+        self.limit = as_count("limit", limit)
 
     def trace(self, cell: Cell, with_initial: bool = False) -> Trace:
         """The sensitivities; see `ForwardRule.trace`."""

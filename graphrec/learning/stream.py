@@ -13,6 +13,7 @@ from ..models import Model
 from ..models.in_time import cells_in_time
 from ..models.model import check_initial
 from ..structure import episodes
+from ..structure.checks import check_layout
 from .bptt import BPTT
 from .forward import ForwardRule
 from .losses import backward, check_is_function
@@ -81,6 +82,11 @@ class Stream:
         self._cells = cells_in_time(model, "a stream")
         self.model, self.rule = model, BPTT() if rule is None else rule
         self.optimizer: torch.optim.Optimizer | None = optimizer
+        if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
+            raise TypeError(
+                f"optimizer must be one of torch, such as torch.optim.AdamW(model.parameters()), got "
+                f"{type(optimizer).__name__}."
+            )
         if not isinstance(self.rule, Rule):
             raise TypeError(f"rule must be a graphrec.learning.Rule, got {type(rule).__name__}.")
         if isinstance(self.rule, ForwardRule):
@@ -237,6 +243,8 @@ class Stream:
         return states
 
     def _check_x(self, x: Any) -> None:
+        if isinstance(x, Tensor):
+            check_layout("x", x)
         if not isinstance(x, Tensor) or x.dim() != 3 or not x.shape[1]:
             got = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
             raise ValueError(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..cell import Cell
+from ..structure.checks import as_count
 from .forward import ForwardRule
 from .layout import Layout
 from .step_function import LocalStep, StepFunction
@@ -33,7 +34,7 @@ class UORO(ForwardRule):
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
-        self.seed = seed
+        self.seed = as_count("seed", seed)
         self._generators: dict[torch.device, torch.Generator] = {}
 
     def trace(self, cell: Cell, with_initial: bool = False) -> Trace:

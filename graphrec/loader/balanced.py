@@ -12,8 +12,9 @@ from torch import Tensor
 from ..io import from_pyg
 from ..schedule import levels
 from ..structure import Structure, batch, chain
-from ..structure.checks import as_count
-from .samplers import Sampler
+from ..structure.checks import as_count, as_whole_numbers
+from ..structure.written import shown
+from .samplers import Sampler, check_can_be_drawn
 
 _TOGETHER = 1000  # samples whose levels are found at once
 _TRIED = 10  # orders of which the longest number of batches is taken for that of every epoch
@@ -40,6 +41,7 @@ def measure(samples: Sequence[Any]) -> Sizes:
     Raises:
         CycleError: a sample has a cycle, and so no levels: give `Sizes(nodes, levels)` with the rounds it takes.
     """
+    check_can_be_drawn("samples", samples)
     nodes, deepest = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for first in range(0, len(samples), _TOGETHER):
         part = [samples[i] for i in range(first, min(first + _TOGETHER, len(samples)))]
@@ -55,6 +57,8 @@ def measure(samples: Sequence[Any]) -> Sizes:
 def _bare(sample: Any) -> Structure:
     """The nodes, the edges and, where known, the levels of a sample: one graph, whatever it is made of."""
     if isinstance(sample, tuple | list) and len(sample) == 2:  # of a sequence: its rows and its target
+        if not hasattr(sample[0], "__len__") or not getattr(sample[0], "ndim", 1):
+            raise TypeError(f"a pair (x, y) is of a sequence, x its rows, got x = {shown(sample[0])}.")
         return chain(len(sample[0]))
     s = sample if isinstance(sample, Structure) else from_pyg(sample)
     return Structure(s.num_nodes, s.edge_index, slot=s.slot, level=s.known_level)
@@ -97,12 +101,17 @@ class BalancedSampler(Sampler):
     ) -> None:
         super().__init__(seed, rank, world_size)
         self.sizes = samples if isinstance(samples, Sizes) else measure(samples)
-        self._nodes, self._levels = (part.numpy(force=True) for part in self.sizes)
-        self.num_samples = len(self._nodes)
+        self._nodes, self._levels = (
+            as_whole_numbers(part, f"{name} of Sizes must be whole numbers").numpy(force=True)
+            for name, part in self.sizes._asdict().items()
+        )
         if self._nodes.shape != self._levels.shape or self._nodes.ndim != 1:
             raise ValueError(
                 f"Sizes are two tensors of shape [n], got {self._nodes.shape} nodes and {self._levels.shape} levels."
             )
+        if (self._nodes < 0).any() or (self._levels < 0).any():
+            raise ValueError("Sizes are numbers of nodes and levels, 0 or more, got negative ones.")
+        self.num_samples = len(self._nodes)
         self.max_nodes = as_count("max_nodes", max_nodes, 1)
         self.pool = max(1, len(self._nodes)) if pool is None else as_count("pool", pool, 1)
         if len(self._nodes) and int(self._nodes.max()) > self.max_nodes:
@@ -160,9 +169,10 @@ class BalancedSampler(Sampler):
         pools = [order[first : first + self.pool] for first in range(0, len(order), self.pool)]
         order = np.concatenate([order[:0], *(p[np.argsort(self._levels[p], kind="stable")] for p in pools)])
         ends, batches, first = np.cumsum(self._nodes[order]), [], 0
+        room = min(self.max_nodes, int(self._nodes.sum()))  # (a sum with it is a number of 64 bits)
         while first < len(order):
             used = ends[first - 1] if first else 0
-            last = int(np.searchsorted(ends, used + self.max_nodes, side="right"))
+            last = int(np.searchsorted(ends, used + room, side="right"))
             batches.append(order[first:last].tolist())
             first = last
         return batches

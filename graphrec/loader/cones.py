@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -13,7 +14,7 @@ from torch_geometric.data import Data, HeteroData
 
 from ..io.pyg import with_edges
 from ..structure import EdgeFeatures, Structure
-from ..structure.checks import as_count
+from ..structure.checks import as_count, as_flag, as_whole_numbers, check_layout
 from ..structure.features import RelationFeatures
 from .loader import DataLoader
 from .samplers import InOrderSampler, ShuffledSampler
@@ -100,7 +101,11 @@ class Cones(Dataset[Any]):
         """The cone of one target, or of several as one: of `Data` with all its attributes, and `n_id`, `e_id`,
         `target_index`, `distance` and `is_cut`, as `Cone` explains them; of a structure a `Cone`.
         """
-        chosen = torch.as_tensor(index, dtype=torch.long).reshape(-1)
+        chosen = as_whole_numbers(index, "a number of a cone must be whole, or a list of such").reshape(-1)
+        odd = chosen[(chosen < -len(self)) | (chosen >= len(self))]
+        if len(odd):
+            # (An IndexError ends a loop over cones, as it does with any other data set.)
+            raise IndexError(f"there is no cone {int(odd[0])}: there is one for each of {len(self)} targets.")
         return self.of(self.targets[chosen])
 
     def of(self, targets: Tensor) -> Cone | Data:
@@ -129,7 +134,7 @@ class Cones(Dataset[Any]):
             seed: of the order.
             options: of torch's `DataLoader`, such as `num_workers`.
         """
-        kind = ShuffledSampler if shuffle else InOrderSampler
+        kind = ShuffledSampler if as_flag("shuffle", shuffle) else InOrderSampler
         batches = kind(len(self), batch_size, seed=seed)
         return DataLoader(_Shared(self), batch_sampler=batches, collate_fn=_as_it_is, **options)
 
@@ -212,20 +217,32 @@ def _checked(source: Any) -> Structure | Data:
 def _as_nodes(targets: Any, num_nodes: int) -> Tensor:
     if targets is None:
         return torch.arange(num_nodes)
-    given = torch.as_tensor(targets)
-    if given.dtype == torch.bool:
-        if given.shape != (num_nodes,):
-            raise ValueError(f"a mask of targets has shape [{num_nodes}], got {tuple(given.shape)}.")
-        return given.nonzero().flatten()
-    if given.dim() != 1 or (given.is_floating_point() and given.numel()):
+    mask = _as_mask(targets)
+    if mask is not None:
+        if mask.shape != (num_nodes,):
+            raise ValueError(f"a mask of targets has shape [{num_nodes}], got {tuple(mask.shape)}.")
+        return mask.nonzero().flatten()
+    given = as_whole_numbers(targets, "targets must be whole numbers, of nodes, or a mask [N]")
+    if given.dim() != 1:
         raise ValueError(
             f"targets are numbers of nodes, [t] long, or a mask [N], got {given.dtype} of shape {tuple(given.shape)}."
         )
-    given = given.long()
     odd = ((given < 0) | (given >= num_nodes)).nonzero().flatten()
     if len(odd):
         raise ValueError(f"target {int(given[odd[0]])} is no node: they are 0 to {num_nodes - 1}.")
     return given
+
+
+def _as_mask(targets: Any) -> Tensor | None:
+    """What is true or false for each node, if targets are that: a tensor, an array or a list."""
+    if isinstance(targets, Tensor) and targets.dtype == torch.bool:
+        check_layout("targets", targets)
+        return targets
+    if isinstance(targets, np.ndarray) and targets.dtype == np.bool_:
+        return torch.tensor(targets.tolist(), dtype=torch.bool)
+    if isinstance(targets, list | tuple) and targets and all(isinstance(one, bool) for one in targets):
+        return torch.tensor(targets)
+    return None
 
 
 def _part(s: Structure, node: Tensor, edge: Tensor, edge_index: Tensor) -> Structure:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch.distributed
+from torch import Tensor
 from torch.utils.data import Sampler as TorchSampler
+from torch_geometric.data.data import BaseData
 
-from ..structure.checks import as_count
+from ..structure import Structure
+from ..structure.checks import as_count, check_layout
+from ..structure.written import shown
 
 _LARGEST = 2**62  # of what is counted
 
@@ -31,9 +35,11 @@ class Sampler(TorchSampler[list[int]]):
         self.seed = as_count("seed", seed)
         if (rank is None) != (world_size is None):
             raise ValueError("rank and world_size go together: give both, or none of them.")
-        if rank is not None and world_size is not None and not 0 <= rank < world_size:
-            raise ValueError(f"rank must be from 0 to world_size - 1, got rank {rank} of {world_size}.")
-        self._place = None if rank is None or world_size is None else (rank, world_size)
+        self._place: tuple[int, int] | None = None
+        if rank is not None and world_size is not None:
+            self._place = as_count("rank", rank), as_count("world_size", world_size, 1)
+            if self._place[0] >= self._place[1]:
+                raise ValueError(f"rank must be from 0 to world_size - 1, got rank {rank} of {world_size}.")
         self._epoch, self._first = 0, 0
 
     @property
@@ -154,6 +160,20 @@ class InOrderSampler(ShuffledSampler):
         """See `Sampler`."""
         rank, world_size = self.place
         return -(-len(range(rank, self.num_samples, world_size)) // self.batch_size)
+
+
+def check_can_be_drawn(name: str, samples: Any) -> None:
+    """Raise TypeError unless samples have a number and are numbered, as those of a list or a data set are."""
+    is_one = isinstance(samples, str | bytes | Mapping | BaseData | Structure | type)
+    if is_one or not (hasattr(samples, "__len__") and hasattr(samples, "__getitem__")):
+        raise TypeError(
+            f"{name} must be a list or a data set of samples, with len({name}) and {name}[0], got {shown(samples)} of "
+            f"type {type(samples).__name__}."
+        )
+    if isinstance(samples, Tensor):
+        check_layout(name, samples)
+    if not getattr(samples, "ndim", 1):
+        raise TypeError(f"{name} must be a list or a data set of samples, got a single number.")
 
 
 def check_samples(sampler: Sampler, samples: Any) -> None:

@@ -100,6 +100,8 @@ NOTHING: tuple[Callable[[], Structure], ...] = (
 
 def structures_for(cell: Cell) -> list[Structure]:
     """One of each family that suits the cell, and a batch, with the relations, features and kinds that it asks for."""
+    if not isinstance(cell, Cell):
+        raise TypeError(f"expected a cell (graphrec.Cell), got {type(cell).__name__}.")
     arity = cell.arity
     families = [f for f in (*ACYCLIC, cyclic) if arity != 1 or f not in CHAINS_IF_ARITY_IS_ONE]
     found = [family(arity) for family in families if arity != 0 or family in (one_node, isolated_nodes)]

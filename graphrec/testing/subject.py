@@ -10,11 +10,12 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..backends import running_on
 from ..cell import Cell
 from ..structure import Structure
+from ..structure.checks import as_count, as_list
 from .one_node import OneNodeAtATime
 from .recursion import Equations
 from .structures import ACYCLIC, dressed, structures_for
@@ -130,11 +131,16 @@ def subject(
         TypeError: what is given, or made, is no cell.
         ValueError: the cell takes none of the structures.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(as_count("seed", seed))
     made = _made(cell).double()
     draw_what_begins_alike(made)
     _choose_mode(made)
-    given = structures_for(made) if structures is None else list(structures)
+    given = structures_for(made) if structures is None else as_list("structures", structures)
+    for s in given:
+        if not isinstance(s, Structure):
+            raise TypeError(
+                f"structures must be a list of graphrec structures, got {type(s).__name__} in it."
+            )
     found = Subject(made, sorted(given, key=lambda s: s.num_nodes + s.num_edges), oracle, seed)
     takes: list[Structure] = []
     for s in found.structures:
@@ -170,7 +176,7 @@ def is_acyclic(s: Structure) -> bool:
 def _made(cell: Any) -> Cell:
     if isinstance(cell, Cell):
         return copy.deepcopy(cell)
-    if not callable(cell):
+    if not callable(cell) or isinstance(cell, nn.Module):
         raise TypeError(
             f"check_cell takes a graphrec.Cell, its class or a function that makes it, got {cell!r}."
         )

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from ..loader import DataLoader, InOrderSampler, Sampler, ShuffledSampler
-from ..loader.samplers import check_samples
+from ..loader.samplers import check_can_be_drawn, check_samples
 from ..structure import Structure, chains
+from ..structure.checks import check_layout
+from ..structure.written import shown
 
 
 class SequenceBatch(NamedTuple):
@@ -43,12 +45,28 @@ def join_sequences(samples: Sequence[tuple[Any, Any]]) -> SequenceBatch:
         TypeError: other samples than pairs.
         ValueError: targets for the steps of some sequences, and not of all; rows of several widths.
     """
+    if (
+        isinstance(samples, str | bytes | Tensor)
+        or not hasattr(samples, "__iter__")
+        or not getattr(samples, "ndim", 1)
+    ):
+        raise TypeError(f"expected a list of pairs (x, y), got {shown(samples)}.")
+    samples = list(samples)
+    if not samples:
+        raise ValueError("expected pairs (x, y), one or more, got none: rows of no sequences have no width.")
     for sample in samples:
         if not isinstance(sample, tuple | list) or len(sample) != 2:
             told = f"{len(sample)} parts" if isinstance(sample, tuple | list) else type(sample).__name__
             raise TypeError(f"expected samples that are pairs (x, y), got {told}.")
-    rows = [torch.as_tensor(x) for x, _ in samples]
-    targets = [torch.as_tensor(y) for _, y in samples]
+    rows, targets = ([_as_tensor(name, pair[i]) for pair in samples] for i, name in enumerate("xy"))
+    if any(not x.dim() for x in rows):
+        raise ValueError("x must have a row for each step, got a single number.")
+    for name, parts in (("x", rows), ("y", targets)):
+        kinds = {f"{part.dtype} on {part.device}" for part in parts}
+        if len(kinds) > 1:
+            raise TypeError(
+                f"{name} must be of one dtype, on one device, in all pairs, got {' and '.join(sorted(kinds))}."
+            )
     if len({x.shape[1:] for x in rows}) > 1:
         raise ValueError(
             f"steps are of one width, got sequences of shapes {sorted({tuple(x.shape) for x in rows})[:3]}."
@@ -65,6 +83,18 @@ def join_sequences(samples: Sequence[tuple[Any, Any]]) -> SequenceBatch:
             f"for sequences of {[len(x) for x in rows[:3]]} steps."
         )
     return SequenceBatch(torch.cat(rows), structure, y)
+
+
+def _as_tensor(name: str, values: Any) -> Tensor:
+    """A dense tensor of what a pair has."""
+    try:
+        found = torch.as_tensor(values)
+    except (RuntimeError, OverflowError, TypeError, ValueError) as error:
+        raise TypeError(
+            f"{name} of a pair must be a tensor, or numbers, got {shown(values)}: {error}"
+        ) from error
+    check_layout(name, found)
+    return found
 
 
 class Samples(L.LightningDataModule):
@@ -95,6 +125,8 @@ class Samples(L.LightningDataModule):
         **options: Any,
     ) -> None:
         super().__init__()
+        for name, samples in (("train", train), ("val", val), ("test", test)):
+            check_can_be_drawn(name, samples)
         self.train, self.val, self.test = train, val, test
         self.options = options
         if isinstance(batches, Sampler):

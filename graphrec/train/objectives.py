@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
-from ..structure.checks import as_count
+from ..structure.checks import as_count, as_share, check_layout
+from ..structure.written import shown
 
 _NO_CLASS = -(2**62)  # torch's own, -100, would count as a row without a loss
 
@@ -46,10 +47,14 @@ def classification(
         label_smoothing: of the loss of training.
         metrics: more of them, by name.
     """
-    accuracy = MulticlassAccuracy(as_count("num_classes", num_classes, 1), average="micro")
+    num_classes, label_smoothing = (
+        as_count("num_classes", num_classes, 2),
+        as_share("label_smoothing", label_smoothing),
+    )
+    accuracy = MulticlassAccuracy(num_classes, average="micro")
     plain = _CrossEntropy(num_classes, weight, 0.0)
     smoothed = _CrossEntropy(num_classes, weight, label_smoothing) if label_smoothing else None
-    return Objective(plain, {"accuracy": accuracy, **(metrics or {})}, smoothed)
+    return Objective(plain, {"accuracy": accuracy, **_as_metrics(metrics)}, smoothed)
 
 
 def regression(*, metrics: Mapping[str, Metric] | None = None) -> Objective:
@@ -60,8 +65,18 @@ def regression(*, metrics: Mapping[str, Metric] | None = None) -> Objective:
     """
     return Objective(
         squared_error,
-        {"rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError(), **(metrics or {})},
+        {"rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError(), **_as_metrics(metrics)},
     )
+
+
+def _as_metrics(metrics: Any) -> dict[str, Metric]:
+    """More metrics by name, or none."""
+    found = {} if metrics is None else metrics
+    if not isinstance(found, Mapping) or not all(
+        isinstance(name, str) and isinstance(one, Metric) for name, one in found.items()
+    ):
+        raise TypeError(f"metrics must be metrics of torchmetrics by name, got {shown(metrics)}.")
+    return dict(found)
 
 
 def squared_error(outputs: Tensor, y: Tensor) -> Tensor:
@@ -70,6 +85,8 @@ def squared_error(outputs: Tensor, y: Tensor) -> Tensor:
     Raises:
         ValueError: other shapes, of which the smaller one would be repeated.
     """
+    check_layout("outputs", outputs)
+    check_layout("y", y)
     if outputs.shape != y.shape:
         raise ValueError(
             f"expected outputs of the shape of the targets, {tuple(y.shape)}, got {tuple(outputs.shape)}: a head of as "
@@ -88,16 +105,18 @@ class _CrossEntropy(nn.Module):
             raise TypeError(
                 f"weight is a tensor [C] of floats, got {told}: torch.tensor(weight, dtype=torch.float)."
             )
+        if weight is not None:
+            check_layout("weight", weight)
         if weight is not None and weight.shape != (num_classes,):
             raise ValueError(
                 f"weight has a number for each of {num_classes} classes, got {tuple(weight.shape)}."
             )
-        if not 0 <= smoothing <= 1:
-            raise ValueError(f"label_smoothing is a share, from 0 to 1, got {smoothing}.")
         self.num_classes, self.smoothing = num_classes, smoothing
         self.register_buffer("weight", weight, persistent=False)
 
     def forward(self, outputs: Tensor, y: Tensor) -> Tensor:
+        check_layout("outputs", outputs)
+        check_layout("y", y)
         if outputs.dim() != 2 or outputs.shape[1] != self.num_classes or y.shape != outputs.shape[:1]:
             raise ValueError(
                 f"expected logits [M, {self.num_classes}] and classes [M], got {tuple(outputs.shape)} and "

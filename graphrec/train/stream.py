@@ -47,6 +47,9 @@ class StreamTask(Task):
         scheduler: MakeScheduler | None = None,
         seed: int = 0,
     ) -> None:
+        for name, part in (("model", model), ("head", head)):
+            if not isinstance(part, nn.Module) and not (name == "head" and part is None):
+                raise TypeError(f"{name} must be a module (torch.nn.Module), got {type(part).__name__}.")
         network = nn.ModuleDict({"model": model, **({} if head is None else {"head": head})})
         super().__init__(network, objective, optimizer=optimizer, scheduler=scheduler, seed=seed)
         self.streams = {"train": Stream(model, rule), **{stage: Stream(model) for stage in ("val", "test")}}

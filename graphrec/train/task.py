@@ -72,6 +72,8 @@ class Task(L.LightningModule):
             )
         check_function("loss", objective.loss)
         check_function("optimizer", optimizer)
+        if objective.smoothed is not None:
+            check_function("smoothed", objective.smoothed)
         if scheduler is not None:
             check_function("scheduler", scheduler)
         if "loss" in objective.metrics:

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from ..io import from_pyg
 from ..schedule import CycleError, Schedule, check_schedule, levels
 from ..structure import Structure
+from ..structure.checks import as_flag, as_list, as_number, check_layout
+from ..structure.written import shown
 from .arrows import EDGE, draw_arrows, looped
-from .layout import is_forest, place, tidy
+from .layout import as_structure, is_forest, place, tidy
 from .recorded import texts_of
 from .routes import Routes, route
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 RING, PLAIN = "#39424C", "#56B4E9"
 MOST_LABELS = 60  # on a structure that was given none
+LARGEST_LETTERS = 1000  # in points; of much larger ones FreeType has none
 AREA = 120.0  # of a node in a schedule, in square points
 
 
@@ -62,10 +64,13 @@ def draw_tree(
         ValueError: values, labels or sizes that are not one per node.
     """
     check_matplotlib()
-    if not isinstance(structure, Structure):
-        structure = from_pyg(structure)
+    structure = as_structure(structure)
+    check_look(ax, cmap, limits, fontsize)
+    sideways = as_flag("sideways", sideways)
     colours = _per_node("values", values, structure)
-    area = sizes if isinstance(sizes, int | float) else _per_node("sizes", sizes, structure)
+    area: Any = sizes if isinstance(sizes, int | float) else _per_node("sizes", sizes, structure)
+    if area is None or not bool(((torch.as_tensor(area) >= 0) & torch.as_tensor(area).isfinite()).all()):
+        raise ValueError(f"sizes must be areas, finite and 0 or more, got {shown(sizes)}.")
     texts = _few(texts_of(structure, labels), labels)
     forest = is_forest(structure) and _levels(structure) is not None
     routes = _routes(structure)
@@ -118,6 +123,7 @@ def draw_schedule(
     """
     check_matplotlib()
     check_schedule(plan)
+    check_look(ax, cmap, None, fontsize)
     s = plan.structure
     colours = _per_node("values", values, s)
     texts = _few(
@@ -193,10 +199,51 @@ def check_matplotlib() -> None:
         raise ImportError("drawing needs matplotlib: pip install 'graphrec[viz]'.") from error
 
 
+def check_axes(ax: Any) -> None:
+    """Raise TypeError unless one can draw there; None: matplotlib's current axes."""
+    from matplotlib.axes import Axes
+
+    if ax is not None and not isinstance(ax, Axes):
+        raise TypeError(
+            f"ax must be axes of matplotlib, such as pyplot.subplots()[1], got {type(ax).__name__}."
+        )
+
+
+def check_look(ax: Any, cmap: Any, limits: Any, fontsize: Any) -> None:
+    """Raise unless these are axes, a colour map, two numbers or None, and a size of letters."""
+    from matplotlib import colormaps
+    from matplotlib.colors import Colormap
+
+    check_axes(ax)
+    if not isinstance(cmap, Colormap) and not (isinstance(cmap, str) and cmap in colormaps):
+        raise ValueError(
+            f"cmap must be a colour map of matplotlib, or the name of one, such as 'viridis', got {shown(cmap)}."
+        )
+    if not 0 < as_number("fontsize", fontsize) <= LARGEST_LETTERS:
+        raise ValueError(
+            f"fontsize must be in points, more than 0 and up to {LARGEST_LETTERS}, got {shown(fontsize)}."
+        )
+    if limits is None:
+        return
+    both = as_list("limits", limits)
+    if len(both) != 2:
+        raise ValueError(f"limits must be two numbers, the least and the greatest, got {shown(limits)}.")
+    low, high = (as_number("a limit", limit) for limit in both)
+    if low > high:
+        raise ValueError(f"limits must be the least and the greatest, got {shown(limits)}.")
+
+
 def _per_node(name: str, given: Tensor | Sequence[float] | None, structure: Structure) -> Tensor | None:
     if given is None:
         return None
-    tensor = torch.as_tensor(given).detach().cpu().double()
+    try:
+        numbers = torch.as_tensor(given)
+        check_layout(name, numbers)
+        tensor = numbers.detach().cpu().double()
+    except (RuntimeError, OverflowError, TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be one number per node, got {shown(given)}: {error}") from error
+    if numbers.is_complex():
+        raise TypeError(f"{name} must be numbers on a line, got {numbers.dtype}: take .abs() or .real.")
     if tensor.numel() != structure.num_nodes:
         raise ValueError(
             f"{name} must be one number per node: expected {structure.num_nodes}, got shape {tuple(tensor.shape)}."
@@ -289,4 +336,5 @@ def _write(ax: Axes, text: str, at: Any, offset: Any, where: tuple[str, str], fo
         path_effects=[withStroke(linewidth=2.5, foreground="white")],
         zorder=3,
         annotation_clip=False,
+        parse_math=False,  # (of words with dollars, which are no formulas)
     )

@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 from ..dynamics import GradientFlow
 from ..dynamics import gradient_flow as measure
 from ..structure import Structure
-from .draw import check_matplotlib
+from .draw import check_axes, check_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,6 +41,7 @@ def gradient_flow(
         The `GradientFlow`, or a dictionary of them, under the same names.
     """
     check_matplotlib()
+    check_axes(ax)
     if not isinstance(models, Mapping):
         flow = measure(models, x, s, **options)
         draw_gradient_flow(flow, ax)
@@ -67,6 +68,13 @@ def draw_gradient_flow(flows: GradientFlow | Mapping[str, GradientFlow], ax: Axe
     by_name = flows if isinstance(flows, Mapping) else {"": flows}
     if not by_name:
         raise ValueError("expected a GradientFlow, or a dictionary of them by name, got an empty one.")
+    for flow in by_name.values():
+        if not isinstance(flow, GradientFlow):
+            raise TypeError(
+                f"flows must be a GradientFlow, which graphrec.dynamics.gradient_flow measures, or a dictionary of "
+                f"them by name, got {type(flow).__name__}."
+            )
+    check_axes(ax)
     if ax is None:
         from matplotlib import pyplot
 

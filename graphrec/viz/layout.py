@@ -6,22 +6,30 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
+from ..io import from_pyg
 from ..schedule import CycleError, levels
 from ..structure import Structure
 from .routes import route
 from .spring import spring
 
 
-def place(structure: Structure) -> Tensor:
+def place(structure: Structure | Data) -> Tensor:
     """`[N, 2]` float: across and up, for each node.
 
     `tidy` for trees and forests, `layered` for other DAGs, and `spring` for graphs with cycles.
     """
+    structure = as_structure(structure)
     try:
         return tidy(structure) if is_forest(structure) else layered(structure)
     except CycleError:
         return spring(structure)
+
+
+def as_structure(structure: Structure | Data) -> Structure:
+    """What is drawn: a structure, or PyG data."""
+    return structure if isinstance(structure, Structure) else from_pyg(structure)
 
 
 def is_forest(structure: Structure) -> bool:
@@ -29,7 +37,7 @@ def is_forest(structure: Structure) -> bool:
     return structure.num_edges == 0 or int(torch.bincount(structure.source).max()) <= 1
 
 
-def tidy(structure: Structure) -> Tensor:
+def tidy(structure: Structure | Data) -> Tensor:
     """`[N, 2]` float: a position for each node of a tree, or of several side by side.
 
     Across, children are sorted by their slots, at least 1 apart, and parents are in the middle above them;
@@ -40,6 +48,7 @@ def tidy(structure: Structure) -> Tensor:
         CycleError: the structure has a cycle.
         ValueError: a node has two parents.
     """
+    structure = as_structure(structure)
     count = structure.num_nodes
     leaving = torch.bincount(structure.source, minlength=count)
     if leaving.numel() and int(leaving.max()) > 1:
@@ -68,13 +77,14 @@ def tidy(structure: Structure) -> Tensor:
     return torch.stack([x - x.min() if count else x, -depth.to(x.dtype)], dim=1)
 
 
-def layered(structure: Structure) -> Tensor:
+def layered(structure: Structure | Data) -> Tensor:
     """`[N, 2]` float: up, each node's level (nodes without sources are at 0); across, within each level sorted and
     placed so that neighbours are close and few edges cross; see `route`.
 
     Raises:
         CycleError: the structure has a cycle.
     """
+    structure = as_structure(structure)
     return route(levels(structure).cpu(), *structure.edge_index.cpu()).at
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import nn
 
+from ..structure.checks import as_flag, as_texts
 from .described import describe
 from .recorded import record
 
@@ -81,6 +82,10 @@ def html(
         ValueError: more than 20,000 nodes, a number of labels that is not the number of nodes of any run; a call that
             runs no cell, or runs all rounds at once (`graphrec.rounds`), of which no page can be made.
     """
+    labels = None if labels is None else as_texts("labels", labels)
+    gradients = as_flag("gradients", gradients)
+    if title is not None and not isinstance(title, str):
+        raise TypeError(f"title must be a text, got {type(title).__name__}.")
     count = getattr(s, "num_nodes", None)
     if isinstance(count, int) and count > MOST_NODES:
         raise ValueError(

@@ -15,6 +15,7 @@ from ..learning import Rule
 from ..runs import rounds, run
 from ..schedule import Schedule, schedule
 from ..structure import Structure
+from ..structure.checks import as_texts
 
 
 class Recorded(NamedTuple):
@@ -88,6 +89,8 @@ def record(model: Callable[..., Any], s: Any, x: Any, initial: Any = None) -> li
 def _check_runs_cells(model: Any) -> None:
     """Raise TypeError for a class, and for a module that holds no cell. (What a function calls is seen later.)"""
     expected = "expected a model, a cell or a function that calls one, got"
+    if not callable(model):
+        raise TypeError(f"{expected} {type(model).__name__}.")
     if isinstance(model, type):
         raise TypeError(f"{expected} the class {model.__name__}.")
     if isinstance(model, nn.Module) and not any(isinstance(part, Cell) for part in model.modules()):
@@ -108,6 +111,7 @@ def texts_of(structure: Structure, labels: Any = None) -> list[str | None]:
         none = (None,) * structure.num_nodes
         pairs = zip(structure.tokens or none, structure.labels or none, strict=True)
         return [label if token is None else token for token, label in pairs]
+    labels = as_texts("labels", labels)
     if len(labels) != structure.num_nodes:
         raise ValueError(f"labels must be one per node: expected {structure.num_nodes}, got {len(labels)}.")
     return list(labels)

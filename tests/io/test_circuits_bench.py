@@ -111,7 +111,7 @@ def test_flip_flops_are_reset_as_the_text_says_or_the_caller(reset: int | None, 
 
 def test_what_is_not_said_is_reset_to_0() -> None:
     assert parse_bench(FLIPFLOPS).resets == (0, 0, 1, 0, 0)
-    with pytest.raises(ValueError, match=r"reset must be 0, 1 or None for either, got 2"):
+    with pytest.raises(ValueError, match=r"reset must be one of 0, 1, None for either, got 2"):
         parse_bench("INPUT(a)\n", reset=2)
 
 

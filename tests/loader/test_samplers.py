@@ -200,3 +200,13 @@ def test_positions_in_other_orders_are_refused():
 def test_refusals(make, said):
     with pytest.raises(ValueError, match=said):
         make()
+
+
+def test_pairs_of_sequences_are_measured_by_their_rows():
+    pairs = [(torch.zeros(length, 2), 1) for length in (5, 2, 2, 1)]
+    nodes, levels = gr.loader.measure(pairs)
+    assert nodes.tolist() == levels.tolist() == [5, 2, 2, 1]
+    batches = list(gr.loader.BalancedSampler(pairs, max_nodes=5))
+    assert sorted(map(sorted, batches)) == [[0], [1, 2, 3]]
+    with pytest.raises(TypeError, match=r"a pair \(x, y\) is of a sequence, x its rows, got x = 3"):
+        gr.loader.measure([(3, 1)])

@@ -58,6 +58,10 @@ def parse_aiger(text: str | bytes, source: str = "") -> Netlist:
             defined twice or not at all, a file cut off, a cycle of ANDs: with the line; from the first AND of a
             binary file on with the byte, counted from 0.
     """
+    if not isinstance(text, str | bytes):
+        raise TypeError(
+            f"expected a circuit as a text or as bytes, got {type(text).__name__}: read_aiger takes a path."
+        )
     return _Reader(text, source).netlist()
 
 

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from ...structure.checks import check_one_of
 from .errors import fault, quoted
 from .lookup import OF_ONE, gates_by_table, products_of
 from .netlist import CombinationalCycleError, Kind, Netlist
@@ -80,8 +81,9 @@ def parse_bench(text: str, source: str = "", reset: int | None = 0) -> Netlist:
         ValueError: a malformed line, an unknown gate, a wrong number of fan-ins, a flip-flop whose reset, set or enable
             is used, a name that is defined twice or not at all, a cycle without DFF, or no gates: with the line.
     """
-    if reset not in (0, 1, None):
-        raise ValueError(f"reset must be 0, 1 or None for either, got {reset!r}.")
+    check_one_of("reset", reset, (0, 1, None), " for either")
+    if not isinstance(text, str):
+        raise TypeError(f"expected a circuit as a text, got {type(text).__name__}: read_bench takes a path.")
     return _Reader(text, source, reset).netlist()
 
 

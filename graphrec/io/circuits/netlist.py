@@ -6,12 +6,16 @@ import graphlib
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from itertools import chain
+from types import NoneType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...structure import Structure, native
+from ...structure.checks import as_flag
+from ...structure.written import shown
 from ..pyg import to_pyg
 
 
@@ -98,6 +102,7 @@ class Netlist:
     symbols: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not self.resets:
             object.__setattr__(self, "resets", (0,) * len(self.latches))
         self._check()
@@ -137,7 +142,7 @@ class Netlist:
             cut_latches: leave out what latches read, which belongs to the clock cycle before. What remains is a DAG.
                 With these edges there is a cycle wherever a latch depends on itself.
         """
-        source, target, slot = self._edges(cut_latches=cut_latches)
+        source, target, slot = self._edges(cut_latches=as_flag("cut_latches", cut_latches))
         return Structure(
             num_nodes=len(self),
             edge_index=torch.stack([source, target]),
@@ -205,3 +210,34 @@ class Netlist:
             begin = cycle.index(min(cycle))
             cycle = cycle[begin:] + cycle[:begin]
             raise CombinationalCycleError(cycle, [self.names[gate] for gate in cycle]) from None
+
+
+def check_types(netlist: Netlist) -> None:
+    """Raise TypeError unless the fields are tuples of texts, of `Kind` and of whole numbers, as they say.
+
+    (Of a large circuit the types that occur are looked at, and not each gate.)
+    """
+    numbers, each = (int,), (tuple, list)
+    for name, expected in (
+        *(("names", (str,)), ("kinds", numbers), ("outputs", numbers), ("resets", (int, NoneType))),
+        *(("bad", numbers), ("constraints", numbers), ("fairness", numbers), ("fanins", each)),
+        *(("justice", each), ("symbols", each)),
+    ):
+        parts = getattr(netlist, name)
+        _check_parts(name, parts, expected)
+        if expected is each:
+            inner = (str,) if name == "symbols" else numbers
+            _check_parts(f"a part of {name}", tuple(chain.from_iterable(parts)), inner)
+    if not all(len(pair) == 2 for pair in netlist.symbols):
+        raise ValueError(f"symbols must be pairs of a place and a name, got {shown(netlist.symbols)}.")
+    unknown = set(netlist.kinds) - set(Kind)
+    if unknown:
+        raise ValueError(f"kinds must be those of Kind, 0 to {max(Kind)}, got {shown(min(unknown))}.")
+
+
+def _check_parts(name: str, parts: Any, expected: tuple[type, ...]) -> None:
+    is_list = isinstance(parts, tuple | list)
+    kinds = set(map(type, parts)) if is_list else set()
+    if not is_list or bool in kinds or not all(issubclass(kind, expected) for kind in kinds):
+        told = " or ".join("None" if kind is NoneType else kind.__name__ for kind in expected)
+        raise TypeError(f"{name} must be a tuple of {told}, got {shown(parts)}.")
