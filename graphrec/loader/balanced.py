@@ -54,9 +54,14 @@ def measure(samples: Sequence[Any]) -> Sizes:
     return Sizes(*(torch.from_numpy(np.concatenate(parts)) for parts in (nodes, deepest)))
 
 
+def _is_pair(sample: Any) -> bool:
+    """Whether a sample is a sequence: its rows, and its target."""
+    return isinstance(sample, tuple | list) and len(sample) == 2
+
+
 def _bare(sample: Any) -> Structure:
     """The nodes, the edges and, where known, the levels of a sample: one graph, whatever it is made of."""
-    if isinstance(sample, tuple | list) and len(sample) == 2:  # of a sequence: its rows and its target
+    if _is_pair(sample):
         if not hasattr(sample[0], "__len__") or not getattr(sample[0], "ndim", 1):
             raise TypeError(f"a pair (x, y) is of a sequence, x its rows, got x = {shown(sample[0])}.")
         return chain(len(sample[0]))

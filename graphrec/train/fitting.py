@@ -150,7 +150,7 @@ def fit(
         if has_stopped(found) or found.epochs == max_epochs:
             give_weights(task, saved, best)
             task.eval()
-            if rank_zero_only.rank == 0:
+            if getattr(rank_zero_only, "rank", 0) == 0:
                 print(f"  trained already, {found.epochs} epochs. {once_more}.", flush=True)
             return Fitted(found.epochs, found.score, best)
         if not last.exists():

@@ -84,7 +84,7 @@ function sayLegend() {
   const kinds = view.colour === "kind" ? [...new Set(run().kind)].sort() : null;
   by("low").textContent = kinds ? kinds[0] : end(low);
   by("high").textContent = kinds ? kinds[kinds.length - 1] : end(high);
-  by("ramp").style.background = `linear-gradient(to right, ${RAMP.join(", ")})`;
+  by("ramp").style.background = `linear-gradient(to right, ${(onDark.matches ? [...RAMP].reverse() : RAMP).join(", ")})`;
   const mark = (border, ground, text) => {
     const dot = make("i", null);
     dot.style.borderColor = `var(--${border})`;
@@ -277,7 +277,7 @@ function listen() {
   by("find").onkeydown = event => { if (event.key === "Enter") next(); if (event.key === "Escape") canvas.focus(); };
   by("run").onchange = event => pick(Number(event.target.value));
   new ResizeObserver(() => { if (!picture().moved) picture().fit(); paint(); }).observe(canvas);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  onDark.addEventListener("change", () => { sayLegend(); redraw(); });
 }
 
 by("title").textContent = title;

@@ -2,8 +2,10 @@
 // The picture of one run: what is where on the canvas, how it is drawn, and which node is under the pointer.
 // Places come from Python and never change; moving and zooming change the view alone.
 
-// Cividis (Nuñez, Anderton & Renslow, 2018): even in lightness, and the same to colour-blind eyes.
-const RAMP = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838"];
+// Cividis (Nuñez, Anderton & Renslow, 2018): even in lightness, and the same to colour-blind eyes. What is large is
+// dark, as in the pictures of matplotlib; on a dark ground it is light.
+const RAMP = ["#fee838", "#e1cc55", "#c3b369", "#a59c74", "#8a8678", "#707173", "#575d6d", "#3b496c", "#123570", "#00224e"];
+const onDark = matchMedia("(prefers-color-scheme: dark)");
 const BINS = 40;
 const NEAR = 12;  // pixels from the pointer to a node that counts as under it
 
@@ -198,7 +200,7 @@ class Picture {
     // Those of the step come last, on top of the others.
     for (const [key, nodes] of [...groups].sort(([a], [b]) => a.endsWith("!") - b.endsWith("!"))) {
       const now = key.endsWith("!"), fill = now ? key.slice(0, -1) : key;
-      c.fillStyle = fill === "empty" || fill === "soft" ? ink(fill) : COLOURS[Number(fill)];
+      c.fillStyle = fill === "empty" || fill === "soft" ? ink(fill) : COLOURS[onDark.matches ? BINS - 1 - Number(fill) : Number(fill)];
       c.beginPath();
       for (const v of nodes) this.circle(v, now ? Math.max(radius, 2) : radius);
       c.fill();
