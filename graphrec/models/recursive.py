@@ -177,7 +177,8 @@ class TreeLSTM(Recursive):
     Args:
         inputs: D, the width of x.
         hidden: H, the width of the state.
-        arity: how many slots a node has, with weights for each (N-ary); None: any number of children, summed (Child-Sum).
+        arity: how many slots a node has, with weights for each (N-ary); None: any number of children, their sum
+            (Child-Sum).
 
     Shapes: `model(x, s)`: x `[N, D]` → h `[N, H]`.
     With `return_states=True` also the state at each graph's end, `h`, `c` `[G, H]` each.
