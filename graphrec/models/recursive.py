@@ -98,7 +98,7 @@ class SRN(Recursive):
         activation: f: `"tanh"`, `"logistic"`, `"relu"`, or a function.
 
     Shapes: `model(x, s)`: x `[N, D]` → h `[N, H]`. A node has one predecessor at most.
-    With `return_states=True` also the state at each graph's end, `h` `[G, H]`.
+    With `return_states=True` also a list of one state, that at each graph's end: `h` `[G, H]`.
     """
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
@@ -114,7 +114,7 @@ class LSTM(Recursive):
         forget_bias: where the forget gate's bias starts, such as 1.0; None: random, like the other biases.
 
     Shapes: `model(x, s)`: x `[N, D]` → h `[N, H]`. A node has one predecessor at most.
-    With `return_states=True` also the state at each graph's end, `h`, `c` `[G, H]` each.
+    With `return_states=True` also a list of one state, that at each graph's end: `h`, `c` `[G, H]` each.
     """
 
     def __init__(self, inputs: int, hidden: int, forget_bias: float | None = None) -> None:
@@ -129,7 +129,7 @@ class GRU(Recursive):
         hidden: H, the width of the state.
 
     Shapes: `model(x, s)`: x `[N, D]` → h `[N, H]`. A node has one predecessor at most.
-    With `return_states=True` also the state at each graph's end, `h` `[G, H]`.
+    With `return_states=True` also a list of one state, that at each graph's end: `h` `[G, H]`.
     """
 
     def __init__(self, inputs: int, hidden: int) -> None:
@@ -146,7 +146,7 @@ class RecNN(Recursive):
         activation: f: `"tanh"`, `"logistic"`, `"relu"`, or a function.
 
     Shapes: `model(x, s)`: x `[N, D]` → h `[N, H]`.
-    With `return_states=True` also the state at each graph's end, `h` `[G, H]`.
+    With `return_states=True` also a list of one state, that at each graph's end: `h` `[G, H]`.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class RNTN(Recursive):
         activation: f: `"tanh"`, `"logistic"`, `"relu"`, or a function.
 
     Shapes: `model(x, s)`: x `[N, D]` → h `[N, H]`. A node has two slots.
-    With `return_states=True` also the state at each graph's end, `h` `[G, H]`.
+    With `return_states=True` also a list of one state, that at each graph's end: `h` `[G, H]`.
     """
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
@@ -181,7 +181,7 @@ class TreeLSTM(Recursive):
             (Child-Sum).
 
     Shapes: `model(x, s)`: x `[N, D]` → h `[N, H]`.
-    With `return_states=True` also the state at each graph's end, `h`, `c` `[G, H]` each.
+    With `return_states=True` also a list of one state, that at each graph's end: `h`, `c` `[G, H]` each.
     """
 
     def __init__(self, inputs: int, hidden: int, arity: int | None = None) -> None:
@@ -198,7 +198,7 @@ class TreeGRU(Recursive):
         hidden: H, the width of the state.
 
     Shapes: `model(x, s)`: x `[N, D]` → h `[N, H]`.
-    With `return_states=True` also the state at each graph's end, `h` `[G, H]`.
+    With `return_states=True` also a list of one state, that at each graph's end: `h` `[G, H]`.
     """
 
     def __init__(self, inputs: int, hidden: int) -> None:
