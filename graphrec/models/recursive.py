@@ -90,28 +90,64 @@ class Recursive(Model, Passing):
 
 
 class SRN(Recursive):
-    """The simple recurrent network over chains; see `SRNCell`."""
+    """The simple recurrent network over chains; its equations: `SRNCell`.
+
+    Args:
+        inputs: D, the width of x.
+        hidden: H, the width of the state.
+        activation: f: `"tanh"`, `"logistic"`, `"relu"`, or a function.
+
+    Shapes: `model(x, s)`: x `[N, D]` → h `[N, H]`. A node has one predecessor at most.
+    With `return_states=True` also a list of one state, that at each graph's end: `h` `[G, H]`.
+    """
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
         super().__init__(SRNCell(inputs, hidden, activation))
 
 
 class LSTM(Recursive):
-    """Long short-term memory over chains; see `LSTMCell`."""
+    """Long short-term memory over chains; its equations: `LSTMCell`.
+
+    Args:
+        inputs: D, the width of x.
+        hidden: H, the width of the state.
+        forget_bias: where the forget gate's bias starts, such as 1.0; None: random, like the other biases.
+
+    Shapes: `model(x, s)`: x `[N, D]` → h `[N, H]`. A node has one predecessor at most.
+    With `return_states=True` also a list of one state, that at each graph's end: `h`, `c` `[G, H]` each.
+    """
 
     def __init__(self, inputs: int, hidden: int, *, forget_bias: float | None = None) -> None:
         super().__init__(LSTMCell(inputs, hidden, forget_bias=forget_bias))
 
 
 class GRU(Recursive):
-    """The gated recurrent unit over chains, in torch's form; see `GRUCell`."""
+    """The gated recurrent unit over chains, in torch's form; its equations: `GRUCell`.
+
+    Args:
+        inputs: D, the width of x.
+        hidden: H, the width of the state.
+
+    Shapes: `model(x, s)`: x `[N, D]` → h `[N, H]`. A node has one predecessor at most.
+    With `return_states=True` also a list of one state, that at each graph's end: `h` `[G, H]`.
+    """
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(GRUCell(inputs, hidden))
 
 
 class RecNN(Recursive):
-    """The recursive neural network with a weight per slot; see `RecNNCell`."""
+    """The recursive neural network with a weight per slot; its equations: `RecNNCell`.
+
+    Args:
+        inputs: D, the width of x.
+        hidden: H, the width of the state.
+        arity: how many slots a node has; an empty one counts as a zero state.
+        activation: f: `"tanh"`, `"logistic"`, `"relu"`, or a function.
+
+    Shapes: `model(x, s)`: x `[N, D]` → h `[N, H]`.
+    With `return_states=True` also a list of one state, that at each graph's end: `h` `[G, H]`.
+    """
 
     def __init__(
         self, inputs: int, hidden: int, arity: int = 2, activation: str | Activation = "tanh"
@@ -120,16 +156,32 @@ class RecNN(Recursive):
 
 
 class RNTN(Recursive):
-    """The recursive neural tensor network over binary trees; see `RNTNCell`."""
+    """The recursive neural tensor network over binary trees; its equations: `RNTNCell`.
+
+    Args:
+        inputs: D, the width of x.
+        hidden: H, the width of the state. The tensor has 4 H^3 entries.
+        activation: f: `"tanh"`, `"logistic"`, `"relu"`, or a function.
+
+    Shapes: `model(x, s)`: x `[N, D]` → h `[N, H]`. A node has two slots.
+    With `return_states=True` also a list of one state, that at each graph's end: `h` `[G, H]`.
+    """
 
     def __init__(self, inputs: int, hidden: int, activation: str | Activation = "tanh") -> None:
         super().__init__(RNTNCell(inputs, hidden, activation))
 
 
 class TreeLSTM(Recursive):
-    """The Tree-LSTM: Child-Sum for any number of children, or N-ary where `arity` says how many slots there are.
+    """The Tree-LSTM over trees and DAGs; its equations: `ChildSumTreeLSTMCell`, `NaryTreeLSTMCell`.
 
-    See `ChildSumTreeLSTMCell` and `NaryTreeLSTMCell`.
+    Args:
+        inputs: D, the width of x.
+        hidden: H, the width of the state.
+        arity: how many slots a node has, with weights for each (N-ary); None: any number of children, their sum
+            (Child-Sum).
+
+    Shapes: `model(x, s)`: x `[N, D]` → h `[N, H]`.
+    With `return_states=True` also a list of one state, that at each graph's end: `h`, `c` `[G, H]` each.
     """
 
     def __init__(self, inputs: int, hidden: int, arity: int | None = None) -> None:
@@ -139,7 +191,15 @@ class TreeLSTM(Recursive):
 
 
 class TreeGRU(Recursive):
-    """The Child-Sum Tree-GRU; see `TreeGRUCell`."""
+    """The Child-Sum Tree-GRU over trees and DAGs; its equations: `TreeGRUCell`.
+
+    Args:
+        inputs: D, the width of x.
+        hidden: H, the width of the state.
+
+    Shapes: `model(x, s)`: x `[N, D]` → h `[N, H]`.
+    With `return_states=True` also a list of one state, that at each graph's end: `h` `[G, H]`.
+    """
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(TreeGRUCell(inputs, hidden))

@@ -1,7 +1,7 @@
 """Training with Lightning: tasks around any model, data that resume, runs that go on where they were killed.
 
 Belongs here: what is the same in every training. Does not: models, learning rules, which samples make a batch (loader).
-Imported when asked for: it needs Lightning and torchmetrics, `pip install 'graphrec[train]'`.
+Imported when asked for: it needs Lightning and torchmetrics, in a checkout `pip install '.[train]'`.
 """
 
 try:

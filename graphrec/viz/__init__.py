@@ -1,7 +1,7 @@
 """Pictures of structures, of their schedules, and of gradients over distance; runs as pages.
 
-Pictures need matplotlib, which is imported when something is drawn. The extra `viz` installs it:
-`pip install 'graphrec[viz]'`. Pages (`html`) need nothing.
+Pictures need matplotlib, which is imported when something is drawn. The extra `viz` installs it, in a
+checkout `pip install '.[viz]'`. Pages (`html`) need nothing.
 
 Belongs here: where nodes are placed, and how they are drawn. Does not: data sets, models, whole figures.
 """
