@@ -222,7 +222,7 @@ def _as_nodes(targets: Any, num_nodes: int) -> Tensor:
         if mask.shape != (num_nodes,):
             raise ValueError(f"a mask of targets has shape [{num_nodes}], got {tuple(mask.shape)}.")
         return mask.nonzero().flatten()
-    given = as_whole_numbers(targets, "targets must be whole numbers, of nodes, or a mask [N]")
+    given = as_whole_numbers(targets, "targets must be numbers of nodes, [t] long, or a mask [N]")
     if given.dim() != 1:
         raise ValueError(
             f"targets are numbers of nodes, [t] long, or a mask [N], got {given.dtype} of shape {tuple(given.shape)}."

@@ -43,6 +43,7 @@ def fingerprint(value: Any) -> Any:
 def _of_tensor(value: torch.Tensor) -> Any:
     if value.is_meta or value.is_nested or value.layout != torch.strided:
         return (id(value), value._version)
-    held = value.detach().contiguous().view(-1)
+    # (A row of one number may have any stride, and counts as contiguous.)
+    held = value.detach().reshape(-1).clone(memory_format=torch.contiguous_format)
     kind = value.requires_grad, str(value.dtype), tuple(value.shape)
     return (*kind, held.view(torch.uint8).numpy().tobytes() if held.numel() else b"")
