@@ -100,7 +100,8 @@ def fit(
     In the folder: `best.ckpt` (by `monitor`), `last.ckpt`, `history.csv` and, once it is finished, `done.json`.
 
     Args:
-        task: a `Task`, or any Lightning module.
+        task: a `Task`, or any Lightning module. In the end it is in eval mode; one that comes in eval mode is trained in
+            training mode, all of it.
         data: `Samples` or another data module; or a pair of loaders, for training and validation.
         folder: of this training alone.
         max_epochs: at most so many, 1 or more.
@@ -176,6 +177,8 @@ def fit(
             remove_parts(folder)
             done.unlink(missing_ok=True)
         if not (has_stopped(before) or before.epochs == max_epochs):
+            if not task.training:  # (as an earlier fit has left it; Lightning would train it so)
+                task.train()
             with _interruptible(trainer, last):
                 trainer.fit(task, **given, ckpt_path=None if saved is None else last, weights_only=True)
             if not last.exists():

@@ -103,6 +103,18 @@ def test_interrupted_it_says_what_is_kept_and_may_be_interrupted_again(whole, tm
     assert found.score == json.loads((whole[0] / "done.json").read_text())["score"]
 
 
+def test_a_task_that_was_fitted_is_trained_again_elsewhere(tmp_path):
+    class Modes(Callback):
+        def on_train_batch_start(self, trainer, task, *_):
+            modes.update(part.training for part in task.network.modules())
+
+    task, modes = runs.task(), set()
+    train.fit(task, runs.samples(), tmp_path / "first", max_epochs=1)
+    assert not task.network.training
+    train.fit(task, runs.samples(), tmp_path / "second", max_epochs=1, callbacks=[Modes()])
+    assert modes == {True}
+
+
 def test_a_finished_run_is_not_trained_again(whole, capsys):
     folder, _ = whole
     task = runs.task()
