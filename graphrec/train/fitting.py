@@ -100,8 +100,8 @@ def fit(
     In the folder: `best.ckpt` (by `monitor`), `last.ckpt`, `history.csv` and, once it is finished, `done.json`.
 
     Args:
-        task: a `Task`, or any Lightning module. In the end it is in eval mode; one that comes in eval mode is trained in
-            training mode, all of it.
+        task: a `Task`, or any Lightning module. In the end it is in eval mode; one that comes in eval mode is trained
+            in training mode, all of it.
         data: `Samples` or another data module; or a pair of loaders, for training and validation.
         folder: of this training alone.
         max_epochs: at most so many, 1 or more.
