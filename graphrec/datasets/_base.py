@@ -17,6 +17,7 @@ from ..io import to_pyg
 from ..io.pyg import PYG_NAMES
 from ..structure import Structure, TreeRows, batch
 from ..structure.structure import EDGE_FIELDS
+from ..structure.written import told
 from ..transforms import AddLevels
 from ._files import cache_folder, make_folder, remove_leftovers, written_at_once
 
@@ -250,5 +251,5 @@ def _load(path: Path) -> Samples:
         return Samples(Data.from_dict(data), slices, info)
     except Exception as error:  # torch raises many types, depending on where the damage is
         raise ValueError(
-            f"the cached samples in {path} are damaged ({error}): delete the file to have them made again."
+            f"the cached samples in {path} are damaged ({told(error)}): delete the file to have them made again."
         ) from error

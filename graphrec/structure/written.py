@@ -19,3 +19,9 @@ def shown(value: Any) -> str:
     """A value for an error text, cut if long."""
     text = written(value, reprlib.repr)
     return text if len(text) <= 80 else f"{text[:60]} …"
+
+
+def told(error: Exception) -> str:
+    """What another library's error says, for an error text, cut if long (torch's may hold names from a damaged file)."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else f"{text[:280]} …"
