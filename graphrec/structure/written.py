@@ -22,6 +22,6 @@ def shown(value: Any) -> str:
 
 
 def told(error: Exception) -> str:
-    """What another library's error says, for an error text, cut if long (torch's may hold names from a damaged file)."""
+    """What an error of another library says, cut if long: torch repeats names from a damaged file."""
     text = " ".join(str(error).split())
     return text if len(text) <= 300 else f"{text[:280]} …"
