@@ -65,7 +65,8 @@ def draw_tree(
     """
     check_matplotlib()
     structure = as_structure(structure)
-    check_look(ax, cmap, limits, fontsize)
+    check_look(ax, cmap, fontsize)
+    limits = None if limits is None else _as_limits(limits)
     sideways = as_flag("sideways", sideways)
     colours = _per_node("values", values, structure)
     area: Any = sizes if isinstance(sizes, int | float) else _per_node("sizes", sizes, structure)
@@ -123,7 +124,7 @@ def draw_schedule(
     """
     check_matplotlib()
     check_schedule(plan)
-    check_look(ax, cmap, None, fontsize)
+    check_look(ax, cmap, fontsize)
     s = plan.structure
     colours = _per_node("values", values, s)
     texts = _few(
@@ -209,8 +210,8 @@ def check_axes(ax: Any) -> None:
         )
 
 
-def check_look(ax: Any, cmap: Any, limits: Any, fontsize: Any) -> None:
-    """Raise unless these are axes, a colour map, two numbers or None, and a size of letters."""
+def check_look(ax: Any, cmap: Any, fontsize: Any) -> None:
+    """Raise unless these are axes, a colour map and a size of letters."""
     from matplotlib import colormaps
     from matplotlib.colors import Colormap
 
@@ -223,14 +224,17 @@ def check_look(ax: Any, cmap: Any, limits: Any, fontsize: Any) -> None:
         raise ValueError(
             f"fontsize must be in points, more than 0 and up to {LARGEST_LETTERS}, got {shown(fontsize)}."
         )
-    if limits is None:
-        return
+
+
+def _as_limits(limits: Any) -> tuple[float, float]:
+    """The values at the two ends of a colour map."""
     both = as_list("limits", limits)
     if len(both) != 2:
         raise ValueError(f"limits must be two numbers, the least and the greatest, got {shown(limits)}.")
     low, high = (as_number("a limit", limit) for limit in both)
     if low > high:
         raise ValueError(f"limits must be the least and the greatest, got {shown(limits)}.")
+    return low, high
 
 
 def _per_node(name: str, given: Tensor | Sequence[float] | None, structure: Structure) -> Tensor | None:

@@ -45,7 +45,7 @@ def joined(batch: train.SequenceBatch, arguments: Arguments) -> None:
 
 def has_losses(objective: train.Objective, arguments: Arguments) -> None:
     """A loss of zero or more for each row."""
-    classes = arguments.get("num_classes")
+    classes: Any = arguments.get("num_classes")
     outputs = torch.randn(2, 3 if classes is None else classes)
     y = torch.randn(2, 3) if classes is None else torch.tensor([0, classes - 1])
     for loss in (objective.loss, objective.smoothed or objective.loss):
