@@ -177,8 +177,9 @@ def _made(cell: Any) -> Cell:
     if isinstance(cell, Cell):
         return copy.deepcopy(cell)
     if not callable(cell) or isinstance(cell, nn.Module):
+        got = f"a {type(cell).__name__}" if isinstance(cell, nn.Module) else repr(cell)
         raise TypeError(
-            f"check_cell takes a graphrec.Cell, its class or a function that makes it, got {cell!r}."
+            f"check_cell takes a graphrec.Cell, its class or a function that makes it, got {got}."
         )
     name = getattr(cell, "__name__", type(cell).__name__)
     arguments = (INPUTS, HIDDEN) if _takes_two(cell) else ()

@@ -25,7 +25,7 @@ def inputs_of(runs):
 
 
 @pytest.mark.parametrize("case", ALL_CELLS, ids=lambda case: case.name)
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(data=st.data(), mode=st.sampled_from(["async", "sync"]))
 def test_states_and_gradients(case, data, mode):
     rounds = 2 if mode == "sync" else None

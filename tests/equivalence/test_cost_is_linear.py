@@ -17,7 +17,7 @@ from tests.counting import Count
 from tests.trials import plain_operators
 from tests.zoo import CELLS
 
-SIZES = [32, 64, 128]
+SIZES = [16, 32, 64]
 
 
 def chain(size):

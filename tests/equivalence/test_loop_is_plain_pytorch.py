@@ -73,7 +73,7 @@ def test_one_round(case, structure, initial):
 
 
 @pytest.mark.parametrize("case", ALL_CELLS, ids=lambda case: case.name)
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(data=st.data(), inputs=strategies.sizes, hidden=strategies.sizes)
 def test_random_structures(case, data, inputs, hidden):
     structure = dressed(data.draw(strategies.acyclic(case.arity)))

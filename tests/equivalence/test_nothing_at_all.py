@@ -38,6 +38,7 @@ MODES = {
     "in a given order": {"order": gr.colouring, "rounds": 2},
 }
 
+SLOW = pytest.mark.slow  # (what `make test` leaves out: each cell has one mode there, by turns)
 every_structure = pytest.mark.parametrize("s", NOTHING.values(), ids=NOTHING)
 every_cell = pytest.mark.parametrize("case", ALL_CELLS, ids=lambda case: case.name)
 
@@ -52,8 +53,14 @@ def test_there_is_nothing_to_do(s, mode):
     assert plan == gr.schedule(s.reverse(), **MODES[mode])
 
 
-@every_cell
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("case", "mode"),
+    [
+        pytest.param(case, mode, id=f"{case.name}-{mode}", marks=() if (turn - n) % len(MODES) == 0 else SLOW)
+        for turn, case in enumerate(ALL_CELLS)
+        for n, mode in enumerate(MODES)
+    ],
+)
 def test_no_rows_and_gradients_of_zero(case, mode):
     for name in ("empty sequences", "no sequences", "a grid of empty sequences"):
         s = dressed(NOTHING[name])

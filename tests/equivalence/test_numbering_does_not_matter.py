@@ -37,7 +37,7 @@ def with_edges_listed(structure, order):
 
 
 @pytest.mark.parametrize("case", ALL_CELLS, ids=lambda case: case.name)
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(data=st.data(), mode=st.sampled_from(["async", "sync"]))
 def test_other_numbers_and_another_order_of_edges(case, data, mode):
     rounds = 2 if mode == "sync" else None

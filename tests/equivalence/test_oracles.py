@@ -27,7 +27,7 @@ def test_sync_rounds_agree_with_the_papers_equations(case, structure, initial):
 
 
 @pytest.mark.parametrize("case", CELLS, ids=lambda case: case.name)
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(data=st.data(), inputs=strategies.sizes, hidden=strategies.sizes)
 def test_random_structures_agree_with_the_papers_equations(case, data, inputs, hidden):
     structure = data.draw(strategies.acyclic(case.arity))

@@ -334,7 +334,7 @@ def other_graphs(folder: Path, *, described: bool) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("described", [False, True])
+@pytest.mark.parametrize("described", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_takes_any_folder_of_graphs(example, tmp_path, described):
     folder = other_graphs(tmp_path / "data", described=described)
     samples, name = example.load(folder)

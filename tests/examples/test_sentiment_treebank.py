@@ -20,6 +20,7 @@ def test_accuracies_by_hand(example):
     assert example.accuracies(p, y, is_root) == pytest.approx((60, 50, 75, 50))
 
 
+@pytest.mark.slow
 def test_runs_without_a_download(tmp_path, run_quick):
     assert "Tree-LSTMs (this run)" in run_quick("sentiment_treebank.py", tmp_path, "--epochs", "2")
     assert (tmp_path / "sentence.png").stat().st_size > 5000

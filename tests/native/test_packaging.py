@@ -128,6 +128,7 @@ def test_graphrec_runs_with_the_library_turned_off():
     assert "graphrec" not in done.stderr
 
 
+@pytest.mark.slow
 def test_graphrec_runs_with_a_broken_library(checkout):
     library = checkout / "graphrec" / "_native.so"
     library.write_text("not a library")

@@ -122,7 +122,10 @@ print(len(os.listdir("/proc/self/task")) - before)
 @pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="this system does not list a process's threads"
 )
-@pytest.mark.parametrize(("limit", "started"), [("2", 0), ("1", 1)], ids=["enough", "too few"])
+@pytest.mark.parametrize(
+    ("limit", "started"),
+    [pytest.param("2", 0, id="enough", marks=pytest.mark.slow), pytest.param("1", 1, id="too few")],
+)
 def test_threads_are_started_where_torch_has_too_few(limit, started):
     done = subprocess.run(
         [sys.executable, "-c", COUNT_THREADS],

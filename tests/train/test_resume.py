@@ -88,7 +88,16 @@ def test_killed_at_every_event_and_resumed(whole, tmp_path):
         shutil.rmtree(tmp_path / "run")
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, also where the tests run in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("at", "said"), [(1, "begins anew"), (10, r"goes on from .*last\.ckpt")])
+@pytest.mark.usefixtures("ctrl_c")
 def test_interrupted_it_says_what_is_kept_and_may_be_interrupted_again(whole, tmp_path, at, said):
     class Interrupt(Callback):
         def on_train_batch_start(self, trainer, *_):
