@@ -178,7 +178,8 @@ def _made(cell: Any) -> Cell:
         return copy.deepcopy(cell)
     if not callable(cell) or isinstance(cell, nn.Module):
         raise TypeError(
-            f"check_cell takes a graphrec.Cell, its class or a function that makes it, got {cell!r}."
+            f"check_cell takes a graphrec.Cell, its class or a function that makes it, got "
+            f"{type(cell).__name__ if isinstance(cell, nn.Module) else repr(cell)}."
         )
     name = getattr(cell, "__name__", type(cell).__name__)
     arguments = (INPUTS, HIDDEN) if _takes_two(cell) else ()

@@ -138,7 +138,7 @@ def test_what_is_skipped_is_said():
             ValueError,
             "make the cell with an arity of at least 2",
         ),
-        ((gr.GRU(3, 4),), TypeError, "made a Tensor|does not make a cell"),
+        ((gr.GRU(3, 4),), TypeError, "takes a graphrec.Cell, its class or a function that makes it, got GRU"),
     ],
 )
 def test_what_cannot_be_checked_is_refused(given, kind, said):
