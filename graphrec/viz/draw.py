@@ -69,7 +69,9 @@ def draw_tree(
     limits = None if limits is None else _as_limits(limits)
     sideways = as_flag("sideways", sideways)
     colours = _per_node("values", values, structure)
-    area: Any = sizes if isinstance(sizes, int | float) else _per_node("sizes", sizes, structure)
+    area: Any = (
+        as_number("sizes", sizes) if isinstance(sizes, int | float) else _per_node("sizes", sizes, structure)
+    )
     if area is None or not bool(((torch.as_tensor(area) >= 0) & torch.as_tensor(area).isfinite()).all()):
         raise ValueError(f"sizes must be areas, finite and 0 or more, got {shown(sizes)}.")
     texts = _few(texts_of(structure, labels), labels)

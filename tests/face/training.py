@@ -64,7 +64,7 @@ def batch_of(of: str, objective: train.Objective) -> Any:
     if of == "streams":
         return torch.randn(2, 1, 2), y[:, None]
     data = gr.to_pyg(gr.chains([2]) if of == "nodes" else gr.chains([2, 3]))
-    data.x, data.y = torch.randn(data.num_nodes, 2), y
+    data.x, data.y = torch.randn(int(data.num_nodes or 0), 2), y
     return data
 
 
