@@ -82,10 +82,9 @@ def choose(run: Context, x: Tensor, initial: list[Tensor], like: Request | None 
         if asked_for == Loop.name:
             taken = "the loop was asked for"
         elif (idle := None if asked_for else backend.gains_nothing(request)) is not None:
+            # Who listens is told the reason that holds on larger structures, too, if there is one.
             refused = None if listener is None else backend.take(request)
-            taken = (
-                refused if isinstance(refused, str) else idle
-            )  # (what holds on larger structures, too, is told)
+            taken = refused if isinstance(refused, str) else idle
         else:
             taken = backend.take(request)
         if isinstance(taken, str):

@@ -176,7 +176,7 @@ def _smallest(found: Subject, claim: Claim, s: Structure, error: Exception) -> t
                     trial.cell.check(other)
                 claim.check(found, other)
             except NotApplicable:
-                continue
+                continue  # (the claim says nothing of this smaller structure)
             except Exception as found_here:
                 # (Another kind of error is another failure, not a smaller case of the one that is reported.)
                 if type(found_here) is type(error):
