@@ -95,6 +95,15 @@ class Ref(NamedTuple):
         )
 
 
+def is_stretch(codes: Codes) -> bool:
+    """Whether these are columns of one value with even steps, as one piece has them."""
+    if codes.size < 2:
+        return codes.size == 1
+    step = codes[1:] - codes[:-1]
+    is_near = step.size > 1 or step[0] in (0, 1)  # two columns apart are no stretch
+    return bool(is_near and (step == step[0]).all() and codes[0] >> SHIFT == codes[-1] >> SHIFT)
+
+
 def even_blocks(weight: Codes) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Cuts of a matrix of codes into stretches of rows and of columns with even steps within one tensor."""
     return _stretches(weight[:, 0]), _stretches(weight[0])

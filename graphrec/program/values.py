@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from .codes import COLUMN, DETACHED, JUMP, SHIFT, VALUE, ZERO, Codes, Ref, Value, even_blocks
+from .codes import COLUMN, DETACHED, JUMP, SHIFT, VALUE, ZERO, Codes, Ref, Value, even_blocks, is_stretch
 from .symbols import EDGE, NODE, NotRecordable
 
 # What an elementwise operation makes of numbers.
@@ -198,8 +198,11 @@ class Builder:
 
         None is zero.
         """
-        flat = [np.ascontiguousarray(array).reshape(-1) for array in arrays]
+        flat = [array.reshape(-1) for array in arrays]
         size = flat[0].size
+        if (not grain or size <= grain) and all(map(is_stretch, flat)):  # (most are)
+            yield 0, size, [self._ref(codes) for codes in flat]
+            return
         step = np.stack([np.diff(codes) for codes in flat])
         step[np.stack([(codes[1:] >> SHIFT) != (codes[:-1] >> SHIFT) for codes in flat])] = JUMP
         goes_on = (step[:, 1:] == step[:, :-1]).all(0)

@@ -41,9 +41,14 @@ def test_without_grad(case, structure, mode, without):
     assert_all_close(actual._asdict(), expected._asdict())
 
 
-@pytest.mark.parametrize("initial", [None, "per graph"])
-@pytest.mark.parametrize(("case", "structure", "mode"), by_turns(ALL_CELLS, [tree, mixed_batch], list(MODES)))
-def test_steps(case, structure, initial, mode):
+@pytest.mark.parametrize(
+    ("case", "structure", "form"),
+    by_turns(
+        ALL_CELLS, [tree, mixed_batch], [(mode, initial) for initial in (None, "per graph") for mode in MODES]
+    ),
+)
+def test_steps(case, structure, form):
+    mode, initial = form
     run = trial(case.make, structure, initial, mode, MODES[mode])
 
     def step_by_step():

@@ -11,7 +11,7 @@ from torch.autograd import gradcheck, gradgradcheck
 import graphrec as gr
 from tests.tolerances import GRADCHECK
 from tests.trials import trial
-from tests.zoo import ALL_CELLS, CELLS, cases, chain, cyclic, dag, mixed_batch, tree
+from tests.zoo import ALL_CELLS, CELLS, by_turns, cases, chain, cyclic, dag, mixed_batch, tree
 
 # A cell that keeps a gradient back on purpose has another gradient than finite differences find.
 DIFFERENTIABLE = [case for case in ALL_CELLS if case.name != "WithoutGrad"]
@@ -32,9 +32,10 @@ def test_sync(case, structure):
     assert_gradcheck(gradcheck, trial(case.make, structure, "per node", mode="sync", rounds=2))
 
 
-@pytest.mark.parametrize(("case", "structure"), cases(CELLS, [dag]))
-def test_second_derivatives(case, structure):
-    assert_gradcheck(gradgradcheck, trial(case.make, structure, "per graph"))
+@pytest.mark.parametrize(("case", "structure", "mode"), by_turns(CELLS, [dag], ["async", "sync"]))
+def test_second_derivatives(case, structure, mode):
+    rounds = 2 if mode == "sync" else None
+    assert_gradcheck(gradgradcheck, trial(case.make, structure, "per graph", mode=mode, rounds=rounds))
 
 
 @pytest.mark.slow
@@ -43,6 +44,7 @@ def test_second_derivatives_on_other_families(case, structure):
     assert_gradcheck(gradgradcheck, trial(case.make, structure, "per graph"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "structure"), cases(CELLS, [cyclic]))
 def test_second_derivatives_in_rounds(case, structure):
     assert_gradcheck(gradgradcheck, trial(case.make, structure, "per node", mode="sync", rounds=2))

@@ -48,7 +48,10 @@ def test_async_with_other_forms_of_initial_state(case, structure, initial):
     assert_ways_agree(trial(case.make, structure, initial))
 
 
-@pytest.mark.parametrize(("case", "structure", "initial"), by_turns(ALL_CELLS, ACYCLIC, [None, "per graph"]))
+@pytest.mark.parametrize(
+    ("case", "structure", "initial"),
+    by_turns(ALL_CELLS, [chains, tree, dag, mixed_batch], [None, "per graph"]),
+)
 def test_without_gradients_states_are_read_from_rows(case, structure, initial):
     run = trial(case.make, structure, initial)
     expected = run.run()

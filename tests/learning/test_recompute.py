@@ -53,9 +53,9 @@ def rows(s: gr.Structure, width: int = D) -> torch.Tensor:
 # ------------------------------------------------------------------------------------------------ equal to BPTT
 
 
-@pytest.mark.parametrize(("case", "s"), cases(zoo.ALL_CELLS, [zoo.dag]))
-def test_every_cell(case, s):
-    assert_is_bptt(trial(case.make, s), 2)
+@pytest.mark.parametrize(("case", "s", "mode"), zoo.by_turns(zoo.ALL_CELLS, [zoo.dag], ["async", "sync"]))
+def test_every_cell(case, s, mode):
+    assert_is_bptt(trial(case.make, s, mode=mode, rounds=5 if mode == "sync" else None), 2)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,9 @@ def test_every_cell_with_an_initial_state(case, s):
     assert_is_bptt(trial(case.make, s, "per node"), 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "s"), cases(zoo.ALL_CELLS, [zoo.cyclic]))
-def test_every_cell_in_rounds(case, s):
+def test_every_cell_in_rounds_on_cycles(case, s):
     assert_is_bptt(trial(case.make, s, mode="sync", rounds=5), 2)
 
 
