@@ -196,7 +196,10 @@ def fit(
 
 @contextmanager
 def _interruptible(trainer: L.Trainer, last: Path) -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt here, too. Lightning ends the process, and lets it ignore Ctrl-C from then on."""
+    """Ctrl-C raises KeyboardInterrupt here, too.
+
+    Lightning ends the process instead, and, interrupted before the first step, ignores Ctrl-C from then on.
+    """
     before = signal.getsignal(signal.SIGINT)
     try:
         yield
