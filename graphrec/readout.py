@@ -231,14 +231,13 @@ def with_readout(s: Structure) -> Structure:
 
 
 def _scores(score: Any, h: Tensor) -> Tensor:
-    found = score(h) if callable(score) else None
-    if not isinstance(found, Tensor) or found.dim() < 1 or found.shape[0] != h.shape[0]:
-        got = (
-            type(score).__name__
-            if found is None
-            else f"one that gives {getattr(found, 'shape', type(found))}"
-        )
-        raise TypeError(f"score must be a module from h [N, H] to [N, 1], got {got}.")
+    """A score for each row of h."""
+    if not callable(score):
+        raise TypeError(f"score must be a module from h [N, H] to [N, 1], got {type(score).__name__}.")
+    found = score(h)
+    if not isinstance(found, Tensor) or found.shape != (h.shape[0], 1):
+        what = f"shape {list(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        raise TypeError(f"score must be a module from h [N, H] to [N, 1], got one that gives {what}.")
     return found
 
 

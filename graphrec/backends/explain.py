@@ -55,12 +55,13 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
     What a backend could not run on any structure is said of one that is too small to gain anything, too.
 
     Args:
-        model: called as `model(x, s)`; one whose `forward` takes a batch alone as `model(s)`.
+        model: called as `model(x, s)`; one whose `forward` takes one argument by its place, a batch, as `model(s)`.
         s: what it runs over.
         x: its input; by default zeros, of the width that the model (its `inputs`) or its first cell takes.
     """
-    if not callable(model):
-        raise TypeError(f"model must be a model, called as model(x, s), got {type(model).__name__}.")
+    if not callable(model) or isinstance(model, type):
+        got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise TypeError(f"model must be a model, called as model(x, s), got {got}.")
     given = (s,) if _takes_one(model) else (_zeros_for(model, s) if x is None else x, s)
     if len(given) == 1 and x is not None:
         raise ValueError(
@@ -71,7 +72,7 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
     def note(run: Context, backend: str, reasons: dict[str, str]) -> None:
         choices.append(Choice(run.cell, backend, run.plan.num_nodes, len(run.plan.steps), reasons))
 
-    like = given[0] if len(given) == 2 else next(iter(model.parameters()), None)
+    like = given[0] if len(given) == 2 else next(_parameters(model), None)
     with telling(note), torch.no_grad(), untouched(model, like):
         model(*given)
     return Explanation(choices)
@@ -79,6 +80,7 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
 
 def _takes_one(model: Any) -> bool:
     """Whether a model is called with a batch alone, as networks on PyG's batches often are."""
+    model = getattr(model, "_orig_mod", model)  # of what torch.compile has made
     try:
         parameters = inspect.signature(getattr(model, "forward", model)).parameters.values()
     except (TypeError, ValueError):
@@ -87,13 +89,19 @@ def _takes_one(model: Any) -> bool:
     return len(by_place) == 1 and not any(p.kind is p.VAR_POSITIONAL for p in parameters)
 
 
+def _parameters(model: Any) -> Iterator[Tensor]:
+    """A module's; a function shows none."""
+    return model.parameters() if isinstance(model, nn.Module) else iter(())
+
+
 def _zeros_for(model: Any, s: Any) -> Tensor:
     """An input for a model that says how wide it is."""
-    cell = next((part for part in model.modules() if isinstance(part, Cell)), None)
+    parts = model.modules() if isinstance(model, nn.Module) else ()
+    cell = next((part for part in parts if isinstance(part, Cell)), None)
     width = getattr(model, "inputs", getattr(cell, "inputs", None))
     if not isinstance(width, int) or not hasattr(s, "num_nodes"):
         raise ValueError("model and s do not say what shape the input has: give x, explain(model, s, x).")
-    like = next(iter(model.parameters()), torch.zeros(()))
+    like = next(_parameters(model), torch.zeros(()))
     return like.new_zeros(s.num_nodes, width)
 
 

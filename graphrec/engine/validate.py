@@ -117,12 +117,9 @@ def check_state(run: Context, state: Any, num_nodes: int) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"{name}.forward must return tensors, got {type(value).__name__} for {field}.")
         if value.shape != (num_nodes, *shape):
-            is_of_edges = value.shape[1:] == shape
-            hint = (
-                "reduce the edges' rows, inbox.sum(...)"
-                if is_of_edges
-                else "is self.hidden (or shapes()) right?"
-            )
+            has_the_width = value.shape[1:] == shape
+            hint = "a row for each node or, of edges, their sum, inbox.sum(...)"
+            hint = hint if has_the_width else "is self.hidden (or shapes()) right?"
             raise ValueError(
                 f"{name}.forward must return {field} of shape {[num_nodes, *shape]} for {num_nodes} nodes, "
                 f"got {list(value.shape)}: {hint}"

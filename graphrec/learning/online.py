@@ -57,10 +57,9 @@ class Online:
     """
 
     def __init__(self, rule: Any, model: nn.Module) -> None:
-        if not hasattr(rule, "traced"):
-            raise TypeError(
-                f"rule must be one that learns forwards, such as RTRL() or UORO(), got {type(rule).__name__}."
-            )
+        if not hasattr(rule, "traced") or isinstance(rule, type):
+            got = f"the class {rule.__name__}" if isinstance(rule, type) else type(rule).__name__
+            raise TypeError(f"rule must be one that learns forwards, such as RTRL() or UORO(), got {got}.")
         made = model if isinstance(model, Cell) else getattr(model, "step_cell", None)
         if made is None or not isinstance(model, nn.Module):
             raise TypeError(

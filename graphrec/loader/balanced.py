@@ -62,8 +62,11 @@ def _is_pair(sample: Any) -> bool:
 def _bare(sample: Any) -> Structure:
     """The nodes, the edges and, where known, the levels of a sample: one graph, whatever it is made of."""
     if _is_pair(sample):
-        if not hasattr(sample[0], "__len__") or not getattr(sample[0], "ndim", 1):
-            raise TypeError(f"a pair (x, y) is of a sequence, x its rows, got x = {shown(sample[0])}.")
+        if not isinstance(sample[0], Tensor | np.ndarray | list | tuple) or not getattr(sample[0], "ndim", 1):
+            raise TypeError(
+                f"a pair (x, y) is of a sequence, x its rows, got x = {shown(sample[0])}: a graph is given alone, with "
+                f"its target as data.y."
+            )
         return chain(len(sample[0]))
     s = sample if isinstance(sample, Structure) else from_pyg(sample)
     return Structure(s.num_nodes, s.edge_index, slot=s.slot, level=s.known_level)

@@ -101,7 +101,9 @@ class Cones(Dataset[Any]):
         """The cone of one target, or of several as one: of `Data` with all its attributes, and `n_id`, `e_id`,
         `target_index`, `distance` and `is_cut`, as `Cone` explains them; of a structure a `Cone`.
         """
-        chosen = as_whole_numbers(index, "a number of a cone must be whole, or a list of such").reshape(-1)
+        chosen = as_whole_numbers(
+            index, "cones must be chosen by a whole number, or a list of them,"
+        ).reshape(-1)
         odd = chosen[(chosen < -len(self)) | (chosen >= len(self))]
         if len(odd):
             # (An IndexError ends a loop over cones, as it does with any other data set.)

@@ -19,9 +19,9 @@ class CycleError(ValueError):
     def __init__(self, cycle: list[int]) -> None:
         super().__init__(
             f"async mode visits every node after its sources, but there is a cycle: {name_cycle(cycle)}. "
-            f"Remove one of its edges; or give the model, or schedule(s, ...), cycles='iterate' and rounds=T to "
-            f"iterate it, mode='sync' and rounds=T for rounds of all nodes, or schedule an order=... (of graphs over "
-            f"time: graphrec.by_time)."
+            f"Remove one of its edges; or give graphrec.Recursive(cell, ...), or schedule(s, ...), cycles='iterate' "
+            f"and rounds=T to iterate it, mode='sync' and rounds=T for rounds of all nodes, or schedule an order=... "
+            f"(of graphs over time: graphrec.by_time)."
         )
         self.cycle = cycle
 

@@ -197,8 +197,8 @@ def as_lengths(lengths: Sequence[int] | Tensor | np.ndarray) -> np.ndarray:
     if len(size) and size.min() < 0:
         worst = int(size.argmin())
         raise ValueError(f"lengths must be 0 or more, got {int(size[worst])} for sequence {worst}.")
-    if sum(size.tolist()) >= 2**62:
-        raise ValueError("all lengths together must be a number of 64 bits.")
+    if (total := sum(size.tolist())) >= 2**62:
+        raise ValueError(f"all lengths together must be less than 2**62, got {total}.")
     return size
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Mapping, Set
 from numbers import Real
 from operator import index
 from types import NoneType
@@ -84,12 +84,16 @@ def as_number(name: str, value: Any) -> float:
     Raises:
         TypeError, ValueError: anything else.
     """
-    if isinstance(value, bool) or not isinstance(value, Real):
+    number = value.item() if isinstance(value, Tensor | np.ndarray) and value.ndim == 0 else value
+    if isinstance(number, bool) or not isinstance(number, Real):
         raise TypeError(f"{name} must be a number, got {shown(value)} of type {type(value).__name__}.")
-    number: Any = value  # (to checkers a Real cannot be compared)
-    if not -sys.float_info.max <= number <= sys.float_info.max:
+    try:
+        found = float(number)
+    except OverflowError:  # a whole number beyond floats
+        found = math.inf
+    if not math.isfinite(found):
         raise ValueError(f"{name} must be a finite number, got {shown(value)}.")
-    return float(value)
+    return found
 
 
 def as_share(name: str, value: Any) -> float:
@@ -117,7 +121,8 @@ def as_list(name: str, values: Any) -> list[Any]:
     Raises:
         TypeError: anything else, or a text.
     """
-    if isinstance(values, str | bytes | Tensor | np.ndarray) or not hasattr(values, "__iter__"):
+    has_order = not isinstance(values, str | bytes | Tensor | np.ndarray | Set | Mapping)
+    if not has_order or not hasattr(values, "__iter__"):
         raise TypeError(f"{name} must be a list, got {shown(values)} of type {type(values).__name__}.")
     return list(values)
 
@@ -163,7 +168,7 @@ def check_no_batch(x: Tensor, num_nodes: int, expected: str) -> None:
 
 def as_texts(name: str, values: Any) -> tuple[Any, ...]:
     """A list of texts as a tuple; None stands for no text."""
-    is_list = hasattr(values, "__iter__") and not isinstance(values, str | Tensor)
+    is_list = hasattr(values, "__iter__") and not isinstance(values, str | Tensor | Set | Mapping)
     texts = tuple(values) if is_list and getattr(values, "ndim", 1) else None
     # (Of a million texts the types are looked at sooner than each of them.)
     kinds = set() if texts is None else set(map(type, texts))

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..loader import DataLoader, InOrderSampler, Sampler, ShuffledSampler
 from ..loader.samplers import check_can_be_drawn, check_samples
 from ..structure import Structure, chains
-from ..structure.checks import check_layout
+from ..structure.checks import check_layout, from_array
 from ..structure.written import shown
 
 
@@ -88,7 +89,7 @@ def join_sequences(samples: Sequence[tuple[Any, Any]]) -> SequenceBatch:
 def _as_tensor(name: str, values: Any) -> Tensor:
     """A dense tensor of what a pair has."""
     try:
-        found = torch.as_tensor(values)
+        found = from_array(values) if isinstance(values, np.ndarray) else torch.as_tensor(values)
     except (RuntimeError, OverflowError, TypeError, ValueError) as error:
         raise TypeError(
             f"{name} of a pair must be a tensor, or numbers, got {shown(values)}: {error}"

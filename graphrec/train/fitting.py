@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import signal
@@ -16,11 +17,11 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from ..loader import Sampler
 from ..loader.samplers import check_settings
-from ..structure.checks import as_count
+from ..structure.checks import as_count, as_flag, as_list, as_number
 from .callbacks import Asked, History, Position, Watch, WithinEpochs
 from .data import Samples
 from .files import (
@@ -117,7 +118,7 @@ def fit(
         DamagedFileError: a file of the folder that cannot be read.
         OSError: a folder that cannot be written to.
         RuntimeError: another process trains in the folder.
-        TypeError: data that are neither a data module nor a pair of loaders.
+        TypeError: a task that is no Lightning module; data that are neither a data module nor a pair of loaders.
         ValueError: an option of the trainer that `fit` has to set; a checkpoint of another training; no batch to train
             on; a `monitor` that nothing logs.
         FloatingPointError: an epoch whose loss, or whose `monitor`, is no number.
@@ -126,6 +127,15 @@ def fit(
     for name, why in _OURS.items():
         if name in options:
             raise ValueError(f"fit takes no {name}: {why}.")
+    if not isinstance(task, L.LightningModule):
+        raise TypeError(
+            f"task must be a task, such as GraphTask(model, head, classification(5)), or another Lightning module, got "
+            f"{type(task).__name__}."
+        )
+    if not isinstance(monitor, str):
+        raise TypeError(f"monitor must be the name of what is logged, such as 'val_loss', got {monitor!r}.")
+    callbacks, tensorboard = as_list("callbacks", callbacks), as_flag("tensorboard", tensorboard)
+    goal = None if goal is None else as_number("goal", goal)
     max_epochs = as_count("max_epochs", max_epochs, 1)
     patience = None if patience is None else as_count("patience", patience, 1)
     save_every = None if save_every is None else as_count("save_every", save_every, 1)
@@ -179,7 +189,7 @@ def fit(
         if not (has_stopped(before) or before.epochs == max_epochs):
             if not task.training:  # (as an earlier fit has left it; Lightning would train it so)
                 task.train()
-            with _interruptible(trainer, last):
+            with _begun(task, last):
                 trainer.fit(task, **given, ckpt_path=None if saved is None else last, weights_only=True)
             if not last.exists():
                 raise ValueError(
@@ -195,22 +205,31 @@ def fit(
 
 
 @contextmanager
-def _interruptible(trainer: L.Trainer, last: Path) -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt here, too.
+def _begun(task: L.LightningModule, last: Path) -> Iterator[None]:
+    """However a training ends early, the task is left so that the same call goes on from what is saved, or begins anew.
 
-    Lightning ends the process instead, and, interrupted before the first step, ignores Ctrl-C from then on.
+    Of Ctrl-C it raises KeyboardInterrupt. Lightning ends the process instead, and, interrupted before the first step,
+    ignores Ctrl-C from then on.
     """
-    before = signal.getsignal(signal.SIGINT)
+    handler = signal.getsignal(signal.SIGINT)
+    modes = {part: part.training for part in task.modules()}
+    weights = None if last.exists() else copy.deepcopy(task.state_dict())
     try:
         yield
-    except SystemExit:
-        if not trainer.interrupted:
+    except BaseException as error:
+        for part, was_training in modes.items():
+            part.training = was_training
+        for part in task.modules():
+            if isinstance(part, Metric):
+                part.reset()
+        if weights is not None and not last.exists():
+            task.load_state_dict(weights)
+        if not isinstance(error, SystemExit) or not isinstance(error.__context__, KeyboardInterrupt):
             raise
-    if trainer.interrupted:
-        if before is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, before)
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
         kept = f"goes on from {last}" if last.exists() else "begins anew, for nothing is saved yet"
-        raise KeyboardInterrupt(f"training was interrupted: the same call {kept}.")
+        raise KeyboardInterrupt(f"training was interrupted: the same call {kept}.") from None
 
 
 def _callbacks(folder: Path, asked: Asked, save_every: int | None) -> list[Callback]:

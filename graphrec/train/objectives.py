@@ -111,6 +111,8 @@ class _CrossEntropy(nn.Module):
             raise ValueError(
                 f"weight has a number for each of {num_classes} classes, got {tuple(weight.shape)}."
             )
+        if weight is not None and not bool((weight >= 0).all() & weight.isfinite().all()):
+            raise ValueError(f"weight must be finite and 0 or more, got {weight.tolist()}.")
         self.num_classes, self.smoothing = num_classes, smoothing
         self.register_buffer("weight", weight, persistent=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -69,10 +70,9 @@ def draw_tree(
     limits = None if limits is None else _as_limits(limits)
     sideways = as_flag("sideways", sideways)
     colours = _per_node("values", values, structure)
-    area: Any = (
-        as_number("sizes", sizes) if isinstance(sizes, int | float) else _per_node("sizes", sizes, structure)
-    )
-    if area is None or not bool(((torch.as_tensor(area) >= 0) & torch.as_tensor(area).isfinite()).all()):
+    is_one = not getattr(sizes, "ndim", hasattr(sizes, "__iter__"))
+    area: Any = as_number("sizes", sizes) if is_one else _per_node("sizes", sizes, structure)
+    if not bool(((torch.as_tensor(area) >= 0) & torch.as_tensor(area).isfinite()).all()):
         raise ValueError(f"sizes must be areas, finite and 0 or more, got {shown(sizes)}.")
     texts = _few(texts_of(structure, labels), labels)
     forest = is_forest(structure) and _levels(structure) is not None
@@ -230,7 +230,7 @@ def check_look(ax: Any, cmap: Any, fontsize: Any) -> None:
 
 def _as_limits(limits: Any) -> tuple[float, float]:
     """The values at the two ends of a colour map."""
-    both = as_list("limits", limits)
+    both = as_list("limits", limits.tolist() if isinstance(limits, Tensor | np.ndarray) else limits)
     if len(both) != 2:
         raise ValueError(f"limits must be two numbers, the least and the greatest, got {shown(limits)}.")
     low, high = (as_number("a limit", limit) for limit in both)
@@ -244,12 +244,12 @@ def _per_node(name: str, given: Tensor | Sequence[float] | None, structure: Stru
         return None
     try:
         numbers = torch.as_tensor(given)
-        check_layout(name, numbers)
-        tensor = numbers.detach().cpu().double()
     except (RuntimeError, OverflowError, TypeError, ValueError) as error:
         raise TypeError(f"{name} must be one number per node, got {shown(given)}: {error}") from error
+    check_layout(name, numbers)
     if numbers.is_complex():
         raise TypeError(f"{name} must be numbers on a line, got {numbers.dtype}: take .abs() or .real.")
+    tensor = numbers.detach().cpu().double()
     if tensor.numel() != structure.num_nodes:
         raise ValueError(
             f"{name} must be one number per node: expected {structure.num_nodes}, got shape {tuple(tensor.shape)}."

@@ -110,7 +110,61 @@ REFUSED = {
         TypeError,
         "tokens must be a list of texts",
     ),
-    "too many nodes": (lambda: gr.balanced([2**62, 2**62]), ValueError, "all lengths together"),
+    "tokens in no order": (
+        lambda: gr.chain(2).replace(tokens={"a", "b"}),
+        TypeError,
+        "tokens must be a list of texts",
+    ),
+    "a dictionary of cells": (
+        lambda: gr.PerKind({"a": gr.GRUCell(3, 2)}),
+        TypeError,
+        "cells must be a list",
+    ),
+    "an infinite number of numpy": (
+        lambda: gr.LSTM(3, 4, forget_bias=np.float32("inf")),
+        ValueError,
+        "forget_bias must be a finite number, got",
+    ),
+    "a whole number beyond floats": (
+        lambda: gr.LSTM(3, 4, forget_bias=10**400),
+        ValueError,
+        "forget_bias must be a finite number, got",
+    ),
+    "a slice of cones": (
+        lambda: gr.loader.Cones(gr.chain(3))[0:2],
+        TypeError,
+        "cones must be chosen by a whole number, or a list of them",
+    ),
+    "a class for a rule": (
+        lambda: gr.learning.Online(gr.learning.RTRL, gr.SRNCell(3, 2)),
+        TypeError,
+        "got the class RTRL",
+    ),
+    "a score for all": (
+        lambda: gr.readout.attention(X, gr.chain(3), lambda h: h.sum(1)),
+        TypeError,
+        "to [N, 1], got one that gives shape [3]",
+    ),
+    "several scores": (
+        lambda: gr.readout.attention(X, gr.chain(3), nn.Linear(2, 2)),
+        TypeError,
+        "to [N, 1], got one that gives shape [3, 2]",
+    ),
+    "a class for a model": (
+        lambda: gr.explain(gr.TreeLSTM, gr.chain(3)),
+        TypeError,
+        "got the class TreeLSTM",
+    ),
+    "a function without an input": (
+        lambda: gr.explain(lambda x, s: x, gr.chain(3)),
+        ValueError,
+        "give x, explain(model, s, x)",
+    ),
+    "too many nodes": (
+        lambda: gr.balanced([2**62, 2**62]),
+        ValueError,
+        "all lengths together must be less than 2**62, got 9223372036854775808",
+    ),
     "sequences of one": (lambda: gr.from_list(5), TypeError, "sequences must be a list, got 5"),
     "a nested sequence": (
         lambda: gr.from_list([torch.nested.nested_tensor([X], layout=torch.jagged)]),
@@ -180,6 +234,11 @@ def test_integers_keep_their_dtype_in_aggregations_of_pyg():
         found = gr.readout.aggregate(torch.ones(3, 2, dtype=dtype), gr.chains([2, 0, 1]), "sum")
         assert found.dtype == dtype
         assert found.tolist() == [[2, 2], [0, 0], [1, 1]]
+
+
+def test_numbers_of_numpy_and_torch_are_numbers():
+    for value in (np.float32(3), np.array(3.0), torch.tensor(3.0), torch.tensor(3)):
+        assert set(gr.LSTM(3, 4, forget_bias=value).cell.input.bias[4:8].tolist()) == {3.0}
 
 
 def test_texts_are_a_tuple_however_they_are_given():

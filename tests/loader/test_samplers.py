@@ -210,3 +210,6 @@ def test_pairs_of_sequences_are_measured_by_their_rows():
     assert sorted(map(sorted, batches)) == [[0], [1, 2, 3]]
     with pytest.raises(TypeError, match=r"a pair \(x, y\) is of a sequence, x its rows, got x = 3"):
         gr.loader.measure([(3, 1)])
+    graph = gr.to_pyg(gr.chain(3))
+    with pytest.raises(TypeError, match=r"a graph is given alone, with its target as data\.y"):
+        gr.loader.measure([(graph, 1)])

@@ -115,6 +115,20 @@ def test_explain_takes_models_of_a_batch_alone():
         gr.explain(OfABatch(), batch, batch.x)
 
 
+def test_explain_takes_whatever_is_called_with_one_argument():
+    class OverChains(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = gr.LSTM(3, 4)
+
+        def forward(self, x):
+            return self.model(x, CHAINS)
+
+    model, x = OverChains(), torch.randn(CHAINS.num_nodes, 3)
+    for called in (model, torch.compile(model, backend="eager"), lambda x: model(x)):
+        assert [choice.backend for choice in gr.explain(called, x)] == ["torch"]
+
+
 @pytest.mark.chooses
 def test_explain_says_on_few_nodes_what_cannot_be_recorded_on_many():
     few = gr.chain(3)
@@ -154,6 +168,14 @@ def test_a_subclass_is_warned_of_where_it_is_run():
     with pytest.warns(gr.SlowPathWarning) as warned:
         gr.Recursive(Mine(3, 4))(torch.randn(6, 3), CHAINS)
     assert [warning.filename for warning in warned] == [__file__]
+
+
+@pytest.mark.chooses
+def test_a_subclass_is_not_warned_of_where_the_loop_is_as_fast():
+    class Short(Mine):
+        pass
+
+    gr.Recursive(Short(3, 4))(torch.randn(6, 3), CHAINS)  # a warning would be an error
 
 
 @pytest.mark.parametrize("within", [torch.float16, torch.float32])

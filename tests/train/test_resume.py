@@ -112,6 +112,41 @@ def test_interrupted_it_says_what_is_kept_and_may_be_interrupted_again(whole, tm
     assert found.score == json.loads((whole[0] / "done.json").read_text())["score"]
 
 
+class Stop(Callback):
+    """Ctrl-C, once: in the second step of an epoch, or in its validation."""
+
+    def __init__(self, hook: str, epoch: int) -> None:
+        self.hook, self.epoch = hook, epoch
+
+    def on_train_batch_start(self, trainer, task, batch, number):
+        if (self.hook, self.epoch, 1) == ("train", trainer.current_epoch, number):
+            signal.raise_signal(signal.SIGINT)
+
+    def on_validation_batch_start(self, trainer, *_):
+        if (self.hook, self.epoch) == ("validation", trainer.current_epoch) and not trainer.sanity_checking:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings(r"ignore:Found 1 module\(s\) in eval mode")
+@pytest.mark.parametrize("epoch", [0, 1])
+@pytest.mark.parametrize("hook", ["train", "validation"])
+@pytest.mark.usefixtures("ctrl_c")
+def test_interrupted_the_same_task_goes_on_in_the_same_process(tmp_path, hook, epoch):
+    def run(folder: Path, *callbacks: Callback) -> None:
+        task = runs.task()
+        task.network.head[0].eval()
+        before = [part.training for part in task.modules()]
+        if callbacks:
+            with pytest.raises(KeyboardInterrupt):
+                train.fit(task, runs.samples(), folder, max_epochs=3, callbacks=callbacks)
+            assert [part.training for part in task.modules()] == before
+        train.fit(task, runs.samples(), folder, max_epochs=3)
+
+    run(tmp_path / "whole")
+    run(tmp_path / "interrupted", Stop(hook, epoch))
+    assert_same_files(tmp_path / "interrupted", tmp_path / "whole")
+
+
 def test_a_task_that_was_fitted_is_trained_again_elsewhere(tmp_path):
     class Modes(Callback):
         def on_train_batch_start(self, trainer, task, *_):

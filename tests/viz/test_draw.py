@@ -4,6 +4,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.collections import LineCollection
@@ -130,6 +131,14 @@ def test_nodes_of_a_renumbered_schedule_keep_their_values(ax):
     assert nodes.get_offsets()[:, 0].tolist() == [3, 2, 1, 0]
     assert texts(ax) == ["0", "1", "2", "3"]
     assert all(arrow[2] - arrow[0] == 1 for arrow in arrows(ax))
+
+
+def test_numbers_of_arrays_and_tensors(ax):
+    values = np.array([1, 2, 3, 4, 5], dtype=np.float32)
+    for limits in ((values.min(), values.max()), np.array([1.0, 5.0]), torch.tensor([1.0, 5.0])):
+        nodes = viz.draw_tree(SENTENCE, values, ax=ax, sizes=np.float32(20), limits=limits)
+        assert nodes.get_clim() == (1, 5)
+        assert set(nodes.get_sizes().tolist()) == {20}
 
 
 def test_refusals(ax):
