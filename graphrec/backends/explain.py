@@ -55,13 +55,15 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
     What a backend could not run on any structure is said of one that is too small to gain anything, too.
 
     Args:
-        model: called as `model(x, s)`; one whose `forward` takes one argument by its place, a batch, as `model(s)`.
+        model: called as `model(x, s)`; one whose `forward` takes one argument by its place, a batch, as `model(s)`. Of
+            one that torch has compiled, what it was made of is run.
         s: what it runs over.
         x: its input; by default zeros, of the width that the model (its `inputs`) or its first cell takes.
     """
     if not callable(model) or isinstance(model, type):
         got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         raise TypeError(f"model must be a model, called as model(x, s), got {got}.")
+    model = getattr(model, "_orig_mod", model)
     given = (s,) if _takes_one(model) else (_zeros_for(model, s) if x is None else x, s)
     if len(given) == 1 and x is not None:
         raise ValueError(
@@ -80,7 +82,6 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
 
 def _takes_one(model: Any) -> bool:
     """Whether a model is called with a batch alone, as networks on PyG's batches often are."""
-    model = getattr(model, "_orig_mod", model)  # of what torch.compile has made
     try:
         parameters = inspect.signature(getattr(model, "forward", model)).parameters.values()
     except (TypeError, ValueError):

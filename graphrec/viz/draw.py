@@ -71,7 +71,8 @@ def draw_tree(
     sideways = as_flag("sideways", sideways)
     colours = _per_node("values", values, structure)
     is_one = not getattr(sizes, "ndim", hasattr(sizes, "__iter__"))
-    area: Any = as_number("sizes", sizes) if is_one else _per_node("sizes", sizes, structure)
+    given: Any = sizes
+    area: Any = as_number("sizes", given) if is_one else _per_node("sizes", given, structure)
     if not bool(((torch.as_tensor(area) >= 0) & torch.as_tensor(area).isfinite()).all()):
         raise ValueError(f"sizes must be areas, finite and 0 or more, got {shown(sizes)}.")
     texts = _few(texts_of(structure, labels), labels)
