@@ -68,11 +68,13 @@ def _read_by_dynamo(
     over = edge_index if s is None else s
     is_one = (s is None) != (edge_index is None) and rule is None and backend is None
     inputs, form, found = [], (), f"!{_UNUSUAL}"
-    if is_one and isinstance(x, Tensor) and isinstance(over, Structure | Tensor):
+    # (Tuples of types, and the method before the call: torch 2.6 traces no unions, and would trace into the method.)
+    if is_one and isinstance(x, Tensor) and isinstance(over, (Structure, Tensor)):
         states, layout = _flat(initial)
         inputs = [x, *_parts(over, edge_attr, edge_weight), *states]
         form = (isinstance(over, Structure), layout, return_states)
-        found = model.tried_for_programs(id(model), form, _described(inputs))
+        ask = model.tried_for_programs
+        found = ask(id(model), form, _described(inputs))
     if found.startswith("!"):
         _break(f"graphrec runs {type(model).__name__} outside of the compiled program: {found[1:]}")
         return plain(model, x, s, edge_attr, initial, return_states, edge_weight, edge_index, rule, backend)
@@ -135,7 +137,7 @@ def _read(model: nn.Module, settings: str) -> None:
         module = model.get_submodule(path)
         for name in names.split(","):
             value = getattr(module, name)
-            for item in value if isinstance(value, tuple | list) else [value]:
+            for item in value if isinstance(value, (tuple, list)) else [value]:
                 seen.add(item)  # (what is looked up in a set must be known)
 
 

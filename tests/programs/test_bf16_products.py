@@ -7,7 +7,10 @@ import graphrec as gr
 from graphrec import clib
 from tests.tolerances import BF16_PRODUCTS, assert_close
 
-pytestmark = pytest.mark.skipif(clib.library() is None, reason=f"no native library: {clib.why_not()}")
+pytestmark = [
+    pytest.mark.skipif(clib.library() is None, reason=f"no native library: {clib.why_not()}"),
+    pytest.mark.skipif(not hasattr(torch.backends.mkldnn, "matmul"), reason="this torch has no such setting"),
+]
 HAS_BF16 = pytest.mark.skipif(not clib.has_bf16(), reason="the processor has no AVX-512 BF16")
 
 MODELS = {"Tree-LSTM": gr.TreeLSTM, "Tree-GRU": gr.TreeGRU, "GRU": gr.GRU}

@@ -12,6 +12,7 @@ from torch import nn
 from torch._dynamo.utils import counters
 from torch.export import Dim, export
 from torch.func import functional_call, grad, jacfwd, jacrev, jvp, vmap
+from torch.torch_version import TorchVersion
 
 import graphrec as gr
 from graphrec.backends.programs.operator import OperatorRun
@@ -350,7 +351,9 @@ class Chooses(gr.Cell):
 )
 def test_what_cannot_be_compiled_says_why_or_runs_as_ever(make, structures, why):
     model, x, s = make().double(), rows(5), structures(5)
-    with pytest.raises(torch._dynamo.exc.Unsupported, match=why):
+    # (Up to torch 2.6 dynamo does not tell the reason.)
+    said = why if torch.__version__ >= TorchVersion("2.7") else "graph_break"
+    with pytest.raises(torch._dynamo.exc.Unsupported, match=said):
         torch.compile(model, fullgraph=True, backend="aot_eager")(x, s)
     torch.compiler.reset()
     assert_close(torch.compile(model, backend="aot_eager")(x, s), model(x, s))
