@@ -441,7 +441,8 @@ def test_a_reverse_outlives_what_it_is_the_reverse_of():
     assert reverse.reverse().reverse() is reverse
 
 
-@pytest.mark.filterwarnings("ignore:(Attempted to insert a get_attr Node|Node .*lifted_tensor):UserWarning")  # torch 2.6
+# (torch 2.6 warns of constants that it lifts.)
+@pytest.mark.filterwarnings("ignore:(Attempted to insert a get_attr Node|Node .*lifted_tensor):UserWarning")
 @pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
 def test_an_exported_layer_takes_one_initial_state_for_all(kind):
     ours, x = gr.from_torch(kind(2, 5, batch_first=True)).eval(), torch.randn(3, 4, 2)
