@@ -1,5 +1,7 @@
 """What all tests share: one thread, one seed, and the same hypothesis examples on every machine."""
 
+import gc
+
 import hypothesis
 import pytest
 import torch
@@ -27,6 +29,12 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("graphrec")
 torch.set_num_threads(1)
+
+
+def pytest_collection_finish():
+    """The garbage collector passes over all tests and modules no more."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -141,27 +141,38 @@ def family(build: Callable[[int | None], gr.Structure], arity: int | None) -> gr
     return dressed(build(arity))
 
 
-def cases(cells: Iterable[CellCase], families: Iterable[Callable]) -> list:
-    """Parameters `case, structure` for every cell on every family."""
+def cases(cells: Iterable[CellCase], families: Iterable[Callable], share: int = 1) -> list:
+    """Parameters `case, structure` for every cell on every family.
+
+    `make test` tries one in `share` of them, other families from cell to cell; the rest is slow.
+    """
     return [
-        pytest.param(case, family(build, case.arity), id=f"{case.name}-{build.__name__}")
-        for case in cells
-        for build in families
+        pytest.param(
+            case,
+            family(build, case.arity),
+            id=f"{case.name}-{build.__name__}",
+            marks=pytest.mark.slow if (turn + place) % share else (),
+        )
+        for turn, case in enumerate(cells)
+        for place, build in enumerate(families)
         if case.arity != 1 or build not in CHAINS_IF_ARITY_IS_ONE
     ]
 
 
-def by_turns(cells: Iterable[CellCase], families: Iterable[Callable], forms: Sequence[object]) -> list:
+def by_turns(
+    cells: Iterable[CellCase], families: Iterable[Callable], forms: Sequence[object], share: int = 1
+) -> list:
     """Parameters `case, structure, form` for every cell on every family in every form.
 
-    `make test` tries one form of each pair, another one from family to family and from cell to cell; the rest is slow.
+    `make test` tries one form of each pair, or of one in `share` of them, another one from family to family and from
+    cell to cell; the rest is slow.
     """
     return [
         pytest.param(
             *pair.values,
             form,
             id=f"{pair.id}-{form}",
-            marks=() if (turn + place) % len(forms) == number else pytest.mark.slow,
+            marks=() if (turn + place) % (share * len(forms)) == number else pytest.mark.slow,
         )
         for turn, case in enumerate(cells)
         for place, pair in enumerate(cases([case], families))

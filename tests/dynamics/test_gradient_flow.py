@@ -53,7 +53,7 @@ def pairs_of(flow: dynamics.GradientFlow) -> dict[tuple[int, int], int]:
     )
 
 
-@pytest.mark.parametrize(("case", "structure"), zoo.cases(zoo.CELLS, [zoo.lagged, zoo.mixed_batch]))
+@pytest.mark.parametrize(("case", "structure"), zoo.cases(zoo.CELLS, [zoo.lagged, zoo.mixed_batch], share=2))
 def test_pairs_and_norms_are_those_found_one_row_at_a_time(case, structure):
     run = trial(case.make, structure)
     expected = pairs_by_networkx(structure)

@@ -22,7 +22,7 @@ def assert_gradcheck(check, run):
     assert check(run.run, tuple(run.inputs.values()), **GRADCHECK, fast_mode=True)
 
 
-@pytest.mark.parametrize(("case", "structure"), cases(DIFFERENTIABLE, [dag, mixed_batch]))
+@pytest.mark.parametrize(("case", "structure"), cases(DIFFERENTIABLE, [dag, mixed_batch], share=2))
 def test_async(case, structure):
     assert_gradcheck(gradcheck, trial(case.make, structure, "per graph"))
 

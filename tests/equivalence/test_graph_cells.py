@@ -207,7 +207,7 @@ def test_jumping_knowledge_is_pygs(jump):
     assert_close(model(x, s), jumping([first, second]))
 
 
-@pytest.mark.parametrize(("case", "structure"), cases(GRAPH_CELLS, FAMILIES))
+@pytest.mark.parametrize(("case", "structure"), cases(GRAPH_CELLS, FAMILIES, share=2))
 def test_each_kind_of_node_in_rounds(case, structure):
     """Nodes of a kind follow their cell; degrees, and what others show to them, are those of the whole graph."""
     runs = [trial(case.make, structure, mode="sync", rounds=2) for _ in range(2)]
@@ -219,7 +219,7 @@ def test_each_kind_of_node_in_rounds(case, structure):
     assert_all_close(h_and_gradients(run.run().h, run.inputs), h_and_gradients(h, run.inputs))
 
 
-@pytest.mark.parametrize(("case", "structure"), cases(GRAPH_CELLS, ACYCLIC))
+@pytest.mark.parametrize(("case", "structure"), cases(GRAPH_CELLS, ACYCLIC, share=2))
 def test_each_kind_of_node_in_dependency_order(case, structure):
     runs = [trial(case.make, structure) for _ in range(2)]
     s, x = by_turns(runs[0].structure), runs[0].x

@@ -36,7 +36,9 @@ def assert_ways_agree(run: Trial) -> None:
     assert_all_close(actual, expected)
 
 
-@pytest.mark.parametrize(("case", "structure", "initial"), by_turns(ALL_CELLS, ACYCLIC, [None, "per graph"]))
+@pytest.mark.parametrize(
+    ("case", "structure", "initial"), by_turns(ALL_CELLS, ACYCLIC, [None, "per graph"], share=2)
+)
 def test_async(case, structure, initial):
     assert_ways_agree(trial(case.make, structure, initial))
 
@@ -50,7 +52,7 @@ def test_async_with_other_forms_of_initial_state(case, structure, initial):
 
 @pytest.mark.parametrize(
     ("case", "structure", "initial"),
-    by_turns(ALL_CELLS, [chains, tree, dag, mixed_batch], [None, "per graph"]),
+    by_turns(ALL_CELLS, [chains, tree, dag, mixed_batch], [None, "per graph"], share=2),
 )
 def test_without_gradients_states_are_read_from_rows(case, structure, initial):
     run = trial(case.make, structure, initial)
@@ -62,14 +64,14 @@ def test_without_gradients_states_are_read_from_rows(case, structure, initial):
 
 @pytest.mark.parametrize(
     ("case", "structure", "initial"),
-    by_turns(ALL_CELLS, [chains, dag, mixed_batch, cyclic], [None, "per node"]),
+    by_turns(ALL_CELLS, [chains, dag, mixed_batch, cyclic], [None, "per node"], share=2),
 )
 def test_sync(case, structure, initial):
     assert_ways_agree(trial(case.make, structure, initial, mode="sync", rounds=3))
 
 
 @pytest.mark.parametrize(
-    ("case", "structure", "initial"), by_turns(CELLS, FAMILIES, ["per graph", "for all"])
+    ("case", "structure", "initial"), by_turns(CELLS, FAMILIES, ["per graph", "for all"], share=2)
 )
 def test_one_round(case, structure, initial):
     assert_ways_agree(trial(case.make, structure, initial, mode="sync", rounds=1))

@@ -15,13 +15,16 @@ from tests.zoo import ACYCLIC, CELLS, FAMILIES, by_turns
 
 
 @pytest.mark.parametrize(
-    ("case", "structure", "initial"), by_turns(CELLS, ACYCLIC, [None, "per node", "per graph", "for all"])
+    ("case", "structure", "initial"),
+    by_turns(CELLS, ACYCLIC, [None, "per node", "per graph", "for all"], share=2),
 )
 def test_async_sweep_agrees_with_the_papers_equations(case, structure, initial):
     assert_agrees_with_oracle(trial(case.make, structure, initial), case.oracle)
 
 
-@pytest.mark.parametrize(("case", "structure", "initial"), by_turns(CELLS, FAMILIES, [None, "per node"]))
+@pytest.mark.parametrize(
+    ("case", "structure", "initial"), by_turns(CELLS, FAMILIES, [None, "per node"], share=2)
+)
 def test_sync_rounds_agree_with_the_papers_equations(case, structure, initial):
     assert_agrees_with_oracle(trial(case.make, structure, initial, mode="sync", rounds=3), case.oracle)
 

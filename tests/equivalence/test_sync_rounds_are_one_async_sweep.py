@@ -19,7 +19,7 @@ CELLS_WITHOUT_OWN = [case for case in ALL_CELLS if case.name not in READ_OWN]
 
 
 @pytest.mark.parametrize("case", CELLS_WITHOUT_OWN, ids=lambda case: case.name)
-@settings(max_examples=3)
+@settings(max_examples=2)
 @given(data=st.data(), more=st.integers(0, 1))
 def test_depth_many_rounds(case, data, more):
     structure = dressed(data.draw(strategies.acyclic(case.arity)))
