@@ -76,15 +76,15 @@ def choose(run: Context, x: Tensor, initial: list[Tensor], like: Request | None 
     """
     asked_for, listener, reasons = forced.get(), _listener.get(), {}
     request, found = Request(run, x, initial, like), None
-    gain_nothing: list[str] = []  # where others gain nothing, the loop is no slow path
+    is_loop_slow = True  # but where another backend gains nothing
     for backend in BACKENDS:
         if backend.name != asked_for and not backend.is_for(run.cell):
             continue
         if asked_for == Loop.name:
             taken = "the loop was asked for"
         elif (idle := None if asked_for else backend.gains_nothing(request)) is not None:
+            is_loop_slow = False
             # Who listens is told the reason that holds on larger structures, too, if there is one.
-            gain_nothing.append(backend.name)
             refused = None if listener is None else backend.take(request)
             taken = refused if isinstance(refused, str) else idle
         else:
@@ -100,7 +100,7 @@ def choose(run: Context, x: Tensor, initial: list[Tensor], like: Request | None 
             f"backend {asked_for!r} does not run {type(run.cell).__name__} here: {reasons[asked_for]}. Leave backend "
             f"out for the fastest one that does."
         )
-    if found.name == Loop.name and asked_for is None and request.overridden is not None and not gain_nothing:
+    if found.name == Loop.name and is_loop_slow and asked_for is None and request.overridden is not None:
         _warn_of_subclass(run, request.overridden)
     if listener is not None:
         listener(run, found.name, reasons)

@@ -55,15 +55,14 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
     What a backend could not run on any structure is said of one that is too small to gain anything, too.
 
     Args:
-        model: called as `model(x, s)`; one whose `forward` takes one argument by its place, a batch, as `model(s)`. Of
-            one that torch has compiled, what it was made of is run.
+        model: called as `model(x, s)`; one whose `forward` takes one argument by its place, a batch, as `model(s)`.
+            What torch has compiled, it or parts of it, runs as if it had not been.
         s: what it runs over.
         x: its input; by default zeros, of the width that the model (its `inputs`) or its first cell takes.
     """
     if not callable(model) or isinstance(model, type):
         got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         raise TypeError(f"model must be a model, called as model(x, s), got {got}.")
-    model = getattr(model, "_orig_mod", model)
     given = (s,) if _takes_one(model) else (_zeros_for(model, s) if x is None else x, s)
     if len(given) == 1 and x is not None:
         raise ValueError(
@@ -75,13 +74,16 @@ def explain(model: nn.Module, s: Any, x: Tensor | None = None) -> Explanation:
         choices.append(Choice(run.cell, backend, run.plan.num_nodes, len(run.plan.steps), reasons))
 
     like = given[0] if len(given) == 2 else next(_parameters(model), None)
-    with telling(note), torch.no_grad(), untouched(model, like):
+    eager = torch.compiler.set_stance("force_eager")  # what is compiled chooses no backend as it runs
+    with telling(note), torch.no_grad(), untouched(model, like), eager:
         model(*given)
     return Explanation(choices)
 
 
 def _takes_one(model: Any) -> bool:
     """Whether a model is called with a batch alone, as networks on PyG's batches often are."""
+    if hasattr(model, "_orig_mod"):  # of what torch.compile has made, which takes anything
+        model = model._orig_mod
     try:
         parameters = inspect.signature(getattr(model, "forward", model)).parameters.values()
     except (TypeError, ValueError):

@@ -442,7 +442,9 @@ def test_a_reverse_outlives_what_it_is_the_reverse_of():
 
 
 # (torch 2.6 warns of constants that it lifts.)
-@pytest.mark.filterwarnings("ignore:(Attempted to insert a get_attr Node|Node .*lifted_tensor):UserWarning")
+@pytest.mark.filterwarnings(
+    r"ignore:(Attempted to insert a get_attr|Node .*lifted_tensor|Additional \d+ warnings .* get_attr):UserWarning"
+)
 @pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
 def test_an_exported_layer_takes_one_initial_state_for_all(kind):
     ours, x = gr.from_torch(kind(2, 5, batch_first=True)).eval(), torch.randn(3, 4, 2)

@@ -125,7 +125,8 @@ def test_explain_takes_whatever_is_called_with_one_argument():
             return self.model(x, CHAINS)
 
     model, x = OverChains(), torch.randn(CHAINS.num_nodes, 3)
-    for called in (model, torch.compile(model, backend="eager"), lambda x: model(x)):
+    compiled = torch.compile(model, backend="eager")
+    for called in (model, compiled, lambda x: model(x), nn.Sequential(compiled), lambda x: compiled(x)):
         (choice,) = gr.explain(called, x)
         assert choice.cell is model.model.cell
 
@@ -172,11 +173,15 @@ def test_a_subclass_is_warned_of_where_it_is_run():
 
 
 @pytest.mark.chooses
-def test_a_subclass_is_not_warned_of_where_the_loop_is_as_fast():
+def test_a_subclass_is_not_warned_of_where_the_loop_is_as_fast(recwarn):
     class Short(Mine):
         pass
 
-    gr.Recursive(Short(3, 4))(torch.randn(6, 3), CHAINS)  # a warning would be an error
+    model = gr.Recursive(Short(3, 4))
+    model(torch.randn(3, 3), gr.chain(3))
+    assert not recwarn
+    with pytest.warns(gr.SlowPathWarning):
+        model(torch.randn(60, 3), gr.chain(60))
 
 
 @pytest.mark.parametrize("within", [torch.float16, torch.float32])

@@ -102,6 +102,9 @@ NAMES: dict[str, Private] = {
     "._compiled_call_impl": Private(
         "module.compile() makes a call of its own", "treat every module as changed"
     ),
+    "._orig_mod": Private(
+        "how many arguments a compiled model takes", "its named_children(), of which it has one"
+    ),
     "._load_from_state_dict": Private(
         "weights under the names of torch's layers are read",
         "register_load_state_dict_pre_hook, public from torch 2.5",
@@ -177,7 +180,7 @@ def _attributes() -> set[str]:
     # (A plain MessagePassing would, when it is made, replace the methods that all layers inherit.)
     objects = (nn.Linear(1, 1), torch.zeros(1), GCNConv(1, 1), Data(), Batch())
     names = {name for one in objects for name in (*dir(one), *vars(one)) if _is_private(name)}
-    stores = {"_num_nodes", "_num_graphs", "_slice_dict", "_inc_dict"}
+    stores = {"_num_nodes", "_num_graphs", "_slice_dict", "_inc_dict", "_orig_mod"}
     ours = {"_collect", "_store"}  # methods of the library's own, which Data happens to have, too
     return (names | stores) - {"_fields", "_replace", "_asdict", "_make"} - ours
 

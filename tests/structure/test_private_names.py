@@ -210,6 +210,7 @@ DOES = {
     "._backward_hooks": lambda: has_hook("_backward_hooks", "register_full_backward_hook"),
     "._backward_pre_hooks": lambda: has_hook("_backward_pre_hooks", "register_full_backward_pre_hook"),
     "._compiled_call_impl": is_compiled,
+    "._orig_mod": lambda: isinstance(torch.compile(nn.Tanh(), backend="eager")._orig_mod, nn.Tanh),
     "._load_from_state_dict": lambda: callable(nn.Module._load_from_state_dict),
     "._parameters": lambda: list(nn.Linear(1, 1)._parameters) == ["weight", "bias"],
     "._modules": lambda: list(nn.Sequential(nn.Tanh())._modules) == ["0"],
