@@ -23,8 +23,6 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install -qq -c constraints.txt
 CREATED := $(VENV)/.created
 INSTALLED := $(VENV)/.installed
-BENCH_INSTALLED := $(VENV)/.installed-bench
-DOCS_INSTALLED := $(VENV)/.installed-docs
 NATIVE := $(VENV)/.native
 OTHER := $(VENV)-torch-$(TORCH)
 CHECK := build/wheel-check
@@ -40,6 +38,7 @@ CXXWARNINGS := -Wall -Wextra -Wno-uninitialized -Wno-maybe-uninitialized
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 .PHONY: help install demo test test-slow test-torch matrix wheel-check native-sanitize fuzz fuzz-readers soak lint format docs bench clean
 
 help:  ## show this list
@@ -93,8 +92,7 @@ fuzz: $(NATIVE)  ## random cells, structures and programs, each way against each
 		$${CXX:-c++} -std=c++17 -pthread -O2 $$CXXFLAGS -Igraphrec/csrc $(STRESS) build/fuzz/*.o -o build/fuzz/stress
 	@STRESS=build/fuzz/stress $(PY) -m tests.fuzz $(FUZZ_ARGS) --count $(COUNT) --seed $(SEED) --seconds $(SECONDS)
 
-fuzz-readers: $(NATIVE)  ## search for texts and files that a reader fails on, with atheris, SECONDS for each: READERS="aiger bench"
-	@$(PIP) --no-build-isolation -e '.[examples,dev,fuzz]'
+fuzz-readers: $(INSTALLED)-fuzz $(NATIVE)  ## search for texts and files that a reader fails on, with atheris, SECONDS for each: READERS="aiger bench"
 	@$(PY) -m tests.fuzz.reader_runs $(READERS) --seconds $(SECONDS)
 
 soak: $(NATIVE)  ## train on ever new structures and judge the memory: SECONDS=3600
@@ -110,10 +108,10 @@ format: $(INSTALLED)  ## apply ruff's formatting and safe fixes
 	@$(PY) -m ruff check --fix
 	@$(PY) -m ruff format
 
-docs: $(DOCS_INSTALLED) | $(NATIVE)  ## build the site of the pages and docstrings into build/site; any warning is an error
+docs: $(INSTALLED)-docs $(NATIVE)  ## build the site of the pages and docstrings into build/site; any warning is an error
 	@$(PY) -m tests.docs.build_site
 
-bench: $(BENCH_INSTALLED) $(NATIVE)  ## install the peers and run the benchmarks against them
+bench: $(INSTALLED)-bench $(NATIVE)  ## install the peers and run the benchmarks against them
 	@DGLBACKEND=pytorch $(PY) -m benchmarks
 
 clean:  ## remove .venv, environments beside it, caches and build outputs; what runs have left in runs/ stays
@@ -140,13 +138,9 @@ $(NATIVE): $(INSTALLED) setup.py $(CSRC)
 		CXXFLAGS="$(CXXWARNINGS) $$CXXFLAGS" $(PY) setup.py -q build_ext --inplace
 	@touch $@
 
-$(DOCS_INSTALLED): $(INSTALLED)
-	@echo "==> installing what builds the site"
-	@GRAPHREC_NATIVE=0 $(PIP) --no-build-isolation -e '.[docs]'
-	@touch $@
-
-$(BENCH_INSTALLED): $(INSTALLED) | $(NATIVE)
-	@echo "==> installing the peers to compare with"
-	@$(PIP) --no-build-isolation -e '.[examples,dev,bench]'
-	@echo "==> installed"
+# An extra that one target needs. Installing takes the native library away, which is then linked again.
+$(INSTALLED)-%: $(INSTALLED)
+	@echo '==> installing the extra $*'
+	@GRAPHREC_NATIVE=0 $(PIP) --no-build-isolation -e '.[examples,dev,$*]'
+	@rm -f $(NATIVE)
 	@touch $@
