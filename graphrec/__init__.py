@@ -33,6 +33,9 @@ _importing = RLock()
 def __getattr__(name: str) -> object:
     if name in _LEFT:
         raise AttributeError(f"graphrec.{name} has left the library: write {_LEFT[name]}.")
+    longer = [known for known in __dir__() if known.startswith(name) and known != name]
+    if longer and name not in __dir__():
+        raise AttributeError(f"graphrec has no {name}: is {' or '.join(longer)} meant?")
     with _importing:
         return _find(name)
 

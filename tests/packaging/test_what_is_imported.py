@@ -102,6 +102,12 @@ def test_an_unknown_name_is_an_attribute_error():
     assert (caught.value.name, caught.value.obj) == ("TreeLSTMM", gr)  # by which Python finds what was meant
 
 
+def test_the_beginning_of_a_name_is_answered_by_the_names():
+    with pytest.raises(AttributeError, match=r"no GAT: is GATCell or GATv2Cell meant\?"):
+        _ = gr.GAT
+    assert callable(gr.tree)  # (which is the beginning of others)
+
+
 @pytest.mark.parametrize(("name", "now"), [("RMLP", "graphrec.Stacked"), ("StateSpace", "torch.nn.Linear")])
 def test_what_has_left_says_what_to_write(name, now):
     with pytest.raises(AttributeError, match=f"graphrec.{name} has left the library: write {now}"):
