@@ -1,4 +1,4 @@
-"""Weights redrawn as at construction: what a loop over folds asks of every layer."""
+"""Weights redrawn as at construction, what a loop over folds asks of every layer; and where each stands."""
 
 from __future__ import annotations
 
@@ -73,3 +73,18 @@ def _check_own(part: nn.Module, name: str) -> None:
             f"{name} ({type(part).__name__}) has weights ({', '.join(own)}) and no reset_parameters() that draws them: "
             f"give its class one."
         )
+
+
+def paths_of_weights(module: nn.Module) -> dict[str, str]:
+    """The path of each parameter, by its name among those of the module: tied ones have several.
+
+    A part with two names has one path: `functional_call` would put its weights back wrongly if both were given (torch
+    2.13, whose own ties of weights give both).
+    """
+    name_of = {weight: name for name, weight in module.named_parameters()}
+    return {
+        f"{path}.{name}" if path else name: name_of[weight]
+        for path, part in module.named_modules()
+        for name, weight in part._parameters.items()
+        if weight is not None
+    }

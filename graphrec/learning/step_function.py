@@ -13,6 +13,7 @@ from torch.func import functional_call, jvp, vjp, vmap
 from ..cell import Cell
 from ..cells.hooks import inputs_changed
 from ..cells.wrapping import with_message
+from ..weights import paths_of_weights
 
 Weights = dict[str, Tensor]
 
@@ -43,7 +44,7 @@ class StepFunction:
         self._sizes = [torch.Size(shape).numel() for shape in self._shapes]
         self.width: int = sum(self._sizes)
         self._step = _Step(_twin(cell))
-        self._paths = _paths(cell)
+        self._paths = paths_of_weights(cell)
 
     @property
     def weights(self) -> Weights:
@@ -89,20 +90,6 @@ def _twin(cell: Cell) -> Cell:
             if isinstance(value, Tensor):
                 kept[id(value)] = value
     return copy.deepcopy(cell, kept)
-
-
-def _paths(cell: Cell) -> dict[str, str]:
-    """The path of each parameter, by its name among those of the cell: tied ones have several.
-
-    A module with two names has one path: `functional_call` would restore it wrongly if both were given.
-    """
-    name_of = {weight: name for name, weight in cell.named_parameters()}
-    return {
-        f"{path}.{name}" if path else name: name_of[weight]
-        for path, part in cell.named_modules()
-        for name, weight in part._parameters.items()
-        if weight is not None
-    }
 
 
 class _Step(nn.Module):

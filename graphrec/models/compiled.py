@@ -174,9 +174,15 @@ def compute(
         _, parts["edge_attr"], parts["edge_weight"] = of_edges_given(model, x, parts["edge_index"], *of_edges)
     initial = [_state(whose, [next(fields) for _ in range(count)]) for whose, count in layout]
     given = model.states_given(None if initial == [None] else initial)
-    with structures_traced(), _reparametrize_module(model, weights):
+    with structures_traced(), _reparametrize_module(model, _by_one_path(model, weights)):
         s = TracedStructure.of(x.shape[0], num_graphs, parts)
         return model.compute(x, s, given, return_states)
+
+
+def _by_one_path(model: nn.Module, weights: dict[str, Any]) -> dict[str, Any]:
+    """Without the second path of a module that has two, whose weights would not be put back."""
+    paths = dict(model.named_modules())
+    return {name: weight for name, weight in weights.items() if name.rpartition(".")[0] in paths}
 
 
 def _state(whose: str, fields: list[Tensor]) -> Any:

@@ -20,6 +20,10 @@ _functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
 _OF_MODULES = frozenset(vars(nn.Module()))
 _PLAIN = (bool, int, float, str, FunctionType, BuiltinFunctionType, type)
 
+_OWN_TENSOR = (
+    "a cell reads a tensor that is neither parameter nor buffer of the model: register_buffer makes it one"
+)
+
 # The call is tried on a structure of so many nodes, edges and graphs.
 _NODES, _EDGES, _GRAPHS = 5, 4, 2
 _ROWS = {"edge_index": (2, _EDGES), "kind": (_NODES,), "graph": (_NODES,), "past": (_NODES,)}
@@ -40,14 +44,13 @@ def try_call(model: Any, number: int, form: tuple[Any, ...], inputs: Sequence[An
         states = _try(model, form, inputs)
         types = [_where(model, state) for state in states]
     except Exception as error:  # whatever it is, the plain call does it, or says it better
-        return f"!{error}"
+        return f"!{_OWN_TENSOR if 'convert all Tensors to FakeTensors' in str(error) else error}"
     models[str(number)] = model
     return "|".join([str(number), _settings(model), *types])
 
 
 def _try(model: Any, form: tuple[Any, ...], inputs: Sequence[Any]) -> list[Any]:
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
-    with mode:
+    with FakeTensorMode() as mode:
         tensors = [
             *model.named_parameters(remove_duplicate=False),
             *model.named_buffers(remove_duplicate=False),

@@ -178,7 +178,7 @@ class OneNodeAtATime:
         from_x = self.cell.initial_from_x(self.x, self.structure)
         if from_x is not None:
             return list(zip(*from_x, strict=True))
-        zero = tuple(self.x.new_zeros(*shape) for shape in self.cell.shapes())
+        zero = tuple(self.x.new_zeros(shape) for shape in self.cell.shapes())
         return [zero] * self.structure.num_nodes
 
     @property

@@ -74,7 +74,7 @@ class Trial:
         """The initial state of each node, whichever way it was given; zeros where none was."""
         count = self.structure.num_nodes
         if self.initial is None:
-            return [tuple(self.x.new_zeros(*shape) for shape in self.cell.shapes())] * count
+            return [tuple(self.x.new_zeros(shape) for shape in self.cell.shapes())] * count
         rows = len(self.initial[0])
         if rows == self.structure.num_graphs:
             row: Iterable[int] = self.structure.graph.tolist()

@@ -10,6 +10,7 @@ from collections import namedtuple
 import pytest
 import torch
 from torch import nn
+from torch.torch_version import TorchVersion
 from torch_geometric.nn import GatedGraphConv
 
 import graphrec as gr
@@ -192,3 +193,37 @@ def test_parameters_may_be_replaced_for_a_call():
     run.cell.load_state_dict(others)
     assert_close(h, run.run().h)
     assert all(grad is not None for grad in torch.autograd.grad(h.sum(), list(others.values())))
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's compiler looks at it
+@pytest.mark.parametrize(
+    "make",
+    [
+        user_cells.SharedSubmodule,  # torch.func.functional_call of torch 2.13 puts its weights back wrongly
+        user_cells.TiedWeights,
+        user_cells.Captured,
+        user_cells.CapturedLate,
+        user_cells.Frozen,
+        user_cells.ParameterContainers,
+        user_cells.WeightNorm,
+        user_cells.TwoWidths,
+    ],
+)
+def test_compiled_models_compute_the_same_and_keep_their_weights(make):
+    """(`tests/testing` has the rest, where slow tests are run.)"""
+    torch.compiler.reset()
+    run = trial(make, family(tree, None))
+    model, s = gr.Recursive(run.cell), run.structure
+    weights = list(model.parameters())
+    found = run.outcome(lambda: user_cells.Hidden(torch.compile(model, backend="eager")(run.x, s)))
+    assert all(was is now for was, now in zip(weights, model.parameters(), strict=True))
+    with plain_operators():
+        assert_all_close(found, run.outcome(lambda: user_cells.Hidden(model(run.x, s))))
+
+
+def test_a_tensor_that_no_compiled_program_has_is_named():
+    model, s = gr.Recursive(user_cells.Captured(2, 3).double()), gr.chain(3)
+    with pytest.raises(torch._dynamo.exc.Unsupported) as error:
+        torch.compile(model, fullgraph=True, backend="eager")(torch.ones(3, 2, dtype=torch.float64), s)
+    # (Up to torch 2.6 dynamo does not tell the reason.)
+    assert "register_buffer" in str(error.value) or torch.__version__ < TorchVersion("2.7")
