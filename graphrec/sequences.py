@@ -140,6 +140,7 @@ def from_resets(x: Tensor, is_first: Tensor, batch_first: bool = False) -> tuple
         raise ValueError(
             f"x must have the steps and columns of is_first: expected a tensor {[*is_first.shape, '...']}, got {got}."
         )
+    check_layout("x", x)
     if x.device != is_first.device and not x.is_meta:
         raise ValueError(
             f"x is on {x.device}, but is_first is on {is_first.device}: move one of them with .to(...)."

@@ -63,7 +63,7 @@ class SAGECell(LinearConvolution):
         project, root_weight = as_flag("project", project), as_flag("root_weight", root_weight)
         of_source, of_target = as_pair(inputs)
         width = of_source
-        if of_source == -1 and (project or aggr == "lstm" or not isinstance(aggr, str)):
+        if of_source == -1 and (project or not isinstance(aggr, str) or aggr == "lstm"):
             raise ValueError(
                 f"the width of x must be known with project and with aggregations that have weights or several parts, "
                 f"got inputs={inputs}: say it."
@@ -116,11 +116,12 @@ class SAGECell(LinearConvolution):
 def _aggregation(kind: Any, width: int) -> aggregations.Aggregation:
     """An aggregation of PyG, given by name or as a module."""
     if isinstance(kind, list | tuple):
+        if not kind:
+            raise ValueError("expected the names of aggregations, got an empty list.")
         return aggregations.MultiAggregation([_aggregation(part, width) for part in kind])
-    options = {"in_channels": width, "out_channels": width} if kind == "lstm" else {}
-    module = aggregation_resolver(kind, **options)
-    if not isinstance(module, aggregations.Aggregation):
+    if not isinstance(kind, str | aggregations.Aggregation):
         raise TypeError(
             f"expected an aggregation of torch_geometric.nn.aggr, or its name, got {type(kind).__name__}."
         )
-    return module
+    options = {"in_channels": width, "out_channels": width} if kind == "lstm" else {}
+    return aggregation_resolver(kind, **options)

@@ -172,3 +172,17 @@ def test_an_initial_state_of_another_layout():
 def test_a_model_without_states():
     with pytest.raises(ValueError, match="GNN has no states, and so takes no initial ones"):
         gr.GNN([gr.SAGECell(3, 4)])(torch.zeros(2, 3), gr.chain(2), initial=torch.zeros(1, 4))
+
+
+@pytest.mark.parametrize(
+    ("aggr", "kind", "said"),
+    [
+        (torch.ones(2), TypeError, "its name, got Tensor"),
+        (np.ones((2, 2)), TypeError, "its name, got ndarray"),
+        (["mean", []], ValueError, "got an empty list"),
+        ([], ValueError, "got an empty list"),
+    ],
+)
+def test_what_is_no_aggregation(aggr, kind, said):
+    with pytest.raises(kind, match=said):
+        gr.SAGECell(3, 4, aggr=aggr)

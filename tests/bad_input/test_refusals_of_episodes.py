@@ -55,6 +55,14 @@ def test_rollouts(use, x, said):
         use(x)
 
 
+@pytest.mark.parametrize(
+    "use", [lambda x: gr.from_resets(x, IS_FIRST), lambda x: NET(x, STATE, is_first=IS_FIRST)]
+)
+def test_sparse_rollouts(use):
+    with pytest.raises(TypeError, match=r"x must be a dense tensor, got torch.sparse_coo: .*to_dense"):
+        use(X.to_sparse())
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_rollouts_on_another_device():
     with pytest.raises(ValueError, match=r"x is on cuda:0, but is_first is on cpu: move one of them"):
