@@ -19,16 +19,21 @@ from torch.nn.utils.stateless import _reparametrize_module
 
 from ..engine import per_graph, per_node
 from ..engine.initial import Initial
+from ..program.symbols import NotRecordable
 from ..structure import Structure
 from ..structure.outside import structures_traced, uncompiled
 from ..structure.traced import TracedStructure
 from .calls import of_edges_given
+from .settings import look_at_settings
 
 Forward = TypeVar("Forward", bound=Callable[..., Any])
 
 # The tensors of a structure, in the order in which a graph has them; x stands before them, initial states behind.
 INTEGERS = ("edge_index", "slot", "relation", "kind", "graph", "past")
 OF_STRUCTURE = (*INTEGERS, "edge_attr", "edge_weight")
+
+# Between what is said of a call that can be traced.
+PARTS = "\x1c"
 
 # Models that graphs refer to, by number.
 models: WeakValueDictionary[str, nn.Module] = WeakValueDictionary()
@@ -78,8 +83,8 @@ def _read_by_dynamo(
     if found.startswith("!"):
         _break(f"graphrec runs {type(model).__name__} outside of the compiled program: {found[1:]}")
         return plain(model, x, s, edge_attr, initial, return_states, edge_weight, edge_index, rule, backend)
-    key, settings, *types = found.split("|")
-    _read(model, settings)
+    key, settings, *types = found.split(PARTS)
+    look_at_settings(model, settings)
     weights = dict(model.named_parameters(remove_duplicate=False))
     weights.update(model.named_buffers(remove_duplicate=False))
     num_graphs = over.num_graphs if isinstance(over, Structure) else 1
@@ -88,7 +93,7 @@ def _read_by_dynamo(
         return made[0]
     states, first = [], 1
     for part in types:
-        path, count = part.split(":")
+        path, _, count = part.rpartition(":")
         states.append(model.get_submodule(path).State(*made[first : first + int(count)]))
         first += int(count)
     return made[0], states
@@ -129,18 +134,6 @@ def _described(inputs: Sequence[Any]) -> tuple[Any, ...]:
     )
 
 
-def _read(model: nn.Module, settings: str) -> None:
-    """Read what a recorded cell may depend on beside tensors, so that dynamo compiles again when it is another."""
-    seen = set()
-    for part in settings.split(";"):
-        path, names = part.split(":")
-        module = model.get_submodule(path)
-        for name in names.split(","):
-            value = getattr(module, name)
-            for item in value if isinstance(value, (tuple, list)) else [value]:
-                seen.add(item)  # (what is looked up in a set must be known)
-
-
 @torch.compiler.allow_in_graph
 def _traced_call(
     key: str,
@@ -150,7 +143,13 @@ def _traced_call(
     names: tuple[str, ...],
     weights: list[Tensor],
 ) -> tuple[Tensor, ...]:
-    h, states = compute(models[key], form, num_graphs, inputs, dict(zip(names, weights, strict=True)))
+    try:
+        h, states = compute(models[key], form, num_graphs, inputs, dict(zip(names, weights, strict=True)))
+    except NotRecordable as error:
+        raise RuntimeError(
+            f"{type(models[key]).__name__} has changed since it was compiled, to what no program has: {error}. "
+            f"torch.compiler.reset() lets it be compiled anew."
+        ) from error
     return (h, *(field for state in states for field in state))
 
 

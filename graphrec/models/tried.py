@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import torch
@@ -12,13 +11,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
 
 from ..cell import Cell
-from .compiled import INTEGERS, OF_STRUCTURE, compute, models
+from ..program.purity import Traces
+from .compiled import INTEGERS, OF_STRUCTURE, PARTS, compute, models
+from .settings import written_settings
 
 _functorch = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
-
-# Attributes that all modules have, and no equation reads.
-_OF_MODULES = frozenset(vars(nn.Module()))
-_PLAIN = (bool, int, float, str, FunctionType, BuiltinFunctionType, type)
 
 _OWN_TENSOR = (
     "a cell reads a tensor that is neither parameter nor buffer of the model: register_buffer makes it one"
@@ -30,7 +27,7 @@ _ROWS = {"edge_index": (2, _EDGES), "kind": (_NODES,), "graph": (_NODES,), "past
 
 
 def try_call(model: Any, number: int, form: tuple[Any, ...], inputs: Sequence[Any]) -> str:
-    """The model's key, its settings, and where its final states' types are found, with `|` between; or `!` and why not.
+    """The model's key, its settings, where its final states' types are found, with `PARTS` between; or `!` and why not.
 
     Args:
         model, number: the model; its number becomes the key.
@@ -40,13 +37,19 @@ def try_call(model: Any, number: int, form: tuple[Any, ...], inputs: Sequence[An
     transforms = {level.key() for level in _functorch.get_interpreter_stack() or []}
     if transforms - {_functorch.TransformType.Vmap} or forward_ad._current_level >= 0:
         return "!transforms of torch.func and forward-mode derivatives run in the plain loop"
+    traces = Traces(model, list(model.modules()))
     try:
         states = _try(model, form, inputs)
         types = [_where(model, state) for state in states]
+        settings = written_settings(model)
     except Exception as error:  # whatever it is, the plain call does it, or says it better
         return f"!{_OWN_TENSOR if 'convert all Tensors to FakeTensors' in str(error) else error}"
+    finally:
+        found = traces.remove()
+    if found is not None:
+        return f"!{found}"
     models[str(number)] = model
-    return "|".join([str(number), _settings(model), *types])
+    return PARTS.join([str(number), settings, *types])
 
 
 def _try(model: Any, form: tuple[Any, ...], inputs: Sequence[Any]) -> list[Any]:
@@ -74,23 +77,6 @@ def _stand_in(name: str, described: Any) -> Any:
         raise TypeError(f"{name or 'the initial state'} must hold floating-point numbers, got {dtype}.")
     rows = _EDGES if name.startswith("edge_") else _NODES
     return torch.empty(rows, *widths, dtype=dtype, device=device)
-
-
-def _settings(model: nn.Module) -> str:
-    """The names of what equations may depend on beside tensors: numbers, texts and functions that modules hold."""
-    said = []
-    for path, part in model.named_modules():
-        names = [name for name, value in vars(part).items() if name == "training" or _is_setting(name, value)]
-        said.append(f"{path}:{','.join(names)}")
-    return ";".join(said)
-
-
-def _is_setting(name: str, value: Any) -> bool:
-    if name in _OF_MODULES:
-        return False
-    if isinstance(value, tuple | list):
-        return all(_is_setting("", part) for part in value)
-    return value is None or isinstance(value, _PLAIN)
 
 
 def _where(model: nn.Module, state: Any) -> str:

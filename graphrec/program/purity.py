@@ -52,6 +52,7 @@ class Traces:
         self.is_first: bool = cell.training not in _pure.get(cell, ())
         self._others = _other_random() if self.is_first else None
         self._attributes = [(module, _attributes(module)) for module in modules]
+        self._parts = [(parts, dict(parts)) for module in modules for parts in _parts(module)]
         self._copies = [
             (buffer, buffer.clone())
             for module in modules
@@ -63,7 +64,7 @@ class Traces:
 
     def check(self, is_constant: bool) -> None:
         """Refuse a call that has left traces, which are removed, or is not constant: the next one would differ."""
-        reason = self._found()
+        reason = self.remove()
         if reason is None and not is_constant:
             reason = f"{type(self._cell).__name__} computes something else in each call"
         if reason is not None:
@@ -71,11 +72,8 @@ class Traces:
             raise NotRecordable(reason)
         _pure.setdefault(self._cell, set()).add(self._cell.training)
 
-    def remove(self) -> None:
-        """Put back what was there before."""
-        self._found()
-
-    def _found(self) -> str | None:
+    def remove(self) -> str | None:
+        """Put back what was there before; what has been changed, in words."""
         reason = None
         with untraced():
             draws = not torch.equal(self._random, torch.get_rng_state())
@@ -96,6 +94,11 @@ class Traces:
                 for buffer, copy in self._copies:
                     buffer.copy_(copy)
             reason = "the cell writes into tensors of its own"
+        for parts, before in self._parts:
+            if not _are_same(parts, before):
+                parts.clear()
+                parts.update(before)
+                reason = "the cell makes or replaces weights, buffers or parts of its own"
         for module, before in self._attributes:
             if _differ(before, _attributes(module)):
                 for name in set(vars(module)) - _OF_MODULES - set(before):
@@ -151,11 +154,19 @@ def _other_random() -> tuple[Any, Any]:
     return random.getstate(), np.random.get_state()  # noqa: NPY002
 
 
+def _parts(module: nn.Module) -> tuple[dict[str, Any], ...]:
+    return module._parameters, module._buffers, module._modules
+
+
+def _are_same(parts: dict[str, Any], before: dict[str, Any]) -> bool:
+    return parts.keys() == before.keys() and all(part is before[name] for name, part in parts.items())
+
+
 def _versions(modules: list[nn.Module]) -> list[Any]:
     return [
         (id(tensor), tensor._version)
         for module in modules
-        for tensors in (module._parameters, module._buffers)
+        for tensors in _parts(module)[:2]
         for tensor in tensors.values()
         if tensor is not None
     ]

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from ..backends import running_on
 from ..cell import Cell
@@ -174,8 +175,16 @@ def is_acyclic(s: Structure) -> bool:
 
 
 def _made(cell: Any) -> Cell:
-    if isinstance(cell, Cell):
-        return copy.deepcopy(cell)
+    if not isinstance(cell, Cell):
+        cell = _called(cell)
+    if any(map(is_lazy, cell.parameters())):
+        raise ValueError(
+            f"{type(cell).__name__} has weights that its first call makes: run it once, and check the instance."
+        )
+    return copy.deepcopy(cell)
+
+
+def _called(cell: Any) -> Cell:
     if not callable(cell) or isinstance(cell, nn.Module):
         got = f"a {type(cell).__name__}" if isinstance(cell, nn.Module) else repr(cell)
         raise TypeError(
@@ -192,7 +201,7 @@ def _made(cell: Any) -> Cell:
         ) from error
     if not isinstance(made, Cell):
         raise TypeError(f"{name} made a {type(made).__name__}, which is no graphrec.Cell.")
-    return copy.deepcopy(made)
+    return made
 
 
 def _takes_two(make: Callable[..., Any]) -> bool:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.data import DataLoader, Dataset
 
 import graphrec as gr
@@ -244,3 +245,12 @@ def test_one_cell_over_many_structures_and_widths():
             s = gr.batch([FOREST] * count)
             assert_is_the_loop(made(kind), s, rows(s))
             assert_is_the_loop(made(kind), s, rows(s), mode="sync", rounds=3)
+
+
+def test_a_tensor_without_numbers_is_refused():
+    cell = gr.SRNCell(3, 4)
+    with FakeTensorMode() as mode:
+        fake = mode.from_tensor(cell.recurrent.weight)
+    cell.recurrent.weight = torch.nn.Parameter(fake)
+    with pytest.raises(RuntimeError, match=r"has no numbers: .* Load or make the model anew"):
+        gr.run(cell, gr.schedule(gr.chain(3)), torch.ones(3, 3), backend="native")

@@ -232,6 +232,31 @@ def writes_a_buffer(cell, x, inbox):
     return x
 
 
+def replaces_a_buffer(cell, x, inbox):
+    cell.steps = cell.steps + 1
+    return x
+
+
+def fills_a_buffer(cell, x, inbox):
+    if cell.table is None:
+        cell.table = torch.full((3,), 2.0)
+    return x * cell.table
+
+
+def makes_a_part(cell, x, inbox):
+    if not hasattr(cell, "part"):
+        cell.part = torch.nn.Linear(3, 3)
+    return cell.part(x)
+
+
+def makes_a_weight(cell, x, inbox):
+    if cell.weight is None:
+        cell.weight = torch.nn.Parameter(torch.ones(3))
+    return x * cell.weight
+
+
+MAKES = (replaces_a_buffer, fills_a_buffer, makes_a_part, makes_a_weight)
+
 REFUSED = {
     looks: "any is no operation that programs have",
     asserts: "control flow depends on values",
@@ -251,6 +276,7 @@ REFUSED = {
     keeps_in_a_list: "keeps something from step to step",
     counts_its_calls: "keeps something from step to step",
     writes_a_buffer: "writes into tensors of its own",
+    **dict.fromkeys(MAKES, "makes or replaces weights, buffers or parts|draws random numbers"),
 }
 
 
@@ -260,6 +286,8 @@ def odd(what):
             super().__init__()
             self.list, self.calls = [], 0
             self.register_buffer("steps", torch.zeros(()))
+            self.register_buffer("table", None)
+            self.register_parameter("weight", None)
 
         def total(self, x, inbox):
             return super().total(what(self, x, inbox), inbox)
@@ -281,15 +309,16 @@ def test_what_cannot_be_recorded_runs_in_the_loop_and_is_told(what):
             keeps_in_a_list,
             counts_its_calls,
             writes_a_buffer,
+            *MAKES,
         )
 
 
 @pytest.mark.parametrize(
-    "what", [keeps_a_tensor, keeps_in_a_list, counts_its_calls, writes_a_buffer, random_numbers]
+    "what", [keeps_a_tensor, keeps_in_a_list, counts_its_calls, writes_a_buffer, random_numbers, *MAKES]
 )
 def test_nothing_is_left_of_a_refused_recording(what):
     cell = odd(what)
-    kept, seed = cell.list, torch.get_rng_state()
+    kept, seed, named = cell.list, torch.get_rng_state(), list(cell.state_dict())
     with pytest.raises(NotRecordable):
         recorded(cell, x=torch.ones(5, 3))
     assert cell.list is kept
@@ -297,8 +326,12 @@ def test_nothing_is_left_of_a_refused_recording(what):
     assert cell.calls == 0
     assert cell.steps == 0
     assert not hasattr(cell, "kept")
+    assert not hasattr(cell, "part")
+    assert list(cell.state_dict()) == named
     assert torch.equal(torch.get_rng_state(), seed)
     gr.run(cell, gr.schedule(CHAINS), torch.ones(5, 3))
+    if what is replaces_a_buffer:
+        assert cell.steps == len(gr.schedule(CHAINS).steps)
     if what is counts_its_calls:
         assert cell.calls == len(gr.schedule(CHAINS).steps)
 

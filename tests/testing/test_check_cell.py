@@ -1,5 +1,6 @@
 """`check_cell` lets right cells pass, and finds each defect by name, with the smallest case that shows it."""
 
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,27 @@ def test_a_right_cell_passes_and_the_report_is_a_table():
 )
 def test_habits_that_are_no_defects_pass(make, claim):
     assert check_cell(make, SHOWS, skip=but(claim))[claim].reason != "not asked"
+
+
+class OfTorchsLSTM(gr.Cell):
+    State = namedtuple("State", "h c")
+
+    def __init__(self, inputs, hidden):
+        super().__init__(inputs, hidden)
+        self.lstm = torch.nn.LSTMCell(inputs, hidden)
+
+    def forward(self, x, inbox, own):
+        return self.State(*self.lstm(x, (inbox.sum(inbox.h), inbox.sum(inbox.c))))
+
+
+def test_what_torch_cannot_is_no_fault_of_the_cell():
+    found = check_cell(OfTorchsLSTM, SHOWS, skip=but("torch.func"))["torch.func"]
+    assert "Batching rule not implemented" in found.reason
+
+
+def test_weights_that_a_first_call_makes_are_asked_for():
+    with pytest.raises(ValueError, match=r"GCNCell has weights that its first call makes: run it once"):
+        check_cell(gr.GCNCell(-1, 3))
 
 
 class IsItsOwnCopy(user_cells.SharedSubmodule):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...clib import library
 from ...cprogram import declare
+from ...structure.outside import is_stand_in
 from .frame import FORWARD, OF_STRUCTURE, RESULT, REVERSE, SUMS, Frame, Workspace
 from .pool import give, take
 from .precision import numbers_of
@@ -77,6 +78,11 @@ class NativeExecution:
             area = frame.result.areas["d.x"]
             self._result = self.like.new_empty(area.rows, area.width)
         self._states: dict[str, tuple[Tensor, int]] = {}  # that the caller has, too; and their versions
+        if any(map(is_stand_in, captured)):
+            raise RuntimeError(
+                "a weight or tensor of the cell has no numbers: it stands for another in a program that has been "
+                "traced, and was left in the model. Load or make the model anew."
+            )
         addresses = np.array([tensor.data_ptr() for tensor in captured], np.uint64)
         self._begins_of_weights = addresses[frame.captured_of_weight]
 
