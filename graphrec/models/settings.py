@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import Enum
 from functools import partial
-from types import BuiltinFunctionType, FunctionType
+from logging import Logger
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -22,12 +23,23 @@ _MODULES, _NAMES, _WITHIN = "\x1d\x1e\x1f"
 # Attributes that all modules have, and no equation reads.
 _OF_MODULES = frozenset(vars(nn.Module())) - {"training"}
 _LEAVES = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
-_FUNCTIONS = (FunctionType, BuiltinFunctionType, type)
+_COLLECTIONS = (dict, list, tuple, set, frozenset)
+# No equation computes with these.
+_SILENT = (ModuleType, Logger)
 # (Dynamo of torch 2.6 guards no partial, and no frozenset.)
 _GUARDS_ALL = TorchVersion("2.7") <= torch.__version__
-_DEEPEST = 4
 # Objects of these are not looked into; and their classes, and ours, say nothing that changes.
-_OPAQUE = ("builtins", "numpy", "torch", "torch_geometric")
+_OPAQUE = (
+    "builtins",
+    "collections",
+    "functools",
+    "logging",
+    "numpy",
+    "pathlib",
+    "torch",
+    "torch_geometric",
+    "weakref",
+)
 
 
 class UnseenSettingError(Exception):
@@ -69,52 +81,93 @@ def _look(value: Any, seen: set[Any]) -> None:
         _look(value.func, seen)
         _look(value.args, seen)
         _look(value.keywords, seen)
-    elif not isinstance(value, Tensor):
+    else:
         seen.add(value)  # (what is looked up in a set must be known)
 
 
 def _names(module: nn.Module) -> Iterator[str]:
+    seen = {id(module)}
     for name, value in vars(module).items():
         # (PyG's layers have hooks, and an inspector of their methods.)
         if name not in _OF_MODULES and not name.endswith("_hooks") and name != "inspector":
-            yield from _paths(module, name, value, 0)
-    for of in type(module).__mro__:
-        if _library(of) not in (*_OPAQUE, "graphrec"):
-            for name, value in vars(of).items():
-                if not name.startswith("__") and name not in vars(module) and _is_value(value):
-                    yield name
+            yield from _paths(module, name, value, seen)
+    yield from sorted(_of_class(type(module)) - vars(module).keys())
 
 
-def _paths(module: nn.Module, name: str, value: Any, depth: int) -> Iterator[str]:
+def _of_class(of: type) -> set[str]:
+    """What a class of the user's defines, methods and properties left out."""
+    return {
+        name
+        for base in of.__mro__
+        if _library(base) not in (*_OPAQUE, "graphrec")
+        for name, held in vars(base).items()
+        if not name.startswith("__") and _is_data(held)
+    }
+
+
+def _paths(module: nn.Module, name: str, value: Any, seen: set[int]) -> Iterator[str]:
     """The setting itself, or those of the object that it is."""
     if _is_readable(value):
         yield name
-    elif _library(type(value)) not in _OPAQUE and hasattr(value, "__dict__") and depth < _DEEPEST:
+        if isinstance(value, type):
+            yield from (f"{name}{_WITHIN}{inner}" for inner in sorted(_of_class(value)))
+    elif isinstance(value, MethodType) and isinstance(value.__func__, FunctionType):
+        yield f"{name}{_WITHIN}__func__"
+        yield from _paths(module, f"{name}{_WITHIN}__self__", value.__self__, seen)
+    elif isinstance(value, _SILENT) or id(value) in seen:
+        return
+    elif _is_object(value):
+        seen.add(id(value))
+        yield f"{name}{_WITHIN}__class__"
+        for inner in sorted(_of_class(type(value)) - vars(value).keys()):
+            yield f"{name}{_WITHIN}{inner}"
         for inner, part in vars(value).items():
-            yield from _paths(module, f"{name}{_WITHIN}{inner}", part, depth + 1)
+            yield from _paths(module, f"{name}{_WITHIN}{inner}", part, seen)
     else:
+        what = f"{name.replace(_WITHIN, '.')} of {type(module).__name__}"
+        if isinstance(value, Tensor):
+            raise UnseenSettingError(
+                f"{what} is neither a parameter nor a buffer: register_buffer makes it one"
+            )
         raise UnseenSettingError(
-            f"{name.replace(_WITHIN, '.')} of {type(module).__name__} is of type {type(value).__name__}, of whose "
-            f"changes a compiled program would not hear"
+            f"{what} is of type {type(value).__name__}, of whose changes a compiled program would not hear"
         )
 
 
+def _is_object(value: Any) -> bool:
+    """Whether all that it holds are attributes that can be listed."""
+    return (
+        hasattr(value, "__dict__")
+        and not isinstance(value, (nn.Module, *_COLLECTIONS, *_LEAVES))
+        and all(_library(of) not in _OPAQUE or of is object for of in type(value).__mro__)
+        and not any(getattr(of, "__slots__", ()) for of in type(value).__mro__)
+    )
+
+
 def _is_readable(value: Any) -> bool:
-    """Whether dynamo guards what `_look` reads. (A tensor that is no buffer is refused where it is used.)"""
-    if isinstance(value, dict):
-        return all(_is_value(key) for key in value) and all(map(_is_readable, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(_is_readable, value))
+    """Whether dynamo guards what `_look` reads."""
     if isinstance(value, partial):
         return _GUARDS_ALL and all(map(_is_readable, (value.func, value.args, value.keywords)))
-    if isinstance(value, set) or (_GUARDS_ALL and isinstance(value, frozenset)):
-        return all(map(_is_value, value))
-    return _is_value(value) or isinstance(value, (*_FUNCTIONS, Tensor))
+    if isinstance(value, _COLLECTIONS):
+        is_known = _library(type(value)) in _OPAQUE or hasattr(value, "_fields")
+        if not is_known or (isinstance(value, frozenset) and not _GUARDS_ALL):
+            return False
+        keys, items = (value, value.values()) if isinstance(value, dict) else ((), value)
+        return all(map(_is_data, keys)) and all(map(_is_readable, items))
+    return _is_data(value) or _is_function(value)
 
 
-def _is_value(value: Any) -> bool:
+def _is_function(value: Any) -> bool:
+    if isinstance(value, BuiltinFunctionType):  # (bound ones, as [].append, cannot be looked up)
+        return value.__self__ is None or isinstance(value.__self__, type | ModuleType)
+    return isinstance(value, FunctionType | type)
+
+
+def _is_data(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_data, value)) and all(map(_is_data, value.values()))
     if isinstance(value, list | tuple):
-        return all(map(_is_value, value))
+        return all(map(_is_data, value))
     return type(value) in _LEAVES or isinstance(value, (Enum, torch.dtype, torch.device))
 
 

@@ -39,9 +39,9 @@ def try_call(model: Any, number: int, form: tuple[Any, ...], inputs: Sequence[An
         return "!transforms of torch.func and forward-mode derivatives run in the plain loop"
     traces = Traces(model, list(model.modules()))
     try:
+        settings = written_settings(model)
         states = _try(model, form, inputs)
         types = [_where(model, state) for state in states]
-        settings = written_settings(model)
     except Exception as error:  # whatever it is, the plain call does it, or says it better
         return f"!{_OWN_TENSOR if 'convert all Tensors to FakeTensors' in str(error) else error}"
     finally:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import random
+from enum import Enum
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -17,7 +19,11 @@ from .symbols import NotRecordable
 # Attributes of all modules, which no step of a cell changes.
 _OF_MODULES = frozenset(vars(nn.Module())) - {"training"}
 # What most attributes are, told at once: to ask whether a value is a torch.Generator takes Python code of torch's.
-_WITHOUT_CONTENT = frozenset({int, float, bool, str, tuple, type(None)})
+_WITHOUT_CONTENT = frozenset({int, float, bool, str, tuple, type(None), FunctionType, BuiltinFunctionType})
+# Collections are looked into so far, those of many things no further.
+_DEEPEST, _MANY = 4, 1000
+# Objects of these are not looked into.
+_OPAQUE = frozenset({"builtins", "graphrec", "logging", "numpy", "torch", "torch_geometric", "weakref"})
 # Buffers of more numbers are copied once, when their module is seen for the first time.
 _LARGE = 1 << 16
 
@@ -52,7 +58,10 @@ class Traces:
         self.is_first: bool = cell.training not in _pure.get(cell, ())
         self._others = _other_random() if self.is_first else None
         self._attributes = [(module, _attributes(module)) for module in modules]
-        self._parts = [(parts, dict(parts)) for module in modules for parts in _parts(module)]
+        self._held = _held(self._attributes)
+        # (Those of what torch.jit has compiled are no dictionaries.)
+        parts = (parts for module in modules for parts in _parts(module) if isinstance(parts, dict))
+        self._parts = [(names, dict(names)) for names in parts]
         self._copies = [
             (buffer, buffer.clone())
             for module in modules
@@ -60,7 +69,6 @@ class Traces:
             if buffer is not None and (buffer.numel() <= _LARGE or module not in _seen)
         ]
         self._versions = _versions(modules)
-        _seen.update(modules)
 
     def check(self, is_constant: bool) -> None:
         """Refuse a call that has left traces, which are removed, or is not constant: the next one would differ."""
@@ -71,6 +79,7 @@ class Traces:
             _refused.setdefault(self._cell, {}).setdefault(self._cell.training, []).append(reason)
             raise NotRecordable(reason)
         _pure.setdefault(self._cell, set()).add(self._cell.training)
+        _seen.update(self._modules)
 
     def remove(self) -> str | None:
         """Put back what was there before; what has been changed, in words."""
@@ -103,9 +112,11 @@ class Traces:
             if _differ(before, _attributes(module)):
                 for name in set(vars(module)) - _OF_MODULES - set(before):
                     del module.__dict__[name]
-                for name, (value, content) in before.items():
-                    module.__dict__[name] = value
-                    _refill(value, content)
+                module.__dict__.update(before)
+                reason = f"{type(module).__name__} keeps something from step to step"
+        for module, value, content in self._held:
+            if _is_refilled(value, content):
+                _refill(value, content)
                 reason = f"{type(module).__name__} keeps something from step to step"
         return reason
 
@@ -121,6 +132,7 @@ class Watched:
         self._cell, self._modules = cell, list(cell.modules())
         self._others = _other_random()
         self._attributes = [(module, _attributes(module)) for module in self._modules]
+        self._held = _held(self._attributes)
         self._versions = _versions(self._modules)
 
     def change(self) -> str | None:
@@ -146,8 +158,9 @@ class Watched:
 
     def _other_attributes(self) -> nn.Module | None:
         """The first module whose attributes are others than before."""
-        changed = (module for module, before in self._attributes if _differ(before, _attributes(module)))
-        return next(changed, None)
+        changed = [module for module, before in self._attributes if _differ(before, _attributes(module))]
+        changed += [module for module, value, content in self._held if _is_refilled(value, content)]
+        return changed[0] if changed else None
 
 
 def _other_random() -> tuple[Any, Any]:
@@ -172,35 +185,67 @@ def _versions(modules: list[nn.Module]) -> list[Any]:
     ]
 
 
-def _attributes(module: nn.Module) -> dict[str, tuple[Any, Any]]:
-    """Each attribute, and a copy of what is in it, if it is a collection or a generator of random numbers."""
-    return {name: (value, _content(value)) for name, value in vars(module).items() if name not in _OF_MODULES}
+Attributes = list[tuple[nn.Module, dict[str, Any]]]
+Held = list[tuple[nn.Module, Any, Any]]
+
+
+def _attributes(module: nn.Module) -> dict[str, Any]:
+    return {name: value for name, value in vars(module).items() if name not in _OF_MODULES}
+
+
+def _held(attributes: Attributes) -> Held:
+    """Each collection, object and generator of random numbers in attributes, or in another, and what is in it."""
+    found: Held = []
+    seen: set[int] = set()
+
+    def hold(module: nn.Module, value: Any, depth: int) -> None:
+        if type(value) in _WITHOUT_CONTENT or depth == _DEEPEST or id(value) in seen:
+            return
+        if (content := _content(value)) is not None:
+            seen.add(id(value))
+            found.append((module, value, content))
+            for item in _items(content) if len(content) <= _MANY else ():
+                hold(module, item, depth + 1)
+
+    for module, values in attributes:
+        for value in values.values():
+            hold(module, value, 0)
+    return found
 
 
 def _content(value: Any) -> Any:
-    if type(value) in _WITHOUT_CONTENT:
-        return None
     if isinstance(value, torch.Generator):
         return [value.get_state().numpy().tobytes()]
     if isinstance(value, np.random.Generator):
         return [pickle.dumps(value.bit_generator.state)]
     if isinstance(value, dict):
         return dict(value)
-    return list(value) if isinstance(value, list | set) else None
+    if isinstance(value, list | set):
+        return list(value)
+    return dict(vars(value)) if _is_object(value) else None
 
 
-def _differ(before: dict[str, tuple[Any, Any]], after: dict[str, tuple[Any, Any]]) -> bool:
-    if before.keys() != after.keys():
+def _is_object(value: Any) -> bool:
+    """Whether it is a plain object of the user's, whose attributes may be changed. (Loggers hold all others.)"""
+    of = type(value)
+    return (
+        hasattr(value, "__dict__")
+        and of.__module__.partition(".")[0] not in _OPAQUE
+        and not isinstance(value, type | Enum | Tensor | nn.Module)
+    )
+
+
+def _differ(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    return before.keys() != after.keys() or not all(
+        _same(value, after[name]) for name, value in before.items()
+    )
+
+
+def _is_refilled(value: Any, content: Any) -> bool:
+    now = _content(value)
+    if isinstance(content, dict) and content.keys() != now.keys():
         return True
-    for name, (value, content) in before.items():
-        other, other_content = after[name]
-        if value is not other and (type(value) not in (int, float, str, bool) or value != other):
-            return True
-        if content is not None and (
-            len(content) != len(other_content) or not all(map(_same, _items(content), _items(other_content)))
-        ):
-            return True
-    return False
+    return len(content) != len(now) or not all(map(_same, _items(content), _items(now)))
 
 
 def _items(content: Any) -> list[Any]:
@@ -226,3 +271,6 @@ def _refill(value: Any, content: Any) -> None:
     elif isinstance(value, set):
         value.clear()
         value.update(content)
+    else:
+        vars(value).clear()
+        vars(value).update(content)

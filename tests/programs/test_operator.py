@@ -4,10 +4,13 @@ import copy
 import functools
 import gc
 import io
+import logging
+import math
 import subprocess
 import sys
 from collections import namedtuple
 from enum import Enum
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -245,8 +248,20 @@ def test_a_compiled_model_trains_its_own_parameters():
 
 
 class Slope:
+    of_class = 1.0
+
     def __init__(self):
-        self.factor = 2.0
+        self.factor, self.parent = 2.0, self
+
+
+class Doubles:
+    def of(self, rows):
+        return 2 * rows
+
+
+class Halves(Doubles):
+    def of(self, rows):
+        return rows / 2
 
 
 class Shape(Enum):
@@ -259,6 +274,7 @@ class Setting(gr.Cell):
 
     State = namedtuple("State", "h")
     of_class = 2.0
+    table: ClassVar = {"scale": 1.0}
 
     def __init__(self):
         super().__init__(D, H)
@@ -266,13 +282,21 @@ class Setting(gr.Cell):
         self.factor, self.kind, self.factors, self.activation = 2.0, "sum", [1.0, 3.0], torch.tanh
         self.names, self.nested, self.slope, self.shape = {"scale": 2.0}, [[1.0], [3.0]], Slope(), Shape.SUM
         self.last = functools.partial(torch.mul, 1.0) if PARTIALS else torch.tanh
-        self.parts = nn.ModuleDict({"a:b|c;d": nn.Identity()})
+        self.parts, self.choice, self.method = nn.ModuleDict({"a:b|c;d": nn.Identity()}), Doubles(), self.same
+        self.log, self.library = logging.getLogger("of a cell"), math
 
     def forward(self, x, inbox, own):
         combine = inbox.sum if self.kind == "sum" else inbox.max
         factor = self.factor * self.factors[0] * self.names["scale"] * self.nested[1][0] * self.slope.factor
         total = self.activation(self.input(x) + factor * self.shape.value * self.of_class * combine(inbox.h))
-        return self.State(self.parts["a:b|c;d"](self.last(total)))
+        total = self.choice.of(self.last(total)) * self.slope.of_class * self.table["scale"]
+        return self.State(self.parts["a:b|c;d"](self.method(total)))
+
+    def same(self, rows):
+        return rows
+
+    def twice(self, rows):
+        return 2 * rows
 
 
 # (Dynamo of torch 2.6 guards no partial: its graph breaks there.)
@@ -288,12 +312,18 @@ CHANGES = {
     "shape": lambda cell: setattr(cell, "shape", Shape.HALF),
     "last": lambda cell: setattr(cell, "last", functools.partial(torch.mul, 0.5) if PARTIALS else torch.relu),
     "of the class": lambda cell: setattr(type(cell), "of_class", 0.1),
+    "in a table of the class": lambda cell: cell.table.update(scale=0.1),
+    "of an object's class": lambda cell: setattr(Slope, "of_class", 0.1),
+    "an object of another class": lambda cell: setattr(cell, "choice", Halves()),
+    "another method": lambda cell: setattr(cell, "method", cell.twice),
 }
 
 
 @pytest.mark.parametrize("name", quick("factor", "names", "slope", "of the class")(CHANGES))
 def test_nothing_is_stale(name, monkeypatch):
     monkeypatch.setattr(Setting, "of_class", 2.0)
+    monkeypatch.setattr(Slope, "of_class", 1.0)
+    monkeypatch.setattr(Setting, "table", {"scale": 1.0})
     model, s, x = gr.Recursive(Setting()).double(), trees(6), rows(6)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     before = model(x, s)
@@ -311,12 +341,25 @@ class Unseen(gr.Cell):
 
     State = namedtuple("State", "h")
 
-    def __init__(self):
+    def __init__(self, factor):
         super().__init__(hidden=D)
-        self.factor = np.ones(1)
+        self.factor = factor
 
     def forward(self, x, inbox, own):
-        return self.State(torch.tanh(x + float(self.factor[0]) * inbox.sum(inbox.h)))
+        factor = getattr(self.factor, "slot", self.factor)
+        factor = factor() if callable(factor) else float(factor)
+        return self.State(torch.tanh(x + factor * inbox.sum(inbox.h)))
+
+
+class InASlot:
+    __slots__ = ("slot",)
+
+    def __init__(self):
+        self.slot = 2.0
+
+
+class MoreThanANumber(float):
+    pass
 
 
 class Counts(gr.Model):
@@ -354,11 +397,15 @@ class FillsATable(gr.Cell):
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (lambda: gr.Recursive(Unseen()), "factor of Unseen is of type ndarray"),
+        (lambda: gr.Recursive(Unseen(np.ones(()))), "factor of Unseen is of type ndarray"),
+        (lambda: gr.Recursive(Unseen(InASlot())), "factor of Unseen is of type InASlot"),
+        (lambda: gr.Recursive(Unseen(MoreThanANumber(2.0))), "factor of Unseen is of type MoreThanANumber"),
+        (lambda: gr.Recursive(Unseen(functools.lru_cache(float))), "of type _lru_cache_wrapper"),
+        (lambda: gr.Recursive(Unseen(torch.ones(()))), "neither a parameter nor a buffer"),
         (Counts, "makes or replaces|keeps something"),
         (lambda: gr.Recursive(FillsATable()), "makes or replaces"),
     ],
-    ids=["unseen", "counts", "fills a table"],
+    ids=["array", "slot", "number", "cached", "tensor", "counts", "fills a table"],
 )
 @pytest.mark.parametrize("backend", ["eager", pytest.param("aot_eager", marks=slow)])
 def test_what_a_program_cannot_stand_for_runs_beside_it(make, why, backend):
@@ -374,6 +421,13 @@ def test_what_a_program_cannot_stand_for_runs_beside_it(make, why, backend):
         assert_close(compiled(x, s), one(x, s))
     assert_all_close(other.state_dict(), one.state_dict())
     assert not any(map(is_stand_in, [*other.buffers(), getattr(other, "last", x)]))
+
+
+def test_parts_that_torch_has_scripted_run_beside_it():
+    cell, x, s = FillsATable(), rows(6), trees(6)
+    cell.scripted = torch.jit.script(nn.Linear(D, D))
+    model = gr.Recursive(cell).double()
+    assert_close(torch.compile(model, backend="eager")(x, s), model(x, s))
 
 
 def test_a_hook_that_came_later_is_told():

@@ -3,6 +3,7 @@
 import gc
 import weakref
 from collections import namedtuple
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -255,6 +256,21 @@ def makes_a_weight(cell, x, inbox):
     return x * cell.weight
 
 
+def counts_in_an_object(cell, x, inbox):
+    cell.object.calls += 1
+    return x
+
+
+def counts_deep_within(cell, x, inbox):
+    cell.deep["a"]["calls"] += 1
+    return x
+
+
+def keeps_deep_within(cell, x, inbox):
+    return x * cell.deep["kept"].setdefault("rows", torch.full((3,), 2.0))
+
+
+WITHIN = (counts_in_an_object, counts_deep_within, keeps_deep_within)
 MAKES = (replaces_a_buffer, fills_a_buffer, makes_a_part, makes_a_weight)
 
 REFUSED = {
@@ -276,6 +292,7 @@ REFUSED = {
     keeps_in_a_list: "keeps something from step to step",
     counts_its_calls: "keeps something from step to step",
     writes_a_buffer: "writes into tensors of its own",
+    **dict.fromkeys(WITHIN, "keeps something from step to step"),
     **dict.fromkeys(MAKES, "makes or replaces weights, buffers or parts|draws random numbers"),
 }
 
@@ -285,6 +302,7 @@ def odd(what):
         def __init__(self):
             super().__init__()
             self.list, self.calls = [], 0
+            self.object, self.deep = SimpleNamespace(calls=0), {"a": {"calls": 0}, "kept": {}}
             self.register_buffer("steps", torch.zeros(()))
             self.register_buffer("table", None)
             self.register_parameter("weight", None)
@@ -310,11 +328,13 @@ def test_what_cannot_be_recorded_runs_in_the_loop_and_is_told(what):
             counts_its_calls,
             writes_a_buffer,
             *MAKES,
+            *WITHIN,
         )
 
 
 @pytest.mark.parametrize(
-    "what", [keeps_a_tensor, keeps_in_a_list, counts_its_calls, writes_a_buffer, random_numbers, *MAKES]
+    "what",
+    [keeps_a_tensor, keeps_in_a_list, counts_its_calls, writes_a_buffer, random_numbers, *MAKES, *WITHIN],
 )
 def test_nothing_is_left_of_a_refused_recording(what):
     cell = odd(what)
@@ -327,6 +347,7 @@ def test_nothing_is_left_of_a_refused_recording(what):
     assert cell.steps == 0
     assert not hasattr(cell, "kept")
     assert not hasattr(cell, "part")
+    assert (cell.object.calls, cell.deep) == (0, {"a": {"calls": 0}, "kept": {}})
     assert list(cell.state_dict()) == named
     assert torch.equal(torch.get_rng_state(), seed)
     gr.run(cell, gr.schedule(CHAINS), torch.ones(5, 3))
@@ -334,6 +355,20 @@ def test_nothing_is_left_of_a_refused_recording(what):
         assert cell.steps == len(gr.schedule(CHAINS).steps)
     if what is counts_its_calls:
         assert cell.calls == len(gr.schedule(CHAINS).steps)
+
+
+def test_a_large_buffer_is_written_into_as_often_as_in_the_loop():
+    found = []
+    for backend in ("loop", None):
+        torch.manual_seed(0)
+        cell = odd(writes_a_buffer)
+        cell.steps = torch.zeros(70_000)
+        with gr.running_on(backend):
+            found.append(
+                [gr.run(cell, gr.schedule(CHAINS), torch.ones(5, 3)).h for _ in range(4)] + [cell.steps]
+            )
+    for loop, other in zip(*found, strict=True):
+        assert_close(other, loop)
 
 
 def test_an_error_of_the_cell_is_its_own():
