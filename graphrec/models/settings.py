@@ -26,7 +26,7 @@ _LEAVES = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch
 _COLLECTIONS = (dict, list, tuple, set, frozenset)
 # No equation computes with these.
 _SILENT = (ModuleType, Logger)
-# (Dynamo of torch 2.6 guards no partial, and no frozenset.)
+# (Dynamo of torch 2.6 guards no partial function, bound method or frozenset.)
 _GUARDS_ALL = TorchVersion("2.7") <= torch.__version__
 # Objects of these are not looked into; and their classes, and ours, say nothing that changes.
 _OPAQUE = (
@@ -111,7 +111,7 @@ def _paths(module: nn.Module, name: str, value: Any, seen: set[int]) -> Iterator
         yield name
         if isinstance(value, type):
             yield from (f"{name}{_WITHIN}{inner}" for inner in sorted(_of_class(value)))
-    elif isinstance(value, MethodType) and isinstance(value.__func__, FunctionType):
+    elif _GUARDS_ALL and isinstance(value, MethodType) and isinstance(value.__func__, FunctionType):
         yield f"{name}{_WITHIN}__func__"
         yield from _paths(module, f"{name}{_WITHIN}__self__", value.__self__, seen)
     elif isinstance(value, _SILENT) or id(value) in seen:

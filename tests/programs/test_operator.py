@@ -281,8 +281,12 @@ class Setting(gr.Cell):
         self.input = nn.utils.parametrizations.weight_norm(nn.Linear(D, H))
         self.factor, self.kind, self.factors, self.activation = 2.0, "sum", [1.0, 3.0], torch.tanh
         self.names, self.nested, self.slope, self.shape = {"scale": 2.0}, [[1.0], [3.0]], Slope(), Shape.SUM
-        self.last = functools.partial(torch.mul, 1.0) if PARTIALS else torch.tanh
-        self.parts, self.choice, self.method = nn.ModuleDict({"a:b|c;d": nn.Identity()}), Doubles(), self.same
+        self.last = functools.partial(torch.mul, 1.0) if GUARDS_ALL else torch.tanh
+        self.parts, self.choice, self.method = (
+            nn.ModuleDict({"a:b|c;d": nn.Identity()}),
+            Doubles(),
+            self.same if GUARDS_ALL else torch.tanh,
+        )
         self.log, self.library = logging.getLogger("of a cell"), math
 
     def forward(self, x, inbox, own):
@@ -299,8 +303,8 @@ class Setting(gr.Cell):
         return 2 * rows
 
 
-# (Dynamo of torch 2.6 guards no partial: its graph breaks there.)
-PARTIALS = torch.__version__ >= TorchVersion("2.7")
+# (Dynamo of torch 2.6 guards no partial function and no bound method: its graph breaks there.)
+GUARDS_ALL = torch.__version__ >= TorchVersion("2.7")
 CHANGES = {
     "factor": lambda cell: setattr(cell, "factor", 0.5),
     "factors": lambda cell: setattr(cell, "factors", [-1.0, 3.0]),
@@ -310,12 +314,14 @@ CHANGES = {
     "nested": lambda cell: cell.nested[1].__setitem__(0, 0.1),
     "slope": lambda cell: setattr(cell.slope, "factor", 0.1),
     "shape": lambda cell: setattr(cell, "shape", Shape.HALF),
-    "last": lambda cell: setattr(cell, "last", functools.partial(torch.mul, 0.5) if PARTIALS else torch.relu),
+    "last": lambda cell: setattr(
+        cell, "last", functools.partial(torch.mul, 0.5) if GUARDS_ALL else torch.relu
+    ),
     "of the class": lambda cell: setattr(type(cell), "of_class", 0.1),
     "in a table of the class": lambda cell: cell.table.update(scale=0.1),
     "of an object's class": lambda cell: setattr(Slope, "of_class", 0.1),
     "an object of another class": lambda cell: setattr(cell, "choice", Halves()),
-    "another method": lambda cell: setattr(cell, "method", cell.twice),
+    "another method": lambda cell: setattr(cell, "method", cell.twice if GUARDS_ALL else torch.relu),
 }
 
 
