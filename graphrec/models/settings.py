@@ -125,7 +125,7 @@ def _paths(module: nn.Module, name: str, value: Any, seen: set[int]) -> Iterator
             yield from _paths(module, f"{name}{_WITHIN}{inner}", part, seen)
     else:
         what = f"{name.replace(_WITHIN, '.')} of {type(module).__name__}"
-        if isinstance(value, Tensor):
+        if any(isinstance(held, Tensor) for held in (value if isinstance(value, list | tuple) else [value])):
             raise UnseenSettingError(
                 f"{what} is neither a parameter nor a buffer: register_buffer makes it one"
             )
