@@ -141,6 +141,6 @@ $(NATIVE): $(INSTALLED) setup.py $(CSRC)
 # An extra that one target needs. Installing takes the native library away, which is then linked again.
 $(INSTALLED)-%: $(INSTALLED)
 	@echo '==> installing the extra $*'
-	@GRAPHREC_NATIVE=0 $(PIP) --no-build-isolation -e '.[examples,dev,$*]'
 	@rm -f $(NATIVE)
+	@GRAPHREC_NATIVE=0 $(PIP) --no-build-isolation -e '.[examples,dev,$*]'
 	@touch $@

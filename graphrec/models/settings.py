@@ -17,29 +17,17 @@ import torch
 from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
+from ..program.purity import OF_MODULES, OPAQUE, library_of
+
 # Between modules; between a module's path and its attributes; between an attribute and one of the object that it holds.
 _MODULES, _NAMES, _WITHIN = "\x1d\x1e\x1f"
 
-# Attributes that all modules have, and no equation reads.
-_OF_MODULES = frozenset(vars(nn.Module())) - {"training"}
 _LEAVES = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
 _COLLECTIONS = (dict, list, tuple, set, frozenset)
 # No equation computes with these.
 _SILENT = (ModuleType, Logger)
 # (Dynamo of torch 2.6 guards no partial function, bound method or frozenset.)
 _GUARDS_ALL = TorchVersion("2.7") <= torch.__version__
-# Objects of these are not looked into; and their classes, and ours, say nothing that changes.
-_OPAQUE = (
-    "builtins",
-    "collections",
-    "functools",
-    "logging",
-    "numpy",
-    "pathlib",
-    "torch",
-    "torch_geometric",
-    "weakref",
-)
 
 
 class UnseenSettingError(Exception):
@@ -89,7 +77,7 @@ def _names(module: nn.Module) -> Iterator[str]:
     seen = {id(module)}
     for name, value in vars(module).items():
         # (PyG's layers have hooks, and an inspector of their methods.)
-        if name not in _OF_MODULES and not name.endswith("_hooks") and name != "inspector":
+        if name not in OF_MODULES and not name.endswith("_hooks") and name != "inspector":
             yield from _paths(module, name, value, seen)
     yield from sorted(_of_class(type(module)) - vars(module).keys())
 
@@ -99,7 +87,7 @@ def _of_class(of: type) -> set[str]:
     return {
         name
         for base in of.__mro__
-        if _library(base) not in (*_OPAQUE, "graphrec")
+        if library_of(base) not in (*OPAQUE, "graphrec")
         for name, held in vars(base).items()
         if not name.startswith("__") and _is_data(held)
     }
@@ -139,7 +127,7 @@ def _is_object(value: Any) -> bool:
     return (
         hasattr(value, "__dict__")
         and not isinstance(value, (nn.Module, *_COLLECTIONS, *_LEAVES))
-        and all(_library(of) not in _OPAQUE or of is object for of in type(value).__mro__)
+        and all(library_of(of) not in OPAQUE or of is object for of in type(value).__mro__)
         and not any(getattr(of, "__slots__", ()) for of in type(value).__mro__)
     )
 
@@ -149,7 +137,7 @@ def _is_readable(value: Any) -> bool:
     if isinstance(value, partial):
         return _GUARDS_ALL and all(map(_is_readable, (value.func, value.args, value.keywords)))
     if isinstance(value, _COLLECTIONS):
-        is_known = _library(type(value)) in _OPAQUE or hasattr(value, "_fields")
+        is_known = library_of(type(value)) in OPAQUE or hasattr(value, "_fields")
         if not is_known or (isinstance(value, frozenset) and not _GUARDS_ALL):
             return False
         keys, items = (value, value.values()) if isinstance(value, dict) else ((), value)
@@ -169,7 +157,3 @@ def _is_data(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_is_data, value))
     return type(value) in _LEAVES or isinstance(value, (Enum, torch.dtype, torch.device))
-
-
-def _library(of: type) -> str:
-    return of.__module__.partition(".")[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 from enum import Enum
+from itertools import chain
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -17,14 +18,26 @@ from ..structure.outside import untraced
 from .symbols import NotRecordable
 
 # Attributes of all modules, which no step of a cell changes.
-_OF_MODULES = frozenset(vars(nn.Module())) - {"training"}
+OF_MODULES = frozenset(vars(nn.Module())) - {"training"}
 # What most attributes are, told at once: to ask whether a value is a torch.Generator takes Python code of torch's.
 _WITHOUT_CONTENT = frozenset({int, float, bool, str, tuple, type(None), FunctionType, BuiltinFunctionType})
 # Collections are looked into so far, those of many things no further.
 _DEEPEST, _MANY = 4, 1000
-# Objects of these are not looked into.
-_OPAQUE = frozenset({"builtins", "graphrec", "logging", "numpy", "torch", "torch_geometric", "weakref"})
-# Buffers of more numbers are copied once, when their module is seen for the first time.
+# Objects of these libraries hold nothing of the user's.
+OPAQUE = frozenset(
+    (
+        "builtins",
+        "collections",
+        "functools",
+        "logging",
+        "numpy",
+        "pathlib",
+        "torch",
+        "torch_geometric",
+        "weakref",
+    )
+)
+# Buffers of more numbers are copied until a call of their module has left nothing behind.
 _LARGE = 1 << 16
 
 # Why a cell was refused, by mode (training or not), each time. One that fills a cache in its first call is refused
@@ -110,12 +123,12 @@ class Traces:
                 reason = "the cell makes or replaces weights, buffers or parts of its own"
         for module, before in self._attributes:
             if _differ(before, _attributes(module)):
-                for name in set(vars(module)) - _OF_MODULES - set(before):
+                for name in set(vars(module)) - OF_MODULES - set(before):
                     del module.__dict__[name]
                 module.__dict__.update(before)
                 reason = f"{type(module).__name__} keeps something from step to step"
         for module, value, content in self._held:
-            if _is_refilled(value, content):
+            if _has_changed(value, content):
                 _refill(value, content)
                 reason = f"{type(module).__name__} keeps something from step to step"
         return reason
@@ -158,9 +171,9 @@ class Watched:
 
     def _other_attributes(self) -> nn.Module | None:
         """The first module whose attributes are others than before."""
-        changed = [module for module, before in self._attributes if _differ(before, _attributes(module))]
-        changed += [module for module, value, content in self._held if _is_refilled(value, content)]
-        return changed[0] if changed else None
+        others = (module for module, before in self._attributes if _differ(before, _attributes(module)))
+        refilled = (module for module, value, content in self._held if _has_changed(value, content))
+        return next(chain(others, refilled), None)
 
 
 def _other_random() -> tuple[Any, Any]:
@@ -190,7 +203,7 @@ Held = list[tuple[nn.Module, Any, Any]]
 
 
 def _attributes(module: nn.Module) -> dict[str, Any]:
-    return {name: value for name, value in vars(module).items() if name not in _OF_MODULES}
+    return {name: value for name, value in vars(module).items() if name not in OF_MODULES}
 
 
 def _held(attributes: Attributes) -> Held:
@@ -227,12 +240,16 @@ def _content(value: Any) -> Any:
 
 def _is_object(value: Any) -> bool:
     """Whether it is a plain object of the user's, whose attributes may be changed. (Loggers hold all others.)"""
-    of = type(value)
     return (
         hasattr(value, "__dict__")
-        and of.__module__.partition(".")[0] not in _OPAQUE
+        and library_of(type(value)) not in {*OPAQUE, "graphrec"}
         and not isinstance(value, type | Enum | Tensor | nn.Module)
     )
+
+
+def library_of(of: type) -> str:
+    """The package that a class comes from."""
+    return of.__module__.partition(".")[0]
 
 
 def _differ(before: dict[str, Any], after: dict[str, Any]) -> bool:
@@ -241,7 +258,7 @@ def _differ(before: dict[str, Any], after: dict[str, Any]) -> bool:
     )
 
 
-def _is_refilled(value: Any, content: Any) -> bool:
+def _has_changed(value: Any, content: Any) -> bool:
     now = _content(value)
     if isinstance(content, dict) and content.keys() != now.keys():
         return True
